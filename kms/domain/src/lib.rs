@@ -1,0 +1,3 @@
+//! Nouns and decisions of custody: pure.
+
+pub use keyward_ledger_core::scheme;
