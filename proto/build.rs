@@ -1,0 +1,14 @@
+//! Compiles the .proto files with protox, so that no protoc needs to be installed.
+use prost::Message as _;
+use std::{env, error::Error, fs, path::PathBuf};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let files = ["keyward/ledger/v1/ledger.proto", "keyward/v1/keyward.proto"];
+    for file in files {
+        println!("cargo:rerun-if-changed={file}");
+    }
+    let set = protox::compile(files, ["."])?;
+    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("descriptors.bin"), set.encode_to_vec())?;
+    tonic_prost_build::configure().bytes(".").compile_fds(set)?;
+    Ok(())
+}
