@@ -1,3 +1,28 @@
-//! Nouns and decisions of custody: pure.
+//! Nouns and decisions of custody: who calls, what they name, and what a key, an account or a session may do next.
+//!
+//! Pure: no clock, no randomness, no I/O; callers pass in the time (`now_ms`, Unix milliseconds) and random bytes.
+//! Signature schemes and public keys live once, in `ledger/core`, and are re-exported here.
 
 pub use keyward_ledger_core::scheme;
+
+pub mod account;
+pub mod authorisation;
+pub mod challenge;
+pub mod code;
+pub mod key;
+pub mod login;
+pub mod name;
+pub mod payload;
+pub mod principal;
+pub mod session;
+
+pub use account::{AccountId, AccountName, AccountState};
+pub use authorisation::Authorisation;
+pub use challenge::{Challenge, Purpose};
+pub use code::{Canonical, Code, Coded};
+pub use key::{KeyState, Mode};
+pub use login::LoginLimit;
+pub use name::{Alias, AppName, IdempotencyKey, KeyName, UserName};
+pub use payload::Payload;
+pub use principal::{Principal, Role};
+pub use session::{Fingerprint, Session};

@@ -1,0 +1,235 @@
+//! The one table of stable error codes: name, canonical status, whether to retry, what to do next.
+//!
+//! Names are promised to callers; they never change meaning. What a key's existence would tell a stranger is not
+//! told: whoever may not even list a key gets `KEY_UNKNOWN` for it, exactly as for one that does not exist, and
+//! `NOT_ALLOWED` is for principals who may see the key but not do this with it.
+
+use std::fmt;
+
+/// Canonical gRPC statuses, by their numbers; the gRPC face mirrors them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(i32)]
+pub enum Canonical {
+    /// The request is wrong whatever the state.
+    InvalidArgument = 3,
+    /// Not done in time.
+    DeadlineExceeded = 4,
+    /// What is named does not exist.
+    NotFound = 5,
+    /// What is to be made exists.
+    AlreadyExists = 6,
+    /// The caller is known and may not.
+    PermissionDenied = 7,
+    /// A limit is reached.
+    ResourceExhausted = 8,
+    /// The state does not allow it.
+    FailedPrecondition = 9,
+    /// A conflict with something under way.
+    Aborted = 10,
+    /// A broken invariant.
+    Internal = 13,
+    /// Not now.
+    Unavailable = 14,
+    /// Data that should verify does not.
+    DataLoss = 15,
+    /// The caller is not known.
+    Unauthenticated = 16,
+}
+
+impl Canonical {
+    /// The number on the wire.
+    pub const fn number(self) -> i32 {
+        self as i32
+    }
+}
+
+/// An error that has a stable code.
+pub trait Coded {
+    /// The code.
+    fn code(&self) -> Code;
+}
+
+macro_rules! codes {
+    ($($variant:ident $name:literal $status:ident $retry:ident $remedy:literal;)*) => {
+        /// A stable error code.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Code {
+            $(#[doc = concat!("`", $name, "`: ", $remedy, ".")] $variant,)*
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The name that callers match on.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// The canonical status it travels with.
+            pub const fn canonical(self) -> Canonical {
+                match self { $(Self::$variant => Canonical::$status,)* }
+            }
+
+            /// Whether the same request may succeed later, unchanged.
+            pub const fn retry(self) -> bool {
+                match self { $(Self::$variant => codes!(@$retry),)* }
+            }
+
+            /// What to do next: lower case, no full stop.
+            pub const fn remedy(self) -> &'static str {
+                match self { $(Self::$variant => $remedy,)* }
+            }
+        }
+    };
+    (@retry) => { true };
+    (@stop) => { false };
+}
+
+codes! {
+    // tokens
+    PinWrong "PIN_WRONG" PermissionDenied stop "give the right PIN: the token locks it after a few wrong ones, and we never try again by ourselves";
+    PinLocked "PIN_LOCKED" FailedPrecondition stop "unlock the PIN with the security officer's PIN, with the token maker's tool";
+    TokenModuleMissing "TOKEN_MODULE_MISSING" FailedPrecondition stop "give the PKCS#11 module's path with `--module` or `KEYWARD_TOKEN_MODULE`, or build the bundled one with `cargo build --release`";
+    TokenMissing "TOKEN_MISSING" NotFound stop "attach the token, and look at `keyward token list` for its label and serial";
+    TokenAmbiguous "TOKEN_AMBIGUOUS" FailedPrecondition stop "name the token by its serial number";
+    TokenUnavailable "TOKEN_UNAVAILABLE" Unavailable retry "attach the token again; the service reopens it by itself";
+    TokenKeyMissing "TOKEN_KEY_MISSING" NotFound stop "look at `keyward token list` for the keys of the token";
+    TokenKeyAmbiguous "TOKEN_KEY_AMBIGUOUS" FailedPrecondition stop "name the key by its id (`--id`), because its label is not unique";
+    // what is to be signed
+    PayloadMissing "PAYLOAD_MISSING" InvalidArgument stop "give a message or a digest";
+    DigestLength "DIGEST_LENGTH" InvalidArgument stop "give the 32 bytes of a SHA-256 digest, or the message itself";
+    DigestNotAllowed "DIGEST_NOT_ALLOWED" InvalidArgument stop "give the message itself: this scheme does not sign digests";
+    MessageTooLarge "MESSAGE_TOO_LARGE" InvalidArgument stop "hash the message and give its SHA-256 digest";
+    BatchTooLarge "BATCH_TOO_LARGE" InvalidArgument stop "send at most 256 requests in one batch";
+    // keys
+    KeyUnknown "KEY_UNKNOWN" NotFound stop "look at `keyward key list` for the keys you may use";
+    KeyPending "KEY_PENDING" FailedPrecondition retry "wait until the key's binding is final on the ledger";
+    KeyFrozen "KEY_FROZEN" FailedPrecondition stop "ask a security officer to unfreeze the key";
+    KeyNotFrozen "KEY_NOT_FROZEN" FailedPrecondition stop "nothing is to be done: the key signs";
+    KeyAlreadyBound "KEY_ALREADY_BOUND" AlreadyExists stop "use the key under the account that it is bound to, or make another key";
+    AliasTaken "ALIAS_TAKEN" AlreadyExists stop "choose another alias";
+    AliasInvalid "ALIAS_INVALID" InvalidArgument stop "choose 1 to 64 letters, digits, dots, dashes or underscores";
+    PublicKeyInvalid "PUBLIC_KEY_INVALID" InvalidArgument stop "give the public key in its scheme's canonical form";
+    SealedKeyInvalid "SEALED_KEY_INVALID" InvalidArgument stop "seal the private key to the service's sealing key, bound to the challenge, and try again";
+    SchemeUnknown "SCHEME_UNKNOWN" InvalidArgument stop "choose one of ecdsa-secp256k1, bip340, ecdsa-p256, ed25519, rsa-pss, rsa-pkcs1";
+    SchemeMismatch "SCHEME_MISMATCH" FailedPrecondition stop "choose a scheme that fits the kind of the key";
+    SchemeNotHosted "SCHEME_NOT_HOSTED" InvalidArgument stop "keep RSA keys in a token and link them";
+    NotAuthorised "NOT_AUTHORISED" FailedPrecondition stop "look at the key's standing authorisations";
+    // who asks
+    ClientCertificateRequired "CLIENT_CERTIFICATE_REQUIRED" Unauthenticated stop "choose a profile with a client certificate (`--profile` or `KEYWARD_PROFILE`)";
+    ClientCertificateInvalid "CLIENT_CERTIFICATE_INVALID" Unauthenticated stop "use a certificate with one SAN URI `keyward://<role>/<name>` from the service's own authority";
+    SessionRequired "SESSION_REQUIRED" Unauthenticated stop "log in first (`keyward account login`)";
+    SessionExpired "SESSION_EXPIRED" Unauthenticated stop "log in again (`keyward account login`)";
+    SessionUnknown "SESSION_UNKNOWN" Unauthenticated stop "log in again (`keyward account login`), with the profile that you use the session with";
+    NotAllowed "NOT_ALLOWED" PermissionDenied stop "ask with a profile whose role may do this, or ask the key's holder to authorise you";
+    // challenges and proofs
+    ChallengeExpired "CHALLENGE_EXPIRED" FailedPrecondition stop "start again: a new challenge is made";
+    ChallengeReplayed "CHALLENGE_REPLAYED" FailedPrecondition stop "start again: a challenge counts once, for the account that asked for it";
+    ProofInvalid "PROOF_INVALID" InvalidArgument stop "sign the challenge with the private key of the public key that is to be bound";
+    // malformed bytes
+    InvalidArgument "INVALID_ARGUMENT" InvalidArgument stop "correct the request";
+    EntryMalformed "ENTRY_MALFORMED" InvalidArgument stop "encode the entry as the ledger's SPEC.md says";
+    BatchMalformed "BATCH_MALFORMED" InvalidArgument stop "encode the batch as the ledger's SPEC.md says";
+    ReceiptMalformed "RECEIPT_MALFORMED" InvalidArgument stop "fetch the receipt again: these bytes are not one";
+    ReceiptInvalid "RECEIPT_INVALID" InvalidArgument stop "do not rely on what this receipt claims";
+    // the ledger
+    LedgerUnavailable "LEDGER_UNAVAILABLE" Unavailable retry "try again once enough validators run (`keyward ledger status`); nothing was signed";
+    LedgerUnverified "LEDGER_UNVERIFIED" DataLoss stop "compare the trust file with the ledger's operators: a node gave an answer that does not verify";
+    LedgerRefused "LEDGER_REFUSED" FailedPrecondition stop "read the refusal's own code, and correct what it names";
+    IntentExpired "INTENT_EXPIRED" Aborted retry "ask again: the intent was not released in time, and nothing was signed";
+    RecordUnknown "RECORD_UNKNOWN" NotFound stop "look at `keyward ledger status` for the size of the log";
+    // accounts and login
+    LoginFailed "LOGIN_FAILED" Unauthenticated stop "check user name and password: the service cannot tell which is wrong";
+    LoginLimited "LOGIN_LIMITED" ResourceExhausted retry "wait for the cool-down after ten failed logins";
+    LoginExpired "LOGIN_EXPIRED" FailedPrecondition stop "start the login again";
+    RegistrationExpired "REGISTRATION_EXPIRED" FailedPrecondition stop "start the registration again";
+    UserNameInvalid "USER_NAME_INVALID" InvalidArgument stop "choose 1 to 64 of a-z, 0-9, dot, dash or underscore";
+    AccountExists "ACCOUNT_EXISTS" AlreadyExists stop "choose another user name, or log in";
+    AccountUnknown "ACCOUNT_UNKNOWN" NotFound stop "register first (`keyward account register`)";
+    AccountPending "ACCOUNT_PENDING" FailedPrecondition retry "wait until the account is final on the ledger";
+    AccountClosed "ACCOUNT_CLOSED" FailedPrecondition stop "register another account: a closed one stays closed";
+    // the request as such
+    IdempotencyConflict "IDEMPOTENCY_CONFLICT" AlreadyExists stop "use a fresh idempotency key for another request";
+    IdempotencyPending "IDEMPOTENCY_PENDING" Aborted retry "wait: the first request with this idempotency key is still under way";
+    TooMany "TOO_MANY" ResourceExhausted stop "remove some first: a limit of this account is reached";
+    ServiceBusy "SERVICE_BUSY" ResourceExhausted retry "try again in a moment";
+    DeadlineExceeded "DEADLINE_EXCEEDED" DeadlineExceeded retry "try again; an idempotency key makes sure that it is done once";
+    SignatureInvalid "SIGNATURE_INVALID" Internal stop "have the token or the sealed key checked: it made a signature that does not verify, which was not handed out";
+    Internal "INTERNAL" Internal stop "tell the operator the request id";
+}
+
+impl Code {
+    /// The code of a name, if there is one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.name() == name)
+    }
+
+    /// The code that callers see for the name of a ledger outcome (`KEY_FROZEN`, ..).
+    ///
+    /// Names that a caller caused keep their meaning; refusals that only our own service can cause are `INTERNAL`;
+    /// an unknown name is `LEDGER_REFUSED`.
+    pub fn of_ledger(outcome: &str) -> Self {
+        match outcome {
+            "EXPIRED" => Self::IntentExpired,
+            "ALREADY_RELEASED" | "INTENT_REPLAYED" | "INTENT_UNKNOWN" | "NOT_EXECUTOR" => Self::Internal,
+            "SEQUENCE_CONFLICT" | "SEQUENCE_TOO_OLD" | "SEQUENCE_TOO_FAR" | "SUBMITTER_UNKNOWN" => {
+                Self::Internal
+            }
+            "CHALLENGE_EXPIRED" | "PROOF_EXPIRED" => Self::ChallengeExpired,
+            "NONCE_REPLAYED" => Self::ChallengeReplayed,
+            name => Self::from_name(name).unwrap_or(Self::LedgerRefused),
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_found_again() {
+        let names: BTreeSet<_> = Code::ALL.iter().map(|code| code.name()).collect();
+        assert_eq!(names.len(), Code::ALL.len());
+        for code in Code::ALL {
+            assert_eq!(Code::from_name(code.name()), Some(*code));
+            assert!(code.name().bytes().all(|b| b.is_ascii_uppercase() || b == b'_'), "{code}");
+        }
+    }
+
+    #[test]
+    fn every_remedy_is_one_plain_sentence() {
+        for code in Code::ALL {
+            let remedy = code.remedy();
+            assert!(remedy.starts_with(|c: char| c.is_ascii_lowercase()), "{code}");
+            assert!(!remedy.ends_with('.') && !remedy.contains('\n'), "{code}");
+        }
+    }
+
+    #[test]
+    fn unavailable_always_says_retry() {
+        for code in Code::ALL.iter().filter(|code| code.canonical() == Canonical::Unavailable) {
+            assert!(code.retry(), "{code}");
+        }
+    }
+
+    #[test]
+    fn ledger_outcomes_reach_callers_under_codes_they_know() {
+        assert_eq!(Code::of_ledger("KEY_FROZEN"), Code::KeyFrozen);
+        assert_eq!(Code::of_ledger("KEY_ALREADY_BOUND"), Code::KeyAlreadyBound);
+        assert_eq!(Code::of_ledger("ACCOUNT_CLOSED"), Code::AccountClosed);
+        assert_eq!(Code::of_ledger("ENTRY_MALFORMED"), Code::EntryMalformed);
+        assert_eq!(Code::of_ledger("NOT_EXECUTOR"), Code::Internal);
+        assert_eq!(Code::of_ledger("SOMETHING_NEW"), Code::LedgerRefused);
+    }
+}
