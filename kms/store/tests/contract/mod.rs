@@ -1,0 +1,95 @@
+//! What every adapter of [`Store`] must do. An adapter's test file calls [`suite`] with a fresh, empty store.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod hot;
+mod rows;
+
+use keyward_store::{
+    Account, AccountState, Change, Claim, Custody, Id, IdempotencyKey, Key, KeyState, NewIntent, Signed,
+    Store,
+};
+
+/// Every promise, one after the other, on one store: names are apart so that the order does not matter.
+pub(crate) async fn suite(store: &dyn Store) {
+    rows::accounts_are_unique_by_kind_and_name(store).await;
+    rows::changes_stand_or_fall_together(store).await;
+    rows::keys_are_unique_by_id_and_by_alias(store).await;
+    rows::state_changes_need_the_state_they_start_from(store).await;
+    rows::login_failures_lock_and_success_unlocks(store).await;
+    rows::sessions_end_by_time_and_by_command(store).await;
+    rows::single_use_rows_are_taken_once(store).await;
+    rows::expired_rows_are_not_live_and_are_used_up(store).await;
+    rows::authorisations_pins_secrets_and_acts_come_back(store).await;
+    hot::an_intent_goes_its_way_once(store).await;
+    hot::an_idempotency_key_is_honoured_once(store).await;
+    hot::a_dead_run_leaves_no_claim_behind(store).await;
+    hot::failed_requests_may_be_tried_again(store).await;
+    hot::open_intents_are_told(store).await;
+    hot::pruning_takes_only_what_is_settled_or_expired(store).await;
+}
+
+pub(crate) fn id(text: &str) -> Id {
+    let mut id = [0; 32];
+    for (place, byte) in id.iter_mut().zip(text.bytes()) {
+        *place = byte;
+    }
+    id
+}
+
+pub(crate) fn account(name: &str) -> Account {
+    Account {
+        account: id(name),
+        kind: "person".into(),
+        name: name.into(),
+        salt: [7; 32],
+        opaque_record: Some(vec![1, 2, 3]),
+        credential: Some([9; 32]),
+        state: AccountState::Open,
+        login_failures: 0,
+        locked_until_ms: 0,
+        created_ms: 5,
+    }
+}
+
+pub(crate) fn key(account: &str, alias: &str) -> Key {
+    Key {
+        key_id: id(&format!("{account}/{alias}")),
+        account: id(account),
+        alias: alias.into(),
+        scheme: 1,
+        public_key: vec![2; 33],
+        custody: Custody::Hosted { sealed: vec![4; 60] },
+        state: KeyState::Pending,
+        version: 1,
+        claims: vec!["CKA_SENSITIVE".into(), "CKA_LOCAL".into()],
+        created_ms: 6,
+    }
+}
+
+pub(crate) fn intent(name: &str) -> NewIntent {
+    NewIntent {
+        id: id(name),
+        key_id: [1; 32],
+        r: [2; 32],
+        payload_hash: [3; 32],
+        policy: [4; 32],
+        not_after: 100,
+        created_ms: 1000,
+    }
+}
+
+pub(crate) fn name(key: &str) -> IdempotencyKey {
+    IdempotencyKey { principal: "app/a".into(), key: key.into() }
+}
+
+pub(crate) fn claim(key: &str, request: u8, boot: u8) -> Claim {
+    Claim { name: name(key), request_hash: [request; 32], boot: [boot; 16], now_ms: 1000 }
+}
+
+pub(crate) fn signed(intent: &str, response: Option<(IdempotencyKey, Vec<u8>)>) -> Signed {
+    Signed { intent: id(intent), leaf_index: 11, height: 12, signature_hash: [5; 32], response }
+}
+
+pub(crate) async fn open_account(store: &dyn Store, name: &str) {
+    store.apply(vec![Change::InsertAccount(account(name))]).await.unwrap();
+}

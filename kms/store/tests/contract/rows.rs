@@ -1,0 +1,169 @@
+//! Accounts, keys, single-use rows.
+
+use keyward_store::{
+    AccountState, Act, ActKind, Challenge, Change, Custody, KeyState, Login, Pin, Registration, Session,
+    Store, StoreError, Taken,
+};
+
+use super::{account, id, key, open_account};
+
+pub(super) async fn accounts_are_unique_by_kind_and_name(store: &dyn Store) {
+    open_account(store, "unique").await;
+    let mut other = account("unique");
+    other.account = id("unique, again");
+    let refused = store.apply(vec![Change::InsertAccount(other.clone())]).await;
+    assert!(matches!(refused, Err(StoreError::AccountExists)), "{refused:?}");
+    other.kind = "app".into();
+    store.apply(vec![Change::InsertAccount(other.clone())]).await.unwrap();
+    assert_eq!(store.account(id("unique")).await.unwrap(), Some(account("unique")));
+    assert_eq!(store.account_by_name("app", "unique").await.unwrap(), Some(other));
+    assert_eq!(store.account_by_name("app", "nobody").await.unwrap(), None);
+}
+
+pub(super) async fn changes_stand_or_fall_together(store: &dyn Store) {
+    open_account(store, "atomic").await;
+    let refused = store
+        .apply(vec![Change::InsertKey(key("atomic", "a")), Change::InsertAccount(account("atomic"))])
+        .await;
+    assert!(matches!(refused, Err(StoreError::AccountExists)), "{refused:?}");
+    assert_eq!(store.keys(id("atomic")).await.unwrap(), []);
+}
+
+pub(super) async fn keys_are_unique_by_id_and_by_alias(store: &dyn Store) {
+    open_account(store, "keys").await;
+    let first = key("keys", "first");
+    store.apply(vec![Change::InsertKey(first.clone())]).await.unwrap();
+    let mut same_alias = key("keys", "first");
+    same_alias.key_id = id("another key");
+    let refused = store.apply(vec![Change::InsertKey(same_alias)]).await;
+    assert!(matches!(refused, Err(StoreError::AliasTaken)), "{refused:?}");
+    let mut same_key = first.clone();
+    same_key.alias = "second".into();
+    let refused = store.apply(vec![Change::InsertKey(same_key)]).await;
+    assert!(matches!(refused, Err(StoreError::KeyExists)), "{refused:?}");
+    let mut linked = key("keys", "linked");
+    linked.custody = Custody::Linked { label: "bank".into(), serial: "77".into(), id: vec![1] };
+    store.apply(vec![Change::InsertKey(linked.clone())]).await.unwrap();
+    assert_eq!(store.keys(id("keys")).await.unwrap(), [first.clone(), linked.clone()]);
+    assert_eq!(store.key(first.key_id).await.unwrap(), Some(first.clone()));
+    assert_eq!(store.key_by_alias(id("keys"), "first").await.unwrap(), Some(first));
+    assert_eq!(store.key_by_alias(id("other"), "first").await.unwrap(), None);
+    assert!(store.linked_keys().await.unwrap().contains(&linked));
+}
+
+pub(super) async fn state_changes_need_the_state_they_start_from(store: &dyn Store) {
+    open_account(store, "states").await;
+    let row = key("states", "k");
+    store.apply(vec![Change::InsertKey(row.clone())]).await.unwrap();
+    let wrong = vec![Change::SetKeyState(row.key_id, KeyState::Active, KeyState::Frozen)];
+    assert!(matches!(store.apply(wrong.clone()).await, Err(StoreError::Missing { .. })));
+    store.apply(vec![Change::SetKeyState(row.key_id, KeyState::Pending, KeyState::Active)]).await.unwrap();
+    store.apply(vec![Change::RemovePendingKey(row.key_id)]).await.unwrap();
+    store.apply(wrong).await.unwrap();
+    assert_eq!(store.key(row.key_id).await.unwrap().map(|key| key.state), Some(KeyState::Frozen));
+    let wrong = vec![Change::SetAccountState(id("states"), AccountState::Pending, AccountState::Open)];
+    assert!(matches!(store.apply(wrong).await, Err(StoreError::Missing { .. })));
+}
+
+pub(super) async fn login_failures_lock_and_success_unlocks(store: &dyn Store) {
+    open_account(store, "guesser").await;
+    let failed = || vec![Change::LoginFailed { account: id("guesser"), limit: 2, locked_until_ms: 900 }];
+    store.apply(failed()).await.unwrap();
+    let row = store.account(id("guesser")).await.unwrap().unwrap();
+    assert_eq!((row.login_failures, row.locked_until_ms), (1, 0));
+    store.apply(failed()).await.unwrap();
+    let row = store.account(id("guesser")).await.unwrap().unwrap();
+    assert_eq!((row.login_failures, row.locked_until_ms), (2, 900));
+    store.apply(vec![Change::LoginSucceeded(id("guesser"))]).await.unwrap();
+    let row = store.account(id("guesser")).await.unwrap().unwrap();
+    assert_eq!((row.login_failures, row.locked_until_ms), (0, 0));
+}
+
+pub(super) async fn sessions_end_by_time_and_by_command(store: &dyn Store) {
+    open_account(store, "session").await;
+    let session = Session {
+        token_hash: id("token"),
+        account: id("session"),
+        fingerprint: Some([3; 32]),
+        expires_ms: 100,
+    };
+    store.apply(vec![Change::PutSession(session.clone())]).await.unwrap();
+    assert_eq!(store.session(id("token"), 99).await.unwrap(), Some(session));
+    assert_eq!(store.session(id("token"), 100).await.unwrap(), None);
+    assert_eq!(store.session(id("other token"), 1).await.unwrap(), None);
+    store.apply(vec![Change::EndSessions(id("session"))]).await.unwrap();
+    assert_eq!(store.session(id("token"), 99).await.unwrap(), None);
+}
+
+pub(super) async fn single_use_rows_are_taken_once(store: &dyn Store) {
+    let challenge =
+        Challenge { nonce: id("nonce"), account: id("a"), scheme: 4, not_after: 9, expires_ms: 100 };
+    store.apply(vec![Change::PutChallenge(challenge.clone())]).await.unwrap();
+    let takes = (
+        store.take_challenge(id("nonce"), 50),
+        store.take_challenge(id("nonce"), 50),
+        store.take_challenge(id("nonce"), 50),
+    );
+    let (a, b, c) = tokio::join!(takes.0, takes.1, takes.2);
+    let all = [a.unwrap(), b.unwrap(), c.unwrap()];
+    assert_eq!(all.iter().filter(|taken| **taken == Taken::Live(challenge.clone())).count(), 1);
+    assert_eq!(all.iter().filter(|taken| **taken == Taken::Unknown).count(), 2);
+}
+
+pub(super) async fn expired_rows_are_not_live_and_are_used_up(store: &dyn Store) {
+    let registration = Registration {
+        id: [1; 16],
+        name: "late".into(),
+        account: id("late"),
+        salt: [2; 32],
+        nonce: [3; 32],
+        not_after: 9,
+        expires_ms: 100,
+    };
+    let login =
+        |expires_ms| Login { id: [2; 16], name: "late".into(), account: None, sealed: vec![8], expires_ms };
+    store
+        .apply(vec![Change::PutRegistration(registration.clone()), Change::PutLogin(login(100))])
+        .await
+        .unwrap();
+    assert_eq!(store.take_registration([1; 16], 100).await.unwrap(), Taken::Expired);
+    assert_eq!(store.take_registration([1; 16], 1).await.unwrap(), Taken::Unknown);
+    assert_eq!(store.take_login([2; 16], 99).await.unwrap(), Taken::Live(login(100)));
+    assert_eq!(store.take_login([2; 16], 99).await.unwrap(), Taken::Unknown);
+    store.apply(vec![Change::PutRegistration(registration.clone())]).await.unwrap();
+    assert_eq!(store.take_registration([1; 16], 99).await.unwrap(), Taken::Live(registration));
+}
+
+pub(super) async fn authorisations_pins_secrets_and_acts_come_back(store: &dyn Store) {
+    open_account(store, "owner").await;
+    let row = key("owner", "k");
+    let allow = |app: &str| Change::PutAuthorisation { key_id: row.key_id, app: app.into(), created_ms: 1 };
+    store.apply(vec![Change::InsertKey(row.clone()), allow("b"), allow("a"), allow("a")]).await.unwrap();
+    assert_eq!(store.authorisations(row.key_id).await.unwrap(), ["a", "b"]);
+    let revoke = || Change::RemoveAuthorisation { key_id: row.key_id, app: "a".into() };
+    store.apply(vec![revoke(), revoke()]).await.unwrap();
+    assert_eq!(store.authorisations(row.key_id).await.unwrap(), ["b"]);
+
+    let pin = |sealed| Pin { serial: "1".into(), label: "bank".into(), sealed };
+    store.apply(vec![Change::PutPin(pin(vec![1]))]).await.unwrap();
+    store.apply(vec![Change::PutPin(pin(vec![2]))]).await.unwrap();
+    assert_eq!(store.pins().await.unwrap(), [pin(vec![2])]);
+
+    store.apply(vec![Change::PutSecret("one", vec![1])]).await.unwrap();
+    store.apply(vec![Change::PutSecret("one", vec![2])]).await.unwrap();
+    assert_eq!(store.secret("one").await.unwrap(), Some(vec![1]));
+    assert_eq!(store.secret("none").await.unwrap(), None);
+
+    let act = |name: &str, created_ms| Act {
+        id: id(name),
+        kind: ActKind::Freeze,
+        subject: row.key_id,
+        detail: "because".into(),
+        until: 8,
+        created_ms,
+    };
+    store.apply(vec![Change::PutAct(act("y", 2)), Change::PutAct(act("z", 1))]).await.unwrap();
+    assert_eq!(store.acts().await.unwrap(), [act("z", 1), act("y", 2)]);
+    store.apply(vec![Change::RemoveAct(id("y")), Change::RemoveAct(id("z"))]).await.unwrap();
+    assert_eq!(store.acts().await.unwrap(), []);
+}
