@@ -1,3 +1,23 @@
-//! The ledger's pure core: canonical bytes, hashes, trees, contracts and receipts.
+//! The ledger's pure core: canonical bytes, hashes, trees, contracts, execution and receipts.
+//!
+//! Nothing here reads a clock, draws randomness or touches a disk or a network. The page below defines
+//! every byte; the modules implement it.
+#![doc = include_str!("../SPEC.md")]
 
+pub mod batch;
+pub mod block;
+pub mod certificate;
+pub mod codec;
+pub mod contracts;
+pub mod ed25519;
+pub mod entry;
+pub mod execute;
+pub mod genesis;
+pub mod hash;
+pub mod log;
+pub mod outcome;
+pub mod receipt;
+pub mod record;
 pub mod scheme;
+pub mod state;
+pub mod trust;

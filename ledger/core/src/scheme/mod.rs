@@ -1,6 +1,14 @@
 //! Signature schemes, public keys and the one rule by which each signature is verified.
 
+mod key;
+mod rsa;
+mod verify;
+
 use std::fmt;
+
+pub use key::{KeyId, PublicKey, PublicKeyError};
+pub use rsa::{RSA_BITS_MAX, RSA_BITS_MIN};
+pub use verify::{SignatureError, verify, verify_digest};
 
 /// A signature scheme; its code stands in records, so it never changes meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,6 +32,11 @@ impl Scheme {
     /// Every scheme, in the order of their codes.
     pub const ALL: [Self; 6] =
         [Self::EcdsaSecp256k1, Self::Bip340, Self::EcdsaP256, Self::Ed25519, Self::RsaPss, Self::RsaPkcs1];
+
+    /// Whether the scheme signs SHA-256 of the message (all but Ed25519, which signs the message).
+    pub const fn signs_digest(self) -> bool {
+        !matches!(self, Self::Ed25519)
+    }
 
     /// The code that stands in records.
     pub const fn code(self) -> u8 {

@@ -1,0 +1,325 @@
+//! What submitters ask of the ledger: `kind u16 || body`.
+
+use crate::codec::{DecodeError, Reader, Writer};
+use crate::hash::Hash;
+use crate::scheme::{KeyId, PublicKey, Scheme};
+
+/// The longest note.
+pub const NOTE_BYTES_MAX: usize = 4096;
+/// The longest entry: the kind and the longest note.
+pub const ENTRY_BYTES_MAX: usize = 2 + NOTE_BYTES_MAX;
+/// The longest signature in an entry (RSA with 8192 bits).
+pub const SIGNATURE_BYTES_MAX: usize = 1024;
+
+/// The kinds of entries.
+pub mod kind {
+    /// Opaque bytes.
+    pub const NOTE: u16 = 1;
+    /// Opens an account.
+    pub const OPEN_ACCOUNT: u16 = 16;
+    /// Closes an account.
+    pub const CLOSE_ACCOUNT: u16 = 17;
+    /// Binds a credential to an account.
+    pub const BIND_CREDENTIAL: u16 = 18;
+    /// Binds a key to an account.
+    pub const BIND_KEY: u16 = 19;
+    /// Freezes a key.
+    pub const FREEZE_KEY: u16 = 20;
+    /// Thaws a key.
+    pub const UNFREEZE_KEY: u16 = 21;
+    /// Claims the right to use a key once.
+    pub const INTENT: u16 = 32;
+    /// Records what an intent released.
+    pub const RELEASE: u16 = 33;
+}
+
+/// Where the private key of a bound key lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Mode {
+    /// In the holder's token, for good.
+    Linked = 1,
+    /// With the custody service.
+    Hosted = 2,
+}
+
+impl Mode {
+    /// The code that stands in records.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The mode of a code, if there is one.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Linked),
+            2 => Some(Self::Hosted),
+            _ => None,
+        }
+    }
+
+    /// `linked` or `hosted`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Linked => "linked",
+            Self::Hosted => "hosted",
+        }
+    }
+}
+
+/// A credential for an account: an Ed25519 key with which its holder speaks for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindCredential {
+    /// The account.
+    pub account: Hash,
+    /// 1, then one more each time.
+    pub version: u32,
+    /// The new credential's Ed25519 public key.
+    pub public_key: [u8; 32],
+    /// Fresh random bytes.
+    pub nonce: Hash,
+    /// The last height at which the entry is accepted.
+    pub not_after: u64,
+    /// The new credential's signature over [`credential_challenge`](crate::contracts::registry::credential_challenge).
+    pub proof: [u8; 64],
+    /// The present credential's signature over the same challenge; none for version 1.
+    pub holder_signature: Option<[u8; 64]>,
+}
+
+/// A key for an account, with proof of possession.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindKey {
+    /// The account.
+    pub account: Hash,
+    /// Where the private key lives.
+    pub mode: Mode,
+    /// The scheme; `public_key` must parse under it.
+    pub scheme: Scheme,
+    /// The public key's one encoding. The contract parses it, so that a bad one is refused by name.
+    pub public_key: Vec<u8>,
+    /// Fresh random bytes.
+    pub nonce: Hash,
+    /// The last height at which the entry is accepted.
+    pub not_after: u64,
+    /// The key's signature over [`possession_challenge`](crate::contracts::registry::possession_challenge).
+    pub proof: Vec<u8>,
+}
+
+/// The right to use a key once, claimed by its executor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// The intent's name, chosen at random by the executor.
+    pub id: Hash,
+    /// The key to use.
+    pub key_id: KeyId,
+    /// The submitter that acts; it must submit the intent itself.
+    pub executor: [u8; 32],
+    /// [`commitment`](crate::hash::commitment) to the payload hash.
+    pub commitment: Hash,
+    /// Hash of the policy set that decided.
+    pub policy: Hash,
+    /// The last height at which the claim lives.
+    pub not_after: u64,
+}
+
+/// What an intent released.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// The intent.
+    pub intent_id: Hash,
+    /// [`signature_hash`](crate::hash::signature_hash) of the signature.
+    pub signature_hash: Hash,
+}
+
+/// An entry of a kind that this version knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Opaque bytes, recorded and nothing else.
+    Note(Vec<u8>),
+    /// Opens an account.
+    OpenAccount {
+        /// The account.
+        account: Hash,
+    },
+    /// Closes an account for good.
+    CloseAccount {
+        /// The account.
+        account: Hash,
+    },
+    /// Binds a credential.
+    BindCredential(BindCredential),
+    /// Binds a key.
+    BindKey(BindKey),
+    /// Freezes a key.
+    FreezeKey {
+        /// The key.
+        key_id: KeyId,
+    },
+    /// Thaws a frozen key.
+    UnfreezeKey {
+        /// The key.
+        key_id: KeyId,
+    },
+    /// Claims the right to use a key.
+    Intent(Intent),
+    /// Records what was released.
+    Release(Release),
+}
+
+impl Entry {
+    /// The code of the entry's kind.
+    pub const fn kind(&self) -> u16 {
+        match self {
+            Self::Note(_) => kind::NOTE,
+            Self::OpenAccount { .. } => kind::OPEN_ACCOUNT,
+            Self::CloseAccount { .. } => kind::CLOSE_ACCOUNT,
+            Self::BindCredential(_) => kind::BIND_CREDENTIAL,
+            Self::BindKey(_) => kind::BIND_KEY,
+            Self::FreezeKey { .. } => kind::FREEZE_KEY,
+            Self::UnfreezeKey { .. } => kind::UNFREEZE_KEY,
+            Self::Intent(_) => kind::INTENT,
+            Self::Release(_) => kind::RELEASE,
+        }
+    }
+
+    /// The name of the entry's kind.
+    pub const fn name(&self) -> &'static str {
+        kind_name(self.kind())
+    }
+
+    /// The encoding.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::with_capacity(256);
+        out.u16(self.kind());
+        match self {
+            Self::Note(bytes) => out.raw(bytes),
+            Self::OpenAccount { account } | Self::CloseAccount { account } => out.raw(account),
+            Self::BindCredential(bind) => write_credential(&mut out, bind),
+            Self::BindKey(bind) => write_key(&mut out, bind),
+            Self::FreezeKey { key_id } | Self::UnfreezeKey { key_id } => out.raw(&key_id.0),
+            Self::Intent(intent) => write_intent(&mut out, intent),
+            Self::Release(release) => out.raw(&release.intent_id).raw(&release.signature_hash),
+        };
+        out.finish()
+    }
+
+    /// Decodes exactly one entry.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        if bytes.len() > ENTRY_BYTES_MAX {
+            return Err(DecodeError::TooLong { what: "entry", len: bytes.len(), max: ENTRY_BYTES_MAX });
+        }
+        let mut reader = Reader::new(bytes);
+        let entry = read_body(&mut reader)?;
+        reader.finish("entry")?;
+        Ok(entry)
+    }
+}
+
+/// The kind of encoded entry bytes, if they have one.
+pub fn kind_of(bytes: &[u8]) -> Option<u16> {
+    bytes.first_chunk().map(|kind| u16::from_be_bytes(*kind))
+}
+
+/// The name of a kind; `unknown` for others.
+pub const fn kind_name(code: u16) -> &'static str {
+    match code {
+        kind::NOTE => "note",
+        kind::OPEN_ACCOUNT => "open-account",
+        kind::CLOSE_ACCOUNT => "close-account",
+        kind::BIND_CREDENTIAL => "bind-credential",
+        kind::BIND_KEY => "bind-key",
+        kind::FREEZE_KEY => "freeze-key",
+        kind::UNFREEZE_KEY => "unfreeze-key",
+        kind::INTENT => "intent",
+        kind::RELEASE => "release",
+        _ => "unknown",
+    }
+}
+
+fn write_credential<'a>(out: &'a mut Writer, bind: &BindCredential) -> &'a mut Writer {
+    out.raw(&bind.account).u32(bind.version).raw(&bind.public_key).raw(&bind.nonce).u64(bind.not_after);
+    out.raw(&bind.proof);
+    match &bind.holder_signature {
+        None => out.u8(0),
+        Some(signature) => out.u8(1).raw(signature),
+    }
+}
+
+fn write_key<'a>(out: &'a mut Writer, bind: &BindKey) -> &'a mut Writer {
+    out.raw(&bind.account).u8(bind.mode.code()).u8(bind.scheme.code()).bytes(&bind.public_key);
+    out.raw(&bind.nonce).u64(bind.not_after).bytes(&bind.proof)
+}
+
+fn write_intent<'a>(out: &'a mut Writer, intent: &Intent) -> &'a mut Writer {
+    out.raw(&intent.id).raw(&intent.key_id.0).raw(&intent.executor).raw(&intent.commitment);
+    out.raw(&intent.policy).u64(intent.not_after)
+}
+
+fn read_body(reader: &mut Reader<'_>) -> Result<Entry, DecodeError> {
+    match reader.u16("entry kind")? {
+        kind::NOTE => Ok(Entry::Note(reader.take("note", reader.rest().len())?.to_vec())),
+        kind::OPEN_ACCOUNT => Ok(Entry::OpenAccount { account: reader.array("account")? }),
+        kind::CLOSE_ACCOUNT => Ok(Entry::CloseAccount { account: reader.array("account")? }),
+        kind::BIND_CREDENTIAL => read_credential(reader).map(Entry::BindCredential),
+        kind::BIND_KEY => read_key(reader).map(Entry::BindKey),
+        kind::FREEZE_KEY => Ok(Entry::FreezeKey { key_id: KeyId(reader.array("key id")?) }),
+        kind::UNFREEZE_KEY => Ok(Entry::UnfreezeKey { key_id: KeyId(reader.array("key id")?) }),
+        kind::INTENT => read_intent(reader).map(Entry::Intent),
+        kind::RELEASE => Ok(Entry::Release(Release {
+            intent_id: reader.array("intent id")?,
+            signature_hash: reader.array("signature hash")?,
+        })),
+        code => Err(DecodeError::UnknownCode { what: "entry kind", code: u64::from(code) }),
+    }
+}
+
+fn read_credential(reader: &mut Reader<'_>) -> Result<BindCredential, DecodeError> {
+    Ok(BindCredential {
+        account: reader.array("account")?,
+        version: reader.u32("credential version")?,
+        public_key: reader.array("public key")?,
+        nonce: reader.array("nonce")?,
+        not_after: reader.u64("not after")?,
+        proof: reader.array("proof")?,
+        holder_signature: match reader.u8("holder signature")? {
+            0 => None,
+            1 => Some(reader.array("holder signature")?),
+            code => {
+                return Err(DecodeError::UnknownCode { what: "holder signature", code: u64::from(code) });
+            }
+        },
+    })
+}
+
+fn read_key(reader: &mut Reader<'_>) -> Result<BindKey, DecodeError> {
+    let account = reader.array("account")?;
+    let mode = reader.u8("mode")?;
+    let mode =
+        Mode::from_code(mode).ok_or(DecodeError::UnknownCode { what: "mode", code: u64::from(mode) })?;
+    Ok(BindKey {
+        account,
+        mode,
+        scheme: read_scheme(reader)?,
+        public_key: reader.bytes("public key", PublicKey::BYTES_MAX)?.to_vec(),
+        nonce: reader.array("nonce")?,
+        not_after: reader.u64("not after")?,
+        proof: reader.bytes("proof", SIGNATURE_BYTES_MAX)?.to_vec(),
+    })
+}
+
+/// Reads a scheme's code.
+pub(crate) fn read_scheme(reader: &mut Reader<'_>) -> Result<Scheme, DecodeError> {
+    let code = reader.u8("scheme")?;
+    Scheme::from_code(code).ok_or(DecodeError::UnknownCode { what: "scheme", code: u64::from(code) })
+}
+
+fn read_intent(reader: &mut Reader<'_>) -> Result<Intent, DecodeError> {
+    Ok(Intent {
+        id: reader.array("intent id")?,
+        key_id: KeyId(reader.array("key id")?),
+        executor: reader.array("executor")?,
+        commitment: reader.array("commitment")?,
+        policy: reader.array("policy")?,
+        not_after: reader.u64("not after")?,
+    })
+}

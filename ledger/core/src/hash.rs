@@ -1,0 +1,150 @@
+//! SHA-256, and the one table of tags that keeps the uses of it apart.
+
+use sha2::{Digest as _, Sha256};
+
+/// A SHA-256 value.
+pub type Hash = [u8; 32];
+
+/// 32 zero bytes: the parent of genesis, the empty subtree of the state.
+pub const ZERO: Hash = [0; 32];
+
+/// What a hash is about. A tagged hash is `SHA-256(u8 len(label) || label || data)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tag {
+    /// The name of an account on the ledger.
+    Account,
+    /// What a submitter signs of a batch.
+    Batch,
+    /// A batch with its signature, as pools and block bodies know it.
+    BatchId,
+    /// A block's digest.
+    Block,
+    /// A block's body.
+    Body,
+    /// The checksum of a trust file's checkpoint.
+    Checkpoint,
+    /// A hidden payload hash in an intent.
+    Commitment,
+    /// The chain id.
+    Genesis,
+    /// What a genesis document holds beside name and validators.
+    GenesisRest,
+    /// A key id.
+    Key,
+    /// What a proposer signs of a header.
+    Proposal,
+    /// A validator set.
+    Set,
+    /// A signature in a release.
+    Signature,
+    /// A state key's path in the tree.
+    StateKey,
+    /// A state value.
+    StateValue,
+}
+
+impl Tag {
+    /// Every tag.
+    pub const ALL: [Self; 15] = [
+        Self::Account,
+        Self::Batch,
+        Self::BatchId,
+        Self::Block,
+        Self::Body,
+        Self::Checkpoint,
+        Self::Commitment,
+        Self::Genesis,
+        Self::GenesisRest,
+        Self::Key,
+        Self::Proposal,
+        Self::Set,
+        Self::Signature,
+        Self::StateKey,
+        Self::StateValue,
+    ];
+
+    /// The label that is hashed.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Account => "keyward/account/v1",
+            Self::Batch => "keyward/batch/v1",
+            Self::BatchId => "keyward/batch-id/v1",
+            Self::Block => "keyward/block/v1",
+            Self::Body => "keyward/body/v1",
+            Self::Checkpoint => "keyward/checkpoint/v1",
+            Self::Commitment => "keyward/commitment/v1",
+            Self::Genesis => "keyward/genesis/v1",
+            Self::GenesisRest => "keyward/genesis-rest/v1",
+            Self::Key => "keyward/key/v1",
+            Self::Proposal => "keyward/proposal/v1",
+            Self::Set => "keyward/set/v1",
+            Self::Signature => "keyward/signature/v1",
+            Self::StateKey => "keyward/state-key/v1",
+            Self::StateValue => "keyward/state-value/v1",
+        }
+    }
+
+    /// The tagged hash of the parts, one after the other.
+    pub fn hash(self, parts: &[&[u8]]) -> Hash {
+        let mut hasher = self.hasher();
+        for part in parts {
+            hasher.update(part);
+        }
+        hasher.finish()
+    }
+
+    /// A hasher that has taken this tag already.
+    pub fn hasher(self) -> Hasher {
+        let label = self.label().as_bytes();
+        let mut hasher = Hasher(Sha256::new());
+        // INVARIANT: labels are shorter than 256 bytes (a test holds it).
+        hasher.update(&[u8::try_from(label.len()).unwrap_or(u8::MAX)]);
+        hasher.update(label);
+        hasher
+    }
+}
+
+/// SHA-256 in steps.
+#[derive(Clone)]
+pub struct Hasher(Sha256);
+
+impl Hasher {
+    /// A hasher without a tag.
+    pub fn plain() -> Self {
+        Self(Sha256::new())
+    }
+
+    /// Takes more bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The hash of everything taken.
+    pub fn finish(self) -> Hash {
+        self.0.finalize().into()
+    }
+}
+
+/// Plain SHA-256 of the parts, one after the other.
+pub fn sha256(parts: &[&[u8]]) -> Hash {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.finalize().into()
+}
+
+/// What an intent says of the payload: `r` hides it, so that nobody matches it with a public chain.
+pub fn commitment(r: &Hash, payload_hash: &Hash) -> Hash {
+    Tag::Commitment.hash(&[r, payload_hash])
+}
+
+/// What a release says of the signature.
+pub fn signature_hash(signature: &[u8]) -> Hash {
+    Tag::Signature.hash(&[signature])
+}
+
+/// The ledger's name of an account, from the service's salt and `tenant/user`.
+pub fn account_commitment(salt: &Hash, name: &str) -> Hash {
+    Tag::Account.hash(&[salt, name.as_bytes()])
+}

@@ -1,0 +1,137 @@
+//! What the ledger answers to an entry: accepted, or refused with a stable code.
+
+use crate::codec::{DecodeError, Reader, Writer};
+
+/// The longest outcome data.
+pub const OUTCOME_DATA_MAX: usize = 256;
+
+macro_rules! refusals {
+    ($($code:literal $variant:ident $name:literal $why:literal,)*) => {
+        /// Why an entry is refused. Codes and names never change their meaning.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum Refusal {
+            $(#[doc = $why] $variant = $code,)*
+        }
+
+        impl Refusal {
+            /// Every refusal, in the order of their codes.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The stable name, as errors and verdicts show it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What it means, for people.
+            pub const fn describe(self) -> &'static str {
+                match self { $(Self::$variant => $why,)* }
+            }
+        }
+    };
+}
+
+refusals! {
+    1 EntryMalformed "ENTRY_MALFORMED" "the entry is not the encoding of its kind",
+    2 EntryKindUnknown "ENTRY_KIND_UNKNOWN" "no contract knows this kind of entry",
+    3 RoleNotAllowed "ROLE_NOT_ALLOWED" "the submitter's role does not allow this kind of entry",
+    4 Expired "EXPIRED" "the entry's last height has passed",
+    5 ExpiryTooFar "EXPIRY_TOO_FAR" "the entry's last height lies too far ahead",
+    16 AccountExists "ACCOUNT_EXISTS" "the account was opened before",
+    17 AccountUnknown "ACCOUNT_UNKNOWN" "the account was never opened",
+    18 AccountClosed "ACCOUNT_CLOSED" "the account is closed",
+    19 CredentialVersion "CREDENTIAL_VERSION" "the credential's version is not the next one",
+    20 HolderSignatureInvalid "HOLDER_SIGNATURE_INVALID" "the present credential did not sign the change",
+    21 ProofInvalid "PROOF_INVALID" "the proof of possession does not verify",
+    22 PublicKeyInvalid "PUBLIC_KEY_INVALID" "the public key is not a canonical key of its scheme",
+    32 KeyUnknown "KEY_UNKNOWN" "the key was never bound",
+    33 KeyAlreadyBound "KEY_ALREADY_BOUND" "the key is bound already",
+    34 KeyFrozen "KEY_FROZEN" "the key is frozen",
+    35 KeyNotFrozen "KEY_NOT_FROZEN" "the key is not frozen",
+    48 IntentReplayed "INTENT_REPLAYED" "an intent with this id was claimed before",
+    49 IntentUnknown "INTENT_UNKNOWN" "no live intent has this id",
+    50 NotExecutor "NOT_EXECUTOR" "the submitter is not the intent's executor",
+    51 AlreadyReleased "ALREADY_RELEASED" "the intent was released before",
+}
+
+impl Refusal {
+    /// The code that stands in records.
+    pub const fn code(self) -> u16 {
+        self as u16
+    }
+
+    /// The refusal of a code, if there is one.
+    pub fn from_code(code: u16) -> Option<Self> {
+        Self::ALL.iter().copied().find(|refusal| refusal.code() == code)
+    }
+}
+
+/// A contract's answer: `code u16 || len u16 || data`. Code 0 is accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// 0 or a refusal's code.
+    pub code: u16,
+    /// What the contract adds; empty in every outcome of this version.
+    pub data: Vec<u8>,
+}
+
+impl Outcome {
+    /// The entry took effect.
+    pub const ACCEPTED: Self = Self { code: 0, data: Vec::new() };
+
+    /// The entry changed nothing.
+    pub const fn refused(refusal: Refusal) -> Self {
+        Self { code: refusal.code(), data: Vec::new() }
+    }
+
+    /// Whether the entry took effect.
+    pub const fn is_accepted(&self) -> bool {
+        self.code == 0
+    }
+
+    /// The refusal, if it is one that this version knows.
+    pub fn refusal(&self) -> Option<Refusal> {
+        Refusal::from_code(self.code)
+    }
+
+    /// `ACCEPTED`, the refusal's name, or `UNKNOWN`.
+    pub fn name(&self) -> &'static str {
+        match self.refusal() {
+            Some(refusal) => refusal.name(),
+            None if self.is_accepted() => "ACCEPTED",
+            None => "UNKNOWN",
+        }
+    }
+
+    /// Appends the encoding.
+    pub fn write(&self, out: &mut Writer) {
+        // INVARIANT: contracts keep data within OUTCOME_DATA_MAX; a longer one is cut off on every node alike.
+        let data = self.data.get(..OUTCOME_DATA_MAX).unwrap_or(&self.data);
+        out.u16(self.code).u16(u16::try_from(data.len()).unwrap_or(0)).raw(data);
+    }
+
+    /// The encoding.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::with_capacity(4 + self.data.len());
+        self.write(&mut out);
+        out.finish()
+    }
+
+    /// Reads an encoding from the front.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let code = reader.u16("outcome code")?;
+        let len = usize::from(reader.u16("outcome data")?);
+        if len > OUTCOME_DATA_MAX {
+            return Err(DecodeError::TooLong { what: "outcome data", len, max: OUTCOME_DATA_MAX });
+        }
+        Ok(Self { code, data: reader.take("outcome data", len)?.to_vec() })
+    }
+
+    /// Decodes exactly one outcome.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let outcome = Self::read(&mut reader)?;
+        reader.finish("outcome")?;
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,120 @@
+//! The one rule by which a signature of each scheme is verified.
+
+use aws_lc_rs::digest::{Digest, SHA256};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey,
+    VerificationAlgorithm,
+};
+use k256::ecdsa::signature::hazmat::PrehashVerifier as _;
+use thiserror::Error;
+
+use super::{PublicKey, Scheme};
+use crate::ed25519::{self, Ed25519Error, SignatureCause};
+use crate::hash::{Hash, sha256};
+
+/// Why a signature is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SignatureError {
+    /// The length does not fit the key.
+    #[error("a signature under this `{scheme}` key has {expected} bytes, not {len}")]
+    Length {
+        /// The scheme.
+        scheme: Scheme,
+        /// The one length.
+        expected: usize,
+        /// The length found.
+        len: usize,
+    },
+    /// The signature would verify, but its S lies in the upper half, so it is not the one encoding.
+    #[error("the `{scheme}` signature has a high s")]
+    HighS {
+        /// The scheme.
+        scheme: Scheme,
+    },
+    /// The signature does not fit key and message.
+    #[error("the `{scheme}` signature does not verify")]
+    Mismatch {
+        /// The scheme.
+        scheme: Scheme,
+        /// What the library said.
+        #[source]
+        cause: SignatureCause,
+    },
+    /// The Ed25519 rule refuses it.
+    #[error("the signature is refused")]
+    Ed25519(#[from] Ed25519Error),
+    /// Ed25519 signs the message itself, so a digest is not enough.
+    #[error("`ed25519` signs the message itself: the message is needed")]
+    MessageNeeded,
+}
+
+/// Verifies a signature over a message.
+pub fn verify(key: &PublicKey, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
+    if key.scheme().signs_digest() {
+        verify_digest(key, &sha256(&[message]), signature)
+    } else {
+        Ok(ed25519::verify(key.as_bytes(), message, signature)?)
+    }
+}
+
+/// Verifies a signature over the message whose SHA-256 is `digest`; refused for Ed25519.
+pub fn verify_digest(key: &PublicKey, digest: &Hash, signature: &[u8]) -> Result<(), SignatureError> {
+    let scheme = key.scheme();
+    if !scheme.signs_digest() {
+        return Err(SignatureError::MessageNeeded);
+    }
+    let expected = key.signature_len();
+    if signature.len() != expected {
+        return Err(SignatureError::Length { scheme, expected, len: signature.len() });
+    }
+    match scheme {
+        Scheme::EcdsaSecp256k1 => verify_secp256k1(key, digest, signature),
+        Scheme::Bip340 => verify_bip340(key, digest, signature),
+        Scheme::EcdsaP256 => verify_p256(key, digest, signature),
+        Scheme::RsaPss => verify_foreign(key, &RSA_PSS_2048_8192_SHA256, digest, signature),
+        Scheme::RsaPkcs1 => verify_foreign(key, &RSA_PKCS1_2048_8192_SHA256, digest, signature),
+        Scheme::Ed25519 => Err(SignatureError::MessageNeeded),
+    }
+}
+
+fn verify_secp256k1(key: &PublicKey, digest: &Hash, signature: &[u8]) -> Result<(), SignatureError> {
+    let scheme = key.scheme();
+    let signature = k256::ecdsa::Signature::from_slice(signature).map_err(|e| mismatch(scheme, &e))?;
+    let verifier =
+        k256::ecdsa::VerifyingKey::from_sec1_bytes(key.as_bytes()).map_err(|e| mismatch(scheme, &e))?;
+    let low = signature.normalize_s();
+    verifier.verify_prehash(digest, &low).map_err(|e| mismatch(scheme, &e))?;
+    if low == signature { Ok(()) } else { Err(SignatureError::HighS { scheme }) }
+}
+
+fn verify_bip340(key: &PublicKey, digest: &Hash, signature: &[u8]) -> Result<(), SignatureError> {
+    let scheme = key.scheme();
+    let signature = k256::schnorr::Signature::try_from(signature).map_err(|e| mismatch(scheme, &e))?;
+    k256::schnorr::VerifyingKey::from_slice(key.as_bytes())
+        .and_then(|verifier| verifier.verify_raw(digest, &signature))
+        .map_err(|e| mismatch(scheme, &e))
+}
+
+fn verify_p256(key: &PublicKey, digest: &Hash, signature: &[u8]) -> Result<(), SignatureError> {
+    let scheme = key.scheme();
+    let parsed = p256::ecdsa::Signature::from_slice(signature).map_err(|e| mismatch(scheme, &e))?;
+    verify_foreign(key, &ECDSA_P256_SHA256_FIXED, digest, signature)?;
+    if parsed.normalize_s() == parsed { Ok(()) } else { Err(SignatureError::HighS { scheme }) }
+}
+
+fn verify_foreign(
+    key: &PublicKey,
+    algorithm: &'static dyn VerificationAlgorithm,
+    digest: &Hash,
+    signature: &[u8],
+) -> Result<(), SignatureError> {
+    Digest::import_less_safe(digest, &SHA256)
+        .and_then(|digest| {
+            UnparsedPublicKey::new(algorithm, key.as_bytes()).verify_digest(&digest, signature)
+        })
+        .map_err(|e| mismatch(key.scheme(), &e))
+}
+
+fn mismatch(scheme: Scheme, error: &dyn std::error::Error) -> SignatureError {
+    SignatureError::Mismatch { scheme, cause: SignatureCause::of(error) }
+}
