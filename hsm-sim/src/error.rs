@@ -1,0 +1,162 @@
+//! What can go wrong, and the PKCS#11 return value that says so.
+
+use cryptoki_sys as sys;
+use cryptoki_sys::CK_RV;
+use thiserror::Error;
+
+/// The result of every operation of the safe layer.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an operation did not happen. At the C boundary only [`Error::code`] remains.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The caller asked for something that the standard or the token's state forbids.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The token's folder or file cannot be read or written.
+    #[error("cannot use the token store at `{path}`")]
+    Store {
+        /// The file or folder concerned.
+        path: String,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The token's file is not what this library wrote.
+    #[error("the token file `{path}` is damaged")]
+    Damaged {
+        /// The file concerned.
+        path: String,
+        /// What does not hold.
+        #[source]
+        source: Damage,
+    },
+    /// No folder for the store: neither `HSM_SIM_DIR` nor a home is set.
+    #[error("no folder for tokens: set `HSM_SIM_DIR`")]
+    NoFolder,
+    /// The operating system gave no random bytes.
+    #[error("no random bytes")]
+    Random(#[from] getrandom::Error),
+    /// Argon2 refused its parameters.
+    #[error("the key derivation failed")]
+    Derivation(#[from] argon2::Error),
+    /// An elliptic-curve or Ed25519 primitive failed.
+    #[error("the signature primitive failed")]
+    Signature(#[from] k256::ecdsa::Error),
+    /// An RSA primitive failed.
+    #[error("the RSA primitive failed")]
+    Rsa(#[from] rsa::Error),
+    /// AES-256-GCM failed to seal.
+    #[error("the cipher failed")]
+    Cipher(#[from] aes_gcm::Error),
+}
+
+/// What does not hold in a token file or a sealed part of it.
+#[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]
+pub enum Damage {
+    /// The file ends early, or a length points past its end.
+    #[error("it is cut off")]
+    CutOff,
+    /// Bytes follow the end.
+    #[error("bytes follow its end")]
+    Trailing,
+    /// It does not start with the magic of a token file.
+    #[error("it is not a token file")]
+    Magic,
+    /// It is of a later version.
+    #[error("its version is `{0}`")]
+    Version(u16),
+    /// The checksum differs.
+    #[error("its checksum differs")]
+    Checksum,
+    /// A field holds a value that it cannot have.
+    #[error("its field `{0}` is out of range")]
+    Field(&'static str),
+    /// The sealed part does not open under the token key.
+    #[error("its sealed part does not open")]
+    Seal,
+}
+
+impl Error {
+    /// The PKCS#11 return value for this error.
+    #[must_use]
+    pub fn code(&self) -> CK_RV {
+        match self {
+            Self::Refused(refusal) => refusal.code(),
+            Self::Store { .. } | Self::Damaged { .. } | Self::NoFolder => sys::CKR_DEVICE_ERROR,
+            Self::Random(_) | Self::Derivation(_) | Self::Signature(_) | Self::Rsa(_) | Self::Cipher(_) => {
+                sys::CKR_FUNCTION_FAILED
+            }
+        }
+    }
+}
+
+macro_rules! refusals {
+    ($($name:ident = $code:ident, $text:literal;)*) => {
+        /// A typed refusal: nothing was changed.
+        #[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]
+        pub enum Refusal {
+            $(#[doc = concat!("`", stringify!($code), "`: ", $text, ".")] #[error($text)] $name,)*
+        }
+
+        impl Refusal {
+            /// The PKCS#11 return value of this refusal.
+            #[must_use]
+            pub fn code(self) -> CK_RV {
+                match self { $(Self::$name => sys::$code,)* }
+            }
+        }
+    };
+}
+
+refusals! {
+    Arguments = CKR_ARGUMENTS_BAD, "an argument is missing or out of range";
+    NotInitialized = CKR_CRYPTOKI_NOT_INITIALIZED, "the library is not initialised";
+    AlreadyInitialized = CKR_CRYPTOKI_ALREADY_INITIALIZED, "the library is already initialised";
+    CannotLock = CKR_CANT_LOCK, "only the locks of the operating system are supported";
+    Slot = CKR_SLOT_ID_INVALID, "there is no such slot";
+    TokenNotRecognized = CKR_TOKEN_NOT_RECOGNIZED, "the token is not initialised";
+    TokenRemoved = CKR_DEVICE_REMOVED, "the token was initialised anew by another process";
+    TokenMemory = CKR_DEVICE_MEMORY, "the token is full";
+    SessionHandle = CKR_SESSION_HANDLE_INVALID, "there is no such session";
+    SessionCount = CKR_SESSION_COUNT, "too many sessions are open";
+    SessionExists = CKR_SESSION_EXISTS, "a session is open";
+    SessionParallel = CKR_SESSION_PARALLEL_NOT_SUPPORTED, "sessions are serial";
+    SessionReadOnly = CKR_SESSION_READ_ONLY, "the session is read-only";
+    SessionReadOnlyExists = CKR_SESSION_READ_ONLY_EXISTS, "a read-only session is open";
+    SessionSecurityOfficer = CKR_SESSION_READ_WRITE_SO_EXISTS, "the security officer is logged in";
+    PinIncorrect = CKR_PIN_INCORRECT, "the PIN is wrong";
+    PinInvalid = CKR_PIN_INVALID, "the PIN is not UTF-8";
+    PinLength = CKR_PIN_LEN_RANGE, "the PIN is too short or too long";
+    PinLocked = CKR_PIN_LOCKED, "the PIN is locked";
+    UserPinMissing = CKR_USER_PIN_NOT_INITIALIZED, "the user PIN is not set";
+    UserType = CKR_USER_TYPE_INVALID, "there is no such user";
+    NotLoggedIn = CKR_USER_NOT_LOGGED_IN, "nobody is logged in";
+    AlreadyLoggedIn = CKR_USER_ALREADY_LOGGED_IN, "the user is already logged in";
+    AnotherLoggedIn = CKR_USER_ANOTHER_ALREADY_LOGGED_IN, "another user is logged in";
+    ObjectHandle = CKR_OBJECT_HANDLE_INVALID, "there is no such object";
+    KeyHandle = CKR_KEY_HANDLE_INVALID, "there is no such key";
+    KeyType = CKR_KEY_TYPE_INCONSISTENT, "the key is not of the mechanism's type";
+    KeyUse = CKR_KEY_FUNCTION_NOT_PERMITTED, "the key does not permit this use";
+    KeySize = CKR_KEY_SIZE_RANGE, "the key size is not supported";
+    Curve = CKR_CURVE_NOT_SUPPORTED, "the curve is not supported";
+    AttributeType = CKR_ATTRIBUTE_TYPE_INVALID, "the object has no such attribute";
+    AttributeValue = CKR_ATTRIBUTE_VALUE_INVALID, "an attribute's value is invalid";
+    AttributeReadOnly = CKR_ATTRIBUTE_READ_ONLY, "the attribute cannot be set";
+    AttributeSensitive = CKR_ATTRIBUTE_SENSITIVE, "the attribute cannot be revealed";
+    TemplateIncomplete = CKR_TEMPLATE_INCOMPLETE, "the template lacks an attribute";
+    TemplateInconsistent = CKR_TEMPLATE_INCONSISTENT, "the template contradicts itself";
+    ActionProhibited = CKR_ACTION_PROHIBITED, "the object does not permit this";
+    Mechanism = CKR_MECHANISM_INVALID, "the mechanism is not supported here";
+    MechanismParameter = CKR_MECHANISM_PARAM_INVALID, "the mechanism's parameter is invalid";
+    OperationActive = CKR_OPERATION_ACTIVE, "an operation is active";
+    OperationMissing = CKR_OPERATION_NOT_INITIALIZED, "no operation is active";
+    DataLength = CKR_DATA_LEN_RANGE, "the data's length is out of range";
+    CiphertextInvalid = CKR_ENCRYPTED_DATA_INVALID, "the ciphertext does not open";
+    CiphertextLength = CKR_ENCRYPTED_DATA_LEN_RANGE, "the ciphertext's length is out of range";
+    SignatureInvalid = CKR_SIGNATURE_INVALID, "the signature is wrong";
+    SignatureLength = CKR_SIGNATURE_LEN_RANGE, "the signature's length is wrong";
+    SeedNotSupported = CKR_RANDOM_SEED_NOT_SUPPORTED, "the generator takes no seed";
+    BufferTooSmall = CKR_BUFFER_TOO_SMALL, "the buffer is too small";
+    NotSupported = CKR_FUNCTION_NOT_SUPPORTED, "the function is not supported";
+}

@@ -1,0 +1,231 @@
+//! Reading and writing a caller's memory. Null pointers and absurd lengths are refused; what else a pointer is
+//! worth only the caller knows.
+#![allow(unsafe_code, reason = "the C boundary reads and writes the caller's memory")]
+
+use cryptoki_sys as sys;
+use cryptoki_sys::{CK_ATTRIBUTE, CK_ATTRIBUTE_TYPE, CK_BYTE, CK_GCM_PARAMS, CK_MECHANISM, CK_ULONG};
+use zeroize::Zeroizing;
+
+use crate::attribute::{ATTRIBUTE_BYTES_MAX, ATTRIBUTES_MAX};
+use crate::error::{Refusal, Result};
+use crate::mechanism::{AAD_BYTES_MAX, Mechanism, Parameter};
+use crate::module::objects::Template;
+use crate::operation::{Reply, Room};
+
+/// The longest input of one call, in bytes.
+const INPUT_BYTES_MAX: usize = 1 << 28;
+
+/// The bytes at `pointer`; null is the empty input.
+///
+/// # Safety
+/// `pointer` is null or valid for reads of `length` bytes while the result lives.
+pub(super) unsafe fn input<'a>(pointer: *const CK_BYTE, length: CK_ULONG) -> Result<&'a [u8], Refusal> {
+    let length = bounded(length, INPUT_BYTES_MAX)?;
+    match (pointer.is_null(), length) {
+        (_, 0) => Ok(&[]),
+        (true, _) => Err(Refusal::Arguments),
+        // SAFETY: not null, and the caller promises `length` readable bytes.
+        (false, _) => Ok(unsafe { std::slice::from_raw_parts(pointer, length) }),
+    }
+}
+
+/// Writes `value`.
+///
+/// # Safety
+/// `pointer` is null or valid for a write of `T`.
+pub(super) unsafe fn put<T>(pointer: *mut T, value: T) -> Result<()> {
+    present(pointer)?;
+    // SAFETY: not null, and the caller promises room for a `T`; alignment is not assumed.
+    unsafe { pointer.write_unaligned(value) };
+    Ok(())
+}
+
+/// Reads a value.
+///
+/// # Safety
+/// `pointer` is null or valid for a read of `T`, which any bytes may make up.
+pub(super) unsafe fn get<T: Copy>(pointer: *const T) -> Result<T, Refusal> {
+    if pointer.is_null() {
+        return Err(Refusal::Arguments);
+    }
+    // SAFETY: not null, and the caller promises a readable `T`; alignment is not assumed.
+    Ok(unsafe { pointer.read_unaligned() })
+}
+
+/// Refuses a null pointer before work is done whose result could not be handed over.
+pub(super) fn present<T>(pointer: *mut T) -> Result<(), Refusal> {
+    if pointer.is_null() { Err(Refusal::Arguments) } else { Ok(()) }
+}
+
+/// A list answer under the length convention of `C_GetSlotList`.
+///
+/// # Safety
+/// `count` is null or valid for a `CK_ULONG`; `out` is null or valid for `*count` items.
+pub(super) unsafe fn put_list(items: &[CK_ULONG], out: *mut CK_ULONG, count: *mut CK_ULONG) -> Result<()> {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let room = get(count)?;
+        put(count, items.len() as CK_ULONG)?;
+        if out.is_null() {
+            return Ok(());
+        }
+        if room < items.len() as CK_ULONG {
+            return Err(Refusal::BufferTooSmall.into());
+        }
+        for (index, item) in items.iter().enumerate() {
+            out.add(index).write_unaligned(*item);
+        }
+    }
+    Ok(())
+}
+
+/// The room that a caller offers.
+///
+/// # Safety
+/// `length` is null or valid for a `CK_ULONG`.
+pub(super) unsafe fn room(out: *const CK_BYTE, length: *const CK_ULONG) -> Result<Room, Refusal> {
+    // SAFETY: as promised by the caller.
+    let offered = unsafe { get(length)? };
+    match out.is_null() {
+        true => Ok(Room::Query),
+        false => Ok(Room::Bytes(usize::try_from(offered).unwrap_or(usize::MAX))),
+    }
+}
+
+/// Hands an answer over.
+///
+/// # Safety
+/// `length` is valid for a `CK_ULONG`, and `out` for the bytes of the room that [`room`] read from it.
+pub(super) unsafe fn answer(reply: Reply, out: *mut CK_BYTE, length: *mut CK_ULONG) -> Result<()> {
+    // SAFETY: `reply` holds bytes only if they fit the room.
+    unsafe {
+        match reply {
+            Reply::Length(needed) => put(length, needed as CK_ULONG)?,
+            Reply::TooSmall(needed) => {
+                put(length, needed as CK_ULONG)?;
+                return Err(Refusal::BufferTooSmall.into());
+            }
+            Reply::Bytes(bytes) => {
+                put(length, bytes.len() as CK_ULONG)?;
+                out.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A template's attributes, copied.
+///
+/// # Safety
+/// `pointer` is null or valid for reads of `count` attributes, and each of them for its value.
+pub(super) unsafe fn template(pointer: *const CK_ATTRIBUTE, count: CK_ULONG) -> Result<Template, Refusal> {
+    // SAFETY: as promised by the caller.
+    let attributes = unsafe { attributes(pointer, count)? };
+    let mut template = Template::new();
+    for attribute in attributes {
+        bounded(attribute.ulValueLen, ATTRIBUTE_BYTES_MAX).or(Err(Refusal::AttributeValue))?;
+        // SAFETY: as promised by the caller.
+        let bytes = unsafe { input(attribute.pValue.cast(), attribute.ulValueLen) };
+        template.push((attribute.type_, Zeroizing::new(bytes.or(Err(Refusal::AttributeValue))?.to_vec())));
+    }
+    Ok(template)
+}
+
+/// A template's entries as they are.
+///
+/// # Safety
+/// `pointer` is null or valid for reads of `count` attributes.
+pub(super) unsafe fn attributes(
+    pointer: *const CK_ATTRIBUTE,
+    count: CK_ULONG,
+) -> Result<Vec<CK_ATTRIBUTE>, Refusal> {
+    let count = bounded(count, ATTRIBUTES_MAX)?;
+    if count > 0 && pointer.is_null() {
+        return Err(Refusal::Arguments);
+    }
+    // SAFETY: not null if anything is read, and as promised by the caller.
+    Ok((0..count).map(|index| unsafe { pointer.add(index).read_unaligned() }).collect())
+}
+
+/// Answers `C_GetAttributeValue` for one entry.
+///
+/// # Safety
+/// `entry` is valid for an attribute, whose `pValue` is null or valid for writes of `ulValueLen` bytes.
+pub(super) unsafe fn put_attribute(
+    entry: *mut CK_ATTRIBUTE,
+    revealed: Result<Zeroizing<Vec<u8>>, Refusal>,
+) -> Result<(), Refusal> {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let asked = entry.read_unaligned();
+        let length = &raw mut (*entry).ulValueLen;
+        let bytes = match revealed {
+            Ok(bytes) => bytes,
+            Err(refusal) => {
+                length.write_unaligned(sys::CK_UNAVAILABLE_INFORMATION);
+                return Err(refusal);
+            }
+        };
+        let needed = bytes.len() as CK_ULONG;
+        if !asked.pValue.is_null() && asked.ulValueLen < needed {
+            length.write_unaligned(sys::CK_UNAVAILABLE_INFORMATION);
+            return Err(Refusal::BufferTooSmall);
+        }
+        length.write_unaligned(needed);
+        if !asked.pValue.is_null() {
+            asked.pValue.cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        }
+    }
+    Ok(())
+}
+
+/// A mechanism and its parameter, copied.
+///
+/// # Safety
+/// `pointer` is null or valid for a mechanism, whose parameter is null or as its type and length say.
+pub(super) unsafe fn mechanism(pointer: *const CK_MECHANISM) -> Result<Mechanism, Refusal> {
+    // SAFETY: as promised by the caller.
+    let given = unsafe { get(pointer)? };
+    let parameter = match (given.pParameter.is_null(), given.ulParameterLen, given.mechanism) {
+        (_, 0, _) => Parameter::None,
+        (true, ..) => return Err(Refusal::MechanismParameter),
+        (_, length, sys::CKM_RSA_PKCS_PSS | sys::CKM_SHA256_RSA_PKCS_PSS)
+            if length == size_of::<sys::CK_RSA_PKCS_PSS_PARAMS>() as CK_ULONG =>
+        {
+            // SAFETY: the length is that of the structure.
+            let pss = unsafe { get(given.pParameter.cast::<sys::CK_RSA_PKCS_PSS_PARAMS>())? };
+            Parameter::Pss { hash: pss.hashAlg, mask: pss.mgf, salt_bytes: pss.sLen }
+        }
+        (_, length, sys::CKM_AES_GCM) if length == size_of::<CK_GCM_PARAMS>() as CK_ULONG => {
+            // SAFETY: the length is that of the structure.
+            unsafe { gcm(given.pParameter.cast())? }
+        }
+        _ => Parameter::Unknown,
+    };
+    Ok(Mechanism { kind: given.mechanism, parameter })
+}
+
+/// # Safety
+/// `pointer` is valid for the structure, and its fields for what they point to.
+unsafe fn gcm(pointer: *const CK_GCM_PARAMS) -> Result<Parameter, Refusal> {
+    // SAFETY: as promised by the caller.
+    let given = unsafe { get(pointer)? };
+    let fits = given.ulIvLen <= 256 && given.ulAADLen <= AAD_BYTES_MAX as CK_ULONG;
+    if !fits {
+        return Err(Refusal::MechanismParameter);
+    }
+    // SAFETY: as promised by the caller.
+    let (iv, aad) = unsafe { (input(given.pIv, given.ulIvLen), input(given.pAAD, given.ulAADLen)) };
+    let owned =
+        |bytes: Result<&[u8], Refusal>| bytes.map(<[u8]>::to_vec).or(Err(Refusal::MechanismParameter));
+    Ok(Parameter::Gcm { iv: owned(iv)?, aad: owned(aad)?, tag_bits: given.ulTagBits })
+}
+
+/// Names of types that templates are asked for.
+pub(super) fn wanted(entries: &[CK_ATTRIBUTE]) -> Vec<CK_ATTRIBUTE_TYPE> {
+    entries.iter().map(|entry| entry.type_).collect()
+}
+
+fn bounded(length: CK_ULONG, bound: usize) -> Result<usize, Refusal> {
+    usize::try_from(length).ok().filter(|length| *length <= bound).ok_or(Refusal::Arguments)
+}

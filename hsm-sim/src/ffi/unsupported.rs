@@ -1,0 +1,51 @@
+//! Functions that this token does not have: each answers `CKR_FUNCTION_NOT_SUPPORTED`.
+#![allow(unsafe_code, reason = "shells of the C boundary")]
+
+use std::ffi::c_void;
+
+use cryptoki_sys::{
+    CK_ATTRIBUTE, CK_BYTE, CK_FLAGS, CK_MECHANISM, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_SLOT_ID,
+    CK_ULONG,
+};
+
+macro_rules! refuse {
+    ($code:ident: $($name:ident($($argument:ty),*);)*) => {$(
+        pub(super) unsafe extern "C" fn $name($(_: $argument),*) -> CK_RV {
+            cryptoki_sys::$code
+        }
+    )*};
+}
+
+type Session = CK_SESSION_HANDLE;
+type Object = CK_OBJECT_HANDLE;
+type Bytes = *mut CK_BYTE;
+type Length = *mut CK_ULONG;
+
+refuse! { CKR_FUNCTION_NOT_SUPPORTED:
+    C_GetOperationState(Session, Bytes, Length);
+    C_SetOperationState(Session, Bytes, CK_ULONG, Object, Object);
+    C_CopyObject(Session, Object, *mut CK_ATTRIBUTE, CK_ULONG, *mut Object);
+    C_EncryptUpdate(Session, Bytes, CK_ULONG, Bytes, Length);
+    C_EncryptFinal(Session, Bytes, Length);
+    C_DecryptUpdate(Session, Bytes, CK_ULONG, Bytes, Length);
+    C_DecryptFinal(Session, Bytes, Length);
+    C_DigestKey(Session, Object);
+    C_SignRecoverInit(Session, *mut CK_MECHANISM, Object);
+    C_SignRecover(Session, Bytes, CK_ULONG, Bytes, Length);
+    C_VerifyRecoverInit(Session, *mut CK_MECHANISM, Object);
+    C_VerifyRecover(Session, Bytes, CK_ULONG, Bytes, Length);
+    C_DigestEncryptUpdate(Session, Bytes, CK_ULONG, Bytes, Length);
+    C_DecryptDigestUpdate(Session, Bytes, CK_ULONG, Bytes, Length);
+    C_SignEncryptUpdate(Session, Bytes, CK_ULONG, Bytes, Length);
+    C_DecryptVerifyUpdate(Session, Bytes, CK_ULONG, Bytes, Length);
+    C_WrapKey(Session, *mut CK_MECHANISM, Object, Object, Bytes, Length);
+    C_UnwrapKey(Session, *mut CK_MECHANISM, Object, Bytes, CK_ULONG, *mut CK_ATTRIBUTE, CK_ULONG, *mut Object);
+    C_DeriveKey(Session, *mut CK_MECHANISM, Object, *mut CK_ATTRIBUTE, CK_ULONG, *mut Object);
+    C_WaitForSlotEvent(CK_FLAGS, *mut CK_SLOT_ID, *mut c_void);
+}
+
+// The two legacy functions have an answer of their own in the standard.
+refuse! { CKR_FUNCTION_NOT_PARALLEL:
+    C_GetFunctionStatus(Session);
+    C_CancelFunction(Session);
+}

@@ -1,0 +1,126 @@
+//! One token's file in the folder: read, replaced whole, guarded by a lock file. Knows no field of it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::image::Image;
+
+/// The environment variable that names the folder.
+pub const FOLDER_VARIABLE: &str = "HSM_SIM_DIR";
+/// The longest token file that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// The folder: `HSM_SIM_DIR`, else `hsm-sim` in the user's data folder.
+pub(crate) fn folder() -> Result<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    variable(FOLDER_VARIABLE)
+        .or_else(|| {
+            variable("XDG_DATA_HOME").filter(|path| path.is_absolute()).map(|path| path.join("hsm-sim"))
+        })
+        .or_else(|| variable("HOME").map(|path| path.join(".local/share/hsm-sim")))
+        .ok_or(Error::NoFolder)
+}
+
+/// Which version of the file was seen last. A replaced file is a new inode with new times.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+pub(crate) struct Stamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+/// The place of one token.
+#[derive(Debug)]
+pub(crate) struct Home {
+    folder: PathBuf,
+    file: PathBuf,
+    lock: PathBuf,
+}
+
+/// Held while a token is read, changed and written; the operating system releases it when a process dies.
+#[derive(Debug)]
+pub(crate) struct Guard(#[expect(dead_code, reason = "held for its drop")] File);
+
+impl Home {
+    pub(crate) fn new(folder: &Path, slot: u64) -> Self {
+        Self {
+            folder: folder.to_path_buf(),
+            file: folder.join(format!("token-{slot}.hsm")),
+            lock: folder.join(format!("token-{slot}.lock")),
+        }
+    }
+
+    /// What the file is now; `None` if there is none.
+    pub(crate) fn stamp(&self) -> Result<Option<Stamp>> {
+        match fs::metadata(&self.file) {
+            Ok(metadata) => Ok(Some(Stamp::of(&metadata))),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(store(&self.file, source)),
+        }
+    }
+
+    /// Waits until this process alone may change the token. Makes the folder if it is missing.
+    pub(crate) fn lock(&self) -> Result<Guard> {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
+        made.map_err(|source| store(&self.folder, source))?;
+        let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&self.lock);
+        let file = opened.map_err(|source| store(&self.lock, source))?;
+        file.lock().map_err(|source| store(&self.lock, source))?;
+        Ok(Guard(file))
+    }
+
+    pub(crate) fn load(&self) -> Result<Option<(Stamp, Image)>> {
+        let file = match File::open(&self.file) {
+            Ok(file) => file,
+            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(store(&self.file, source)),
+        };
+        let metadata = file.metadata().map_err(|source| store(&self.file, source))?;
+        let mut bytes = Vec::new();
+        let read = io::Read::read_to_end(&mut io::Read::take(&file, FILE_BYTES_MAX), &mut bytes);
+        read.map_err(|source| store(&self.file, source))?;
+        let image = Image::decode(&bytes)
+            .map_err(|source| Error::Damaged { path: self.file.display().to_string(), source })?;
+        Ok(Some((Stamp::of(&metadata), image)))
+    }
+
+    /// Replaces the file: a reader, or a machine that lost power, sees the old one or the new one.
+    pub(crate) fn save(&self, _guard: &Guard, image: &Image) -> Result<Stamp> {
+        let draft = self.file.with_extension("draft");
+        self.replace(&draft, &image.encode()).map_err(|source| store(&self.file, source))
+    }
+
+    fn replace(&self, draft: &Path, bytes: &[u8]) -> io::Result<Stamp> {
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(draft)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(draft, &self.file)?;
+        File::open(&self.folder)?.sync_all()?;
+        file.metadata().map(|metadata| Stamp::of(&metadata))
+    }
+
+    pub(crate) fn path(&self) -> String {
+        self.file.display().to_string()
+    }
+}
+
+fn store(path: &Path, source: io::Error) -> Error {
+    Error::Store { path: path.display().to_string(), source }
+}
