@@ -1,21 +1,44 @@
 //! The files of the repository, and Rust sources without their comments and strings.
 use keyward_tests::repository;
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
-/// Every file that git tracks or would track, relative to the root, that still exists.
+/// Every file of the repository, relative to the root, sorted: what git tracks or would track, or, where the sources
+/// came without git, what lies here but build output.
 pub(crate) fn files() -> Vec<String> {
     let root = repository();
+    let mut files = if root.join(".git").exists() { known_to_git() } else { lying_in(&root, "") };
+    files.retain(|path| root.join(path).is_file());
+    files.sort();
+    files.dedup();
+    files
+}
+
+fn known_to_git() -> Vec<String> {
     let output = Command::new("git")
         .args(["-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"])
-        .current_dir(&root)
+        .current_dir(repository())
         .output()
         .expect("git runs");
     assert!(output.status.success(), "git ls-files: {}", String::from_utf8_lossy(&output.stderr));
     let listed = String::from_utf8(output.stdout).expect("paths are UTF-8");
-    let mut files: Vec<_> = listed.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect();
-    files.retain(|path| root.join(path).is_file());
-    files.sort();
-    files.dedup();
+    listed.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect()
+}
+
+fn lying_in(folder: &Path, prefix: &str) -> Vec<String> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).expect("a readable folder") {
+        let entry = entry.expect("a readable entry");
+        let path = format!("{prefix}{}", entry.file_name().to_str().expect("a UTF-8 name"));
+        let kind = entry.file_type().expect("a kind of file");
+        if kind.is_file() {
+            files.push(path);
+        } else if kind.is_dir()
+            && !entry.path().join("CACHEDIR.TAG").exists()
+            && !path.starts_with("keyward-")
+        {
+            files.extend(lying_in(&entry.path(), &format!("{path}/")));
+        }
+    }
     files
 }
 

@@ -3,10 +3,11 @@
 //! The tests themselves are `architecture.rs` beside this crate's manifest, and the stories.
 use std::{env, path::PathBuf};
 
-/// The root of the repository.
+/// The root of the repository whose tests run: cargo says where, because checkouts may share a target directory.
 #[must_use]
 pub fn repository() -> PathBuf {
-    let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let tests =
+        env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
     tests.parent().map(PathBuf::from).unwrap_or(tests)
 }
 
