@@ -1,1 +1,35 @@
-//! placeholder
+//! The consensus engine of the ledger: agreement, dissemination, catch-up and block storage, by
+//! commonware (simplex and marshal). This is the only room that knows commonware.
+//!
+//! Blocks are opaque bytes with height, parent and digest ([`Format`]); the state machine is a boxed
+//! [`Application`]; what is final lies in a [`Store`], for which [`Segments`] keeps append-only files. What
+//! blocks mean, pools, RPC and verification for others are not its business.
+//!
+//! Votes are durable before they are sent, in a journal per epoch. An engine whose journal was lost or
+//! rolled back refuses to vote ([`EngineError::VoteJournalLost`]).
+mod adapter;
+mod application;
+mod block;
+mod bridge;
+mod certificate;
+mod config;
+mod convert;
+mod engine;
+mod epochs;
+mod journal;
+mod node;
+mod segments;
+mod store;
+mod strict;
+mod watch;
+
+pub use application::{
+    Ancestors, Application, BoxFuture, EpochPlan, Event, Evidence, Fault, LeaderTerm, ProposeContext,
+    SignedVote,
+};
+pub use block::{Block, BlockHeader, Format};
+pub use certificate::{Certificate, CertificateError, SIGNERS_MAX};
+pub use config::{ConsensusKey, EngineConfig, Peer, Role, Timing};
+pub use engine::{EXIT_CODE_FAULT, Engine, EngineError, EngineHandle};
+pub use segments::{Reader, Recovery, Segments, SegmentsConfig};
+pub use store::{Id, Kind, Store, StoreError};

@@ -1,0 +1,373 @@
+//! The engine on its own thread: commonware's tokio runtime, authenticated TCP, real storage.
+use crate::{
+    Application, Block, EngineConfig, Store, StoreError,
+    block::BlockCodec,
+    journal,
+    node::{self, CHANNELS, MarshalMailbox, Node, Progress, Settings, Silent, Variant},
+    strict::{StrictScheme, strict_key},
+};
+use commonware_codec::{Copying, DecodeExt as _};
+use commonware_consensus::{
+    marshal::{self, core::CommitmentFallback},
+    types::Height,
+};
+use commonware_cryptography::{
+    ChaCha20Poly1305,
+    ed25519::{PrivateKey, PublicKey},
+    sha256::Digest,
+};
+use commonware_macros::select;
+use commonware_p2p::{Address, AddressableManager as _, authenticated::lookup, utils::mux};
+use commonware_runtime::{Quota, Runner as _, Spawner as _, Supervisor as _, tokio};
+use commonware_stream::{
+    cups::{self, Cups},
+    sake::{self, Sake},
+};
+use commonware_utils::{NZU32, NZUsize, TryCollect as _, ordered::Map};
+use futures::channel::oneshot;
+use std::{
+    fmt, io,
+    net::{SocketAddr, TcpListener},
+    num::NonZeroUsize,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering, mpsc},
+    thread::JoinHandle,
+    time::Duration,
+};
+use thiserror::Error;
+use tracing::{error, info};
+
+/// The process's exit code after a panic or a fatal failure inside the engine.
+pub const EXIT_CODE_FAULT: i32 = 70;
+
+/// Messages per second and peer on one channel. Queues are as long as this times the number of peers.
+const MESSAGES_PER_S: Quota = Quota::per_second(NZU32!(4096));
+/// Nodes of one network, observers included.
+const PEERS_MAX: usize = 128;
+/// How long a graceful stop may take.
+const STOP_TIME_OUT: Duration = Duration::from_secs(5);
+
+/// Why an engine did not start or ended.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The genesis bytes are not a block of height 0.
+    #[error("genesis bytes are not a block of height 0")]
+    Genesis,
+    /// The store holds another chain.
+    #[error("store holds another chain's genesis block")]
+    OtherChain,
+    /// The configuration does not hold together.
+    #[error("engine configuration: {reason}")]
+    Config {
+        /// What is wrong.
+        reason: String,
+    },
+    /// The listen address cannot be bound.
+    #[error("cannot listen on `{address}`")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The vote journal does not reach as far as votes this node is known to have signed. It must not vote:
+    /// start it as [`Role::Observer`](crate::Role::Observer) until its key is rotated.
+    #[error(
+        "vote journal of epoch `{epoch}` is lost or rolled back: signed view `{signed}`, journal ends at `{journal:?}`"
+    )]
+    VoteJournalLost {
+        /// The epoch.
+        epoch: u64,
+        /// The highest view this node is known to have voted in.
+        signed: u64,
+        /// The highest view of the journal, if there is one.
+        journal: Option<u64>,
+    },
+    /// The engine's folder is not the one this store was written with; see [`EngineError::VoteJournalLost`].
+    #[error("vote journal in `{}` does not belong to this store: it was lost or replaced", .path.display())]
+    VoteJournalReplaced {
+        /// The engine's folder.
+        path: PathBuf,
+    },
+    /// The engine's own folder cannot be used.
+    #[error("engine folder `{}` failed", .path.display())]
+    Folder {
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The engine's storage failed.
+    #[error("engine storage failed: {reason}")]
+    Storage {
+        /// What the runtime said.
+        reason: String,
+    },
+    /// The block store failed.
+    #[error("block store failed")]
+    Store(#[source] StoreError),
+    /// The last block of an epoch is missing from the store.
+    #[error("block `{height}`, the last of its epoch, is missing from the store")]
+    BoundaryMissing {
+        /// Its height.
+        height: u64,
+    },
+    /// The application's plan cannot be run.
+    #[error("plan of epoch `{epoch}`: {reason}")]
+    Plan {
+        /// The epoch.
+        epoch: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There are no epochs left.
+    #[error("epoch `{epoch}` is past the last one")]
+    EpochsOver {
+        /// The epoch.
+        epoch: u64,
+    },
+    /// The network refused a channel.
+    #[error("network: {0}")]
+    Network(String),
+    /// The engine's thread could not be started.
+    #[error("cannot start the engine's thread")]
+    Thread(#[source] io::Error),
+    /// The engine ended before it was ready.
+    #[error("engine ended before it was ready")]
+    Ended,
+}
+
+/// The consensus engine.
+#[derive(Debug)]
+pub struct Engine;
+
+impl Engine {
+    /// Starts an engine on its own thread and returns once it runs.
+    ///
+    /// A panic or a fatal storage failure inside it is logged and ends the process with
+    /// [`EXIT_CODE_FAULT`]: a node that lost its footing must not go on.
+    pub fn start(
+        config: EngineConfig,
+        application: Arc<dyn Application>,
+        store: Arc<dyn Store>,
+    ) -> Result<EngineHandle, EngineError> {
+        let prepared = Prepared::new(config)?;
+        journal::check(&prepared.storage, prepared.settings.role, &*store)?;
+        let (ready, started) = mpsc::sync_channel(1);
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("ledger-engine".into())
+            .spawn(move || guard(|| prepared.run(application, store, &ready, stopped)))
+            .map_err(EngineError::Thread)?;
+        let (marshal, progress) = started.recv().map_err(|_closed| EngineError::Ended)??;
+        Ok(EngineHandle { stop: Mutex::new(Some(stop)), thread: Mutex::new(Some(thread)), marshal, progress })
+    }
+}
+
+/// Ends the process if `run` panics: half an engine is worse than none.
+fn guard(run: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(run)).is_err() {
+        error!("panic inside the engine: ending the process");
+        std::process::exit(EXIT_CODE_FAULT);
+    }
+}
+
+type Ready = mpsc::SyncSender<Result<(MarshalMailbox, Arc<Progress>), EngineError>>;
+
+/// A configuration that was checked.
+struct Prepared {
+    settings: Settings,
+    storage: PathBuf,
+    listen: SocketAddr,
+    peers: Map<PublicKey, Address>,
+    worker_threads: usize,
+}
+
+impl Prepared {
+    fn new(config: EngineConfig) -> Result<Self, EngineError> {
+        let refuse = |reason: String| EngineError::Config { reason };
+        if let Some(problem) = config.timing.problem() {
+            return Err(refuse(problem.into()));
+        }
+        if config.worker_threads == 0 {
+            return Err(refuse("no worker threads".into()));
+        }
+        if config.peers.len() >= PEERS_MAX {
+            return Err(refuse(format!("`{}` peers are more than `{PEERS_MAX}`", config.peers.len())));
+        }
+        let genesis = Block::parse(&*config.format, config.genesis).ok_or(EngineError::Genesis)?;
+        let key = config.key.expose(|seed| PrivateKey::decode(Copying(seed)));
+        let key = key.map_err(|error| refuse(error.to_string()))?;
+        let own = config.key.public();
+        let others = config.peers.iter().filter(|peer| peer.key != own);
+        let known = others.map(|peer| (peer.key, peer.address)).chain([(own, config.listen)]);
+        let known = known.map(|(key, address)| {
+            strict_key(&key)
+                .and_then(|_| PublicKey::decode(Copying(&key)).ok())
+                .map(|key| (key, Address::from(address)))
+                .ok_or_else(|| {
+                    refuse(format!("peer key `{}` is not a canonical key", crate::block::hex(&key)))
+                })
+        });
+        let known: Vec<_> = known.collect::<Result<_, _>>()?;
+        let peers = known.into_iter().try_collect().map_err(|_error| refuse("a peer stands twice".into()))?;
+        let settings = Settings {
+            namespace: config.namespace,
+            key,
+            role: config.role,
+            genesis,
+            codec: BlockCodec(config.format),
+            epoch_length: config.epoch_length,
+            timing: config.timing,
+            prefix: String::new(),
+        };
+        let (storage, listen, worker_threads) = (config.storage, config.listen, config.worker_threads);
+        // commonware panics when it cannot bind, so a busy port is found here.
+        TcpListener::bind(listen).map_err(|source| EngineError::Listen { address: listen, source })?;
+        Ok(Self { settings, storage, listen, peers, worker_threads })
+    }
+
+    fn run(
+        self,
+        application: Arc<dyn Application>,
+        store: Arc<dyn Store>,
+        ready: &Ready,
+        stopped: oneshot::Receiver<()>,
+    ) {
+        let runtime = tokio::Config::new()
+            .with_storage_directory(self.storage.clone())
+            .with_worker_threads(self.worker_threads);
+        tokio::Runner::new(runtime).start(|context| async move {
+            let node = match self.start(&context, application, store).await {
+                Ok(node) => node,
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                    return;
+                }
+            };
+            let _ = ready.send(Ok((node.marshal.clone(), node.progress.clone())));
+            let Node { handle, progress, .. } = node;
+            select! {
+                // A dropped handle stops the engine like a call does.
+                _ = stopped => {},
+                _ = handle => {
+                    let fault = progress.fault.get();
+                    error!(?fault, "the engine ended on its own: ending the process");
+                    std::process::exit(EXIT_CODE_FAULT);
+                },
+            }
+            info!("engine stops");
+            if let Err(error) = context.stop(0, Some(STOP_TIME_OUT)).await {
+                error!(%error, "engine tasks did not stop in time");
+            }
+        });
+    }
+
+    async fn start(
+        self,
+        context: &tokio::Context,
+        application: Arc<dyn Application>,
+        store: Arc<dyn Store>,
+    ) -> Result<Node, EngineError> {
+        let payload =
+            marshal::max_payload_size::<Variant, StrictScheme>(PEERS_MAX as u32, &self.settings.codec);
+        let handshake = Cups::<_, ChaCha20Poly1305>::new(
+            Sake {
+                signer: self.settings.key.clone(),
+                synchrony_bound: Duration::from_secs(5),
+                max_handshake_age: Duration::from_secs(10),
+                version: sake::Version::V1,
+            },
+            cups::Version::V1,
+        );
+        let payload = commonware_p2p::max_message_size(&[mux::prefixed(payload)]);
+        let namespace = [self.settings.namespace.as_slice(), b"_P2P"].concat();
+        let peers_max = NonZeroUsize::new(self.peers.len()).unwrap_or(NZUsize!(1));
+        let mut p2p =
+            lookup::Config::local(handshake, &namespace, self.listen, peers_max, payload, node::MAILBOX_SIZE);
+        // The set of peers is fixed for the life of an engine.
+        p2p.tracked_peer_sets = NZUsize!(1);
+        p2p.peer_connection_cooldown = Duration::from_millis(250);
+        p2p.dial_frequency = Duration::from_millis(200);
+        p2p.ping_frequency = Duration::from_secs(2);
+        p2p.dial_timeout = Duration::from_secs(5);
+        p2p.allowed_handshake_rate_per_ip = Quota::per_second(NZU32!(64));
+        p2p.allowed_handshake_rate_per_subnet = Quota::per_second(NZU32!(256));
+        let (mut network, mut oracle) = lookup::Network::new(context.child("network"), p2p);
+        let _ = oracle.track(0, self.peers);
+        let networks = CHANNELS.map(|channel| network.register(channel, MESSAGES_PER_S));
+        network.start();
+        let peers = (oracle.clone(), oracle);
+        node::start(
+            context.child("ledger"),
+            self.settings,
+            application,
+            store,
+            peers,
+            networks,
+            None::<Silent>,
+        )
+        .await
+    }
+}
+
+/// A running engine. Dropping it stops the engine without waiting; [`EngineHandle::join`] waits.
+pub struct EngineHandle {
+    stop: Mutex<Option<oneshot::Sender<()>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    marshal: MarshalMailbox,
+    progress: Arc<Progress>,
+}
+
+impl fmt::Debug for EngineHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineHandle")
+            .field("finalized_height", &self.finalized_height())
+            .field("epoch", &self.epoch())
+            .finish_non_exhaustive()
+    }
+}
+
+impl EngineHandle {
+    /// Height of the last block that the application took as finalized.
+    pub fn finalized_height(&self) -> u64 {
+        self.progress.height.load(Ordering::Acquire)
+    }
+
+    /// The epoch that runs.
+    pub fn epoch(&self) -> u64 {
+        self.progress.epoch.load(Ordering::Relaxed)
+    }
+
+    /// A block by digest: from this node, or from the others if it is missing here. `None` when the engine
+    /// stops first; give it a time-out. Used to repair a damaged store: put the block back with
+    /// [`Store::put_block`].
+    pub async fn fetch(&self, digest: [u8; 32]) -> Option<Block> {
+        // The height only says how long the request is kept: until the chain reaches it.
+        let fallback = CommitmentFallback::FetchByCommitment { height: Height::new(u64::MAX) };
+        let block = self.marshal.subscribe_by_commitment(Digest(digest), fallback).await.ok()?;
+        Some(block.inner().0.clone())
+    }
+
+    /// Asks the engine to stop; it finishes what is being written.
+    pub fn shutdown(&self) {
+        let stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(stop) = stop {
+            let _ = stop.send(());
+        }
+    }
+
+    /// Stops the engine if it still runs and waits for its thread to end.
+    pub fn join(&self) {
+        self.shutdown();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            error!("the engine's thread ended with a panic");
+        }
+    }
+}

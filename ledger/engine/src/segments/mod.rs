@@ -1,0 +1,397 @@
+//! [`Store`] as append-only segment files.
+//!
+//! A folder holds `0000000000.segment`, `0000000001.segment`, ...: records one after the other (see
+//! [`record`]). Only the last file grows; a torn end is cut off on open. Damage in the middle is reported,
+//! never served, and remembered by a void record, so that a fresh copy can be put in its place. Nothing here
+//! knows what blocks mean.
+mod index;
+mod reader;
+mod record;
+mod scan;
+
+pub use reader::Reader;
+
+use crate::{Block, Certificate, Id, Kind, Store, StoreError};
+use bytes::Bytes;
+use index::{Index, Location};
+use record::{HEADER_BYTES, Header, Tag};
+use std::{
+    fmt,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Write as _},
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+const LOCK_FILE: &str = "lock";
+const MARK_FILE: &str = "journal-mark";
+const SUFFIX: &str = ".segment";
+
+/// How a store is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentsConfig {
+    /// A segment is closed before it grows over this many bytes, unless one record alone does.
+    pub segment_bytes_max: u64,
+    /// The longest record body taken.
+    pub record_bytes_max: usize,
+}
+
+impl Default for SegmentsConfig {
+    fn default() -> Self {
+        Self { segment_bytes_max: 256 << 20, record_bytes_max: 64 << 20 }
+    }
+}
+
+/// What opening a store found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Good records.
+    pub records: usize,
+    /// Bytes of a torn end that were cut off.
+    pub truncated_bytes: u64,
+    /// Files and offsets where bytes do not check with good records behind them: an alarm.
+    pub damaged: Vec<(PathBuf, u64)>,
+}
+
+/// The store. Clones of its [`Reader`] outlive it.
+pub struct Segments(Arc<Shared>);
+
+impl fmt::Debug for Segments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Segments({})", self.0.folder.display())
+    }
+}
+
+impl Segments {
+    /// Opens or creates the store in `folder`, alone: a second process gets [`StoreError::InUse`].
+    pub fn open(folder: &Path, config: SegmentsConfig) -> Result<(Self, Recovery), StoreError> {
+        fs::create_dir_all(folder).map_err(io_error(folder))?;
+        let lock = lock(folder)?;
+        let mut index = Index::default();
+        let mut recovery = Recovery::default();
+        let mut files = Vec::new();
+        let mut end = 0;
+        let paths = segment_paths(folder)?;
+        for (number, path) in paths.iter().enumerate() {
+            let last = number + 1 == paths.len();
+            let file = OpenOptions::new().read(true).write(true).open(path).map_err(io_error(path))?;
+            let scanned = scan::scan(&file, files.len() as u32, last, &mut index).map_err(io_error(path))?;
+            recovery.damaged.extend(scanned.damaged.iter().map(|offset| (path.clone(), *offset)));
+            let length = file.metadata().map_err(io_error(path))?.len();
+            if last {
+                recovery.truncated_bytes = length - scanned.end;
+                file.set_len(scanned.end).and_then(|()| file.sync_all()).map_err(io_error(path))?;
+                end = scanned.end;
+            } else if scanned.end < length {
+                recovery.damaged.push((path.clone(), scanned.end));
+            }
+            files.push(Arc::new(file));
+        }
+        recovery.records = index.count();
+        let shared = Shared {
+            folder: folder.into(),
+            config,
+            index: RwLock::new(index),
+            writer: Mutex::new(Writer { segment: None, end, written: 0 }),
+            synced: Mutex::new(0),
+            broken: AtomicBool::new(false),
+            files: RwLock::new(files),
+            _lock: lock,
+        };
+        shared.start_writer()?;
+        Ok((Self(Arc::new(shared)), recovery))
+    }
+
+    /// A handle for reading from other threads.
+    pub fn reader(&self) -> Reader {
+        Reader(self.0.clone())
+    }
+}
+
+impl Store for Segments {
+    fn put_block(&self, block: &Block) -> Result<(), StoreError> {
+        self.0.put(Kind::Block, block.height, block.digest, &block.bytes).map(|_new| ())
+    }
+
+    fn put_certificate(&self, height: u64, certificate: &Certificate) -> Result<bool, StoreError> {
+        self.0.put(Kind::Certificate, height, certificate.digest, &certificate.encode())
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.0.sync()
+    }
+
+    fn block(&self, id: Id) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.0.read(Kind::Block, id)?.map(|(_, bytes)| bytes))
+    }
+
+    fn certificate(&self, id: Id) -> Result<Option<Certificate>, StoreError> {
+        Ok(self.0.certificate(id)?.map(|(_, certificate)| certificate))
+    }
+
+    fn range_at_or_after(&self, kind: Kind, height: u64) -> Option<(u64, u64)> {
+        self.0.run_at_or_after(kind, height)
+    }
+
+    fn last(&self, kind: Kind) -> Option<u64> {
+        self.0.last(kind)
+    }
+
+    fn journal_mark(&self) -> Result<Option<[u8; 32]>, StoreError> {
+        let path = self.0.folder.join(MARK_FILE);
+        match fs::read(&path) {
+            Ok(bytes) => match bytes.as_slice().try_into() {
+                Ok(mark) => Ok(Some(mark)),
+                Err(error) => Err(StoreError::Io { path, source: io::Error::other(error) }),
+            },
+            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(StoreError::Io { path, source }),
+        }
+    }
+
+    fn set_journal_mark(&self, mark: [u8; 32]) -> Result<(), StoreError> {
+        let folder = &self.0.folder;
+        let (path, new) = (folder.join(MARK_FILE), folder.join("journal-mark.new"));
+        let mut file = File::create(&new).map_err(io_error(&new))?;
+        file.write_all(&mark).and_then(|()| file.sync_all()).map_err(io_error(&new))?;
+        fs::rename(&new, &path).map_err(io_error(&path))?;
+        sync_folder(folder)
+    }
+}
+
+/// The place where the next record goes.
+struct Writer {
+    /// Number and handle of the segment that grows.
+    segment: Option<(u32, Arc<File>)>,
+    end: u64,
+    /// Records written since open, to know what a sync covers.
+    written: u64,
+}
+
+/// What writer and readers share.
+pub(crate) struct Shared {
+    folder: PathBuf,
+    config: SegmentsConfig,
+    index: RwLock<Index>,
+    writer: Mutex<Writer>,
+    /// How many of the written records are durable; held while the disk works, so that syncs group.
+    synced: Mutex<u64>,
+    /// A sync failed: what the disk holds is unknown, so nothing is called durable any more.
+    broken: AtomicBool,
+    files: RwLock<Vec<Arc<File>>>,
+    _lock: File,
+}
+
+impl Shared {
+    fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn last(&self, kind: Kind) -> Option<u64> {
+        self.index().last(kind)
+    }
+
+    fn run_at_or_after(&self, kind: Kind, height: u64) -> Option<(u64, u64)> {
+        self.index().run_at_or_after(kind, height)
+    }
+
+    fn at_or_after(&self, kind: Kind, height: u64) -> Option<u64> {
+        self.index().at_or_after(kind, height).map(|(height, _)| height)
+    }
+
+    fn path(&self, segment: u32) -> PathBuf {
+        self.folder.join(format!("{segment:010}{SUFFIX}"))
+    }
+
+    fn put(&self, kind: Kind, height: u64, digest: [u8; 32], body: &[u8]) -> Result<bool, StoreError> {
+        let max = self.config.record_bytes_max;
+        let length = u32::try_from(body.len()).ok().filter(|_| body.len() <= max);
+        let length = length.ok_or(StoreError::TooLong { bytes: body.len(), max })?;
+        let mut writer = self.writer();
+        if self.index().find(kind, Id::Height(height)).is_some() {
+            return Ok(false);
+        }
+        let header = Header::new(Tag::Holds(kind), height, digest, length, body);
+        let location = self.append(&mut writer, &header, body)?;
+        Ok(self.index_mut().insert(kind, height, digest, location))
+    }
+
+    fn append(&self, writer: &mut Writer, header: &Header, body: &[u8]) -> Result<Location, StoreError> {
+        let full = writer.end > 0 && writer.end + header.extent() > self.config.segment_bytes_max;
+        let (segment, file) = match &writer.segment {
+            Some(current) if !full => current.clone(),
+            _ => self.roll(writer)?,
+        };
+        let offset = writer.end;
+        let written = file
+            .write_all_at(&header.encode(), offset)
+            .and_then(|()| file.write_all_at(body, offset + HEADER_BYTES as u64));
+        written.map_err(io_error(&self.path(segment)))?;
+        writer.end += header.extent();
+        writer.written += 1;
+        Ok(Location { segment, offset, length: header.length })
+    }
+
+    /// Closes the growing segment durably and starts the next.
+    fn roll(&self, writer: &mut Writer) -> Result<(u32, Arc<File>), StoreError> {
+        if let Some((number, file)) = &writer.segment {
+            self.sync_file(*number, file)?;
+        }
+        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        let number = files.len() as u32;
+        let path = self.path(number);
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
+        let file = Arc::new(file.map_err(io_error(&path))?);
+        sync_folder(&self.folder)?;
+        files.push(file.clone());
+        writer.segment = Some((number, file.clone()));
+        writer.end = 0;
+        Ok((number, file))
+    }
+
+    fn start_writer(&self) -> Result<(), StoreError> {
+        let mut writer = self.writer();
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = files.last() {
+            writer.segment = Some((files.len() as u32 - 1, file.clone()));
+            return Ok(());
+        }
+        drop(files);
+        self.roll(&mut writer).map(|_segment| ())
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        let (written, segment) = {
+            let writer = self.writer();
+            (writer.written, writer.segment.clone())
+        };
+        let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        if *synced >= written && !self.broken.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        if let Some((number, file)) = segment {
+            self.sync_file(number, &file)?;
+        }
+        *synced = (*synced).max(written);
+        Ok(())
+    }
+
+    fn sync_file(&self, number: u32, file: &File) -> Result<(), StoreError> {
+        if self.broken.load(Ordering::Acquire) {
+            let source = io::Error::other("an earlier sync failed");
+            return Err(StoreError::Io { path: self.path(number), source });
+        }
+        file.sync_data().map_err(|source| {
+            self.broken.store(true, Ordering::Release);
+            StoreError::Io { path: self.path(number), source }
+        })
+    }
+
+    fn certificate(&self, id: Id) -> Result<Option<(u64, Certificate)>, StoreError> {
+        let Some((height, bytes)) = self.read(Kind::Certificate, id)? else { return Ok(None) };
+        match Certificate::decode(&bytes) {
+            Ok(certificate) => Ok(Some((height, certificate))),
+            Err(source) => Err(StoreError::Certificate { height, source }),
+        }
+    }
+
+    fn read(&self, kind: Kind, id: Id) -> Result<Option<(u64, Bytes)>, StoreError> {
+        let Some((height, location)) = self.index().find(kind, id) else { return Ok(None) };
+        let file = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        let file = file.get(location.segment as usize).cloned();
+        let path = self.path(location.segment);
+        let Some(file) = file else { return Ok(None) };
+        let mut record = vec![0; HEADER_BYTES + location.length as usize];
+        match file.read_exact_at(&mut record, location.offset) {
+            Ok(()) => {}
+            // Somebody cut the file off.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => record.clear(),
+            Err(source) => return Err(StoreError::Io { path, source }),
+        }
+        if is_good(&record, kind, height, id) {
+            return Ok(Some((height, Bytes::from(record).slice(HEADER_BYTES..))));
+        }
+        self.void(kind, height, location)?;
+        Err(StoreError::Damaged { kind, height, path, offset: location.offset })
+    }
+
+    /// Forgets a damaged record, for later opens too.
+    fn void(&self, kind: Kind, height: u64, location: Location) -> Result<(), StoreError> {
+        let mut writer = self.writer();
+        let current = self.index().find(kind, Id::Height(height));
+        if current != Some((height, location)) {
+            return Ok(());
+        }
+        self.index_mut().remove(kind, height);
+        let header = Header::new(Tag::Voids(kind), height, [0; 32], 0, &[]);
+        self.append(&mut writer, &header, &[]).map(|_location| ())
+    }
+}
+
+fn is_good(record: &[u8], kind: Kind, height: u64, id: Id) -> bool {
+    let Some((header, body)) = record.split_at_checked(HEADER_BYTES) else { return false };
+    Header::decode(header).is_some_and(|header| {
+        header.tag == Tag::Holds(kind)
+            && header.height == height
+            && header.length as usize == body.len()
+            && id_fits(id, &header)
+            && header.fits(body)
+    })
+}
+
+fn id_fits(id: Id, header: &Header) -> bool {
+    match id {
+        Id::Height(height) => header.height == height,
+        Id::Digest(digest) => header.digest == digest,
+    }
+}
+
+fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
+    let path = path.to_path_buf();
+    move |source| StoreError::Io { path, source }
+}
+
+fn lock(folder: &Path) -> Result<File, StoreError> {
+    let path = folder.join(LOCK_FILE);
+    let file = File::create(&path).map_err(io_error(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: folder.into() }),
+        Err(TryLockError::Error(source)) => Err(StoreError::Io { path, source }),
+    }
+}
+
+/// The segment files in order; a gap in their numbers is an error.
+fn segment_paths(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io_error(folder))? {
+        let name = entry.map_err(io_error(folder))?.file_name();
+        if let Some(name) = name.to_str().filter(|name| name.ends_with(SUFFIX)) {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort_unstable();
+    for (number, name) in names.iter().enumerate() {
+        if *name != format!("{number:010}{SUFFIX}") {
+            let source = io::Error::other(format!("segment `{number}` is missing"));
+            return Err(StoreError::Io { path: folder.into(), source });
+        }
+    }
+    Ok(names.iter().map(|name| folder.join(name)).collect())
+}
+
+fn sync_folder(folder: &Path) -> Result<(), StoreError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error(folder))
+}

@@ -1,0 +1,81 @@
+//! Reading segment files back on open: headers alone in full segments, every byte in the last one.
+use super::{
+    index::{Index, Location},
+    record::{HEADER_BYTES, Header, MAGIC, Tag},
+};
+use std::{fs::File, io, os::unix::fs::FileExt as _};
+
+/// What a segment held.
+#[derive(Debug, Default)]
+pub(super) struct Scanned {
+    /// Where the records end: the place to write on.
+    pub(super) end: u64,
+    /// Offsets of stretches that do not check, with good records behind them.
+    pub(super) damaged: Vec<u64>,
+}
+
+/// Puts a segment's records into the index. `bodies`: check them too.
+pub(super) fn scan(file: &File, segment: u32, bodies: bool, index: &mut Index) -> io::Result<Scanned> {
+    let length = file.metadata()?.len();
+    let mut scanned = Scanned::default();
+    let mut offset = 0;
+    while offset < length {
+        let found = match header_at(file, offset, length)? {
+            Some(header) if !bodies || body_fits(file, offset, &header)? => Some(header),
+            _ => None,
+        };
+        let Some(header) = found else {
+            // Nothing good behind it: a torn tail. Otherwise: damage, skipped.
+            let Some(next) = next_good(file, offset + 1, length)? else { break };
+            scanned.damaged.push(offset);
+            offset = next;
+            continue;
+        };
+        enter(index, segment, offset, &header);
+        offset += header.extent();
+        scanned.end = offset;
+    }
+    Ok(scanned)
+}
+
+fn enter(index: &mut Index, segment: u32, offset: u64, header: &Header) {
+    match header.tag {
+        Tag::Holds(kind) => {
+            let location = Location { segment, offset, length: header.length };
+            index.insert(kind, header.height, header.digest, location);
+        }
+        Tag::Voids(kind) => index.remove(kind, header.height),
+    }
+}
+
+/// The header at `offset`, if it checks and its record ends inside the file.
+fn header_at(file: &File, offset: u64, length: u64) -> io::Result<Option<Header>> {
+    if length - offset < HEADER_BYTES as u64 {
+        return Ok(None);
+    }
+    let mut bytes = [0; HEADER_BYTES];
+    file.read_exact_at(&mut bytes, offset)?;
+    Ok(Header::decode(&bytes).filter(|header| header.extent() <= length - offset))
+}
+
+fn body_fits(file: &File, offset: u64, header: &Header) -> io::Result<bool> {
+    let mut body = vec![0; header.length as usize];
+    file.read_exact_at(&mut body, offset + HEADER_BYTES as u64)?;
+    Ok(header.fits(&body))
+}
+
+/// The next offset at which a whole good record lies.
+fn next_good(file: &File, from: u64, length: u64) -> io::Result<Option<u64>> {
+    let mut rest = vec![0; usize::try_from(length.saturating_sub(from)).map_err(io::Error::other)?];
+    file.read_exact_at(&mut rest, from)?;
+    let starts = rest.windows(MAGIC.len()).enumerate().filter(|(_, window)| *window == MAGIC);
+    for (start, _) in starts {
+        let offset = from + start as u64;
+        if let Some(header) = header_at(file, offset, length)?
+            && body_fits(file, offset, &header)?
+        {
+            return Ok(Some(offset));
+        }
+    }
+    Ok(None)
+}
