@@ -1,1 +1,13 @@
-//! placeholder
+//! The offline verifier: trust file and receipt in, verdict or the first thing that does not hold out.
+//!
+//! Pure: no clock, no network, no file. The rules are those of `ledger/core/SPEC.md`.
+
+mod failure;
+mod receipt;
+mod state;
+mod tracker;
+
+pub use failure::{CertificateFailure, Failure};
+pub use receipt::{SignatureCheck, Verdict, verify_receipt};
+pub use state::{MaxAge, StateQuery, StateVerdict, verify_state};
+pub use tracker::{Anchor, CertifiedBlock, SetTracker};
