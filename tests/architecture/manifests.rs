@@ -45,6 +45,8 @@ pub(crate) fn banned() -> BTreeSet<String> {
 impl Room {
     /// The packages this room depends on, by their real names, in every table: normal, dev, build, per target.
     pub(crate) fn dependencies(&self) -> BTreeSet<String> {
+        let root = read_toml("Cargo.toml");
+        let renamed = |value: Option<&Value>| value?.get("package")?.as_str().map(str::to_owned);
         let targets = self.manifest.get("target").and_then(Value::as_table);
         let per_target = targets.into_iter().flat_map(|table| table.values().filter_map(Value::as_table));
         let tables = std::iter::once(&self.manifest).chain(per_target);
@@ -56,7 +58,10 @@ impl Room {
             })
             .flatten()
             .flat_map(|section| section.as_table().expect("a table of dependencies"))
-            .map(|(key, value)| value.get("package").and_then(Value::as_str).unwrap_or(key).to_owned())
+            .map(|(key, value)| {
+                let shared = root["workspace"]["dependencies"].get(key);
+                renamed(Some(value)).or_else(|| renamed(shared)).unwrap_or_else(|| key.clone())
+            })
             .collect()
     }
 }
