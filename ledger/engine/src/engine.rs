@@ -2,6 +2,7 @@
 use crate::{
     Application, Block, EngineConfig, Store, StoreError,
     block::BlockCodec,
+    gossip::{self, Outgoing},
     journal,
     node::{self, CHANNELS, MarshalMailbox, Node, Progress, Settings, Silent, Variant},
     strict::{StrictScheme, strict_key},
@@ -162,8 +163,15 @@ impl Engine {
             .name("ledger-engine".into())
             .spawn(move || guard(|| prepared.run(application, store, &ready, stopped)))
             .map_err(EngineError::Thread)?;
-        let (marshal, progress) = started.recv().map_err(|_closed| EngineError::Ended)??;
-        Ok(EngineHandle { stop: Mutex::new(Some(stop)), thread: Mutex::new(Some(thread)), marshal, progress })
+        let Started { marshal, progress, outgoing } =
+            started.recv().map_err(|_closed| EngineError::Ended)??;
+        Ok(EngineHandle {
+            stop: Mutex::new(Some(stop)),
+            thread: Mutex::new(Some(thread)),
+            marshal,
+            progress,
+            outgoing,
+        })
     }
 }
 
@@ -175,7 +183,14 @@ fn guard(run: impl FnOnce()) {
     }
 }
 
-type Ready = mpsc::SyncSender<Result<(MarshalMailbox, Arc<Progress>), EngineError>>;
+/// What the handle needs of an engine that runs.
+struct Started {
+    marshal: MarshalMailbox,
+    progress: Arc<Progress>,
+    outgoing: Outgoing,
+}
+
+type Ready = mpsc::SyncSender<Result<Started, EngineError>>;
 
 /// A configuration that was checked.
 struct Prepared {
@@ -241,15 +256,15 @@ impl Prepared {
             .with_storage_directory(self.storage.clone())
             .with_worker_threads(self.worker_threads);
         tokio::Runner::new(runtime).start(|context| async move {
-            let node = match self.start(&context, application, store).await {
-                Ok(node) => node,
+            let (node, outgoing) = match self.start(&context, application, store).await {
+                Ok(started) => started,
                 Err(error) => {
                     let _ = ready.send(Err(error));
                     return;
                 }
             };
-            let _ = ready.send(Ok((node.marshal.clone(), node.progress.clone())));
-            let Node { handle, progress, .. } = node;
+            let Node { handle, marshal, progress } = node;
+            let _ = ready.send(Ok(Started { marshal, progress: progress.clone(), outgoing }));
             select! {
                 // A dropped handle stops the engine like a call does.
                 _ = stopped => {},
@@ -271,7 +286,7 @@ impl Prepared {
         context: &tokio::Context,
         application: Arc<dyn Application>,
         store: Arc<dyn Store>,
-    ) -> Result<Node, EngineError> {
+    ) -> Result<(Node, Outgoing), EngineError> {
         let payload =
             marshal::max_payload_size::<Variant, StrictScheme>(PEERS_MAX as u32, &self.settings.codec);
         let handshake = Cups::<_, ChaCha20Poly1305>::new(
@@ -299,18 +314,13 @@ impl Prepared {
         let (mut network, mut oracle) = lookup::Network::new(context.child("network"), p2p);
         let _ = oracle.track(0, self.peers);
         let networks = CHANNELS.map(|channel| network.register(channel, MESSAGES_PER_S));
+        let messages = network.register(gossip::CHANNEL, MESSAGES_PER_S);
         network.start();
+        let outgoing = gossip::start(context.child("gossip"), messages, application.clone());
         let peers = (oracle.clone(), oracle);
-        node::start(
-            context.child("ledger"),
-            self.settings,
-            application,
-            store,
-            peers,
-            networks,
-            None::<Silent>,
-        )
-        .await
+        let context = context.child("ledger");
+        let node = node::start(context, self.settings, application, store, peers, networks, None::<Silent>);
+        Ok((node.await?, outgoing))
     }
 }
 
@@ -320,6 +330,7 @@ pub struct EngineHandle {
     thread: Mutex<Option<JoinHandle<()>>>,
     marshal: MarshalMailbox,
     progress: Arc<Progress>,
+    outgoing: Outgoing,
 }
 
 impl fmt::Debug for EngineHandle {
@@ -350,6 +361,11 @@ impl EngineHandle {
         let fallback = CommitmentFallback::FetchByCommitment { height: Height::new(u64::MAX) };
         let block = self.marshal.subscribe_by_commitment(Digest(digest), fallback).await.ok()?;
         Some(block.inner().0.clone())
+    }
+
+    /// Sends a message to the application of every connected peer, best effort: it may be lost.
+    pub fn gossip(&self, message: bytes::Bytes) {
+        self.outgoing.send(message);
     }
 
     /// Asks the engine to stop; it finishes what is being written.

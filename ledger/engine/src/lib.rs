@@ -16,6 +16,7 @@ mod config;
 mod convert;
 mod engine;
 mod epochs;
+mod gossip;
 mod journal;
 mod node;
 mod segments;

@@ -1,1 +1,320 @@
-//! placeholder
+//! A validator: executes blocks before it votes, keeps what is final, serves it with proofs.
+//!
+//! Threads: the engine has its own thread and runtime; one thread executes; gRPC runs on the caller's tokio
+//! runtime. They meet over bounded channels. The order of stopping is: gRPC, engine, executor, stores.
+
+mod application;
+mod executor;
+mod face;
+mod index;
+mod intake;
+mod pool;
+mod refusal;
+mod shared;
+mod snapshot;
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    num::NonZeroU64,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use keyward_ledger_core::{
+    certificate::consensus_namespace,
+    ed25519::SigningKey,
+    execute::{BlockOutcomes, Ledger},
+    genesis::{Genesis, GenesisError},
+};
+use keyward_ledger_engine::{
+    ConsensusKey, Engine, EngineConfig, EngineError, EngineHandle, Role, Segments, SegmentsConfig,
+    StoreError, Timing,
+};
+use keyward_proto::ledger::ledger_server::LedgerServer;
+use thiserror::Error;
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tracing::{info, warn};
+use zeroize::Zeroizing;
+
+use application::{BlockFormat, LedgerApplication, Pace};
+use executor::{Executor, Job};
+use face::Face;
+use index::Index;
+use shared::{Shared, View};
+use snapshot::Snapshot;
+
+pub use executor::{EXIT_CODE_DIVERGED, RecoverError};
+pub use keyward_ledger_engine::{EXIT_CODE_FAULT, Peer};
+pub use pool::{POOL_BYTES_MAX, PoolError, SUBMITTER_BATCHES_MAX, SUBMITTER_BYTES_MAX};
+pub use refusal::{CODE_TRAILER, RETRY_TRAILER};
+
+/// Milliseconds since 1970.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Jobs that wait for the executor.
+const JOBS_MAX: usize = 256;
+/// The largest request: a batch of the greatest length with its frame.
+const REQUEST_BYTES_MAX: usize = 2 << 20;
+/// The largest answer: a block of the greatest length with its proofs.
+const ANSWER_BYTES_MAX: usize = 8 << 20;
+/// How long open calls may go on after the node was asked to stop.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// The server's side of TLS.
+pub struct ServerTls {
+    /// Authorities that sign the clients' certificates, PEM.
+    pub ca_pem: String,
+    /// The node's certificate, PEM.
+    pub certificate_pem: String,
+    /// Its private key, PEM.
+    pub key_pem: Zeroizing<String>,
+}
+
+impl fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerTls(redacted)")
+    }
+}
+
+/// Everything a validator is started with.
+#[derive(Debug)]
+pub struct Config {
+    /// The folder below which all of its files lie.
+    pub data_dir: PathBuf,
+    /// The canonical genesis document.
+    pub genesis: Vec<u8>,
+    /// The Ed25519 seed with which it votes, proposes and meets its peers.
+    pub validator_key: Zeroizing<[u8; 32]>,
+    /// Where it listens for peers.
+    pub peer_listen: SocketAddr,
+    /// Every validator; itself may be among them.
+    pub peers: Vec<Peer>,
+    /// Where it listens for gRPC; port 0 for a free one.
+    pub rpc_listen: SocketAddr,
+    /// The gRPC server's TLS.
+    pub tls: ServerTls,
+    /// Time between blocks when nothing waits.
+    pub idle_block_interval: Duration,
+    /// Least time between two blocks of one proposer.
+    pub block_interval_min: Duration,
+}
+
+/// Default of [`Config::idle_block_interval`].
+pub const IDLE_BLOCK_INTERVAL: Duration = Duration::from_millis(450);
+/// Default of [`Config::block_interval_min`].
+pub const BLOCK_INTERVAL_MIN: Duration = Duration::from_millis(8);
+
+/// Why a validator did not start or ended.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The genesis document is refused.
+    #[error("the genesis document is refused")]
+    Genesis(#[from] GenesisError),
+    /// A file or folder failed.
+    #[error("`{}` failed", .path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The block store failed.
+    #[error("the block store failed")]
+    Store(#[from] StoreError),
+    /// The ledger could not be recovered.
+    #[error("the ledger cannot be recovered from its files")]
+    Recover(#[from] RecoverError),
+    /// The folder belongs to another ledger.
+    #[error("`{}` holds another ledger; name another folder or the genesis that made it", .path.display())]
+    OtherLedger {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The engine failed.
+    #[error("the consensus engine failed")]
+    Engine(#[from] EngineError),
+    /// The gRPC address cannot be bound.
+    #[error("cannot listen on `{address}`; choose another `rpc_listen`")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The gRPC server failed.
+    #[error("the grpc server failed")]
+    Rpc(#[from] tonic::transport::Error),
+}
+
+/// Runs a validator until `shutdown` completes. `ready` is called with the gRPC address once it serves.
+pub async fn run(
+    config: Config,
+    shutdown: impl Future<Output = ()> + Send,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<(), RunError> {
+    let genesis = Genesis::decode(&config.genesis)?;
+    let key = SigningKey::from_seed(&config.validator_key);
+    let (store, recovery) = Segments::open(&config.data_dir.join("blocks"), SegmentsConfig::default())?;
+    for (path, offset) in &recovery.damaged {
+        warn!(path = %path.display(), offset, "alarm: a damaged record; it counts as missing and is fetched from the others");
+    }
+    let (jobs, queue) = mpsc::channel(JOBS_MAX);
+    let start = starting_point(&config, &genesis)?;
+    let shared = shared(&config, genesis, &key, &store, &start)?;
+    let snapshots = config.data_dir.join("snapshots");
+    let executor = {
+        let shared = shared.clone();
+        let recover = move || Executor::recover(shared, key, system_clock(), snapshots, start);
+        tokio::task::spawn_blocking(recover)
+            .await
+            .map_err(io::Error::other)
+            .map_err(io_error(&config.data_dir))??
+    };
+    let executing = std::thread::Builder::new()
+        .name("ledger-executor".into())
+        .spawn(move || guard(|| executor.run(queue)))
+        .map_err(io_error(&config.data_dir))?;
+    let (gossip, incoming) = intake::channel();
+    let pace = Pace { idle: config.idle_block_interval, min: config.block_interval_min };
+    let application = Arc::new(LedgerApplication::new(shared.clone(), jobs.clone(), pace, gossip));
+    let engine = Arc::new(Engine::start(engine_config(&config, &shared), application, Arc::new(store))?);
+    let intake = tokio::spawn(intake::run(shared.clone(), incoming));
+
+    let served = serve(&config, shared, engine.clone(), shutdown, ready).await;
+
+    intake.abort();
+    let stopped = tokio::task::spawn_blocking(move || engine.join()).await;
+    let _already_gone = jobs.send(Job::Stop).await;
+    let joined = tokio::task::spawn_blocking(move || executing.join()).await;
+    info!(engine_stopped = stopped.is_ok(), executor_stopped = joined.is_ok(), "validator stopped");
+    served
+}
+
+/// The newest snapshot, or genesis.
+fn starting_point(config: &Config, genesis: &Genesis) -> Result<Snapshot, RunError> {
+    let dir = config.data_dir.join("snapshots");
+    let found = snapshot::newest(&dir).map_err(io_error(&dir))?;
+    let at_genesis =
+        || Snapshot { signed_header: genesis.block().signed_header, ledger: Ledger::genesis(genesis) };
+    let start = found.unwrap_or_else(at_genesis);
+    if start.ledger.chain_id() != genesis.chain_id() {
+        return Err(RunError::OtherLedger { path: config.data_dir.clone() });
+    }
+    Ok(start)
+}
+
+fn shared(
+    config: &Config,
+    genesis: Genesis,
+    key: &SigningKey,
+    store: &Segments,
+    start: &Snapshot,
+) -> Result<Arc<Shared>, RunError> {
+    let dir = config.data_dir.join("index");
+    let index = Index::open(&dir).map_err(io_error(&dir))?;
+    if start.ledger.height() == 0 {
+        index.write(0, 0, &[], &BlockOutcomes::default().encode()).map_err(io_error(&dir))?;
+    }
+    let view = View { ledger: start.ledger.clone(), anchor: None };
+    Ok(Arc::new(Shared::new(genesis, key.public_key(), store.reader(), index, view)))
+}
+
+fn engine_config(config: &Config, shared: &Shared) -> EngineConfig {
+    let document = shared.genesis.document();
+    EngineConfig {
+        namespace: consensus_namespace(shared.genesis.chain_id()),
+        genesis: Bytes::from(shared.genesis.block().encode()),
+        format: Arc::new(BlockFormat),
+        key: ConsensusKey::new(config.validator_key.clone()),
+        role: Role::Validator,
+        listen: config.peer_listen,
+        peers: config.peers.clone(),
+        storage: config.data_dir.join("engine"),
+        // INVARIANT: genesis refuses an epoch shorter than 2.
+        epoch_length: NonZeroU64::new(document.epoch_length).unwrap_or(NonZeroU64::MIN),
+        timing: Timing::default(),
+        worker_threads: 2,
+    }
+}
+
+async fn serve(
+    config: &Config,
+    shared: Arc<Shared>,
+    engine: Arc<EngineHandle>,
+    shutdown: impl Future<Output = ()> + Send,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<(), RunError> {
+    let listen_error = |source| RunError::Listen { address: config.rpc_listen, source };
+    let listener = TcpListener::bind(config.rpc_listen).await.map_err(listen_error)?;
+    let address = listener.local_addr().map_err(listen_error)?;
+    let (stop, stopping) = watch::channel(false);
+    let face = Face { shared, engine, stopping: stopping.clone() };
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<LedgerServer<Face>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(keyward_proto::DESCRIPTORS)
+        .build_v1();
+    let reflection = reflection.map_err(|error| listen_error(io::Error::other(error)))?;
+    let tls = ServerTlsConfig::new()
+        .identity(Identity::from_pem(&config.tls.certificate_pem, config.tls.key_pem.as_bytes()))
+        .client_ca_root(Certificate::from_pem(&config.tls.ca_pem));
+    let ledger = LedgerServer::new(face)
+        .max_decoding_message_size(REQUEST_BYTES_MAX)
+        .max_encoding_message_size(ANSWER_BYTES_MAX);
+    let router = Server::builder()
+        .tls_config(tls)?
+        .tcp_nodelay(true)
+        .initial_stream_window_size(4 << 20)
+        .initial_connection_window_size(8 << 20)
+        .http2_keepalive_interval(Some(Duration::from_secs(10)))
+        .add_service(health_service)
+        .add_service(reflection)
+        .add_service(ledger);
+    let mut stopped = stopping;
+    let serving = router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+        let _closed = stopped.wait_for(|stopping| *stopping).await;
+    });
+    tokio::pin!(serving);
+    info!(%address, "validator serves");
+    ready(address);
+    tokio::select! {
+        result = &mut serving => return result.map_err(RunError::from),
+        () = shutdown => {}
+    }
+    stop.send_replace(true);
+    match tokio::time::timeout(DRAIN, serving).await {
+        Ok(result) => result.map_err(RunError::from),
+        Err(_elapsed) => Ok(()),
+    }
+}
+
+/// The one place in this room that reads the machine's clock.
+fn system_clock() -> Clock {
+    Arc::new(|| {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
+/// Ends the process when the executor panics: half a node is worse than none.
+fn guard(run: impl FnOnce()) {
+    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err() {
+        tracing::error!("panic inside the executor: ending the process");
+        std::process::exit(EXIT_CODE_FAULT);
+    }
+}
+
+fn io_error(path: &std::path::Path) -> impl FnOnce(io::Error) -> RunError {
+    let path = path.to_owned();
+    move |source| RunError::Io { path, source }
+}

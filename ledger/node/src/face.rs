@@ -1,0 +1,264 @@
+//! The ledger's gRPC face: hands batches in, serves what is final with proofs.
+//!
+//! TLS has shown a client certificate of our authority before anything here runs. Who may write is decided
+//! by the batch's signature, not by the connection.
+
+mod submit;
+
+pub(crate) use submit::take_in;
+
+use std::{pin::Pin, sync::Arc};
+
+use bytes::Bytes;
+use keyward_ledger_core::{
+    block::Block,
+    execute::BlockOutcomes,
+    log::{prove_inclusion, prove_range},
+    state::STATE_KEY_BYTES_MAX,
+};
+use keyward_ledger_engine::EngineHandle;
+use keyward_proto::ledger::{
+    self as proto, GetBlockRequest, GetGenesisRequest, GetGenesisResponse, GetRecordRequest,
+    GetRecordResponse, GetStateRequest, GetStateResponse, RecordProof, StatusRequest, StatusResponse,
+    SubmitRequest, SubmitResponse, get_record_request::By, ledger_server,
+};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    refusal::Refusal,
+    shared::{Anchor, Shared},
+};
+
+/// Blocks that wait for a slow follower.
+const FOLLOW_BUFFER: usize = 16;
+
+/// The service behind the face.
+#[derive(Clone)]
+pub(crate) struct Face {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) engine: Arc<EngineHandle>,
+    /// Turns true when the node stops; waiting calls end then.
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+impl Face {
+    fn anchor(&self) -> Result<Arc<Anchor>, Status> {
+        let none = || Refusal::NoCertificate.status("no block above genesis is certified yet; try again");
+        self.shared.view().anchor.clone().ok_or_else(none)
+    }
+
+    /// A block with its outcomes and their proof under the newest certified header.
+    fn block(&self, height: u64) -> Result<proto::Block, Status> {
+        if height == 0 {
+            let block = Bytes::from(self.shared.genesis.block().encode());
+            return Ok(proto::Block { block, ..Default::default() });
+        }
+        let anchor = self.anchor()?;
+        if height > anchor.height() {
+            return Err(Refusal::HeightUnknown.status(format!(
+                "height {height} is not certified here; the newest is {}",
+                anchor.height()
+            )));
+        }
+        let (bytes, outcomes, first_leaf) = self.stored(height)?;
+        let range_proof = match u64::from(outcomes.count()) {
+            0 => Vec::new(),
+            count => {
+                prove_range(&self.shared.index, first_leaf..first_leaf + count, anchor.ledger.log().size())
+                    .map(hashes)
+                    .map_err(|error| failed(&error))?
+            }
+        };
+        let outcomes =
+            (0..outcomes.count()).filter_map(|i| outcomes.outcome(i)).map(|o| o.encode().into()).collect();
+        Ok(proto::Block {
+            height,
+            block: bytes,
+            anchor: Some(anchor.to_proto()),
+            outcomes,
+            first_leaf,
+            range_proof,
+        })
+    }
+
+    fn stored(&self, height: u64) -> Result<(Bytes, BlockOutcomes, u64), Status> {
+        let missing =
+            || Refusal::StoreFailed.status(format!("block {height} is missing here; ask another validator"));
+        let bytes = self.shared.blocks.block(height).map_err(|error| failed(&error))?.ok_or_else(missing)?;
+        let place = self.shared.index.place(height).map_err(|error| failed(&error))?;
+        let outcomes = self.shared.index.outcomes(place).map_err(|error| failed(&error))?;
+        let outcomes = BlockOutcomes::decode(&outcomes).map_err(|error| failed(&error))?;
+        Ok((bytes, outcomes, place.first_leaf))
+    }
+
+    fn record(&self, leaf: u64) -> Result<GetRecordResponse, Status> {
+        let anchor = self.anchor()?;
+        let size = anchor.ledger.log().size();
+        if leaf >= size {
+            return Err(Refusal::RecordUnknown
+                .status(format!("the certified log has {size} records; {leaf} is none of them")));
+        }
+        let height =
+            self.shared.index.height_of_leaf(leaf, anchor.height()).map_err(|error| failed(&error))?;
+        let height = height
+            .ok_or_else(|| Refusal::StoreFailed.status(format!("leaf {leaf} has no height in the index")))?;
+        let (bytes, outcomes, first_leaf) = self.stored(height)?;
+        let block = Block::decode(&bytes).map_err(|error| failed(&error))?;
+        let record = u32::try_from(leaf - first_leaf).ok().and_then(|index| outcomes.record(&block, index));
+        let record = record
+            .ok_or_else(|| Refusal::StoreFailed.status(format!("leaf {leaf} is not in block {height}")))?;
+        let path =
+            prove_inclusion(&self.shared.index, leaf, size).map(hashes).map_err(|error| failed(&error))?;
+        let record = RecordProof { leaf_index: leaf, leaf: record.encode().into(), path };
+        Ok(GetRecordResponse { anchor: Some(anchor.to_proto()), record: Some(record) })
+    }
+
+    fn leaf_of(&self, id: &proto::RecordId) -> Result<u64, Status> {
+        let submitter = <[u8; 32]>::try_from(&*id.submitter).map_err(|error| {
+            Refusal::RequestMalformed.status(format!("a submitter has 32 bytes: {error}"))
+        })?;
+        let first =
+            self.shared.index.first_leaf_of(&submitter, id.sequence).map_err(|error| failed(&error))?;
+        let unknown = || Refusal::RecordUnknown.status("no finalized batch has this submitter and sequence");
+        let first = first.ok_or_else(unknown)?;
+        first.checked_add(u64::from(id.index)).ok_or_else(unknown)
+    }
+}
+
+impl Anchor {
+    pub(crate) fn height(&self) -> u64 {
+        self.header.header.height
+    }
+
+    pub(crate) fn to_proto(&self) -> proto::Anchor {
+        proto::Anchor {
+            header: Bytes::copy_from_slice(&self.header.encode()),
+            certificate: self.certificate.encode().into(),
+            // The set of genesis holds for every epoch: there is no change to link.
+            links: Vec::new(),
+        }
+    }
+}
+
+pub(crate) fn hashes(hashes: Vec<[u8; 32]>) -> Vec<Bytes> {
+    hashes.iter().map(|hash| Bytes::copy_from_slice(hash)).collect()
+}
+
+/// A failure of this node's own files; the caller may ask another validator.
+pub(crate) fn failed(error: &dyn std::error::Error) -> Status {
+    tracing::error!(%error, "alarm: a read failed");
+    Refusal::StoreFailed
+        .status(format!("this validator cannot read its store: {error}; ask another validator"))
+}
+
+type BlockStream = Pin<Box<dyn Stream<Item = Result<proto::Block, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl ledger_server::Ledger for Face {
+    async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitResponse>, Status> {
+        self.submit_batch(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_record(
+        &self,
+        request: Request<GetRecordRequest>,
+    ) -> Result<Response<GetRecordResponse>, Status> {
+        let leaf = match request.into_inner().by {
+            Some(By::LeafIndex(leaf)) => leaf,
+            Some(By::Id(id)) => self.leaf_of(&id)?,
+            None => return Err(Refusal::RequestMalformed.status("name a record by leaf_index or by id")),
+        };
+        let record = self.record(leaf)?;
+        Ok(Response::new(record))
+    }
+
+    async fn get_block(&self, request: Request<GetBlockRequest>) -> Result<Response<proto::Block>, Status> {
+        self.block(request.into_inner().height).map(Response::new)
+    }
+
+    type FollowStream = BlockStream;
+
+    async fn follow(&self, request: Request<proto::FollowRequest>) -> Result<Response<BlockStream>, Status> {
+        let from = request.into_inner().from_height;
+        let (sender, receiver) = mpsc::channel(FOLLOW_BUFFER);
+        tokio::spawn(self.clone().send_blocks(from, sender));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn get_state(
+        &self,
+        request: Request<GetStateRequest>,
+    ) -> Result<Response<GetStateResponse>, Status> {
+        let key = request.into_inner().key;
+        if key.len() > STATE_KEY_BYTES_MAX {
+            return Err(Refusal::RequestMalformed
+                .status(format!("a state key has at most {STATE_KEY_BYTES_MAX} bytes")));
+        }
+        let anchor = self.anchor()?;
+        let state = anchor.ledger.state();
+        Ok(Response::new(GetStateResponse {
+            value: state.get(&key).map(Bytes::copy_from_slice),
+            proof: state.prove(&key).encode().into(),
+            anchor: Some(anchor.to_proto()),
+        }))
+    }
+
+    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        let view = self.shared.view();
+        let ledger = &view.ledger;
+        let (pool_batches, pool_bytes) = {
+            let pool = self.shared.pool();
+            (pool.len() as u64, pool.bytes() as u64)
+        };
+        Ok(Response::new(StatusResponse {
+            chain_id: Bytes::copy_from_slice(ledger.chain_id()),
+            name: self.shared.genesis.name().to_owned(),
+            height: ledger.height(),
+            block_digest: Bytes::copy_from_slice(ledger.tip()),
+            epoch: ledger.epoch_of(ledger.height()),
+            regime: ledger.parameters().regime.name().to_owned(),
+            log_size: ledger.log().size(),
+            log_root: Bytes::copy_from_slice(&ledger.log().root()),
+            state_root: Bytes::copy_from_slice(&ledger.state().root()),
+            pool_batches,
+            pool_bytes,
+            validator: Bytes::copy_from_slice(&self.shared.validator),
+            validators: ledger.set().keys().map(|key| Bytes::copy_from_slice(&key)).collect(),
+            time_ms: ledger.time_ms(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }))
+    }
+
+    async fn get_genesis(
+        &self,
+        _: Request<GetGenesisRequest>,
+    ) -> Result<Response<GetGenesisResponse>, Status> {
+        Ok(Response::new(GetGenesisResponse { genesis: self.shared.genesis.encode().into() }))
+    }
+}
+
+impl Face {
+    /// Sends certified blocks from a height on until the follower hangs up or the node stops.
+    async fn send_blocks(mut self, from: u64, sender: mpsc::Sender<Result<proto::Block, Status>>) {
+        let mut views = self.shared.view.subscribe();
+        let mut next = from;
+        loop {
+            let certified = views.borrow_and_update().anchor.as_ref().map_or(0, |anchor| anchor.height());
+            while next <= certified {
+                let block = self.block(next);
+                let failed = block.is_err();
+                if sender.send(block).await.is_err() || failed {
+                    return;
+                }
+                next += 1;
+            }
+            tokio::select! {
+                changed = views.changed() => if changed.is_err() { return },
+                _ = self.stopping.wait_for(|stopping| *stopping) => return,
+                () = sender.closed() => return,
+            }
+        }
+    }
+}

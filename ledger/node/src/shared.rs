@@ -1,0 +1,139 @@
+//! What the executor, the engine's application and the face share.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use keyward_ledger_core::{
+    block::SignedHeader, certificate::Certificate, execute::Ledger, genesis::Genesis, hash::Hash,
+    outcome::Outcome,
+};
+use keyward_ledger_engine::Reader;
+use tokio::sync::{Notify, oneshot, watch};
+
+use crate::{index::Index, pool::Pool};
+
+/// A certified header: proof for every record and state entry up to it.
+#[derive(Debug)]
+pub(crate) struct Anchor {
+    pub(crate) header: SignedHeader,
+    pub(crate) certificate: Certificate,
+    /// The ledger after that block, for proofs.
+    pub(crate) ledger: Ledger,
+}
+
+/// The ledger after the newest finalized block, and the newest certified header at or below it.
+pub(crate) struct View {
+    pub(crate) ledger: Ledger,
+    pub(crate) anchor: Option<Arc<Anchor>>,
+}
+
+/// Where a batch became final.
+#[derive(Clone, Debug)]
+pub(crate) struct Placed {
+    pub(crate) height: u64,
+    pub(crate) time_ms: u64,
+    pub(crate) first_leaf: u64,
+    pub(crate) outcomes: Vec<Outcome>,
+}
+
+/// What a caller that waits for a batch is told.
+#[derive(Clone, Debug)]
+pub(crate) enum Settled {
+    Final(Placed, Arc<Anchor>),
+    /// The last height at which it could have become final has passed.
+    Expired,
+}
+
+/// Callers that wait, by batch digest.
+#[derive(Default)]
+pub(crate) struct Waiters(HashMap<Hash, (u64, Vec<oneshot::Sender<Settled>>)>);
+
+impl Waiters {
+    /// Waits for a batch; `not_after` bounds how long the entry is kept.
+    pub(crate) fn wait(&mut self, digest: Hash, not_after: u64) -> oneshot::Receiver<Settled> {
+        let (sender, receiver) = oneshot::channel();
+        let (_, senders) = self.0.entry(digest).or_insert((not_after, Vec::new()));
+        senders.retain(|sender| !sender.is_closed());
+        senders.push(sender);
+        receiver
+    }
+
+    pub(crate) fn is_awaited(&self, digest: &Hash) -> bool {
+        self.0.contains_key(digest)
+    }
+
+    pub(crate) fn settle(&mut self, digest: &Hash, settled: &Settled) {
+        for sender in self.0.remove(digest).map(|(_, senders)| senders).unwrap_or_default() {
+            // The caller may have hung up.
+            let _gone = sender.send(settled.clone());
+        }
+    }
+
+    /// Tells everybody whose batch can no longer stand in a block above `height`, but for those in `keep`.
+    pub(crate) fn expire(&mut self, height: u64, keep: impl Fn(&Hash) -> bool) {
+        let late: Vec<_> = self
+            .0
+            .iter()
+            .filter(|(digest, (last, _))| *last <= height && !keep(digest))
+            .map(|(digest, _)| *digest)
+            .collect();
+        for digest in late {
+            self.settle(&digest, &Settled::Expired);
+        }
+    }
+}
+
+/// Shared by every part of one validator.
+pub(crate) struct Shared {
+    pub(crate) genesis: Genesis,
+    pub(crate) validator: [u8; 32],
+    pub(crate) blocks: Reader,
+    pub(crate) index: Index,
+    pub(crate) view: watch::Sender<Arc<View>>,
+    /// A batch came into the pool.
+    pub(crate) arrived: Notify,
+    pool: Mutex<Pool>,
+    waiters: Mutex<Waiters>,
+    /// Ids of the batches in blocks that are not final yet.
+    in_flight: Mutex<HashSet<Hash>>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        genesis: Genesis,
+        validator: [u8; 32],
+        blocks: Reader,
+        index: Index,
+        view: View,
+    ) -> Self {
+        Self {
+            genesis,
+            validator,
+            blocks,
+            index,
+            view: watch::Sender::new(Arc::new(view)),
+            arrived: Notify::new(),
+            pool: Mutex::default(),
+            waiters: Mutex::default(),
+            in_flight: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.view.borrow().clone()
+    }
+
+    pub(crate) fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn waiters(&self) -> MutexGuard<'_, Waiters> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn in_flight(&self) -> MutexGuard<'_, HashSet<Hash>> {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
