@@ -60,6 +60,8 @@ words! {
         Signed = "signed",
         /// The release is final too.
         Released = "released",
+        /// A signature left, but its release came to the ledger after the intent's last height.
+        Late = "late",
         /// The ledger refused it.
         Refused = "refused",
         /// Given up: nothing will ever be signed for it.
@@ -104,10 +106,10 @@ pub struct Account {
     pub credential: Option<Id>,
     /// Where it stands.
     pub state: AccountState,
-    /// Failed logins since the last success.
+    /// Logins tried since the last success.
     pub login_failures: u32,
-    /// No login is tried before this time.
-    pub locked_until_ms: u64,
+    /// When the last login was tried.
+    pub login_last_ms: u64,
     /// When it was made.
     pub created_ms: u64,
 }
@@ -129,27 +131,6 @@ pub struct Registration {
     pub not_after: u64,
     /// When it expires.
     pub expires_ms: u64,
-}
-
-/// A login between its start and its finish.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Login {
-    /// Its single-use id.
-    pub id: [u8; 16],
-    /// The user name given.
-    pub name: String,
-    /// The account, if there is one of that name.
-    pub account: Option<Id>,
-    /// The server's state, sealed.
-    pub sealed: Vec<u8>,
-    /// When it expires.
-    pub expires_ms: u64,
-}
-
-impl fmt::Debug for Login {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Login").field("name", &self.name).finish_non_exhaustive()
-    }
 }
 
 /// A session; the token itself is never here.
@@ -380,23 +361,26 @@ pub enum Change {
     SetAccountState(Id, AccountState, AccountState),
     /// Forgets an account that never opened.
     RemovePendingAccount(Id),
-    /// One more failed login; from `limit` failures on, no login until `locked_until_ms`.
-    LoginFailed {
+    /// What is known of tried logins.
+    SetLogins {
         /// The account.
         account: Id,
-        /// The failures from which on it locks.
-        limit: u32,
-        /// Until when.
-        locked_until_ms: u64,
+        /// Tried since the last success.
+        failures: u32,
+        /// When the last was tried.
+        last_ms: u64,
     },
-    /// Failures are forgotten.
-    LoginSucceeded(Id),
     /// Keeps a registration under way.
     PutRegistration(Registration),
-    /// Keeps a login under way.
-    PutLogin(Login),
     /// A new session.
     PutSession(Session),
+    /// Binds a session that was opened without a certificate to the one it is first shown with.
+    BindSession {
+        /// The hash of the token.
+        token_hash: Id,
+        /// The certificate's fingerprint.
+        fingerprint: Id,
+    },
     /// Ends every session of an account.
     EndSessions(Id),
     /// A new key; refused when the key or its alias is there.
@@ -437,13 +421,15 @@ pub enum Change {
     SetIntentState {
         /// The intent.
         intent: Id,
-        /// Its new state; never `Signed` or `Released`.
+        /// Its new state: one without a signature.
         state: IntentState,
         /// Leaf index and height.
         place: Option<(u64, u64)>,
     },
     /// Releases that are final on the ledger.
     Released(Vec<Id>),
+    /// Releases that came too late.
+    Late(Vec<Id>),
     /// Keeps a secret, sealed, unless one of that name is there.
     PutSecret(&'static str, Vec<u8>),
 }

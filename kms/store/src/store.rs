@@ -3,7 +3,7 @@
 use std::{future::Future, pin::Pin as Pinned};
 
 use crate::{
-    Account, Act, Challenge, Change, Claim, Claimed, Id, Intent, Key, Login, NewIntent, Pin, QueuedRelease,
+    Account, Act, Challenge, Change, Claim, Claimed, Id, Intent, Key, NewIntent, Pin, QueuedRelease,
     Registration, Session, Signed, StoreError, Taken,
 };
 
@@ -20,8 +20,6 @@ pub trait Store: Send + Sync {
 
     /// Takes a registration: of several takers one gets it.
     fn take_registration(&self, id: [u8; 16], now_ms: u64) -> Pending<'_, Taken<Registration>>;
-    /// Takes a login.
-    fn take_login(&self, id: [u8; 16], now_ms: u64) -> Pending<'_, Taken<Login>>;
     /// Takes a challenge.
     fn take_challenge(&self, nonce: Id, now_ms: u64) -> Pending<'_, Taken<Challenge>>;
 

@@ -8,7 +8,7 @@ CREATE TABLE accounts (
     credential      BLOB CHECK (credential IS NULL OR length(credential) = 32),
     state           TEXT NOT NULL CHECK (state IN ('pending', 'open', 'closed')),
     login_failures  INTEGER NOT NULL DEFAULT 0,
-    locked_until_ms INTEGER NOT NULL DEFAULT 0,
+    login_last_ms   INTEGER NOT NULL DEFAULT 0,
     created_ms      INTEGER NOT NULL,
     UNIQUE (kind, name)
 ) STRICT, WITHOUT ROWID;
@@ -20,14 +20,6 @@ CREATE TABLE registrations (
     salt       BLOB NOT NULL,
     nonce      BLOB NOT NULL,
     not_after  INTEGER NOT NULL,
-    expires_ms INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE logins (
-    id         BLOB PRIMARY KEY,
-    name       TEXT NOT NULL,
-    account    BLOB,
-    sealed     BLOB NOT NULL,
     expires_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
@@ -110,16 +102,16 @@ CREATE TABLE intents (
     policy         BLOB NOT NULL CHECK (length(policy) = 32),
     not_after      INTEGER NOT NULL,
     state          TEXT NOT NULL
-        CHECK (state IN ('submitted', 'final', 'signed', 'released', 'refused', 'abandoned')),
+        CHECK (state IN ('submitted', 'final', 'signed', 'released', 'late', 'refused', 'abandoned')),
     leaf_index     INTEGER,
     height         INTEGER,
     signature_hash BLOB CHECK (signature_hash IS NULL OR length(signature_hash) = 32),
     created_ms     INTEGER NOT NULL,
-    CHECK ((signature_hash IS NOT NULL) = (state IN ('signed', 'released')))
+    CHECK ((signature_hash IS NOT NULL) = (state IN ('signed', 'released', 'late')))
 ) STRICT;
 CREATE INDEX intents_open ON intents (created_ms) WHERE state IN ('submitted', 'final');
 CREATE INDEX intents_to_release ON intents (created_ms) WHERE state = 'signed';
-CREATE INDEX intents_settled ON intents (created_ms) WHERE state IN ('released', 'refused', 'abandoned');
+CREATE INDEX intents_settled ON intents (created_ms) WHERE state IN ('released', 'late', 'refused', 'abandoned');
 
 CREATE TABLE secrets (
     name   TEXT PRIMARY KEY,

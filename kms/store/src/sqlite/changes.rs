@@ -31,26 +31,14 @@ async fn step(connection: &mut SqliteConnection, change: Change) -> Result<(), S
         Change::RemovePendingAccount(account) => {
             run(connection, "DELETE FROM accounts WHERE account = ? AND state = 'pending'", account).await
         }
-        Change::LoginFailed { account, limit, locked_until_ms } => {
-            sqlx::query(
-                "UPDATE accounts SET login_failures = login_failures + 1,
-                 locked_until_ms = CASE WHEN login_failures + 1 >= ? THEN ? ELSE locked_until_ms END
-                 WHERE account = ?",
-            )
-            .bind(i64::from(limit))
-            .bind(int(locked_until_ms))
-            .bind(account.to_vec())
-            .execute(connection)
-            .await?;
+        Change::SetLogins { account, failures, last_ms } => {
+            sqlx::query("UPDATE accounts SET login_failures = ?, login_last_ms = ? WHERE account = ?")
+                .bind(i64::from(failures))
+                .bind(int(last_ms))
+                .bind(account.to_vec())
+                .execute(connection)
+                .await?;
             Ok(())
-        }
-        Change::LoginSucceeded(account) => {
-            run(
-                connection,
-                "UPDATE accounts SET login_failures = 0, locked_until_ms = 0 WHERE account = ?",
-                account,
-            )
-            .await
         }
         Change::PutRegistration(row) => {
             sqlx::query(
@@ -68,17 +56,6 @@ async fn step(connection: &mut SqliteConnection, change: Change) -> Result<(), S
             .await?;
             Ok(())
         }
-        Change::PutLogin(row) => {
-            sqlx::query("INSERT INTO logins (id, name, account, sealed, expires_ms) VALUES (?, ?, ?, ?, ?)")
-                .bind(row.id.to_vec())
-                .bind(row.name)
-                .bind(row.account.map(|account| account.to_vec()))
-                .bind(row.sealed)
-                .bind(int(row.expires_ms))
-                .execute(connection)
-                .await?;
-            Ok(())
-        }
         Change::PutSession(row) => {
             sqlx::query(
                 "INSERT INTO sessions (token_hash, account, fingerprint, expires_ms) VALUES (?, ?, ?, ?)",
@@ -90,6 +67,14 @@ async fn step(connection: &mut SqliteConnection, change: Change) -> Result<(), S
             .execute(connection)
             .await?;
             Ok(())
+        }
+        Change::BindSession { token_hash, fingerprint } => {
+            let query = sqlx::query(
+                "UPDATE sessions SET fingerprint = ? WHERE token_hash = ? AND fingerprint IS NULL",
+            )
+            .bind(fingerprint.to_vec())
+            .bind(token_hash.to_vec());
+            one(query.execute(connection).await?.rows_affected(), "session")
         }
         Change::EndSessions(account) => {
             run(connection, "DELETE FROM sessions WHERE account = ?", account).await
@@ -179,7 +164,22 @@ async fn step(connection: &mut SqliteConnection, change: Change) -> Result<(), S
             .await?;
             Ok(())
         }
-        Change::Released(intents) => released(connection, &intents).await,
+        Change::Released(intents) => {
+            released(
+                connection,
+                "UPDATE intents SET state = 'released' WHERE +state = 'signed' AND id IN (",
+                &intents,
+            )
+            .await
+        }
+        Change::Late(intents) => {
+            released(
+                connection,
+                "UPDATE intents SET state = 'late' WHERE +state = 'signed' AND id IN (",
+                &intents,
+            )
+            .await
+        }
         Change::PutSecret(name, sealed) => {
             sqlx::query("INSERT OR IGNORE INTO secrets (name, sealed) VALUES (?, ?)")
                 .bind(name)
@@ -194,7 +194,7 @@ async fn step(connection: &mut SqliteConnection, change: Change) -> Result<(), S
 async fn insert_account(connection: &mut SqliteConnection, row: Account) -> Result<(), StoreError> {
     let result = sqlx::query(
         "INSERT INTO accounts (account, kind, name, salt, opaque_record, credential, state, login_failures,
-         locked_until_ms, created_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         login_last_ms, created_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(row.account.to_vec())
     .bind(row.kind)
@@ -204,7 +204,7 @@ async fn insert_account(connection: &mut SqliteConnection, row: Account) -> Resu
     .bind(row.credential.map(|credential| credential.to_vec()))
     .bind(row.state.word())
     .bind(i64::from(row.login_failures))
-    .bind(int(row.locked_until_ms))
+    .bind(int(row.login_last_ms))
     .bind(int(row.created_ms))
     .execute(connection)
     .await;
@@ -261,11 +261,9 @@ async fn complete(
     Ok(())
 }
 
-async fn released(connection: &mut SqliteConnection, intents: &[Id]) -> Result<(), StoreError> {
+async fn released(connection: &mut SqliteConnection, update: &str, intents: &[Id]) -> Result<(), StoreError> {
     for chunk in intents.chunks(IDS_MAX) {
-        let mut statement = QueryBuilder::<Sqlite>::new(
-            "UPDATE intents SET state = 'released' WHERE +state = 'signed' AND id IN (",
-        );
+        let mut statement = QueryBuilder::<Sqlite>::new(update);
         let mut list = statement.separated(", ");
         for id in chunk {
             list.push_bind(id.as_slice());
@@ -284,7 +282,6 @@ pub(super) async fn prune(
 ) -> Result<u64, StoreError> {
     let expired = [
         "DELETE FROM registrations WHERE expires_ms <= ?",
-        "DELETE FROM logins WHERE expires_ms <= ?",
         "DELETE FROM sessions WHERE expires_ms <= ?",
         "DELETE FROM challenges WHERE expires_ms <= ?",
     ];
@@ -296,7 +293,7 @@ pub(super) async fn prune(
         "DELETE FROM idempotency WHERE (principal, key) IN
          (SELECT principal, key FROM idempotency WHERE created_ms < ? LIMIT ?)",
         "DELETE FROM intents WHERE id IN (SELECT id FROM intents
-         WHERE state IN ('released', 'refused', 'abandoned') AND created_ms < ? LIMIT ?)",
+         WHERE state IN ('released', 'late', 'refused', 'abandoned') AND created_ms < ? LIMIT ?)",
     ];
     for statement in settled {
         let query = sqlx::query(statement).bind(int(keep_from_ms)).bind(PRUNE_MAX);

@@ -92,7 +92,6 @@ async fn run_alone(connection: &mut SqliteConnection, job: Job) -> Result<Delive
         Job::TakeRegistration(id, now, reply) => {
             judge(reply, single_use::registration(connection, id, now).await)
         }
-        Job::TakeLogin(id, now, reply) => judge(reply, single_use::login(connection, id, now).await),
         Job::TakeChallenge(nonce, now, reply) => {
             judge(reply, single_use::challenge(connection, nonce, now).await)
         }

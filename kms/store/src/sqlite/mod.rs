@@ -18,8 +18,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::writer::Job;
 use crate::{
-    Account, Act, Challenge, Change, Claim, Claimed, Id, Intent, Key, Login, NewIntent, Pending, Pin,
-    QueuedRelease, Registration, Session, Signed, Store, StoreError, Taken,
+    Account, Act, Challenge, Change, Claim, Claimed, Id, Intent, Key, NewIntent, Pending, Pin, QueuedRelease,
+    Registration, Session, Signed, Store, StoreError, Taken,
 };
 
 /// Writes that may wait; beyond that callers are told that the store is busy.
@@ -80,9 +80,6 @@ impl Store for Sqlite {
     }
     fn take_registration(&self, id: [u8; 16], now_ms: u64) -> Pending<'_, Taken<Registration>> {
         Box::pin(self.write(move |reply| Job::TakeRegistration(id, now_ms, reply)))
-    }
-    fn take_login(&self, id: [u8; 16], now_ms: u64) -> Pending<'_, Taken<Login>> {
-        Box::pin(self.write(move |reply| Job::TakeLogin(id, now_ms, reply)))
     }
     fn take_challenge(&self, nonce: Id, now_ms: u64) -> Pending<'_, Taken<Challenge>> {
         Box::pin(self.write(move |reply| Job::TakeChallenge(nonce, now_ms, reply)))

@@ -11,7 +11,7 @@ macro_rules! account_query {
     ($where:literal) => {
         concat!(
             "SELECT account, kind, name, salt, opaque_record, credential, state, login_failures, ",
-            "locked_until_ms, created_ms FROM accounts WHERE ",
+            "login_last_ms, created_ms FROM accounts WHERE ",
             $where
         )
     };
@@ -161,7 +161,7 @@ fn to_account(row: &SqliteRow) -> Result<Account, StoreError> {
         credential: optional_id_at(row, 5, table, "credential")?,
         state: word_at(row, 6, table, "state", AccountState::from_word)?,
         login_failures: row.try_get(7)?,
-        locked_until_ms: uint_at(row, 8, table, "locked_until_ms")?,
+        login_last_ms: uint_at(row, 8, table, "login_last_ms")?,
         created_ms: uint_at(row, 9, table, "created_ms")?,
     })
 }
@@ -244,7 +244,7 @@ fn optional_uint_at(
     }
 }
 
-pub(super) fn array_at<const N: usize>(
+fn array_at<const N: usize>(
     row: &SqliteRow,
     index: usize,
     table: &'static str,

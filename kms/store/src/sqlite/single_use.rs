@@ -2,8 +2,8 @@
 
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
-use super::read::{array_at, id_at, uint_at};
-use crate::{Challenge, Id, Login, Registration, StoreError, Taken};
+use super::read::{id_at, uint_at};
+use crate::{Challenge, Id, Registration, StoreError, Taken};
 
 pub(super) async fn registration(
     connection: &mut SqliteConnection,
@@ -25,27 +25,6 @@ pub(super) async fn registration(
             nonce: id_at(row, 3, "registrations", "nonce")?,
             not_after: uint_at(row, 4, "registrations", "not_after")?,
             expires_ms: uint_at(row, 5, "registrations", "expires_ms")?,
-        })
-    })
-}
-
-pub(super) async fn login(
-    connection: &mut SqliteConnection,
-    id: [u8; 16],
-    now_ms: u64,
-) -> Result<Taken<Login>, StoreError> {
-    let row = sqlx::query("DELETE FROM logins WHERE id = ? RETURNING name, account, sealed, expires_ms")
-        .bind(id.as_slice())
-        .fetch_optional(&mut *connection)
-        .await?;
-    judge(row, now_ms, "logins", 3, |row| {
-        let account: Option<&[u8]> = row.try_get(1)?;
-        Ok(Login {
-            id,
-            name: row.try_get(0)?,
-            account: account.map(|_| array_at(row, 1, "logins", "account")).transpose()?,
-            sealed: row.try_get(2)?,
-            expires_ms: uint_at(row, 3, "logins", "expires_ms")?,
         })
     })
 }

@@ -4,9 +4,7 @@ use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::group::Group;
-use crate::{
-    Challenge, Change, Claim, Claimed, Id, Login, NewIntent, Registration, Signed, StoreError, Taken,
-};
+use crate::{Challenge, Change, Claim, Claimed, Id, NewIntent, Registration, Signed, StoreError, Taken};
 
 /// Writes that share one transaction at most.
 const GROUP_MAX: usize = 512;
@@ -33,7 +31,6 @@ pub(super) struct Finish {
 pub(super) enum Job {
     Apply(Vec<Change>, Reply<()>),
     TakeRegistration([u8; 16], u64, Reply<Taken<Registration>>),
-    TakeLogin([u8; 16], u64, Reply<Taken<Login>>),
     TakeChallenge(Id, u64, Reply<Taken<Challenge>>),
     Claim(Claim, Reply<Claimed>),
     Begin(Begin),

@@ -80,9 +80,14 @@ pub(super) async fn pruning_takes_only_what_is_settled_or_expired(store: &dyn St
     store.begin_intent(intent("gone"), None).await.unwrap();
     store.finish_intent(signed("gone", None)).await.unwrap();
     store.apply(vec![Change::Released(vec![id("gone")])]).await.unwrap();
+    store.begin_intent(intent("gone too"), None).await.unwrap();
+    store.finish_intent(signed("gone too", None)).await.unwrap();
+    store.apply(vec![Change::Late(vec![id("gone too")])]).await.unwrap();
+    assert_eq!(store.intent(id("gone too")).await.unwrap().unwrap().state, IntentState::Late);
     assert!(store.prune(5000, 5000).await.unwrap() > 0);
     assert!(store.intent(id("kept: open")).await.unwrap().is_some());
     assert!(store.intent(id("kept: queued")).await.unwrap().is_some());
     assert_eq!(store.intent(id("gone")).await.unwrap(), None);
+    assert_eq!(store.intent(id("gone too")).await.unwrap(), None);
     assert_eq!(store.claim(claim("race", 9, 9)).await.unwrap(), Claimed::New);
 }

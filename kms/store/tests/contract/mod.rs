@@ -15,7 +15,7 @@ pub(crate) async fn suite(store: &dyn Store) {
     rows::changes_stand_or_fall_together(store).await;
     rows::keys_are_unique_by_id_and_by_alias(store).await;
     rows::state_changes_need_the_state_they_start_from(store).await;
-    rows::login_failures_lock_and_success_unlocks(store).await;
+    rows::tried_logins_are_counted(store).await;
     rows::sessions_end_by_time_and_by_command(store).await;
     rows::single_use_rows_are_taken_once(store).await;
     rows::expired_rows_are_not_live_and_are_used_up(store).await;
@@ -46,7 +46,7 @@ pub(crate) fn account(name: &str) -> Account {
         credential: Some([9; 32]),
         state: AccountState::Open,
         login_failures: 0,
-        locked_until_ms: 0,
+        login_last_ms: 0,
         created_ms: 5,
     }
 }

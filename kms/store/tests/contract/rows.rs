@@ -1,8 +1,8 @@
 //! Accounts, keys, single-use rows.
 
 use keyward_store::{
-    AccountState, Act, ActKind, Challenge, Change, Custody, KeyState, Login, Pin, Registration, Session,
-    Store, StoreError, Taken,
+    AccountState, Act, ActKind, Challenge, Change, Custody, KeyState, Pin, Registration, Session, Store,
+    StoreError, Taken,
 };
 
 use super::{account, id, key, open_account};
@@ -65,18 +65,12 @@ pub(super) async fn state_changes_need_the_state_they_start_from(store: &dyn Sto
     assert!(matches!(store.apply(wrong).await, Err(StoreError::Missing { .. })));
 }
 
-pub(super) async fn login_failures_lock_and_success_unlocks(store: &dyn Store) {
+pub(super) async fn tried_logins_are_counted(store: &dyn Store) {
     open_account(store, "guesser").await;
-    let failed = || vec![Change::LoginFailed { account: id("guesser"), limit: 2, locked_until_ms: 900 }];
-    store.apply(failed()).await.unwrap();
+    let set = Change::SetLogins { account: id("guesser"), failures: 3, last_ms: 900 };
+    store.apply(vec![set]).await.unwrap();
     let row = store.account(id("guesser")).await.unwrap().unwrap();
-    assert_eq!((row.login_failures, row.locked_until_ms), (1, 0));
-    store.apply(failed()).await.unwrap();
-    let row = store.account(id("guesser")).await.unwrap().unwrap();
-    assert_eq!((row.login_failures, row.locked_until_ms), (2, 900));
-    store.apply(vec![Change::LoginSucceeded(id("guesser"))]).await.unwrap();
-    let row = store.account(id("guesser")).await.unwrap().unwrap();
-    assert_eq!((row.login_failures, row.locked_until_ms), (0, 0));
+    assert_eq!((row.login_failures, row.login_last_ms), (3, 900));
 }
 
 pub(super) async fn sessions_end_by_time_and_by_command(store: &dyn Store) {
@@ -87,7 +81,11 @@ pub(super) async fn sessions_end_by_time_and_by_command(store: &dyn Store) {
         fingerprint: Some([3; 32]),
         expires_ms: 100,
     };
-    store.apply(vec![Change::PutSession(session.clone())]).await.unwrap();
+    let unbound = Session { fingerprint: None, ..session.clone() };
+    let bind = || vec![Change::BindSession { token_hash: id("token"), fingerprint: [3; 32] }];
+    store.apply(vec![Change::PutSession(unbound)]).await.unwrap();
+    store.apply(bind()).await.unwrap();
+    assert!(matches!(store.apply(bind()).await, Err(StoreError::Missing { .. })), "bound once");
     assert_eq!(store.session(id("token"), 99).await.unwrap(), Some(session));
     assert_eq!(store.session(id("token"), 100).await.unwrap(), None);
     assert_eq!(store.session(id("other token"), 1).await.unwrap(), None);
@@ -120,16 +118,9 @@ pub(super) async fn expired_rows_are_not_live_and_are_used_up(store: &dyn Store)
         not_after: 9,
         expires_ms: 100,
     };
-    let login =
-        |expires_ms| Login { id: [2; 16], name: "late".into(), account: None, sealed: vec![8], expires_ms };
-    store
-        .apply(vec![Change::PutRegistration(registration.clone()), Change::PutLogin(login(100))])
-        .await
-        .unwrap();
+    store.apply(vec![Change::PutRegistration(registration.clone())]).await.unwrap();
     assert_eq!(store.take_registration([1; 16], 100).await.unwrap(), Taken::Expired);
     assert_eq!(store.take_registration([1; 16], 1).await.unwrap(), Taken::Unknown);
-    assert_eq!(store.take_login([2; 16], 99).await.unwrap(), Taken::Live(login(100)));
-    assert_eq!(store.take_login([2; 16], 99).await.unwrap(), Taken::Unknown);
     store.apply(vec![Change::PutRegistration(registration.clone())]).await.unwrap();
     assert_eq!(store.take_registration([1; 16], 99).await.unwrap(), Taken::Live(registration));
 }
