@@ -1,1 +1,31 @@
-//! placeholder
+//! Keys, signatures, sealing and password login, without any input or output.
+//!
+//! Signing and sealing live here; the one rule of verification lives in the ledger's core, and a token's
+//! own cryptography in the token room. Randomness comes from the operating system.
+
+mod address;
+mod ecdsa;
+mod envelope;
+mod import;
+pub mod labels;
+mod locked;
+mod opaque;
+mod pem;
+mod secret;
+mod signing;
+
+pub use address::ethereum_address;
+pub use ecdsa::{EcdsaFormError, ecdsa_der, normalise_ecdsa, signature_der};
+pub use envelope::{
+    Envelope, KeyEncryptionKey, MemoryKek, NONCE_BYTES, SealError, hosted_key_aad, open, seal,
+    service_secret_aad,
+};
+pub use import::{ImportBinding, ImportError, ImportSealingKey, seal_to_service};
+pub use locked::{CoreDumpError, LockError, LockedSecret, disable_core_dumps};
+pub use opaque::{
+    ClientLogin, ClientRegistration, LoggedIn, OpaqueError, OpaqueServer, Registered, ServerLogin, Stretch,
+    account_credential,
+};
+pub use pem::public_key_pem;
+pub use secret::SecretBytes;
+pub use signing::{SECRET_BYTES, SignError, SigningKey, SigningKeyError};
