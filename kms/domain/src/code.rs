@@ -169,16 +169,16 @@ impl Code {
     /// The code that callers see for the name of a ledger outcome (`KEY_FROZEN`, ..).
     ///
     /// Names that a caller caused keep their meaning; refusals that only our own service can cause are `INTERNAL`;
-    /// an unknown name is `LEDGER_REFUSED`.
+    /// an unknown name is `LEDGER_REFUSED`. `EXPIRED` is an intent's: where a binding's proof expired, callers say
+    /// `CHALLENGE_EXPIRED` themselves.
     pub fn of_ledger(outcome: &str) -> Self {
         match outcome {
             "EXPIRED" => Self::IntentExpired,
             "ALREADY_RELEASED" | "INTENT_REPLAYED" | "INTENT_UNKNOWN" | "NOT_EXECUTOR" => Self::Internal,
-            "SEQUENCE_CONFLICT" | "SEQUENCE_TOO_OLD" | "SEQUENCE_TOO_FAR" | "SUBMITTER_UNKNOWN" => {
+            "ENTRY_KIND_UNKNOWN" | "ROLE_NOT_ALLOWED" | "EXPIRY_TOO_FAR" | "CREDENTIAL_VERSION" => {
                 Self::Internal
             }
-            "CHALLENGE_EXPIRED" | "PROOF_EXPIRED" => Self::ChallengeExpired,
-            "NONCE_REPLAYED" => Self::ChallengeReplayed,
+            "HOLDER_SIGNATURE_INVALID" => Self::ProofInvalid,
             name => Self::from_name(name).unwrap_or(Self::LedgerRefused),
         }
     }
@@ -231,5 +231,12 @@ mod tests {
         assert_eq!(Code::of_ledger("ENTRY_MALFORMED"), Code::EntryMalformed);
         assert_eq!(Code::of_ledger("NOT_EXECUTOR"), Code::Internal);
         assert_eq!(Code::of_ledger("SOMETHING_NEW"), Code::LedgerRefused);
+    }
+
+    #[test]
+    fn every_refusal_of_the_ledger_is_known_here() {
+        for refusal in keyward_ledger_core::outcome::Refusal::ALL {
+            assert_ne!(Code::of_ledger(refusal.name()), Code::LedgerRefused, "{}", refusal.name());
+        }
     }
 }

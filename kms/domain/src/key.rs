@@ -43,6 +43,24 @@ impl Mode {
     }
 }
 
+impl From<Mode> for keyward_ledger_core::entry::Mode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Linked => Self::Linked,
+            Mode::Hosted => Self::Hosted,
+        }
+    }
+}
+
+impl From<keyward_ledger_core::entry::Mode> for Mode {
+    fn from(mode: keyward_ledger_core::entry::Mode) -> Self {
+        match mode {
+            keyward_ledger_core::entry::Mode::Linked => Self::Linked,
+            keyward_ledger_core::entry::Mode::Hosted => Self::Hosted,
+        }
+    }
+}
+
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -234,6 +252,8 @@ mod tests {
         for mode in [Mode::Linked, Mode::Hosted] {
             assert_eq!(Mode::from_code(mode.code()), Some(mode));
             assert_eq!(Mode::from_name(mode.name()), Some(mode));
+            let recorded = keyward_ledger_core::entry::Mode::from(mode);
+            assert_eq!((recorded.code(), Mode::from(recorded)), (mode.code(), mode));
         }
         assert_eq!(Mode::from_code(0), None);
     }
