@@ -1,1 +1,214 @@
-//! placeholder
+//! Talks to the validators: submits, waits for finality, and verifies before it returns.
+//!
+//! Nothing a validator says is believed without proof under the trust file, but for `status`, which is
+//! labelled so. Requests go to one validator and to the next when it does not answer; a batch may go to
+//! several, for the ledger records it once.
+
+mod committer;
+mod connection;
+mod error;
+mod proof;
+mod read;
+mod submit;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use keyward_ledger_core::{
+    genesis::Genesis,
+    hash::Hash,
+    receipt::{Receipt, Released},
+    trust::Trust,
+};
+use keyward_ledger_verify::SetTracker;
+use keyward_proto::ledger::GetGenesisRequest;
+
+pub use committer::Committer;
+pub use connection::{ConnectionError, Identity};
+pub use error::{ClientError, CommitError};
+pub use keyward_proto::ledger::StatusResponse as Status;
+pub use proof::{CertifiedHeader, ProofError};
+pub use read::{VerifiedBlock, VerifiedState};
+
+use connection::Node;
+use keyward_ledger_core::{outcome::Outcome, record::Record};
+use proof::{Checker, Proven};
+
+/// Default of [`Config::deadline`].
+pub const DEADLINE: Duration = Duration::from_secs(5);
+
+/// What a client is made from.
+#[derive(Debug)]
+pub struct Config {
+    /// The validators' gRPC addresses, `https://host:port`.
+    pub nodes: Vec<String>,
+    /// Who the client is in TLS.
+    pub identity: Identity,
+    /// Which ledger is meant.
+    pub trust: Trust,
+    /// How long a submission waits for finality.
+    pub deadline: Duration,
+}
+
+/// A client of the ledger. Cheap to clone.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    nodes: Vec<Node>,
+    /// The validator that answered last.
+    preferred: AtomicUsize,
+    genesis: Genesis,
+    trust: Trust,
+    checker: Checker,
+    height: AtomicU64,
+    deadline: Duration,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("nodes", &self.0.nodes.len()).field("height", &self.height()).finish()
+    }
+}
+
+impl Client {
+    /// Asks the validators for their genesis document and holds it against the trust file.
+    pub async fn connect(config: Config) -> Result<Self, ClientError> {
+        let nodes = connection::channels(&config.nodes, &config.identity)?;
+        let mut reasons = Vec::new();
+        for node in &nodes {
+            let call = node.rpc.clone().get_genesis(GetGenesisRequest {}).await;
+            match call {
+                Ok(answer) => {
+                    let genesis =
+                        Genesis::decode(&answer.into_inner().genesis).map_err(ClientError::Genesis)?;
+                    return Self::of(config, nodes, genesis);
+                }
+                Err(status) => reasons.push(describe(node, &status)),
+            }
+        }
+        Err(ClientError::Unreachable { reasons: reasons.join("; ") })
+    }
+
+    fn of(config: Config, nodes: Vec<Node>, genesis: Genesis) -> Result<Self, ClientError> {
+        let tracker =
+            SetTracker::new(config.trust.clone(), &genesis.proof()).map_err(ClientError::OtherLedger)?;
+        let checker = Checker::new(tracker, genesis.proof());
+        Ok(Self(Arc::new(Inner {
+            nodes,
+            preferred: AtomicUsize::new(0),
+            genesis,
+            trust: config.trust,
+            checker,
+            height: AtomicU64::new(0),
+            deadline: config.deadline,
+        })))
+    }
+
+    /// The genesis hash.
+    pub fn chain_id(&self) -> Hash {
+        *self.0.genesis.chain_id()
+    }
+
+    /// The genesis document, proven by the trust file.
+    pub fn genesis(&self) -> &Genesis {
+        &self.0.genesis
+    }
+
+    /// What the client trusts.
+    pub fn trust(&self) -> &Trust {
+        &self.0.trust
+    }
+
+    /// The newest height that was proven to this client.
+    pub fn height(&self) -> u64 {
+        self.0.height.load(Ordering::Relaxed)
+    }
+
+    fn saw(&self, header: &CertifiedHeader) {
+        self.0.height.fetch_max(header.block.header().height, Ordering::Relaxed);
+    }
+
+    /// The validators in the order in which to ask them.
+    fn nodes(&self) -> impl Iterator<Item = (usize, &Node)> {
+        let first = self.0.preferred.load(Ordering::Relaxed);
+        let count = self.0.nodes.len();
+        (0..count).filter_map(move |step| {
+            let index = (first + step) % count;
+            self.0.nodes.get(index).map(|node| (index, node))
+        })
+    }
+
+    fn prefer(&self, index: usize) {
+        self.0.preferred.store(index, Ordering::Relaxed);
+    }
+}
+
+fn describe(node: &Node, status: &tonic::Status) -> String {
+    let cause = std::error::Error::source(status).map(|cause| format!(" ({cause})")).unwrap_or_default();
+    format!("{}: {}{cause}", node.address, status.message())
+}
+
+/// A final record with its proof.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// What the ledger answered to the entry.
+    pub outcome: Outcome,
+    /// The height of its block.
+    pub height: u64,
+    /// The time of that block, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// Its index in the log.
+    pub leaf_index: u64,
+    record: Arc<Parts>,
+    header: Arc<CertifiedHeader>,
+}
+
+#[derive(Debug)]
+struct Parts {
+    record: Record,
+    leaf: Vec<u8>,
+    path: Vec<Hash>,
+}
+
+impl Recorded {
+    fn new(proven: Proven, header: Arc<CertifiedHeader>) -> Self {
+        let Proven { record, leaf, leaf_index, path } = proven;
+        Self {
+            outcome: record.outcome.clone(),
+            height: record.height,
+            time_ms: record.time_ms,
+            leaf_index,
+            record: Arc::new(Parts { record, leaf, path }),
+            header,
+        }
+    }
+
+    /// The record.
+    pub fn record(&self) -> &Record {
+        &self.record.record
+    }
+
+    /// The header under which it was proven.
+    pub fn header(&self) -> &CertifiedHeader {
+        &self.header
+    }
+
+    /// The receipt's exact bytes, with what the intent released if it is for a signature.
+    pub fn receipt(&self, released: Option<Released>) -> Vec<u8> {
+        let receipt = Receipt {
+            record: self.record.leaf.clone(),
+            leaf_index: self.leaf_index,
+            proof: self.record.path.clone(),
+            certified: self.header.certified.clone(),
+            released,
+        };
+        receipt.encode()
+    }
+}

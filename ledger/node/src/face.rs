@@ -11,7 +11,7 @@ use std::{pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use keyward_ledger_core::{
-    block::Block,
+    block::{Block, SIGNED_HEADER_BYTES, SignedHeader},
     execute::BlockOutcomes,
     log::{prove_inclusion, prove_range},
     state::STATE_KEY_BYTES_MAX,
@@ -34,6 +34,9 @@ use crate::{
 /// Blocks that wait for a slow follower.
 const FOLLOW_BUFFER: usize = 16;
 
+/// Headers between a block and the certificate that covers it. Nearly every block has its own.
+const DESCENDANTS_MAX: u64 = 256;
+
 /// The service behind the face.
 #[derive(Clone)]
 pub(crate) struct Face {
@@ -49,38 +52,63 @@ impl Face {
         self.shared.view().anchor.clone().ok_or_else(none)
     }
 
-    /// A block with its outcomes and their proof under the newest certified header.
+    /// A block with its outcomes, tied to the first certified header at or above it.
     fn block(&self, height: u64) -> Result<proto::Block, Status> {
         if height == 0 {
             let block = Bytes::from(self.shared.genesis.block().encode());
             return Ok(proto::Block { block, ..Default::default() });
         }
-        let anchor = self.anchor()?;
-        if height > anchor.height() {
-            return Err(Refusal::HeightUnknown.status(format!(
-                "height {height} is not certified here; the newest is {}",
-                anchor.height()
-            )));
+        let newest = self.anchor()?.height();
+        if height > newest {
+            return Err(Refusal::HeightUnknown
+                .status(format!("height {height} is not certified here; the newest is {newest}")));
         }
-        let (bytes, outcomes, first_leaf) = self.stored(height)?;
+        let (block, outcomes, first_leaf) = self.stored(height)?;
+        let (anchor, descendants, log_size) = self.certified_above(height)?;
         let range_proof = match u64::from(outcomes.count()) {
             0 => Vec::new(),
-            count => {
-                prove_range(&self.shared.index, first_leaf..first_leaf + count, anchor.ledger.log().size())
-                    .map(hashes)
-                    .map_err(|error| failed(&error))?
-            }
+            count => prove_range(&self.shared.index, first_leaf..first_leaf + count, log_size)
+                .map(hashes)
+                .map_err(|error| failed(&error))?,
         };
         let outcomes =
             (0..outcomes.count()).filter_map(|i| outcomes.outcome(i)).map(|o| o.encode().into()).collect();
         Ok(proto::Block {
             height,
-            block: bytes,
-            anchor: Some(anchor.to_proto()),
+            block,
+            anchor: Some(anchor),
             outcomes,
             first_leaf,
             range_proof,
+            descendants,
         })
+    }
+
+    /// The first certificate at or above a height, the headers from there on, and the log's size under it.
+    fn certified_above(&self, height: u64) -> Result<(proto::Anchor, Vec<Bytes>, u64), Status> {
+        let found = self.shared.blocks.certificate_at_or_after(height).map_err(|error| failed(&error))?;
+        let missing = || {
+            Refusal::StoreFailed
+                .status(format!("no certificate near height {height} here; ask another validator"))
+        };
+        let (certified, certificate) =
+            found.filter(|(at, _)| *at - height <= DESCENDANTS_MAX).ok_or_else(missing)?;
+        let mut header = self.header(height)?;
+        let mut descendants = Vec::new();
+        for above in height + 1..=certified {
+            header = self.header(above)?;
+            descendants.push(header.clone());
+        }
+        let log_size = SignedHeader::decode(&header).map_err(|error| failed(&error))?.header.log_size;
+        let certificate = crate::executor::convert(certificate).encode().into();
+        Ok((proto::Anchor { header, certificate, links: Vec::new() }, descendants, log_size))
+    }
+
+    fn header(&self, height: u64) -> Result<Bytes, Status> {
+        let missing =
+            || Refusal::StoreFailed.status(format!("block {height} is missing here; ask another validator"));
+        let bytes = self.shared.blocks.block(height).map_err(|error| failed(&error))?.ok_or_else(missing)?;
+        Ok(bytes.slice(..SIGNED_HEADER_BYTES.min(bytes.len())))
     }
 
     fn stored(&self, height: u64) -> Result<(Bytes, BlockOutcomes, u64), Status> {

@@ -1,0 +1,243 @@
+//! Reading: records, blocks and state with proof, and the validators' own words.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use keyward_ledger_core::{
+    block::{Block, SignedHeader},
+    hash::Hash,
+    outcome::Outcome,
+    receipt::StateReceipt,
+    record::Record,
+    state::{StateProof, layout},
+};
+use keyward_proto::ledger::{
+    self as proto, FollowRequest, GetBlockRequest, GetRecordRequest, GetRecordResponse, GetStateRequest,
+    RecordId, StatusRequest, get_record_request::By, ledger_client::LedgerClient,
+};
+use tokio_stream::{Stream, StreamExt as _};
+use tonic::{Status, transport::Channel};
+
+use crate::{
+    CertifiedHeader, Client, ClientError, ProofError, Recorded, describe,
+    error::{code_of, may_ask_another},
+    proof::{Proven, hashes, malformed, prove_leaves},
+};
+
+/// A block that is proven to be final, with its proven outcomes.
+#[derive(Debug)]
+pub struct VerifiedBlock {
+    /// The block.
+    pub block: Block,
+    /// Its records, in the order of the log.
+    pub records: Vec<Recorded>,
+}
+
+/// What stands under a state key.
+#[derive(Debug)]
+pub struct VerifiedState {
+    /// The value, or `None` for proven absence.
+    pub value: Option<Vec<u8>>,
+    /// The height for which it holds.
+    pub height: u64,
+    /// The time of that block, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// The state receipt's exact bytes.
+    pub receipt: Vec<u8>,
+}
+
+impl Client {
+    /// What the first validator that answers says of itself. Not proven.
+    pub async fn status(&self) -> Result<crate::Status, ClientError> {
+        self.ask(async |mut rpc| rpc.status(StatusRequest {}).await).await
+    }
+
+    /// What each validator says of itself, with its address. Not proven.
+    pub async fn statuses(&self) -> Vec<(String, Result<crate::Status, String>)> {
+        let mut answers = Vec::new();
+        for node in &self.0.nodes {
+            let answer = node.rpc.clone().status(StatusRequest {}).await;
+            let answer = answer.map(tonic::Response::into_inner).map_err(|status| describe(node, &status));
+            answers.push((node.address.clone(), answer));
+        }
+        answers
+    }
+
+    /// A record by its index in the log.
+    pub async fn record(&self, leaf_index: u64) -> Result<Recorded, ClientError> {
+        let answer = self.get_record(By::LeafIndex(leaf_index)).await?;
+        let recorded = self.proven_record(answer)?;
+        if recorded.leaf_index != leaf_index {
+            return Err(ProofError::Other { part: "leaf index" }.into());
+        }
+        Ok(recorded)
+    }
+
+    /// A record by who submitted it.
+    pub async fn record_by_id(
+        &self,
+        submitter: [u8; 32],
+        sequence: u64,
+        index: u32,
+    ) -> Result<Recorded, ClientError> {
+        let id = RecordId { submitter: Bytes::copy_from_slice(&submitter), sequence, index };
+        let recorded = self.proven_record(self.get_record(By::Id(id)).await?)?;
+        let record = recorded.record();
+        if (record.submitter, record.sequence, record.index) != (submitter, sequence, index) {
+            return Err(ProofError::Other { part: "record id" }.into());
+        }
+        Ok(recorded)
+    }
+
+    async fn get_record(&self, by: By) -> Result<GetRecordResponse, ClientError> {
+        let request = GetRecordRequest { by: Some(by) };
+        self.ask(async |mut rpc| rpc.get_record(request.clone()).await).await
+    }
+
+    fn proven_record(&self, answer: GetRecordResponse) -> Result<Recorded, ClientError> {
+        let header = self.0.checker.anchor(answer.anchor)?;
+        let found = answer.record.ok_or(ProofError::Missing { part: "record" })?;
+        let path = hashes("inclusion proof", &found.path)?;
+        let leaf = found.leaf.to_vec();
+        let record = header.block.record(&leaf, found.leaf_index, &path).map_err(ProofError::from)?;
+        self.saw(&header);
+        Ok(Recorded::new(Proven { record, leaf, leaf_index: found.leaf_index, path }, header))
+    }
+
+    /// A block by its height, from 1.
+    pub async fn block(&self, height: u64) -> Result<VerifiedBlock, ClientError> {
+        let answer = self.ask(async |mut rpc| rpc.get_block(GetBlockRequest { height }).await).await?;
+        let anchor = self.0.checker.anchor(answer.anchor.clone())?;
+        Ok(self.proven_block(answer, height, &anchor)?)
+    }
+
+    fn proven_block(
+        &self,
+        answer: proto::Block,
+        height: u64,
+        anchor: &Arc<CertifiedHeader>,
+    ) -> Result<VerifiedBlock, ProofError> {
+        self.saw(anchor);
+        let block = Block::decode(&answer.block).map_err(|error| {
+            tracing::warn!(%error, "a validator sent bytes that are not a block");
+            ProofError::Other { part: "block" }
+        })?;
+        if block.header().height != height {
+            return Err(ProofError::Other { part: "height" });
+        }
+        descends(anchor, &answer.descendants, block.digest())?;
+        let leaves = leaves(&block, &answer.outcomes)?;
+        let records = if leaves.is_empty() {
+            Vec::new()
+        } else {
+            prove_leaves(anchor, leaves, answer.first_leaf, &answer.range_proof)?
+        };
+        let records = records.into_iter().map(|proven| Recorded::new(proven, anchor.clone())).collect();
+        Ok(VerifiedBlock { block, records })
+    }
+
+    /// Finalized blocks from a height on, each verified. Ends with an error when the validator hangs up:
+    /// follow again from the next height.
+    pub async fn follow(
+        &self,
+        from_height: u64,
+    ) -> Result<impl Stream<Item = Result<VerifiedBlock, ClientError>>, ClientError> {
+        let request = FollowRequest { from_height: from_height.max(1) };
+        let stream = self.ask(async |mut rpc| rpc.follow(request).await).await?;
+        let client = self.clone();
+        let mut next = from_height.max(1);
+        Ok(stream.map(move |answer| {
+            let answer = answer.map_err(|status| refused(&status))?;
+            let anchor = client.0.checker.anchor(answer.anchor.clone())?;
+            let block = client.proven_block(answer, next, &anchor)?;
+            next += 1;
+            Ok(block)
+        }))
+    }
+
+    /// What stands under a state key, or proof that nothing does.
+    pub async fn state(&self, key: &[u8]) -> Result<VerifiedState, ClientError> {
+        let request = GetStateRequest { key: Bytes::copy_from_slice(key) };
+        let answer = self.ask(async |mut rpc| rpc.get_state(request.clone()).await).await?;
+        let header = self.0.checker.anchor(answer.anchor)?;
+        let proof = StateProof::decode(&answer.proof).map_err(malformed("state proof"))?;
+        let value = header.block.state(key, &proof).map_err(ProofError::from)?.map(<[u8]>::to_vec);
+        self.saw(&header);
+        let (height, time_ms) = (header.block.header().height, header.block.header().time_ms);
+        let receipt = StateReceipt { key: key.to_vec(), proof, certified: header.certified.clone() }.encode();
+        Ok(VerifiedState { value, height, time_ms, receipt })
+    }
+
+    /// The highest sequence of a submitter that the ledger knows; 0 before its first batch.
+    pub async fn highest_sequence(&self, submitter: &[u8; 32]) -> Result<u64, ClientError> {
+        let Some(value) = self.state(&layout::submitter_key(submitter)).await?.value else {
+            let message = "this key is no submitter of the ledger; name it in genesis".to_owned();
+            return Err(ClientError::Refused { code: "SUBMITTER_UNKNOWN".into(), message });
+        };
+        let state = layout::SubmitterState::decode(&value).map_err(malformed("submitter state"))?;
+        Ok(state.highest)
+    }
+
+    /// Asks the validators in turn until one answers.
+    async fn ask<T>(
+        &self,
+        call: impl AsyncFn(LedgerClient<Channel>) -> Result<tonic::Response<T>, Status>,
+    ) -> Result<T, ClientError> {
+        let mut reasons = Vec::new();
+        for (index, node) in self.nodes() {
+            let answer = tokio::time::timeout(self.0.deadline, call(node.rpc.clone())).await;
+            match answer {
+                Ok(Ok(answer)) => {
+                    self.prefer(index);
+                    return Ok(answer.into_inner());
+                }
+                Ok(Err(status)) if may_ask_another(&status) => reasons.push(describe(node, &status)),
+                Ok(Err(status)) => return Err(refused(&status)),
+                Err(_elapsed) => reasons.push(format!("{}: no answer in time", node.address)),
+            }
+        }
+        Err(ClientError::Unreachable { reasons: reasons.join("; ") })
+    }
+}
+
+fn refused(status: &Status) -> ClientError {
+    ClientError::Refused { code: code_of(status), message: status.message().to_owned() }
+}
+
+/// Whether the headers lead from a block up to the certified one, each naming the one below.
+fn descends(anchor: &CertifiedHeader, descendants: &[Bytes], block: &Hash) -> Result<(), ProofError> {
+    let mut below = *block;
+    for bytes in descendants {
+        let header = SignedHeader::decode(bytes).map_err(malformed("descendants"))?;
+        if header.header.parent != below {
+            return Err(ProofError::Other { part: "chain of headers" });
+        }
+        below = header.digest();
+    }
+    if below == *anchor.block.digest() { Ok(()) } else { Err(ProofError::Other { part: "chain of headers" }) }
+}
+
+/// The leaf data of a block's records.
+fn leaves(block: &Block, outcomes: &[Bytes]) -> Result<Vec<Vec<u8>>, ProofError> {
+    let mut outcomes = outcomes.iter();
+    let mut leaves = Vec::new();
+    for batch in &block.batches {
+        for (index, entry) in (0..).zip(batch.entries()) {
+            let outcome = outcomes.next().ok_or(ProofError::Missing { part: "outcomes" })?;
+            let record = Record {
+                height: block.header().height,
+                time_ms: block.header().time_ms,
+                submitter: *batch.submitter(),
+                sequence: batch.sequence(),
+                index,
+                entry: entry.to_vec(),
+                outcome: Outcome::decode(outcome).map_err(malformed("outcome"))?,
+            };
+            leaves.push(record.encode());
+        }
+    }
+    if outcomes.next().is_some() {
+        return Err(ProofError::Other { part: "number of outcomes" });
+    }
+    Ok(leaves)
+}
