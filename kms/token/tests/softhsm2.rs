@@ -1,0 +1,42 @@
+//! SoftHSM2 keeps the contract.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
+
+mod contract;
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use contract::Adapter;
+
+const PLACES: [&str; 5] = [
+    "/usr/lib/softhsm/libsofthsm2.so",
+    "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
+    "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
+    "/usr/lib64/pkcs11/libsofthsm2.so",
+    "/opt/homebrew/lib/softhsm/libsofthsm2.so",
+];
+
+static SOFTHSM2: Adapter = Adapter { name: "SoftHSM2", module, environment, locks: false, bip340: false };
+
+contract_for!(SOFTHSM2);
+
+fn module() -> Option<PathBuf> {
+    let named = env::var_os("SOFTHSM2_MODULE").map(PathBuf::from);
+    let found = named.into_iter().chain(PLACES.map(PathBuf::from)).find(|path| path.is_file());
+    let without = env::var("KEYWARD_WITHOUT").unwrap_or_default();
+    if found.is_none() && !without.split([',', ' ']).any(|name| name == "softhsm2") {
+        panic!("SoftHSM2 is not installed: install `softhsm2`, or run with `--without softhsm2`");
+    }
+    found
+}
+
+fn environment(folder: &Path) -> Vec<(&'static str, PathBuf)> {
+    let (store, settings) = (folder.join("store"), folder.join("softhsm2.conf"));
+    fs::create_dir(&store).unwrap();
+    let text = format!(
+        "directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n",
+        store.display()
+    );
+    fs::write(&settings, text).unwrap();
+    vec![("SOFTHSM2_CONF", settings)]
+}
