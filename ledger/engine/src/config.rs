@@ -70,11 +70,11 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
-            leader_time_out: Duration::from_millis(1000),
-            certification_time_out: Duration::from_millis(1500),
-            retry: Duration::from_millis(1000),
-            skip_after: Duration::from_millis(2500),
-            stall_time_out: Duration::from_millis(3000),
+            leader_time_out: Duration::from_millis(800),
+            certification_time_out: Duration::from_millis(1200),
+            retry: Duration::from_millis(800),
+            skip_after: Duration::from_millis(1500),
+            stall_time_out: Duration::from_millis(2500),
             pipeline_views: 4,
             fetch_time_out: Duration::from_millis(1000),
         }

@@ -131,14 +131,20 @@ pub enum EngineError {
         epoch: u64,
     },
     /// The network refused a channel.
-    #[error("network: {0}")]
-    Network(String),
+    #[error("network refused a channel")]
+    Network(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The engine's thread could not be started.
     #[error("cannot start the engine's thread")]
     Thread(#[source] io::Error),
     /// The engine ended before it was ready.
     #[error("engine ended before it was ready")]
     Ended,
+}
+
+impl From<mux::Error> for EngineError {
+    fn from(error: mux::Error) -> Self {
+        Self::Network(Box::new(error))
+    }
 }
 
 /// The consensus engine.

@@ -2,6 +2,7 @@
 use crate::{
     Application, EngineError, EpochPlan, Event, Id, LeaderTerm, Role, Store,
     block::{Block, Sealed},
+    early::Early,
     node::{
         App, BUFFER_BYTES, MAILBOX_SIZE, MarshalMailbox, Progress, Schemes, Settings, VIEW_RETENTION,
         non_zero,
@@ -21,7 +22,7 @@ use commonware_cryptography::{
 use commonware_macros::select;
 use commonware_p2p::{
     Blocker, Receiver, Sender,
-    utils::mux::{Builder as _, Muxer},
+    utils::mux::{Builder as _, Muxer, SubReceiver, SubSender},
 };
 use commonware_parallel::Sequential;
 use commonware_runtime::{
@@ -92,22 +93,30 @@ where
     let _requests = mux.start();
 
     let mut start = first;
+    let mut network = Network {
+        votes: Early::new(votes.register(start.number).await?),
+        certificates: Early::new(certificates.register(start.number).await?),
+        requests: requests.register(start.number).await?,
+    };
     loop {
-        epochs.forget(&context, start.number).await?;
         let number = start.number;
-        let networks = (
-            votes.register(number).await.map_err(|error| EngineError::Network(error.to_string()))?,
-            certificates.register(number).await.map_err(|error| EngineError::Network(error.to_string()))?,
-            requests.register(number).await.map_err(|error| EngineError::Network(error.to_string()))?,
-        );
-        let running = epochs.engine(&context, &start, networks);
+        epochs.forget(&context, number).await?;
+        let running = epochs.engine(&context, &start, network);
+        let mut next = Network {
+            votes: Early::new(votes.register(number + 1).await?),
+            certificates: Early::new(certificates.register(number + 1).await?),
+            requests: requests.register(number + 1).await?,
+        };
         let last = Height::new(start.last);
         let boundary = loop {
+            // Who is in a later epoch than ours?
             let ahead = select! {
+                from = next.votes.listen() => from.map(|from| (number + 1, from)),
+                from = next.certificates.listen() => from.map(|from| (number + 1, from)),
                 message = other_votes.recv() => message.map(|(epoch, (from, _))| (epoch, from)),
                 message = other_certificates.recv() => message.map(|(epoch, (from, _))| (epoch, from)),
-                next = finalized.next() => {
-                    let Some((block, ack)) = next else { return Ok(()) };
+                block = finalized.next() => {
+                    let Some((block, ack)) = block else { return Ok(()) };
                     epochs.finalized(&block).await;
                     ack.acknowledge();
                     if block.height() == last { break block.inner().0.digest }
@@ -115,14 +124,22 @@ where
                 },
             };
             let Some((epoch, from)) = ahead else { return Ok(()) };
-            // A peer is in a later epoch: ask it for the certificate that closes ours.
+            // It has the certificate that closes our epoch.
             if epoch > number {
                 epochs.marshal.hint_finalized(last, NonEmptyVec::new(from));
             }
         };
         running.abort();
         start = epochs.start(number + 1, boundary)?;
+        network = next;
     }
+}
+
+/// The channels of one epoch.
+struct Network<S: Sender<PublicKey = PublicKey>> {
+    votes: Early<S>,
+    certificates: Early<S>,
+    requests: (SubSender<S>, SubReceiver<PublicKey>),
 }
 
 impl<E, B> Epochs<E, B>
@@ -223,10 +240,9 @@ where
         self.progress.height.store(height, Ordering::Release);
     }
 
-    fn engine<S, R>(&self, context: &E, start: &Start, networks: ((S, R), (S, R), (S, R))) -> Handle<()>
+    fn engine<S>(&self, context: &E, start: &Start, network: Network<S>) -> Handle<()>
     where
         S: Sender<PublicKey = PublicKey>,
-        R: Receiver<PublicKey = PublicKey>,
     {
         let timing = &self.settings.timing;
         let watch = Watch { application: self.application.clone(), scheme: start.scheme.clone() };
@@ -261,7 +277,7 @@ where
                 forward: simplex::ForwardPolicy::SilentVoters,
             },
         );
-        engine.start(networks.0, networks.1, networks.2)
+        engine.start(network.votes.open(), network.certificates.open(), network.requests)
     }
 }
 

@@ -14,6 +14,7 @@ mod bridge;
 mod certificate;
 mod config;
 mod convert;
+mod early;
 mod engine;
 mod epochs;
 mod gossip;
@@ -23,6 +24,11 @@ mod segments;
 mod store;
 mod strict;
 mod watch;
+
+#[cfg(test)]
+extern crate self as keyward_ledger_engine;
+#[cfg(test)]
+mod simulation;
 
 pub use application::{
     Ancestors, Application, BoxFuture, EpochPlan, Event, Evidence, Fault, LeaderTerm, ProposeContext,

@@ -5,8 +5,11 @@ mod cluster_support;
 mod support;
 
 use cluster_support::Cluster;
-use keyward_ledger_engine::{Event, LeaderTerm};
-use std::time::Instant;
+use keyward_ledger_engine::{EngineError, Event, LeaderTerm, Role, Store as _};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 use support::verify_certificate;
 
 fn four_nodes_finalize_one_chain(term: LeaderTerm) {
@@ -42,4 +45,147 @@ fn four_nodes_finalize_one_chain_with_rotating_leaders() {
 #[test]
 fn four_nodes_finalize_one_chain_with_a_stable_leader() {
     four_nodes_finalize_one_chain(LeaderTerm::Stable { views: 64 });
+}
+
+#[test]
+fn three_of_four_go_on_and_the_fourth_catches_up_over_epochs() {
+    let mut cluster = Cluster::start(4, 20, LeaderTerm::Rotating);
+    cluster.wait(25);
+    cluster.stop(2);
+    let stopped = cluster.top();
+    let started = Instant::now();
+    cluster.wait(stopped + 50);
+    println!("50 blocks without one of four in {:?}", started.elapsed());
+    cluster.run(2);
+    let target = cluster.top() + 10;
+    cluster.wait(target);
+    cluster.assert_one_chain();
+    let validators = cluster.validators();
+    let late = cluster.members[2].as_ref().unwrap();
+    let chain = late.toy.finalized();
+    assert!((1..=target).all(|height| chain.contains_key(&height)), "no height is missing");
+    assert!(late.toy.certificates().values().all(|certificate| verify_certificate(certificate, &validators)));
+}
+
+#[test]
+fn all_four_restart_on_their_folders_and_go_on() {
+    let mut cluster = Cluster::start(4, 20, LeaderTerm::Stable { views: 64 });
+    for _ in 0..2 {
+        cluster.wait(cluster.top() + 15);
+        (0..4).for_each(|index| cluster.stop(index));
+        (0..4).for_each(|index| cluster.run(index));
+    }
+    let target = cluster.top() + 30;
+    cluster.wait(target);
+    cluster.assert_one_chain();
+}
+
+#[test]
+fn old_votes_are_removed() {
+    let cluster = Cluster::start(4, 5, LeaderTerm::Rotating);
+    cluster.wait(40);
+    for index in 0..4 {
+        let names = fs::read_dir(cluster.engine_folder(index)).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let votes = names.filter(|name| name.starts_with("votes-")).count();
+        assert!((1..=3).contains(&votes), "{votes} vote partitions");
+    }
+}
+
+#[test]
+fn a_lost_vote_journal_stops_the_validator_but_not_the_observer() {
+    let mut cluster = Cluster::start(4, 1000, LeaderTerm::Rotating);
+    cluster.wait(30);
+    cluster.stop(1);
+    let folder = cluster.engine_folder(1);
+    // The votes alone are gone.
+    let votes = folder.join("votes-0");
+    fs::rename(&votes, folder.join("moved")).unwrap();
+    let config = cluster.config(1);
+    match cluster.try_run(1, config) {
+        Err(EngineError::VoteJournalLost { epoch: 0, journal: None, signed }) => assert!(signed > 0),
+        other => panic!("{other:?}"),
+    }
+    fs::rename(folder.join("moved"), &votes).unwrap();
+    // The whole folder is gone.
+    fs::rename(&folder, folder.with_extension("away")).unwrap();
+    let config = cluster.config(1);
+    assert!(matches!(cluster.try_run(1, config), Err(EngineError::VoteJournalReplaced { .. })));
+    let config = cluster.config(1);
+    let target = cluster.top() + 20;
+    cluster.try_run(1, keyward_ledger_engine::EngineConfig { role: Role::Observer, ..config }).unwrap();
+    cluster.wait(target);
+    cluster.assert_one_chain();
+    let observer = cluster.members[1].as_ref().unwrap();
+    assert!(observer.toy.events().contains(&Event::EpochStarted { epoch: 0, voting: false }));
+}
+
+#[test]
+fn a_damaged_old_block_is_fetched_from_the_others() {
+    let mut cluster = Cluster::start(4, 20, LeaderTerm::Rotating);
+    // Far enough that no cache holds the block any more.
+    cluster.wait(160);
+    cluster.stop(3);
+    let path = cluster.blocks_folder(3).join("0000000000.segment");
+    let mut bytes = fs::read(&path).unwrap();
+    cluster.run(3);
+    let member = cluster.members[3].as_ref().unwrap();
+    let digest = member.toy.finalized()[&7];
+    let good = member.store.reader().block(7).unwrap().unwrap();
+    let at = bytes.windows(good.len()).position(|window| window == &good[..]).unwrap();
+    bytes[at + 50] ^= 1;
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &bytes[at..at + good.len()], at as u64).unwrap();
+    assert!(member.store.reader().block(7).is_err(), "damage is noticed");
+    assert_eq!(member.store.reader().block(7).unwrap(), None);
+    let fetched = futures::executor::block_on(member.engine.fetch(digest)).unwrap();
+    assert_eq!(fetched.bytes, good);
+    member.store.put_block(&fetched).unwrap();
+    assert_eq!(member.store.reader().block(7).unwrap().unwrap(), good);
+    let target = cluster.top() + 5;
+    cluster.wait(target);
+}
+
+#[test]
+fn a_busy_port_and_a_strange_genesis_are_typed_errors() {
+    let mut cluster = Cluster::new(4, 20, LeaderTerm::Rotating);
+    let busy = std::net::TcpListener::bind(cluster.addresses[0]).unwrap();
+    let config = cluster.config(0);
+    assert!(matches!(cluster.try_run(0, config), Err(EngineError::Listen { .. })));
+    drop(busy);
+    let config = cluster.config(0);
+    let config =
+        keyward_ledger_engine::EngineConfig { genesis: bytes::Bytes::from_static(b"no block"), ..config };
+    assert!(matches!(cluster.try_run(0, config), Err(EngineError::Genesis)));
+    cluster.run(0);
+    cluster.stop(0);
+    let config = cluster.config(0);
+    let genesis = support::make(0, [0; 32], [0; 32], b"another");
+    let config = keyward_ledger_engine::EngineConfig { genesis, ..config };
+    assert!(matches!(cluster.try_run(0, config), Err(EngineError::OtherChain)));
+}
+
+#[test]
+fn a_block_is_final_within_milliseconds_on_an_idle_machine() {
+    for term in [LeaderTerm::Rotating, LeaderTerm::Stable { views: 64 }] {
+        let cluster = Cluster::start(4, 1000, term);
+        cluster.wait(20);
+        let (from, started) = (cluster.top(), Instant::now());
+        cluster.wait(from + 200);
+        let each = started.elapsed() / 200;
+        println!("{term:?}: one block every {each:?}");
+        assert!(each < Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn an_engine_stops_at_once() {
+    let mut cluster = Cluster::start(4, 20, LeaderTerm::Rotating);
+    cluster.wait(5);
+    for index in 0..4 {
+        let started = Instant::now();
+        cluster.stop(index);
+        println!("stopped after {:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(3));
+    }
 }

@@ -131,7 +131,7 @@ mod tests {
         let mut random = 1u64;
         for _ in 0..4000 {
             random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            let (height, put) = ((random >> 33) % 40, (random >> 60) % 3 > 0);
+            let (height, put) = ((random >> 33) % 40, (random >> 60) > 5);
             if put {
                 table.insert(height, location);
                 set.insert(height);

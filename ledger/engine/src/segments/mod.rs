@@ -211,6 +211,11 @@ impl Shared {
         self.index().at_or_after(kind, height).map(|(height, _)| height)
     }
 
+    fn file(&self, segment: u32) -> Option<Arc<File>> {
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        files.get(segment as usize).cloned()
+    }
+
     fn path(&self, segment: u32) -> PathBuf {
         self.folder.join(format!("{segment:010}{SUFFIX}"))
     }
@@ -249,13 +254,12 @@ impl Shared {
         if let Some((number, file)) = &writer.segment {
             self.sync_file(*number, file)?;
         }
-        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
-        let number = files.len() as u32;
+        let number = self.files.read().unwrap_or_else(PoisonError::into_inner).len() as u32;
         let path = self.path(number);
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
         let file = Arc::new(file.map_err(io_error(&path))?);
         sync_folder(&self.folder)?;
-        files.push(file.clone());
+        self.files.write().unwrap_or_else(PoisonError::into_inner).push(file.clone());
         writer.segment = Some((number, file.clone()));
         writer.end = 0;
         Ok((number, file))
@@ -309,8 +313,7 @@ impl Shared {
 
     fn read(&self, kind: Kind, id: Id) -> Result<Option<(u64, Bytes)>, StoreError> {
         let Some((height, location)) = self.index().find(kind, id) else { return Ok(None) };
-        let file = self.files.read().unwrap_or_else(PoisonError::into_inner);
-        let file = file.get(location.segment as usize).cloned();
+        let file = self.file(location.segment);
         let path = self.path(location.segment);
         let Some(file) = file else { return Ok(None) };
         let mut record = vec![0; HEADER_BYTES + location.length as usize];

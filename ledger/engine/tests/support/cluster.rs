@@ -1,7 +1,7 @@
 //! Four real engines over TCP in one process.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-use super::support::{NAMESPACE, Toy, ToyFormat, genesis};
+use super::support::{self, NAMESPACE, Toy, ToyFormat, genesis};
 use keyward_ledger_engine::{
     ConsensusKey, Engine, EngineConfig, EngineError, EngineHandle, LeaderTerm, Peer, Role, Segments,
     SegmentsConfig, Timing,
@@ -81,7 +81,8 @@ impl Cluster {
             Segments::open(&self.blocks_folder(index), SegmentsConfig::default()).unwrap();
         assert_eq!(recovery.damaged, vec![]);
         let store = Arc::new(store);
-        let toy = Arc::new(Toy::new(self.validators(), self.term, index as u8, Some(&store.reader())));
+        let toy =
+            Arc::new(Toy::new(self.validators(), self.term, index as u8, support::stored(&store.reader())));
         let engine = Engine::start(config, toy.clone(), store.clone())?;
         self.members[index] = Some(Member { toy, engine, store });
         Ok(())
@@ -127,6 +128,6 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         // The folder goes last: an engine that loses its files ends the process.
-        self.members.iter_mut().for_each(|member| drop(member.take().map(|member| member.engine.join())));
+        self.members.iter().flatten().for_each(|member| member.engine.join());
     }
 }

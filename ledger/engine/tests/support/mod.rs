@@ -84,16 +84,20 @@ pub struct Toy {
 }
 
 impl Toy {
-    /// A toy whose memory is what the store holds without gaps.
-    pub fn new(validators: Vec<[u8; 32]>, term: LeaderTerm, label: u8, reader: Option<&Reader>) -> Self {
+    /// A toy whose memory is the blocks above genesis, in order.
+    pub fn new(
+        validators: Vec<[u8; 32]>,
+        term: LeaderTerm,
+        label: u8,
+        blocks: impl IntoIterator<Item = Bytes>,
+    ) -> Self {
         let genesis = parse(genesis());
         let mut state = State::default();
         state.states.insert(genesis.digest, [0; 32]);
-        let last = reader.and_then(|reader| reader.range_at_or_after(Kind::Block, 0)).map_or(0, |run| run.1);
-        for height in 1..=last {
-            let block = parse(reader.unwrap().block(height).unwrap().unwrap());
+        for bytes in blocks {
+            let block = parse(bytes);
             state.states.insert(block.digest, state_of(&block.bytes));
-            state.finalized.insert(height, block.digest);
+            state.finalized.insert(block.height, block.digest);
         }
         Self { validators, term, label, state: Mutex::new(state), counter: AtomicU64::new(0) }
     }
@@ -223,4 +227,10 @@ fn varint(mut number: u64) -> Vec<u8> {
     }
     bytes.push(number as u8);
     bytes
+}
+
+/// The blocks of a store above genesis up to the first gap.
+pub fn stored(reader: &Reader) -> Vec<Bytes> {
+    let last = reader.range_at_or_after(Kind::Block, 0).map_or(0, |run| run.1);
+    (1..=last).map(|height| reader.block(height).unwrap().unwrap()).collect()
 }
