@@ -7,7 +7,7 @@ mod submit;
 
 pub(crate) use submit::take_in;
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use keyward_ledger_core::{
@@ -34,6 +34,9 @@ use crate::{
 /// Blocks that wait for a slow follower.
 const FOLLOW_BUFFER: usize = 16;
 
+/// How long a read waits for the first certificate after a start.
+const FIRST_CERTIFICATE_WAIT: Duration = Duration::from_secs(3);
+
 /// Headers between a block and the certificate that covers it. Nearly every block has its own.
 const DESCENDANTS_MAX: u64 = 256;
 
@@ -47,18 +50,24 @@ pub(crate) struct Face {
 }
 
 impl Face {
-    fn anchor(&self) -> Result<Arc<Anchor>, Status> {
-        let none = || Refusal::NoCertificate.status("no block above genesis is certified yet; try again");
-        self.shared.view().anchor.clone().ok_or_else(none)
+    /// The newest certified header. A node that has just started waits a little for its first.
+    async fn anchor(&self) -> Result<Arc<Anchor>, Status> {
+        let mut views = self.shared.view.subscribe();
+        let certified =
+            tokio::time::timeout(FIRST_CERTIFICATE_WAIT, views.wait_for(|view| view.anchor.is_some())).await;
+        let anchor = certified.ok().and_then(Result::ok).and_then(|view| view.anchor.clone());
+        anchor.ok_or_else(|| {
+            Refusal::NoCertificate.status("no block above genesis is certified here yet; try again")
+        })
     }
 
     /// A block with its outcomes, tied to the first certified header at or above it.
-    fn block(&self, height: u64) -> Result<proto::Block, Status> {
+    async fn block(&self, height: u64) -> Result<proto::Block, Status> {
         if height == 0 {
             let block = Bytes::from(self.shared.genesis.block().encode());
             return Ok(proto::Block { block, ..Default::default() });
         }
-        let newest = self.anchor()?.height();
+        let newest = self.anchor().await?.height();
         if height > newest {
             return Err(Refusal::HeightUnknown
                 .status(format!("height {height} is not certified here; the newest is {newest}")));
@@ -121,8 +130,8 @@ impl Face {
         Ok((bytes, outcomes, place.first_leaf))
     }
 
-    fn record(&self, leaf: u64) -> Result<GetRecordResponse, Status> {
-        let anchor = self.anchor()?;
+    async fn record(&self, leaf: u64) -> Result<GetRecordResponse, Status> {
+        let anchor = self.anchor().await?;
         let size = anchor.ledger.log().size();
         if leaf >= size {
             return Err(Refusal::RecordUnknown
@@ -198,12 +207,12 @@ impl ledger_server::Ledger for Face {
             Some(By::Id(id)) => self.leaf_of(&id)?,
             None => return Err(Refusal::RequestMalformed.status("name a record by leaf_index or by id")),
         };
-        let record = self.record(leaf)?;
+        let record = self.record(leaf).await?;
         Ok(Response::new(record))
     }
 
     async fn get_block(&self, request: Request<GetBlockRequest>) -> Result<Response<proto::Block>, Status> {
-        self.block(request.into_inner().height).map(Response::new)
+        self.block(request.into_inner().height).await.map(Response::new)
     }
 
     type FollowStream = BlockStream;
@@ -224,7 +233,7 @@ impl ledger_server::Ledger for Face {
             return Err(Refusal::RequestMalformed
                 .status(format!("a state key has at most {STATE_KEY_BYTES_MAX} bytes")));
         }
-        let anchor = self.anchor()?;
+        let anchor = self.anchor().await?;
         let state = anchor.ledger.state();
         Ok(Response::new(GetStateResponse {
             value: state.get(&key).map(Bytes::copy_from_slice),
@@ -275,7 +284,7 @@ impl Face {
         loop {
             let certified = views.borrow_and_update().anchor.as_ref().map_or(0, |anchor| anchor.height());
             while next <= certified {
-                let block = self.block(next);
+                let block = self.block(next).await;
                 let failed = block.is_err();
                 if sender.send(block).await.is_err() || failed {
                     return;

@@ -1,0 +1,5 @@
+//! Stories: what users of the whole see, told against real parts.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod ledger;
+mod support;

@@ -1,0 +1,139 @@
+//! Four validators in this process, over real TCP and real files.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    time::Duration,
+};
+
+use keyward_ledger_client::{Client, Identity};
+use keyward_ledger_core::{
+    block::Regime,
+    ed25519::SigningKey,
+    genesis::{Genesis, GenesisDocument, Role, Submitter},
+    trust::Trust,
+};
+use keyward_ledger_node::{Config, Peer, ServerTls};
+use tempfile::TempDir;
+use tokio::{sync::oneshot, task::JoinHandle};
+use zeroize::Zeroizing;
+
+use super::authority::Authority;
+
+pub struct Cluster {
+    pub genesis: Genesis,
+    pub authority: Authority,
+    dir: TempDir,
+    peers: Vec<Peer>,
+    seeds: Vec<[u8; 32]>,
+    nodes: Vec<Option<Running>>,
+    rpc: Vec<SocketAddr>,
+}
+
+struct Running {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+/// The seed of the n-th submitter.
+pub fn submitter(n: u8) -> SigningKey {
+    SigningKey::from_seed(&[100 + n; 32])
+}
+
+impl Cluster {
+    pub async fn start(epoch_length: u64) -> Self {
+        let mut seeds: Vec<[u8; 32]> = (1..=4).map(|n| [n; 32]).collect();
+        seeds.sort_by_key(|seed| SigningKey::from_seed(seed).public_key());
+        let validators: Vec<_> = seeds.iter().map(|seed| SigningKey::from_seed(seed).public_key()).collect();
+        let mut submitters: Vec<_> =
+            (0..4).map(|n| Submitter::new(submitter(n).public_key(), Role::Service)).collect();
+        submitters.sort_by_key(|submitter| submitter.key);
+        let genesis = Genesis::new(GenesisDocument {
+            name: "story".into(),
+            time_ms: 1_700_000_000_000,
+            validators: validators.clone(),
+            submitters,
+            epoch_length,
+            regime: Regime::Fast,
+            clock_bound_ms: 10_000,
+        });
+        let peers = validators.iter().map(|key| Peer { key: *key, address: free_address() }).collect();
+        let rpc = (0..4).map(|_| free_address()).collect();
+        let mut cluster = Self {
+            genesis: genesis.unwrap(),
+            authority: Authority::new(),
+            dir: tempfile::tempdir().unwrap(),
+            peers,
+            seeds,
+            nodes: (0..4).map(|_| None).collect(),
+            rpc,
+        };
+        for n in 0..4 {
+            cluster.start_node(n).await;
+        }
+        cluster
+    }
+
+    pub fn node_dir(&self, n: usize) -> std::path::PathBuf {
+        Path::new(self.dir.path()).join(format!("node-{n}"))
+    }
+
+    pub async fn start_node(&mut self, n: usize) {
+        let (certificate_pem, key_pem) = self.authority.server();
+        let config = Config {
+            data_dir: self.node_dir(n),
+            genesis: self.genesis.encode(),
+            validator_key: Zeroizing::new(self.seeds[n]),
+            peer_listen: self.peers[n].address,
+            peers: self.peers.clone(),
+            rpc_listen: self.rpc[n],
+            tls: ServerTls { ca_pem: self.authority.pem.clone(), certificate_pem, key_pem },
+            idle_block_interval: keyward_ledger_node::IDLE_BLOCK_INTERVAL,
+            block_interval_min: keyward_ledger_node::BLOCK_INTERVAL_MIN,
+        };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (ready, is_ready) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            let shutdown = async move {
+                let _ = stopped.await;
+            };
+            keyward_ledger_node::run(config, shutdown, |address| ready.send(address).unwrap()).await.unwrap();
+        });
+        is_ready.await.unwrap();
+        self.nodes[n] = Some(Running { stop, task });
+    }
+
+    pub async fn stop_node(&mut self, n: usize) {
+        let Running { stop, task } = self.nodes[n].take().unwrap();
+        stop.send(()).unwrap();
+        task.await.unwrap();
+    }
+
+    pub async fn stop(mut self) {
+        for n in 0..4 {
+            if self.nodes[n].is_some() {
+                self.stop_node(n).await;
+            }
+        }
+    }
+
+    pub fn trust(&self) -> Trust {
+        Trust::genesis(self.genesis.name().to_owned(), *self.genesis.chain_id())
+    }
+
+    /// A client that asks these validators in this order.
+    pub async fn client(&self, nodes: &[usize]) -> Client {
+        let (certificate_pem, key_pem) = self.authority.client("keyward://service/story");
+        let config = keyward_ledger_client::Config {
+            nodes: nodes.iter().map(|n| format!("https://127.0.0.1:{}", self.rpc[*n].port())).collect(),
+            identity: Identity { ca_pem: self.authority.pem.clone(), certificate_pem, key_pem },
+            trust: self.trust(),
+            deadline: Duration::from_secs(5),
+        };
+        Client::connect(config).await.unwrap()
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
