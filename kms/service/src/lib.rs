@@ -1,1 +1,33 @@
-//! placeholder
+//! The custody service: use cases, one file per verb, and the gRPC face.
+//!
+//! What may be done is decided in the domain and by the policies; SQL, PKCS#11 and cryptography have their own
+//! rooms. Here they are arranged, and guarded: no signature without a final, accepted intent.
+
+mod accounts;
+mod acts;
+mod adapters;
+mod admin;
+mod authorise;
+mod caller;
+mod config;
+mod custody;
+mod face;
+mod failure;
+mod guard;
+mod hosted;
+mod keybook;
+mod keys;
+mod once;
+mod opened;
+mod ports;
+mod releases;
+mod run;
+mod secrets;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod unreleased;
+mod upkeep;
+
+pub use config::{Config, KekConfig, LedgerConfig, Limits, Tls};
+pub use run::{Ready, RunError, run};

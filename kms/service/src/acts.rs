@@ -1,0 +1,305 @@
+//! Acts: changes that stand on the ledger first and in the database after it. An act is written down before its
+//! entry leaves, and removed in the same transaction that brings the database in step; what a crash or an outage
+//! leaves between is settled by asking the ledger, so that the two never disagree for good.
+
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+};
+
+use keyward_domain::scheme::KeyId;
+use keyward_ledger_core::{
+    codec::{Reader, Writer},
+    entry::{ENTRY_BYTES_MAX, Entry},
+    outcome::Refusal,
+    state::layout::{KeyState as LedgerKey, account_key, credential_key, key_key},
+};
+use keyward_store::{AccountState, Act, ActKind, Change, Id, IdempotencyKey as Name, KeyState};
+
+use crate::{
+    custody::{Custody, random},
+    failure::Failure,
+    guard::refused,
+    ports::{Final, LedgerError},
+};
+
+/// Blocks after which an entry that was handed in can no longer become final; the ledger client's own bound for
+/// batches is below it.
+const UNTIL_BLOCKS: u64 = 4096;
+/// Entries of one act.
+const ENTRIES_MAX: usize = 4;
+
+/// A change and what it does to the database at each end.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) kind: ActKind,
+    /// The account or key.
+    pub(crate) subject: Id,
+    /// Recorded one after the other; the last one's receipt is the answer.
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) before: Vec<Change>,
+    pub(crate) accepted: Vec<Change>,
+    pub(crate) refused: Vec<Change>,
+    /// The idempotency key that the receipt completes.
+    pub(crate) name: Option<Name>,
+    /// The app, for authorisations.
+    pub(crate) app: String,
+}
+
+/// Acts that this run works on: the settling task leaves them alone.
+#[derive(Debug, Default)]
+pub(crate) struct InFlight(Mutex<HashSet<Id>>);
+
+impl InFlight {
+    fn insert(&self, id: Id) -> Guarded<'_> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        Guarded { list: self, id }
+    }
+
+    fn contains(&self, id: &Id) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+    }
+}
+
+struct Guarded<'a> {
+    list: &'a InFlight,
+    id: Id,
+}
+
+impl Drop for Guarded<'_> {
+    fn drop(&mut self) {
+        self.list.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}
+
+impl Custody {
+    /// Performs an act; gives its idempotency key back when it fails. Returns the receipt.
+    pub(crate) async fn perform(&self, plan: Plan) -> Result<Vec<u8>, Failure> {
+        let name = plan.name.clone();
+        let done = self.try_perform(plan).await;
+        if done.is_err() {
+            self.give_back(name).await;
+        }
+        done
+    }
+
+    async fn try_perform(&self, plan: Plan) -> Result<Vec<u8>, Failure> {
+        let id = random()?;
+        let _guarded = self.in_flight.insert(id);
+        let act = Act {
+            id,
+            kind: plan.kind,
+            subject: plan.subject,
+            detail: detail(&plan.entries, &plan.app),
+            until: self.ledger.height().saturating_add(UNTIL_BLOCKS),
+            created_ms: self.clock.now_ms(),
+        };
+        let mut before = plan.before;
+        before.push(Change::PutAct(act));
+        self.store.apply(before).await?;
+        // What is known of the subject may be less than a moment ago: a revocation counts from here on.
+        self.keys.forget(&plan.subject);
+        let mut last: Option<Box<dyn Final>> = None;
+        for entry in plan.entries {
+            // When the outcome is unknown the act stays, and is settled later.
+            let record = self.ledger.commit(entry).await?;
+            if !record.outcome().is_accepted() {
+                let mut changes = plan.refused;
+                changes.push(Change::RemoveAct(id));
+                self.store.apply(changes).await?;
+                return Err(refused(record.outcome().name()));
+            }
+            last = Some(record);
+        }
+        let receipt = last.map(|record| record.receipt(None)).unwrap_or_default();
+        let mut changes = plan.accepted;
+        changes.push(Change::RemoveAct(id));
+        changes.extend(plan.name.map(|name| Change::Complete(name, receipt.clone())));
+        self.store.apply(changes).await?;
+        Ok(receipt)
+    }
+
+    /// Settles what earlier runs and outages left; returns how many acts still wait.
+    pub(crate) async fn settle_acts(&self) -> Result<usize, Failure> {
+        let mut waiting = 0;
+        for act in self.store.acts().await? {
+            if self.in_flight.contains(&act.id) {
+                continue;
+            }
+            match self.settle_act(&act).await? {
+                Some(mut changes) => {
+                    changes.push(Change::RemoveAct(act.id));
+                    self.store.apply(changes).await?;
+                    self.forget(&act.subject);
+                    tracing::info!(kind = act.kind.word(), "settled what was left under way");
+                }
+                None => waiting += 1,
+            }
+        }
+        Ok(waiting)
+    }
+
+    fn forget(&self, subject: &Id) {
+        self.keys.forget(subject);
+        self.opened.forget(subject);
+        self.opening.forget(subject);
+    }
+
+    /// The changes that bring the database in step; none while that is not known.
+    async fn settle_act(&self, act: &Act) -> Result<Option<Vec<Change>>, Failure> {
+        let (entries, app) = parse_detail(&act.detail).map_err(Failure::internal)?;
+        match act.kind {
+            ActKind::Open => self.settle_open(act, entries).await.map(Some),
+            ActKind::Close => {
+                self.commit_again(entries, Refusal::AccountClosed).await?;
+                Ok(Some(vec![
+                    Change::SetAccountState(act.subject, AccountState::Open, AccountState::Closed),
+                    Change::EndSessions(act.subject),
+                ]))
+            }
+            ActKind::Bind => self.settle_bind(act, entries).await.map(Some),
+            ActKind::Freeze => {
+                self.commit_again(entries, Refusal::KeyFrozen).await?;
+                self.follow_ledger(act.subject).await.map(Some)
+            }
+            // Towards more rights nothing is done again: the database follows what the ledger came to.
+            ActKind::Unfreeze => match self.ledger_key(act.subject).await? {
+                Some(key) if !key.frozen => self.follow_ledger(act.subject).await.map(Some),
+                _ if self.ledger.height() > act.until => Ok(Some(Vec::new())),
+                _ => Ok(None),
+            },
+            ActKind::Authorise => {
+                let account = self.store.key(act.subject).await?.map(|key| key.account).unwrap_or_default();
+                let note = self.authorisation_note(account, act.subject, &app, false).await?;
+                self.commit_again(vec![note], Refusal::EntryMalformed).await?;
+                Ok(Some(Vec::new()))
+            }
+            ActKind::Revoke => {
+                self.commit_again(entries, Refusal::EntryMalformed).await?;
+                Ok(Some(vec![Change::RemoveAuthorisation { key_id: act.subject, app }]))
+            }
+        }
+    }
+
+    async fn settle_open(&self, act: &Act, entries: Vec<Entry>) -> Result<Vec<Change>, Failure> {
+        let has_credential = entries.iter().any(|entry| matches!(entry, Entry::BindCredential(_)));
+        for entry in entries {
+            // "Exists" and "version" say that an earlier try got through; the state decides below.
+            self.ledger.commit(entry).await?;
+        }
+        let open = self.ledger.state(account_key(&act.subject)).await?.is_some();
+        let bound = self.ledger.state(credential_key(&act.subject)).await?.is_some();
+        if open && (bound || !has_credential) {
+            return Ok(vec![Change::SetAccountState(act.subject, AccountState::Pending, AccountState::Open)]);
+        }
+        if open {
+            self.commit_again(vec![Entry::CloseAccount { account: act.subject }], Refusal::AccountClosed)
+                .await?;
+        }
+        Ok(vec![Change::RemovePendingAccount(act.subject)])
+    }
+
+    async fn settle_bind(&self, act: &Act, entries: Vec<Entry>) -> Result<Vec<Change>, Failure> {
+        for entry in entries {
+            self.ledger.commit(entry).await?;
+        }
+        let row = self.store.key(act.subject).await?;
+        let ours = match (self.ledger_key(act.subject).await?, &row) {
+            (Some(bound), Some(row)) => bound.account == row.account,
+            _ => false,
+        };
+        Ok(match (ours, row.map(|row| row.state)) {
+            (true, Some(KeyState::Pending)) => {
+                vec![Change::SetKeyState(act.subject, KeyState::Pending, KeyState::Active)]
+            }
+            (true, _) => Vec::new(),
+            (false, _) => vec![Change::RemovePendingKey(act.subject)],
+        })
+    }
+
+    /// Brings a key's row in step with the ledger.
+    pub(crate) async fn follow_ledger(&self, key_id: Id) -> Result<Vec<Change>, Failure> {
+        let Some(bound) = self.ledger_key(key_id).await? else { return Ok(Vec::new()) };
+        let row = self.store.key(key_id).await?.map(|row| row.state);
+        Ok(match (row, bound.frozen) {
+            (Some(KeyState::Active), true) => {
+                vec![Change::SetKeyState(key_id, KeyState::Active, KeyState::Frozen)]
+            }
+            (Some(KeyState::Frozen), false) => {
+                vec![Change::SetKeyState(key_id, KeyState::Frozen, KeyState::Active)]
+            }
+            _ => Vec::new(),
+        })
+    }
+
+    async fn ledger_key(&self, key_id: Id) -> Result<Option<LedgerKey>, Failure> {
+        let value = self.ledger.state(key_key(&KeyId(key_id))).await?;
+        value.map(|value| LedgerKey::decode(&value).map_err(Failure::internal)).transpose()
+    }
+
+    /// Records entries whose effect may stand already.
+    async fn commit_again(&self, entries: Vec<Entry>, stands: Refusal) -> Result<(), Failure> {
+        for entry in entries {
+            let record =
+                self.ledger.commit(entry).await.map_err(|error: LedgerError| Failure::from(error))?;
+            let outcome = record.outcome();
+            if !outcome.is_accepted() && outcome.refusal() != Some(stands) {
+                tracing::warn!(outcome = outcome.name(), "the ledger refused what was left under way");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What an act keeps: the app, a line end, the entries in hex.
+fn detail(entries: &[Entry], app: &str) -> String {
+    let mut bytes = Writer::with_capacity(512);
+    bytes.count(entries.len());
+    for entry in entries {
+        bytes.bytes(&entry.encode());
+    }
+    let mut text = format!("{app}\n");
+    for byte in bytes.as_slice() {
+        text.push(char::from(*HEX.get(usize::from(byte >> 4)).unwrap_or(&b'0')));
+        text.push(char::from(*HEX.get(usize::from(byte & 15)).unwrap_or(&b'0')));
+    }
+    text
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+fn parse_detail(detail: &str) -> Result<(Vec<Entry>, String), String> {
+    let (app, hex) = detail.split_once('\n').ok_or("an act without entries")?;
+    let digits: Vec<u8> = hex
+        .chars()
+        .map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect::<Option<_>>()
+        .ok_or("an act's entries are not hex")?;
+    let bytes: Vec<u8> =
+        digits.chunks_exact(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
+    let mut reader = Reader::new(&bytes);
+    let read = |reader: &mut Reader<'_>| Entry::decode(reader.bytes("entry", ENTRY_BYTES_MAX)?);
+    let count = reader.count("entries", ENTRIES_MAX).map_err(|error| error.to_string())?;
+    let mut entries = Vec::with_capacity(count);
+    for _ in 0..count {
+        entries.push(read(&mut reader).map_err(|error| error.to_string())?);
+    }
+    reader.finish("act").map_err(|error| error.to_string())?;
+    Ok((entries, app.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn an_act_comes_back_from_its_detail() {
+        let entries = vec![Entry::OpenAccount { account: [0xab; 32] }, Entry::Note(vec![1, 2, 3])];
+        let (again, app) = parse_detail(&detail(&entries, "treasury")).unwrap();
+        assert_eq!((again, app.as_str()), (entries, "treasury"));
+        for broken in ["", "app", "app\nzz", "app\n00000001", "app\n0000000000"] {
+            assert!(parse_detail(broken).is_err(), "{broken}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The real ledger: a verified client and a committer for our submitter key.
+
+use std::time::Duration;
+
+use keyward_ledger_client::{Client, ClientError, CommitError, Committer, Recorded};
+use keyward_ledger_core::{entry::Entry, outcome::Outcome, receipt::Released, state::layout::parameters_key};
+use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
+
+use crate::ports::{Final, Later, Ledger, LedgerError};
+
+/// Blocks within which an entry whose caller stopped waiting may still become final.
+const UNTIL_BLOCKS: u64 = 4096;
+
+/// The ledger through one committer.
+pub(crate) struct Validators {
+    client: Client,
+    committer: Committer,
+    /// How long a caller waits, queueing included.
+    patience: Duration,
+}
+
+impl Validators {
+    pub(crate) fn new(client: Client, committer: Committer, patience: Duration) -> Self {
+        Self { client, committer, patience }
+    }
+
+    fn late(&self, what: &'static str) -> LedgerError {
+        LedgerError::Unavailable {
+            until: self.client.height().saturating_add(UNTIL_BLOCKS),
+            source: what.into(),
+        }
+    }
+}
+
+impl Ledger for Validators {
+    fn chain_id(&self) -> [u8; 32] {
+        self.client.chain_id()
+    }
+
+    fn submitter(&self) -> [u8; 32] {
+        *self.committer.submitter()
+    }
+
+    fn height(&self) -> u64 {
+        self.client.height()
+    }
+
+    fn trust_line(&self) -> String {
+        self.client.trust().encode()
+    }
+
+    fn commit(&self, entry: Entry) -> Later<'_, Result<Box<dyn Final>, LedgerError>> {
+        Box::pin(async move {
+            match timeout(self.patience, self.committer.commit(&entry)).await {
+                Ok(Ok(recorded)) => Ok(Box::new(recorded) as Box<dyn Final>),
+                Ok(Err(error)) => Err(committed(error)),
+                Err(_elapsed) => Err(self.late("the entry was not final in time")),
+            }
+        })
+    }
+
+    fn state(&self, key: Vec<u8>) -> Later<'_, Result<Option<Vec<u8>>, LedgerError>> {
+        Box::pin(async move {
+            let (client, patience) = (self.client.clone(), self.patience);
+            // The client's future cannot cross threads, so it stays on one; states are asked for rarely.
+            let asking = aside(move || async move { timeout(patience, client.state(&key)).await });
+            match asking.await {
+                Ok(Ok(answer)) => answer.map(|state| state.value).map_err(asked),
+                Ok(Err(_elapsed)) => Err(self.late("the state was not answered in time")),
+                Err(error) => Err(LedgerError::Unavailable { until: 0, source: error.into() }),
+            }
+        })
+    }
+
+    fn refresh(&self) -> Later<'_, Result<u64, LedgerError>> {
+        Box::pin(async move {
+            self.state(parameters_key()).await?;
+            Ok(self.client.height())
+        })
+    }
+}
+
+impl Final for Recorded {
+    fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    fn leaf_index(&self) -> u64 {
+        self.leaf_index
+    }
+
+    fn height(&self) -> u64 {
+        self.height
+    }
+
+    fn receipt(&self, released: Option<Released>) -> Vec<u8> {
+        Self::receipt(self, released)
+    }
+}
+
+/// Runs a future on a thread of its own.
+pub(crate) fn aside<F, R>(work: impl FnOnce() -> F + Send + 'static) -> JoinHandle<R>
+where
+    F: Future<Output = R>,
+    R: Send + 'static,
+{
+    let runtime = Handle::current();
+    tokio::task::spawn_blocking(move || runtime.block_on(work()))
+}
+
+fn committed(error: CommitError) -> LedgerError {
+    match error.root() {
+        CommitError::Unavailable { may_become_final_until, .. } => {
+            LedgerError::Unavailable { until: *may_become_final_until, source: error.into() }
+        }
+        CommitError::Unproven { .. } => LedgerError::Unverified { source: error.into() },
+        CommitError::Refused { code, .. } => {
+            LedgerError::Refused { code: code.clone(), source: error.into() }
+        }
+        // Nothing of it left this process.
+        CommitError::Batch { .. } | CommitError::Stopped | CommitError::Shared(_) => {
+            LedgerError::Unavailable { until: 0, source: error.into() }
+        }
+    }
+}
+
+fn asked(error: ClientError) -> LedgerError {
+    match &error {
+        ClientError::Unreachable { .. } | ClientError::Connection(_) => {
+            LedgerError::Unavailable { until: 0, source: error.into() }
+        }
+        ClientError::Refused { code, .. } => {
+            LedgerError::Refused { code: code.clone(), source: error.into() }
+        }
+        ClientError::OtherLedger(_) | ClientError::Genesis(_) | ClientError::Unproven(_) => {
+            LedgerError::Unverified { source: error.into() }
+        }
+    }
+}

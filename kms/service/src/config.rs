@@ -1,0 +1,103 @@
+//! The service's configuration, as plain data: whoever starts it reads files and flags.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+use keyward_ledger_client::Identity;
+use keyward_ledger_core::{ed25519::SigningKey, trust::Trust};
+use keyward_token::Pin;
+use zeroize::Zeroizing;
+
+/// One custody service.
+#[derive(Debug)]
+pub struct Config {
+    /// The tenant: it stands before names in account commitments.
+    pub tenant: String,
+    /// Where to listen; port 0 takes any that is free.
+    pub listen: SocketAddr,
+    /// The service's side of TLS.
+    pub tls: Tls,
+    /// The SQLite file; its folder must exist.
+    pub database: PathBuf,
+    /// The ledger.
+    pub ledger: LedgerConfig,
+    /// PKCS#11 modules.
+    pub tokens: Vec<PathBuf>,
+    /// The key-encryption key.
+    pub kek: KekConfig,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// The service's side of TLS, PEM.
+pub struct Tls {
+    /// The certificate.
+    pub certificate_pem: String,
+    /// Its private key.
+    pub key_pem: Zeroizing<String>,
+    /// The authorities of client certificates.
+    pub client_ca_pem: String,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls(redacted)")
+    }
+}
+
+/// How to reach the ledger, and as whom.
+pub struct LedgerConfig {
+    /// `https://host:port` of validators.
+    pub nodes: Vec<String>,
+    /// TLS identity towards them.
+    pub identity: Identity,
+    /// The anchor of everything they say.
+    pub trust: Trust,
+    /// The submitter key; one process at a time uses it.
+    pub submitter: SigningKey,
+    /// How long a request waits for finality.
+    pub deadline: Duration,
+}
+
+impl fmt::Debug for LedgerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LedgerConfig").field("nodes", &self.nodes).finish_non_exhaustive()
+    }
+}
+
+/// The key-encryption key: AES-256 in a token.
+#[derive(Debug)]
+pub struct KekConfig {
+    /// The token's label or serial.
+    pub token: String,
+    /// The key's label; made when it is missing.
+    pub label: String,
+    /// The token's PIN.
+    pub pin: Pin,
+}
+
+/// Bounds of the service.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Requests under way at once; more are told that the service is busy.
+    pub concurrent: usize,
+    /// Requests of one stream under way at once.
+    pub stream_in_flight: usize,
+    /// Opened keys in memory.
+    pub opened_keys: usize,
+    /// How long an opened key stays.
+    pub opened_key_lifetime: Duration,
+    /// How long settled intents and idempotent responses are kept.
+    pub keep_settled: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            concurrent: 1024,
+            stream_in_flight: 256,
+            opened_keys: 256,
+            opened_key_lifetime: Duration::from_secs(60),
+            keep_settled: Duration::from_secs(30 * 24 * 3600),
+        }
+    }
+}

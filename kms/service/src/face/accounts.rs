@@ -1,0 +1,108 @@
+//! `keyward.v1.Accounts`.
+
+use keyward_proto::custody::{self as proto, accounts_server::Accounts};
+use tonic::{Request, Response, Status};
+
+use super::{Face, convert::array, shown::Identities};
+use crate::accounts::register::Finish;
+
+#[tonic::async_trait]
+impl Accounts for Face {
+    async fn register_start(
+        &self,
+        request: Request<proto::RegisterStartRequest>,
+    ) -> Result<Response<proto::RegisterStartResponse>, Status> {
+        let (custody, message) = (self.custody.clone(), request.into_inner());
+        self.answer_anybody("account.register-start", async move {
+            let started = custody.register_start(&message.user_name, &message.registration_request).await?;
+            Ok(proto::RegisterStartResponse {
+                registration_id: started.id.to_vec().into(),
+                registration_response: started.response.into(),
+                chain_id: custody.ledger.chain_id().to_vec().into(),
+                account: started.account.to_vec().into(),
+                nonce: started.nonce.to_vec().into(),
+                not_after: started.not_after,
+            })
+        })
+        .await
+    }
+
+    async fn register_finish(
+        &self,
+        request: Request<proto::RegisterFinishRequest>,
+    ) -> Result<Response<proto::RegisterFinishResponse>, Status> {
+        let (custody, message) = (self.custody.clone(), request.into_inner());
+        self.answer_anybody("account.register-finish", async move {
+            let finish = Finish {
+                id: array("registration_id", &message.registration_id)?,
+                upload: message.registration_upload.to_vec(),
+                credential: array("credential", &message.credential)?,
+                proof: array("credential_proof", &message.credential_proof)?,
+            };
+            let (account, receipt) = custody.register_finish(finish).await?;
+            Ok(proto::RegisterFinishResponse { account: account.to_vec().into(), receipt: receipt.into() })
+        })
+        .await
+    }
+
+    async fn login_start(
+        &self,
+        request: Request<proto::LoginStartRequest>,
+    ) -> Result<Response<proto::LoginStartResponse>, Status> {
+        let (custody, message) = (self.custody.clone(), request.into_inner());
+        self.answer_anybody("account.login-start", async move {
+            let (id, response) = custody.login_start(&message.user_name, &message.credential_request).await?;
+            Ok(proto::LoginStartResponse {
+                login_id: id.to_vec().into(),
+                credential_response: response.into(),
+            })
+        })
+        .await
+    }
+
+    async fn login_finish(
+        &self,
+        request: Request<proto::LoginFinishRequest>,
+    ) -> Result<Response<proto::LoginFinishResponse>, Status> {
+        let certificate = Identities::fingerprint(&request);
+        let (custody, message) = (self.custody.clone(), request.into_inner());
+        self.answer_anybody("account.login-finish", async move {
+            let id = array("login_id", &message.login_id)?;
+            let session = custody.login_finish(id, &message.credential_finalization, certificate).await?;
+            Ok(proto::LoginFinishResponse {
+                session: session.token.to_vec().into(),
+                expires_unix_ms: session.expires_ms,
+                account: session.account.to_vec().into(),
+            })
+        })
+        .await
+    }
+
+    async fn show(
+        &self,
+        request: Request<proto::ShowAccountRequest>,
+    ) -> Result<Response<proto::Account>, Status> {
+        self.answer("account.show", request, |custody, caller, _| async move {
+            let (row, keys) = custody.show_account(&caller).await?;
+            Ok(proto::Account {
+                user_name: row.name,
+                account: row.account.to_vec().into(),
+                state: row.state.word().to_owned(),
+                created_unix_ms: row.created_ms,
+                key_count: u32::try_from(keys).unwrap_or(u32::MAX),
+            })
+        })
+        .await
+    }
+
+    async fn close(
+        &self,
+        request: Request<proto::CloseAccountRequest>,
+    ) -> Result<Response<proto::CloseAccountResponse>, Status> {
+        self.answer("account.close", request, |custody, caller, message| async move {
+            let receipt = custody.close_account(&caller, &message.idempotency_key).await?;
+            Ok(proto::CloseAccountResponse { receipt: receipt.into() })
+        })
+        .await
+    }
+}

@@ -1,0 +1,82 @@
+//! Our values as messages, and messages' bytes as fixed arrays.
+
+use bytes::Bytes;
+use keyward_domain::Code;
+use keyward_proto::custody as proto;
+use keyward_store::{Custody as Place, IntentState, NewIntent};
+
+use crate::{failure::Failure, guard::Signed, keybook::KnownKey, tokens::list::Listed};
+
+/// A field of exactly `N` bytes.
+pub(super) fn array<const N: usize>(what: &str, bytes: &Bytes) -> Result<[u8; N], Failure> {
+    bytes.as_ref().try_into().map_err(|error: std::array::TryFromSliceError| {
+        let message = format!("`{what}` has `{}` bytes, not `{N}`", bytes.len());
+        Failure::because(Code::InvalidArgument, message, error)
+    })
+}
+
+pub(super) fn key(key: &KnownKey) -> proto::Key {
+    let row = &key.row;
+    proto::Key {
+        key_id: Bytes::copy_from_slice(&row.key_id),
+        alias: row.alias.clone(),
+        scheme: key.public_key.scheme().name().to_owned(),
+        public_key: Bytes::copy_from_slice(key.public_key.as_bytes()),
+        mode: key.mode().name().to_owned(),
+        state: row.state.word().to_owned(),
+        version: row.version,
+        created_unix_ms: row.created_ms,
+        token: match &row.custody {
+            Place::Linked { label, .. } => label.clone(),
+            Place::Hosted { .. } => String::new(),
+        },
+        account: Bytes::copy_from_slice(&row.account),
+        address: key.address.clone().unwrap_or_default(),
+        claims: row.claims.clone(),
+    }
+}
+
+pub(super) fn key_with_receipt((known, receipt): (impl AsRef<KnownKey>, Vec<u8>)) -> proto::KeyWithReceipt {
+    proto::KeyWithReceipt { key: Some(key(known.as_ref())), receipt: receipt.into() }
+}
+
+pub(super) fn signed(signed: Signed) -> proto::SignResponse {
+    let scheme = signed.key.public_key.scheme();
+    let der = keyward_crypto::signature_der(scheme, &signed.signature);
+    proto::SignResponse {
+        signature_der: der.unwrap_or_default().into(),
+        signature: signed.signature.into(),
+        public_key: Bytes::copy_from_slice(signed.key.public_key.as_bytes()),
+        scheme: scheme.name().to_owned(),
+        address: signed.key.address.clone().unwrap_or_default(),
+        receipt: signed.receipt.into(),
+        key_id: Bytes::copy_from_slice(&signed.key.row.key_id),
+    }
+}
+
+pub(super) fn token((token, names): Listed) -> proto::Token {
+    let keys = token.keys.into_iter().zip(names).map(|(key, name)| proto::TokenKey {
+        label: key.label,
+        id: key.id.into(),
+        kind: key.kind,
+        key_id: name.map(|id| Bytes::copy_from_slice(&id)).unwrap_or_default(),
+    });
+    proto::Token {
+        keys: keys.collect(),
+        label: token.label,
+        serial: token.serial,
+        manufacturer: token.manufacturer,
+        model: token.model,
+        module: token.module,
+        logged_in: token.logged_in,
+    }
+}
+
+pub(super) fn unreleased((intent, state): (NewIntent, IntentState)) -> proto::UnreleasedIntent {
+    proto::UnreleasedIntent {
+        intent_id: Bytes::copy_from_slice(&intent.id),
+        key_id: Bytes::copy_from_slice(&intent.key_id),
+        created_unix_ms: intent.created_ms,
+        state: state.word().to_owned(),
+    }
+}

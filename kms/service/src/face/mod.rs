@@ -1,0 +1,93 @@
+//! The gRPC face: messages in, messages out; what a verb does is decided elsewhere.
+
+mod accounts;
+mod admin;
+mod convert;
+mod keys;
+mod shown;
+mod signing;
+mod status;
+mod tokens;
+
+use std::sync::Arc;
+
+use keyward_domain::Code;
+use keyward_proto::custody::{
+    accounts_server::AccountsServer, admin_server::AdminServer, keys_server::KeysServer,
+    signing_server::SigningServer, tokens_server::TokensServer,
+};
+use tonic::{Request, Response, Status, service::Routes};
+
+use self::{shown::Identities, status::Question};
+use crate::{caller::Caller, custody::Custody, failure::Failure};
+
+/// The largest message that is taken: a full batch of large messages comes in several.
+const MESSAGE_BYTES_MAX: usize = 8 << 20;
+
+/// The refusal of calls that need a client certificate and come without.
+pub(crate) fn certificate_required() -> Status {
+    let message = "this call needs a client certificate";
+    Question::new("reflection").refuse(&Failure::new(Code::ClientCertificateRequired, message))
+}
+
+/// What every face shares.
+#[derive(Clone)]
+pub(crate) struct Face {
+    custody: Arc<Custody>,
+    identities: Arc<Identities>,
+    stream_in_flight: usize,
+}
+
+impl Face {
+    pub(crate) fn new(custody: Arc<Custody>, stream_in_flight: usize) -> Self {
+        Self { custody, identities: Arc::default(), stream_in_flight }
+    }
+
+    /// Every service of the custody package.
+    pub(crate) fn routes(&self, routes: Routes) -> Routes {
+        routes
+            .add_service(AccountsServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
+            .add_service(KeysServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
+            .add_service(SigningServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
+            .add_service(TokensServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
+            .add_service(AdminServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
+    }
+
+    /// Answers a call of an authenticated caller. The work runs to its end even if the client leaves: what was
+    /// begun on the ledger is finished here.
+    async fn answer<Q, A, F>(
+        &self,
+        verb: &'static str,
+        request: Request<Q>,
+        work: impl FnOnce(Arc<Custody>, Caller, Q) -> F + Send + 'static,
+    ) -> Result<Response<A>, Status>
+    where
+        Q: Send + 'static,
+        A: Send + 'static,
+        F: Future<Output = Result<A, Failure>> + Send + 'static,
+    {
+        let question = Question::new(verb);
+        let shown = self.identities.shown(&request);
+        let (custody, message) = (self.custody.clone(), request.into_inner());
+        let task = tokio::spawn(async move {
+            let caller = custody.authenticate(&shown?).await?;
+            work(custody, caller, message).await
+        });
+        question.end(task.await.unwrap_or_else(|error| Err(Failure::internal(error))))
+    }
+
+    /// Answers a call that needs no certificate.
+    async fn answer_anybody<A, F>(&self, verb: &'static str, work: F) -> Result<Response<A>, Status>
+    where
+        A: Send + 'static,
+        F: Future<Output = Result<A, Failure>> + Send + 'static,
+    {
+        let question = Question::new(verb);
+        let permit = self.custody.permit();
+        let task = tokio::spawn(async move {
+            let _permit = permit?;
+            work.await
+        });
+        question.end(task.await.unwrap_or_else(|error| Err(Failure::internal(error))))
+    }
+}

@@ -1,0 +1,275 @@
+//! Guard, the one path of every use of a key: authorise, keep the intent, record it and wait until it is final
+//! and accepted, act, check the result, queue the release, answer with the receipt.
+//!
+//! INVARIANT: nothing is signed before the ledger's own answer says that the intent is final and accepted, and
+//! no signature leaves before its release is queued durably.
+
+use std::sync::Arc;
+
+use keyward_domain::{
+    Code, Payload,
+    scheme::{self, Scheme},
+};
+use keyward_ledger_core::{
+    entry::{Entry, Intent},
+    hash::{commitment, signature_hash},
+    receipt::Released,
+};
+use keyward_policies::Verb;
+use keyward_store::{
+    Change, Custody as Place, IdempotencyKey as Name, IntentState, NewIntent, Signed as Row,
+};
+use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
+
+use crate::{
+    caller::Caller,
+    custody::{Custody, random},
+    failure::Failure,
+    keybook::KnownKey,
+    once::{judge, request_hash},
+    ports::{Final, LedgerError, ToSign},
+};
+
+/// How many blocks an intent's claim lives: long enough for its release, within the ledger's bound of 4096.
+const INTENT_BLOCKS: u64 = 4000;
+
+/// What is to be signed; the bytes are checked against the key's scheme.
+#[derive(Clone, Debug)]
+pub(crate) enum Input<B> {
+    Message(B),
+    Digest(B),
+}
+
+/// A signature with its receipt.
+#[derive(Debug)]
+pub(crate) struct Signed {
+    pub(crate) key: Arc<KnownKey>,
+    pub(crate) signature: Vec<u8>,
+    pub(crate) receipt: Vec<u8>,
+}
+
+/// One request on its way.
+struct Passage<'a> {
+    key: Arc<KnownKey>,
+    payload: Payload<'a>,
+    intent: NewIntent,
+    name: Option<Name>,
+}
+
+impl Custody {
+    /// A place among the requests that may be under way at once.
+    pub(crate) fn permit(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        self.permits.clone().try_acquire_owned().map_err(|error| match error {
+            TryAcquireError::NoPermits => Failure::new(Code::ServiceBusy, "too many requests are under way"),
+            TryAcquireError::Closed => Failure::internal(error),
+        })
+    }
+
+    /// Signs. Once begun it runs to its end: run it in a task of its own.
+    pub(crate) async fn sign<B: AsRef<[u8]> + Sync>(
+        &self,
+        caller: &Caller,
+        key_name: &str,
+        input: &Input<B>,
+        mark: &[u8],
+    ) -> Result<Signed, Failure> {
+        let _permit = self.permit()?;
+        let key = self.named_key(caller, key_name).await?;
+        self.authorise_key(caller, Verb::KeySign, &key)?;
+        let payload = payload(&key, input)?;
+        key.check_use()?;
+        let claim = self.claim_of(caller, mark, self.sign_hash(&key, input, &payload))?;
+        let intent = self.new_intent(&key, &payload)?;
+        let name = claim.as_ref().map(|claim| claim.name.clone());
+        if let Some(done) = judge(self.store.begin_intent(intent.clone(), claim).await?)? {
+            return kept(key, &done);
+        }
+        let passage = Passage { key, payload, intent, name };
+        match self.pass(&passage).await {
+            Ok(signed) => Ok(signed),
+            Err(failure) => {
+                self.give_back(passage.name).await;
+                Err(failure)
+            }
+        }
+    }
+
+    fn new_intent(&self, key: &KnownKey, payload: &Payload<'_>) -> Result<NewIntent, Failure> {
+        let fresh: [u8; 64] = random()?;
+        let (id, r) = split(fresh);
+        Ok(NewIntent {
+            id,
+            key_id: key.row.key_id,
+            r,
+            payload_hash: payload.hash(),
+            policy: self.policies.hash(),
+            not_after: self.ledger.height().saturating_add(INTENT_BLOCKS),
+            created_ms: self.clock.now_ms(),
+        })
+    }
+
+    fn sign_hash<B>(&self, key: &KnownKey, input: &Input<B>, payload: &Payload<'_>) -> [u8; 32] {
+        let form: &[u8] = match input {
+            Input::Message(_) => b"message",
+            Input::Digest(_) => b"digest",
+        };
+        request_hash("key.sign", &[&key.row.key_id, form, &payload.hash()])
+    }
+
+    async fn pass(&self, passage: &Passage<'_>) -> Result<Signed, Failure> {
+        let record = self.claim_on_ledger(passage).await?;
+        match self.act(passage).await {
+            Ok(signature) => self.release(passage, record.as_ref(), signature).await,
+            Err(failure) => {
+                let place = Some((record.leaf_index(), record.height()));
+                self.settle(&passage.intent, IntentState::Final, place).await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Records the intent; answers only with a record that is final and accepted.
+    async fn claim_on_ledger(&self, passage: &Passage<'_>) -> Result<Box<dyn Final>, Failure> {
+        let intent = &passage.intent;
+        let entry = Entry::Intent(Intent {
+            id: intent.id,
+            key_id: passage.key.public_key.id(),
+            executor: self.ledger.submitter(),
+            commitment: commitment(&intent.r, &intent.payload_hash),
+            policy: intent.policy,
+            not_after: intent.not_after,
+        });
+        let record = match self.ledger.commit(entry).await {
+            Ok(record) => record,
+            Err(error) => {
+                self.settle(intent, IntentState::Submitted, None).await;
+                return Err(error.into());
+            }
+        };
+        if record.outcome().is_accepted() {
+            return Ok(record);
+        }
+        let name = record.outcome().name();
+        self.settle(intent, IntentState::Refused, Some((record.leaf_index(), record.height()))).await;
+        Err(refused(name))
+    }
+
+    /// Uses the key, and lets no signature through that does not verify by the ledger's own rule.
+    async fn act(&self, passage: &Passage<'_>) -> Result<Vec<u8>, Failure> {
+        let key = &passage.key;
+        let signature = match &key.row.custody {
+            Place::Hosted { sealed } => {
+                let opened = self.opened_key(key, sealed).await?;
+                match &passage.payload {
+                    Payload::Message(message) => opened.sign_message(message),
+                    Payload::Digest(digest) => opened.sign_digest(digest),
+                }
+                .map_err(Failure::internal)?
+            }
+            Place::Linked { serial, id, .. } => {
+                let what = match &passage.payload {
+                    Payload::Message(message) => ToSign::Message(message.to_vec()),
+                    Payload::Digest(digest) => ToSign::Digest(*digest),
+                };
+                self.tokens.sign(serial.clone(), id.clone(), key.public_key.scheme(), what).await?
+            }
+        };
+        let checked = match &passage.payload {
+            Payload::Message(message) => scheme::verify(&key.public_key, message, &signature),
+            Payload::Digest(digest) => scheme::verify_digest(&key.public_key, digest, &signature),
+        };
+        checked.map_err(|error| {
+            Failure::because(Code::SignatureInvalid, "the signature made does not verify", error)
+        })?;
+        Ok(signature)
+    }
+
+    async fn release(
+        &self,
+        passage: &Passage<'_>,
+        record: &dyn Final,
+        signature: Vec<u8>,
+    ) -> Result<Signed, Failure> {
+        let receipt = record.receipt(Some(Released {
+            public_key: passage.key.public_key.clone(),
+            r: passage.intent.r,
+            payload_hash: passage.intent.payload_hash,
+            signature: signature.clone(),
+        }));
+        let response = passage.name.clone().map(|name| (name, keep(&signature, &receipt)));
+        let row = Row {
+            intent: passage.intent.id,
+            leaf_index: record.leaf_index(),
+            height: record.height(),
+            signature_hash: signature_hash(&signature),
+            response,
+        };
+        self.store.finish_intent(row).await?;
+        self.queued.notify_one();
+        Ok(Signed { key: passage.key.clone(), signature, receipt })
+    }
+
+    /// Writes down that an intent got no signature.
+    async fn settle(&self, intent: &NewIntent, state: IntentState, place: Option<(u64, u64)>) {
+        let change = Change::SetIntentState { intent: intent.id, state, place };
+        if let Err(error) = self.store.apply(vec![change]).await {
+            tracing::error!(%error, "an intent's state was not kept");
+        }
+        if state != IntentState::Refused {
+            self.unreleased.add(intent.clone(), state);
+        }
+    }
+}
+
+impl From<LedgerError> for Failure {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Unavailable { .. } => {
+                Self::because(Code::LedgerUnavailable, "the ledger did not answer in time", error)
+            }
+            LedgerError::Unverified { .. } => {
+                Self::because(Code::LedgerUnverified, "the ledger's answer does not verify", error)
+            }
+            LedgerError::Refused { ref code, .. } => {
+                let code = Code::of_ledger(code);
+                Self::because(code, "the ledger refused the batch", error)
+            }
+        }
+    }
+}
+
+/// A refusal by a contract, as the caller sees it.
+pub(crate) fn refused(outcome: &str) -> Failure {
+    Failure::new(Code::of_ledger(outcome), format!("the ledger refused it (`{outcome}`)"))
+}
+
+fn payload<'a, B: AsRef<[u8]>>(key: &KnownKey, input: &'a Input<B>) -> Result<Payload<'a>, Failure> {
+    let scheme: Scheme = key.public_key.scheme();
+    match input {
+        Input::Message(message) => Payload::message(message.as_ref()),
+        Input::Digest(digest) => Payload::digest(scheme, digest.as_ref()),
+    }
+    .map_err(Failure::of)
+}
+
+fn split(fresh: [u8; 64]) -> ([u8; 32], [u8; 32]) {
+    let (mut id, mut r) = ([0; 32], [0; 32]);
+    let (first, second) = fresh.split_at(32);
+    id.copy_from_slice(first);
+    r.copy_from_slice(second);
+    (id, r)
+}
+
+/// What an idempotency key keeps of a signature: `u32 length || signature || receipt`.
+fn keep(signature: &[u8], receipt: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(signature.len()).unwrap_or(u32::MAX).to_be_bytes();
+    [&len[..], signature, receipt].concat()
+}
+
+fn kept(key: Arc<KnownKey>, bytes: &[u8]) -> Result<Signed, Failure> {
+    let unreadable = || Failure::internal("a kept response cannot be read");
+    let (len, rest) = bytes.split_first_chunk::<4>().ok_or_else(unreadable)?;
+    let len = usize::try_from(u32::from_be_bytes(*len)).map_err(Failure::internal)?;
+    let (signature, receipt) = rest.split_at_checked(len).ok_or_else(unreadable)?;
+    Ok(Signed { key, signature: signature.to_vec(), receipt: receipt.to_vec() })
+}

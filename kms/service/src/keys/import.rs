@@ -1,0 +1,180 @@
+//! A person's key: made by the client, with proof of possession, sealed to the service.
+
+use std::sync::Arc;
+
+use keyward_crypto::{ImportBinding, SigningKey};
+use keyward_domain::{
+    AccountId, Alias, Challenge, Code, Coded as _, Mode, Purpose,
+    challenge::ChallengeError,
+    scheme::{self, PublicKey},
+};
+use keyward_ledger_core::contracts::registry::possession_challenge;
+use keyward_policies::Verb;
+use keyward_store::{Challenge as Row, Change, Custody as Place, Taken};
+
+use super::{Binding, ledger_mode, scheme_named};
+use crate::{
+    caller::Caller,
+    custody::{Custody, random},
+    failure::Failure,
+    keybook::KnownKey,
+    once::{Once, request_hash},
+};
+
+/// What the client needs to make and seal a key.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) account: AccountId,
+    pub(crate) nonce: [u8; 32],
+    pub(crate) not_after: u64,
+    pub(crate) sealing_key: [u8; 32],
+}
+
+/// What the client made.
+#[derive(Debug)]
+pub(crate) struct Import<'a> {
+    pub(crate) alias: &'a str,
+    pub(crate) scheme: &'a str,
+    pub(crate) public_key: &'a [u8],
+    pub(crate) nonce: [u8; 32],
+    pub(crate) not_after: u64,
+    pub(crate) proof: &'a [u8],
+    pub(crate) sealed: &'a [u8],
+    pub(crate) mark: &'a [u8],
+}
+
+impl Custody {
+    /// A challenge for one import.
+    pub(crate) async fn prepare_import(&self, caller: &Caller, scheme: &str) -> Result<Prepared, Failure> {
+        let account = caller.person()?.account;
+        self.authorise_account(caller, Verb::KeyImport, account)?;
+        let scheme = scheme_named(scheme)?;
+        if matches!(scheme, scheme::Scheme::RsaPss | scheme::Scheme::RsaPkcs1) {
+            return Err(Failure::new(Code::SchemeNotHosted, format!("`{scheme}` keys are not hosted")));
+        }
+        let (now_ms, height) = (self.clock.now_ms(), self.ledger.height());
+        let challenge = Challenge::new(Purpose::Key, account, random()?, now_ms, height);
+        let row = Row {
+            nonce: challenge.nonce,
+            account: account.0,
+            scheme: scheme.code(),
+            not_after: challenge.not_after,
+            expires_ms: challenge.expires_ms,
+        };
+        self.store.apply(vec![Change::PutChallenge(row)]).await?;
+        let sealing_key = self.sealing.public();
+        Ok(Prepared { account, nonce: challenge.nonce, not_after: challenge.not_after, sealing_key })
+    }
+
+    /// Takes the key in; returns it with the receipt of its binding.
+    pub(crate) async fn import_key(
+        &self,
+        caller: &Caller,
+        import: &Import<'_>,
+    ) -> Result<(Arc<KnownKey>, Vec<u8>), Failure> {
+        let _permit = self.permit()?;
+        let account = caller.person()?.account;
+        self.authorise_account(caller, Verb::KeyImport, account)?;
+        let alias = Alias::parse(import.alias).map_err(Failure::of)?;
+        let scheme = scheme_named(import.scheme)?;
+        let public_key = PublicKey::parse(scheme, import.public_key).map_err(|error| {
+            let message = format!("the public key is not a canonical one: {error}");
+            Failure::because(Code::PublicKeyInvalid, message, error)
+        })?;
+        let hash = request_hash("key.import", &[import.alias.as_bytes(), import.public_key, &import.nonce]);
+        let name = match self.once(caller, import.mark, hash).await? {
+            Once::Done(receipt) => return Ok((self.done_key(account, &alias).await?, receipt)),
+            Once::Fresh(name) => name,
+        };
+        let place = async {
+            self.check_alias(account, &alias).await?;
+            self.answer(account, &public_key, import).await?;
+            self.take_in(account, &public_key, import).await
+        };
+        match place.await {
+            Ok(place) => {
+                let (nonce, not_after, proof) = (import.nonce, import.not_after, import.proof.to_vec());
+                let claims = Vec::new();
+                self.bind(Binding {
+                    account,
+                    alias,
+                    public_key,
+                    place,
+                    claims,
+                    nonce,
+                    not_after,
+                    proof,
+                    name,
+                    pin: None,
+                })
+                .await
+            }
+            Err(failure) => {
+                self.give_back(name).await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Uses the challenge up, and checks the proof over it.
+    async fn answer(&self, account: AccountId, key: &PublicKey, import: &Import<'_>) -> Result<(), Failure> {
+        let now_ms = self.clock.now_ms();
+        let row = match self.store.take_challenge(import.nonce, now_ms).await? {
+            Taken::Live(row) => row,
+            Taken::Expired => return Err(Failure::new(Code::ChallengeExpired, "the challenge expired")),
+            Taken::Unknown => return Err(Failure::of(ChallengeError::Replayed)),
+        };
+        let challenge = Challenge {
+            purpose: Purpose::Key,
+            account: AccountId(row.account),
+            nonce: row.nonce,
+            not_after: row.not_after,
+            expires_ms: row.expires_ms,
+        };
+        let answered = challenge
+            .answer(Purpose::Key, &account, now_ms, self.ledger.height())
+            .map_err(|error| Failure::because(error.code(), error.to_string(), error))?;
+        if answered.not_after != import.not_after || row.scheme != key.scheme().code() {
+            return Err(Failure::new(Code::ProofInvalid, "the proof is over another challenge"));
+        }
+        let message = possession_challenge(
+            &self.ledger.chain_id(),
+            &account.0,
+            ledger_mode(Mode::Hosted),
+            key,
+            &answered.nonce,
+            answered.not_after,
+        );
+        scheme::verify(key, &message, import.proof).map_err(|error| {
+            Failure::because(Code::ProofInvalid, "the proof of possession does not verify", error)
+        })
+    }
+
+    /// Opens what the client sealed, compares it with the public key, and seals it for the database.
+    async fn take_in(
+        &self,
+        account: AccountId,
+        key: &PublicKey,
+        import: &Import<'_>,
+    ) -> Result<Place, Failure> {
+        let chain_id = self.ledger.chain_id();
+        let binding =
+            ImportBinding { chain_id: &chain_id, account: &account.0, nonce: &import.nonce, public_key: key };
+        let invalid = "the sealed private key does not open under this challenge";
+        let secret = self
+            .sealing
+            .open(&binding, import.sealed)
+            .map_err(|error| Failure::because(Code::SealedKeyInvalid, invalid, error))?;
+        let private =
+            secret.expose(|bytes| SigningKey::from_secret(key.scheme(), bytes)).map_err(|error| {
+                Failure::because(Code::SealedKeyInvalid, "what was sealed is no private key", error)
+            })?;
+        if private.public_key() != key {
+            return Err(Failure::new(
+                Code::SealedKeyInvalid,
+                "what was sealed is not this public key's private key",
+            ));
+        }
+        Ok(Place::Hosted { sealed: self.seal_key(&private, account).await? })
+    }
+}

@@ -1,0 +1,115 @@
+//! What the use cases need of the world: ledger, tokens, the key-encryption key, the clock.
+
+use std::{error::Error, future::Future, pin::Pin};
+
+use keyward_crypto::SecretBytes;
+use keyward_domain::scheme::{PublicKey, Scheme};
+use keyward_ledger_core::{entry::Entry, outcome::Outcome, receipt::Released};
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+
+/// An answer under way.
+pub(crate) type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A cause that crosses a port.
+pub(crate) type Cause = Box<dyn Error + Send + Sync>;
+
+/// Unix milliseconds.
+pub(crate) trait Clock: Send + Sync {
+    fn now_ms(&self) -> u64;
+}
+
+/// The ledger, seen by one submitter.
+pub(crate) trait Ledger: Send + Sync {
+    fn chain_id(&self) -> [u8; 32];
+    fn submitter(&self) -> [u8; 32];
+    /// The newest verified height.
+    fn height(&self) -> u64;
+    fn trust_line(&self) -> String;
+    /// Answers when the entry's record is final and verified; it may have been refused.
+    fn commit(&self, entry: Entry) -> Later<'_, Result<Box<dyn Final>, LedgerError>>;
+    /// The verified value of a state key.
+    fn state(&self, key: Vec<u8>) -> Later<'_, Result<Option<Vec<u8>>, LedgerError>>;
+    /// Asks for the newest height now.
+    fn refresh(&self) -> Later<'_, Result<u64, LedgerError>>;
+}
+
+/// A final record.
+pub(crate) trait Final: Send + Sync {
+    fn outcome(&self) -> &Outcome;
+    fn leaf_index(&self) -> u64;
+    fn height(&self) -> u64;
+    /// The exact bytes of the receipt.
+    fn receipt(&self, released: Option<Released>) -> Vec<u8>;
+}
+
+/// Why an entry's fate is not known to be good.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LedgerError {
+    /// Nothing is known to be recorded; it may still become final up to that height.
+    #[error("the ledger did not answer in time")]
+    Unavailable { until: u64, source: Cause },
+    /// A node's answer does not verify.
+    #[error("a node's answer does not verify")]
+    Unverified { source: Cause },
+    /// The batch as such was refused.
+    #[error("the ledger refused the batch (`{code}`)")]
+    Refused { code: String, source: Cause },
+}
+
+/// The key-encryption key, wherever it lives.
+pub(crate) trait Kek: Send + Sync {
+    fn seal(&self, aad: Vec<u8>, plaintext: Zeroizing<Vec<u8>>) -> Later<'_, Result<Vec<u8>, Failure>>;
+    fn open(&self, aad: Vec<u8>, sealed: Vec<u8>) -> Later<'_, Result<SecretBytes, Failure>>;
+    /// Whether it can be used right now.
+    fn ready(&self) -> Later<'_, bool>;
+}
+
+/// A key that was found in an attached token.
+#[derive(Clone, Debug)]
+pub(crate) struct FoundKey {
+    pub(crate) label: String,
+    pub(crate) id: Vec<u8>,
+    pub(crate) kind: String,
+    /// One for each scheme that the token signs with.
+    pub(crate) public_keys: Vec<PublicKey>,
+    pub(crate) claims: Vec<String>,
+}
+
+/// An attached token.
+#[derive(Clone, Debug)]
+pub(crate) struct Attached {
+    pub(crate) label: String,
+    pub(crate) serial: String,
+    pub(crate) manufacturer: String,
+    pub(crate) model: String,
+    pub(crate) module: String,
+    pub(crate) logged_in: bool,
+    pub(crate) keys: Vec<FoundKey>,
+}
+
+/// What a token key is to sign.
+#[derive(Clone, Debug)]
+pub(crate) enum ToSign {
+    Message(Vec<u8>),
+    Digest([u8; 32]),
+}
+
+/// The tokens attached to this service.
+pub(crate) trait Tokens: Send + Sync {
+    fn list(&self) -> Later<'_, Result<Vec<Attached>, Failure>>;
+    /// The token's label and serial, by either.
+    fn find_token(&self, name: String) -> Later<'_, Result<(String, String), Failure>>;
+    fn login(&self, serial: String, pin: Zeroizing<Vec<u8>>) -> Later<'_, Result<(), Failure>>;
+    /// Exactly one key, by label, id or both.
+    fn find_key(&self, serial: String, label: String, id: Vec<u8>) -> Later<'_, Result<FoundKey, Failure>>;
+    /// A canonical signature; the caller verifies it.
+    fn sign(
+        &self,
+        serial: String,
+        id: Vec<u8>,
+        scheme: Scheme,
+        what: ToSign,
+    ) -> Later<'_, Result<Vec<u8>, Failure>>;
+}

@@ -1,0 +1,85 @@
+//! Releases: queued durably with each signature, recorded in groups afterwards, for ever until they are.
+
+use std::{sync::Arc, time::Duration};
+
+use keyward_ledger_core::{
+    entry::{Entry, Release},
+    outcome::Refusal,
+};
+use keyward_store::{Change, QueuedRelease};
+use tokio::task::JoinSet;
+
+use crate::{custody::Custody, failure::Failure, ports::LedgerError};
+
+/// Releases under way at once.
+const GROUP_MAX: u32 = 512;
+/// How long the task waits after a failure, and at most between looks.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What became of one.
+enum Fate {
+    Recorded([u8; 32]),
+    Late([u8; 32]),
+    Unknown(LedgerError),
+}
+
+/// Records releases until the service ends.
+pub(crate) async fn run(custody: Arc<Custody>) {
+    loop {
+        match custody.record_releases().await {
+            Ok(0) => {
+                let _either = tokio::time::timeout(PAUSE, custody.queued.notified()).await;
+            }
+            Ok(_) => {}
+            Err(failure) => {
+                tracing::warn!(%failure, "releases wait");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Custody {
+    /// Records what is queued; returns how many are settled.
+    pub(crate) async fn record_releases(self: &Arc<Self>) -> Result<usize, Failure> {
+        let queued = self.store.queued_releases(GROUP_MAX).await?;
+        let mut under_way = JoinSet::new();
+        for release in queued {
+            under_way.spawn(record(self.clone(), release));
+        }
+        let (mut recorded, mut late, mut failure) = (Vec::new(), Vec::new(), None);
+        while let Some(fate) = under_way.join_next().await {
+            match fate.map_err(Failure::internal)? {
+                Fate::Recorded(id) => recorded.push(id),
+                Fate::Late(id) => late.push(id),
+                Fate::Unknown(error) => failure = Some(error),
+            }
+        }
+        let settled = recorded.len() + late.len();
+        let mut changes = Vec::new();
+        if !recorded.is_empty() {
+            changes.push(Change::Released(recorded));
+        }
+        if !late.is_empty() {
+            tracing::warn!(count = late.len(), "releases came after their intents' last height");
+            changes.push(Change::Late(late));
+        }
+        if !changes.is_empty() {
+            self.store.apply(changes).await?;
+        }
+        failure.map_or(Ok(settled), |error| Err(error.into()))
+    }
+}
+
+async fn record(custody: Arc<Custody>, release: QueuedRelease) -> Fate {
+    let QueuedRelease { intent: intent_id, signature_hash } = release;
+    match custody.ledger.commit(Entry::Release(Release { intent_id, signature_hash })).await {
+        Ok(record) => match record.outcome().refusal() {
+            None if record.outcome().is_accepted() => Fate::Recorded(intent_id),
+            // An earlier try got through.
+            Some(Refusal::AlreadyReleased) => Fate::Recorded(intent_id),
+            _ => Fate::Late(intent_id),
+        },
+        Err(error) => Fate::Unknown(error),
+    }
+}

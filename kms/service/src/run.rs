@@ -1,0 +1,289 @@
+//! Starting and stopping: store, token, ledger, then the gRPC face; the other way round at the end.
+
+use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use keyward_crypto::CoreDumpError;
+use keyward_ledger_client::{Client, ClientError, Committer};
+use keyward_policies::{PolicyError, PolicySet};
+use keyward_store::{Sqlite, Store, StoreError};
+use keyward_token::{Module, TokenError, TokenName};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet, time::sleep};
+use tonic::{
+    Request, Status,
+    service::{Routes, interceptor::InterceptedService},
+    transport::{Certificate, Identity, Server, ServerTlsConfig, server::TcpIncoming},
+};
+use tonic_health::ServingStatus;
+
+use crate::{
+    adapters::{
+        SystemClock,
+        kek::TokenKek,
+        ledger::{Validators, aside},
+        tokens::Modules,
+    },
+    config::{Config, KekConfig, LedgerConfig, Limits, Tls},
+    custody::{Custody, random},
+    face::Face,
+    failure::{Failure, chain},
+    opened::Opened,
+    ports::{Clock, Kek, Ledger, Tokens},
+    releases, secrets, upkeep,
+};
+
+/// How long the start waits for a first validator.
+const LEDGER_WAIT: Duration = Duration::from_secs(30);
+const LEDGER_PAUSE: Duration = Duration::from_millis(500);
+/// How much longer than the ledger's own deadline a request waits, for queueing.
+const QUEUEING: Duration = Duration::from_millis(500);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+const STREAMS_PER_CONNECTION_MAX: u32 = 4096;
+const STREAM_WINDOW_BYTES: u32 = 2 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+
+/// What a started service tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Ready {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// How many intents earlier runs left without a signature; none of them will get one.
+    pub unreleased: usize,
+}
+
+/// Why the service did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Core dumps could not be turned off, and secrets are in memory.
+    #[error("core dumps cannot be turned off")]
+    CoreDumps(#[from] CoreDumpError),
+    /// The database does not open.
+    #[error("the database `{}` does not open", file.display())]
+    Store {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// The token with the key-encryption key, or a configured module, is not usable.
+    #[error("the token is not usable")]
+    Token(#[from] TokenError),
+    /// The policies of this build do not parse.
+    #[error("the policies are refused")]
+    Policies(#[from] PolicyError),
+    /// No validator of the right ledger answered.
+    #[error("the ledger cannot be reached")]
+    Ledger(#[from] ClientError),
+    /// The service's own secrets or records cannot be read.
+    #[error("the service cannot start: {0}")]
+    Start(String),
+    /// The address is not free, or not ours.
+    #[error("cannot listen on `{address}`")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The TLS texts are refused, or the server failed.
+    #[error("the server failed")]
+    Server(#[from] tonic::transport::Error),
+    /// The descriptors for reflection are refused.
+    #[error("reflection failed")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// A task of the service panicked: a broken invariant.
+    #[error("a task of the service broke down")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+impl RunError {
+    fn start(failure: Failure) -> Self {
+        let cause = failure.cause.as_deref().map(|cause| format!(": {}", chain(cause))).unwrap_or_default();
+        Self::Start(format!("{}{cause}", failure.message))
+    }
+}
+
+/// Runs a custody service until `shutdown`; `ready` is called once it listens.
+pub async fn run(
+    config: Config,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+    ready: impl FnOnce(Ready) + Send,
+) -> Result<(), RunError> {
+    keyward_crypto::disable_core_dumps()?;
+    install_tls_provider();
+    let Config { tenant, listen, tls, database, ledger, tokens, kek, limits } = config;
+    let store = open_store(database).await?;
+    let (tokens, kek) = attach(tokens, kek).await?;
+    let ledger: Arc<dyn Ledger> = Arc::new(aside(move || connect(ledger)).await??);
+    let parts = Parts { tenant, store: store.clone(), ledger, kek: Arc::new(kek), tokens: Arc::new(tokens) };
+    let custody = Arc::new(assemble(parts, Arc::new(SystemClock), &limits).await.map_err(RunError::start)?);
+    let unreleased = custody.find_unreleased().await.map_err(RunError::start)?;
+    custody.log_in_to_tokens().await.map_err(RunError::start)?;
+    warm_up(&custody).await;
+
+    let (server, routes) = server(&tls, &Face::new(custody.clone(), limits.stream_in_flight)).await?;
+    let listener =
+        TcpListener::bind(listen).await.map_err(|source| RunError::Listen { address: listen, source })?;
+    let address = listener.local_addr().map_err(|source| RunError::Listen { address: listen, source })?;
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(releases::run(custody.clone()));
+    tasks.spawn(upkeep::run(custody.clone(), limits.keep_settled));
+    ready(Ready { address, unreleased });
+    let mut server = server;
+    let served = tokio::select! {
+        served = server.add_routes(routes).serve_with_incoming_shutdown(incoming, shutdown) => served.map_err(RunError::from),
+        // Neither task ends by itself.
+        Some(ended) = tasks.join_next() => ended.map_err(RunError::from),
+    };
+    tasks.shutdown().await;
+    if let Err(error) = store.close().await {
+        tracing::warn!(%error, "the database was not closed in order");
+    }
+    served
+}
+
+fn install_tls_provider() {
+    if rustls::crypto::CryptoProvider::get_default().is_none()
+        && rustls::crypto::aws_lc_rs::default_provider().install_default().is_err()
+    {
+        tracing::debug!("somebody else installed a tls provider just now");
+    }
+}
+
+async fn open_store(file: PathBuf) -> Result<Arc<dyn Store>, RunError> {
+    let store = Sqlite::open(&file).await.map_err(|source| RunError::Store { file, source })?;
+    Ok(Arc::new(store))
+}
+
+async fn attach(paths: Vec<PathBuf>, kek: KekConfig) -> Result<(Modules, TokenKek), RunError> {
+    let open = move || paths.iter().map(|path| Module::open(path)).collect::<Result<Vec<_>, _>>();
+    let modules = Modules::new(tokio::task::spawn_blocking(open).await??);
+    let KekConfig { token, label, pin } = kek;
+    let (module, info) = modules.locate(&token).await?;
+    let name = TokenName::new(info.serial);
+    module.login(&name, pin).await?;
+    let kek = TokenKek::find_or_make(module, name, label).await?;
+    Ok((modules, kek))
+}
+
+async fn connect(config: LedgerConfig) -> Result<Validators, RunError> {
+    let LedgerConfig { nodes, identity, trust, submitter, deadline } = config;
+    let until = tokio::time::Instant::now() + LEDGER_WAIT;
+    loop {
+        let identity = keyward_ledger_client::Identity {
+            ca_pem: identity.ca_pem.clone(),
+            certificate_pem: identity.certificate_pem.clone(),
+            key_pem: identity.key_pem.clone(),
+        };
+        let config =
+            keyward_ledger_client::Config { nodes: nodes.clone(), identity, trust: trust.clone(), deadline };
+        let connected = async {
+            let client = Client::connect(config).await?;
+            // The highest sequence must be there before the committer takes the key.
+            client.state(&keyward_ledger_core::state::layout::parameters_key()).await?;
+            Ok::<_, ClientError>(client)
+        };
+        match connected.await {
+            Ok(client) => {
+                let committer = Committer::start(client.clone(), submitter).await?;
+                return Ok(Validators::new(client, committer, deadline + QUEUEING));
+            }
+            Err(error @ ClientError::Unreachable { .. }) if tokio::time::Instant::now() < until => {
+                tracing::info!(%error, "waiting for the ledger");
+                sleep(LEDGER_PAUSE).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The rooms' doors.
+pub(crate) struct Parts {
+    pub(crate) tenant: String,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) kek: Arc<dyn Kek>,
+    pub(crate) tokens: Arc<dyn Tokens>,
+}
+
+/// Puts the service together; opens or makes its secrets.
+pub(crate) async fn assemble(
+    parts: Parts,
+    clock: Arc<dyn Clock>,
+    limits: &Limits,
+) -> Result<Custody, Failure> {
+    let Parts { tenant, store, ledger, kek, tokens } = parts;
+    let lifetime_ms = u64::try_from(limits.opened_key_lifetime.as_millis()).unwrap_or(u64::MAX);
+    Ok(Custody {
+        tenant,
+        boot: random()?,
+        policies: PolicySet::embedded().map_err(Failure::internal)?,
+        opaque: secrets::opaque(store.as_ref(), kek.as_ref()).await?,
+        sealing: secrets::sealing(store.as_ref(), kek.as_ref()).await?,
+        keys: Default::default(),
+        opened: Opened::new(limits.opened_keys, lifetime_ms),
+        sessions: Default::default(),
+        logins: Default::default(),
+        opening: Default::default(),
+        in_flight: Default::default(),
+        unreleased: Default::default(),
+        permits: Arc::new(Semaphore::new(limits.concurrent)),
+        queued: Default::default(),
+        store,
+        ledger,
+        kek,
+        tokens,
+        clock,
+    })
+}
+
+/// Before the first request: the height, and what earlier runs left under way, as far as the ledger answers.
+async fn warm_up(custody: &Custody) {
+    if let Err(error) = custody.ledger.refresh().await {
+        tracing::warn!(%error, "the ledger does not answer yet");
+    }
+    match custody.settle_acts().await {
+        Ok(0) => {}
+        Ok(waiting) => tracing::warn!(waiting, "changes of an earlier run wait for the ledger"),
+        Err(failure) => tracing::warn!(%failure, "changes of an earlier run wait for the ledger"),
+    }
+}
+
+async fn server(tls: &Tls, face: &Face) -> Result<(Server, Routes), RunError> {
+    let identity = Identity::from_pem(&tls.certificate_pem, tls.key_pem.as_bytes());
+    let tls = ServerTlsConfig::new()
+        .identity(identity)
+        .client_ca_root(Certificate::from_pem(&tls.client_ca_pem))
+        .client_auth_optional(true)
+        .timeout(HANDSHAKE_TIMEOUT);
+    let server = Server::builder()
+        .tls_config(tls)?
+        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)));
+    let (reporter, health) = tonic_health::server::health_reporter();
+    for name in [
+        "",
+        "keyward.v1.Accounts",
+        "keyward.v1.Keys",
+        "keyward.v1.Signing",
+        "keyward.v1.Tokens",
+        "keyward.v1.Admin",
+    ] {
+        reporter.set_service_status(name, ServingStatus::Serving).await;
+    }
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(keyward_proto::DESCRIPTORS)
+        .build_v1()?;
+    let routes = Routes::new(health).add_service(InterceptedService::new(reflection, certified));
+    Ok((server, face.routes(routes)))
+}
+
+/// Only OPAQUE calls and health accept no certificate.
+fn certified(request: Request<()>) -> Result<Request<()>, Status> {
+    if request.peer_certs().is_some() { Ok(request) } else { Err(crate::face::certificate_required()) }
+}

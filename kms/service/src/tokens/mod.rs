@@ -1,0 +1,4 @@
+//! Tokens attached to the service.
+
+pub(crate) mod link;
+pub(crate) mod list;
