@@ -200,6 +200,10 @@ impl Attributes {
         self.0.remove(&attribute)
     }
 
+    pub(crate) fn into_iter(self) -> impl Iterator<Item = (CK_ATTRIBUTE_TYPE, Value)> {
+        self.0.into_iter()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (CK_ATTRIBUTE_TYPE, &Value)> {
         self.0.iter().map(|(attribute, value)| (*attribute, value))
     }

@@ -13,6 +13,7 @@ mod unsupported;
 
 use std::error::Error as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use cryptoki_sys as sys;
@@ -33,6 +34,9 @@ struct Instance {
     process: u32,
 }
 
+/// Whether [`TRACE_VARIABLE`] was set at `C_Initialize`: the environment is not read at any other time.
+static TRACED: AtomicBool = AtomicBool::new(false);
+
 static INSTANCE: RwLock<Option<Instance>> = RwLock::new(None);
 
 fn initialise() -> Result<()> {
@@ -41,6 +45,7 @@ fn initialise() -> Result<()> {
     if instance.as_ref().is_some_and(|known| known.process == process) {
         return Err(Refusal::AlreadyInitialized.into());
     }
+    TRACED.store(std::env::var_os(TRACE_VARIABLE).is_some(), Ordering::Relaxed);
     let module = Arc::new(Module::from_environment()?);
     if let Some(parent) = instance.replace(Instance { module, process }) {
         // A fork copied the parent's state, perhaps with a lock held by a thread that does not exist here.
@@ -97,7 +102,7 @@ fn guard_activity(
 
 /// Return values say little. Refusals are the caller's business; a store that fails is the operator's.
 fn trace(error: &Error) {
-    if matches!(error, Error::Refused(_)) || std::env::var_os(TRACE_VARIABLE).is_none() {
+    if matches!(error, Error::Refused(_)) || !TRACED.load(Ordering::Relaxed) {
         return;
     }
     let mut line = format!("hsm-sim: {error}");

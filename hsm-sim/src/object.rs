@@ -47,6 +47,10 @@ impl Object {
         if let Some(made) = self.key.get() {
             return Ok(made.clone().ok_or(Refusal::KeyHandle)?);
         }
+        if self.is_keyed() && !self.attributes.iter().any(|(attribute, _)| is_secret(attribute)) {
+            // A secret key listed in public, before login.
+            return Err(Refusal::NotLoggedIn.into());
+        }
         let made = Key::of(&self.attributes)?.map(Arc::new);
         Ok(self.key.get_or_init(|| made).clone().ok_or(Refusal::KeyHandle)?)
     }
@@ -61,6 +65,30 @@ impl Object {
             return Err(Refusal::KeyUse.into());
         }
         Ok(key)
+    }
+
+    /// For a secret that anybody may list: its key material, and the rest.
+    pub(crate) fn halves(&self) -> Option<(Self, Self)> {
+        if !self.is_keyed() || self.is_private() {
+            return None;
+        }
+        let (mut sealed, mut listed) = (Attributes::default(), self.attributes.duplicate());
+        for (attribute, _) in self.attributes.iter().filter(|(attribute, _)| is_secret(*attribute)) {
+            listed.remove(attribute).into_iter().for_each(|value| sealed.set(attribute, value));
+        }
+        Some((Self::new(sealed), Self::new(listed)))
+    }
+
+    /// The two halves in one again.
+    pub(crate) fn joined(&self, sealed: &Self) -> Self {
+        let mut attributes = sealed.attributes.duplicate();
+        let listed = self.attributes.duplicate();
+        listed.into_iter().for_each(|(attribute, value)| attributes.set(attribute, value));
+        Self::new(attributes)
+    }
+
+    fn is_keyed(&self) -> bool {
+        matches!(self.class(), Some(sys::CKO_PRIVATE_KEY | sys::CKO_SECRET_KEY))
     }
 
     /// Whether `CKA_ALLOWED_MECHANISMS`, if the object has it, names this mechanism.
@@ -85,8 +113,9 @@ impl Object {
     }
 
     fn hides(&self, attribute: CK_ATTRIBUTE_TYPE) -> bool {
-        let keyed = matches!(self.class(), Some(sys::CKO_PRIVATE_KEY | sys::CKO_SECRET_KEY));
-        keyed && is_secret(attribute) && (self.flag(sys::CKA_SENSITIVE) || !self.flag(sys::CKA_EXTRACTABLE))
+        self.is_keyed()
+            && is_secret(attribute)
+            && (self.flag(sys::CKA_SENSITIVE) || !self.flag(sys::CKA_EXTRACTABLE))
     }
 
     /// The object with the changes of a `C_SetAttributeValue` template.

@@ -32,7 +32,7 @@ pub(crate) fn create(mut attributes: Attributes) -> Result<Attributes> {
         }
         _ => return Err(Refusal::AttributeValue.into()),
     }
-    complete_storage(&mut attributes, class)?;
+    complete_storage(&mut attributes, class);
     check_membership(&attributes, class)?;
     check_material(&mut attributes)?;
     Ok(attributes)
@@ -54,12 +54,12 @@ pub(crate) fn frame(
     template.set_number(sys::CKA_CLASS, class);
     template.set_number(sys::CKA_KEY_TYPE, key_type);
     complete_key(&mut template, class, key_type, Origin::Generated(mechanism))?;
-    complete_storage(&mut template, class)?;
+    complete_storage(&mut template, class);
     check_membership(&template, class)?;
     Ok(template)
 }
 
-fn complete_storage(attributes: &mut Attributes, class: CK_OBJECT_CLASS) -> Result<(), Refusal> {
+fn complete_storage(attributes: &mut Attributes, class: CK_OBJECT_CLASS) {
     let secret = matches!(class, sys::CKO_PRIVATE_KEY | sys::CKO_SECRET_KEY);
     attributes.default_flag(sys::CKA_TOKEN, false);
     attributes.default_flag(sys::CKA_PRIVATE, secret);
@@ -67,12 +67,6 @@ fn complete_storage(attributes: &mut Attributes, class: CK_OBJECT_CLASS) -> Resu
     attributes.default_flag(sys::CKA_DESTROYABLE, true);
     attributes.default_flag(sys::CKA_COPYABLE, false);
     attributes.default_bytes(sys::CKA_LABEL, &[]);
-    // A secret on the token is always sealed under the PIN, so nobody can see it before login.
-    let on_token = attributes.flag(sys::CKA_TOKEN) == Some(true);
-    if secret && on_token && attributes.flag(sys::CKA_PRIVATE) == Some(false) {
-        return Err(Refusal::TemplateInconsistent);
-    }
-    Ok(())
 }
 
 fn complete_certificate(attributes: &mut Attributes) -> Result<(), Refusal> {

@@ -89,9 +89,9 @@ impl Token {
             self.login = None;
         }
         let (stamp, image) = loaded.unzip();
-        let mut objects = Objects::new();
+        let mut objects = image.as_ref().map(|image| image.public.clone()).unwrap_or_default();
         if let Some(image) = &image {
-            objects.extend(image.public.iter().map(|(number, object)| (*number, Arc::clone(object))));
+            // The private half of a public secret key takes the place of its public half.
             objects.extend(self.private_objects(image)?);
         }
         self.image = image;
@@ -192,9 +192,8 @@ impl Token {
     /// Forgets the token key and every private object.
     pub(crate) fn logout(&mut self) {
         self.login = None;
-        let mut objects = std::mem::take(&mut self.objects);
-        objects.retain(|_, object| !object.is_private());
-        self.install(objects);
+        let public = self.image.as_ref().map(|image| image.public.clone());
+        self.install(public.unwrap_or_default());
     }
 
     /// Sets the user's PIN; the security officer is logged in.
@@ -320,8 +319,7 @@ impl Token {
         let old = self.image.as_ref().ok_or(Refusal::TokenNotRecognized)?;
         let (mut objects, mut next_object) = (self.objects.clone(), old.next_object);
         let result = work(&mut objects, &mut next_object)?;
-        let (private, public) =
-            objects.clone().into_iter().partition::<Objects, _>(|(_, object)| object.is_private());
+        let (private, public) = split(&objects);
         let mut image = Image {
             generation: old.generation,
             incarnation: old.incarnation,
@@ -340,18 +338,37 @@ impl Token {
     }
 }
 
+/// The objects that the sealed half completes: private ones, and secret keys that are listed in public.
 fn open_objects(key: &TokenKey, image: &Image) -> Result<Objects, Damage> {
     if image.sealed.is_empty() && image.public.is_empty() {
         return Ok(Objects::new());
     }
     let plain = key.open(&image.sealed, &image.context())?;
     let mut reader = Reader::new(&plain);
-    let objects = decode_objects(&mut reader)?;
+    let mut objects = decode_objects(&mut reader)?;
     reader.end()?;
-    if objects.keys().any(|number| image.public.contains_key(number)) {
-        return Err(Damage::Field("object number"));
+    for (number, object) in &mut objects {
+        if let Some(listed) = image.public.get(number) {
+            *object = Arc::new(listed.joined(object));
+        }
     }
     Ok(objects)
+}
+
+/// The half to seal and the half that anybody may read.
+fn split(objects: &Objects) -> (Objects, Objects) {
+    let (mut private, mut public) = (Objects::new(), Objects::new());
+    for (number, object) in objects {
+        match (object.is_private(), object.halves()) {
+            (true, _) => drop(private.insert(*number, Arc::clone(object))),
+            (false, None) => drop(public.insert(*number, Arc::clone(object))),
+            (false, Some((sealed, listed))) => {
+                private.insert(*number, Arc::new(sealed));
+                public.insert(*number, Arc::new(listed));
+            }
+        }
+    }
+    (private, public)
 }
 
 fn seal_objects(key: &TokenKey, image: &Image, private: &Objects) -> Result<Vec<u8>> {

@@ -1,0 +1,14 @@
+//! The token through its C function list, as an application loads it; and OpenSC beside it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(unsafe_code, reason = "these tests are a C caller")]
+
+mod caller;
+mod conventions;
+mod hostile;
+mod lifecycle;
+mod objects;
+mod opensc;
+mod pins;
+mod processes;
+mod sealed;
+mod signatures;

@@ -1,0 +1,156 @@
+//! Several processes on one token, and processes that are killed. Each test starts itself again as its child.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use cryptoki_sys::*;
+
+use crate::caller::{Bench, Caller, OFFICER_PIN, SECP256K1, Template, USER_PIN, c, ok, plain};
+
+const FOLDER: &str = "HSM_SIM_TEST_CHILD_FOLDER";
+const NAME: &str = "HSM_SIM_TEST_CHILD_NAME";
+
+/// The folder, if this process is a child.
+fn child_folder() -> Option<PathBuf> {
+    std::env::var_os(FOLDER).map(PathBuf::from)
+}
+
+fn spawn(test: &str, folder: &Path, name: &str) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("processes::{test}"), "--nocapture", "--test-threads=1"])
+        .env(FOLDER, folder)
+        .env(NAME, name)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn a_kill_does_not_give_back_a_guess() {
+    if let Some(folder) = child_folder() {
+        let caller = Caller::start(&folder);
+        let session = caller.open(0, CKF_RW_SESSION);
+        let code = caller.login(session, CKU_USER, b"a guess");
+        assert_eq!(code, CKR_PIN_INCORRECT);
+        // A guess that was answered counts as much as one that was cut off.
+        std::process::exit(0);
+    }
+    let bench = Bench::new();
+    for _ in 0..5 {
+        let before = bench.file();
+        let mut child = spawn("a_kill_does_not_give_back_a_guess", bench.path(), "");
+        // The count is on disk before Argon2 starts, which takes far longer than this loop's turn.
+        while bench.file() == before && child.try_wait().unwrap().is_none() {
+            std::hint::spin_loop();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let caller = &bench.caller;
+    assert_eq!(caller.token_info(0).flags & CKF_USER_PIN_LOCKED, CKF_USER_PIN_LOCKED);
+    let session = caller.open(0, CKF_RW_SESSION);
+    assert_eq!(caller.login(session, CKU_USER, USER_PIN), CKR_PIN_LOCKED);
+    assert_eq!(caller.login(session, CKU_SO, OFFICER_PIN), CKR_OK);
+}
+
+#[test]
+fn two_processes_write_at_once_and_nothing_is_lost() {
+    const KEYS: usize = 12;
+    if let Some(folder) = child_folder() {
+        let name = std::env::var(NAME).unwrap();
+        let caller = Caller::start(&folder);
+        let session = caller.user_session();
+        for index in 0..KEYS {
+            let label = format!("{name}-{index}");
+            let (public, private) = caller.curve_pair(session, SECP256K1, &label);
+            let signature = caller.sign(session, &mut plain(CKM_ECDSA), private, &[7; 32]).unwrap();
+            assert_eq!(caller.verify(session, &mut plain(CKM_ECDSA), public, &[7; 32], &signature), CKR_OK);
+        }
+        std::process::exit(0);
+    }
+    let bench = Bench::new();
+    let session = bench.caller.user_session();
+    let names = ["a", "b", "c"];
+    let children =
+        names.map(|name| spawn("two_processes_write_at_once_and_nothing_is_lost", bench.path(), name));
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+    // The session that was open all the time sees them without logging in again, and can use them.
+    for name in names {
+        for index in 0..KEYS {
+            let label = Template::default().with(CKA_LABEL, format!("{name}-{index}").as_bytes());
+            let private = label.clone().number(CKA_CLASS, CKO_PRIVATE_KEY);
+            assert_eq!(bench.caller.find(session, label).len(), 2);
+            let key = bench.caller.find(session, private)[0];
+            bench.caller.sign(session, &mut plain(CKM_ECDSA), key, &[7; 32]).unwrap();
+        }
+    }
+    assert_eq!(hsm_sim::check_token_file(&bench.file()), Ok(()));
+}
+
+#[test]
+fn writers_killed_at_any_moment_leave_a_whole_token() {
+    if let Some(folder) = child_folder() {
+        let caller = Caller::start(&folder);
+        let session = caller.user_session();
+        println!("ready");
+        loop {
+            caller.curve_pair(session, SECP256K1, "k");
+        }
+    }
+    let bench = Bench::new();
+    let mut known = 0;
+    for round in 0..6 {
+        let mut child = spawn("writers_killed_at_any_moment_leave_a_whole_token", bench.path(), "");
+        let mut stdout = child.stdout.take().unwrap();
+        let (mut seen, mut byte) = (Vec::new(), [0]);
+        while !seen.ends_with(b"ready") && stdout.read(&mut byte).unwrap() == 1 {
+            seen.push(byte[0]);
+        }
+        let mut writes = 0;
+        let mut last = bench.file();
+        while writes < 3 + round {
+            let now = bench.file();
+            writes += usize::from(now != last);
+            last = now;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let session = bench.caller.user_session();
+        let keys = bench.caller.find(session, Template::default().number(CKA_CLASS, CKO_PRIVATE_KEY));
+        let public = bench.caller.find(session, Template::default().number(CKA_CLASS, CKO_PUBLIC_KEY));
+        assert_eq!(keys.len(), public.len());
+        assert!(keys.len() > known);
+        known = keys.len();
+        bench.caller.sign(session, &mut plain(CKM_ECDSA), keys[known - 1], &[7; 32]).unwrap();
+        ok!(bench.caller, C_CloseSession, session);
+    }
+}
+
+#[test]
+fn a_token_made_anew_by_another_process_loses_its_sessions() {
+    let bench = Bench::new();
+    let session = bench.caller.user_session();
+    let (_, key) = bench.caller.curve_pair(session, SECP256K1, "k");
+    let other = Caller::start(bench.path());
+    assert_eq!(other.init_token(0, OFFICER_PIN, "anew"), CKR_OK);
+    assert_eq!(c!(bench.caller, C_SignInit, session, &mut plain(CKM_ECDSA), key), CKR_DEVICE_REMOVED);
+    assert_eq!(c!(bench.caller, C_SignInit, session, &mut plain(CKM_ECDSA), key), CKR_SESSION_HANDLE_INVALID);
+    assert!(bench.caller.token_info(0).label.starts_with(b"anew"));
+}
+
+#[test]
+fn a_pin_changed_by_another_process_counts_here() {
+    let bench = Bench::new();
+    let other = Caller::start(bench.path());
+    let session = other.open(0, CKF_RW_SESSION);
+    let (old, new) = (USER_PIN, b"elsewhere-1");
+    let (old, old_length) = (old.as_ptr().cast_mut(), old.len() as CK_ULONG);
+    ok!(other, C_SetPIN, session, old, old_length, new.as_ptr().cast_mut(), new.len() as CK_ULONG);
+    let session = bench.caller.open(0, 0);
+    assert_eq!(bench.caller.login(session, CKU_USER, USER_PIN), CKR_PIN_INCORRECT);
+    assert_eq!(bench.caller.login(session, CKU_USER, new), CKR_OK);
+}
