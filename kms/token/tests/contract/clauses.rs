@@ -112,7 +112,7 @@ pub fn key_of_one_label_is_made_once(f: &Fixture) {
     let key = make(f, KeyKind::P256, "payroll");
     let again = f.module.generate_key(&f.token, KeyKind::Secp256k1, "payroll").wait();
     assert!(matches!(again, Err(TokenError::KeyExists { .. })), "{again:?}");
-    assert_eq!(f.module.keys(&f.token).wait().unwrap(), [key.clone()]);
+    assert_eq!(f.module.keys(&f.token).wait().unwrap(), std::slice::from_ref(&key));
     assert_eq!(f.module.find_key(&f.token, "payroll", &key.id).wait().unwrap(), key);
     let missing = f.module.find_key(&f.token, "other", &[]).wait();
     assert!(matches!(missing, Err(TokenError::KeyMissing { .. })), "{missing:?}");

@@ -1,0 +1,80 @@
+//! Setting up the connection, and saying what is wrong with it.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity as TlsIdentity};
+use zeroize::Zeroizing;
+
+use crate::error::ClientError;
+
+/// How long connecting may take.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// Where the service is and who we are to it.
+#[derive(Debug)]
+pub struct Connection {
+    /// `https://host:port`.
+    pub address: String,
+    /// The authority that certified the service, PEM.
+    pub ca_pem: String,
+    /// Our certificate; registration and login need none.
+    pub identity: Option<Identity>,
+}
+
+/// A client certificate and its key.
+pub struct Identity {
+    /// The certificate chain, PEM.
+    pub certificate_pem: String,
+    /// The private key, PEM; wiped on drop.
+    pub key_pem: Zeroizing<String>,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Identity(redacted)")
+    }
+}
+
+pub(crate) async fn connect(connection: &Connection) -> Result<Channel, ClientError> {
+    let address = &connection.address;
+    let unusable = |source| ClientError::Connection { address: address.clone(), source };
+    let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&connection.ca_pem));
+    if let Some(identity) = &connection.identity {
+        tls = tls.identity(TlsIdentity::from_pem(&identity.certificate_pem, identity.key_pem.as_bytes()));
+    }
+    let endpoint = Endpoint::from_shared(address.clone())
+        .map_err(unusable)?
+        .tls_config(tls)
+        .map_err(unusable)?
+        .connect_timeout(CONNECT_DEADLINE)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .tcp_nodelay(true);
+    endpoint.connect().await.map_err(|error| broken(address, Box::new(error)))
+}
+
+/// A connection that did not come about, or broke: says why as far as can be told.
+pub(crate) fn broken(address: &str, source: Box<dyn Error + Send + Sync>) -> ClientError {
+    let address = address.to_owned();
+    let text = causes(source.as_ref());
+    if text.contains("received fatal alert") {
+        ClientError::CertificateRefused { address, source }
+    } else if text.contains("invalid peer certificate") {
+        ClientError::ServerUnknown { address, source }
+    } else {
+        ClientError::Unreachable { address, source }
+    }
+}
+
+fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}

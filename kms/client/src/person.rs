@@ -1,0 +1,186 @@
+//! A person's side: the password is stretched here, keys are made, proved and sealed here.
+
+use std::fmt;
+
+use keyward_crypto::{
+    ClientLogin, ClientRegistration, ImportBinding, OpaqueError, SigningKey, account_credential,
+    seal_to_service,
+};
+use keyward_domain::scheme::{PublicKey, Scheme};
+use keyward_proto::custody::{
+    Account, CloseAccountRequest, ImportKeyRequest, LoginFinishRequest, LoginStartRequest,
+    PrepareImportRequest, RegisterFinishRequest, RegisterStartRequest, ShowAccountRequest,
+};
+use zeroize::Zeroizing;
+
+use crate::challenge::{self, Challenge, Parts};
+use crate::client::{Client, bytes32, idempotency_key};
+use crate::error::ClientError;
+use crate::keys::KeyWithReceipt;
+use crate::password::Password;
+
+/// An account that was opened.
+#[derive(Clone, Debug)]
+pub struct Registered {
+    /// Its name on the ledger.
+    pub account: [u8; 32],
+    /// Its credential, derived from the password at every login.
+    pub credential: PublicKey,
+    /// The receipt of the credential's binding.
+    pub receipt: Vec<u8>,
+}
+
+/// A login that succeeded.
+#[derive(Debug)]
+pub struct Login {
+    /// The session.
+    pub session: Session,
+    /// The account's credential; it exists on this side only.
+    pub credential: SigningKey,
+}
+
+/// A session.
+pub struct Session {
+    /// 32 bytes; wiped on drop.
+    pub token: Zeroizing<Vec<u8>>,
+    /// When it ends, in milliseconds since 1970.
+    pub expires_unix_ms: u64,
+    /// The account's name on the ledger.
+    pub account: [u8; 32],
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Session(redacted, until {})", self.expires_unix_ms)
+    }
+}
+
+impl Client {
+    /// Opens an account.
+    pub async fn register(&self, user_name: &str, password: &Password) -> Result<Registered, ClientError> {
+        let secret = password.shared();
+        let (registration, request) = ClientRegistration::start(&secret).map_err(ClientError::Opaque)?;
+        let start =
+            RegisterStartRequest { user_name: user_name.to_owned(), registration_request: request.into() };
+        let start = self.answer(self.accounts().register_start(self.request(start)).await)?;
+        let parts = parts(&start.chain_id, &start.account, &start.nonce, start.not_after)?;
+        self.check_challenge(&parts.chain_id, &parts.account)?;
+
+        let (response, stretch) = (start.registration_response, self.stretch);
+        let registered = stretching(move || registration.finish(&secret, &response, stretch)).await?;
+        let credential = account_credential(&registered.export_key).map_err(ClientError::Opaque)?;
+        let public = bytes32("credential", credential.public_key().as_bytes())?;
+        let challenge = challenge::credential(&parts, &public);
+        let proof = prove(&credential, &challenge)?;
+        let finish = RegisterFinishRequest {
+            registration_id: start.registration_id,
+            registration_upload: registered.upload.into(),
+            credential: public.to_vec().into(),
+            credential_proof: proof.clone().into(),
+        };
+        let finish = self.answer(self.accounts().register_finish(self.request(finish)).await)?;
+        self.check_binding(&finish.receipt, &challenge, &proof)?;
+        let credential = credential.public_key().clone();
+        Ok(Registered { account: parts.account, credential, receipt: finish.receipt.to_vec() })
+    }
+
+    /// Logs in; use the session with [`Client::with_session`] and [`Client::with_account`].
+    pub async fn login(&self, user_name: &str, password: &Password) -> Result<Login, ClientError> {
+        let secret = password.shared();
+        let (login, request) = ClientLogin::start(&secret).map_err(ClientError::Opaque)?;
+        let start = LoginStartRequest { user_name: user_name.to_owned(), credential_request: request.into() };
+        let start = self.answer(self.accounts().login_start(self.request(start)).await)?;
+        let (response, stretch) = (start.credential_response, self.stretch);
+        let logged_in = stretching(move || login.finish(&secret, &response, stretch)).await?;
+        let finish = LoginFinishRequest {
+            login_id: start.login_id,
+            credential_finalization: logged_in.finalization.into(),
+        };
+        let finish = self.answer(self.accounts().login_finish(self.request(finish)).await)?;
+        let token = Zeroizing::new(bytes32("session", &finish.session)?.to_vec());
+        let account = bytes32("account", &finish.account)?;
+        let session = Session { token, expires_unix_ms: finish.expires_unix_ms, account };
+        let credential = account_credential(&logged_in.export_key).map_err(ClientError::Opaque)?;
+        Ok(Login { session, credential })
+    }
+
+    /// The session's account.
+    pub async fn show_account(&self) -> Result<Account, ClientError> {
+        self.answer(self.accounts().show(self.request(ShowAccountRequest {})).await)
+    }
+
+    /// Closes the session's account for good; returns the receipt.
+    pub async fn close_account(&self) -> Result<Vec<u8>, ClientError> {
+        let message = CloseAccountRequest { idempotency_key: idempotency_key()? };
+        let closed = self.answer(self.accounts().close(self.request(message)).await)?;
+        match &self.account {
+            Some(account) => self.check_entry(&closed.receipt, "close-account", account)?,
+            None => drop(self.verdict(&closed.receipt, None)?),
+        }
+        Ok(closed.receipt.to_vec())
+    }
+
+    /// Makes a key on this side, proves its possession, and seals it to the service.
+    pub async fn create_person_key(
+        &self,
+        alias: &str,
+        scheme: Scheme,
+    ) -> Result<KeyWithReceipt, ClientError> {
+        let message = PrepareImportRequest { scheme: scheme.name().to_owned() };
+        let prepared = self.answer(self.keys().prepare_import(self.request(message)).await)?;
+        let parts = parts(&prepared.chain_id, &prepared.account, &prepared.nonce, prepared.not_after)?;
+        self.check_challenge(&parts.chain_id, &parts.account)?;
+
+        let key = SigningKey::generate(scheme).map_err(ClientError::Key)?;
+        let challenge = challenge::possession(&parts, key.public_key());
+        let proof = prove(&key, &challenge)?;
+        let binding = ImportBinding {
+            chain_id: &parts.chain_id,
+            account: &parts.account,
+            nonce: &parts.nonce,
+            public_key: key.public_key(),
+        };
+        let sealed = key.expose(|secret| seal_to_service(&prepared.sealing_key, &binding, secret));
+        let message = ImportKeyRequest {
+            alias: alias.to_owned(),
+            scheme: scheme.name().to_owned(),
+            public_key: key.public_key().as_bytes().to_vec().into(),
+            nonce: prepared.nonce,
+            not_after: prepared.not_after,
+            proof: proof.clone().into(),
+            sealed_private_key: sealed.map_err(ClientError::Seal)?.into(),
+            idempotency_key: idempotency_key()?,
+        };
+        let imported = self.answer(self.keys().import(self.request(message)).await)?;
+        let imported = KeyWithReceipt::of(imported)?;
+        if imported.key.key_id.as_ref() != key.public_key().id().as_bytes() {
+            return Err(ClientError::Answer { what: "it is about another key" });
+        }
+        self.check_binding(&imported.receipt, &challenge, &proof)?;
+        Ok(imported)
+    }
+}
+
+/// Argon2id takes a while: not on an async worker.
+async fn stretching<R: Send + 'static>(
+    work: impl FnOnce() -> Result<R, OpaqueError> + Send + 'static,
+) -> Result<R, ClientError> {
+    let result = tokio::task::spawn_blocking(work).await.map_err(ClientError::Stretch)?;
+    result.map_err(|error| match error {
+        OpaqueError::WrongPassword { .. } => ClientError::WrongPassword(error),
+        other => ClientError::Opaque(other),
+    })
+}
+
+fn parts(chain_id: &[u8], account: &[u8], nonce: &[u8], not_after: u64) -> Result<Parts, ClientError> {
+    Ok(Parts {
+        chain_id: bytes32("chain id", chain_id)?,
+        account: bytes32("account", account)?,
+        nonce: bytes32("nonce", nonce)?,
+        not_after,
+    })
+}
+
+fn prove(key: &SigningKey, challenge: &Challenge) -> Result<Vec<u8>, ClientError> {
+    key.sign_message(&challenge.message).map_err(ClientError::Proof)
+}

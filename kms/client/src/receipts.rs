@@ -1,0 +1,104 @@
+//! Receipts, checked against the trust file before their answer is believed.
+
+use keyward_ledger_verify::{Failure, Verdict, verify_receipt};
+
+use crate::challenge::Challenge;
+use crate::client::Client;
+use crate::error::ClientError;
+
+/// A trust file that was read.
+pub(crate) struct Trusted {
+    file: Vec<u8>,
+    chain_id: [u8; 32],
+}
+
+impl Trusted {
+    pub(crate) fn parse(file: &[u8]) -> Result<Self, ClientError> {
+        // An empty receipt is no receipt: any other failure is one of the trust file.
+        match verify_receipt(file, &[], None) {
+            Ok(_) | Err(Failure::Receipt(_)) => {}
+            Err(failure) => return Err(ClientError::Trust(failure)),
+        }
+        // `keyward-trust-1 <name> <genesis hash>[ ...]`; a name has no spaces.
+        let text = String::from_utf8_lossy(file);
+        let digits = text.split_ascii_whitespace().nth(2).unwrap_or_default();
+        let chain_id = hex::decode(digits).ok().and_then(|bytes| bytes.try_into().ok());
+        let chain_id = chain_id.ok_or(ClientError::TrustWithoutChain)?;
+        Ok(Self { file: file.to_vec(), chain_id })
+    }
+}
+
+impl Client {
+    /// Refuses a challenge of another ledger or for another account.
+    pub(crate) fn check_challenge(&self, chain_id: &[u8; 32], account: &[u8; 32]) -> Result<(), ClientError> {
+        if let Some(trusted) = &self.trusted
+            && trusted.chain_id != *chain_id
+        {
+            let (expected, found) = (hex::encode(trusted.chain_id), hex::encode(chain_id));
+            return Err(ClientError::OtherChain { expected, found });
+        }
+        if self.account.is_some_and(|own| own != *account) {
+            return Err(ClientError::OtherAccount);
+        }
+        Ok(())
+    }
+
+    /// The verdict on a receipt of an accepted entry; none without a trust file.
+    pub(crate) fn verdict(
+        &self,
+        receipt: &[u8],
+        message: Option<&[u8]>,
+    ) -> Result<Option<Verdict>, ClientError> {
+        let Some(trusted) = &self.trusted else { return Ok(None) };
+        let verdict = verify_receipt(&trusted.file, receipt, message).map_err(ClientError::Receipt)?;
+        if !verdict.accepted {
+            return Err(ClientError::ReceiptMismatch { what: "the ledger refused the entry" });
+        }
+        Ok(Some(verdict))
+    }
+
+    /// A receipt must be for the entry that binds exactly what was proved here.
+    pub(crate) fn check_binding(
+        &self,
+        receipt: &[u8],
+        challenge: &Challenge,
+        proof: &[u8],
+    ) -> Result<(), ClientError> {
+        let Some(verdict) = self.verdict(receipt, None)? else { return Ok(()) };
+        let entry = verdict.entry.map(|entry| entry.encode()).unwrap_or_default();
+        // Behind its kind, the entry repeats the challenge from the account on, then carries the proof.
+        if entry.get(2..).is_some_and(|body| body.starts_with(&challenge.in_entry)) && holds(&entry, proof) {
+            return Ok(());
+        }
+        Err(ClientError::ReceiptMismatch { what: "it binds another key" })
+    }
+
+    /// A receipt must be for the entry that binds this public key.
+    pub(crate) fn check_bound(&self, receipt: &[u8], public_key: &[u8]) -> Result<(), ClientError> {
+        let Some(verdict) = self.verdict(receipt, None)? else { return Ok(()) };
+        let entry = verdict.entry.map(|entry| entry.encode()).unwrap_or_default();
+        if verdict.entry_kind == "bind-key" && holds(&entry, public_key) {
+            return Ok(());
+        }
+        Err(ClientError::ReceiptMismatch { what: "it binds another key" })
+    }
+
+    /// A receipt must be for an entry of this kind about this subject.
+    pub(crate) fn check_entry(
+        &self,
+        receipt: &[u8],
+        kind: &'static str,
+        subject: &[u8],
+    ) -> Result<(), ClientError> {
+        let Some(verdict) = self.verdict(receipt, None)? else { return Ok(()) };
+        let entry = verdict.entry.map(|entry| entry.encode()).unwrap_or_default();
+        if verdict.entry_kind == kind && entry.get(2..) == Some(subject) {
+            return Ok(());
+        }
+        Err(ClientError::ReceiptMismatch { what: "it is about another key or account" })
+    }
+}
+
+fn holds(bytes: &[u8], part: &[u8]) -> bool {
+    !part.is_empty() && bytes.windows(part.len()).any(|window| window == part)
+}
