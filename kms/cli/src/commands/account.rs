@@ -1,0 +1,161 @@
+//! `keyward account`: a person's account. The password never leaves this side.
+
+use std::path::PathBuf;
+
+use keyward_domain::UserName;
+use keyward_proto::custody::{CloseAccountRequest, ShowAccountRequest};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::Context;
+use super::token::ask;
+use crate::failure::{Failure, Result};
+use crate::files::{self, Access};
+use crate::local::prepare::read_pin;
+use crate::person::{self, Password};
+use crate::profile::{Profile, SessionFile};
+use crate::service::{As, Service, idempotency_key};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Account {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Opens an account under a user name and a password.
+    Register(Login),
+    /// Logs in; later commands with this profile act for the person, until the session ends.
+    Login(Login),
+    /// Forgets the session.
+    Logout,
+    /// Shows the account.
+    Show,
+    /// Closes the account for good; its keys no longer sign.
+    Close {
+        /// Says that closing is meant.
+        #[arg(long)]
+        yes: bool,
+        /// Writes the receipt here.
+        #[arg(long, value_name = "FILE")]
+        receipt: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Login {
+    /// The user name.
+    user_name: String,
+    /// A file of mode 0600 that holds the password; without it, the password is asked for.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+}
+
+impl Account {
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        let profile = context.profile()?;
+        match self.verb {
+            Verb::Register(login) => register(context, &profile, &login).await,
+            Verb::Login(login) => log_in(context, &profile, &login).await,
+            Verb::Logout => {
+                profile.forget_session()?;
+                context.output.answer("the session is forgotten", &json!({ "session": null }));
+                Ok(())
+            }
+            Verb::Show => show(context, &profile).await,
+            Verb::Close { yes, receipt } => close(context, &profile, yes, receipt).await,
+        }
+    }
+}
+
+impl Login {
+    fn user_name(&self) -> Result<UserName> {
+        UserName::parse(&self.user_name)
+            .map_err(|error| Failure::of_coded("cannot use the user name", &error))
+    }
+
+    fn password(&self, twice: bool) -> Result<Password> {
+        let text = match &self.password_file {
+            Some(path) => read_pin(path)?,
+            None => ask("password: ")?,
+        };
+        if twice && self.password_file.is_none() && *ask("password again: ")? != *text {
+            return Err(Failure::usage("the passwords differ", "type the same password twice"));
+        }
+        Ok(password(&text))
+    }
+}
+
+/// A password as the protocols take it.
+pub(crate) fn password(text: &str) -> Password {
+    Password::new(Zeroizing::new(text.as_bytes().to_vec()).to_vec())
+}
+
+async fn register(context: &Context, profile: &Profile, login: &Login) -> Result<()> {
+    let (user, password) = (login.user_name()?, login.password(true)?);
+    let service = Service::connect(profile, As::Certificate).await?;
+    let waiting = context.output.wait_for("the password is stretched and the account recorded");
+    let trust = crate::config::serve::read_trust(&profile.path(&profile.file.trust))?;
+    let registered = person::register(&service, &user, &password, &trust).await?;
+    drop(waiting);
+    let words = format!("account `{user}` is open: {}", hex::encode(registered.account));
+    let json = json!({
+        "user_name": user.as_str(), "account": hex::encode(registered.account),
+        "receipt": hex::encode(&registered.receipt),
+    });
+    context.output.answer(words, &json);
+    Ok(())
+}
+
+async fn log_in(context: &Context, profile: &Profile, login: &Login) -> Result<()> {
+    let (user, password) = (login.user_name()?, login.password(false)?);
+    let service = Service::connect(profile, As::Certificate).await?;
+    let waiting = context.output.wait_for("the password is stretched");
+    let session = person::log_in(&service, &user, &password).await?;
+    drop(waiting);
+    profile.keep_session(&SessionFile::new(&session.token, user.as_str(), session.expires_unix_ms))?;
+    let words = format!("logged in as `{user}`; the session is kept in `{}`", profile.folder.display());
+    let json = json!({
+        "user_name": user.as_str(), "account": hex::encode(&session.account),
+        "expires_unix_ms": session.expires_unix_ms,
+    });
+    context.output.answer(words, &json);
+    Ok(())
+}
+
+async fn show(context: &Context, profile: &Profile) -> Result<()> {
+    let service = Service::connect(profile, As::Whoever).await?;
+    let refused = service.refused("cannot show the account");
+    let account =
+        service.accounts().show(service.request(ShowAccountRequest {})).await.map_err(refused)?.into_inner();
+    let words = format!(
+        "account `{}`, {}, {} keys, known to the ledger as {}",
+        account.user_name,
+        account.state,
+        account.key_count,
+        hex::encode(&account.account)
+    );
+    let json = json!({
+        "user_name": account.user_name, "account": hex::encode(&account.account), "state": account.state,
+        "created_unix_ms": account.created_unix_ms, "key_count": account.key_count,
+    });
+    context.output.answer(words, &json);
+    Ok(())
+}
+
+async fn close(context: &Context, profile: &Profile, yes: bool, receipt: Option<PathBuf>) -> Result<()> {
+    if !yes {
+        return Err(Failure::usage("a closed account stays closed", "give `--yes` if this is meant"));
+    }
+    let service = Service::connect(profile, As::Whoever).await?;
+    let message = CloseAccountRequest { idempotency_key: idempotency_key()?.into() };
+    let refused = service.refused("cannot close the account");
+    let closed = service.accounts().close(service.request(message)).await.map_err(refused)?.into_inner();
+    if let Some(path) = &receipt {
+        files::write(path, &closed.receipt, Access::Public)?;
+    }
+    profile.forget_session()?;
+    context.output.answer("the account is closed", &json!({ "receipt": hex::encode(&closed.receipt) }));
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! What can be asked of `keyward`: one file per command.
+
+mod account;
+mod bench;
+mod completions;
+mod config;
+mod demo;
+mod key;
+mod ledger;
+mod node;
+mod serve;
+mod sign;
+mod token;
+mod up;
+mod verify;
+
+use crate::failure::Result;
+use crate::output::{Format, Output};
+use crate::profile::Profile;
+
+/// Keyward: keys for people and firms, with every act on a ledger.
+///
+/// Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 nobody answered.
+#[derive(Debug, clap::Parser)]
+#[command(name = "keyward", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// The profile to call with: its name, its folder or its file.
+    #[arg(long, global = true, env = "KEYWARD_PROFILE", value_name = "NAME|PATH")]
+    pub(crate) profile: Option<String>,
+    /// How to print answers.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) output: Format,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// The whole story on one machine, each step shown, every receipt verified offline.
+    Demo(demo::Demo),
+    /// Starts validators, service and software token on this machine, until Ctrl-C.
+    Up(up::Up),
+    /// Runs one validator.
+    Node(node::Node),
+    /// Runs one custody service.
+    Serve(serve::Serve),
+    /// Tokens attached to the service.
+    Token(token::Token),
+    /// A person's account.
+    Account(account::Account),
+    /// Keys: create, list, show, freeze, unfreeze, authorize, revoke.
+    Key(key::Key),
+    /// Signs a file with a key of the service.
+    Sign(sign::Sign),
+    /// Verifies a receipt, without any network.
+    Verify(verify::Verify),
+    /// Reads the ledger.
+    Ledger(ledger::Ledger),
+    /// Measures.
+    Bench(bench::Bench),
+    /// Configuration files of node and service.
+    Config(config::Config),
+    /// Prints completions for a shell.
+    Completions(completions::Completions),
+}
+
+/// What every command is run with.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) output: Output,
+    pub(crate) profile: Option<String>,
+}
+
+impl Context {
+    /// The chosen profile.
+    pub(crate) fn profile(&self) -> Result<Profile> {
+        Profile::find(self.profile.as_deref())
+    }
+}
+
+impl Command {
+    /// How much is logged where `KEYWARD_LOG` does not say.
+    pub(crate) const fn default_log(&self) -> &'static str {
+        match self {
+            Self::Node(_) | Self::Serve(_) => "info",
+            _ => "off",
+        }
+    }
+
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        match self {
+            Self::Demo(command) => Box::pin(command.run(context)).await,
+            Self::Up(command) => Box::pin(command.run(context)).await,
+            Self::Node(command) => Box::pin(command.run()).await,
+            Self::Serve(command) => Box::pin(command.run()).await,
+            Self::Token(command) => Box::pin(command.run(context)).await,
+            Self::Account(command) => Box::pin(command.run(context)).await,
+            Self::Key(command) => Box::pin(command.run(context)).await,
+            Self::Sign(command) => Box::pin(command.run(context)).await,
+            Self::Verify(command) => command.run(context),
+            Self::Ledger(command) => Box::pin(command.run(context)).await,
+            Self::Bench(command) => Box::pin(command.run(context)).await,
+            Self::Config(command) => command.run(context),
+            Self::Completions(command) => command.run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_make_sense() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_option_is_explained() {
+        fn check(command: &clap::Command) {
+            let path = command.get_name().to_owned();
+            assert!(command.is_hide_set() || command.get_about().is_some(), "`{path}` has no help");
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "`{path} {}` has no help", argument.get_id());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Arguments::command());
+    }
+}

@@ -1,0 +1,33 @@
+//! `keyward node`: wiring of one validator.
+
+use std::path::PathBuf;
+
+use crate::commands::serve::{announce, end_of};
+use crate::config::node::NodeConfig;
+use crate::failure::{Failure, Result};
+use crate::local::child::Ready;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Node {
+    /// The configuration file; environment variables `KEYWARD_NODE_<KEY>` stand over it.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// A setting over file and environment: `rpc_listen=127.0.0.1:7000`, `tls.ca=ca.pem`.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Ends when standard input closes, and says on standard output when it is ready.
+    #[arg(long)]
+    supervised: bool,
+}
+
+impl Node {
+    pub(crate) async fn run(self) -> Result<()> {
+        let config = NodeConfig::load(&self.config, &self.settings)?.open(&self.config)?;
+        let supervised = self.supervised;
+        let ready = move |address| announce(&Ready { ready: address, unreleased: 0 }, supervised);
+        keyward_ledger_node::run(config, end_of(supervised), ready).await.map_err(|error| {
+            Failure::refused("the validator ended", "read the log above; its data stays as it is")
+                .because(&error)
+        })
+    }
+}

@@ -1,0 +1,148 @@
+//! `keyward verify`: a receipt against a trust file, without any network.
+
+use std::path::PathBuf;
+
+use keyward_ledger_core::entry::Entry;
+use keyward_ledger_verify::{Anchor, SignatureCheck, Verdict, verify_receipt};
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::failure::{Failure, Result};
+use crate::files;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Verify {
+    /// The trust file: the one line that names the ledger you mean [default: the profile's].
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+    /// The message that was signed.
+    #[arg(long, value_name = "FILE")]
+    message: Option<PathBuf>,
+    /// The receipt.
+    receipt: PathBuf,
+}
+
+impl Verify {
+    pub(crate) fn run(self, context: &Context) -> Result<()> {
+        let trust = match self.trust {
+            Some(path) => path,
+            None => {
+                let profile = context.profile()?;
+                profile.path(&profile.file.trust)
+            }
+        };
+        let message = self.message.map(|path| files::read(&path)).transpose()?;
+        let verdict = verify(&files::read(&trust)?, &files::read(&self.receipt)?, message.as_deref());
+        match verdict {
+            Ok(verdict) => {
+                context.output.answer(words(&verdict), &to_json(&verdict));
+                Ok(())
+            }
+            Err(error) => Err(invalid(&error)),
+        }
+    }
+}
+
+/// The verdict, or the first thing that does not hold.
+pub(crate) fn verify(
+    trust: &[u8],
+    receipt: &[u8],
+    message: Option<&[u8]>,
+) -> std::result::Result<Verdict, keyward_ledger_verify::Failure> {
+    verify_receipt(trust, receipt, message)
+}
+
+/// What a verdict's refusal is to the caller.
+pub(crate) fn invalid(error: &keyward_ledger_verify::Failure) -> Failure {
+    let next = match error.code() {
+        "TRUST_MALFORMED" => "get the trust file again from somebody you trust",
+        "OTHER_LEDGER" | "OTHER_GENESIS" => {
+            "verify with the trust file of the ledger that the receipt is from"
+        }
+        "OTHER_MESSAGE" => "verify with the message that was signed, byte for byte",
+        "MESSAGE_NEEDED" => "give the signed message with `--message`",
+        "MESSAGE_WITHOUT_SIGNATURE" => "leave `--message` away: this receipt carries no signature",
+        _ => "do not rely on what this receipt claims",
+    };
+    let mut failure = Failure::refused("the receipt does not hold", next).because(error);
+    failure.code = Some(error.code().to_owned());
+    failure.verdict = true;
+    failure
+}
+
+fn anchor(verdict: &Verdict) -> String {
+    match verdict.anchor {
+        Anchor::Genesis => "genesis".to_owned(),
+        Anchor::Checkpoint { height } => format!("checkpoint {height}"),
+    }
+}
+
+const fn signature_check(verdict: &Verdict) -> &'static str {
+    match verdict.signature_check {
+        SignatureCheck::None => "none",
+        SignatureCheck::PayloadHash => "payload-hash",
+        SignatureCheck::Message => "message",
+    }
+}
+
+fn words(verdict: &Verdict) -> String {
+    let signed = match verdict.signature_check {
+        SignatureCheck::None => "carries no signature".to_owned(),
+        SignatureCheck::PayloadHash => {
+            format!("the {} signature verifies for the payload hash", scheme(verdict))
+        }
+        SignatureCheck::Message => format!("the {} signature verifies for the message", scheme(verdict)),
+    };
+    format!(
+        "valid: {} on `{}`, {} ({})\n  record {} at height {}, time {} ms\n  certified at height {} by {} validators, \
+         {} needed; anchor: {} {}",
+        verdict.entry_kind,
+        verdict.name,
+        verdict.outcome.name(),
+        signed,
+        verdict.leaf_index,
+        verdict.height,
+        verdict.time_ms,
+        verdict.certified_height,
+        verdict.signers,
+        verdict.quorum,
+        anchor(verdict),
+        hex::encode(verdict.chain_id),
+    )
+}
+
+fn scheme(verdict: &Verdict) -> &'static str {
+    verdict.scheme().map_or("", keyward_domain::scheme::Scheme::name)
+}
+
+/// What `--output json` prints.
+pub(crate) fn to_json(verdict: &Verdict) -> Value {
+    let intent = match &verdict.entry {
+        Some(Entry::Intent(intent)) => json!({
+            "id": hex::encode(intent.id), "key_id": intent.key_id.to_string(),
+            "executor": hex::encode(intent.executor), "policy": hex::encode(intent.policy),
+        }),
+        _ => Value::Null,
+    };
+    json!({
+        "valid": true,
+        "anchor": { "kind": anchor(verdict), "name": verdict.name, "chain_id": hex::encode(verdict.chain_id) },
+        "height": verdict.height,
+        "time_ms": verdict.time_ms,
+        "leaf_index": verdict.leaf_index,
+        "certified_height": verdict.certified_height,
+        "block_digest": hex::encode(verdict.block_digest),
+        "submitter": hex::encode(verdict.submitter),
+        "entry": verdict.entry_kind,
+        "intent": intent,
+        "outcome": verdict.outcome.name(),
+        "accepted": verdict.accepted,
+        "signers": verdict.signers,
+        "quorum": verdict.quorum,
+        "signature_check": signature_check(verdict),
+        "scheme": verdict.scheme().map(keyward_domain::scheme::Scheme::name),
+        "public_key": verdict.public_key.as_ref().map(|key| hex::encode(key.as_bytes())),
+        "signature": verdict.signature.as_ref().map(hex::encode),
+        "payload_hash": verdict.payload_hash.map(hex::encode),
+    })
+}

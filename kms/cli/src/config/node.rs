@@ -1,0 +1,127 @@
+//! The configuration of `keyward node`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use keyward_ledger_node::{Config, Peer, ServerTls};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{Sources, TlsFiles, environment, from_folder, load};
+use crate::failure::{Failure, Result};
+use crate::files;
+use crate::sealed::OperatorSecret;
+
+/// What environment variables for a node begin with.
+pub(crate) const PREFIX: &str = "KEYWARD_NODE_";
+/// What a sealed validator key is sealed for.
+pub(crate) const VALIDATOR_KEY: &str = "validator-key";
+/// What a sealed TLS key is sealed for.
+pub(crate) const TLS_KEY: &str = "tls-key";
+
+/// What stands in the file; relative paths count from its folder.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NodeConfig {
+    /// Everything of this validator lies below it.
+    pub(crate) data_dir: PathBuf,
+    /// The genesis document.
+    pub(crate) genesis: PathBuf,
+    /// The secret that keys are sealed under.
+    pub(crate) operator_secret: PathBuf,
+    /// The validator's sealed key.
+    pub(crate) validator_key: PathBuf,
+    /// Where other validators reach us.
+    pub(crate) peer_listen: SocketAddr,
+    /// Where callers reach us.
+    pub(crate) rpc_listen: SocketAddr,
+    /// How long a chain without entries waits for its next block, in milliseconds.
+    #[serde(default = "idle_block_interval_ms")]
+    pub(crate) idle_block_interval_ms: u64,
+    /// The least time between two blocks, in milliseconds.
+    #[serde(default = "block_interval_min_ms")]
+    pub(crate) block_interval_min_ms: u64,
+    pub(crate) tls: TlsFiles,
+    /// Every validator, ourselves included.
+    pub(crate) peers: Vec<PeerConfig>,
+}
+
+/// One validator.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PeerConfig {
+    /// Its public key, 64 hex digits.
+    pub(crate) key: String,
+    /// Where it listens for other validators.
+    pub(crate) address: SocketAddr,
+}
+
+const fn idle_block_interval_ms() -> u64 {
+    500
+}
+
+const fn block_interval_min_ms() -> u64 {
+    5
+}
+
+impl NodeConfig {
+    /// Reads the file with environment and flags over it.
+    pub(crate) fn load(file: &Path, flags: &[String]) -> Result<Self> {
+        load(&Sources { file, prefix: PREFIX, environment: environment(), flags })
+    }
+
+    /// Opens what the file names.
+    pub(crate) fn open(&self, file: &Path) -> Result<Config> {
+        let at = |path: &Path| from_folder(file, path);
+        let secret = OperatorSecret::load(&at(&self.operator_secret))?;
+        Ok(Config {
+            data_dir: at(&self.data_dir),
+            genesis: files::read(&at(&self.genesis))?,
+            validator_key: secret.open32(&at(&self.validator_key), VALIDATOR_KEY)?,
+            peer_listen: self.peer_listen,
+            peers: self.peers.iter().map(PeerConfig::open).collect::<Result<_>>()?,
+            rpc_listen: self.rpc_listen,
+            tls: self.tls.open(file, &secret)?,
+            idle_block_interval: Duration::from_millis(self.idle_block_interval_ms),
+            block_interval_min: Duration::from_millis(self.block_interval_min_ms),
+        })
+    }
+}
+
+impl PeerConfig {
+    fn open(&self) -> Result<Peer> {
+        let mut key = [0; 32];
+        hex::decode_to_slice(&self.key, &mut key).map_err(|error| {
+            Failure::usage(format!("peer key `{}` is not 64 hex digits", self.key), "correct it")
+                .because(&error)
+        })?;
+        Ok(Peer { key, address: self.address })
+    }
+}
+
+impl TlsFiles {
+    fn open(&self, file: &Path, secret: &OperatorSecret) -> Result<ServerTls> {
+        let (ca_pem, certificate_pem, key_pem) = self.open_parts(file, secret)?;
+        Ok(ServerTls { ca_pem, certificate_pem, key_pem })
+    }
+
+    /// The authority's certificate, ours, and our opened key.
+    pub(crate) fn open_parts(
+        &self,
+        file: &Path,
+        secret: &OperatorSecret,
+    ) -> Result<(String, String, Zeroizing<String>)> {
+        let key = from_folder(file, &self.key);
+        let pem = secret.open(&key, TLS_KEY)?.expose(|bytes| String::from_utf8(bytes.to_vec()));
+        let pem = pem.map_err(|error| {
+            Failure::refused(format!("`{}` is not PEM", key.display()), "restore the file")
+                .because(&error.utf8_error())
+        })?;
+        Ok((
+            files::read_text(&from_folder(file, &self.ca))?,
+            files::read_text(&from_folder(file, &self.certificate))?,
+            Zeroizing::new(pem),
+        ))
+    }
+}

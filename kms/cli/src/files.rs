@@ -1,0 +1,119 @@
+//! Files: written whole or not at all, secret ones for their owner alone, errors with their path.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::failure::{Failure, Result};
+
+/// The longest file that commands read into memory: a message of 1 MiB is the longest that is signed as such.
+pub(crate) const FILE_LEN_MAX: u64 = 64 << 20;
+
+/// Who may read a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Its owner alone, mode 0600.
+    Secret,
+    /// Everybody, mode 0644.
+    Public,
+}
+
+impl Access {
+    const fn mode(self) -> u32 {
+        match self {
+            Self::Secret => 0o600,
+            Self::Public => 0o644,
+        }
+    }
+}
+
+/// Writes a file whole: beside it first, then into its place.
+pub(crate) fn write(path: &Path, bytes: &[u8], access: Access) -> Result<()> {
+    let failed = |error: std::io::Error| cannot("write", path, &error);
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        make_folder(folder)?;
+    }
+    let beside = beside(path);
+    let options = OpenOptions::new().write(true).create(true).truncate(true).mode(access.mode()).clone();
+    let mut file = options.open(&beside).map_err(failed)?;
+    file.set_permissions(std::fs::Permissions::from_mode(access.mode())).map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+    std::fs::rename(&beside, path).map_err(failed)
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    path.with_file_name(name)
+}
+
+/// Makes a folder for its owner alone, with those above it.
+pub(crate) fn make_folder(path: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| cannot("make the folder", path, &error))
+}
+
+/// Reads a file whole.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    let failed = |error: std::io::Error| cannot("read", path, &error);
+    let file = File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > FILE_LEN_MAX {
+        let next = format!("choose a file of at most {} MiB", FILE_LEN_MAX >> 20);
+        return Err(Failure::refused(format!("`{}` is too long", path.display()), next));
+    }
+    Ok(bytes)
+}
+
+/// Reads a file of text.
+pub(crate) fn read_text(path: &Path) -> Result<String> {
+    String::from_utf8(read(path)?).map_err(|error| {
+        Failure::refused(format!("`{}` is not text", path.display()), "choose another file").because(&error)
+    })
+}
+
+/// Reads a secret file of text, which nobody but its owner may read.
+pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<String>> {
+    let failed = |error: std::io::Error| cannot("read", path, &error);
+    let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        let what =
+            format!("`{}` holds a secret and is open to others (mode {:o})", path.display(), mode & 0o777);
+        return Err(Failure::refused(what, format!("chmod 600 {}", path.display())));
+    }
+    Ok(Zeroizing::new(read_text(path)?))
+}
+
+fn cannot(verb: &str, path: &Path, error: &std::io::Error) -> Failure {
+    let what = format!("cannot {verb} `{}`", path.display());
+    Failure::refused(what, "check the path and its permissions").because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn a_secret_is_for_its_owner_alone_and_replaced_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/secret");
+        write(&path, b"one", Access::Public).unwrap();
+        assert!(read_secret(&path).unwrap_err().next.starts_with("chmod 600"));
+        write(&path, b"two", Access::Secret).unwrap();
+        assert_eq!(read_secret(&path).unwrap().as_str(), "two");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let failure = read(Path::new("no-such-file")).unwrap_err();
+        assert!(failure.message().contains("`no-such-file`"), "{failure}");
+    }
+}

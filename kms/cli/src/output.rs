@@ -1,0 +1,105 @@
+//! What a command prints: words for people, or JSON for programs, one object per answer.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+
+/// How to print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// Words for people.
+    #[default]
+    Human,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Where answers go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    pub(crate) format: Format,
+}
+
+impl Output {
+    /// Prints an answer: the words, or the object.
+    pub(crate) fn answer(self, human: impl AsRef<str>, json: &Value) {
+        match self.format {
+            Format::Human => line(human.as_ref()),
+            Format::Json => line(&json.to_string()),
+        }
+    }
+
+    /// Prints words on the side: for people only, on standard error when standard output carries JSON.
+    pub(crate) fn note(self, human: impl AsRef<str>) {
+        match self.format {
+            Format::Human => line(human.as_ref()),
+            Format::Json => eprintln!("{}", human.as_ref()),
+        }
+    }
+
+    /// Shows that something takes a while: a spinner on a terminal, a plain line elsewhere.
+    pub(crate) fn wait_for(self, what: impl Into<String>) -> Waiting {
+        let what = what.into();
+        if self.format == Format::Json || !std::io::stderr().is_terminal() {
+            self.note(format!("  {what} .."));
+            return Waiting(None);
+        }
+        let bar = ProgressBar::new_spinner();
+        if let Ok(style) = ProgressStyle::with_template("  {spinner} {msg} ({elapsed})") {
+            bar.set_style(style);
+        }
+        bar.set_message(what);
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Waiting(Some(bar))
+    }
+}
+
+/// Something under way; the line goes when this is dropped.
+#[must_use]
+pub(crate) struct Waiting(Option<ProgressBar>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A closed pipe ends us quietly: whoever read has read enough.
+fn line(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// A table of left-aligned columns.
+pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let cells = |row: &[String]| row.iter().map(|cell| cell.chars().count()).collect::<Vec<_>>();
+    let mut widths: Vec<_> = head.iter().map(|cell| cell.chars().count()).collect();
+    for row in rows {
+        widths = widths.iter().zip(cells(row)).map(|(a, b)| (*a).max(b)).collect();
+    }
+    let render = |row: Vec<&str>| {
+        let padded = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let head = render(head.to_vec());
+    let rows = rows.iter().map(|row| render(row.iter().map(String::as_str).collect()));
+    std::iter::once(head).chain(rows).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_lines_end_without_blanks() {
+        let rows = vec![vec!["payroll".into(), "active".into()], vec!["x".into(), "y".into()]];
+        assert_eq!(table(&["alias", "state"], &rows), "alias    state\npayroll  active\nx        y");
+    }
+}

@@ -1,0 +1,153 @@
+//! The operator's secret, and key files sealed under it.
+//!
+//! The secret is 32 random bytes in hex, one line after lines that begin with `#`. A sealed file is an envelope of
+//! `kms/crypto` (AES-256-GCM) under `HKDF-SHA256(secret, info = "keyward/operator-secret/v1")`, its associated data
+//! the file's purpose, in hex between PEM-like lines that name the purpose.
+
+use std::path::{Path, PathBuf};
+
+use hkdf::Hkdf;
+use keyward_crypto::{MemoryKek, SecretBytes, open, seal, service_secret_aad};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use crate::failure::{Failure, Result};
+use crate::files::{self, Access};
+
+const INFO: &[u8] = b"keyward/operator-secret/v1";
+const BEGIN: &str = "-----BEGIN KEYWARD SEALED ";
+const END: &str = "-----END KEYWARD SEALED-----";
+/// Stands at the head of every secret file that `up` makes.
+pub(crate) const NON_PRODUCTION: &str =
+    "# NON-PRODUCTION: made by `keyward up` for trying things out; not for real keys or funds.\n";
+
+/// An operator's secret, from which the key that seals key files is derived.
+pub(crate) struct OperatorSecret {
+    path: PathBuf,
+    kek: MemoryKek,
+}
+
+impl std::fmt::Debug for OperatorSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OperatorSecret(redacted, {})", self.path.display())
+    }
+}
+
+impl OperatorSecret {
+    /// Makes a fresh secret and its file.
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        let secret = random32()?;
+        let text = Zeroizing::new(format!("{NON_PRODUCTION}{}\n", *Zeroizing::new(hex::encode(*secret))));
+        files::write(path, text.as_bytes(), Access::Secret)?;
+        Self::derive(path, &secret)
+    }
+
+    /// Reads the secret of a file.
+    pub(crate) fn load(path: &Path) -> Result<Self> {
+        let text = files::read_secret(path)?;
+        let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+        let mut secret = Zeroizing::new([0; 32]);
+        hex::decode_to_slice(line.unwrap_or_default(), secret.as_mut()).map_err(|error| {
+            let what = format!("`{}` holds no operator's secret", path.display());
+            Failure::refused(what, "restore the file: one line of 64 hex digits").because(&error)
+        })?;
+        Self::derive(path, &secret)
+    }
+
+    fn derive(path: &Path, secret: &[u8; 32]) -> Result<Self> {
+        let broken =
+            || Failure::refused("the operator's secret cannot be used", "free some memory, then try again");
+        let mut key = Zeroizing::new([0; 32]);
+        Hkdf::<Sha256>::new(None, secret)
+            .expand(INFO, key.as_mut())
+            .map_err(|error| broken().because(&error))?;
+        let kek = MemoryKek::new(&key).map_err(|error| broken().because(&error))?;
+        Ok(Self { path: path.to_owned(), kek })
+    }
+
+    /// Seals bytes into a file that names its purpose.
+    pub(crate) fn seal(&self, path: &Path, purpose: &str, plain: &[u8]) -> Result<()> {
+        let sealed = seal(&self.kek, &service_secret_aad(purpose), plain).map_err(|error| {
+            Failure::refused(format!("cannot seal `{}`", path.display()), "try again").because(&error)
+        })?;
+        let text = format!("{NON_PRODUCTION}{BEGIN}{purpose}-----\n{}\n{END}\n", hex::encode(sealed));
+        files::write(path, text.as_bytes(), Access::Secret)
+    }
+
+    /// Opens a sealed file of a purpose.
+    pub(crate) fn open(&self, path: &Path, purpose: &str) -> Result<SecretBytes> {
+        let text = files::read_secret(path)?;
+        let sealed = parse(&text, purpose).ok_or_else(|| {
+            let what = format!("`{}` is not a sealed `{purpose}`", path.display());
+            Failure::refused(what, "restore the file")
+        })?;
+        open(&self.kek, &service_secret_aad(purpose), &sealed).map_err(|error| {
+            let what =
+                format!("cannot open `{}` with the secret of `{}`", path.display(), self.path.display());
+            Failure::refused(what, "restore the secret that the file was sealed under").because(&error)
+        })
+    }
+
+    /// Opens a sealed file that must hold 32 bytes.
+    pub(crate) fn open32(&self, path: &Path, purpose: &str) -> Result<Zeroizing<[u8; 32]>> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        let opened = self.open(path, purpose)?;
+        let fits = opened.expose(|plain| {
+            let fits = plain.len() == bytes.len();
+            bytes.iter_mut().zip(plain).for_each(|(to, from)| *to = *from);
+            fits
+        });
+        if fits {
+            return Ok(bytes);
+        }
+        Err(Failure::refused(format!("`{}` does not hold 32 bytes", path.display()), "restore the file"))
+    }
+}
+
+fn parse(text: &str, purpose: &str) -> Option<Vec<u8>> {
+    let mut lines = text.lines().filter(|line| !line.starts_with('#'));
+    let named = lines.next()?.strip_prefix(BEGIN)?.strip_suffix("-----")?;
+    let body = lines.next()?;
+    (named == purpose && lines.next() == Some(END) && lines.next().is_none())
+        .then(|| hex::decode(body).ok())?
+}
+
+/// 32 fresh random bytes.
+pub(crate) fn random32() -> Result<Zeroizing<[u8; 32]>> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    getrandom::fill(bytes.as_mut())
+        .map_err(|error| Failure::refused("the system gives no random bytes", "try again").because(&error))?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn what_is_sealed_opens_under_its_purpose_and_secret_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        OperatorSecret::create(&at("secret")).unwrap();
+        let secret = OperatorSecret::load(&at("secret")).unwrap();
+        secret.seal(&at("key"), "validator-key", &[7; 32]).unwrap();
+        assert_eq!(*secret.open32(&at("key"), "validator-key").unwrap(), [7; 32]);
+        assert!(secret.open(&at("key"), "submitter-key").is_err());
+        let other = OperatorSecret::create(&at("other")).unwrap();
+        assert!(other.open(&at("key"), "validator-key").is_err());
+        let text = std::fs::read_to_string(at("key")).unwrap();
+        assert!(text.contains("NON-PRODUCTION") && !text.contains(&hex::encode([7; 32])));
+    }
+
+    #[test]
+    fn a_purpose_cannot_be_renamed_in_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let secret = OperatorSecret::create(&at("secret")).unwrap();
+        secret.seal(&at("key"), "one", &[7; 32]).unwrap();
+        let renamed = std::fs::read_to_string(at("key")).unwrap().replace("SEALED one", "SEALED two");
+        files::write(&at("key"), renamed.as_bytes(), Access::Secret).unwrap();
+        assert!(secret.open(&at("key"), "two").is_err());
+    }
+}
