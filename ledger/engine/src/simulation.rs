@@ -2,7 +2,7 @@
 //! partition. One seed, one execution; `KEYWARD_SEED` chooses it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #[path = "../tests/support/mod.rs"]
-mod support;
+pub(crate) mod support;
 
 use crate::{
     Block, Certificate, Id, Kind, LeaderTerm, Role, Store, StoreError, Timing,

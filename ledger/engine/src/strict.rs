@@ -181,3 +181,6 @@ impl Scheme for StrictScheme {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;
