@@ -64,7 +64,7 @@ impl Client {
             RegisterStartRequest { user_name: user_name.to_owned(), registration_request: request.into() };
         let start = self.answer(self.accounts().register_start(self.request(start)).await)?;
         let parts = parts(&start.chain_id, &start.account, &start.nonce, start.not_after)?;
-        self.check_challenge(&parts.chain_id, &parts.account)?;
+        self.check_chain(&parts.chain_id)?;
 
         let (response, stretch) = (start.registration_response, self.stretch);
         let registered = stretching(move || registration.finish(&secret, &response, stretch)).await?;

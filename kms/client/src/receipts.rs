@@ -29,14 +29,20 @@ impl Trusted {
 }
 
 impl Client {
-    /// Refuses a challenge of another ledger or for another account.
-    pub(crate) fn check_challenge(&self, chain_id: &[u8; 32], account: &[u8; 32]) -> Result<(), ClientError> {
+    /// Refuses a challenge of another ledger.
+    pub(crate) fn check_chain(&self, chain_id: &[u8; 32]) -> Result<(), ClientError> {
         if let Some(trusted) = &self.trusted
             && trusted.chain_id != *chain_id
         {
             let (expected, found) = (hex::encode(trusted.chain_id), hex::encode(chain_id));
             return Err(ClientError::OtherChain { expected, found });
         }
+        Ok(())
+    }
+
+    /// Refuses a challenge of another ledger or for another account than the session's.
+    pub(crate) fn check_challenge(&self, chain_id: &[u8; 32], account: &[u8; 32]) -> Result<(), ClientError> {
+        self.check_chain(chain_id)?;
         if self.account.is_some_and(|own| own != *account) {
             return Err(ClientError::OtherAccount);
         }
