@@ -39,8 +39,7 @@ use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
 };
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig, server::TcpIncoming};
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
@@ -273,7 +272,6 @@ async fn serve(
         .max_encoding_message_size(ANSWER_BYTES_MAX);
     let router = Server::builder()
         .tls_config(tls)?
-        .tcp_nodelay(true)
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(8 << 20)
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
@@ -281,9 +279,12 @@ async fn serve(
         .add_service(reflection)
         .add_service(ledger);
     let mut stopped = stopping;
-    let serving = router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
-        let _closed = stopped.wait_for(|stopping| *stopping).await;
-    });
+    let serving = router.serve_with_incoming_shutdown(
+        TcpIncoming::from(listener).with_nodelay(Some(true)),
+        async move {
+            let _closed = stopped.wait_for(|stopping| *stopping).await;
+        },
+    );
     tokio::pin!(serving);
     info!(%address, "validator serves");
     ready(address);
