@@ -189,6 +189,19 @@ mod tests {
     }
 
     #[test]
+    fn info_has_the_golden_bytes() {
+        // RFC 8032, section 7.1, test 1.
+        let public = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+        let public_key = PublicKey::parse(Scheme::Ed25519, &hex::decode(public).unwrap()).unwrap();
+        let binding =
+            ImportBinding { chain_id: &[1; 32], account: &[2; 32], nonce: &[3; 32], public_key: &public_key };
+        let run = |byte: &str| byte.repeat(32);
+        let label = hex::encode("keyward/import/v1");
+        let golden = format!("11{label}{}{}{}0400000020{public}", run("01"), run("02"), run("03"));
+        assert_eq!(hex::encode(binding.info()), golden);
+    }
+
+    #[test]
     fn every_changed_byte_cut_and_length_is_refused() {
         let service = ImportSealingKey::generate().unwrap();
         let key = SigningKey::generate(Scheme::Ed25519).unwrap();

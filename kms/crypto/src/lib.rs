@@ -1,7 +1,9 @@
 //! Keys, signatures, sealing and password login, without any input or output.
 //!
 //! Signing and sealing live here; the one rule of verification lives in the ledger's core, and a token's
-//! own cryptography in the token room. Randomness comes from the operating system.
+//! own cryptography in the token room. Randomness comes from the operating system. The page below defines
+//! every byte that is kept or sent.
+#![doc = include_str!("../SPEC.md")]
 
 mod address;
 mod ecdsa;

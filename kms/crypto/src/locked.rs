@@ -113,9 +113,21 @@ fn hold(table: &mut BTreeMap<usize, Page>, page: usize, size: usize) -> Result<(
         known.users += 1;
         return Ok(());
     }
-    let guard = region::lock(page as *const u8, size).map_err(LockError)?;
+    let guard = match region::lock(page as *const u8, size) {
+        Ok(guard) => guard,
+        Err(_) if raise_limit() => region::lock(page as *const u8, size).map_err(LockError)?,
+        Err(error) => return Err(LockError(error)),
+    };
     table.insert(page, Page { users: 1, _guard: guard });
     Ok(())
+}
+
+/// Raises this process's limit of locked memory as far as it may; answers whether that changed anything.
+fn raise_limit() -> bool {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Memlock);
+    limit.current != limit.maximum
+        && setrlimit(Resource::Memlock, Rlimit { current: limit.maximum, maximum: limit.maximum }).is_ok()
 }
 
 impl Drop for PageLocks {

@@ -175,7 +175,7 @@ impl Worker {
                 Ok(())
             }
             Err(error) => {
-                if matches!(error, TokenError::PinWrong { .. } | TokenError::PinForm { .. }) {
+                if refuses(&error) {
                     known.refused = Some(pin);
                 }
                 if let Some(held) = &known.pin
@@ -285,7 +285,10 @@ impl Worker {
                 match open.log_in(token, &pin) {
                     Ok(()) => known.pin = Some(pin),
                     Err(error) => {
-                        known.refused = Some(pin); // not tried again until a new one is given
+                        // A refused PIN is not tried again until a new one is given; a device that failed
+                        // says nothing about the PIN.
+                        let place = if refuses(&error) { &mut known.refused } else { &mut known.pin };
+                        *place = Some(pin);
                         return Err(error.into());
                     }
                 }
@@ -419,6 +422,11 @@ impl Open {
 
 fn initialise(library: &Pkcs11) -> Result<(), Error> {
     library.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK))
+}
+
+/// Whether the token has looked at the PIN and refused it.
+const fn refuses(error: &TokenError) -> bool {
+    matches!(error, TokenError::PinWrong { .. } | TokenError::PinForm { .. } | TokenError::PinLocked { .. })
 }
 
 fn missing(token: &TokenName, present: Vec<String>) -> TokenError {

@@ -163,3 +163,18 @@ fn states_print_redacted() {
         assert!(text.ends_with("(redacted)"));
     }
 }
+
+#[test]
+fn messages_have_the_lengths_of_the_specification() {
+    let server = OpaqueServer::generate().unwrap();
+    let (client, request) = ClientRegistration::start(&password("right")).unwrap();
+    let response = server.register(b"anna", &request).unwrap();
+    let done = client.finish(&password("right"), &response, WEAK).unwrap();
+    let record = OpaqueServer::record(&done.upload).unwrap();
+    assert_eq!([request.len(), response.len(), done.upload.len(), record.len()], [32, 64, 192, 192]);
+    let (client, request) = ClientLogin::start(&password("right")).unwrap();
+    let (_, response) = server.login(b"anna", Some(&record), &request).unwrap();
+    let done = client.finish(&password("right"), &response, WEAK).unwrap();
+    assert_eq!([request.len(), response.len(), done.finalization.len()], [96, 320, 64]);
+    assert_eq!([server.to_secret().len(), done.export_key.len(), done.session_key.len()], [128, 64, 64]);
+}
