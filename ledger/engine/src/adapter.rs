@@ -26,8 +26,10 @@ pub(crate) enum ArchiveError {
     Task(#[source] RuntimeError),
     #[error("finalization at height `{0}` does not convert to a certificate")]
     Certificate(u64),
-    #[error("stored block at height `{0}` is refused by the format")]
-    Format(u64),
+    #[error("stored certificate of epoch `{epoch}` view `{view}` does not convert")]
+    Stored { epoch: u64, view: u64 },
+    #[error("the format refuses a stored block")]
+    Format,
 }
 
 /// Finalized blocks or certificates of one node; both views share the store.
@@ -98,7 +100,7 @@ impl<E: Spawner> Blocks for Archive<E> {
     async fn get(&self, key: Identifier<'_, Digest>) -> Result<Option<Arc<Sealed>>, ArchiveError> {
         let bytes: Option<Bytes> = self.alarm(self.store.block(id(key)))?;
         let Some(bytes) = bytes else { return Ok(None) };
-        let block = Block::parse(&*self.codec.0, bytes).ok_or(ArchiveError::Format(0))?;
+        let block = Block::parse(&*self.codec.0, bytes).ok_or(ArchiveError::Format)?;
         Ok(Some(Arc::new(Sealed(block))))
     }
 
@@ -174,7 +176,11 @@ impl<E: Spawner> Certificates for Archive<E> {
 
     async fn get(&self, key: Identifier<'_, Digest>) -> Result<Option<Finalized>, ArchiveError> {
         let certificate = self.alarm(self.store.certificate(id(key)))?;
-        Ok(certificate.as_ref().and_then(convert::finalization))
+        let Some(certificate) = certificate else { return Ok(None) };
+        let finalization = convert::finalization(&certificate);
+        finalization
+            .map(Some)
+            .ok_or(ArchiveError::Stored { epoch: certificate.epoch, view: certificate.view })
     }
 
     async fn has(&self, height: Height) -> Result<bool, ArchiveError> {

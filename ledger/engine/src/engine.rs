@@ -138,7 +138,7 @@ pub enum EngineError {
     Thread(#[source] io::Error),
     /// The engine ended before it was ready.
     #[error("engine ended before it was ready")]
-    Ended,
+    Ended(#[source] mpsc::RecvError),
 }
 
 impl From<mux::Error> for EngineError {
@@ -169,8 +169,7 @@ impl Engine {
             .name("ledger-engine".into())
             .spawn(move || guard(|| prepared.run(application, store, &ready, stopped)))
             .map_err(EngineError::Thread)?;
-        let Started { marshal, progress, outgoing } =
-            started.recv().map_err(|_closed| EngineError::Ended)??;
+        let Started { marshal, progress, outgoing } = started.recv().map_err(EngineError::Ended)??;
         Ok(EngineHandle {
             stop: Mutex::new(Some(stop)),
             thread: Mutex::new(Some(thread)),
@@ -234,7 +233,10 @@ impl Prepared {
                 })
         });
         let known: Vec<_> = known.collect::<Result<_, _>>()?;
-        let peers = known.into_iter().try_collect().map_err(|_error| refuse("a peer stands twice".into()))?;
+        let peers = known
+            .into_iter()
+            .try_collect()
+            .map_err(|error| refuse(format!("a peer stands twice: {error}")))?;
         let settings = Settings {
             namespace: config.namespace,
             key,
@@ -322,7 +324,8 @@ impl Prepared {
         let networks = CHANNELS.map(|channel| network.register(channel, MESSAGES_PER_S));
         let messages = network.register(gossip::CHANNEL, MESSAGES_PER_S);
         network.start();
-        let outgoing = gossip::start(context.child("gossip"), messages, application.clone());
+        let outgoing =
+            gossip::start(context.child("gossip"), messages, application.clone(), payload as usize);
         let peers = (oracle.clone(), oracle);
         let context = context.child("ledger");
         let node = node::start(context, self.settings, application, store, peers, networks, None::<Silent>);

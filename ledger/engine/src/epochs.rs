@@ -303,5 +303,5 @@ fn validator_set(epoch: u64, plan: &EpochPlan) -> Result<Set<PublicKey>, EngineE
         None => Err(refuse(format!("`{}` is not a canonical Ed25519 key", crate::block::hex(key)))),
     });
     let keys: Vec<PublicKey> = keys.collect::<Result<_, _>>()?;
-    keys.into_iter().try_collect().map_err(|_error| refuse("a validator stands twice".into()))
+    keys.into_iter().try_collect().map_err(|error| refuse(format!("a validator stands twice: {error}")))
 }

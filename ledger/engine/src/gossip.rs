@@ -15,12 +15,20 @@ pub(crate) const CHANNEL: u64 = 5;
 const OUTGOING_MAX: usize = 256;
 
 /// Sends to every connected peer.
-pub(crate) struct Outgoing(Mutex<mpsc::Sender<Bytes>>);
+pub(crate) struct Outgoing {
+    queue: Mutex<mpsc::Sender<Bytes>>,
+    /// The network panics on longer messages.
+    bytes_max: usize,
+}
 
 impl Outgoing {
     /// Queues a message; drops it when too many wait.
     pub(crate) fn send(&self, message: Bytes) {
-        if self.0.lock().unwrap_or_else(PoisonError::into_inner).try_send(message).is_err() {
+        if message.len() > self.bytes_max {
+            debug!(bytes = message.len(), "a message to peers is too long: it is dropped");
+            return;
+        }
+        if self.queue.lock().unwrap_or_else(PoisonError::into_inner).try_send(message).is_err() {
             debug!("too many messages wait to be sent to peers: one is dropped");
         }
     }
@@ -31,6 +39,7 @@ pub(crate) fn start<E, S, R>(
     context: E,
     (mut sender, mut receiver): (S, R),
     application: Arc<dyn Application>,
+    bytes_max: usize,
 ) -> Outgoing
 where
     E: Spawner,
@@ -51,5 +60,5 @@ where
             },
         }
     });
-    Outgoing(Mutex::new(outgoing))
+    Outgoing { queue: Mutex::new(outgoing), bytes_max }
 }

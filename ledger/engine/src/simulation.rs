@@ -205,7 +205,7 @@ impl EngineDefinition for Network {
             timing: Timing::default(),
             prefix: format!("n{}-", context.index),
         };
-        let networks = context.channels.try_into().ok().expect("five channels");
+        let Ok(networks) = context.channels.try_into() else { panic!("five channels") };
         let monitor = MonitorReporter::new(context.public_key.clone(), context.monitor, Acknowledge);
         let peers = (context.oracle.manager(), context.oracle.control(context.public_key.clone()));
         let node =

@@ -134,7 +134,7 @@ fn certificates_need_a_quorum_of_signatures_that_all_hold() {
     let proposal = proposal();
     let subject = Subject::Finalize { proposal: &proposal };
     let votes: Vec<_> = schemes.iter().map(|scheme| scheme.sign(subject).unwrap()).collect();
-    let good = schemes[0].assemble(non_empty![@votes[..3].to_vec()], &Sequential).unwrap();
+    let good = schemes[0].assemble(non_empty![@votes[..3].iter().cloned()], &Sequential).unwrap();
     let holds = |certificate: &Certificate| {
         schemes[3].verify_certificate(&mut test_rng(), subject, certificate, &Sequential)
     };
@@ -144,7 +144,7 @@ fn certificates_need_a_quorum_of_signatures_that_all_hold() {
         !schemes[3].verify_certificate(&mut test_rng(), other, &good, &Sequential),
         "another kind of vote"
     );
-    assert!(schemes[0].assemble(non_empty![@votes[..2].to_vec()], &Sequential).is_err(), "no quorum");
+    assert!(schemes[0].assemble(non_empty![@votes[..2].iter().cloned()], &Sequential).is_err(), "no quorum");
 
     let make = |set: u32, signers: &[u32], signatures: &[usize]| Certificate {
         signers: Signers::new(set, signers.iter().map(|index| Participant::new(*index))).unwrap(),
