@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use keyward_domain::scheme::KeyId;
+use keyward_domain::{Code, scheme::KeyId};
 use keyward_ledger_core::{
     codec::{Reader, Writer},
     entry::{ENTRY_BYTES_MAX, Entry},
@@ -126,14 +126,20 @@ impl Custody {
             if self.in_flight.contains(&act.id) {
                 continue;
             }
-            match self.settle_act(&act).await? {
-                Some(mut changes) => {
+            match self.settle_act(&act).await {
+                Ok(Some(mut changes)) => {
                     changes.push(Change::RemoveAct(act.id));
                     self.store.apply(changes).await?;
                     self.forget(&act.subject);
                     tracing::info!(kind = act.kind.word(), "settled what was left under way");
                 }
-                None => waiting += 1,
+                Ok(None) => waiting += 1,
+                // Without the ledger the others cannot be settled either.
+                Err(failure) if failure.code == Code::LedgerUnavailable => return Err(failure),
+                Err(failure) => {
+                    tracing::error!(kind = act.kind.word(), %failure, "a change cannot be settled");
+                    waiting += 1;
+                }
             }
         }
         Ok(waiting)

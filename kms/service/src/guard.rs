@@ -118,8 +118,12 @@ impl Custody {
 
     async fn pass(&self, passage: &Passage<'_>) -> Result<Signed, Failure> {
         let record = self.claim_on_ledger(passage).await?;
-        match self.act(passage).await {
-            Ok(signature) => self.release(passage, record.as_ref(), signature).await,
+        let released = async {
+            let signature = self.act(passage).await?;
+            self.release(passage, record.as_ref(), signature).await
+        };
+        match released.await {
+            Ok(signed) => Ok(signed),
             Err(failure) => {
                 let place = Some((record.leaf_index(), record.height()));
                 self.settle(&passage.intent, IntentState::Final, place).await;

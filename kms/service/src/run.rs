@@ -144,7 +144,7 @@ pub async fn run(
     served
 }
 
-fn install_tls_provider() {
+pub(crate) fn install_tls_provider() {
     if rustls::crypto::CryptoProvider::get_default().is_none()
         && rustls::crypto::aws_lc_rs::default_provider().install_default().is_err()
     {
@@ -251,7 +251,7 @@ async fn warm_up(custody: &Custody) {
     }
 }
 
-async fn server(tls: &Tls, face: &Face) -> Result<(Server, Routes), RunError> {
+pub(crate) async fn server(tls: &Tls, face: &Face) -> Result<(Server, Routes), RunError> {
     let identity = Identity::from_pem(&tls.certificate_pem, tls.key_pem.as_bytes());
     let tls = ServerTlsConfig::new()
         .identity(identity)

@@ -1,0 +1,284 @@
+//! Persons: register, log in, import, sign within a session, lend a key, close.
+
+use keyward_crypto::{
+    ClientLogin, ClientRegistration, ImportBinding, SecretBytes, SigningKey, Stretch, account_credential,
+    seal_to_service,
+};
+use keyward_domain::{Code, Fingerprint, scheme::Scheme};
+use keyward_ledger_core::contracts::registry::{credential_challenge, possession_challenge};
+use keyward_ledger_core::entry::Mode;
+
+use super::world::{CHAIN, Mood, World, check, code, shown};
+use crate::{
+    accounts::register::Finish,
+    caller::Caller,
+    failure::Failure,
+    keys::import::{Import, Prepared},
+};
+
+const APP: &str = "keyward://app/wallet";
+
+fn password(text: &str) -> SecretBytes {
+    SecretBytes::from(text.to_owned())
+}
+
+async fn prepare_registration(world: &World, user: &str) -> Result<Finish, Failure> {
+    let secret = password("correct horse");
+    let (client, request) = ClientRegistration::start(&secret).unwrap();
+    let started = world.custody.register_start(user, &request).await?;
+    let done = client.finish(&secret, &started.response, Stretch::WeakForTests).unwrap();
+    let credential = account_credential(&done.export_key).unwrap();
+    let public: [u8; 32] = credential.public_key().as_bytes().try_into().unwrap();
+    let message =
+        credential_challenge(&CHAIN, &started.account, 1, &public, &started.nonce, started.not_after);
+    let proof = credential.sign_message(&message).unwrap().try_into().unwrap();
+    Ok(Finish { id: started.id, upload: done.upload, credential: public, proof })
+}
+
+async fn register(world: &World, user: &str) -> Result<[u8; 32], Failure> {
+    let finish = prepare_registration(world, user).await?;
+    Ok(world.custody.register_finish(finish).await?.0)
+}
+
+async fn log_in(
+    world: &World,
+    user: &str,
+    secret: &str,
+    certificate: Option<Fingerprint>,
+) -> Result<[u8; 32], Failure> {
+    let secret = password(secret);
+    let (client, request) = ClientLogin::start(&secret).unwrap();
+    let (id, response) = world.custody.login_start(user, &request).await?;
+    let finalization = match client.finish(&secret, &response, Stretch::WeakForTests) {
+        Ok(done) => done.finalization,
+        // A client that does not know the password can only guess.
+        Err(_) => vec![0; 64],
+    };
+    Ok(world.custody.login_finish(id, &finalization, certificate).await?.token)
+}
+
+async fn alice(world: &World) -> Caller {
+    register(world, "alice").await.unwrap();
+    let token = log_in(world, "alice", "correct horse", None).await.unwrap();
+    world.custody.authenticate(&shown(APP, Some(token))).await.unwrap()
+}
+
+struct Made {
+    key: SigningKey,
+    proof: Vec<u8>,
+    sealed: Vec<u8>,
+    prepared: Prepared,
+}
+
+async fn make(world: &World, caller: &Caller, scheme: Scheme) -> Made {
+    let prepared = world.custody.prepare_import(caller, scheme.name()).await.unwrap();
+    let key = SigningKey::generate(scheme).unwrap();
+    let message = possession_challenge(
+        &CHAIN,
+        &prepared.account.0,
+        Mode::Hosted,
+        key.public_key(),
+        &prepared.nonce,
+        prepared.not_after,
+    );
+    let proof = key.sign_message(&message).unwrap();
+    let binding = ImportBinding {
+        chain_id: &CHAIN,
+        account: &prepared.account.0,
+        nonce: &prepared.nonce,
+        public_key: key.public_key(),
+    };
+    let sealed = key.expose(|secret| seal_to_service(&prepared.sealing_key, &binding, secret)).unwrap();
+    Made { key, proof, sealed, prepared }
+}
+
+fn import<'a>(made: &'a Made, alias: &'a str) -> Import<'a> {
+    Import {
+        alias,
+        scheme: made.key.scheme().name(),
+        public_key: made.key.public_key().as_bytes(),
+        nonce: made.prepared.nonce,
+        not_after: made.prepared.not_after,
+        proof: &made.proof,
+        sealed: &made.sealed,
+        mark: &[],
+    }
+}
+
+#[tokio::test]
+async fn a_registration_counts_once_and_a_name_too() {
+    let world = World::new().await;
+    let finish = prepare_registration(&world, "Alice").await.unwrap();
+    let again = Finish { upload: finish.upload.clone(), ..finish };
+    let forged = Finish { proof: [1; 64], ..prepare_registration(&world, "bob").await.unwrap() };
+    let late = prepare_registration(&world, "carol").await.unwrap();
+    let (account, receipt) = world.custody.register_finish(finish).await.unwrap();
+    assert!(!receipt.is_empty());
+    assert_eq!(code(world.custody.register_finish(again).await), Code::ChallengeReplayed);
+    assert_eq!(code(world.custody.register_finish(forged).await), Code::ProofInvalid);
+    assert_eq!(code(register(&world, "alice").await), Code::AccountExists);
+    assert_eq!(code(register(&world, "no spaces").await), Code::UserNameInvalid);
+    world.pass_ms(10 * 60 * 1000);
+    assert_eq!(code(world.custody.register_finish(late).await), Code::RegistrationExpired);
+    let row = world.custody.store.account_by_name("user", "alice").await.unwrap().unwrap();
+    assert_eq!(row.account, account);
+    assert!(world.custody.store.account_by_name("user", "bob").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_registration_that_was_recorded_unheard_is_finished_later() {
+    let world = World::new().await;
+    let finish = prepare_registration(&world, "alice").await.unwrap();
+    world.ledger.set(Mood::Deaf);
+    assert_eq!(code(world.custody.register_finish(finish).await), Code::LedgerUnavailable);
+    world.ledger.set(Mood::Good);
+    let world = world.restart().await;
+    assert_eq!(code(log_in(&world, "alice", "correct horse", None).await), Code::LoginFailed, "not open yet");
+    world.custody.settle_acts().await.unwrap();
+    log_in(&world, "alice", "correct horse", None).await.unwrap();
+}
+
+#[tokio::test]
+async fn wrong_passwords_and_unknown_names_look_alike_and_are_limited() {
+    let world = World::new().await;
+    register(&world, "alice").await.unwrap();
+    for user in ["alice", "nobody"] {
+        for _ in 0..10 {
+            assert_eq!(code(log_in(&world, user, "wrong", None).await), Code::LoginFailed, "{user}");
+        }
+        assert_eq!(code(log_in(&world, user, "correct horse", None).await), Code::LoginLimited, "{user}");
+    }
+    let world = world.restart().await;
+    assert_eq!(code(log_in(&world, "alice", "correct horse", None).await), Code::LoginLimited);
+    world.pass_ms(15 * 60 * 1000);
+    log_in(&world, "alice", "correct horse", None).await.unwrap();
+    assert_eq!(code(world.custody.login_finish([7; 16], &[0; 64], None).await.map(drop)), Code::LoginExpired);
+}
+
+#[tokio::test]
+async fn a_session_belongs_to_its_certificate_and_ends() {
+    let world = World::new().await;
+    register(&world, "alice").await.unwrap();
+    let own = shown(APP, None).certificate.unwrap().1;
+    let bound = log_in(&world, "alice", "correct horse", Some(own)).await.unwrap();
+    let open = log_in(&world, "alice", "correct horse", None).await.unwrap();
+    let show = |uri: &'static str, token| {
+        let custody = world.custody.clone();
+        async move { custody.authenticate(&shown(uri, Some(token))).await.map(drop) }
+    };
+    show(APP, bound).await.unwrap();
+    assert_eq!(code(show("keyward://app/thief", bound).await), Code::SessionUnknown);
+    show("keyward://app/first", open).await.unwrap();
+    show("keyward://app/first", open).await.unwrap();
+    assert_eq!(code(show(APP, open).await), Code::SessionUnknown, "bound to the one it was first shown with");
+    assert_eq!(code(show(APP, [3; 32]).await), Code::SessionExpired);
+    world.pass_ms(30 * 60 * 1000);
+    assert_eq!(code(show(APP, bound).await), Code::SessionExpired);
+}
+
+#[tokio::test]
+async fn a_person_imports_a_key_and_signs_within_the_session() {
+    let world = World::new().await;
+    let alice = alice(&world).await;
+    for scheme in [Scheme::EcdsaSecp256k1, Scheme::Bip340, Scheme::EcdsaP256, Scheme::Ed25519] {
+        let made = make(&world, &alice, scheme).await;
+        let (key, _) = world.custody.import_key(&alice, &import(&made, scheme.name())).await.unwrap();
+        assert_eq!(&key.public_key, made.key.public_key());
+        check(&world.sign(&alice, scheme.name(), b"m").await.unwrap(), b"m");
+        assert_eq!(
+            code(world.custody.import_key(&alice, &import(&made, "again")).await),
+            Code::ChallengeReplayed
+        );
+    }
+    let (row, keys) = world.custody.show_account(&alice).await.unwrap();
+    assert_eq!((row.name.as_str(), keys), ("alice", 4));
+    let app = world.caller(APP).await;
+    assert_eq!(code(world.custody.show_account(&app).await), Code::SessionRequired);
+    assert_eq!(code(world.custody.prepare_import(&app, "ed25519").await), Code::SessionRequired);
+    assert_eq!(code(world.sign(&app, "ed25519", b"m").await), Code::KeyUnknown);
+    assert_eq!(code(world.custody.prepare_import(&alice, "rsa-pss").await), Code::SchemeNotHosted);
+    assert_eq!(code(world.custody.prepare_import(&alice, "dsa").await), Code::SchemeUnknown);
+}
+
+#[tokio::test]
+async fn a_bad_import_changes_nothing() {
+    let world = World::new().await;
+    let alice = alice(&world).await;
+    register(&world, "bob").await.unwrap();
+    let token = log_in(&world, "bob", "correct horse", None).await.unwrap();
+    let bob = world.custody.authenticate(&shown("keyward://app/bobs", Some(token))).await.unwrap();
+    let made = make(&world, &alice, Scheme::Ed25519).await;
+    let tried = |change: fn(&mut Import<'_>), expected: Code| {
+        let (world, alice) = (&world, &alice);
+        async move {
+            let made = make(world, alice, Scheme::Ed25519).await;
+            let mut bad = import(&made, "bad");
+            change(&mut bad);
+            assert_eq!(code(world.custody.import_key(alice, &bad).await), expected);
+        }
+    };
+    tried(|bad| bad.proof = &[1; 64], Code::ProofInvalid).await;
+    tried(|bad| bad.not_after += 1, Code::ProofInvalid).await;
+    tried(|bad| bad.sealed = &[1; 80], Code::SealedKeyInvalid).await;
+    tried(|bad| bad.public_key = &[0xff; 32], Code::PublicKeyInvalid).await;
+    tried(|bad| bad.public_key = &[1; 3], Code::PublicKeyInvalid).await;
+    tried(|bad| bad.nonce = [0; 32], Code::ChallengeReplayed).await;
+    tried(|bad| bad.alias = "no/alias", Code::AliasInvalid).await;
+    assert_eq!(code(world.custody.import_key(&bob, &import(&made, "stolen")).await), Code::ChallengeReplayed);
+    let late = make(&world, &alice, Scheme::Ed25519).await;
+    world.pass_ms(10 * 60 * 1000);
+    assert_eq!(code(world.custody.import_key(&alice, &import(&late, "late")).await), Code::ChallengeExpired);
+    assert_eq!(world.custody.list_keys(&alice).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_lent_key_signs_until_it_is_revoked() {
+    let world = World::new().await;
+    let alice = alice(&world).await;
+    let made = make(&world, &alice, Scheme::Ed25519).await;
+    let (key, _) = world.custody.import_key(&alice, &import(&made, "mine")).await.unwrap();
+    let id: String = key.row.key_id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let app = world.caller("keyward://app/payroll").await;
+    assert_eq!(code(world.sign(&app, &id, b"m").await), Code::KeyUnknown);
+    assert_eq!(code(world.custody.authorise_app(&app, &id, "payroll", &[]).await), Code::KeyUnknown);
+    assert_eq!(code(world.custody.revoke_app(&alice, "mine", "payroll", &[]).await), Code::NotAuthorised);
+    let receipt = world.custody.authorise_app(&alice, "mine", "payroll", b"lend").await.unwrap();
+    assert_eq!(world.custody.authorise_app(&alice, "mine", "payroll", b"lend").await.unwrap(), receipt);
+    check(&world.sign(&app, &id, b"m").await.unwrap(), b"m");
+    let other = world.caller("keyward://app/other").await;
+    assert_eq!(code(world.sign(&other, &id, b"m").await), Code::KeyUnknown);
+    let operator = world.caller("keyward://operator/payroll").await;
+    assert_ne!(code(world.sign(&operator, &id, b"m").await), Code::Internal, "apps only");
+
+    // A revocation counts at once, even when its record has to wait.
+    world.ledger.set(Mood::Gone);
+    assert_eq!(code(world.custody.revoke_app(&alice, "mine", "payroll", &[]).await), Code::LedgerUnavailable);
+    world.ledger.set(Mood::Good);
+    assert_eq!(code(world.sign(&app, &id, b"m").await), Code::KeyUnknown);
+    assert_eq!(world.custody.settle_acts().await.unwrap(), 0);
+
+    // An authorisation that was not heard to be recorded is taken back.
+    world.ledger.set(Mood::Deaf);
+    assert_eq!(
+        code(world.custody.authorise_app(&alice, "mine", "payroll", &[]).await),
+        Code::LedgerUnavailable
+    );
+    world.ledger.set(Mood::Good);
+    world.custody.settle_acts().await.unwrap();
+    assert_eq!(code(world.sign(&app, &id, b"m").await), Code::KeyUnknown);
+}
+
+#[tokio::test]
+async fn a_closed_account_is_closed_for_good() {
+    let world = World::new().await;
+    register(&world, "alice").await.unwrap();
+    let token = log_in(&world, "alice", "correct horse", None).await.unwrap();
+    let alice = world.custody.authenticate(&shown(APP, Some(token))).await.unwrap();
+    let made = make(&world, &alice, Scheme::Ed25519).await;
+    world.custody.import_key(&alice, &import(&made, "mine")).await.unwrap();
+    world.custody.close_account(&alice, b"bye").await.unwrap();
+    assert_eq!(code(world.custody.authenticate(&shown(APP, Some(token))).await), Code::SessionExpired);
+    assert_eq!(code(world.sign(&alice, "mine", b"m").await), Code::AccountClosed, "the ledger refuses");
+    assert_eq!(code(log_in(&world, "alice", "correct horse", None).await), Code::LoginFailed);
+    assert_eq!(code(register(&world, "alice").await), Code::AccountExists);
+}

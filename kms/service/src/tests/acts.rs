@@ -1,0 +1,86 @@
+//! Changes whose record and row were separated by a crash or an outage.
+
+use std::sync::atomic::Ordering;
+
+use keyward_domain::Code;
+use keyward_store::KeyState;
+
+use super::world::{Mood, World, account, check, code};
+
+#[tokio::test]
+async fn a_binding_that_was_recorded_unheard_becomes_a_usable_key() {
+    let world = World::new().await;
+    let app = world.app().await;
+    world.ledger.set(Mood::Deaf);
+    assert_eq!(
+        code(world.custody.create_key(&app, "pay", "ed25519", b"mark").await),
+        Code::LedgerUnavailable
+    );
+    world.ledger.set(Mood::Gone);
+    let world = world.restart().await;
+    assert!(world.custody.settle_acts().await.is_err(), "it waits for the ledger");
+    let app = world.app().await;
+    assert_eq!(code(world.sign(&app, "pay", b"m").await), Code::KeyPending);
+    world.ledger.set(Mood::Good);
+    assert_eq!(world.custody.settle_acts().await.unwrap(), 0);
+    check(&world.sign(&app, "pay", b"m").await.unwrap(), b"m");
+    assert_eq!(world.custody.store.acts().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_binding_that_can_no_longer_be_recorded_leaves_nothing_behind() {
+    let world = World::new().await;
+    let app = world.app().await;
+    world.ledger.set(Mood::Gone);
+    assert_eq!(code(world.custody.create_key(&app, "pay", "ed25519", &[]).await), Code::LedgerUnavailable);
+    world.ledger.set(Mood::Good);
+    world.ledger.height.fetch_add(5000, Ordering::Relaxed);
+    assert_eq!(world.custody.settle_acts().await.unwrap(), 0);
+    assert_eq!(world.custody.store.keys(account(&app).0).await.unwrap(), []);
+    world.custody.create_key(&app, "pay", "ed25519", &[]).await.unwrap();
+    check(&world.sign(&app, "pay", b"m").await.unwrap(), b"m");
+}
+
+#[tokio::test]
+async fn a_freeze_is_completed_and_an_unfreeze_only_followed() {
+    let world = World::new().await;
+    let app = world.app().await;
+    let (key, _) = world.custody.create_key(&app, "pay", "ed25519", &[]).await.unwrap();
+    let id: String = key.row.key_id.iter().map(|byte| format!("{byte:02x}")).collect();
+    world.ledger.set(Mood::Gone);
+    assert_eq!(code(world.custody.freeze_key(&app, "pay", &[]).await), Code::LedgerUnavailable);
+    world.ledger.set(Mood::Good);
+    world.custody.settle_acts().await.unwrap();
+    assert_eq!(code(world.sign(&app, "pay", b"m").await), Code::KeyFrozen);
+
+    let officer = world.caller("keyward://officer/eve").await;
+    world.ledger.set(Mood::Gone);
+    assert_eq!(code(world.custody.unfreeze_key(&officer, &id, &[]).await), Code::LedgerUnavailable);
+    world.ledger.set(Mood::Good);
+    assert_eq!(world.custody.settle_acts().await.unwrap(), 1, "it waits");
+    assert_eq!(code(world.sign(&app, "pay", b"m").await), Code::KeyFrozen);
+    world.ledger.height.fetch_add(5000, Ordering::Relaxed);
+    assert_eq!(world.custody.settle_acts().await.unwrap(), 0);
+    assert_eq!(code(world.sign(&app, "pay", b"m").await), Code::KeyFrozen, "nothing was done again");
+
+    world.ledger.set(Mood::Deaf);
+    assert_eq!(code(world.custody.unfreeze_key(&officer, &id, &[]).await), Code::LedgerUnavailable);
+    world.ledger.set(Mood::Good);
+    world.custody.settle_acts().await.unwrap();
+    let row = world.custody.store.key(key.row.key_id).await.unwrap().unwrap();
+    assert_eq!(row.state, KeyState::Active, "the row follows the ledger");
+    check(&world.sign(&app, "pay", b"m").await.unwrap(), b"m");
+}
+
+#[tokio::test]
+async fn an_account_that_was_opened_unheard_is_taken_over() {
+    let world = World::new().await;
+    world.ledger.set(Mood::Deaf);
+    let shown = super::world::shown("keyward://app/treasury", None);
+    assert_eq!(code(world.custody.authenticate(&shown).await), Code::LedgerUnavailable);
+    assert_eq!(code(world.custody.authenticate(&shown).await), Code::AccountPending);
+    world.ledger.set(Mood::Good);
+    world.custody.settle_acts().await.unwrap();
+    let app = world.app().await;
+    world.custody.create_key(&app, "pay", "ed25519", &[]).await.unwrap();
+}

@@ -1,0 +1,76 @@
+//! Linked keys: the token signs, the service checks.
+
+use std::sync::atomic::Ordering;
+
+use keyward_domain::Code;
+use keyward_store::IntentState;
+use zeroize::Zeroizing;
+
+use super::world::{PIN, World, check, code};
+use crate::tokens::link::Link;
+
+const OPERATOR: &str = "keyward://operator/ops";
+
+fn link<'a>(token: &'a str, key_label: &'a str, scheme: &'a str, pin: &[u8]) -> Link<'a> {
+    let pin = Zeroizing::new(pin.to_vec());
+    Link { token, key_label, id: &[], scheme, alias: "bank-key", pin, mark: &[] }
+}
+
+#[tokio::test]
+async fn a_linked_key_signs_in_its_token_also_after_a_restart() {
+    let world = World::new().await;
+    let operator = world.caller(OPERATOR).await;
+    let (key, _) =
+        world.custody.link_key(&operator, link("bank", "payments", "ecdsa-p256", PIN)).await.unwrap();
+    assert_eq!((key.mode().name(), key.row.claims.as_slice()), ("linked", &["sensitive".to_owned()][..]));
+    check(&world.sign(&operator, "bank-key", b"m").await.unwrap(), b"m");
+    let tokens = world.custody.list_tokens(&operator).await.unwrap();
+    assert_eq!(tokens[0].1, [Some(key.row.key_id)]);
+    let again = world.custody.link_key(&operator, link("bank", "payments", "ecdsa-p256", PIN)).await;
+    assert_eq!(code(again), Code::AliasTaken);
+    let mut other = link("77", "payments", "ecdsa-p256", PIN);
+    other.alias = "twice";
+    assert_eq!(code(world.custody.link_key(&operator, other).await), Code::KeyAlreadyBound);
+
+    let world = world.restart().await;
+    let operator = world.caller(OPERATOR).await;
+    check(&world.sign(&operator, "bank-key", b"m").await.unwrap(), b"m");
+    world.tokens.logged_in.store(false, Ordering::Relaxed);
+    assert_eq!(code(world.sign(&operator, "bank-key", b"m").await), Code::TokenUnavailable);
+}
+
+#[tokio::test]
+async fn what_cannot_be_linked_says_why_and_changes_nothing() {
+    let world = World::new().await;
+    let operator = world.caller(OPERATOR).await;
+    for (bad, expected) in [
+        (link("nowhere", "payments", "ecdsa-p256", PIN), Code::TokenMissing),
+        (link("bank", "nothing", "ecdsa-p256", PIN), Code::TokenKeyMissing),
+        (link("bank", "payments", "ed25519", PIN), Code::SchemeMismatch),
+        (link("bank", "payments", "sm2", PIN), Code::SchemeUnknown),
+        (link("bank", "payments", "ecdsa-p256", b"wrong"), Code::PinWrong),
+        (link("bank", "payments", "ecdsa-p256", b"wrong"), Code::PinWrong),
+        (link("bank", "payments", "ecdsa-p256", b"wrong"), Code::PinWrong),
+        (link("bank", "payments", "ecdsa-p256", PIN), Code::PinLocked),
+    ] {
+        assert_eq!(code(world.custody.link_key(&operator, bad).await), expected);
+    }
+    let app = world.app().await;
+    assert_eq!(
+        code(world.custody.link_key(&app, link("bank", "payments", "ecdsa-p256", PIN)).await),
+        Code::NotAllowed
+    );
+    assert_eq!(world.custody.list_keys(&operator).await.unwrap().len(), 0);
+    assert!(world.custody.store.pins().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_signature_that_does_not_verify_never_leaves() {
+    let world = World::new().await;
+    let operator = world.caller(OPERATOR).await;
+    world.custody.link_key(&operator, link("bank", "payments", "ecdsa-p256", PIN)).await.unwrap();
+    world.tokens.lies.store(true, Ordering::Relaxed);
+    assert_eq!(code(world.sign(&operator, "bank-key", b"m").await), Code::SignatureInvalid);
+    assert!(world.custody.store.queued_releases(10).await.unwrap().is_empty());
+    assert_eq!(world.custody.unreleased.list()[0].1, IntentState::Final);
+}

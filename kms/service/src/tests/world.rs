@@ -1,0 +1,435 @@
+//! The doubles, and one value that holds them.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use keyward_crypto::{Envelope, KeyEncryptionKey as _, MemoryKek, SecretBytes, SigningKey};
+use keyward_domain::{
+    AccountId, Code, Fingerprint, Principal,
+    scheme::{Scheme, verify, verify_digest},
+};
+use keyward_ledger_core::{
+    contracts::{Context, StateView, dispatch},
+    entry::Entry,
+    genesis::Role,
+    outcome::Outcome,
+    receipt::Released,
+};
+use keyward_store::{Sqlite, Store};
+use tempfile::TempDir;
+use tokio::sync::Notify;
+use zeroize::Zeroizing;
+
+use crate::{
+    caller::{Caller, Shown},
+    config::Limits,
+    custody::Custody,
+    failure::Failure,
+    guard::{Input, Signed},
+    ports::{Attached, Clock, Final, FoundKey, Kek, Later, Ledger, LedgerError, ToSign, Tokens},
+    run::{Parts, assemble},
+};
+
+pub(super) const CHAIN: [u8; 32] = [0xcc; 32];
+pub(super) const SUBMITTER: [u8; 32] = [0x55; 32];
+pub(super) const PIN: &[u8] = b"123456";
+
+/// How the ledger behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mood {
+    Good,
+    /// Answers that it is unavailable, and records nothing.
+    Gone,
+    /// Records, but the answer is lost.
+    Deaf,
+    /// Never answers, and records nothing.
+    Silent,
+}
+
+#[derive(Default)]
+struct Chain {
+    state: HashMap<Vec<u8>, Vec<u8>>,
+    log: Vec<(Entry, Outcome)>,
+}
+
+pub(super) struct FakeLedger {
+    chain: Mutex<Chain>,
+    pub(super) mood: Mutex<Mood>,
+    pub(super) height: AtomicU64,
+    pub(super) asked: Notify,
+}
+
+struct View<'a> {
+    base: &'a HashMap<Vec<u8>, Vec<u8>>,
+    writes: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl StateView for View<'_> {
+    fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        let written = self.writes.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value);
+        written.or_else(|| self.base.get(key)).map(Vec::as_slice)
+    }
+    fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.writes.push((key, value));
+    }
+    fn put_until(&mut self, key: Vec<u8>, value: Vec<u8>, _: u64) {
+        self.writes.push((key, value));
+    }
+}
+
+impl FakeLedger {
+    pub(super) fn set(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+    }
+
+    /// Records an entry, as the validators would.
+    pub(super) fn record(&self, entry: Entry) -> FakeFinal {
+        let height = self.height.load(Ordering::Relaxed);
+        let mut chain = self.chain.lock().unwrap();
+        let context = Context { chain_id: &CHAIN, height, time_ms: 0 };
+        let mut view = View { base: &chain.state, writes: Vec::new() };
+        let outcome = dispatch(&mut view, &SUBMITTER, Role::Service, &entry.encode(), &context).unwrap();
+        let writes = view.writes;
+        if outcome.is_accepted() {
+            chain.state.extend(writes);
+        }
+        chain.log.push((entry, outcome.clone()));
+        FakeFinal { outcome, height, leaf_index: chain.log.len() as u64 - 1 }
+    }
+
+    /// What the validators do with claims whose last height has passed.
+    pub(super) fn prune_intents(&self) {
+        self.chain.lock().unwrap().state.retain(|key, _| !key.starts_with(b"intent/"));
+    }
+
+    pub(super) fn log(&self) -> Vec<(Entry, Outcome)> {
+        self.chain.lock().unwrap().log.clone()
+    }
+
+    pub(super) fn count(&self, wanted: impl Fn(&Entry) -> bool) -> usize {
+        self.log().iter().filter(|(entry, outcome)| outcome.is_accepted() && wanted(entry)).count()
+    }
+}
+
+fn gone(until: u64) -> LedgerError {
+    LedgerError::Unavailable { until, source: "no quorum".into() }
+}
+
+impl Ledger for FakeLedger {
+    fn chain_id(&self) -> [u8; 32] {
+        CHAIN
+    }
+    fn submitter(&self) -> [u8; 32] {
+        SUBMITTER
+    }
+    fn height(&self) -> u64 {
+        self.height.load(Ordering::Relaxed)
+    }
+    fn trust_line(&self) -> String {
+        "keyward-trust-1 test".into()
+    }
+    fn commit(&self, entry: Entry) -> Later<'_, Result<Box<dyn Final>, LedgerError>> {
+        Box::pin(async move {
+            let mood = *self.mood.lock().unwrap();
+            self.asked.notify_one();
+            match mood {
+                Mood::Good => Ok(Box::new(self.record(entry)) as Box<dyn Final>),
+                Mood::Gone => Err(gone(self.height())),
+                Mood::Deaf => {
+                    self.record(entry);
+                    Err(gone(self.height()))
+                }
+                Mood::Silent => std::future::pending().await,
+            }
+        })
+    }
+    fn state(&self, key: Vec<u8>) -> Later<'_, Result<Option<Vec<u8>>, LedgerError>> {
+        Box::pin(async move {
+            match *self.mood.lock().unwrap() {
+                Mood::Gone | Mood::Silent => Err(gone(0)),
+                Mood::Good | Mood::Deaf => Ok(self.chain.lock().unwrap().state.get(&key).cloned()),
+            }
+        })
+    }
+    fn refresh(&self) -> Later<'_, Result<u64, LedgerError>> {
+        Box::pin(async move { Ok(self.height()) })
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct FakeFinal {
+    outcome: Outcome,
+    height: u64,
+    leaf_index: u64,
+}
+
+impl Final for FakeFinal {
+    fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+    fn leaf_index(&self) -> u64 {
+        self.leaf_index
+    }
+    fn height(&self) -> u64 {
+        self.height
+    }
+    fn receipt(&self, released: Option<Released>) -> Vec<u8> {
+        let mut bytes = self.leaf_index.to_be_bytes().to_vec();
+        if let Some(released) = released {
+            bytes.extend(released.payload_hash);
+            bytes.extend(released.signature);
+        }
+        bytes
+    }
+}
+
+pub(super) struct FakeKek {
+    kek: MemoryKek,
+    pub(super) broken: AtomicBool,
+}
+
+impl FakeKek {
+    fn check(&self) -> Result<(), Failure> {
+        match self.broken.load(Ordering::Relaxed) {
+            true => Err(Failure::new(Code::TokenUnavailable, "no token")),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Kek for FakeKek {
+    fn seal(&self, aad: Vec<u8>, plaintext: Zeroizing<Vec<u8>>) -> Later<'_, Result<Vec<u8>, Failure>> {
+        Box::pin(async move {
+            self.check()?;
+            let nonce = Envelope::fresh_nonce().unwrap();
+            let ciphertext = self.kek.encrypt(&nonce, &aad, &plaintext).unwrap();
+            Ok(Envelope { nonce, ciphertext }.encode())
+        })
+    }
+    fn open(&self, aad: Vec<u8>, sealed: Vec<u8>) -> Later<'_, Result<SecretBytes, Failure>> {
+        Box::pin(async move {
+            self.check()?;
+            keyward_crypto::open(&self.kek, &aad, &sealed).map_err(Failure::internal)
+        })
+    }
+    fn ready(&self) -> Later<'_, bool> {
+        Box::pin(async move { self.check().is_ok() })
+    }
+}
+
+pub(super) struct FakeTokens {
+    key: SigningKey,
+    pub(super) logged_in: AtomicBool,
+    pub(super) lies: AtomicBool,
+    wrong: AtomicU64,
+}
+
+impl FakeTokens {
+    pub(super) fn found(&self) -> FoundKey {
+        FoundKey {
+            label: "payments".into(),
+            id: vec![1],
+            kind: "p256".into(),
+            public_keys: vec![self.key.public_key().clone()],
+            claims: vec!["sensitive".into()],
+        }
+    }
+}
+
+impl Tokens for FakeTokens {
+    fn list(&self) -> Later<'_, Result<Vec<Attached>, Failure>> {
+        Box::pin(async move {
+            Ok(vec![Attached {
+                label: "bank".into(),
+                serial: "77".into(),
+                manufacturer: "us".into(),
+                model: "fake".into(),
+                module: "fake.so".into(),
+                logged_in: self.logged_in.load(Ordering::Relaxed),
+                keys: vec![self.found()],
+            }])
+        })
+    }
+    fn find_token(&self, name: String) -> Later<'_, Result<(String, String), Failure>> {
+        Box::pin(async move {
+            match name.as_str() {
+                "bank" | "77" => Ok(("bank".into(), "77".into())),
+                _ => Err(Failure::new(Code::TokenMissing, "no such token")),
+            }
+        })
+    }
+    fn login(&self, _: String, pin: Zeroizing<Vec<u8>>) -> Later<'_, Result<(), Failure>> {
+        Box::pin(async move {
+            if self.wrong.load(Ordering::Relaxed) >= 3 {
+                return Err(Failure::new(Code::PinLocked, "locked"));
+            }
+            if pin.as_slice() != PIN {
+                self.wrong.fetch_add(1, Ordering::Relaxed);
+                return Err(Failure::new(Code::PinWrong, "wrong pin"));
+            }
+            self.logged_in.store(true, Ordering::Relaxed);
+            Ok(())
+        })
+    }
+    fn find_key(&self, _: String, label: String, _: Vec<u8>) -> Later<'_, Result<FoundKey, Failure>> {
+        Box::pin(async move {
+            match label.as_str() {
+                "payments" => Ok(self.found()),
+                _ => Err(Failure::new(Code::TokenKeyMissing, "no such key")),
+            }
+        })
+    }
+    fn sign(&self, _: String, _: Vec<u8>, _: Scheme, what: ToSign) -> Later<'_, Result<Vec<u8>, Failure>> {
+        Box::pin(async move {
+            if !self.logged_in.load(Ordering::Relaxed) {
+                return Err(Failure::new(Code::TokenUnavailable, "not logged in"));
+            }
+            let mut signature = match what {
+                ToSign::Message(message) => self.key.sign_message(&message).unwrap(),
+                ToSign::Digest(digest) => self.key.sign_digest(&digest).unwrap(),
+            };
+            if self.lies.load(Ordering::Relaxed) {
+                signature[7] ^= 1;
+            }
+            Ok(signature)
+        })
+    }
+}
+
+#[derive(Default)]
+pub(super) struct FakeClock(pub(super) AtomicU64);
+
+impl Clock for FakeClock {
+    fn now_ms(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A service and its world; restarts keep the world.
+pub(super) struct World {
+    pub(super) custody: Arc<Custody>,
+    pub(super) ledger: Arc<FakeLedger>,
+    pub(super) kek: Arc<FakeKek>,
+    pub(super) tokens: Arc<FakeTokens>,
+    pub(super) clock: Arc<FakeClock>,
+    pub(super) limits: Limits,
+    folder: TempDir,
+}
+
+impl World {
+    pub(super) async fn new() -> Self {
+        Self::with(Limits::default()).await
+    }
+
+    pub(super) async fn with(limits: Limits) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Arc::new(FakeLedger {
+            chain: Mutex::default(),
+            mood: Mutex::new(Mood::Good),
+            height: AtomicU64::new(10),
+            asked: Notify::new(),
+        });
+        let kek = Arc::new(FakeKek { kek: MemoryKek::generate().unwrap(), broken: AtomicBool::new(false) });
+        let tokens = Arc::new(FakeTokens {
+            key: SigningKey::generate(Scheme::EcdsaP256).unwrap(),
+            logged_in: AtomicBool::new(false),
+            lies: AtomicBool::new(false),
+            wrong: AtomicU64::new(0),
+        });
+        let clock = Arc::new(FakeClock(AtomicU64::new(1_000_000)));
+        let custody = start(&folder, &ledger, &kek, &tokens, &clock, &limits).await;
+        Self { custody, ledger, kek, tokens, clock, limits, folder }
+    }
+
+    /// Ends this run as a crash would, and starts another on the same files.
+    pub(super) async fn restart(self) -> Self {
+        let Self { custody, ledger, kek, tokens, clock, limits, folder } = self;
+        custody.store.close().await.unwrap();
+        drop(custody);
+        tokens.logged_in.store(false, Ordering::Relaxed);
+        let custody = start(&folder, &ledger, &kek, &tokens, &clock, &limits).await;
+        custody.find_unreleased().await.unwrap();
+        custody.log_in_to_tokens().await.unwrap();
+        Self { custody, ledger, kek, tokens, clock, limits, folder }
+    }
+
+    pub(super) fn pass_ms(&self, ms: u64) {
+        self.clock.0.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    pub(super) async fn caller(&self, uri: &str) -> Caller {
+        self.custody.authenticate(&shown(uri, None)).await.unwrap()
+    }
+
+    pub(super) async fn app(&self) -> Caller {
+        self.caller("keyward://app/treasury").await
+    }
+
+    pub(super) async fn sign(&self, caller: &Caller, key: &str, message: &[u8]) -> Result<Signed, Failure> {
+        self.custody.sign(caller, key, &Input::Message(message), &[]).await
+    }
+
+    pub(super) fn signatures(&self) -> usize {
+        self.ledger.count(|entry| matches!(entry, Entry::Release(_)))
+    }
+
+    pub(super) fn intents(&self) -> usize {
+        self.ledger.count(|entry| matches!(entry, Entry::Intent(_)))
+    }
+}
+
+async fn start(
+    folder: &TempDir,
+    ledger: &Arc<FakeLedger>,
+    kek: &Arc<FakeKek>,
+    tokens: &Arc<FakeTokens>,
+    clock: &Arc<FakeClock>,
+    limits: &Limits,
+) -> Arc<Custody> {
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&folder.path().join("custody.db")).await.unwrap());
+    let parts = Parts {
+        tenant: "default".into(),
+        store,
+        ledger: ledger.clone(),
+        kek: kek.clone(),
+        tokens: tokens.clone(),
+    };
+    Arc::new(assemble(parts, clock.clone(), limits).await.unwrap())
+}
+
+/// A certificate's holder, each with a fingerprint of its own, and a session token.
+pub(super) fn shown(uri: &str, token: Option<[u8; 32]>) -> Shown {
+    let mut fingerprint = [0; 32];
+    for (place, byte) in uri.bytes().enumerate() {
+        fingerprint[place % 32] ^= byte;
+    }
+    Shown { certificate: Some((Principal::parse(uri).unwrap(), Fingerprint(fingerprint))), token }
+}
+
+/// The code of a failure; the message must say something.
+pub(super) fn code<T>(result: Result<T, Failure>) -> Code {
+    match result {
+        Ok(_) => panic!("it was done"),
+        Err(failure) => {
+            assert!(!failure.message.is_empty());
+            failure.code
+        }
+    }
+}
+
+pub(super) fn check(signed: &Signed, message: &[u8]) {
+    verify(&signed.key.public_key, message, &signed.signature).unwrap();
+}
+
+pub(super) fn check_digest(signed: &Signed, digest: &[u8; 32]) {
+    verify_digest(&signed.key.public_key, digest, &signed.signature).unwrap();
+}
+
+pub(super) fn account(caller: &Caller) -> AccountId {
+    caller.account.unwrap()
+}
