@@ -136,6 +136,9 @@ impl ValidatorSet {
         if count < self.quorum() {
             return Err(CertificateError::NoQuorum { count, quorum: self.quorum() });
         }
+        if !certificate.is_ordered() {
+            return Err(CertificateError::Order);
+        }
         let message = certificate.message(chain_id);
         for signer in &certificate.signers {
             let index = signer.index;
@@ -237,6 +240,9 @@ pub enum CertificateError {
         /// How many are needed.
         quorum: usize,
     },
+    /// The signers do not ascend strictly: one may stand twice.
+    #[error("the signers do not ascend strictly")]
+    Order,
     /// A signer's index lies outside the set.
     #[error("signer {index} is not one of the {members} validators")]
     Stranger {
@@ -260,6 +266,11 @@ impl Certificate {
     /// The message that every signer signed.
     pub fn message(&self, chain_id: &Hash) -> Vec<u8> {
         finalize_message(chain_id, self.epoch, self.view, self.parent_view, &self.block_digest)
+    }
+
+    fn is_ordered(&self) -> bool {
+        let indices = self.signers.iter().map(|signer| signer.index);
+        indices.clone().zip(indices.skip(1)).all(|(before, index)| before < index)
     }
 
     /// Appends the encoding.
@@ -298,8 +309,7 @@ impl Certificate {
                 Ok(Signer { index: reader.u32("signer")?, signature: reader.array("signer's signature")? })
             })?,
         };
-        let indices = certificate.signers.iter().map(|signer| signer.index);
-        if indices.clone().zip(indices.skip(1)).any(|(before, index)| before >= index) {
+        if !certificate.is_ordered() {
             return Err(DecodeError::Invalid { what: "signers", why: "do not ascend strictly" });
         }
         Ok(certificate)

@@ -63,8 +63,8 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// The longest encoding: RSA with 8192 bits and a 5-byte exponent.
-    pub const BYTES_MAX: usize = 1042;
+    /// The longest encoding: RSA with 8192 bits and a 4-byte exponent.
+    pub const BYTES_MAX: usize = 1040;
 
     /// Parses the one encoding: SEC1 compressed (33 bytes) for ECDSA, x-only (32) for BIP340, 32 bytes for
     /// Ed25519, `RSAPublicKey` in DER for RSA.

@@ -1,0 +1,102 @@
+//! One signer for each scheme, from fixed keys.
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaKeyPair};
+use k256::ecdsa::signature::hazmat::PrehashSigner as _;
+use keyward_ledger_core::ed25519::SigningKey;
+use keyward_ledger_core::hash::sha256;
+use keyward_ledger_core::scheme::{PublicKey, Scheme};
+
+pub trait Keys {
+    fn public_key(&self) -> PublicKey;
+    fn sign(&self, message: &[u8]) -> Vec<u8>;
+}
+
+pub struct Ed25519;
+pub struct Secp256k1;
+pub struct Bip340;
+pub struct P256;
+pub struct Rsa(pub Scheme);
+
+/// Every scheme; all but RSA-PSS sign the same message the same way each time.
+pub fn all() -> Vec<Box<dyn Keys>> {
+    vec![
+        Box::new(Secp256k1),
+        Box::new(Bip340),
+        Box::new(P256),
+        Box::new(Ed25519),
+        Box::new(Rsa(Scheme::RsaPss)),
+        Box::new(Rsa(Scheme::RsaPkcs1)),
+    ]
+}
+
+impl Keys for Ed25519 {
+    fn public_key(&self) -> PublicKey {
+        PublicKey::parse(Scheme::Ed25519, &SigningKey::from_seed(&[31; 32]).public_key()).unwrap()
+    }
+    fn sign(&self, message: &[u8]) -> Vec<u8> {
+        SigningKey::from_seed(&[31; 32]).sign(message).to_vec()
+    }
+}
+
+fn secp256k1() -> k256::ecdsa::SigningKey {
+    k256::ecdsa::SigningKey::from_slice(&[32; 32]).unwrap()
+}
+
+impl Keys for Secp256k1 {
+    fn public_key(&self) -> PublicKey {
+        PublicKey::from_sec1(
+            Scheme::EcdsaSecp256k1,
+            secp256k1().verifying_key().to_sec1_point(false).as_bytes(),
+        )
+        .unwrap()
+    }
+    fn sign(&self, message: &[u8]) -> Vec<u8> {
+        let signature: k256::ecdsa::Signature = secp256k1().sign_prehash(&sha256(&[message])).unwrap();
+        signature.normalize_s().to_bytes().to_vec()
+    }
+}
+
+impl Keys for Bip340 {
+    fn public_key(&self) -> PublicKey {
+        PublicKey::from_sec1(Scheme::Bip340, secp256k1().verifying_key().to_sec1_point(true).as_bytes())
+            .unwrap()
+    }
+    fn sign(&self, message: &[u8]) -> Vec<u8> {
+        let key = k256::schnorr::SigningKey::from_slice(&[32; 32]).unwrap();
+        key.sign_raw(&sha256(&[message]), &[0; 32]).unwrap().to_bytes().to_vec()
+    }
+}
+
+impl Keys for P256 {
+    fn public_key(&self) -> PublicKey {
+        let key = p256::ecdsa::SigningKey::from_slice(&[33; 32]).unwrap();
+        PublicKey::from_sec1(Scheme::EcdsaP256, key.verifying_key().to_sec1_point(false).as_bytes()).unwrap()
+    }
+    fn sign(&self, message: &[u8]) -> Vec<u8> {
+        let key = p256::ecdsa::SigningKey::from_slice(&[33; 32]).unwrap();
+        let signature: p256::ecdsa::Signature = key.sign_prehash(&sha256(&[message])).unwrap();
+        signature.normalize_s().to_bytes().to_vec()
+    }
+}
+
+fn rsa() -> RsaKeyPair {
+    let text = include_str!("../../../../tests/vectors/test-rsa-2048.hex");
+    RsaKeyPair::from_pkcs8(&hex::decode(text.trim()).unwrap()).unwrap()
+}
+
+impl Keys for Rsa {
+    fn public_key(&self) -> PublicKey {
+        PublicKey::parse(self.0, rsa().public_key().as_ref()).unwrap()
+    }
+    fn sign(&self, message: &[u8]) -> Vec<u8> {
+        let key = rsa();
+        let mut signature = vec![0; key.public_modulus_len()];
+        let random = SystemRandom::new();
+        match self.0 {
+            Scheme::RsaPss => key.sign(&RSA_PSS_SHA256, &random, message, &mut signature).unwrap(),
+            _ => key.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).unwrap(),
+        }
+        signature
+    }
+}

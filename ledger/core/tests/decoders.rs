@@ -1,0 +1,212 @@
+//! Every decoder: refuses each cut and each extra byte, never panics, and accepts only what it would write.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use common::{ACCOUNT, Keys, World, mutate::hammer, signer};
+use keyward_ledger_core::batch::UnverifiedBatch;
+use keyward_ledger_core::block::{Block, Header, SignedHeader};
+use keyward_ledger_core::certificate::{Certificate, ValidatorSet};
+use keyward_ledger_core::ed25519::SigningKey;
+use keyward_ledger_core::entry::{BindCredential, Entry, Release};
+use keyward_ledger_core::execute::{BlockOutcomes, LedgerHead};
+use keyward_ledger_core::genesis::Genesis;
+use keyward_ledger_core::log::Frontier;
+use keyward_ledger_core::outcome::{Outcome, Refusal};
+use keyward_ledger_core::receipt::{Receipt, StateReceipt};
+use keyward_ledger_core::record::Record;
+use keyward_ledger_core::scheme::{PublicKey, Scheme};
+use keyward_ledger_core::state::{StateProof, layout};
+use keyward_ledger_core::trust::{Checkpoint, Trust};
+
+const ROUNDS: usize = 4_000;
+
+/// Decodes and encodes again; none when refused.
+type Decoder = fn(&[u8]) -> Option<Vec<u8>>;
+
+/// A decoder's rule: cuts and extra bytes are refused, and what is accepted has one encoding.
+fn check(name: &str, samples: &[Vec<u8>], decode: Decoder) {
+    for sample in samples {
+        assert_eq!(decode(sample).as_ref(), Some(sample), "{name}");
+        for end in 0..sample.len() {
+            assert_eq!(decode(&sample[..end]), None, "{name} cut at {end} of {}", sample.len());
+        }
+        assert_eq!(decode(&[sample.as_slice(), &[0]].concat()), None, "{name} with one byte more");
+    }
+    hammer(name, samples, ROUNDS, |bytes| {
+        if let Some(again) = decode(bytes) {
+            assert_eq!(again, bytes, "{name} accepts bytes that it would not write");
+        }
+    });
+}
+
+fn entries(world: &World) -> Vec<Entry> {
+    let credential = BindCredential {
+        account: ACCOUNT,
+        version: 2,
+        public_key: [1; 32],
+        nonce: [2; 32],
+        not_after: 3,
+        proof: [4; 64],
+        holder_signature: Some([5; 64]),
+    };
+    let mut entries = vec![
+        Entry::OpenAccount { account: ACCOUNT },
+        Entry::CloseAccount { account: ACCOUNT },
+        Entry::BindCredential(BindCredential { holder_signature: None, ..credential.clone() }),
+        Entry::BindCredential(credential),
+        Entry::FreezeKey { key_id: signer::P256.public_key().id() },
+        Entry::UnfreezeKey { key_id: signer::P256.public_key().id() },
+        Entry::Intent(world.intent([1; 32], signer::P256.public_key().id(), b"m")),
+        Entry::Release(Release { intent_id: [1; 32], signature_hash: [2; 32] }),
+    ];
+    entries.extend(signer::all().iter().map(|keys| Entry::BindKey(world.bind(&**keys, [9; 32]))));
+    entries
+}
+
+fn world() -> World {
+    let mut world = World::new();
+    let bind = world.bind(&signer::P256, [1; 32]);
+    world.submit(&[
+        Entry::OpenAccount { account: ACCOUNT },
+        Entry::BindKey(bind),
+        Entry::OpenAccount { account: ACCOUNT },
+    ]);
+    let intent = world.intent([1; 32], signer::P256.public_key().id(), b"message");
+    world.submit(&[Entry::Intent(intent), Entry::Note(b"note".to_vec())]);
+    world
+}
+
+#[test]
+fn entries_records_and_outcomes() {
+    let world = world();
+    let samples: Vec<_> = entries(&world).iter().map(Entry::encode).collect();
+    check("entry", &samples, |bytes| match Entry::decode(bytes).ok()? {
+        Entry::Note(_) => None,
+        entry => Some(entry.encode()),
+    });
+    // A note is whatever follows its kind.
+    assert_eq!(Entry::decode(&[0, 1]).unwrap(), Entry::Note(Vec::new()));
+    assert!(Entry::decode(&[0]).is_err());
+    let records: Vec<_> = world.records.iter().map(Record::encode).collect();
+    check("record", &records, |bytes| Record::decode(bytes).ok().map(|record| record.encode()));
+    let outcomes: Vec<_> = Refusal::ALL.iter().map(|refusal| Outcome::refused(*refusal).encode()).collect();
+    check("outcome", &outcomes, |bytes| Outcome::decode(bytes).ok().map(|outcome| outcome.encode()));
+    let blocks: Vec<_> = world.blocks.iter().map(|(_, executed)| executed.outcomes().encode()).collect();
+    check("block outcomes", &blocks, |bytes| {
+        BlockOutcomes::decode(bytes).ok().map(|outcomes| outcomes.encode())
+    });
+}
+
+#[test]
+fn batches_blocks_and_genesis() {
+    let world = world();
+    let (block, executed) = &world.blocks[1];
+    check("batch", &[block.batches[0].bytes().to_vec()], |bytes| {
+        UnverifiedBatch::decode(bytes).ok().map(|batch| batch.bytes().to_vec())
+    });
+    check("block", &[block.encode(), world.genesis.block().encode()], |bytes| {
+        Block::decode(bytes).ok().map(|block| block.encode())
+    });
+    let header = block.header().encode();
+    check("header", &[header.to_vec()], |bytes| {
+        Header::decode(bytes).ok().map(|header| header.encode().to_vec())
+    });
+    check("signed header", &[block.signed_header.encode().to_vec()], |bytes| {
+        SignedHeader::decode(bytes).ok().map(|header| header.encode().to_vec())
+    });
+    check("genesis", &[world.genesis.encode()], |bytes| {
+        Genesis::decode(bytes).ok().map(|genesis| genesis.encode())
+    });
+    let log = executed.ledger.log().clone();
+    check("frontier", &[log.encode()], |bytes| Frontier::decode(bytes).ok().map(|log| log.encode()));
+    let head = LedgerHead { signed_header: block.signed_header.clone(), log };
+    check("ledger head", &[head.encode()], |bytes| LedgerHead::decode(bytes).ok().map(|head| head.encode()));
+}
+
+#[test]
+fn receipts_and_what_they_are_made_of() {
+    let world = world();
+    let certified = world.certified(2);
+    check("certificate", &[certified.certificate.encode()], |bytes| {
+        Certificate::decode(bytes).ok().map(|certificate| certificate.encode())
+    });
+    check("validator set", &[world.genesis.set().encode()], |bytes| {
+        ValidatorSet::decode(bytes).ok().map(|set| set.encode())
+    });
+    let released = World::released(&signer::P256, b"message");
+    let receipts = [world.receipt(3, 2, Some(released)).encode(), world.receipt(0, 2, None).encode()];
+    check("receipt", &receipts, |bytes| Receipt::decode(bytes).ok().map(|receipt| receipt.encode()));
+    let keys = [layout::account_key(&ACCOUNT), b"nobody".to_vec()];
+    let proofs: Vec<_> = keys.iter().map(|key| world.ledger.state().prove(key).encode()).collect();
+    check("state proof", &proofs, |bytes| StateProof::decode(bytes).ok().map(|proof| proof.encode()));
+    let receipts: Vec<_> = keys.iter().map(|key| world.state_receipt(key).encode()).collect();
+    check("state receipt", &receipts, |bytes| {
+        StateReceipt::decode(bytes).ok().map(|receipt| receipt.encode())
+    });
+    let checkpoint = Checkpoint { height: 2, digest: [1; 32], set_hash: [2; 32] };
+    let pinned = Trust { checkpoint: Some(checkpoint), ..world.trust() };
+    let lines = [world.trust().encode().into_bytes(), pinned.encode().into_bytes()];
+    check("trust", &lines, |bytes| Trust::decode(bytes).ok().map(|trust| trust.encode().into_bytes()));
+}
+
+#[test]
+fn state_values() {
+    let world = world();
+    let value = |prefix: &[u8]| {
+        let (_, value) = world.ledger.state().iter().find(|(key, _)| key.starts_with(prefix)).unwrap();
+        vec![value.to_vec()]
+    };
+    check("parameters", &value(b"parameters"), |b| layout::Parameters::decode(b).ok().map(|v| v.encode()));
+    check("submitter", &value(b"submitter/"), |b| layout::SubmitterState::decode(b).ok().map(|v| v.encode()));
+    check("batch state", &value(b"batch/"), |b| layout::BatchState::decode(b).ok().map(|v| v.encode()));
+    check("account", &value(b"account/"), |b| layout::AccountState::decode(b).ok().map(|v| v.encode()));
+    check("key", &value(b"key/"), |b| layout::KeyState::decode(b).ok().map(|v| v.encode()));
+    check("intent", &value(b"intent/"), |b| layout::IntentState::decode(b).ok().map(|v| v.encode()));
+    let credential = layout::CredentialState { version: 1, public_key: [1; 32] }.encode();
+    check("credential", &[credential], |b| layout::CredentialState::decode(b).ok().map(|v| v.encode()));
+}
+
+#[test]
+fn public_keys_have_one_encoding() {
+    for keys in signer::all() {
+        let key = keys.public_key();
+        let (scheme, good) = (key.scheme(), key.as_bytes());
+        assert_eq!(PublicKey::parse(scheme, good).unwrap(), key);
+        for end in 0..good.len() {
+            assert!(PublicKey::parse(scheme, &good[..end]).is_err(), "{scheme} cut at {end}");
+        }
+        assert!(PublicKey::parse(scheme, &[good, &[0]].concat()).is_err());
+        hammer(scheme.name(), &[good.to_vec()], 500, |bytes| {
+            if let Ok(key) = PublicKey::parse(scheme, bytes) {
+                assert_eq!(key.as_bytes(), bytes);
+                let _ = keyward_ledger_core::scheme::verify(&key, b"m", &vec![7; key.signature_len()]);
+            }
+        });
+        let signature = keys.sign(b"message");
+        assert_eq!(signature.len(), key.signature_len());
+        for at in 0..signature.len() {
+            let mut changed = signature.clone();
+            changed[at] ^= 1;
+            assert!(
+                keyward_ledger_core::scheme::verify(&key, b"message", &changed).is_err(),
+                "{scheme} byte {at}"
+            );
+        }
+        assert!(keyward_ledger_core::scheme::verify(&key, b"message", &signature[1..]).is_err());
+        assert!(keyward_ledger_core::scheme::verify(&key, b"massage", &signature).is_err());
+    }
+    let small = SigningKey::from_seed(&[1; 32]).public_key();
+    assert!(PublicKey::from_sec1(Scheme::Ed25519, &small).is_err());
+    assert!(PublicKey::from_rsa(Scheme::RsaPss, &[0xff; 255], &[1, 0, 1]).is_err(), "2040 bits");
+    assert!(PublicKey::from_rsa(Scheme::RsaPss, &[0xff; 1025], &[1, 0, 1]).is_err(), "8200 bits");
+    assert!(PublicKey::from_rsa(Scheme::RsaPss, &[0xfe; 256], &[1, 0, 1]).is_err(), "even modulus");
+    for exponent in [&[1][..], &[2], &[0], &[1, 0, 0, 0, 1]] {
+        assert!(PublicKey::from_rsa(Scheme::RsaPss, &[0xff; 256], exponent).is_err(), "{exponent:?}");
+    }
+    let padded =
+        PublicKey::from_rsa(Scheme::RsaPss, &[&[0, 0], &[0xff; 256][..]].concat(), &[0, 1, 0, 1]).unwrap();
+    assert_eq!(padded.signature_len(), 256);
+    let largest = PublicKey::from_rsa(Scheme::RsaPss, &[0xff; 1024], &[0xff; 4]).unwrap();
+    assert_eq!(largest.as_bytes().len(), PublicKey::BYTES_MAX);
+}

@@ -1,0 +1,171 @@
+//! The frozen formats: `tests/vectors/{tags,entries,ledger}.json`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use common::golden::Golden;
+use common::{ACCOUNT, Keys, World, certify, set_of, signer, validators};
+use keyward_ledger_core::block::SignedHeader;
+use keyward_ledger_core::certificate::{consensus_namespace, quorum};
+use keyward_ledger_core::contracts::registry::{credential_challenge, possession_challenge};
+use keyward_ledger_core::entry::{BindCredential, Entry, Mode, Release};
+use keyward_ledger_core::hash::{Tag, account_commitment, signature_hash};
+use keyward_ledger_core::outcome::{Outcome, Refusal};
+use keyward_ledger_core::scheme::Scheme;
+use keyward_ledger_core::state::layout;
+use keyward_ledger_core::trust::{Checkpoint, Trust};
+
+/// RSA-PSS draws a salt, so its signatures are never the same.
+fn repeatable() -> Vec<Box<dyn Keys>> {
+    signer::all().into_iter().filter(|keys| keys.public_key().scheme() != Scheme::RsaPss).collect()
+}
+
+#[test]
+fn tags_are_frozen() {
+    let mut golden = Golden::default();
+    for tag in Tag::ALL {
+        assert!(tag.label().len() < 256);
+        golden.hex(tag.label(), tag.hash(&[]));
+    }
+    golden.hex("account of salt 00.. and `bank/alice`", account_commitment(&[0; 32], "bank/alice"));
+    golden.hex("signature of 64 zero bytes", signature_hash(&[0; 64]));
+    golden.check("tags.json");
+}
+
+#[test]
+fn entries_and_outcomes_are_frozen() {
+    let (mut golden, world) = (Golden::default(), World::new());
+    let chain_id = world.chain_id();
+    for refusal in Refusal::ALL {
+        golden.hex(&format!("outcome {}", refusal.name()), Outcome::refused(*refusal).encode());
+    }
+    golden.hex("outcome ACCEPTED", Outcome::ACCEPTED.encode());
+    for keys in repeatable() {
+        let (key, scheme) = (keys.public_key(), keys.public_key().scheme());
+        let challenge = possession_challenge(&chain_id, &ACCOUNT, Mode::Hosted, &key, &[9; 32], 100);
+        golden.hex(&format!("{scheme} public key"), key.as_bytes());
+        golden.hex(&format!("{scheme} key id"), key.id().0);
+        golden.hex(&format!("{scheme} possession challenge"), challenge);
+        golden.hex(&format!("{scheme} bind-key"), Entry::BindKey(world.bind(&*keys, [9; 32])).encode());
+        if let Some(spki) = key.to_spki_der() {
+            golden.hex(&format!("{scheme} public key for openssl"), spki);
+        }
+    }
+    let credential = BindCredential {
+        account: ACCOUNT,
+        version: 1,
+        public_key: world.service.public_key(),
+        nonce: [9; 32],
+        not_after: 100,
+        proof: [0x77; 64],
+        holder_signature: None,
+    };
+    let challenge = credential_challenge(&chain_id, &ACCOUNT, 1, &world.service.public_key(), &[9; 32], 100);
+    golden.hex("credential challenge", challenge);
+    let key_id = signer::Ed25519.public_key().id();
+    let held = BindCredential { holder_signature: Some([0x78; 64]), ..credential.clone() };
+    let entries = [
+        ("note", Entry::Note(b"hello".to_vec())),
+        ("open-account", Entry::OpenAccount { account: ACCOUNT }),
+        ("close-account", Entry::CloseAccount { account: ACCOUNT }),
+        ("bind-credential", Entry::BindCredential(credential)),
+        ("bind-credential with a holder", Entry::BindCredential(held)),
+        ("freeze-key", Entry::FreezeKey { key_id }),
+        ("unfreeze-key", Entry::UnfreezeKey { key_id }),
+        ("intent", Entry::Intent(world.intent([0x11; 32], key_id, b"message"))),
+        ("release", Entry::Release(Release { intent_id: [0x11; 32], signature_hash: signature_hash(b"x") })),
+    ];
+    for (name, entry) in entries {
+        golden.hex(name, entry.encode());
+    }
+    golden.check("entries.json");
+}
+
+#[test]
+fn ledger_is_frozen() {
+    let (mut golden, mut world) = (Golden::default(), World::new());
+    let open = Entry::OpenAccount { account: ACCOUNT };
+    let bind = Entry::BindKey(world.bind(&signer::Ed25519, [9; 32]));
+    world.submit(&[open.clone(), bind, open, Entry::Note(b"hello".to_vec())]);
+    let intent = world.intent([0x11; 32], signer::Ed25519.public_key().id(), b"message");
+    world.submit(&[Entry::Intent(intent)]);
+    golden.hex("genesis", world.genesis.encode());
+    golden.hex("chain id", world.chain_id());
+    golden.hex("set hash", world.genesis.set().hash());
+    golden.hex("genesis block", world.genesis.block().encode());
+    golden.hex("genesis block digest", world.genesis.block().digest());
+    for (block, executed) in &world.blocks {
+        let (header, height) = (block.header(), block.header().height);
+        golden.hex(&format!("block {height}"), block.encode());
+        golden.hex(&format!("block {height} digest"), block.digest());
+        golden.hex(&format!("block {height} batch digest"), block.batches[0].digest());
+        golden.hex(&format!("block {height} batch id"), block.batches[0].id());
+        golden.hex(&format!("block {height} log root"), header.log_root);
+        golden.hex(&format!("block {height} state root"), header.state_root);
+        golden.hex(&format!("block {height} outcomes"), executed.outcomes().encode());
+        let certificate = world.certified(height).certificate;
+        golden.hex(&format!("block {height} finalize message"), certificate.message(&world.chain_id()));
+        golden.hex(&format!("block {height} certificate"), certificate.encode());
+    }
+    golden.hex("consensus namespace", consensus_namespace(&world.chain_id()));
+    for (index, record) in world.records.iter().enumerate() {
+        golden.hex(&format!("record {index}"), record.encode());
+        golden.hex(&format!("record {index} id"), record.id());
+    }
+    for (key, value) in world.ledger.state().iter() {
+        golden.hex(&format!("state {}", hex::encode(key)), value);
+    }
+    golden.hex(
+        "state proof of the account",
+        world.ledger.state().prove(&layout::account_key(&ACCOUNT)).encode(),
+    );
+    golden.hex("state proof of nobody", world.ledger.state().prove(b"nobody").encode());
+    golden.text("trust", &world.trust().encode());
+    let block = &world.blocks[1].0;
+    let checkpoint = Checkpoint { height: 2, digest: *block.digest(), set_hash: block.header().set_hash };
+    golden.text("trust with a checkpoint", &Trust { checkpoint: Some(checkpoint), ..world.trust() }.encode());
+    golden.check("ledger.json");
+}
+
+#[test]
+fn quorum_is_that_of_a_third_of_faults() {
+    let table = [(1, 1), (2, 2), (3, 3), (4, 3), (5, 4), (6, 5), (7, 5), (8, 6), (10, 7), (100, 67)];
+    for (members, needed) in table {
+        assert_eq!(quorum(members), needed);
+    }
+}
+
+#[test]
+fn certificate_needs_a_quorum_of_distinct_members_with_valid_signatures() {
+    let world = World::new();
+    let validators = validators(1, 4);
+    let set = set_of(&validators);
+    let signed_header: SignedHeader = world.genesis.block().signed_header.clone();
+    let chain_id = world.chain_id();
+    for signers in 0..=4 {
+        let certificate = certify(&validators, &signed_header, signers);
+        assert_eq!(set.verify(&chain_id, &certificate).is_ok(), signers >= 3, "{signers}");
+    }
+    let good = certify(&validators, &signed_header, 4);
+    type Change = fn(&mut keyward_ledger_core::certificate::Certificate);
+    let changes: [Change; 8] = [
+        |c| c.epoch += 1,
+        |c| c.view += 1,
+        |c| c.parent_view += 1,
+        |c| c.block_digest[0] ^= 1,
+        |c| c.signers[3].index = 4,
+        |c| c.signers[3].index = u32::MAX,
+        |c| c.signers[3].signature[0] ^= 1,
+        |c| c.signers.swap(0, 1),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let mut certificate = good.clone();
+        change(&mut certificate);
+        assert!(set.verify(&chain_id, &certificate).is_err(), "change {number}");
+    }
+    let mut twice = good.clone();
+    twice.signers[1] = twice.signers[0];
+    assert!(keyward_ledger_core::certificate::Certificate::decode(&twice.encode()).is_err());
+    assert!(set.verify(&chain_id, &twice).is_err());
+    assert!(set.verify(&[0; 32], &good).is_err(), "another ledger");
+}
