@@ -22,7 +22,7 @@ const BATCH_ENTRIES: usize = 512;
 /// Bytes of entries that one batch gathers: half the bound, so that the largest entry always fits.
 const BATCH_BYTES: usize = BATCH_BYTES_MAX / 2;
 /// Batches under way at once.
-const IN_FLIGHT_MAX: usize = 4;
+const IN_FLIGHT_MAX: usize = 2;
 /// Entries that wait to be gathered.
 const WAITING_MAX: usize = 8192;
 /// Blocks after which a batch can no longer become final. More than what the fastest chain makes within

@@ -109,7 +109,7 @@ pub struct Config {
 /// Default of [`Config::idle_block_interval`].
 pub const IDLE_BLOCK_INTERVAL: Duration = Duration::from_millis(450);
 /// Default of [`Config::block_interval_min`].
-pub const BLOCK_INTERVAL_MIN: Duration = Duration::from_millis(8);
+pub const BLOCK_INTERVAL_MIN: Duration = Duration::from_millis(12);
 
 /// Why a validator did not start or ended.
 #[derive(Debug, Error)]
