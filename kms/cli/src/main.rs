@@ -7,7 +7,6 @@ mod failure;
 mod files;
 mod local;
 mod output;
-mod person;
 mod profile;
 mod sealed;
 mod service;

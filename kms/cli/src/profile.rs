@@ -57,6 +57,8 @@ pub(crate) struct Profile {
 pub(crate) struct SessionFile {
     /// 32 bytes in hex.
     token: String,
+    /// The account's name on the ledger, 32 bytes in hex.
+    account: String,
     pub(crate) user_name: String,
     pub(crate) expires_unix_ms: u64,
 }
@@ -68,18 +70,28 @@ impl Drop for SessionFile {
 }
 
 impl SessionFile {
-    pub(crate) fn new(token: &[u8], user_name: &str, expires_unix_ms: u64) -> Self {
-        Self { token: hex::encode(token), user_name: user_name.to_owned(), expires_unix_ms }
+    pub(crate) fn new(token: &[u8], account: &[u8; 32], user_name: &str, expires_unix_ms: u64) -> Self {
+        let (token, account) = (hex::encode(token), hex::encode(account));
+        Self { token, account, user_name: user_name.to_owned(), expires_unix_ms }
     }
 
     /// The session's bytes.
-    pub(crate) fn token(&self) -> Result<Zeroizing<Vec<u8>>> {
-        let bytes = hex::decode(&self.token).map_err(|error| {
-            Failure::refused("the kept session is malformed", "log in again (`keyward account login`)")
-                .because(&error)
-        })?;
-        Ok(Zeroizing::new(bytes))
+    pub(crate) fn token(&self) -> Result<Zeroizing<[u8; 32]>> {
+        let mut token = Zeroizing::new([0; 32]);
+        hex::decode_to_slice(&self.token, token.as_mut()).map_err(|error| malformed(&error))?;
+        Ok(token)
     }
+
+    /// The account's name on the ledger.
+    pub(crate) fn account(&self) -> Result<[u8; 32]> {
+        let mut account = [0; 32];
+        hex::decode_to_slice(&self.account, &mut account).map_err(|error| malformed(&error))?;
+        Ok(account)
+    }
+}
+
+fn malformed(error: &hex::FromHexError) -> Failure {
+    Failure::refused("the kept session is malformed", "log in again (`keyward account login`)").because(error)
 }
 
 impl Profile {
@@ -214,9 +226,12 @@ mod tests {
         files::write(&path, TEXT.as_bytes(), Access::Public).unwrap();
         let profile = Profile::read(&path).unwrap();
         assert!(profile.session().unwrap().is_none());
-        profile.keep_session(&SessionFile::new(&[1; 32], "alice", 7)).unwrap();
+        profile.keep_session(&SessionFile::new(&[1; 32], &[2; 32], "alice", 7)).unwrap();
         let kept = profile.session().unwrap().unwrap();
-        assert_eq!((kept.token().unwrap().as_slice(), kept.expires_unix_ms), (&[1u8; 32][..], 7));
+        assert_eq!(
+            (*kept.token().unwrap(), kept.account().unwrap(), kept.expires_unix_ms),
+            ([1; 32], [2; 32], 7)
+        );
         profile.forget_session().unwrap();
         profile.forget_session().unwrap();
         assert!(profile.session().unwrap().is_none());

@@ -2,19 +2,17 @@
 
 use std::path::PathBuf;
 
+use keyward_client::Password;
 use keyward_domain::UserName;
-use keyward_proto::custody::{CloseAccountRequest, ShowAccountRequest};
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use super::Context;
 use super::token::ask;
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
 use crate::local::prepare::read_pin;
-use crate::person::{self, Password};
 use crate::profile::{Profile, SessionFile};
-use crate::service::{As, Service, idempotency_key};
+use crate::service::{As, connect, failed};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Account {
@@ -83,41 +81,36 @@ impl Login {
         if twice && self.password_file.is_none() && *ask("password again: ")? != *text {
             return Err(Failure::usage("the passwords differ", "type the same password twice"));
         }
-        Ok(password(&text))
+        Password::new(text.to_string()).map_err(failed("cannot use the password"))
     }
-}
-
-/// A password as the protocols take it.
-pub(crate) fn password(text: &str) -> Password {
-    Password::new(Zeroizing::new(text.as_bytes().to_vec()).to_vec())
 }
 
 async fn register(context: &Context, profile: &Profile, login: &Login) -> Result<()> {
     let (user, password) = (login.user_name()?, login.password(true)?);
-    let service = Service::connect(profile, As::Certificate).await?;
+    let service = connect(profile, As::Certificate).await?;
     let waiting = context.output.wait_for("the password is stretched and the account recorded");
-    let trust = crate::config::serve::read_trust(&profile.path(&profile.file.trust))?;
-    let registered = person::register(&service, &user, &password, &trust).await?;
+    let registered =
+        service.client.register(user.as_str(), &password).await.map_err(failed("cannot register"))?;
     drop(waiting);
-    let words = format!("account `{user}` is open: {}", hex::encode(registered.account));
-    let json = json!({
-        "user_name": user.as_str(), "account": hex::encode(registered.account),
-        "receipt": hex::encode(&registered.receipt),
-    });
+    let account = hex::encode(registered.account);
+    let words = format!("account `{user}` is open, known to the ledger as {account}");
+    let json = json!({ "user_name": user.as_str(), "account": account, "receipt": hex::encode(&registered.receipt) });
     context.output.answer(words, &json);
     Ok(())
 }
 
 async fn log_in(context: &Context, profile: &Profile, login: &Login) -> Result<()> {
     let (user, password) = (login.user_name()?, login.password(false)?);
-    let service = Service::connect(profile, As::Certificate).await?;
+    let service = connect(profile, As::Certificate).await?;
     let waiting = context.output.wait_for("the password is stretched");
-    let session = person::log_in(&service, &user, &password).await?;
+    let session =
+        service.client.login(user.as_str(), &password).await.map_err(failed("cannot log in"))?.session;
     drop(waiting);
-    profile.keep_session(&SessionFile::new(&session.token, user.as_str(), session.expires_unix_ms))?;
+    let kept = SessionFile::new(&session.token, &session.account, user.as_str(), session.expires_unix_ms);
+    profile.keep_session(&kept)?;
     let words = format!("logged in as `{user}`; the session is kept in `{}`", profile.folder.display());
     let json = json!({
-        "user_name": user.as_str(), "account": hex::encode(&session.account),
+        "user_name": user.as_str(), "account": hex::encode(session.account),
         "expires_unix_ms": session.expires_unix_ms,
     });
     context.output.answer(words, &json);
@@ -125,10 +118,8 @@ async fn log_in(context: &Context, profile: &Profile, login: &Login) -> Result<(
 }
 
 async fn show(context: &Context, profile: &Profile) -> Result<()> {
-    let service = Service::connect(profile, As::Whoever).await?;
-    let refused = service.refused("cannot show the account");
-    let account =
-        service.accounts().show(service.request(ShowAccountRequest {})).await.map_err(refused)?.into_inner();
+    let service = connect(profile, As::Whoever).await?;
+    let account = service.client.show_account().await.map_err(failed("cannot show the account"))?;
     let words = format!(
         "account `{}`, {}, {} keys, known to the ledger as {}",
         account.user_name,
@@ -148,14 +139,12 @@ async fn close(context: &Context, profile: &Profile, yes: bool, receipt: Option<
     if !yes {
         return Err(Failure::usage("a closed account stays closed", "give `--yes` if this is meant"));
     }
-    let service = Service::connect(profile, As::Whoever).await?;
-    let message = CloseAccountRequest { idempotency_key: idempotency_key()?.into() };
-    let refused = service.refused("cannot close the account");
-    let closed = service.accounts().close(service.request(message)).await.map_err(refused)?.into_inner();
+    let service = connect(profile, As::Whoever).await?;
+    let closed = service.client.close_account().await.map_err(failed("cannot close the account"))?;
     if let Some(path) = &receipt {
-        files::write(path, &closed.receipt, Access::Public)?;
+        files::write(path, &closed, Access::Public)?;
     }
     profile.forget_session()?;
-    context.output.answer("the account is closed", &json!({ "receipt": hex::encode(&closed.receipt) }));
+    context.output.answer("the account is closed", &json!({ "receipt": hex::encode(&closed) }));
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! `keyward key`: keys and their life cycle.
 
+use keyward_client::KeyWithReceipt;
 use keyward_domain::{Alias, AppName, KeyName};
-use keyward_proto::custody::{AuthorizeRequest, ChangeKeyRequest, CreateKeyRequest, Key as KeyMessage};
-use keyward_proto::custody::{KeyWithReceipt, ListKeysRequest, ShowKeyRequest};
+use keyward_proto::custody::Key as KeyMessage;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use super::Context;
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
 use crate::output::table;
-use crate::service::{As, Service, idempotency_key};
+use crate::service::{As, Service, connect, failed};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Key {
@@ -72,8 +72,8 @@ struct Authorize {
 
 impl Key {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
-        let whose = if self.as_certificate { As::Certificate } else { As::Whoever };
-        let service = Service::connect(&context.profile()?, whose).await?;
+        let service = connect(&context.profile()?, As::of(self.as_certificate)).await?;
+        let client = &service.client;
         match self.verb {
             Verb::Create { alias, scheme, receipt } => {
                 let made = create(&service, &alias, &scheme).await?;
@@ -81,33 +81,32 @@ impl Key {
             }
             Verb::List => list(context, &service).await,
             Verb::Show { key } => show(context, &service, &key).await,
-            Verb::Freeze(change) => {
-                let request = service.request(change.request()?);
+            Verb::Freeze(Change { key, receipt }) => {
                 let changed =
-                    service.keys().freeze(request).await.map_err(service.refused("cannot freeze the key"))?;
-                answer_change(context, "frozen", &changed.into_inner(), change.receipt)
+                    client.freeze_key(&parse_key(&key)?).await.map_err(failed("cannot freeze the key"))?;
+                answer_change(context, "frozen", &changed, receipt)
             }
-            Verb::Unfreeze(change) => {
-                let request = service.request(change.request()?);
-                let changed = service
-                    .keys()
-                    .unfreeze(request)
-                    .await
-                    .map_err(service.refused("cannot unfreeze the key"))?;
-                answer_change(context, "active again", &changed.into_inner(), change.receipt)
+            Verb::Unfreeze(Change { key, receipt }) => {
+                let changed = client.unfreeze_key(&parse_key(&key)?).await;
+                answer_change(
+                    context,
+                    "active again",
+                    &changed.map_err(failed("cannot unfreeze the key"))?,
+                    receipt,
+                )
             }
-            Verb::Authorize(authorize) => {
-                let request = service.request(authorize.request()?);
-                let refused = service.refused("cannot authorise the app");
-                let answer = service.keys().authorize(request).await.map_err(refused)?;
-                authorize.answer(context, "may sign with", &answer.into_inner().receipt);
+            Verb::Authorize(lending) => {
+                let (key, app) = lending.parse()?;
+                let receipt =
+                    client.authorize(&key, &app).await.map_err(failed("cannot authorise the app"))?;
+                lending.answer(context, "may sign with", &receipt);
                 Ok(())
             }
-            Verb::Revoke(authorize) => {
-                let request = service.request(authorize.request()?);
-                let refused = service.refused("cannot revoke the authorisation");
-                let answer = service.keys().revoke(request).await.map_err(refused)?;
-                authorize.answer(context, "may no longer sign with", &answer.into_inner().receipt);
+            Verb::Revoke(lending) => {
+                let (key, app) = lending.parse()?;
+                let receipt =
+                    client.revoke(&key, &app).await.map_err(failed("cannot revoke the authorisation"))?;
+                lending.answer(context, "may no longer sign with", &receipt);
                 Ok(())
             }
         }
@@ -119,16 +118,12 @@ pub(crate) async fn create(service: &Service, alias: &str, scheme: &str) -> Resu
     let cannot = "cannot make the key";
     let alias = Alias::parse(alias).map_err(|error| Failure::of_coded(cannot, &error))?.to_string();
     let scheme = parse_scheme(scheme)?;
-    if service.user_name.is_some() {
-        return crate::person::import_key(service, &alias, scheme).await;
-    }
-    let message = CreateKeyRequest {
-        alias,
-        scheme: scheme.name().to_owned(),
-        idempotency_key: idempotency_key()?.into(),
+    let made = if service.person {
+        service.client.create_person_key(&alias, scheme).await
+    } else {
+        service.client.create_app_key(&alias, scheme).await
     };
-    let made = service.keys().create(service.request(message)).await.map_err(service.refused(cannot))?;
-    Ok(made.into_inner())
+    made.map_err(failed(cannot))
 }
 
 /// A scheme by its name.
@@ -145,18 +140,11 @@ pub(crate) fn parse_key(text: &str) -> Result<String> {
     Ok(name.to_string())
 }
 
-impl Change {
-    fn request(&self) -> Result<ChangeKeyRequest> {
-        Ok(ChangeKeyRequest { key: parse_key(&self.key)?, idempotency_key: idempotency_key()?.into() })
-    }
-}
-
 impl Authorize {
-    fn request(&self) -> Result<AuthorizeRequest> {
+    fn parse(&self) -> Result<(String, String)> {
         let app =
             AppName::parse(&self.app).map_err(|error| Failure::of_coded("cannot name the app", &error))?;
-        let idempotency_key = idempotency_key()?.into();
-        Ok(AuthorizeRequest { key: parse_key(&self.key)?, app: app.to_string(), idempotency_key })
+        Ok((parse_key(&self.key)?, app.to_string()))
     }
 
     fn answer(&self, context: &Context, what: &str, receipt: &[u8]) {
@@ -167,13 +155,11 @@ impl Authorize {
 }
 
 async fn list(context: &Context, service: &Service) -> Result<()> {
-    let refused = service.refused("cannot list keys");
-    let answer =
-        service.keys().list(service.request(ListKeysRequest {})).await.map_err(refused)?.into_inner();
-    let rows: Vec<_> = answer.keys.iter().map(row).collect();
+    let keys = service.client.list_keys().await.map_err(failed("cannot list keys"))?;
+    let rows: Vec<_> = keys.iter().map(row).collect();
     let head = ["alias", "scheme", "mode", "state", "key id"];
     let words = if rows.is_empty() { "no keys".to_owned() } else { table(&head, &rows) };
-    context.output.answer(words, &json!({ "keys": answer.keys.iter().map(to_json).collect::<Vec<_>>() }));
+    context.output.answer(words, &json!({ "keys": keys.iter().map(to_json).collect::<Vec<_>>() }));
     Ok(())
 }
 
@@ -182,9 +168,7 @@ fn row(key: &KeyMessage) -> Vec<String> {
 }
 
 async fn show(context: &Context, service: &Service, key: &str) -> Result<()> {
-    let request = service.request(ShowKeyRequest { key: parse_key(key)? });
-    let key =
-        service.keys().show(request).await.map_err(service.refused("cannot show the key"))?.into_inner();
+    let key = service.client.show_key(&parse_key(key)?).await.map_err(failed("cannot show the key"))?;
     context.output.answer(words(&key), &to_json(&key));
     Ok(())
 }
@@ -199,10 +183,10 @@ pub(super) fn answer_change(
     if let Some(path) = &receipt {
         files::write(path, &changed.receipt, Access::Public)?;
     }
-    let key = changed.key.clone().unwrap_or_default();
+    let key = &changed.key;
     let kept = receipt.map(|path| format!("\n  receipt     {}", path.display())).unwrap_or_default();
-    let words = format!("key `{}` is {what}\n{}{kept}", key.alias, words(&key));
-    let mut json = to_json(&key);
+    let words = format!("key `{}` is {what}\n{}{kept}", key.alias, words(key));
+    let mut json = to_json(key);
     if let Value::Object(map) = &mut json {
         map.insert("receipt".into(), json!(hex::encode(&changed.receipt)));
     }

@@ -1,6 +1,7 @@
 //! `keyward ledger`: the ledger's records, each verified against the trust file.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use keyward_ledger_client::{Client, ClientError, Config, DEADLINE, Identity, Recorded, Status};
@@ -13,6 +14,10 @@ use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
 use crate::output::table;
 use crate::profile::Profile;
+
+/// A node that hangs up is followed again, or another one, so often without getting a block.
+const FOLLOWS_WITHOUT_BLOCK_MAX: u32 = 5;
+const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Ledger {
@@ -164,19 +169,26 @@ async fn tail(context: &Context, client: &Client, from: Option<u64>, count: Opti
     let cannot = |error: ClientError| failed("cannot follow the ledger", &error);
     let newest = client.status().await.map_err(cannot)?.height;
     let from = from.unwrap_or(newest).max(1);
-    let mut blocks = Box::pin(client.follow(from).await.map_err(cannot)?);
     let mut left = count.unwrap_or(u64::MAX);
+    let mut next = from;
+    let mut silent = 0;
     while left > 0 {
-        let Some(block) = blocks.next().await else {
-            return Err(Failure::unreachable("the node hung up", "follow again"));
-        };
-        for recorded in &block.map_err(cannot)?.records {
-            if left == 0 {
-                break;
+        let mut blocks = Box::pin(client.follow(next).await.map_err(cannot)?);
+        silent += 1;
+        while let Some(Ok(block)) = blocks.next().await {
+            (next, silent) = (block.block.header().height + 1, 0);
+            for recorded in block.records.iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
+                context.output.answer(record_words(recorded), &record_json(recorded));
+                left -= 1;
             }
-            context.output.answer(record_words(recorded), &record_json(recorded));
-            left -= 1;
+            if left == 0 {
+                return Ok(());
+            }
         }
+        if silent > FOLLOWS_WITHOUT_BLOCK_MAX {
+            return Err(Failure::unreachable("the nodes send no blocks", "see `keyward ledger status`"));
+        }
+        tokio::time::sleep(FOLLOW_PAUSE).await;
     }
     Ok(())
 }

@@ -2,18 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use keyward_domain::payload::MESSAGE_LEN_MAX;
-use keyward_proto::custody::sign_request::Payload;
-use keyward_proto::custody::{SignRequest, SignResponse};
+use keyward_client::{Client, Signature};
+use keyward_domain::payload::{MESSAGE_LEN_MAX, PayloadError};
+use keyward_domain::scheme::Scheme;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::Context;
 use super::key::parse_key;
-use super::verify;
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
-use crate::service::{As, Service, idempotency_key};
+use crate::service::{As, connect, failed};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Sign {
@@ -41,18 +40,18 @@ impl Sign {
         let profile = context.profile()?;
         let bytes = files::read(&self.file)?;
         let key = parse_key(&self.key)?;
-        let whose = if self.as_certificate { As::Certificate } else { As::Whoever };
-        let service = Service::connect(&profile, whose).await?;
-        let payload = if self.digest { Payload::Digest(digest(&bytes).into()) } else { payload_of(&bytes) };
-        let signed = sign(&service, &key, payload).await?;
-        let message = (!self.digest).then_some(bytes.as_slice());
-        check(&files::read(&profile.path(&profile.file.trust))?, &signed, message)?;
+        let digest = if self.digest { Some(digest(&bytes)?) } else { None };
+        let service = connect(&profile, As::of(self.as_certificate)).await?;
+        let signed = match digest {
+            Some(digest) => service.client.sign_digest(&key, &digest).await.map_err(failed("cannot sign"))?,
+            None => sign(&service.client, &key, &bytes).await?,
+        };
         self.keep(&signed)?;
         context.output.answer(self.words(&signed), &to_json(&signed));
         Ok(())
     }
 
-    fn keep(&self, signed: &SignResponse) -> Result<()> {
+    fn keep(&self, signed: &Signature) -> Result<()> {
         if let Some(path) = &self.receipt {
             files::write(path, &signed.receipt, Access::Public)?;
         }
@@ -62,12 +61,12 @@ impl Sign {
         Ok(())
     }
 
-    fn words(&self, signed: &SignResponse) -> String {
+    fn words(&self, signed: &Signature) -> String {
         let kept = |path: &Option<PathBuf>| path.as_deref().map(Path::display).map(|path| path.to_string());
         let lines = [
-            ("scheme", Some(signed.scheme.clone())),
-            ("public key", Some(hex::encode(&signed.public_key))),
-            ("address", Some(signed.address.clone())),
+            ("scheme", Some(scheme(signed).name().to_owned())),
+            ("public key", Some(hex::encode(signed.public_key.as_bytes()))),
+            ("address", signed.address.clone()),
             ("signature", Some(hex::encode(&signed.signature))),
             (
                 "receipt",
@@ -82,57 +81,39 @@ impl Sign {
 }
 
 /// What openssl takes: DER for ECDSA, the bytes for everything else.
-pub(crate) fn signature_file(signed: &SignResponse) -> &[u8] {
-    if signed.signature_der.is_empty() { &signed.signature } else { &signed.signature_der }
+pub(crate) fn signature_file(signed: &Signature) -> &[u8] {
+    signed.signature_der.as_deref().unwrap_or(&signed.signature)
 }
 
-/// A message, or the digest of one that is too long to send.
-pub(crate) fn payload_of(bytes: &[u8]) -> Payload {
-    if bytes.len() <= MESSAGE_LEN_MAX {
-        return Payload::Message(bytes.to_vec().into());
-    }
-    Payload::Digest(Sha256::digest(bytes).to_vec().into())
-}
-
-/// The digest in a file: raw or in hex. Anything else goes to the service as it is, which refuses it.
-fn digest(bytes: &[u8]) -> Vec<u8> {
-    let text = std::str::from_utf8(bytes).unwrap_or_default().trim();
-    if text.len() == 64 {
-        hex::decode(text).unwrap_or_else(|_not_hex| bytes.to_vec())
+/// Asks for a signature over a file's bytes; of a long one, over its digest.
+pub(crate) async fn sign(client: &Client, key: &str, bytes: &[u8]) -> Result<Signature> {
+    let signed = if bytes.len() <= MESSAGE_LEN_MAX {
+        client.sign_message(key, bytes).await
     } else {
-        bytes.to_vec()
-    }
-}
-
-/// Asks for a signature.
-pub(crate) async fn sign(service: &Service, key: &str, payload: Payload) -> Result<SignResponse> {
-    let message = SignRequest {
-        key: key.to_owned(),
-        idempotency_key: idempotency_key()?.into(),
-        tag: 0,
-        payload: Some(payload),
+        client.sign_digest(key, &Sha256::digest(bytes).into()).await
     };
-    let refused = service.refused("cannot sign");
-    Ok(service.signing().sign(service.request(message)).await.map_err(refused)?.into_inner())
+    signed.map_err(failed("cannot sign"))
 }
 
-/// Holds a signature and its receipt against the trust file before anybody relies on them.
-pub(crate) fn check(trust: &[u8], signed: &SignResponse, message: Option<&[u8]>) -> Result<()> {
-    let verdict = verify::verify(trust, &signed.receipt, message).map_err(|error| verify::invalid(&error))?;
-    if verdict.signature.as_deref() == Some(&signed.signature) {
-        return Ok(());
-    }
-    Err(Failure::refused(
-        "the service's receipt is for another signature than the one it answered",
-        "do not use this signature; tell the operator",
-    ))
+/// The digest in a file: raw or in hex.
+fn digest(bytes: &[u8]) -> Result<[u8; 32]> {
+    let text = std::str::from_utf8(bytes).unwrap_or_default().trim();
+    let raw = if text.len() == 64 { hex::decode(text).ok() } else { None };
+    let raw = raw.unwrap_or_else(|| bytes.to_vec());
+    let wrong = || Failure::of_coded("cannot sign", &PayloadError::DigestLength(raw.len()));
+    raw.as_slice().try_into().ok().ok_or_else(wrong)
+}
+
+fn scheme(signed: &Signature) -> Scheme {
+    signed.public_key.scheme()
 }
 
 /// What `--output json` prints.
-pub(crate) fn to_json(signed: &SignResponse) -> serde_json::Value {
+pub(crate) fn to_json(signed: &Signature) -> serde_json::Value {
+    let address = signed.address.as_deref().unwrap_or_default();
     json!({
-        "signature": hex::encode(&signed.signature), "public_key": hex::encode(&signed.public_key),
-        "scheme": signed.scheme, "address": signed.address.trim_start_matches("0x"),
+        "signature": hex::encode(&signed.signature), "public_key": hex::encode(signed.public_key.as_bytes()),
+        "scheme": scheme(signed).name(), "address": address.trim_start_matches("0x"),
         "receipt": hex::encode(&signed.receipt),
     })
 }

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use keyward_client::Link as LinkCall;
 use keyward_domain::Alias;
-use keyward_proto::custody::{LinkRequest, ListTokensRequest, ListTokensResponse, TokenKey};
+use keyward_proto::custody::{Token as TokenMessage, TokenKey};
 use keyward_token::{KeyKind, Module, Pin, TokenName};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -14,7 +15,7 @@ use crate::config::serve::bundled_module;
 use crate::failure::{Failure, Result};
 use crate::local::prepare::read_pin;
 use crate::output::table;
-use crate::service::{As, Service, idempotency_key};
+use crate::service::{As, connect};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Token {
@@ -85,17 +86,15 @@ impl Token {
 }
 
 async fn list(context: &Context) -> Result<()> {
-    let service = Service::connect(&context.profile()?, As::Certificate).await?;
-    let refused = service.refused("cannot list tokens");
-    let answer =
-        service.tokens().list(service.request(ListTokensRequest {})).await.map_err(refused)?.into_inner();
-    let words = if answer.tokens.is_empty() { "no tokens".to_owned() } else { words(&answer) };
-    context.output.answer(words, &to_json(&answer));
+    let service = connect(&context.profile()?, As::Certificate).await?;
+    let tokens = service.client.list_tokens().await.map_err(crate::service::failed("cannot list tokens"))?;
+    let words = if tokens.is_empty() { "no tokens".to_owned() } else { words(&tokens) };
+    context.output.answer(words, &to_json(&tokens));
     Ok(())
 }
 
-fn words(answer: &ListTokensResponse) -> String {
-    let tokens = answer.tokens.iter().map(|token| {
+fn words(tokens: &[TokenMessage]) -> String {
+    let tokens = tokens.iter().map(|token| {
         let head = format!(
             "token `{}`, serial {}, {} {}, {}\n  module {}",
             token.label,
@@ -116,14 +115,14 @@ fn row(key: &TokenKey) -> Vec<String> {
     vec![format!("  {}", key.label), hex::encode(&key.id), key.kind.clone(), hex::encode(&key.key_id)]
 }
 
-fn to_json(answer: &ListTokensResponse) -> Value {
+fn to_json(tokens: &[TokenMessage]) -> Value {
     let key = |key: &TokenKey| {
         json!({
             "label": key.label, "id": hex::encode(&key.id), "kind": key.kind,
             "key_id": (!key.key_id.is_empty()).then(|| hex::encode(&key.key_id)),
         })
     };
-    let tokens = answer.tokens.iter().map(|token| {
+    let tokens = tokens.iter().map(|token| {
         json!({
             "label": token.label, "serial": token.serial, "manufacturer": token.manufacturer, "model": token.model,
             "module": token.module, "logged_in": token.logged_in,
@@ -139,14 +138,14 @@ impl Link {
             Some(path) => read_pin(path)?,
             None => ask(&format!("PIN of token `{}`: ", self.token))?,
         };
-        let request = self.request(&pin)?;
-        let service = Service::connect(&context.profile()?, As::Certificate).await?;
-        let refused = service.refused("cannot link the token's key");
-        let linked = service.tokens().link(service.request(request)).await.map_err(refused)?.into_inner();
+        let link = self.link(pin)?;
+        let service = connect(&context.profile()?, As::Certificate).await?;
+        let linked = service.client.link(link).await;
+        let linked = linked.map_err(crate::service::failed("cannot link the token's key"))?;
         answer_change(context, "linked", &linked, self.receipt)
     }
 
-    fn request(&self, pin: &str) -> Result<LinkRequest> {
+    fn link(&self, pin: Zeroizing<String>) -> Result<LinkCall> {
         let alias =
             Alias::parse(&self.alias).map_err(|error| Failure::of_coded("cannot name the key", &error))?;
         let id = hex::decode(&self.id).map_err(|error| {
@@ -156,14 +155,13 @@ impl Link {
         if self.label.is_empty() && id.is_empty() {
             return Err(Failure::usage("no key of the token is named", "give `--label` or `--id`"));
         }
-        Ok(LinkRequest {
+        Ok(LinkCall {
             token: self.token.clone(),
             key_label: self.label.clone(),
-            id: id.into(),
-            scheme: parse_scheme(&self.scheme)?.name().to_owned(),
+            id,
+            scheme: parse_scheme(&self.scheme)?,
             alias: alias.to_string(),
-            pin: pin.as_bytes().to_vec().into(),
-            idempotency_key: idempotency_key()?.into(),
+            pin: Zeroizing::new(pin.as_bytes().to_vec()),
         })
     }
 }
