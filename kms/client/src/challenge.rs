@@ -1,11 +1,8 @@
 //! The messages that prove possession, built here from their parts (`ledger/core/SPEC.md`): a user's side
 //! never signs bytes that a service hands it.
 
-use keyward_domain::Mode;
 use keyward_domain::scheme::PublicKey;
-
-const POSSESSION_LABEL: &[u8] = b"keyward/possession/v1";
-const CREDENTIAL_LABEL: &[u8] = b"keyward/credential/v1";
+use keyward_domain::{Mode, credential_challenge, possession_challenge};
 
 /// What a service contributes to a challenge.
 #[derive(Clone, Copy, Debug)]
@@ -25,26 +22,20 @@ pub(crate) struct Challenge {
 
 /// The message that a key of a person signs, to be hosted.
 pub(crate) fn possession(parts: &Parts, key: &PublicKey) -> Challenge {
-    let bytes = key.as_bytes();
-    // INVARIANT: a parsed public key has at most `PublicKey::BYTES_MAX` bytes.
-    let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes();
-    let codes = [Mode::Hosted.code(), key.scheme().code()];
-    let not_after = parts.not_after.to_be_bytes();
-    assemble(POSSESSION_LABEL, parts, &[&codes, &len, bytes, &parts.nonce, &not_after])
+    let Parts { chain_id, account, nonce, not_after } = parts;
+    in_two(possession_challenge(chain_id, account, Mode::Hosted, key, nonce, *not_after), chain_id)
 }
 
 /// The message that the first credential of an account signs.
 pub(crate) fn credential(parts: &Parts, key: &[u8; 32]) -> Challenge {
-    let version = 1_u32.to_be_bytes();
-    let not_after = parts.not_after.to_be_bytes();
-    assemble(CREDENTIAL_LABEL, parts, &[&version, key, &parts.nonce, &not_after])
+    let Parts { chain_id, account, nonce, not_after } = parts;
+    in_two(credential_challenge(chain_id, account, 1, key, nonce, *not_after), chain_id)
 }
 
-fn assemble(label: &[u8], parts: &Parts, rest: &[&[u8]]) -> Challenge {
-    // INVARIANT: the labels above are shorter than 256 bytes.
-    let len = [u8::try_from(label.len()).unwrap_or(u8::MAX)];
-    let in_entry = [&parts.account[..], &rest.concat()].concat();
-    let message = [&len, label, &parts.chain_id, &in_entry].concat();
+/// The entry repeats what follows label and chain id.
+fn in_two(message: Vec<u8>, chain_id: &[u8; 32]) -> Challenge {
+    let label = message.first().map_or(0, |len| usize::from(*len));
+    let in_entry = message.get(1 + label + chain_id.len()..).unwrap_or_default().to_vec();
     Challenge { message, in_entry }
 }
 

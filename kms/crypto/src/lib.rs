@@ -6,7 +6,6 @@
 #![doc = include_str!("../SPEC.md")]
 
 mod address;
-mod ecdsa;
 mod envelope;
 mod import;
 pub mod labels;
@@ -17,12 +16,12 @@ mod secret;
 mod signing;
 
 pub use address::ethereum_address;
-pub use ecdsa::{EcdsaFormError, ecdsa_der, normalise_ecdsa, signature_der};
 pub use envelope::{
     Envelope, KeyEncryptionKey, MemoryKek, NONCE_BYTES, SealError, hosted_key_aad, open, seal,
     service_secret_aad,
 };
 pub use import::{ImportBinding, ImportError, ImportSealingKey, seal_to_service};
+pub use keyward_domain::scheme::{EcdsaFormError, ecdsa_der, normalise_ecdsa, signature_der};
 pub use locked::{CoreDumpError, LockError, LockedSecret, disable_core_dumps};
 pub use opaque::{
     ClientLogin, ClientRegistration, LoggedIn, OpaqueError, OpaqueServer, Registered, ServerLogin, Stretch,

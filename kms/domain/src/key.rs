@@ -1,71 +1,9 @@
 //! A key's life cycle: pending -> active -> frozen <-> active.
 
-use std::fmt;
 
 use crate::code::{Code, Coded};
 
-/// Where a key's private part is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Mode {
-    /// In the holder's token, for good.
-    Linked = 1,
-    /// Sealed in the service's store under a key that lives in the token.
-    Hosted = 2,
-}
-
-impl Mode {
-    /// The code that stands in records and challenges.
-    pub const fn code(self) -> u8 {
-        self as u8
-    }
-
-    /// The mode of a code, if there is one.
-    pub const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            1 => Some(Self::Linked),
-            2 => Some(Self::Hosted),
-            _ => None,
-        }
-    }
-
-    /// The word in answers and tables.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Linked => "linked",
-            Self::Hosted => "hosted",
-        }
-    }
-
-    /// The mode of a word, if there is one.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Linked, Self::Hosted].into_iter().find(|mode| mode.name() == name)
-    }
-}
-
-impl From<Mode> for keyward_ledger_core::entry::Mode {
-    fn from(mode: Mode) -> Self {
-        match mode {
-            Mode::Linked => Self::Linked,
-            Mode::Hosted => Self::Hosted,
-        }
-    }
-}
-
-impl From<keyward_ledger_core::entry::Mode> for Mode {
-    fn from(mode: keyward_ledger_core::entry::Mode) -> Self {
-        match mode {
-            keyward_ledger_core::entry::Mode::Linked => Self::Linked,
-            keyward_ledger_core::entry::Mode::Hosted => Self::Hosted,
-        }
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+pub use keyward_ledger_core::entry::Mode;
 
 /// Where a key stands. Each change is taken only after its entry is final and accepted on the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

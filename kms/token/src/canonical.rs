@@ -1,22 +1,12 @@
 //! From what tokens produce to the one encoding of a signature.
 
-use keyward_domain::scheme::Scheme;
+use keyward_domain::scheme::{Scheme, normalise_ecdsa};
 
 /// The one encoding, if `raw` is a signature of the scheme at all: ECDSA as `r || s` or DER becomes 64 bytes
 /// with low S, an RSA signature has the length of its modulus.
 pub(crate) fn signature(scheme: Scheme, modulus_bytes: usize, raw: Vec<u8>) -> Option<Vec<u8>> {
-    let der = raw.len() != 64;
     match scheme {
-        Scheme::EcdsaSecp256k1 => {
-            use k256::ecdsa::Signature;
-            let parsed = if der { Signature::from_der(&raw) } else { Signature::from_slice(&raw) };
-            Some(parsed.ok()?.normalize_s().to_vec())
-        }
-        Scheme::EcdsaP256 => {
-            use p256::ecdsa::Signature;
-            let parsed = if der { Signature::from_der(&raw) } else { Signature::from_slice(&raw) };
-            Some(parsed.ok()?.normalize_s().to_vec())
-        }
+        Scheme::EcdsaSecp256k1 | Scheme::EcdsaP256 => normalise_ecdsa(scheme, &raw).ok().map(Vec::from),
         Scheme::Bip340 | Scheme::Ed25519 => (raw.len() == 64).then_some(raw),
         Scheme::RsaPss | Scheme::RsaPkcs1 => (raw.len() == modulus_bytes).then_some(raw),
     }

@@ -151,21 +151,26 @@ pub(crate) fn batch_records(
     if fin.outcomes.len() != batch.entry_count() {
         return Err(ProofError::Other { part: "number of entries" });
     }
-    let mut leaves = Vec::with_capacity(batch.entry_count());
-    for ((index, entry), outcome) in (0..).zip(batch.entries()).zip(&fin.outcomes) {
-        let record = Record {
-            height: fin.height,
-            time_ms: fin.time_ms,
-            submitter: *batch.submitter(),
-            sequence: batch.sequence(),
-            index,
-            entry: entry.to_vec(),
-            outcome: Outcome::decode(outcome).map_err(malformed("outcome"))?,
-        };
-        leaves.push(record.encode());
-    }
+    let entries = (0..).zip(batch.entries()).zip(&fin.outcomes);
+    let leaves = entries.map(|((index, entry), outcome)| {
+        leaf(fin.height, fin.time_ms, (batch.submitter(), batch.sequence(), index), entry, outcome)
+    });
+    let leaves = leaves.collect::<Result<Vec<_>, _>>()?;
     let proven = prove_leaves(&header, leaves, fin.first_leaf, &fin.range_proof)?;
     Ok((header, proven))
+}
+
+/// The leaf data of an entry with its outcome, from where and by whom it was recorded.
+pub(crate) fn leaf(
+    height: u64,
+    time_ms: u64,
+    (submitter, sequence, index): (&[u8; 32], u64, u32),
+    entry: &[u8],
+    outcome: &[u8],
+) -> Result<Vec<u8>, ProofError> {
+    let outcome = Outcome::decode(outcome).map_err(malformed("outcome"))?;
+    let entry = entry.to_vec();
+    Ok(Record { height, time_ms, submitter: *submitter, sequence, index, entry, outcome }.encode())
 }
 
 /// A proven record.

@@ -6,9 +6,7 @@ use bytes::Bytes;
 use keyward_ledger_core::{
     block::{Block, SignedHeader},
     hash::Hash,
-    outcome::Outcome,
     receipt::StateReceipt,
-    record::Record,
     state::{StateProof, layout},
 };
 use keyward_proto::ledger::{
@@ -21,7 +19,7 @@ use tonic::{Status, transport::Channel};
 use crate::{
     CertifiedHeader, Client, ClientError, ProofError, Recorded, describe,
     error::{code_of, may_ask_another},
-    proof::{Proven, hashes, malformed, prove_leaves},
+    proof::{Proven, hashes, leaf, malformed, prove_leaves},
 };
 
 /// A block that is proven to be final, with its proven outcomes.
@@ -224,16 +222,9 @@ fn leaves(block: &Block, outcomes: &[Bytes]) -> Result<Vec<Vec<u8>>, ProofError>
     for batch in &block.batches {
         for (index, entry) in (0..).zip(batch.entries()) {
             let outcome = outcomes.next().ok_or(ProofError::Missing { part: "outcomes" })?;
-            let record = Record {
-                height: block.header().height,
-                time_ms: block.header().time_ms,
-                submitter: *batch.submitter(),
-                sequence: batch.sequence(),
-                index,
-                entry: entry.to_vec(),
-                outcome: Outcome::decode(outcome).map_err(malformed("outcome"))?,
-            };
-            leaves.push(record.encode());
+            let header = block.header();
+            let place = (batch.submitter(), batch.sequence(), index);
+            leaves.push(leaf(header.height, header.time_ms, place, entry, outcome)?);
         }
     }
     if outcomes.next().is_some() {

@@ -65,6 +65,17 @@ impl Mode {
             Self::Hosted => "hosted",
         }
     }
+
+    /// The mode of a name, if there is one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Linked, Self::Hosted].into_iter().find(|mode| mode.name() == name)
+    }
+}
+
+impl std::fmt::Display for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// A credential for an account: an Ed25519 key with which its holder speaks for itself.

@@ -8,7 +8,7 @@ use keyward_ledger_core::contracts::registry::possession_challenge;
 use keyward_policies::Verb;
 use keyward_store::Custody as Place;
 
-use super::{Binding, ledger_mode, scheme_named};
+use super::{Binding, scheme_named};
 use crate::{
     caller::Caller,
     custody::{Custody, random},
@@ -73,7 +73,7 @@ impl Custody {
         let message = possession_challenge(
             &self.ledger.chain_id(),
             &account.0,
-            ledger_mode(Mode::Hosted),
+            Mode::Hosted,
             &public_key,
             &nonce,
             not_after,

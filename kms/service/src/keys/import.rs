@@ -12,7 +12,7 @@ use keyward_ledger_core::contracts::registry::possession_challenge;
 use keyward_policies::Verb;
 use keyward_store::{Challenge as Row, Change, Custody as Place, Taken};
 
-use super::{Binding, ledger_mode, scheme_named};
+use super::{Binding, scheme_named};
 use crate::{
     caller::Caller,
     custody::{Custody, random},
@@ -140,7 +140,7 @@ impl Custody {
         let message = possession_challenge(
             &self.ledger.chain_id(),
             &account.0,
-            ledger_mode(Mode::Hosted),
+            Mode::Hosted,
             key,
             &answered.nonce,
             answered.not_after,

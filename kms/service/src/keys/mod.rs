@@ -9,7 +9,7 @@ pub(crate) mod list;
 use std::sync::Arc;
 
 use keyward_domain::{AccountId, Alias, Code, Mode, scheme::PublicKey, scheme::Scheme};
-use keyward_ledger_core::entry::{BindKey, Entry, Mode as LedgerMode};
+use keyward_ledger_core::entry::{BindKey, Entry};
 use keyward_store::{ActKind, Change, Custody as Place, IdempotencyKey as Name, Key, KeyState, Pin};
 
 use crate::{acts::Plan, custody::Custody, failure::Failure, hosted::FIRST_VERSION, keybook::KnownKey};
@@ -37,14 +37,6 @@ pub(crate) fn scheme_named(name: &str) -> Result<Scheme, Failure> {
         .ok_or_else(|| Failure::new(Code::SchemeUnknown, format!("`{name}` is not a scheme")))
 }
 
-/// The ledger's word for a mode.
-pub(crate) const fn ledger_mode(mode: Mode) -> LedgerMode {
-    match mode {
-        Mode::Linked => LedgerMode::Linked,
-        Mode::Hosted => LedgerMode::Hosted,
-    }
-}
-
 impl Custody {
     /// Binds a key on the ledger and here; returns it with the receipt.
     pub(crate) async fn bind(&self, binding: Binding) -> Result<(Arc<KnownKey>, Vec<u8>), Failure> {
@@ -55,7 +47,7 @@ impl Custody {
         };
         let entry = Entry::BindKey(BindKey {
             account: binding.account.0,
-            mode: ledger_mode(mode),
+            mode,
             scheme: binding.public_key.scheme(),
             public_key: binding.public_key.as_bytes().to_vec(),
             nonce: binding.nonce,

@@ -17,7 +17,7 @@ use crate::{
     custody::{Custody, random},
     failure::Failure,
     keybook::KnownKey,
-    keys::{Binding, ledger_mode, scheme_named},
+    keys::{Binding, scheme_named},
     once::{Once, request_hash},
     ports::ToSign,
 };
@@ -105,7 +105,7 @@ impl Custody {
         }
         let nonce = random()?;
         let not_after = self.ledger.height().saturating_add(challenge::LIFETIME_BLOCKS);
-        let (chain_id, mode) = (self.ledger.chain_id(), ledger_mode(Mode::Linked));
+        let (chain_id, mode) = (self.ledger.chain_id(), Mode::Linked);
         let message = possession_challenge(&chain_id, &account.0, mode, &public_key, &nonce, not_after);
         let what = ToSign::Message(message.clone());
         let proof = self.tokens.sign(serial.clone(), found.id.clone(), scheme, what).await?;

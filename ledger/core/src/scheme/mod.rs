@@ -1,11 +1,13 @@
 //! Signature schemes, public keys and the one rule by which each signature is verified.
 
+mod ecdsa;
 mod key;
 mod rsa;
 mod verify;
 
 use std::fmt;
 
+pub use ecdsa::{EcdsaFormError, ecdsa_der, normalise_ecdsa, signature_der};
 pub use key::{KeyId, PublicKey, PublicKeyError};
 pub use rsa::{RSA_BITS_MAX, RSA_BITS_MIN};
 pub use verify::{SignatureError, verify, verify_digest};

@@ -1,7 +1,8 @@
 //! The two spellings of an ECDSA signature, and low S: of `s` and `n - s` the smaller one (SEC1, BIP 62).
 
-use keyward_domain::scheme::Scheme;
 use thiserror::Error;
+
+use super::Scheme;
 
 /// Bytes that are no ECDSA signature.
 #[derive(Debug, Error)]
@@ -66,6 +67,7 @@ pub fn signature_der(scheme: Scheme, signature: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     const SECP256K1_N: &str = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
