@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod cluster;
+pub mod keyward;
 
 use std::{
     future::Future,
