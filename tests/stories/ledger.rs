@@ -105,3 +105,16 @@ async fn without_a_quorum_a_submission_is_refused_as_unavailable_within_its_dead
     until("the ledger to go on", async || committer.commit(&note("again")).await.is_ok()).await;
     cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_longest_batch_becomes_final() {
+    let cluster = Cluster::start(256).await;
+    let client = cluster.client(&[2, 3, 0, 1]).await;
+    let head = keyward_ledger_core::batch::BATCH_HEAD_BYTES + 64;
+    let largest = Entry::Note(vec![7; 4096]).encode();
+    let count = (keyward_ledger_core::batch::BATCH_BYTES_MAX - head) / (4 + largest.len());
+    let batch = Batch { chain_id: client.chain_id(), sequence: 1, not_after: 500, entries: vec![largest; count] };
+    let records = client.submit(&batch.sign(&submitter(2)).unwrap()).await.unwrap();
+    assert_eq!(records.len(), count);
+    cluster.stop().await;
+}

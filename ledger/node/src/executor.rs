@@ -14,6 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use keyward_ledger_core::{
+    batch::BATCH_BYTES_MAX,
     block::{Block, SignedHeader},
     certificate::{Certificate, Signer},
     ed25519::SigningKey,
@@ -41,8 +42,9 @@ const RECENT_MAX: usize = 64;
 const SNAPSHOT_BLOCKS: u64 = 1024;
 /// Records between snapshots.
 const SNAPSHOT_RECORDS: u64 = 200_000;
-/// Bytes of batches in one proposal: what four validators on one machine pass on within a few milliseconds.
-const PROPOSAL_BYTES: usize = 1 << 20;
+/// Bytes of batches in one proposal: above the longest batch, and what validators pass on within milliseconds.
+const PROPOSAL_BYTES: usize = 2 << 20;
+const _: () = assert!(PROPOSAL_BYTES > BATCH_BYTES_MAX + 4, "every batch must fit into a proposal");
 
 /// Blocks between two looks for batches in the pool that can never enter a block any more.
 const POOL_SWEEP_BLOCKS: u64 = 16;
