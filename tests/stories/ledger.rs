@@ -113,7 +113,8 @@ async fn the_longest_batch_becomes_final() {
     let head = keyward_ledger_core::batch::BATCH_HEAD_BYTES + 64;
     let largest = Entry::Note(vec![7; 4096]).encode();
     let count = (keyward_ledger_core::batch::BATCH_BYTES_MAX - head) / (4 + largest.len());
-    let batch = Batch { chain_id: client.chain_id(), sequence: 1, not_after: 500, entries: vec![largest; count] };
+    let batch =
+        Batch { chain_id: client.chain_id(), sequence: 1, not_after: 500, entries: vec![largest; count] };
     let records = client.submit(&batch.sign(&submitter(2)).unwrap()).await.unwrap();
     assert_eq!(records.len(), count);
     cluster.stop().await;

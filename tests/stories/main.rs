@@ -8,6 +8,9 @@
     unreachable_pub
 )]
 
+mod faults;
 mod ledger;
 mod operation;
+mod receipts;
+mod refusals;
 mod support;

@@ -121,11 +121,16 @@ impl Cluster {
         Trust::genesis(self.genesis.name().to_owned(), *self.genesis.chain_id())
     }
 
+    /// Where a validator answers callers.
+    pub fn rpc_address(&self, n: usize) -> String {
+        format!("https://127.0.0.1:{}", self.rpc[n].port())
+    }
+
     /// A client that asks these validators in this order.
     pub async fn client(&self, nodes: &[usize]) -> Client {
         let (certificate_pem, key_pem) = self.authority.client("keyward://service/story");
         let config = keyward_ledger_client::Config {
-            nodes: nodes.iter().map(|n| format!("https://127.0.0.1:{}", self.rpc[*n].port())).collect(),
+            nodes: nodes.iter().map(|n| self.rpc_address(*n)).collect(),
             identity: Identity { ca_pem: self.authority.pem.clone(), certificate_pem, key_pem },
             trust: self.trust(),
             deadline: Duration::from_secs(5),

@@ -13,9 +13,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use keyward_ledger_core::trust::Trust;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
+use zeroize::Zeroizing;
 
 /// How long `up` may take to be ready, a child to be restarted, or anything else that must come.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -201,6 +203,35 @@ impl Keyward {
     /// Runs the command line with the profile of a role; it must succeed; its answer as JSON.
     pub fn json_as(&self, role: &str, arguments: &[&str]) -> Value {
         self.run_as(role, &[&["--output", "json"], arguments].concat()).done().json()
+    }
+
+    /// The service as programs call it, with the certificate of a role; receipts are verified before it answers.
+    pub async fn client(&self, role: &str) -> keyward_client::Client {
+        let (ca_pem, certificate_pem, key_pem) = self.identity(role);
+        let identity = Some(keyward_client::Identity { certificate_pem, key_pem });
+        let connection = keyward_client::Connection { address: self.service(), ca_pem, identity };
+        let client = keyward_client::Client::connect(&connection).await.unwrap();
+        client.with_trust(&fs::read(self.trust()).unwrap()).unwrap()
+    }
+
+    /// The ledger as programs read it, through these validators alone.
+    pub async fn ledger(&self, nodes: &[String]) -> keyward_ledger_client::Client {
+        let (ca_pem, certificate_pem, key_pem) = self.identity("auditor");
+        let config = keyward_ledger_client::Config {
+            nodes: nodes.to_vec(),
+            identity: keyward_ledger_client::Identity { ca_pem, certificate_pem, key_pem },
+            trust: Trust::decode(&fs::read(self.trust()).unwrap()).unwrap(),
+            deadline: keyward_ledger_client::DEADLINE,
+        };
+        keyward_ledger_client::Client::connect(config).await.unwrap()
+    }
+
+    /// The authority's certificate, and a role's certificate and key.
+    pub fn identity(&self, role: &str) -> (String, String, Zeroizing<String>) {
+        let read = |path: PathBuf| fs::read_to_string(path).unwrap();
+        let profile = self.profile(role);
+        let key = Zeroizing::new(read(profile.join("key.pem")));
+        (read(self.dir().join("ca/ca.pem")), read(profile.join("certificate.pem")), key)
     }
 
     /// The children by name (`node-1` .. `node-4`, `service`), those alone that run.
