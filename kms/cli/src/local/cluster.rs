@@ -1,52 +1,28 @@
 //! The supervisor: validators and service as child processes, with everything in one folder.
 
 use std::ffi::OsStr;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::child::{Child, Ready};
-use super::layout::{Layout, PROFILES};
-use super::ports::{Chooser, Chosen, local};
+use super::configure::url;
+use super::layout::Layout;
 use super::prepare;
-use crate::config::TlsFiles;
-use crate::config::node::{NodeConfig, PeerConfig};
-use crate::config::serve::{LedgerFile, ServeConfig, TokenFile};
+use super::state::{State, check_folder, load_or_prepare, lock};
+use super::token::{run_prepare, sample_keys};
 use crate::failure::{Failure, Result};
 use crate::files;
 use crate::output::Output;
 
 /// Validators where no number is given: one may fail.
 pub(crate) const VALIDATORS_DEFAULT: usize = 4;
-/// The most validators on one machine.
-pub(crate) const VALIDATORS_MAX: usize = 16;
 /// How long a child may take to be ready.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 /// How often children are looked after.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 /// How often one child is started again before it is left alone.
 const RESTARTS_MAX: u32 = 5;
-const FORMAT: u32 = 1;
-
-/// The supervisor's own file.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct State {
-    format: u32,
-    service_port: Option<u16>,
-    nodes: Vec<NodeState>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NodeState {
-    /// The validator's public key in hex.
-    key: String,
-    peer_port: Option<u16>,
-    rpc_port: Option<u16>,
-}
 
 /// What a demo attaches beside the bundled token.
 #[derive(Clone, Debug, Default)]
@@ -61,8 +37,8 @@ pub(crate) struct Extra {
 pub(crate) struct Cluster {
     pub(crate) layout: Layout,
     pub(crate) extra: Extra,
-    state: State,
-    output: Output,
+    pub(super) state: State,
+    pub(super) output: Output,
     nodes: Vec<Slot>,
     service: Slot,
     /// Held while we run: two supervisors in one folder would write over each other.
@@ -257,73 +233,6 @@ impl Cluster {
         let pin = self.layout.token_pin();
         run_prepare(prepare::TOKEN_LABEL, None, &pin, &arguments, &self.variables(), &self.layout).await
     }
-
-    /// Keeps ports that are free; chooses again, with a notice, where somebody else listens.
-    fn settle_ports(&mut self) -> Result<()> {
-        let mut chooser = Chooser::default();
-        let output = self.output;
-        let mut settle = |name: String, port: &mut Option<u16>| -> Result<()> {
-            let Chosen { port: chosen, instead_of } = chooser.choose(*port)?;
-            if let Some(busy) = instead_of {
-                output.note(format!("  port {busy} is taken: {name} listens on {chosen} now"));
-            }
-            *port = Some(chosen);
-            Ok(())
-        };
-        settle("the service".into(), &mut self.state.service_port)?;
-        for (index, node) in self.state.nodes.iter_mut().enumerate() {
-            settle(format!("node-{} for validators", index + 1), &mut node.peer_port)?;
-            settle(format!("node-{} for callers", index + 1), &mut node.rpc_port)?;
-        }
-        prepare::write_toml(&self.layout.state(), &self.state)
-    }
-
-    fn write_configuration(&self) -> Result<()> {
-        let peers = self.state.nodes.iter().map(|node| PeerConfig {
-            key: node.key.clone(),
-            address: local(node.peer_port.unwrap_or_default()),
-        });
-        let peers: Vec<_> = peers.collect();
-        for (index, node) in self.state.nodes.iter().enumerate() {
-            let config = node_config(node, &peers);
-            prepare::write_toml(&self.layout.node_config(index + 1), &config)?;
-        }
-        prepare::write_toml(&self.layout.service_config(), &self.serve_config()?)?;
-        for role in PROFILES {
-            prepare::write_profile(&self.layout, role, &self.service_url(), &self.node_urls())?;
-        }
-        Ok(())
-    }
-
-    fn serve_config(&self) -> Result<ServeConfig> {
-        // Without others the bundled module is looked for at each start, beside the program that then runs.
-        let modules = match self.extra.modules.as_slice() {
-            [] => Vec::new(),
-            others => {
-                let bundled = crate::config::serve::bundled_module(None)?;
-                std::iter::once(bundled).chain(others.iter().cloned()).collect()
-            }
-        };
-        Ok(ServeConfig {
-            tenant: "default".into(),
-            listen: local(self.state.service_port.unwrap_or_default()),
-            database: "keyward.sqlite".into(),
-            operator_secret: "../operator.secret".into(),
-            tls: tls_files(),
-            ledger: LedgerFile {
-                nodes: self.node_urls(),
-                trust: "../trust".into(),
-                submitter_key: "../submitters/service.key".into(),
-                deadline_ms: 5000,
-            },
-            token: TokenFile {
-                modules,
-                kek_token: prepare::TOKEN_LABEL.into(),
-                kek_label: "keyward-kek".into(),
-                pin: "token.pin".into(),
-            },
-        })
-    }
 }
 
 impl Slot {
@@ -332,130 +241,5 @@ impl Slot {
         let how = self.child.as_mut()?.has_ended()?;
         self.child = None;
         Some(how)
-    }
-}
-
-fn node_config(node: &NodeState, peers: &[PeerConfig]) -> NodeConfig {
-    NodeConfig {
-        data_dir: "data".into(),
-        genesis: "../genesis".into(),
-        operator_secret: "../operator.secret".into(),
-        validator_key: "validator.key".into(),
-        peer_listen: local(node.peer_port.unwrap_or_default()),
-        rpc_listen: local(node.rpc_port.unwrap_or_default()),
-        idle_block_interval_ms: 500,
-        block_interval_min_ms: 5,
-        tls: tls_files(),
-        peers: peers.to_vec(),
-    }
-}
-
-fn tls_files() -> TlsFiles {
-    TlsFiles { ca: "../ca/ca.pem".into(), certificate: "certificate.pem".into(), key: "tls.key".into() }
-}
-
-fn url(port: Option<u16>) -> String {
-    format!("https://{}", local(port.unwrap_or_default()))
-}
-
-/// `kind:label` for each kind.
-fn sample_keys(kinds: &[&str]) -> Vec<String> {
-    kinds.iter().map(|kind| format!("{kind}:sample-{kind}")).collect()
-}
-
-/// Prepares a token in a child process; what is there already stays as it is.
-pub(crate) async fn run_prepare(
-    label: &str,
-    module: Option<&Path>,
-    pin_file: &Path,
-    keys: &[String],
-    variables: &[(&'static str, PathBuf)],
-    layout: &Layout,
-) -> Result<()> {
-    let mut arguments: Vec<&OsStr> =
-        ["token", "prepare", "--label", label, "--pin-file"].into_iter().map(OsStr::new).collect();
-    arguments.push(pin_file.as_os_str());
-    if let Some(module) = module {
-        arguments.extend([OsStr::new("--module"), module.as_os_str()]);
-    }
-    for key in keys {
-        arguments.extend([OsStr::new("--key"), OsStr::new(key)]);
-    }
-    let log = layout.log("token");
-    let mut child = Child::start("the token", &arguments, variables, &log)?;
-    let ended = child.ended().await;
-    if ended.as_ref().is_ok_and(std::process::ExitStatus::success) {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&files::read(&log)?).trim().to_owned();
-    let last = said.rsplit("keyward: ").next().unwrap_or_default().replace('\n', " /");
-    Err(Failure::refused(
-        format!("cannot prepare the token `{label}`: {last}"),
-        format!("read `{}`", log.display()),
-    ))
-}
-
-/// Only an empty folder, or one that we made, is written to.
-fn check_folder(layout: &Layout) -> Result<()> {
-    let empty = std::fs::read_dir(layout.root()).map_or(true, |mut entries| entries.next().is_none());
-    if empty || layout.readme().is_file() || layout.lock().is_file() {
-        return Ok(());
-    }
-    let what = format!("`{}` is a folder of something else", layout.root().display());
-    Err(Failure::usage(what, "give an empty folder with `--dir`"))
-}
-
-fn lock(layout: &Layout) -> Result<File> {
-    let failed = |error: &std::io::Error| {
-        Failure::refused(format!("cannot lock `{}`", layout.root().display()), "check its permissions")
-            .because(error)
-    };
-    let file =
-        File::options().create(true).append(true).open(layout.lock()).map_err(|error| failed(&error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::Error(error)) => Err(failed(&error)),
-        Err(TryLockError::WouldBlock) => Err(Failure::refused(
-            format!("a Keyward runs in `{}` already", layout.root().display()),
-            "use it, end it with Ctrl-C, or give another `--dir`",
-        )),
-    }
-}
-
-fn load_or_prepare(layout: &Layout, validators: Option<usize>, output: Output) -> Result<State> {
-    if layout.state().is_file() {
-        return load(layout, validators);
-    }
-    let validators = validators.unwrap_or(VALIDATORS_DEFAULT);
-    if !(1..=VALIDATORS_MAX).contains(&validators) {
-        return Err(Failure::usage(format!("`{validators}` validators do not fit"), "choose 1 to 16"));
-    }
-    output.note(format!("  a new Keyward is made in `{}`", layout.root().display()));
-    let keys = prepare::prepare(layout, validators)?;
-    let node = |key: [u8; 32]| NodeState { key: hex::encode(key), peer_port: None, rpc_port: None };
-    let state = State { format: FORMAT, service_port: None, nodes: keys.into_iter().map(node).collect() };
-    prepare::write_toml(&layout.state(), &state)?;
-    Ok(state)
-}
-
-fn load(layout: &Layout, validators: Option<usize>) -> Result<State> {
-    let path = layout.state();
-    let state: State = toml::from_str(&files::read_text(&path)?).map_err(|error| {
-        Failure::refused(format!("`{}` is malformed", path.display()), "restore the file").because(&error)
-    })?;
-    if state.format != FORMAT {
-        let what = format!("`{}` is of format `{}`, this is `{FORMAT}`", path.display(), state.format);
-        return Err(Failure::refused(what, "use the version of keyward that made the folder"));
-    }
-    match validators {
-        Some(wanted) if wanted != state.nodes.len() => Err(Failure::usage(
-            format!(
-                "the ledger in `{}` has {} validators, not {wanted}",
-                layout.root().display(),
-                state.nodes.len()
-            ),
-            "leave `--validators` away, or give another `--dir`",
-        )),
-        _ => Ok(state),
     }
 }

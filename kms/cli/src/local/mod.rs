@@ -2,6 +2,9 @@
 
 pub(crate) mod child;
 pub(crate) mod cluster;
+mod configure;
 pub(crate) mod layout;
 pub(crate) mod ports;
 pub(crate) mod prepare;
+pub(crate) mod state;
+pub(crate) mod token;

@@ -1,0 +1,104 @@
+//! Ports and configuration files, written at each start.
+
+use super::cluster::Cluster;
+use super::layout::PROFILES;
+use super::ports::{Chooser, Chosen, local};
+use super::prepare;
+use super::state::NodeState;
+use crate::config::TlsFiles;
+use crate::config::node::{NodeConfig, PeerConfig};
+use crate::config::serve::{LedgerFile, ServeConfig, TokenFile};
+use crate::failure::Result;
+
+impl Cluster {
+    /// Keeps ports that are free; chooses again, with a notice, where somebody else listens.
+    pub(super) fn settle_ports(&mut self) -> Result<()> {
+        let mut chooser = Chooser::default();
+        let output = self.output;
+        let mut settle = |name: String, port: &mut Option<u16>| -> Result<()> {
+            let Chosen { port: chosen, instead_of } = chooser.choose(*port)?;
+            if let Some(busy) = instead_of {
+                output.note(format!("  port {busy} is taken: {name} listens on {chosen} now"));
+            }
+            *port = Some(chosen);
+            Ok(())
+        };
+        settle("the service".into(), &mut self.state.service_port)?;
+        for (index, node) in self.state.nodes.iter_mut().enumerate() {
+            settle(format!("node-{} for validators", index + 1), &mut node.peer_port)?;
+            settle(format!("node-{} for callers", index + 1), &mut node.rpc_port)?;
+        }
+        prepare::write_toml(&self.layout.state(), &self.state)
+    }
+
+    pub(super) fn write_configuration(&self) -> Result<()> {
+        let peers = self.state.nodes.iter().map(|node| PeerConfig {
+            key: node.key.clone(),
+            address: local(node.peer_port.unwrap_or_default()),
+        });
+        let peers: Vec<_> = peers.collect();
+        for (index, node) in self.state.nodes.iter().enumerate() {
+            let config = node_config(node, &peers);
+            prepare::write_toml(&self.layout.node_config(index + 1), &config)?;
+        }
+        prepare::write_toml(&self.layout.service_config(), &self.serve_config()?)?;
+        for role in PROFILES {
+            prepare::write_profile(&self.layout, role, &self.service_url(), &self.node_urls())?;
+        }
+        Ok(())
+    }
+
+    fn serve_config(&self) -> Result<ServeConfig> {
+        // Without others the bundled module is looked for at each start, beside the program that then runs.
+        let modules = match self.extra.modules.as_slice() {
+            [] => Vec::new(),
+            others => {
+                let bundled = crate::config::serve::bundled_module(None)?;
+                std::iter::once(bundled).chain(others.iter().cloned()).collect()
+            }
+        };
+        Ok(ServeConfig {
+            tenant: "default".into(),
+            listen: local(self.state.service_port.unwrap_or_default()),
+            database: "keyward.sqlite".into(),
+            operator_secret: "../operator.secret".into(),
+            tls: tls_files(),
+            ledger: LedgerFile {
+                nodes: self.node_urls(),
+                trust: "../trust".into(),
+                submitter_key: "../submitters/service.key".into(),
+                deadline_ms: 5000,
+            },
+            token: TokenFile {
+                modules,
+                kek_token: prepare::TOKEN_LABEL.into(),
+                kek_label: "keyward-kek".into(),
+                pin: "token.pin".into(),
+            },
+        })
+    }
+}
+
+fn node_config(node: &NodeState, peers: &[PeerConfig]) -> NodeConfig {
+    NodeConfig {
+        data_dir: "data".into(),
+        genesis: "../genesis".into(),
+        operator_secret: "../operator.secret".into(),
+        validator_key: "validator.key".into(),
+        peer_listen: local(node.peer_port.unwrap_or_default()),
+        rpc_listen: local(node.rpc_port.unwrap_or_default()),
+        idle_block_interval_ms: 500,
+        block_interval_min_ms: 5,
+        tls: tls_files(),
+        peers: peers.to_vec(),
+    }
+}
+
+fn tls_files() -> TlsFiles {
+    TlsFiles { ca: "../ca/ca.pem".into(), certificate: "certificate.pem".into(), key: "tls.key".into() }
+}
+
+/// What callers name a port of this machine.
+pub(super) fn url(port: Option<u16>) -> String {
+    format!("https://{}", local(port.unwrap_or_default()))
+}

@@ -1,0 +1,101 @@
+//! The folder of a local Keyward: whose it is, who runs in it, and what the supervisor remembers.
+
+use std::fs::{File, TryLockError};
+
+use serde::{Deserialize, Serialize};
+
+use super::cluster::VALIDATORS_DEFAULT;
+use super::layout::Layout;
+use super::prepare;
+use crate::failure::{Failure, Result};
+use crate::files;
+use crate::output::Output;
+
+/// The most validators on one machine.
+pub(crate) const VALIDATORS_MAX: usize = 16;
+const FORMAT: u32 = 1;
+
+/// The supervisor's own file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct State {
+    pub(super) format: u32,
+    pub(super) service_port: Option<u16>,
+    pub(super) nodes: Vec<NodeState>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NodeState {
+    /// The validator's public key in hex.
+    pub(super) key: String,
+    pub(super) peer_port: Option<u16>,
+    pub(super) rpc_port: Option<u16>,
+}
+
+/// Only an empty folder, or one that we made, is written to.
+pub(super) fn check_folder(layout: &Layout) -> Result<()> {
+    let empty = std::fs::read_dir(layout.root()).map_or(true, |mut entries| entries.next().is_none());
+    if empty || layout.readme().is_file() || layout.lock().is_file() {
+        return Ok(());
+    }
+    let what = format!("`{}` is a folder of something else", layout.root().display());
+    Err(Failure::usage(what, "give an empty folder with `--dir`"))
+}
+
+/// Takes a folder for one supervisor.
+pub(crate) fn lock(layout: &Layout) -> Result<File> {
+    let failed = |error: &std::io::Error| {
+        Failure::refused(format!("cannot lock `{}`", layout.root().display()), "check its permissions")
+            .because(error)
+    };
+    let file =
+        File::options().create(true).append(true).open(layout.lock()).map_err(|error| failed(&error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::Error(error)) => Err(failed(&error)),
+        Err(TryLockError::WouldBlock) => Err(Failure::refused(
+            format!("a Keyward runs in `{}` already", layout.root().display()),
+            "use it, end it with Ctrl-C, or give another `--dir`",
+        )),
+    }
+}
+
+/// What was remembered; or a new Keyward, made now.
+pub(super) fn load_or_prepare(layout: &Layout, validators: Option<usize>, output: Output) -> Result<State> {
+    if layout.state().is_file() {
+        return load(layout, validators);
+    }
+    let validators = validators.unwrap_or(VALIDATORS_DEFAULT);
+    if !(1..=VALIDATORS_MAX).contains(&validators) {
+        return Err(Failure::usage(format!("`{validators}` validators do not fit"), "choose 1 to 16"));
+    }
+    output.note(format!("  a new Keyward is made in `{}`", layout.root().display()));
+    let keys = prepare::prepare(layout, validators)?;
+    let node = |key: [u8; 32]| NodeState { key: hex::encode(key), peer_port: None, rpc_port: None };
+    let state = State { format: FORMAT, service_port: None, nodes: keys.into_iter().map(node).collect() };
+    prepare::write_toml(&layout.state(), &state)?;
+    Ok(state)
+}
+
+fn load(layout: &Layout, validators: Option<usize>) -> Result<State> {
+    let path = layout.state();
+    let state: State = toml::from_str(&files::read_text(&path)?).map_err(|error| {
+        Failure::refused(format!("`{}` is malformed", path.display()), "restore the file").because(&error)
+    })?;
+    if state.format != FORMAT {
+        let what = format!("`{}` is of format `{}`, this is `{FORMAT}`", path.display(), state.format);
+        return Err(Failure::refused(what, "use the version of keyward that made the folder"));
+    }
+    match validators {
+        Some(wanted) if wanted != state.nodes.len() => Err(Failure::usage(
+            format!(
+                "the ledger in `{}` has {} validators, not {wanted}",
+                layout.root().display(),
+                state.nodes.len()
+            ),
+            "leave `--validators` away, or give another `--dir`",
+        )),
+        _ => Ok(state),
+    }
+}
