@@ -16,12 +16,7 @@ use tonic::{
 use tonic_health::ServingStatus;
 
 use crate::{
-    adapters::{
-        SystemClock,
-        kek::TokenKek,
-        ledger::{Validators, aside},
-        tokens::Modules,
-    },
+    adapters::{SystemClock, kek::TokenKek, ledger::Validators, tokens::Modules},
     config::{Config, KekConfig, LedgerConfig, Limits, Tls},
     custody::{Custody, random},
     face::Face,
@@ -115,7 +110,7 @@ pub async fn run(
     let Config { tenant, listen, tls, database, ledger, tokens, kek, limits } = config;
     let store = open_store(database).await?;
     let (tokens, kek) = attach(tokens, kek).await?;
-    let ledger: Arc<dyn Ledger> = Arc::new(aside(move || connect(ledger)).await??);
+    let ledger: Arc<dyn Ledger> = Arc::new(connect(ledger).await?);
     let parts = Parts { tenant, store: store.clone(), ledger, kek: Arc::new(kek), tokens: Arc::new(tokens) };
     let custody = Arc::new(assemble(parts, Arc::new(SystemClock), &limits).await.map_err(RunError::start)?);
     let unreleased = custody.find_unreleased().await.map_err(RunError::start)?;

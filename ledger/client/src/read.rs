@@ -47,7 +47,7 @@ pub struct VerifiedState {
 impl Client {
     /// What the first validator that answers says of itself. Not proven.
     pub async fn status(&self) -> Result<crate::Status, ClientError> {
-        self.ask(async |mut rpc| rpc.status(StatusRequest {}).await).await
+        self.ask(|mut rpc| async move { rpc.status(StatusRequest {}).await }).await
     }
 
     /// What each validator says of itself, with its address. Not proven.
@@ -89,7 +89,8 @@ impl Client {
 
     async fn get_record(&self, by: By) -> Result<GetRecordResponse, ClientError> {
         let request = GetRecordRequest { by: Some(by) };
-        self.ask(async |mut rpc| rpc.get_record(request.clone()).await).await
+        let request = &request;
+        self.ask(|mut rpc| async move { rpc.get_record(request.clone()).await }).await
     }
 
     fn proven_record(&self, answer: GetRecordResponse) -> Result<Recorded, ClientError> {
@@ -104,7 +105,8 @@ impl Client {
 
     /// A block by its height, from 1.
     pub async fn block(&self, height: u64) -> Result<VerifiedBlock, ClientError> {
-        let answer = self.ask(async |mut rpc| rpc.get_block(GetBlockRequest { height }).await).await?;
+        let answer =
+            self.ask(|mut rpc| async move { rpc.get_block(GetBlockRequest { height }).await }).await?;
         let anchor = self.0.checker.anchor(answer.anchor.clone())?;
         Ok(self.proven_block(answer, height, &anchor)?)
     }
@@ -141,7 +143,7 @@ impl Client {
         from_height: u64,
     ) -> Result<impl Stream<Item = Result<VerifiedBlock, ClientError>>, ClientError> {
         let request = FollowRequest { from_height: from_height.max(1) };
-        let stream = self.ask(async |mut rpc| rpc.follow(request).await).await?;
+        let stream = self.ask(|mut rpc| async move { rpc.follow(request).await }).await?;
         let client = self.clone();
         let mut next = from_height.max(1);
         Ok(stream.map(move |answer| {
@@ -156,7 +158,8 @@ impl Client {
     /// What stands under a state key, or proof that nothing does.
     pub async fn state(&self, key: &[u8]) -> Result<VerifiedState, ClientError> {
         let request = GetStateRequest { key: Bytes::copy_from_slice(key) };
-        let answer = self.ask(async |mut rpc| rpc.get_state(request.clone()).await).await?;
+        let request = &request;
+        let answer = self.ask(|mut rpc| async move { rpc.get_state(request.clone()).await }).await?;
         let header = self.0.checker.anchor(answer.anchor)?;
         let proof = StateProof::decode(&answer.proof).map_err(malformed("state proof"))?;
         let value = header.block.state(key, &proof).map_err(ProofError::from)?.map(<[u8]>::to_vec);
@@ -177,16 +180,17 @@ impl Client {
     }
 
     /// Asks the validators in turn until one answers.
-    async fn ask<T>(
-        &self,
-        call: impl AsyncFn(LedgerClient<Channel>) -> Result<tonic::Response<T>, Status>,
-    ) -> Result<T, ClientError> {
+    async fn ask<T, F>(&self, call: impl Fn(LedgerClient<Channel>) -> F) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<tonic::Response<T>, Status>>,
+    {
+        let nodes: Vec<_> = self.nodes().map(|(index, node)| (index, node.clone())).collect();
         let mut reasons = Vec::new();
-        for (index, node) in self.nodes() {
+        for (index, node) in &nodes {
             let answer = tokio::time::timeout(self.0.deadline, call(node.rpc.clone())).await;
             match answer {
                 Ok(Ok(answer)) => {
-                    self.prefer(index);
+                    self.prefer(*index);
                     return Ok(answer.into_inner());
                 }
                 Ok(Err(status)) if may_ask_another(&status) => reasons.push(describe(node, &status)),

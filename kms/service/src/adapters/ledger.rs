@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use keyward_ledger_client::{Client, ClientError, CommitError, Committer, Recorded};
 use keyward_ledger_core::{entry::Entry, outcome::Outcome, receipt::Released, state::layout::parameters_key};
-use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
+use tokio::time::timeout;
 
 use crate::ports::{Final, Later, Ledger, LedgerError};
 
@@ -61,13 +61,9 @@ impl Ledger for Validators {
 
     fn state(&self, key: Vec<u8>) -> Later<'_, Result<Option<Vec<u8>>, LedgerError>> {
         Box::pin(async move {
-            let (client, patience) = (self.client.clone(), self.patience);
-            // The client's future cannot cross threads, so it stays on one; states are asked for rarely.
-            let asking = aside(move || async move { timeout(patience, client.state(&key)).await });
-            match asking.await {
-                Ok(Ok(answer)) => answer.map(|state| state.value).map_err(asked),
-                Ok(Err(_elapsed)) => Err(self.late("the state was not answered in time")),
-                Err(error) => Err(LedgerError::Unavailable { until: 0, source: error.into() }),
+            match timeout(self.patience, self.client.state(&key)).await {
+                Ok(answer) => answer.map(|state| state.value).map_err(asked),
+                Err(_elapsed) => Err(self.late("the state was not answered in time")),
             }
         })
     }
@@ -96,16 +92,6 @@ impl Final for Recorded {
     fn receipt(&self, released: Option<Released>) -> Vec<u8> {
         Self::receipt(self, released)
     }
-}
-
-/// Runs a future on a thread of its own.
-pub(crate) fn aside<F, R>(work: impl FnOnce() -> F + Send + 'static) -> JoinHandle<R>
-where
-    F: Future<Output = R>,
-    R: Send + 'static,
-{
-    let runtime = Handle::current();
-    tokio::task::spawn_blocking(move || runtime.block_on(work()))
 }
 
 fn committed(error: CommitError) -> LedgerError {
