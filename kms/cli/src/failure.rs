@@ -82,6 +82,7 @@ impl Failure {
 
     /// Errors often repeat their source in their own words: what is said is not said again.
     fn push(&mut self, cause: String) {
+        let cause = cause.trim().to_owned();
         if !self.causes.iter().any(|said| said.contains(&cause)) {
             self.causes.push(cause);
         }

@@ -92,7 +92,7 @@ pub enum AccountError {
     #[error("the account is not yet recorded on the ledger")]
     Pending,
     /// Closed.
-    #[error("the account was closed at `{since_ms}` ms")]
+    #[error("the account is closed")]
     Closed {
         /// When, in Unix milliseconds.
         since_ms: u64,

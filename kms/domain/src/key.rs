@@ -1,6 +1,5 @@
 //! A key's life cycle: pending -> active -> frozen <-> active.
 
-
 use crate::code::{Code, Coded};
 
 pub use keyward_ledger_core::entry::Mode;
@@ -34,7 +33,7 @@ pub enum FreezeError {
     #[error("the key is not yet recorded on the ledger")]
     Pending,
     /// It is frozen already.
-    #[error("the key is frozen already, since `{since_ms}` ms")]
+    #[error("the key is frozen already")]
     Frozen {
         /// When it was frozen, in Unix milliseconds.
         since_ms: u64,
@@ -59,7 +58,7 @@ pub enum UseError {
     #[error("the key is not yet recorded on the ledger")]
     Pending,
     /// It is frozen.
-    #[error("the key is frozen, since `{since_ms}` ms")]
+    #[error("the key is frozen")]
     Frozen {
         /// When it was frozen, in Unix milliseconds.
         since_ms: u64,

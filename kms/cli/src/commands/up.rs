@@ -39,7 +39,7 @@ impl Up {
             }
         };
         if ready.unreleased > 0 {
-            output.note(format!("  {} intents of earlier runs were never released", ready.unreleased));
+            output.note(format!("  intents of earlier runs that were never released: {}", ready.unreleased));
         }
         tell(&cluster, context);
         cluster.watch().await?;

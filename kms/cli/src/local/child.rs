@@ -13,8 +13,6 @@ use crate::files;
 
 /// How long a child may take to end by itself.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How much of a log an error repeats.
-const LOG_LINES_SHOWN: usize = 3;
 
 /// The one line that a supervised child prints on its standard output.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,6 +28,8 @@ pub(crate) struct Ready {
 pub(crate) struct Child {
     pub(crate) name: String,
     log: PathBuf,
+    /// Where this run's part of the log begins.
+    log_from: usize,
     process: Process,
     stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
@@ -48,6 +48,7 @@ impl Child {
                 .because(&error)
         };
         let log_file = open_log(log)?;
+        let log_from = log_file.metadata().map_or(0, |log| usize::try_from(log.len()).unwrap_or(usize::MAX));
         let program = std::env::current_exe().map_err(failed)?;
         let mut process = Command::new(program)
             .args(arguments)
@@ -62,7 +63,7 @@ impl Child {
             .spawn()
             .map_err(failed)?;
         let (stdin, stdout) = (process.stdin.take(), process.stdout.take());
-        Ok(Self { name: name.to_owned(), log: log.to_owned(), process, stdin, stdout })
+        Ok(Self { name: name.to_owned(), log: log.to_owned(), log_from, process, stdin, stdout })
     }
 
     /// Waits until the child says that it is ready.
@@ -85,10 +86,12 @@ impl Child {
 
     fn broken(&self, what: &str) -> Failure {
         let text = files::read(&self.log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        let shown = lines.iter().skip(lines.len().saturating_sub(LOG_LINES_SHOWN)).copied();
-        let said = shown.collect::<Vec<_>>().join(" / ");
+        let text = String::from_utf8_lossy(text.get(self.log_from..).unwrap_or_default());
+        // What it ended with, if it says so; else the last it logged.
+        let said = match text.rsplit_once("keyward: ") {
+            Some((_, error)) => error.lines().next().unwrap_or_default(),
+            None => text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default(),
+        };
         Failure::refused(format!("{} {what}: {said}", self.name), format!("read `{}`", self.log.display()))
     }
 
