@@ -1,14 +1,122 @@
-//! `keyward bench`: what the parts reach on this machine.
+//! `keyward bench`: what the parts reach on this machine, as one JSON line.
+//!
+//! `bench sign` has an app's hosted key sign; `bench ledger` records notes. Both warm up, then count what is answered
+//! within the measured time. Without a profile or `--dir` they start a Keyward of their own in a temporary folder,
+//! with the supervisor of `keyward up`, and remove it afterwards.
+//!
+//! What the figures mean:
+//! - an *operation* is one signature with its final receipt, or one entry that is final and proven to the client;
+//! - `p50_ms`, `p99_ms`: from asking to the verified answer; an entry takes as long as its batch;
+//! - `cpu_us_per_operation`: user and system time of validators, service and this process, from `/proc/PID/stat`
+//!   (this process: its CPU clock); nothing where the processes run on another machine;
+//! - `bare_us_per_operation`: the same cryptography in a loop of one thread of this process, in the same run. Of a
+//!   signature: making and verifying it, which the guard must do. Of an entry: its leaf hash, its share of the log's
+//!   inner hashes and of its batch's digest and signature check, once for each validator;
+//! - `strangers_cpu_percent`: how much of the machine was taken by processes that are none of ours.
+//!
+//! One receipt in a hundred is verified offline against the trust file; every answer must carry one.
+
+mod bare;
+mod cpu;
+mod ledger;
+mod load;
+mod report;
+mod sign;
+mod site;
+
+use std::path::PathBuf;
+use std::time::Duration;
 
 use super::Context;
 use crate::failure::{Failure, Result};
+use site::Site;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Bench {}
+pub(crate) struct Bench {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Signatures of an app's key, each with its final receipt.
+    Sign(sign::Sign),
+    /// Notes on the ledger, each final and proven.
+    Ledger(ledger::Ledger),
+}
+
+/// How long and how hard.
+#[derive(Clone, Debug, clap::Args)]
+struct Load {
+    /// How long is measured.
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    /// How long the same load runs before.
+    #[arg(long, value_name = "S", default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=600))]
+    warm_up: u64,
+    /// Requests under way at once.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    concurrency: Option<u16>,
+    /// Operations in one batch.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    batch: Option<u16>,
+    /// Connections to spread the requests over.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    connections: Option<u16>,
+    /// The folder of a running `keyward up` to measure.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+impl Load {
+    const fn seconds(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+
+    const fn warm_up(&self) -> Duration {
+        Duration::from_secs(self.warm_up)
+    }
+
+    fn concurrency(&self, default: usize) -> usize {
+        self.concurrency.map_or(default, usize::from)
+    }
+
+    fn batch(&self, default: usize) -> usize {
+        self.batch.map_or(default, usize::from)
+    }
+
+    fn connections(&self, default: usize) -> usize {
+        self.connections.map_or(default, usize::from)
+    }
+}
+
+impl Verb {
+    const fn load(&self) -> &Load {
+        match self {
+            Self::Sign(sign) => &sign.load,
+            Self::Ledger(ledger) => &ledger.load,
+        }
+    }
+}
 
 impl Bench {
-    #[expect(clippy::unused_async, reason = "commands answer alike")]
-    pub(crate) async fn run(self, _context: &Context) -> Result<()> {
-        Err(Failure::usage("nothing is measured yet", "wait for the next version"))
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        let mut site = Site::choose(context, self.verb.load().dir.as_deref())?;
+        let measured = tokio::select! {
+            measured = self.measure(context, &mut site) => measured,
+            () = crate::signals::end() => Err(Failure::refused("the measurement was broken off", "run it again")),
+        };
+        site.close(measured.is_ok()).await;
+        let report = measured?;
+        context.output.answer(report.words(), &report.json());
+        Ok(())
+    }
+
+    async fn measure(self, context: &Context, site: &mut Site) -> Result<report::Report> {
+        site.start().await?;
+        match self.verb {
+            Verb::Sign(sign) => Box::pin(sign.measure(context, site)).await,
+            Verb::Ledger(ledger) => Box::pin(ledger.measure(context, site)).await,
+        }
     }
 }
