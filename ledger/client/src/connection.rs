@@ -69,8 +69,8 @@ fn channel(address: &str, identity: &Identity) -> Result<Node, ConnectionError> 
         .map_err(refused)?
         .connect_timeout(CONNECT_TIME_OUT)
         .tcp_nodelay(true)
-        .http2_keep_alive_interval(Duration::from_secs(5))
-        .keep_alive_timeout(Duration::from_secs(3))
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(10))
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(8 << 20)
         .connect_lazy();
