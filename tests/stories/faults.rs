@@ -67,6 +67,7 @@ async fn without_a_quorum_signing_is_refused_as_unavailable_and_nothing_is_signe
     let message = keyward.write("message", "pay");
     let client = keyward.client("app").await;
     let before = client.sign_message("payroll", b"with a quorum").await.unwrap();
+    assert!(unreleased(&keyward).await.is_empty());
 
     keyward.hold();
     let killed = ["node-3", "node-4"].map(|node| (node, keyward.kill(node)));
