@@ -8,7 +8,6 @@ mod keys;
 mod login;
 mod payloads;
 mod people;
-mod receipts;
 mod roles;
 mod streams;
 mod tokens;

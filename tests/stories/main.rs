@@ -8,6 +8,7 @@
     unreachable_pub
 )]
 
+mod custody;
 mod faults;
 mod ledger;
 mod operation;
