@@ -180,9 +180,7 @@ impl Executor {
                 }
                 Job::Certificate { height, certificate } => {
                     self.certificates.insert(height, convert(certificate));
-                    if self.advance_anchor() {
-                        self.publish();
-                    }
+                    self.advance_anchor();
                 }
                 Job::Stop => break,
             }
@@ -327,9 +325,7 @@ impl Executor {
         // Published first: whoever starts to wait after the look at the waiters below finds the batch here.
         self.publish();
         self.leave_pool(&batches, placed);
-        if self.advance_anchor() {
-            self.publish();
-        }
+        self.advance_anchor();
     }
 
     /// Writes the derived files and moves the ledger on. Blocks are durable already, so a crash in between
@@ -385,23 +381,24 @@ impl Executor {
     }
 
     /// Anchors at the highest certificate over a finalized block, and answers those who waited for it.
-    fn advance_anchor(&mut self) -> bool {
+    fn advance_anchor(&mut self) {
         let height = self.ledger.height();
         let later = self.certificates.split_off(&(height + 1));
         let found = std::mem::replace(&mut self.certificates, later).pop_last();
-        let Some((height, certificate)) = found else { return false };
+        let Some((height, certificate)) = found else { return };
         if self.anchor.as_ref().is_some_and(|anchor| anchor.height() >= height) {
-            return false;
+            return;
         }
-        let Some((header, ledger)) = self.recent.get(&height) else { return false };
+        let Some((header, ledger)) = self.recent.get(&height) else { return };
         if certificate.block_digest != *ledger.tip() {
             stop(&io::Error::other(format!("the certificate at height {height} is over another block")));
         }
         let anchor = Arc::new(Anchor { header: header.clone(), certificate, ledger: ledger.clone() });
         self.anchor = Some(anchor.clone());
+        // Published first: whoever is answered below finds here what the answer says.
+        self.publish();
         self.settle(&anchor);
         self.snapshot_when_due(&anchor);
-        true
     }
 
     fn settle(&mut self, anchor: &Arc<Anchor>) {
