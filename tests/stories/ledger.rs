@@ -119,3 +119,50 @@ async fn the_longest_batch_becomes_final() {
     assert_eq!(records.len(), count);
     cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_old_block_is_brought_back_from_the_other_validators() {
+    let mut cluster = Cluster::start(256).await;
+    let client = cluster.client(&[0, 1, 2, 3]).await;
+    let committer = Committer::start(client.clone(), submitter(0)).await.unwrap();
+    for n in 0..10 {
+        committer.commit(&note(&format!("note {n}"))).await.unwrap();
+    }
+    let victim = committer.commit(&note("the damaged one")).await.unwrap();
+    committer.commit(&note("above")).await.unwrap();
+    let restarted = cluster.client(&[3]).await;
+    until("every validator to hold the last block", async || {
+        restarted.status().await.is_ok_and(|status| status.height > victim.height)
+    })
+    .await;
+    let block = client.block(victim.height).await.unwrap().block.encode();
+    cluster.stop_node(3).await;
+    // Without a snapshot the restart executes every block again, up to the damaged one.
+    std::fs::remove_dir_all(cluster.node_dir(3).join("snapshots")).unwrap();
+    let flipped = flip_a_byte_of(&cluster.node_dir(3).join("blocks"), &block);
+    assert!(flipped, "the block is in a segment");
+    cluster.start_node(3).await;
+    until("the validator to go on past the damaged block", async || {
+        restarted.record(victim.leaf_index + 1).await.is_ok()
+    })
+    .await;
+    assert_eq!(restarted.block(victim.height).await.unwrap().block.encode(), block);
+    assert_eq!(restarted.record(victim.leaf_index).await.unwrap().record(), victim.record());
+    cluster.stop().await;
+}
+
+/// Flips the last byte of the block wherever a segment holds it.
+fn flip_a_byte_of(segments: &std::path::Path, block: &[u8]) -> bool {
+    let mut flipped = false;
+    for entry in std::fs::read_dir(segments).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let found = bytes.windows(block.len()).position(|window| window == block);
+        if let Some(at) = found {
+            bytes[at + block.len() - 1] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+            flipped = true;
+        }
+    }
+    flipped
+}

@@ -7,7 +7,12 @@ use keyward_ledger_client::{Client, ClientError, Committer};
 use keyward_policies::{PolicyError, PolicySet};
 use keyward_store::{Sqlite, Store, StoreError};
 use keyward_token::{Module, TokenError, TokenName};
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet, time::sleep};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, oneshot},
+    task::JoinSet,
+    time::sleep,
+};
 use tonic::{
     Request, Status,
     service::{Routes, interceptor::InterceptedService},
@@ -127,8 +132,21 @@ pub async fn run(
     tasks.spawn(upkeep::run(custody.clone(), limits.keep_settled));
     ready(Ready { address, unreleased });
     let mut server = server;
+    let (stop, stopping) = oneshot::channel::<()>();
+    let asked = async move {
+        shutdown.await;
+        let _server_gone = stop.send(());
+    };
+    let drained = async move {
+        match stopping.await {
+            Ok(()) => sleep(DRAIN).await,
+            Err(_never_asked) => std::future::pending().await,
+        }
+    };
     let served = tokio::select! {
-        served = server.add_routes(routes).serve_with_incoming_shutdown(incoming, shutdown) => served.map_err(RunError::from),
+        served = server.add_routes(routes).serve_with_incoming_shutdown(incoming, asked) => served.map_err(RunError::from),
+        // Streams that stay open end here; whoever waits in them asks again.
+        () = drained => Ok(()),
         // Neither task ends by itself.
         Some(ended) = tasks.join_next() => ended.map_err(RunError::from),
     };
@@ -138,6 +156,10 @@ pub async fn run(
     }
     served
 }
+
+/// How long open calls may go on after the service was asked to stop: longer than the ledger's deadline, so
+/// that a signature under way still leaves.
+const DRAIN: Duration = Duration::from_secs(7);
 
 pub(crate) fn install_tls_provider() {
     if rustls::crypto::CryptoProvider::get_default().is_none()

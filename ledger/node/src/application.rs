@@ -20,6 +20,7 @@ use tracing::{debug, info, warn};
 use crate::{
     executor::{Answer, Job},
     intake::Gossip,
+    repair,
     shared::Shared,
 };
 
@@ -155,10 +156,14 @@ impl Application for LedgerApplication {
 
     fn finalized(&self, block: Block) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let (reply, done) = oneshot::channel();
-            if self.jobs.send(Job::Finalized { block, reply }).await.is_err() || done.await.is_err() {
-                // The executor has stopped: this block must not count as done, so this never returns.
-                std::future::pending::<()>().await;
+            // A damaged block may be missing between what was recovered and what the engine goes on with.
+            let next = self.shared.view().ledger.height() + 1;
+            for block in repair::blocks_from(&self.shared, next, block).await {
+                let (reply, done) = oneshot::channel();
+                if self.jobs.send(Job::Finalized { block, reply }).await.is_err() || done.await.is_err() {
+                    // The executor has stopped: this block must not count as done, so this never returns.
+                    std::future::pending::<()>().await;
+                }
             }
         })
     }

@@ -28,6 +28,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     refusal::Refusal,
+    repair,
     shared::{Anchor, Shared},
 };
 
@@ -72,8 +73,8 @@ impl Face {
             return Err(Refusal::HeightUnknown
                 .status(format!("height {height} is not certified here; the newest is {newest}")));
         }
-        let (block, outcomes, first_leaf) = self.stored(height)?;
-        let (anchor, descendants, log_size) = self.certified_above(height)?;
+        let (block, outcomes, first_leaf) = self.stored(height).await?;
+        let (anchor, descendants, log_size) = self.certified_above(height).await?;
         let range_proof = match u64::from(outcomes.count()) {
             0 => Vec::new(),
             count => prove_range(&self.shared.index, first_leaf..first_leaf + count, log_size)
@@ -94,7 +95,7 @@ impl Face {
     }
 
     /// The first certificate at or above a height, the headers from there on, and the log's size under it.
-    fn certified_above(&self, height: u64) -> Result<(proto::Anchor, Vec<Bytes>, u64), Status> {
+    async fn certified_above(&self, height: u64) -> Result<(proto::Anchor, Vec<Bytes>, u64), Status> {
         let found = self.shared.blocks.certificate_at_or_after(height).map_err(|error| failed(&error))?;
         let missing = || {
             Refusal::StoreFailed
@@ -102,10 +103,10 @@ impl Face {
         };
         let (certified, certificate) =
             found.filter(|(at, _)| *at - height <= DESCENDANTS_MAX).ok_or_else(missing)?;
-        let mut header = self.header(height)?;
+        let mut header = self.header(height).await?;
         let mut descendants = Vec::new();
         for above in height + 1..=certified {
-            header = self.header(above)?;
+            header = self.header(above).await?;
             descendants.push(header.clone());
         }
         let log_size = SignedHeader::decode(&header).map_err(|error| failed(&error))?.header.log_size;
@@ -113,17 +114,20 @@ impl Face {
         Ok((proto::Anchor { header, certificate, links: Vec::new() }, descendants, log_size))
     }
 
-    fn header(&self, height: u64) -> Result<Bytes, Status> {
-        let missing =
-            || Refusal::StoreFailed.status(format!("block {height} is missing here; ask another validator"));
-        let bytes = self.shared.blocks.block(height).map_err(|error| failed(&error))?.ok_or_else(missing)?;
+    async fn header(&self, height: u64) -> Result<Bytes, Status> {
+        let bytes = self.bytes(height).await?;
         Ok(bytes.slice(..SIGNED_HEADER_BYTES.min(bytes.len())))
     }
 
-    fn stored(&self, height: u64) -> Result<(Bytes, BlockOutcomes, u64), Status> {
+    /// A block's bytes, brought back from the others if they do not check here.
+    async fn bytes(&self, height: u64) -> Result<Bytes, Status> {
         let missing =
             || Refusal::StoreFailed.status(format!("block {height} is missing here; ask another validator"));
-        let bytes = self.shared.blocks.block(height).map_err(|error| failed(&error))?.ok_or_else(missing)?;
+        repair::block_at(&self.shared, height).await.ok_or_else(missing)
+    }
+
+    async fn stored(&self, height: u64) -> Result<(Bytes, BlockOutcomes, u64), Status> {
+        let bytes = self.bytes(height).await?;
         let place = self.shared.index.place(height).map_err(|error| failed(&error))?;
         let outcomes = self.shared.index.outcomes(place).map_err(|error| failed(&error))?;
         let outcomes = BlockOutcomes::decode(&outcomes).map_err(|error| failed(&error))?;
@@ -141,7 +145,7 @@ impl Face {
             self.shared.index.height_of_leaf(leaf, anchor.height()).map_err(|error| failed(&error))?;
         let height = height
             .ok_or_else(|| Refusal::StoreFailed.status(format!("leaf {leaf} has no height in the index")))?;
-        let (bytes, outcomes, first_leaf) = self.stored(height)?;
+        let (bytes, outcomes, first_leaf) = self.stored(height).await?;
         let block = Block::decode(&bytes).map_err(|error| failed(&error))?;
         let record = u32::try_from(leaf - first_leaf).ok().and_then(|index| outcomes.record(&block, index));
         let record = record

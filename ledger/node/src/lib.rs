@@ -10,6 +10,7 @@ mod index;
 mod intake;
 mod pool;
 mod refusal;
+mod repair;
 mod shared;
 mod snapshot;
 
@@ -165,8 +166,9 @@ pub async fn run(
     let key = SigningKey::from_seed(&config.validator_key);
     let (store, recovery) = Segments::open(&config.data_dir.join("blocks"), SegmentsConfig::default())?;
     for (path, offset) in &recovery.damaged {
-        warn!(path = %path.display(), offset, "alarm: a damaged record; it counts as missing and is fetched from the others");
+        warn!(path = %path.display(), offset, "alarm: a damaged record; it counts as missing and is brought back from the others when it is needed");
     }
+    let store = Arc::new(store);
     let (jobs, queue) = mpsc::channel(JOBS_MAX);
     let start = starting_point(&config, &genesis)?;
     let shared = shared(&config, genesis, &key, &store, &start)?;
@@ -186,7 +188,8 @@ pub async fn run(
     let (gossip, incoming) = intake::channel();
     let pace = Pace { idle: config.idle_block_interval, min: config.block_interval_min };
     let application = Arc::new(LedgerApplication::new(shared.clone(), jobs.clone(), pace, gossip));
-    let engine = Arc::new(Engine::start(engine_config(&config, &shared), application, Arc::new(store))?);
+    let engine = Arc::new(Engine::start(engine_config(&config, &shared), application, store)?);
+    shared.engine.send_replace(Arc::downgrade(&engine));
     let intake = tokio::spawn(intake::run(shared.clone(), incoming));
 
     let served = serve(&config, shared, engine.clone(), shutdown, ready).await;
@@ -216,7 +219,7 @@ fn shared(
     config: &Config,
     genesis: Genesis,
     key: &SigningKey,
-    store: &Segments,
+    store: &Arc<Segments>,
     start: &Snapshot,
 ) -> Result<Arc<Shared>, RunError> {
     let dir = config.data_dir.join("index");
@@ -225,7 +228,7 @@ fn shared(
         index.write(0, 0, &[], &BlockOutcomes::default().encode()).map_err(io_error(&dir))?;
     }
     let view = View { ledger: start.ledger.clone(), anchor: None };
-    Ok(Arc::new(Shared::new(genesis, key.public_key(), store.reader(), index, view)))
+    Ok(Arc::new(Shared::new(genesis, key.public_key(), store.clone(), index, view)))
 }
 
 fn engine_config(config: &Config, shared: &Shared) -> EngineConfig {

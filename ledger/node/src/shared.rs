@@ -2,14 +2,14 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use keyward_ledger_core::{
     block::SignedHeader, certificate::Certificate, execute::Ledger, genesis::Genesis, hash::Hash,
     outcome::Outcome,
 };
-use keyward_ledger_engine::Reader;
+use keyward_ledger_engine::{EngineHandle, Reader, Segments};
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::{index::Index, pool::Pool};
@@ -90,7 +90,10 @@ pub(crate) struct Shared {
     pub(crate) genesis: Genesis,
     pub(crate) validator: [u8; 32],
     pub(crate) blocks: Reader,
+    pub(crate) store: Arc<Segments>,
     pub(crate) index: Index,
+    /// The engine once it runs. Weak, because the engine holds the application, which holds this.
+    pub(crate) engine: watch::Sender<Weak<EngineHandle>>,
     pub(crate) view: watch::Sender<Arc<View>>,
     /// A batch came into the pool.
     pub(crate) arrived: Notify,
@@ -104,15 +107,17 @@ impl Shared {
     pub(crate) fn new(
         genesis: Genesis,
         validator: [u8; 32],
-        blocks: Reader,
+        store: Arc<Segments>,
         index: Index,
         view: View,
     ) -> Self {
         Self {
             genesis,
             validator,
-            blocks,
+            blocks: store.reader(),
+            store,
             index,
+            engine: watch::Sender::new(Weak::new()),
             view: watch::Sender::new(Arc::new(view)),
             arrived: Notify::new(),
             pool: Mutex::default(),

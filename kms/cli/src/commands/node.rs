@@ -22,12 +22,14 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) async fn run(self) -> Result<()> {
+        keyward_crypto::disable_core_dumps().map_err(|error| failed(&error))?;
         let config = NodeConfig::load(&self.config, &self.settings)?.open(&self.config)?;
         let supervised = self.supervised;
         let ready = move |address| announce(&Ready { ready: address, unreleased: 0 }, supervised);
-        keyward_ledger_node::run(config, end_of(supervised), ready).await.map_err(|error| {
-            Failure::refused("the validator ended", "read the log above; its data stays as it is")
-                .because(&error)
-        })
+        keyward_ledger_node::run(config, end_of(supervised), ready).await.map_err(|error| failed(&error))
     }
+}
+
+fn failed(error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::refused("the validator ended", "read the log above; its data stays as it is").because(error)
 }

@@ -57,12 +57,12 @@ pub(crate) struct PeerConfig {
     pub(crate) address: SocketAddr,
 }
 
-const fn idle_block_interval_ms() -> u64 {
-    500
+pub(crate) const fn idle_block_interval_ms() -> u64 {
+    keyward_ledger_node::IDLE_BLOCK_INTERVAL.as_millis() as u64
 }
 
-const fn block_interval_min_ms() -> u64 {
-    5
+pub(crate) const fn block_interval_min_ms() -> u64 {
+    keyward_ledger_node::BLOCK_INTERVAL_MIN.as_millis() as u64
 }
 
 impl NodeConfig {

@@ -6,7 +6,7 @@ use super::ports::{Chooser, Chosen, local};
 use super::prepare;
 use super::state::NodeState;
 use crate::config::TlsFiles;
-use crate::config::node::{NodeConfig, PeerConfig};
+use crate::config::node::{self, NodeConfig, PeerConfig};
 use crate::config::serve::{LedgerFile, ServeConfig, TokenFile};
 use crate::failure::Result;
 
@@ -87,8 +87,8 @@ fn node_config(node: &NodeState, peers: &[PeerConfig]) -> NodeConfig {
         validator_key: "validator.key".into(),
         peer_listen: local(node.peer_port.unwrap_or_default()),
         rpc_listen: local(node.rpc_port.unwrap_or_default()),
-        idle_block_interval_ms: 500,
-        block_interval_min_ms: 5,
+        idle_block_interval_ms: node::idle_block_interval_ms(),
+        block_interval_min_ms: node::block_interval_min_ms(),
         tls: tls_files(),
         peers: peers.to_vec(),
     }

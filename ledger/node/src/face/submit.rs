@@ -66,7 +66,7 @@ impl Face {
         let late = || Refusal::NotFinal.status("the batch is final but not certified yet; try again");
         let view = tokio::time::timeout(WAIT_MAX, covered).await.map_err(|_elapsed| late())?;
         let anchor = view.map_err(|_closed| late())?.anchor.clone().ok_or_else(late)?;
-        let (bytes, outcomes, first_leaf) = self.stored(original.height)?;
+        let (bytes, outcomes, first_leaf) = self.stored(original.height).await?;
         let block = keyward_ledger_core::block::Block::decode(&bytes).map_err(|error| failed(&error))?;
         let start = u32::try_from(original.first_leaf - first_leaf).unwrap_or(u32::MAX);
         let outcomes =
