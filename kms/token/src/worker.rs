@@ -54,6 +54,19 @@ pub(crate) enum Fault {
     Final(TokenError),
 }
 
+/// A login that failed.
+struct LoginFailed {
+    error: TokenError,
+    /// Whether the token has looked at the PIN and refused it; one that is locked does not look.
+    pin_refused: bool,
+}
+
+impl<E: Into<TokenError>> From<E> for LoginFailed {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), pin_refused: false }
+    }
+}
+
 impl From<TokenError> for Fault {
     fn from(error: TokenError) -> Self {
         Self::Final(error)
@@ -174,16 +187,17 @@ impl Worker {
                 known.refused = None;
                 Ok(())
             }
-            Err(error) => {
-                if refuses(&error) {
+            Err(failed) => {
+                if failed.pin_refused {
                     known.refused = Some(pin);
                 }
                 if let Some(held) = &known.pin
                     && let Err(again) = open.log_in(token, held)
                 {
-                    tracing::warn!(%token, error = %again, "could not log in again with the PIN held");
+                    let error = again.error;
+                    tracing::warn!(%token, %error, "could not log in again with the PIN held");
                 }
-                Err(error)
+                Err(failed.error)
             }
         }
     }
@@ -284,12 +298,12 @@ impl Worker {
             if let Some(pin) = known.pin.take() {
                 match open.log_in(token, &pin) {
                     Ok(()) => known.pin = Some(pin),
-                    Err(error) => {
-                        // A refused PIN is not tried again until a new one is given; a device that failed
-                        // says nothing about the PIN.
-                        let place = if refuses(&error) { &mut known.refused } else { &mut known.pin };
+                    Err(failed) => {
+                        // A refused PIN is not tried again until a new one is given; a device that failed or is
+                        // locked says nothing about the PIN.
+                        let place = if failed.pin_refused { &mut known.refused } else { &mut known.pin };
                         *place = Some(pin);
-                        return Err(error.into());
+                        return Err(failed.error.into());
                     }
                 }
             }
@@ -374,10 +388,10 @@ impl Open {
         Ok(())
     }
 
-    fn log_in(&mut self, token: &TokenName, pin: &Pin) -> Result<(), TokenError> {
+    fn log_in(&mut self, token: &TokenName, pin: &Pin) -> Result<(), LoginFailed> {
         let info = self.library.get_token_info(self.slot).map_err(while_doing(token, "describe itself"))?;
         if info.user_pin_locked() {
-            return Err(TokenError::PinLocked { token: token.clone() });
+            return Err(TokenError::PinLocked { token: token.clone() }.into());
         }
         let mut result = self.session.login(UserType::User, Some(pin.auth()));
         if let Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) = result {
@@ -391,7 +405,11 @@ impl Open {
             return Ok(());
         };
         let token = token.clone();
-        Err(match error {
+        let pin_refused = matches!(
+            error,
+            Error::Pkcs11(RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange, _)
+        );
+        let error = match error {
             Error::Pkcs11(RvError::PinIncorrect, _) => self.wrong_pin(token),
             Error::Pkcs11(RvError::PinLocked, _) => TokenError::PinLocked { token },
             Error::Pkcs11(RvError::UserPinNotInitialized, _) => TokenError::PinNotSet { token },
@@ -399,7 +417,8 @@ impl Open {
                 TokenError::PinForm { token, source: DeviceCause(error) }
             }
             error => while_doing(&token, "log in")(error).into(),
-        })
+        };
+        Err(LoginFailed { error, pin_refused })
     }
 
     fn wrong_pin(&self, token: TokenName) -> TokenError {
@@ -422,11 +441,6 @@ impl Open {
 
 fn initialise(library: &Pkcs11) -> Result<(), Error> {
     library.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK))
-}
-
-/// Whether the token has looked at the PIN and refused it.
-const fn refuses(error: &TokenError) -> bool {
-    matches!(error, TokenError::PinWrong { .. } | TokenError::PinForm { .. } | TokenError::PinLocked { .. })
 }
 
 fn missing(token: &TokenName, present: Vec<String>) -> TokenError {
