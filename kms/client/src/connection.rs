@@ -2,15 +2,19 @@
 
 use std::error::Error;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity as TlsIdentity};
+use tonic::{Code, Request, Status};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use zeroize::Zeroizing;
 
 use crate::error::ClientError;
 
 /// How long connecting may take.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// How often a server is asked that hangs up without a word.
+const GREETINGS_MAX: u32 = 8;
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// Where the service is and who we are to it.
@@ -52,7 +56,30 @@ pub(crate) async fn connect(connection: &Connection) -> Result<Channel, ClientEr
         .connect_timeout(CONNECT_DEADLINE)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .tcp_nodelay(true);
-    endpoint.connect().await.map_err(|error| broken(address, Box::new(error)))
+    let channel = endpoint.connect().await.map_err(|error| broken(address, Box::new(error)))?;
+    greet(&channel).await.map_err(|status| broken(address, Box::new(status)))?;
+    Ok(channel)
+}
+
+/// With TLS 1.3 a client counts as connected before the server has looked at its certificate: only an answer shows
+/// that it was taken. A connection may end before the question has left, and then nobody learns why: ask again.
+async fn greet(channel: &Channel) -> Result<(), Status> {
+    let began = Instant::now();
+    let mut asked = 0;
+    loop {
+        asked += 1;
+        let mut question = Request::new(HealthCheckRequest::default());
+        question.set_timeout(CONNECT_DEADLINE);
+        let Err(status) = HealthClient::new(channel.clone()).check(question).await else { return Ok(()) };
+        // What the network says has a cause; what a server says, whatever it is, has none.
+        if status.source().is_none() {
+            return Ok(());
+        }
+        let hung_up = status.code() == Code::Cancelled && began.elapsed() < CONNECT_DEADLINE;
+        if !hung_up || asked == GREETINGS_MAX {
+            return Err(status);
+        }
+    }
 }
 
 /// A connection that did not come about, or broke: says why as far as can be told.
