@@ -150,9 +150,15 @@ impl Client {
     }
 }
 
+/// What a validator said, with every cause: a TLS alert is the last of several.
 fn describe(node: &Node, status: &tonic::Status) -> String {
-    let cause = std::error::Error::source(status).map(|cause| format!(" ({cause})")).unwrap_or_default();
-    format!("{}: {}{cause}", node.address, status.message())
+    let mut text = format!("{}: {}", node.address, status.message());
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// A final record with its proof.

@@ -53,6 +53,14 @@ pub enum ProofError {
         /// What differs.
         part: &'static str,
     },
+    /// It is proven, but too old to say what holds now.
+    #[error("the answer holds for height {height}, while height {seen} was seen before")]
+    Stale {
+        /// The height for which it holds.
+        height: u64,
+        /// The newest height seen.
+        seen: u64,
+    },
     /// It does not verify.
     #[error("the answer does not verify")]
     Unproven(#[from] Failure),

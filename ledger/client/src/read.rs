@@ -11,7 +11,7 @@ use keyward_ledger_core::{
 };
 use keyward_proto::ledger::{
     self as proto, FollowRequest, GetBlockRequest, GetRecordRequest, GetRecordResponse, GetStateRequest,
-    RecordId, StatusRequest, get_record_request::By, ledger_client::LedgerClient,
+    GetStateResponse, RecordId, StatusRequest, get_record_request::By, ledger_client::LedgerClient,
 };
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Status, transport::Channel};
@@ -21,6 +21,9 @@ use crate::{
     error::{code_of, may_ask_another},
     proof::{Proven, hashes, leaf, malformed, prove_leaves},
 };
+
+/// Blocks that an honest validator may lag behind what this client has seen.
+const LAG_MAX: u64 = 64;
 
 /// A block that is proven to be final, with its proven outcomes.
 #[derive(Debug)]
@@ -47,7 +50,7 @@ pub struct VerifiedState {
 impl Client {
     /// What the first validator that answers says of itself. Not proven.
     pub async fn status(&self) -> Result<crate::Status, ClientError> {
-        self.ask(|mut rpc| async move { rpc.status(StatusRequest {}).await }).await
+        self.ask(|mut rpc| async move { rpc.status(StatusRequest {}).await }, Ok).await
     }
 
     /// What each validator says of itself, with its address. Not proven.
@@ -63,12 +66,8 @@ impl Client {
 
     /// A record by its index in the log.
     pub async fn record(&self, leaf_index: u64) -> Result<Recorded, ClientError> {
-        let answer = self.get_record(By::LeafIndex(leaf_index)).await?;
-        let recorded = self.proven_record(answer)?;
-        if recorded.leaf_index != leaf_index {
-            return Err(ProofError::Other { part: "leaf index" }.into());
-        }
-        Ok(recorded)
+        let found = |recorded: &Recorded| recorded.leaf_index == leaf_index;
+        self.get_record(By::LeafIndex(leaf_index), found).await
     }
 
     /// A record by who submitted it.
@@ -79,36 +78,39 @@ impl Client {
         index: u32,
     ) -> Result<Recorded, ClientError> {
         let id = RecordId { submitter: Bytes::copy_from_slice(&submitter), sequence, index };
-        let recorded = self.proven_record(self.get_record(By::Id(id)).await?)?;
-        let record = recorded.record();
-        if (record.submitter, record.sequence, record.index) != (submitter, sequence, index) {
-            return Err(ProofError::Other { part: "record id" }.into());
-        }
-        Ok(recorded)
+        let found = |recorded: &Recorded| {
+            let record = recorded.record();
+            (record.submitter, record.sequence, record.index) == (submitter, sequence, index)
+        };
+        self.get_record(By::Id(id), found).await
     }
 
-    async fn get_record(&self, by: By) -> Result<GetRecordResponse, ClientError> {
-        let request = GetRecordRequest { by: Some(by) };
-        let request = &request;
-        self.ask(|mut rpc| async move { rpc.get_record(request.clone()).await }).await
+    async fn get_record(&self, by: By, is_it: impl Fn(&Recorded) -> bool) -> Result<Recorded, ClientError> {
+        let request = &GetRecordRequest { by: Some(by) };
+        let check = |answer| match self.proven_record(answer) {
+            Ok(recorded) if !is_it(&recorded) => Err(ProofError::Other { part: "record" }),
+            checked => checked,
+        };
+        self.ask(|mut rpc| async move { rpc.get_record(request.clone()).await }, check).await
     }
 
-    fn proven_record(&self, answer: GetRecordResponse) -> Result<Recorded, ClientError> {
+    fn proven_record(&self, answer: GetRecordResponse) -> Result<Recorded, ProofError> {
         let header = self.0.checker.anchor(answer.anchor)?;
         let found = answer.record.ok_or(ProofError::Missing { part: "record" })?;
         let path = hashes("inclusion proof", &found.path)?;
         let leaf = found.leaf.to_vec();
-        let record = header.block.record(&leaf, found.leaf_index, &path).map_err(ProofError::from)?;
+        let record = header.block.record(&leaf, found.leaf_index, &path)?;
         self.saw(&header);
         Ok(Recorded::new(Proven { record, leaf, leaf_index: found.leaf_index, path }, header))
     }
 
     /// A block by its height, from 1.
     pub async fn block(&self, height: u64) -> Result<VerifiedBlock, ClientError> {
-        let answer =
-            self.ask(|mut rpc| async move { rpc.get_block(GetBlockRequest { height }).await }).await?;
-        let anchor = self.0.checker.anchor(answer.anchor.clone())?;
-        Ok(self.proven_block(answer, height, &anchor)?)
+        let check = |answer: proto::Block| {
+            let anchor = self.0.checker.anchor(answer.anchor.clone())?;
+            self.proven_block(answer, height, &anchor)
+        };
+        self.ask(|mut rpc| async move { rpc.get_block(GetBlockRequest { height }).await }, check).await
     }
 
     fn proven_block(
@@ -143,7 +145,7 @@ impl Client {
         from_height: u64,
     ) -> Result<impl Stream<Item = Result<VerifiedBlock, ClientError>>, ClientError> {
         let request = FollowRequest { from_height: from_height.max(1) };
-        let stream = self.ask(|mut rpc| async move { rpc.follow(request).await }).await?;
+        let stream = self.ask(|mut rpc| async move { rpc.follow(request).await }, Ok).await?;
         let client = self.clone();
         let mut next = from_height.max(1);
         Ok(stream.map(move |answer| {
@@ -155,16 +157,23 @@ impl Client {
         }))
     }
 
-    /// What stands under a state key, or proof that nothing does.
+    /// What stands under a state key, or proof that nothing does. An answer that is far older than what this
+    /// client has seen proven is not believed.
     pub async fn state(&self, key: &[u8]) -> Result<VerifiedState, ClientError> {
-        let request = GetStateRequest { key: Bytes::copy_from_slice(key) };
-        let request = &request;
-        let answer = self.ask(|mut rpc| async move { rpc.get_state(request.clone()).await }).await?;
+        let request = &GetStateRequest { key: Bytes::copy_from_slice(key) };
+        let call = |mut rpc: LedgerClient<Channel>| async move { rpc.get_state(request.clone()).await };
+        self.ask(call, |answer| self.proven_state(key, answer)).await
+    }
+
+    fn proven_state(&self, key: &[u8], answer: GetStateResponse) -> Result<VerifiedState, ProofError> {
         let header = self.0.checker.anchor(answer.anchor)?;
-        let proof = StateProof::decode(&answer.proof).map_err(malformed("state proof"))?;
-        let value = header.block.state(key, &proof).map_err(ProofError::from)?.map(<[u8]>::to_vec);
-        self.saw(&header);
         let (height, time_ms) = (header.block.header().height, header.block.header().time_ms);
+        if height + LAG_MAX < self.height() {
+            return Err(ProofError::Stale { height, seen: self.height() });
+        }
+        let proof = StateProof::decode(&answer.proof).map_err(malformed("state proof"))?;
+        let value = header.block.state(key, &proof)?.map(<[u8]>::to_vec);
+        self.saw(&header);
         let receipt = StateReceipt { key: key.to_vec(), proof, certified: header.certified.clone() }.encode();
         Ok(VerifiedState { value, height, time_ms, receipt })
     }
@@ -179,26 +188,35 @@ impl Client {
         Ok(state.highest)
     }
 
-    /// Asks the validators in turn until one answers.
-    async fn ask<T, F>(&self, call: impl Fn(LedgerClient<Channel>) -> F) -> Result<T, ClientError>
+    /// Asks the validators in turn until one answers with what `check` believes.
+    async fn ask<T, F, R>(
+        &self,
+        call: impl Fn(LedgerClient<Channel>) -> F,
+        check: impl Fn(T) -> Result<R, ProofError>,
+    ) -> Result<R, ClientError>
     where
         F: Future<Output = Result<tonic::Response<T>, Status>>,
     {
         let nodes: Vec<_> = self.nodes().map(|(index, node)| (index, node.clone())).collect();
-        let mut reasons = Vec::new();
+        let (mut reasons, mut worst) = (Vec::new(), None);
         for (index, node) in &nodes {
             let answer = tokio::time::timeout(self.0.deadline, call(node.rpc.clone())).await;
-            match answer {
-                Ok(Ok(answer)) => {
+            match answer.map(|answer| answer.map(|answer| check(answer.into_inner()))) {
+                Ok(Ok(Ok(checked))) => {
                     self.prefer(*index);
-                    return Ok(answer.into_inner());
+                    return Ok(checked);
+                }
+                Ok(Ok(Err(error))) => {
+                    tracing::warn!(%error, node = node.address, "a validator's answer is not believed");
+                    worst = Some(ClientError::Unproven(error));
                 }
                 Ok(Err(status)) if may_ask_another(&status) => reasons.push(describe(node, &status)),
-                Ok(Err(status)) => return Err(refused(&status)),
+                // A refusal carries no proof, and this validator may only lag behind: hear the others.
+                Ok(Err(status)) => worst = worst.or(Some(refused(&status))),
                 Err(_elapsed) => reasons.push(format!("{}: no answer in time", node.address)),
             }
         }
-        Err(ClientError::Unreachable { reasons: reasons.join("; ") })
+        Err(worst.unwrap_or(ClientError::Unreachable { reasons: reasons.join("; ") }))
     }
 }
 

@@ -48,8 +48,12 @@ impl Client {
                         self.prefer(index);
                         return Ok(records);
                     }
-                    Err(Step::Final(error)) => return Err(error),
-                    Err(Step::Next(reason)) => failure.add(self, index, reason),
+                    Err(reason) => {
+                        failure.add(self, index, reason);
+                        if failure.is_refused(self.0.nodes.len()) {
+                            break;
+                        }
+                    }
                 },
                 Ok(Some(Err(_)) | None) => {}
                 Err(_elapsed) if Instant::now() >= deadline => break,
@@ -75,28 +79,13 @@ impl Client {
         &self,
         batch: &SignedBatch,
         answer: Result<SubmitResponse, Status>,
-    ) -> Result<Vec<Recorded>, Step> {
-        let answer = answer.map_err(|status| {
-            if may_ask_another(&status) {
-                Step::Next(Reason::Status(status))
-            } else {
-                Step::Final(CommitError::Refused {
-                    code: code_of(&status),
-                    message: status.message().to_owned(),
-                })
-            }
-        })?;
-        let fin = answer.r#final.ok_or(Step::Next(Reason::Proof(ProofError::Missing { part: "final" })))?;
-        let (header, proven) = proof::batch_records(&self.0.checker, batch, fin)
-            .map_err(|error| Step::Next(Reason::Proof(error)))?;
+    ) -> Result<Vec<Recorded>, Reason> {
+        let answer = answer.map_err(Reason::Status)?;
+        let fin = answer.r#final.ok_or(Reason::Proof(ProofError::Missing { part: "final" }))?;
+        let (header, proven) = proof::batch_records(&self.0.checker, batch, fin).map_err(Reason::Proof)?;
         self.saw(&header);
         Ok(proven.into_iter().map(|proven| Recorded::new(proven, Arc::clone(&header))).collect())
     }
-}
-
-enum Step {
-    Final(CommitError),
-    Next(Reason),
 }
 
 enum Reason {
@@ -104,18 +93,23 @@ enum Reason {
     Proof(ProofError),
 }
 
-/// What went wrong so far.
+/// What went wrong so far. A refusal carries no proof, so one validator's word does not end a submission.
 #[derive(Default)]
 struct Failures {
     last: String,
+    refusals: Vec<(usize, String, String)>,
     unproven: Option<ProofError>,
 }
 
 impl Failures {
     fn add(&mut self, client: &Client, index: usize, reason: Reason) {
         match reason {
-            Reason::Status(status) => {
+            Reason::Status(status) if may_ask_another(&status) => {
                 self.last = client.0.nodes.get(index).map(|node| describe(node, &status)).unwrap_or_default();
+            }
+            Reason::Status(status) => {
+                self.refusals.retain(|(other, ..)| *other != index);
+                self.refusals.push((index, code_of(&status), status.message().to_owned()));
             }
             Reason::Proof(error) => {
                 tracing::warn!(%error, index, "a validator's answer does not verify");
@@ -124,7 +118,19 @@ impl Failures {
         }
     }
 
-    fn into_error(self, may_become_final_until: u64) -> CommitError {
+    /// Whether more validators refuse with one code than may lie, or all that this client knows.
+    fn is_refused(&self, nodes: usize) -> bool {
+        let liars_max = nodes.saturating_sub(1) / 3;
+        self.refusals.iter().any(|(_, code, _)| {
+            let agreeing = self.refusals.iter().filter(|(_, other, _)| other == code).count();
+            agreeing > liars_max || agreeing == nodes
+        })
+    }
+
+    fn into_error(mut self, may_become_final_until: u64) -> CommitError {
+        if let Some((_, code, message)) = self.refusals.pop() {
+            return CommitError::Refused { code, message };
+        }
         match self.unproven {
             Some(source) => CommitError::Unproven { source },
             None if self.last.is_empty() => {
