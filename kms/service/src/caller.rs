@@ -74,7 +74,7 @@ impl Custody {
         };
         let account = match (&person, AccountName::of_principal(principal)) {
             (Some(person), _) => Some(person.account),
-            (None, Some(name)) => Some(self.principal_account(&name).await?),
+            (None, Some(name)) => self.known_account(&name).await?,
             (None, None) => None,
         };
         Ok(Caller { principal: principal.clone(), person, account })

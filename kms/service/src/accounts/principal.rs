@@ -11,7 +11,7 @@ use keyward_store::{Account, AccountState, ActKind, Change};
 use tokio::sync::Mutex;
 
 use super::parts;
-use crate::{acts::Plan, custody::Custody, failure::Failure};
+use crate::{acts::Plan, caller::Caller, custody::Custody, failure::Failure};
 
 /// Accounts in memory at most.
 const ACCOUNTS_MAX: usize = 65_536;
@@ -43,30 +43,39 @@ impl Opening {
 }
 
 impl Custody {
-    /// The open account of a certificate's holder.
-    pub(crate) async fn principal_account(&self, name: &AccountName) -> Result<AccountId, Failure> {
+    /// The open account of a certificate's holder, if there is one yet. Reading opens nothing.
+    pub(crate) async fn known_account(&self, name: &AccountName) -> Result<Option<AccountId>, Failure> {
         if let Some(account) = self.opening.find(name) {
-            return Ok(account);
+            return Ok(Some(account));
         }
-        let _one = self.opening.one_at_a_time.lock().await;
         let (kind, short) = parts(name);
-        let account = match self.store.account_by_name(kind, short).await? {
-            Some(row) => match row.state {
-                AccountState::Open => AccountId(row.account),
-                AccountState::Pending => {
-                    return Err(Failure::new(
-                        Code::AccountPending,
-                        "the account is being opened on the ledger",
-                    ));
+        let Some(row) = self.store.account_by_name(kind, short).await? else { return Ok(None) };
+        match row.state {
+            AccountState::Open => {
+                self.opening.keep(name, AccountId(row.account));
+                Ok(Some(AccountId(row.account)))
+            }
+            AccountState::Pending => {
+                Err(Failure::new(Code::AccountPending, "the account is being opened on the ledger"))
+            }
+            AccountState::Closed => Err(Failure::new(Code::AccountClosed, "the account is closed")),
+        }
+    }
+
+    /// The caller with an account of its own, opened on the ledger now if it is the first use.
+    pub(crate) async fn with_account(&self, caller: &Caller) -> Result<(Caller, AccountId), Failure> {
+        let account = match (caller.account, AccountName::of_principal(&caller.principal)) {
+            (Some(account), _) => account,
+            (None, Some(name)) => {
+                let _one = self.opening.one_at_a_time.lock().await;
+                match self.known_account(&name).await? {
+                    Some(account) => account,
+                    None => self.open_principal(&name).await?,
                 }
-                AccountState::Closed => {
-                    return Err(Failure::new(Code::AccountClosed, "the account is closed"));
-                }
-            },
-            None => self.open_principal(name).await?,
+            }
+            (None, None) => caller.own_account()?,
         };
-        self.opening.keep(name, account);
-        Ok(account)
+        Ok((Caller { account: Some(account), ..caller.clone() }, account))
     }
 
     async fn open_principal(&self, name: &AccountName) -> Result<AccountId, Failure> {

@@ -27,9 +27,10 @@ impl Custody {
         mark: &[u8],
     ) -> Result<(Arc<KnownKey>, Vec<u8>), Failure> {
         let _permit = self.permit()?;
-        let account = caller.own_account()?;
-        self.authorise_account(caller, Verb::KeyCreate, account)?;
         let (alias, scheme) = (Alias::parse(alias).map_err(Failure::of)?, scheme_named(scheme)?);
+        let (caller, account) = &self.with_account(caller).await?;
+        let account = *account;
+        self.authorise_account(caller, Verb::KeyCreate, account)?;
         let hash = request_hash("key.create", &[alias.as_str().as_bytes(), &[scheme.code()]]);
         let name = match self.once(caller, mark, hash).await? {
             Once::Done(receipt) => return Ok((self.done_key(account, &alias).await?, receipt)),

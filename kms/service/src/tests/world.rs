@@ -10,7 +10,7 @@ use std::{
 
 use keyward_crypto::{Envelope, KeyEncryptionKey as _, MemoryKek, SecretBytes, SigningKey};
 use keyward_domain::{
-    AccountId, Code, Fingerprint, Principal,
+    AccountId, AccountName, Code, Fingerprint, Principal,
     scheme::{Scheme, verify, verify_digest},
 };
 use keyward_ledger_core::{
@@ -362,8 +362,13 @@ impl World {
         self.clock.0.fetch_add(ms, Ordering::Relaxed);
     }
 
+    /// A caller by certificate, with its account opened where it may have one.
     pub(super) async fn caller(&self, uri: &str) -> Caller {
-        self.custody.authenticate(&shown(uri, None)).await.unwrap()
+        let caller = self.custody.authenticate(&shown(uri, None)).await.unwrap();
+        match AccountName::of_principal(&caller.principal) {
+            Some(_) => self.custody.with_account(&caller).await.unwrap().0,
+            None => caller,
+        }
     }
 
     pub(super) async fn app(&self) -> Caller {

@@ -46,9 +46,10 @@ impl Custody {
         link: Link<'_>,
     ) -> Result<(Arc<KnownKey>, Vec<u8>), Failure> {
         let _permit = self.permit()?;
-        let account = caller.own_account()?;
-        self.authorise_account(caller, Verb::TokenLink, account)?;
         let (alias, scheme) = (Alias::parse(link.alias).map_err(Failure::of)?, scheme_named(link.scheme)?);
+        let (caller, account) = &self.with_account(caller).await?;
+        let account = *account;
+        self.authorise_account(caller, Verb::TokenLink, account)?;
         let fields: [&[u8]; 5] = [
             link.token.as_bytes(),
             link.key_label.as_bytes(),
