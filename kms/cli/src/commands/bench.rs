@@ -103,11 +103,13 @@ impl Bench {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
         let mut site = Site::choose(context, self.verb.load().dir.as_deref())?;
         let measured = tokio::select! {
-            measured = self.measure(context, &mut site) => measured,
-            () = crate::signals::end() => Err(Failure::refused("the measurement was broken off", "run it again")),
+            measured = self.measure(context, &mut site) => Some(measured),
+            () = crate::signals::end() => None,
         };
-        site.close(measured.is_ok()).await;
-        let report = measured?;
+        // Who breaks off does not want to look for what went wrong.
+        site.close(measured.as_ref().is_none_or(Result::is_ok)).await;
+        let broken_off = || Err(Failure::refused("the measurement was broken off", "run it again"));
+        let report = measured.unwrap_or_else(broken_off)?;
         context.output.answer(report.words(), &report.json());
         Ok(())
     }

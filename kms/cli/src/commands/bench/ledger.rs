@@ -84,7 +84,8 @@ impl Ledger {
         let main = parts.pop().ok_or_else(|| Failure::usage("nothing is measured", "choose an interface"))?;
         Ok(Report {
             what: format!(
-                "record {NOTE_BYTES}-byte notes on {} validators, {entries} in a batch, each final and proven",
+                "record {NOTE_BYTES}-byte notes on {} validators, {entries} in a batch where batches are made here, \
+                 each final and proven",
                 site.validators()
             ),
             main,
