@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity as TlsIdentity};
-use tonic::{Code, Request, Status};
+use tonic::{Request, Status};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use zeroize::Zeroizing;
 
@@ -13,6 +13,8 @@ use crate::error::ClientError;
 
 /// How long connecting may take.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// What TLS says when the other side ends the handshake and tells why.
+const ALERT: &str = "received fatal alert";
 /// How often a server is asked that hangs up without a word.
 const GREETINGS_MAX: u32 = 8;
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
@@ -62,7 +64,7 @@ pub(crate) async fn connect(connection: &Connection) -> Result<Channel, ClientEr
 }
 
 /// With TLS 1.3 a client counts as connected before the server has looked at its certificate: only an answer shows
-/// that it was taken. A connection may end before the question has left, and then nobody learns why: ask again.
+/// that it was taken. The connection may end before its last words are read, and then nobody learns why: ask again.
 async fn greet(channel: &Channel) -> Result<(), Status> {
     let began = Instant::now();
     let mut asked = 0;
@@ -75,8 +77,8 @@ async fn greet(channel: &Channel) -> Result<(), Status> {
         if status.source().is_none() {
             return Ok(());
         }
-        let hung_up = status.code() == Code::Cancelled && began.elapsed() < CONNECT_DEADLINE;
-        if !hung_up || asked == GREETINGS_MAX {
+        let why = causes(&status).contains(ALERT);
+        if why || asked == GREETINGS_MAX || began.elapsed() > CONNECT_DEADLINE {
             return Err(status);
         }
     }
@@ -86,7 +88,7 @@ async fn greet(channel: &Channel) -> Result<(), Status> {
 pub(crate) fn broken(address: &str, source: Box<dyn Error + Send + Sync>) -> ClientError {
     let address = address.to_owned();
     let text = causes(source.as_ref());
-    if text.contains("received fatal alert") {
+    if text.contains(ALERT) {
         ClientError::CertificateRefused { address, source }
     } else if text.contains("invalid peer certificate") {
         ClientError::ServerUnknown { address, source }
