@@ -49,13 +49,22 @@ pub struct Recorded {
 }
 
 /// What may not change when something is refused.
-#[derive(Clone, Debug, PartialEq)]
 struct Picture {
     log_size: u64,
     keys: BTreeMap<String, Vec<proto::Key>>,
     accounts: BTreeMap<String, Result<proto::Account, String>>,
     tokens: Vec<proto::Token>,
     unreleased: BTreeSet<Hash>,
+}
+
+impl Picture {
+    fn is(&self, before: &Self, code: Code) {
+        assert_eq!(self.log_size, before.log_size, "`{code}` was recorded");
+        assert_eq!(self.unreleased, before.unreleased, "`{code}` left an intent");
+        assert_eq!(self.accounts, before.accounts, "`{code}` changed an account");
+        assert_eq!(self.tokens, before.tokens, "`{code}` changed a token");
+        assert_eq!(self.keys, before.keys, "`{code}` changed a key");
+    }
 }
 
 /// A story's turn with the running service.
@@ -159,7 +168,7 @@ impl World {
             Ok(answer) => panic!("`{code}` was expected, it was done: {answer:?}"),
         };
         check(code, &refusal);
-        assert_eq!(self.picture().await, before, "`{code}` changed something");
+        self.picture().await.is(&before, code);
         refusal
     }
 
@@ -171,7 +180,7 @@ impl World {
         assert_eq!((answer.code, answer.refusal().as_str()), (Some(exit), code.name()), "{answer:?}");
         assert_eq!(answer.json()["error"]["next"], code.remedy(), "{answer:?}");
         assert!(answer.err.contains("next: "), "{answer:?}");
-        assert_eq!(self.picture().await, before, "`{code}` changed something");
+        self.picture().await.is(&before, code);
     }
 
     /// What was recorded since this was last asked, when nothing more is under way.
