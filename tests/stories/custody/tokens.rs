@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{
     payloads::{message, sign},
-    world::{Said as _, TOKEN, World, accepted, check, inner, keyward},
+    world::{Said as _, TOKEN, World, accepted, check, inner, keyward, pin},
 };
 use crate::support::keyward::{binary, clean};
 
@@ -27,12 +27,6 @@ fn link(token: &str, key_label: &str, scheme: Scheme, alias: &str, pin: &str) ->
         alias: alias.into(),
         pin: Zeroizing::new(pin.as_bytes().to_vec()),
     }
-}
-
-/// The PIN of the shared token.
-fn pin() -> String {
-    let text = std::fs::read_to_string(keyward().dir().join("token.pin")).unwrap();
-    text.lines().find(|line| !line.starts_with('#')).unwrap().trim().to_owned()
 }
 
 /// Another token of the bundled module, for one story to spoil.

@@ -9,14 +9,15 @@ use std::{
     sync::OnceLock,
 };
 
-use keyward_client::{Client, ClientError, Connection, Identity, Password, Refusal};
+use keyward_client::{Client, ClientError, Connection, Identity, Link, Password, Refusal};
 use keyward_crypto::Stretch;
-use keyward_domain::Code;
+use keyward_domain::{Code, scheme::Scheme};
 use keyward_ledger_core::{entry::Entry, hash::Hash};
 use keyward_proto::custody as proto;
 use keyward_store::Sqlite;
 use tokio::sync::{Mutex, MutexGuard};
 use tonic::{Response, Status};
+use zeroize::Zeroizing;
 
 use crate::support::{keyward::Keyward, until};
 
@@ -85,6 +86,12 @@ pub struct Person {
     pub token: Vec<u8>,
 }
 
+/// The PIN of the shared token.
+pub fn pin() -> String {
+    let text = std::fs::read_to_string(keyward().dir().join("token.pin")).unwrap();
+    text.lines().find(|line| !line.starts_with('#')).unwrap().trim().to_owned()
+}
+
 pub fn password() -> Password {
     Password::new("correct horse battery staple".to_owned()).unwrap()
 }
@@ -104,11 +111,27 @@ impl World {
             watched: BTreeMap::new(),
             _turn: turn,
         };
-        // The accounts of app and operator are opened by their first calls.
-        world.app.list_keys().await.unwrap();
-        world.operator.list_keys().await.unwrap();
+        world.open_accounts().await;
         world.news().await;
         world
+    }
+
+    /// The accounts of app and operator are opened by their first keys: no story is the first.
+    async fn open_accounts(&self) {
+        if self.app.list_keys().await.unwrap().is_empty() {
+            self.app.create_app_key("first", Scheme::Ed25519).await.unwrap();
+        }
+        if self.operator.list_keys().await.unwrap().is_empty() {
+            let link = Link {
+                token: TOKEN.into(),
+                key_label: "sample-rsa-2048".into(),
+                id: Vec::new(),
+                scheme: Scheme::RsaPss,
+                alias: "first".into(),
+                pin: Zeroizing::new(pin().into_bytes()),
+            };
+            self.operator.link(link).await.unwrap();
+        }
     }
 
     pub fn keyward(&self) -> &'static Keyward {
@@ -118,7 +141,7 @@ impl World {
     /// The authority's certificate, and an identity of a role as TLS takes it.
     pub async fn connect(
         &self,
-        identity: Option<(String, zeroize::Zeroizing<String>)>,
+        identity: Option<(String, Zeroizing<String>)>,
     ) -> Result<Client, ClientError> {
         let (ca_pem, ..) = keyward().identity("app");
         let identity = identity.map(|(certificate_pem, key_pem)| Identity { certificate_pem, key_pem });
