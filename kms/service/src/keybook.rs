@@ -95,7 +95,7 @@ impl KeyBook {
 impl Custody {
     /// The key that a caller names: an alias means a key of its own account.
     pub(crate) async fn named_key(&self, caller: &Caller, name: &str) -> Result<Arc<KnownKey>, Failure> {
-        let unknown = || Failure::new(Code::KeyUnknown, format!("no key `{name}` that you may use"));
+        let unknown = || Failure::new(Code::KeyUnknown, "no such key that you may use");
         match KeyName::parse(name).map_err(Failure::of)? {
             KeyName::Id(id) => self.key_by_id(id).await?.ok_or_else(unknown),
             KeyName::Alias(alias) => {

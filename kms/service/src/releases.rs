@@ -16,6 +16,11 @@ const GROUP_MAX: u32 = 512;
 /// How long the task waits after a failure, and at most between looks.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Releases of a group below which more are waited for.
+const GROUP_SMALL: usize = 256;
+/// How long: nobody waits for a release, and each group costs the ledger a block that intents could fill.
+const LINGER: Duration = Duration::from_millis(150);
+
 /// What became of one.
 enum Fate {
     Recorded([u8; 32]),
@@ -30,6 +35,7 @@ pub(crate) async fn run(custody: Arc<Custody>) {
             Ok(0) => {
                 let _either = tokio::time::timeout(PAUSE, custody.queued.notified()).await;
             }
+            Ok(settled) if settled < GROUP_SMALL => tokio::time::sleep(LINGER).await,
             Ok(_) => {}
             Err(failure) => {
                 tracing::warn!(%failure, "releases wait");

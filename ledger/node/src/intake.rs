@@ -1,9 +1,10 @@
 //! Batches that peers pass on: verified off the engine's threads, then pooled.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use keyward_ledger_core::batch::UnverifiedBatch;
+use keyward_ledger_engine::EngineHandle;
 use tokio::sync::mpsc;
 use tracing::debug;
 
@@ -11,6 +12,11 @@ use crate::{face::take_in, shared::Shared};
 
 /// Messages of peers that wait to be verified; more are dropped, for submitters hand in again.
 const INCOMING_MAX: usize = 1024;
+
+/// How often what waits is passed on again.
+const PASS_ON_AGAIN: Duration = Duration::from_millis(700);
+/// Batches that are passed on again at a time.
+const PASS_ON_MAX: usize = 64;
 
 pub(crate) type Gossip = mpsc::Sender<Bytes>;
 
@@ -24,6 +30,22 @@ pub(crate) async fn run(shared: Arc<Shared>, mut incoming: mpsc::Receiver<Bytes>
         if let Err(reason) = take(&shared, &message) {
             debug!(reason, "a peer's batch is dropped");
         }
+    }
+}
+
+/// Passes on again what still waits here: messages to peers may be lost, above all before peers have met.
+pub(crate) async fn pass_on_again(shared: Arc<Shared>, engine: Arc<EngineHandle>) {
+    let mut before = HashSet::new();
+    loop {
+        tokio::time::sleep(PASS_ON_AGAIN).await;
+        let waiting = shared.pool().first(PASS_ON_MAX);
+        let in_flight = shared.in_flight().clone();
+        for batch in
+            waiting.iter().filter(|batch| before.contains(batch.id()) && !in_flight.contains(batch.id()))
+        {
+            engine.gossip(Bytes::copy_from_slice(batch.bytes()));
+        }
+        before = waiting.iter().map(|batch| *batch.id()).collect();
     }
 }
 

@@ -191,10 +191,12 @@ pub async fn run(
     let engine = Arc::new(Engine::start(engine_config(&config, &shared), application, store)?);
     shared.engine.send_replace(Arc::downgrade(&engine));
     let intake = tokio::spawn(intake::run(shared.clone(), incoming));
+    let passing_on = tokio::spawn(intake::pass_on_again(shared.clone(), engine.clone()));
 
     let served = serve(&config, shared, engine.clone(), shutdown, ready).await;
 
     intake.abort();
+    passing_on.abort();
     let stopped = tokio::task::spawn_blocking(move || engine.join()).await;
     let _already_gone = jobs.send(Job::Stop).await;
     let joined = tokio::task::spawn_blocking(move || executing.join()).await;

@@ -121,6 +121,11 @@ impl Pool {
         chosen
     }
 
+    /// At most `count` waiting batches.
+    pub(crate) fn first(&self, count: usize) -> Vec<SignedBatch> {
+        self.queues.values().flat_map(|queue| queue.batches.values()).take(count).cloned().collect()
+    }
+
     /// Whether a batch waits for which `holds`.
     pub(crate) fn any(&self, holds: impl FnMut(&SignedBatch) -> bool) -> bool {
         self.queues.values().flat_map(|queue| queue.batches.values()).any(holds)

@@ -80,14 +80,6 @@ async fn what_cannot_be_signed_is_refused_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_beyond_what_the_face_takes_has_a_code_too() {
-    let world = World::enter().await;
-    world.app.create_app_key("payload-huge", Scheme::Ed25519).await.unwrap();
-    let huge = vec![7; 9 << 20];
-    world.refused(Code::MessageTooLarge, sign(&world.app, message("payload-huge", &huge))).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn names_that_are_none_are_refused_as_such() {
     let world = World::enter().await;
     let long = "a".repeat(65);

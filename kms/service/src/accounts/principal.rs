@@ -7,6 +7,7 @@ use std::{
 
 use keyward_domain::{AccountId, AccountName, Code};
 use keyward_ledger_core::entry::Entry;
+use keyward_policies::Verb;
 use keyward_store::{Account, AccountState, ActKind, Change};
 use tokio::sync::Mutex;
 
@@ -62,8 +63,17 @@ impl Custody {
         }
     }
 
-    /// The caller with an account of its own, opened on the ledger now if it is the first use.
-    pub(crate) async fn with_account(&self, caller: &Caller) -> Result<(Caller, AccountId), Failure> {
+    /// The caller with an account of its own, opened on the ledger now if it is the first use. Who may not do
+    /// `verb` in an account of its own opens none.
+    pub(crate) async fn with_account(
+        &self,
+        caller: &Caller,
+        verb: Verb,
+    ) -> Result<(Caller, AccountId), Failure> {
+        if caller.account.is_none() {
+            let own = AccountId([0; 32]);
+            self.authorise_account(&Caller { account: Some(own), ..caller.clone() }, verb, own)?;
+        }
         let account = match (caller.account, AccountName::of_principal(&caller.principal)) {
             (Some(account), _) => account,
             (None, Some(name)) => {

@@ -28,7 +28,7 @@ impl Custody {
     ) -> Result<(Arc<KnownKey>, Vec<u8>), Failure> {
         let _permit = self.permit()?;
         let (alias, scheme) = (Alias::parse(alias).map_err(Failure::of)?, scheme_named(scheme)?);
-        let (caller, account) = &self.with_account(caller).await?;
+        let (caller, account) = &self.with_account(caller, Verb::KeyCreate).await?;
         let account = *account;
         self.authorise_account(caller, Verb::KeyCreate, account)?;
         let hash = request_hash("key.create", &[alias.as_str().as_bytes(), &[scheme.code()]]);

@@ -10,7 +10,7 @@ use std::{
 
 use keyward_crypto::{Envelope, KeyEncryptionKey as _, MemoryKek, SecretBytes, SigningKey};
 use keyward_domain::{
-    AccountId, AccountName, Code, Fingerprint, Principal,
+    AccountId, Code, Fingerprint, Principal,
     scheme::{Scheme, verify, verify_digest},
 };
 use keyward_ledger_core::{
@@ -20,6 +20,7 @@ use keyward_ledger_core::{
     outcome::Outcome,
     receipt::Released,
 };
+use keyward_policies::Verb;
 use keyward_store::{Sqlite, Store};
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -365,10 +366,12 @@ impl World {
     /// A caller by certificate, with its account opened where it may have one.
     pub(super) async fn caller(&self, uri: &str) -> Caller {
         let caller = self.custody.authenticate(&shown(uri, None)).await.unwrap();
-        match AccountName::of_principal(&caller.principal) {
-            Some(_) => self.custody.with_account(&caller).await.unwrap().0,
-            None => caller,
-        }
+        let verb = match caller.principal.role() {
+            keyward_domain::Role::App => Verb::KeyCreate,
+            keyward_domain::Role::Operator => Verb::TokenLink,
+            _ => return caller,
+        };
+        self.custody.with_account(&caller, verb).await.unwrap().0
     }
 
     pub(super) async fn app(&self) -> Caller {

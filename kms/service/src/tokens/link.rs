@@ -47,7 +47,7 @@ impl Custody {
     ) -> Result<(Arc<KnownKey>, Vec<u8>), Failure> {
         let _permit = self.permit()?;
         let (alias, scheme) = (Alias::parse(link.alias).map_err(Failure::of)?, scheme_named(link.scheme)?);
-        let (caller, account) = &self.with_account(caller).await?;
+        let (caller, account) = &self.with_account(caller, Verb::TokenLink).await?;
         let account = *account;
         self.authorise_account(caller, Verb::TokenLink, account)?;
         let fields: [&[u8]; 5] = [
