@@ -43,9 +43,10 @@ fn existing(path: &Path, named_by: &str) -> Result<PathBuf, TokenError> {
 
 fn beside(folder: &Path) -> Vec<PathBuf> {
     let mut places = vec![folder.join(MODULE_FILE)];
-    if folder.file_name() == Some(OsStr::new("deps"))
-        && let Some(above) = folder.parent()
-    {
+    if folder.file_name() != Some(OsStr::new("deps")) {
+        // `cargo run` builds the bundled token as a dependency of `keyward`: it lies here and nowhere else.
+        places.push(folder.join("deps").join(MODULE_FILE));
+    } else if let Some(above) = folder.parent() {
         places.push(above.join(MODULE_FILE));
     }
     if let Some(above) = folder.parent() {
