@@ -59,6 +59,8 @@ const DOORS: &[(&str, &[&str])] = &[
             "ledger/engine",
             "ledger/node",
             "ledger/client",
+            // Built with the binary, not called: `cargo run` builds no other default member.
+            "hsm-sim",
         ],
     ),
 ];
