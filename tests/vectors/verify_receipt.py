@@ -290,7 +290,7 @@ def follow(reader, trust):
 def released(reader, item, message):
     scheme, public_key = reader.uint(1), reader.bytes(1040)
     r, payload_hash, signature = reader.take(32), reader.take(32), reader.bytes(1024)
-    need(scheme in range(1, 7), "unknown scheme")
+    need(scheme in range(1, 8), "unknown scheme")
     entry = Reader(item["entry"])
     need(item["code"] == 0 and entry.uint(2) == 32, "the record is not an accepted intent")
     _intent_id, key_id, _executor, commitment = (entry.take(32) for _ in range(4))
@@ -301,9 +301,9 @@ def released(reader, item, message):
     need(tagged("keyward/commitment/v1", r + payload_hash) == commitment, "the commitment does not open")
     if message is not None:
         need(sha256(message) == payload_hash, "the message is another one")
+    need(scheme not in (4, 7) or message is not None, "the message is needed")
     if scheme != 4:
         return "not checked here"
-    need(message is not None, "the message is needed")
     ed25519(public_key, message, signature)
     return "verified"
 

@@ -184,7 +184,9 @@ fn parse(scheme: Scheme, secret: &[u8; SECRET_BYTES]) -> Result<Key, SigningKeyE
         Scheme::Bip340 => Key::Bip340(k256::schnorr::SigningKey::from_slice(secret).map_err(out_of_range)?),
         Scheme::EcdsaP256 => Key::P256(p256::ecdsa::SigningKey::from_slice(secret).map_err(out_of_range)?),
         Scheme::Ed25519 => Key::Ed25519(ed25519_dalek::SigningKey::from_bytes(secret)),
-        Scheme::RsaPss | Scheme::RsaPkcs1 => return Err(SigningKeyError::SchemeNotHosted { scheme }),
+        Scheme::RsaPss | Scheme::RsaPkcs1 | Scheme::Sm2 => {
+            return Err(SigningKeyError::SchemeNotHosted { scheme });
+        }
     })
 }
 

@@ -56,7 +56,7 @@ impl<'a> Payload<'a> {
 
     /// Takes a digest for a scheme that signs digests.
     pub fn digest(scheme: Scheme, bytes: &[u8]) -> Result<Self, PayloadError> {
-        if scheme == Scheme::Ed25519 {
+        if !scheme.signs_digest() {
             return Err(PayloadError::DigestNotAllowed(scheme));
         }
         let digest = bytes.try_into().ok().ok_or(PayloadError::DigestLength(bytes.len()))?;
@@ -78,14 +78,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digests_have_one_length_and_are_not_for_ed25519() {
+    fn digests_have_one_length_and_are_not_for_schemes_that_sign_messages() {
         for len in [0, 1, 20, 31, 33, 48, 64] {
             let error = Payload::digest(Scheme::Bip340, &vec![0; len]).unwrap_err();
             assert_eq!(error, PayloadError::DigestLength(len));
         }
         assert!(Payload::digest(Scheme::EcdsaP256, &[0; 32]).is_ok());
-        let error = Payload::digest(Scheme::Ed25519, &[0; 32]).unwrap_err();
-        assert_eq!(error.code(), Code::DigestNotAllowed);
+        for scheme in [Scheme::Ed25519, Scheme::Sm2] {
+            let error = Payload::digest(scheme, &[0; 32]).unwrap_err();
+            assert_eq!(error.code(), Code::DigestNotAllowed);
+        }
     }
 
     #[test]

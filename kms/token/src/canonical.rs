@@ -6,7 +6,9 @@ use keyward_domain::scheme::{Scheme, normalise_ecdsa};
 /// with low S, an RSA signature has the length of its modulus.
 pub(crate) fn signature(scheme: Scheme, modulus_bytes: usize, raw: Vec<u8>) -> Option<Vec<u8>> {
     match scheme {
-        Scheme::EcdsaSecp256k1 | Scheme::EcdsaP256 => normalise_ecdsa(scheme, &raw).ok().map(Vec::from),
+        Scheme::EcdsaSecp256k1 | Scheme::EcdsaP256 | Scheme::Sm2 => {
+            normalise_ecdsa(scheme, &raw).ok().map(Vec::from)
+        }
         Scheme::Bip340 | Scheme::Ed25519 => (raw.len() == 64).then_some(raw),
         Scheme::RsaPss | Scheme::RsaPkcs1 => (raw.len() == modulus_bytes).then_some(raw),
     }

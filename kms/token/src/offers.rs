@@ -35,6 +35,7 @@ impl Open {
             Scheme::RsaPss => {
                 self.offers(MechanismType::RSA_PKCS_PSS) || self.offers(MechanismType::SHA256_RSA_PKCS_PSS)
             }
+            Scheme::Sm2 => false,
             Scheme::RsaPkcs1 => {
                 self.offers(MechanismType::RSA_PKCS) || self.offers(MechanismType::SHA256_RSA_PKCS)
             }

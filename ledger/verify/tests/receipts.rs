@@ -69,16 +69,30 @@ fn receipt_of_every_scheme_verifies() {
     }
 }
 
-#[test]
-fn rsa_pss_receipt_verifies() {
+/// One more key in one more block after `world()`, and the receipt of an intent on it.
+fn added(keys: &dyn Keys) -> (Vec<u8>, Vec<u8>) {
     let (mut world, _) = world();
-    let keys = signer::Rsa(Scheme::RsaPss);
-    let bind = Entry::BindKey(world.bind(&keys, [9; 32]));
+    let bind = Entry::BindKey(world.bind(keys, [9; 32]));
     let intent = Entry::Intent(world.intent([77; 32], keys.public_key().id(), MESSAGE));
     assert_eq!(world.names(&[bind, intent]), ["ACCEPTED", "ACCEPTED"]);
     let (leaf, height) = (world.records.len() as u64 - 1, world.ledger.height());
-    let receipt = world.receipt(leaf, height, Some(World::released(&keys, MESSAGE))).encode();
-    verify_receipt(&line(&world.trust()), &receipt, Some(MESSAGE)).unwrap();
+    (line(&world.trust()), world.receipt(leaf, height, Some(World::released(keys, MESSAGE))).encode())
+}
+
+#[test]
+fn rsa_pss_receipt_verifies() {
+    let (trust, receipt) = added(&signer::Rsa(Scheme::RsaPss));
+    verify_receipt(&trust, &receipt, Some(MESSAGE)).unwrap();
+}
+
+#[test]
+fn sm2_receipt_verifies_with_its_message_only() {
+    let (trust, receipt) = added(&signer::Sm2);
+    let verdict = verify_receipt(&trust, &receipt, Some(MESSAGE)).unwrap();
+    assert_eq!(verdict.signature_check, SignatureCheck::Message);
+    assert_eq!(verdict.public_key, Some(signer::Sm2.public_key()));
+    assert_eq!(verify_receipt(&trust, &receipt, None).unwrap_err(), Failure::MessageNeeded);
+    nothing_can_change(&trust, &receipt, Some(MESSAGE));
 }
 
 #[test]
@@ -263,6 +277,7 @@ fn receipts_are_frozen_and_verify() {
     }
     golden.hex("receipt of a refused intent", world.receipt(first + 5, 4, None).encode());
     golden.hex("receipt of a note", world.receipt(first + 6, 2, None).encode());
+    golden.hex("receipt sm2", added(&signer::Sm2).1);
     golden.check("receipts.json");
     let stored = load("receipts.json");
     for (name, text) in stored.iter().filter(|(name, _)| name.starts_with("receipt")) {

@@ -49,7 +49,7 @@ impl Custody {
         let account = caller.person()?.account;
         self.authorise_account(caller, Verb::KeyImport, account)?;
         let scheme = scheme_named(scheme)?;
-        if matches!(scheme, scheme::Scheme::RsaPss | scheme::Scheme::RsaPkcs1) {
+        if matches!(scheme, scheme::Scheme::RsaPss | scheme::Scheme::RsaPkcs1 | scheme::Scheme::Sm2) {
             return Err(Failure::new(Code::SchemeNotHosted, format!("`{scheme}` keys are not hosted")));
         }
         let (now_ms, height) = (self.clock.now_ms(), self.ledger.height());

@@ -1,20 +1,21 @@
-//! The two spellings of an ECDSA signature, and low S: of `s` and `n - s` the smaller one (SEC1, BIP 62).
+//! The two spellings of an ECDSA or SM2 signature, and low S: of `s` and `n - s` the smaller one (SEC1, BIP 62).
+//! SM2 has no second `s`, so nothing is lowered there.
 
 use thiserror::Error;
 
 use super::Scheme;
 
-/// Bytes that are no ECDSA signature.
+/// Bytes that are no ECDSA or SM2 signature.
 #[derive(Debug, Error)]
 pub enum EcdsaFormError {
-    /// The scheme is not ECDSA.
-    #[error("`{scheme}` is not an ecdsa scheme")]
+    /// The scheme is neither ECDSA nor SM2.
+    #[error("`{scheme}` is neither ecdsa nor sm2")]
     NotEcdsa {
         /// The scheme.
         scheme: Scheme,
     },
     /// Neither 64 bytes `r || s` nor DER, or a number out of range.
-    #[error("{len} bytes are not an ecdsa signature for `{scheme}`")]
+    #[error("{len} bytes are no `{scheme}` signature")]
     Malformed {
         /// The scheme.
         scheme: Scheme,
@@ -27,7 +28,7 @@ pub enum EcdsaFormError {
 }
 
 /// The one encoding of an ECDSA signature, from what tokens and libraries produce: 64 bytes are taken as
-/// `r || s`, all else as DER; the result is `r || s` with low S.
+/// `r || s`, all else as DER; the result is `r || s`, of ECDSA with low S.
 pub fn normalise_ecdsa(scheme: Scheme, signature: &[u8]) -> Result<[u8; 64], EcdsaFormError> {
     let malformed = |source| EcdsaFormError::Malformed { scheme, len: signature.len(), source };
     let raw = signature.len() == 64;
@@ -41,6 +42,11 @@ pub fn normalise_ecdsa(scheme: Scheme, signature: &[u8]) -> Result<[u8; 64], Ecd
             use p256::ecdsa::Signature;
             let parsed = if raw { Signature::from_slice(signature) } else { Signature::from_der(signature) };
             Ok(parsed.map_err(malformed)?.normalize_s().to_bytes().into())
+        }
+        Scheme::Sm2 => {
+            use sm2::dsa::Signature;
+            let parsed = if raw { Signature::from_slice(signature) } else { Signature::from_der(signature) };
+            Ok(parsed.map_err(malformed)?.to_bytes().into())
         }
         _ => Err(EcdsaFormError::NotEcdsa { scheme }),
     }
@@ -56,11 +62,12 @@ pub fn ecdsa_der(scheme: Scheme, signature: &[u8]) -> Result<Vec<u8>, EcdsaFormE
         Scheme::EcdsaP256 => {
             Ok(p256::ecdsa::Signature::from_slice(signature).map_err(malformed)?.to_der().as_bytes().to_vec())
         }
+        Scheme::Sm2 => Ok(sm2::dsa::Signature::from_slice(signature).map_err(malformed)?.to_der().to_vec()),
         _ => Err(EcdsaFormError::NotEcdsa { scheme }),
     }
 }
 
-/// The DER form beside an answer: only ECDSA signatures have one.
+/// The DER form beside an answer: only ECDSA and SM2 signatures have one.
 pub fn signature_der(scheme: Scheme, signature: &[u8]) -> Option<Vec<u8>> {
     ecdsa_der(scheme, signature).ok()
 }
@@ -86,7 +93,7 @@ mod tests {
 
     #[test]
     fn numbers_out_of_range_and_wrong_lengths_are_refused() {
-        for scheme in [Scheme::EcdsaSecp256k1, Scheme::EcdsaP256] {
+        for scheme in [Scheme::EcdsaSecp256k1, Scheme::EcdsaP256, Scheme::Sm2] {
             for len in [0, 1, 63, 65, 96, 200] {
                 assert!(normalise_ecdsa(scheme, &vec![1; len]).is_err(), "{len}");
             }

@@ -5,7 +5,7 @@ use std::fmt;
 use k256::elliptic_curve::sec1::ToSec1Point as _;
 use thiserror::Error;
 
-use super::{Scheme, rsa};
+use super::{Scheme, rsa, sm2};
 use crate::codec::parse_hex32;
 use crate::ed25519::{self, Ed25519Error, SignatureCause};
 use crate::hash::{Hash, Tag};
@@ -66,11 +66,11 @@ impl PublicKey {
     /// The longest encoding: RSA with 8192 bits and a 4-byte exponent.
     pub const BYTES_MAX: usize = 1040;
 
-    /// Parses the one encoding: SEC1 compressed (33 bytes) for ECDSA, x-only (32) for BIP340, 32 bytes for
-    /// Ed25519, `RSAPublicKey` in DER for RSA.
+    /// Parses the one encoding: SEC1 compressed (33 bytes) for ECDSA and SM2, x-only (32) for BIP340, 32 bytes
+    /// for Ed25519, `RSAPublicKey` in DER for RSA.
     pub fn parse(scheme: Scheme, bytes: &[u8]) -> Result<Self, PublicKeyError> {
         match scheme {
-            Scheme::EcdsaSecp256k1 | Scheme::EcdsaP256 => {
+            Scheme::EcdsaSecp256k1 | Scheme::EcdsaP256 | Scheme::Sm2 => {
                 expect_len(scheme, bytes, 33)?;
                 check_sec1(scheme, bytes)?;
             }
@@ -102,6 +102,7 @@ impl PublicKey {
                 .to_sec1_point(true)
                 .as_bytes()
                 .to_vec(),
+            Scheme::Sm2 => sm2::compressed(point).map_err(|error| not_a_point(scheme, &error))?,
             Scheme::Ed25519 | Scheme::RsaPss | Scheme::RsaPkcs1 => {
                 return Err(PublicKeyError::OtherForm { scheme });
             }
@@ -146,6 +147,23 @@ impl PublicKey {
         }
     }
 
+    /// The point without compression: `4 || x || y`, 65 bytes; none for schemes whose key is not one whole point.
+    pub fn to_uncompressed(&self) -> Option<[u8; 65]> {
+        let point = match self.scheme {
+            Scheme::EcdsaSecp256k1 => {
+                k256::PublicKey::from_sec1_bytes(&self.bytes).ok()?.to_sec1_point(false).as_bytes().to_vec()
+            }
+            Scheme::EcdsaP256 => {
+                p256::PublicKey::from_sec1_bytes(&self.bytes).ok()?.to_sec1_point(false).as_bytes().to_vec()
+            }
+            Scheme::Sm2 => {
+                ::sm2::PublicKey::from_sec1_bytes(&self.bytes).ok()?.to_sec1_point(false).as_bytes().to_vec()
+            }
+            Scheme::Bip340 | Scheme::Ed25519 | Scheme::RsaPss | Scheme::RsaPkcs1 => return None,
+        };
+        point.try_into().ok()
+    }
+
     /// `SubjectPublicKeyInfo` in DER, as `openssl` reads it. BIP340 has no such form, so it gives none.
     pub fn to_spki_der(&self) -> Option<Vec<u8>> {
         super::rsa::spki(self.scheme, &self.bytes)
@@ -169,6 +187,7 @@ fn expect_len(scheme: Scheme, bytes: &[u8], expected: usize) -> Result<(), Publi
 fn check_sec1(scheme: Scheme, bytes: &[u8]) -> Result<(), PublicKeyError> {
     match scheme {
         Scheme::EcdsaP256 => p256::PublicKey::from_sec1_bytes(bytes).map(|_| ()),
+        Scheme::Sm2 => sm2::compressed(bytes).map(|_| ()),
         _ => k256::PublicKey::from_sec1_bytes(bytes).map(|_| ()),
     }
     .map_err(|error| not_a_point(scheme, &error))

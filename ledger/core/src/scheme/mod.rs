@@ -3,6 +3,7 @@
 mod ecdsa;
 mod key;
 mod rsa;
+mod sm2;
 mod verify;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::fmt;
 pub use ecdsa::{EcdsaFormError, ecdsa_der, normalise_ecdsa, signature_der};
 pub use key::{KeyId, PublicKey, PublicKeyError};
 pub use rsa::{RSA_BITS_MAX, RSA_BITS_MIN};
+pub use sm2::SM2_ID;
 pub use verify::{SignatureError, verify, verify_digest};
 
 /// A signature scheme; its code stands in records, so it never changes meaning.
@@ -28,16 +30,25 @@ pub enum Scheme {
     RsaPss = 5,
     /// RSASSA-PKCS1-v1_5 with SHA-256, 2048 to 8192 bits.
     RsaPkcs1 = 6,
+    /// SM2 with SM3 over the message itself, id [`SM2_ID`], 64-byte `r || s`; keys in tokens only.
+    Sm2 = 7,
 }
 
 impl Scheme {
     /// Every scheme, in the order of their codes.
-    pub const ALL: [Self; 6] =
-        [Self::EcdsaSecp256k1, Self::Bip340, Self::EcdsaP256, Self::Ed25519, Self::RsaPss, Self::RsaPkcs1];
+    pub const ALL: [Self; 7] = [
+        Self::EcdsaSecp256k1,
+        Self::Bip340,
+        Self::EcdsaP256,
+        Self::Ed25519,
+        Self::RsaPss,
+        Self::RsaPkcs1,
+        Self::Sm2,
+    ];
 
-    /// Whether the scheme signs SHA-256 of the message (all but Ed25519, which signs the message).
+    /// Whether the scheme signs SHA-256 of the message (all but Ed25519 and SM2, which take the message).
     pub const fn signs_digest(self) -> bool {
-        !matches!(self, Self::Ed25519)
+        !matches!(self, Self::Ed25519 | Self::Sm2)
     }
 
     /// The code that stands in records.
@@ -59,6 +70,7 @@ impl Scheme {
             Self::Ed25519 => "ed25519",
             Self::RsaPss => "rsa-pss",
             Self::RsaPkcs1 => "rsa-pkcs1",
+            Self::Sm2 => "sm2",
         }
     }
 

@@ -43,38 +43,52 @@ pub enum SignatureError {
     /// The Ed25519 rule refuses it.
     #[error("the signature is refused")]
     Ed25519(#[from] Ed25519Error),
-    /// Ed25519 signs the message itself, so a digest is not enough.
-    #[error("`ed25519` signs the message itself: the message is needed")]
-    MessageNeeded,
+    /// The scheme signs the message itself, so a digest is not enough.
+    #[error("`{scheme}` signs the message itself: the message is needed")]
+    MessageNeeded {
+        /// The scheme.
+        scheme: Scheme,
+    },
 }
 
 /// Verifies a signature over a message.
 pub fn verify(key: &PublicKey, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
-    if key.scheme().signs_digest() {
-        verify_digest(key, &sha256(&[message]), signature)
-    } else {
-        Ok(ed25519::verify(key.as_bytes(), message, signature)?)
+    match key.scheme() {
+        Scheme::Ed25519 => Ok(ed25519::verify(key.as_bytes(), message, signature)?),
+        Scheme::Sm2 => verify_sm2(key, message, signature),
+        _ => verify_digest(key, &sha256(&[message]), signature),
     }
 }
 
-/// Verifies a signature over the message whose SHA-256 is `digest`; refused for Ed25519.
+/// Verifies a signature over the message whose SHA-256 is `digest`; refused for Ed25519 and SM2.
 pub fn verify_digest(key: &PublicKey, digest: &Hash, signature: &[u8]) -> Result<(), SignatureError> {
     let scheme = key.scheme();
     if !scheme.signs_digest() {
-        return Err(SignatureError::MessageNeeded);
+        return Err(SignatureError::MessageNeeded { scheme });
     }
-    let expected = key.signature_len();
-    if signature.len() != expected {
-        return Err(SignatureError::Length { scheme, expected, len: signature.len() });
-    }
+    check_len(key, signature)?;
     match scheme {
         Scheme::EcdsaSecp256k1 => verify_secp256k1(key, digest, signature),
         Scheme::Bip340 => verify_bip340(key, digest, signature),
         Scheme::EcdsaP256 => verify_p256(key, digest, signature),
         Scheme::RsaPss => verify_foreign(key, &RSA_PSS_2048_8192_SHA256, digest, signature),
         Scheme::RsaPkcs1 => verify_foreign(key, &RSA_PKCS1_2048_8192_SHA256, digest, signature),
-        Scheme::Ed25519 => Err(SignatureError::MessageNeeded),
+        Scheme::Ed25519 | Scheme::Sm2 => Err(SignatureError::MessageNeeded { scheme }),
     }
+}
+
+fn check_len(key: &PublicKey, signature: &[u8]) -> Result<(), SignatureError> {
+    let expected = key.signature_len();
+    if signature.len() == expected {
+        Ok(())
+    } else {
+        Err(SignatureError::Length { scheme: key.scheme(), expected, len: signature.len() })
+    }
+}
+
+fn verify_sm2(key: &PublicKey, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
+    check_len(key, signature)?;
+    super::sm2::verify(key.as_bytes(), message, signature).map_err(|e| mismatch(key.scheme(), &e))
 }
 
 fn verify_secp256k1(key: &PublicKey, digest: &Hash, signature: &[u8]) -> Result<(), SignatureError> {

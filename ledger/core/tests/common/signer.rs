@@ -5,7 +5,7 @@ use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaKe
 use k256::ecdsa::signature::hazmat::PrehashSigner as _;
 use keyward_ledger_core::ed25519::SigningKey;
 use keyward_ledger_core::hash::sha256;
-use keyward_ledger_core::scheme::{PublicKey, Scheme};
+use keyward_ledger_core::scheme::{PublicKey, SM2_ID, Scheme};
 
 pub trait Keys {
     fn public_key(&self) -> PublicKey;
@@ -17,8 +17,10 @@ pub struct Secp256k1;
 pub struct Bip340;
 pub struct P256;
 pub struct Rsa(pub Scheme);
+pub struct Sm2;
 
-/// Every scheme; all but RSA-PSS sign the same message the same way each time.
+/// Every scheme of the first version; all but RSA-PSS sign the same message the same way each time. The frozen ledger of
+/// `receipts.json` is made with these: a later scheme has tests and vectors of its own.
 pub fn all() -> Vec<Box<dyn Keys>> {
     vec![
         Box::new(Secp256k1),
@@ -99,4 +101,18 @@ impl Keys for Rsa {
         }
         signature
     }
+}
+
+impl Keys for Sm2 {
+    fn public_key(&self) -> PublicKey {
+        PublicKey::from_sec1(Scheme::Sm2, &sm2().verifying_key().to_sec1_bytes()).unwrap()
+    }
+    fn sign(&self, message: &[u8]) -> Vec<u8> {
+        use sm2::dsa::signature::Signer as _;
+        sm2().sign(message).to_vec()
+    }
+}
+
+fn sm2() -> sm2::dsa::SigningKey {
+    sm2::dsa::SigningKey::from_slice(SM2_ID, &[34; 32]).unwrap()
 }

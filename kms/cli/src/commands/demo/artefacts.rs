@@ -45,6 +45,11 @@ pub(super) fn openssl_arguments(scheme: Scheme, kept: &Kept, message: &Path) -> 
             let files = ["-sigfile", &signature, "-in", &message];
             return Some(key.into_iter().chain(files).map(str::to_owned).collect());
         }
+        Scheme::Sm2 => {
+            let check = ["dgst", "-sm3", "-sigopt", "distid:1234567812345678", "-verify", &key];
+            let files = ["-signature", &signature, &message];
+            return Some(check.into_iter().chain(files).map(str::to_owned).collect());
+        }
         Scheme::Bip340 => return None,
     };
     let files = ["-verify", &key, "-signature", &signature, &message];
