@@ -26,6 +26,8 @@ pub enum Canonical {
     FailedPrecondition = 9,
     /// A conflict with something under way.
     Aborted = 10,
+    /// No such method.
+    Unimplemented = 12,
     /// A broken invariant.
     Internal = 13,
     /// Not now.
@@ -97,23 +99,38 @@ codes! {
     TokenUnavailable "TOKEN_UNAVAILABLE" Unavailable retry "attach the token again; the service reopens it by itself";
     TokenKeyMissing "TOKEN_KEY_MISSING" NotFound stop "look at `keyward token list` for the keys of the token";
     TokenKeyAmbiguous "TOKEN_KEY_AMBIGUOUS" FailedPrecondition stop "name the key by its id (`--id`), because its label is not unique";
+    // token agents
+    AgentUnavailable "AGENT_UNAVAILABLE" Unavailable retry "see that `keyward token agent` runs at the desk and reaches the service; nothing was signed";
+    AgentUnknown "AGENT_UNKNOWN" NotFound stop "name an agent that stands in the service's configuration";
+    AgentRefused "AGENT_REFUSED" FailedPrecondition stop "ask at the desk: the agent's rules or a person there refused";
+    AgentReplaced "AGENT_REPLACED" Aborted stop "run one agent under each name: another one has taken this one's place";
+    AgentProtocol "AGENT_PROTOCOL" InvalidArgument stop "use an agent of this service's version";
+    RequestExpired "REQUEST_EXPIRED" Aborted retry "ask again, and have somebody at the desk: nobody answered in time, and nothing was handed out";
     // what is to be signed
     PayloadMissing "PAYLOAD_MISSING" InvalidArgument stop "give a message or a digest";
     DigestLength "DIGEST_LENGTH" InvalidArgument stop "give the 32 bytes of a SHA-256 digest, or the message itself";
     DigestNotAllowed "DIGEST_NOT_ALLOWED" InvalidArgument stop "give the message itself: this scheme does not sign digests";
-    MessageTooLarge "MESSAGE_TOO_LARGE" InvalidArgument stop "hash the message and give its SHA-256 digest";
+    MessageTooLarge "MESSAGE_TOO_LARGE" InvalidArgument stop "hash the message and give its SHA-256 digest; send fewer requests at once where many are long";
     BatchTooLarge "BATCH_TOO_LARGE" InvalidArgument stop "send at most 256 requests in one batch";
     // keys
     KeyUnknown "KEY_UNKNOWN" NotFound stop "look at `keyward key list` for the keys you may use";
     KeyPending "KEY_PENDING" FailedPrecondition retry "wait until the key's binding is final on the ledger";
     KeyFrozen "KEY_FROZEN" FailedPrecondition stop "ask a security officer to unfreeze the key";
     KeyNotFrozen "KEY_NOT_FROZEN" FailedPrecondition stop "nothing is to be done: the key signs";
+    KeyScheduled "KEY_SCHEDULED" FailedPrecondition stop "cancel its destruction first (`keyward key cancel-destroy`), or use another key";
+    KeyNotScheduled "KEY_NOT_SCHEDULED" FailedPrecondition stop "schedule its destruction first (`keyward key destroy`)";
+    KeyDestroyed "KEY_DESTROYED" FailedPrecondition stop "use another key: a destroyed one stays destroyed; what it signed still verifies";
+    KeySuperseded "KEY_SUPERSEDED" FailedPrecondition stop "name the alias without a version: only the newest version signs and is rotated";
+    KeyVersion "KEY_VERSION" FailedPrecondition stop "rotate with a new key of the same scheme, in the same account";
+    DestructionWait "DESTRUCTION_WAIT" InvalidArgument stop "choose a waiting period between the service's shortest one and 366 days";
+    DestructionEarly "DESTRUCTION_EARLY" FailedPrecondition stop "wait for the time that `keyward key show` names: nothing destroys a key sooner";
+    LabelInvalid "LABEL_INVALID" InvalidArgument stop "choose 1 to 63 of a-z, 0-9, `.`, `_`, `-`, `/` as a label's key and at most 255 bytes of printable text as its value";
     KeyAlreadyBound "KEY_ALREADY_BOUND" AlreadyExists stop "use the key under the account that it is bound to, or make another key";
     AliasTaken "ALIAS_TAKEN" AlreadyExists stop "choose another alias";
     AliasInvalid "ALIAS_INVALID" InvalidArgument stop "choose 1 to 64 letters, digits, dots, dashes or underscores";
     PublicKeyInvalid "PUBLIC_KEY_INVALID" InvalidArgument stop "give the public key in its scheme's canonical form";
     SealedKeyInvalid "SEALED_KEY_INVALID" InvalidArgument stop "seal the private key to the service's sealing key, bound to the challenge, and try again";
-    SchemeUnknown "SCHEME_UNKNOWN" InvalidArgument stop "choose one of ecdsa-secp256k1, bip340, ecdsa-p256, ed25519, rsa-pss, rsa-pkcs1";
+    SchemeUnknown "SCHEME_UNKNOWN" InvalidArgument stop "choose one of ecdsa-secp256k1, bip340, ecdsa-p256, ed25519, rsa-pss, rsa-pkcs1, sm2";
     SchemeMismatch "SCHEME_MISMATCH" FailedPrecondition stop "choose a scheme that fits the kind of the key";
     SchemeNotHosted "SCHEME_NOT_HOSTED" InvalidArgument stop "keep RSA keys in a token and link them";
     NotAuthorised "NOT_AUTHORISED" FailedPrecondition stop "look at the key's standing authorisations";
@@ -129,6 +146,8 @@ codes! {
     ChallengeReplayed "CHALLENGE_REPLAYED" FailedPrecondition stop "start again: a challenge counts once, for the account that asked for it";
     ProofInvalid "PROOF_INVALID" InvalidArgument stop "sign the challenge with the private key of the public key that is to be bound";
     // malformed bytes
+    RequestMalformed "REQUEST_MALFORMED" InvalidArgument stop "encode the request as the published .proto files say";
+    MethodUnknown "METHOD_UNKNOWN" Unimplemented stop "use the .proto files of this service's version";
     InvalidArgument "INVALID_ARGUMENT" InvalidArgument stop "correct the request";
     EntryMalformed "ENTRY_MALFORMED" InvalidArgument stop "encode the entry as the ledger's SPEC.md says";
     BatchMalformed "BATCH_MALFORMED" InvalidArgument stop "encode the batch as the ledger's SPEC.md says";
@@ -184,6 +203,21 @@ impl Code {
     }
 }
 
+impl Code {
+    /// How long to wait before the same request is tried again, in milliseconds; nothing where that is no use.
+    pub const fn retry_after_ms(self) -> Option<u32> {
+        if !self.retry() {
+            return None;
+        }
+        Some(match self {
+            // As long as requests under way take.
+            Self::ServiceBusy | Self::IdempotencyPending | Self::IntentExpired => 100,
+            Self::LoginLimited => 60_000,
+            _ => 1000,
+        })
+    }
+}
+
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -220,6 +254,13 @@ mod tests {
     fn unavailable_always_says_retry() {
         for code in Code::ALL.iter().filter(|code| code.canonical() == Canonical::Unavailable) {
             assert!(code.retry(), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_tried_again_says_when() {
+        for code in Code::ALL {
+            assert_eq!(code.retry_after_ms().is_some(), code.retry(), "{code}");
         }
     }
 

@@ -3,7 +3,9 @@
 //! Pure: no clock, no randomness, no I/O; callers pass in the time (`now_ms`, Unix milliseconds) and random bytes.
 //! Signature schemes and public keys live once, in `ledger/core`, and are re-exported here.
 
-pub use keyward_ledger_core::contracts::registry::{credential_challenge, possession_challenge};
+pub use keyward_ledger_core::contracts::registry::{
+    credential_challenge, possession_challenge, rotation_challenge,
+};
 pub use keyward_ledger_core::scheme;
 
 pub mod account;
@@ -11,6 +13,7 @@ pub mod authorisation;
 pub mod challenge;
 pub mod code;
 pub mod key;
+pub mod label;
 pub mod login;
 pub mod name;
 pub mod payload;
@@ -22,6 +25,7 @@ pub use authorisation::Authorisation;
 pub use challenge::{Challenge, Purpose};
 pub use code::{Canonical, Code, Coded};
 pub use key::{KeyState, Mode};
+pub use label::Labels;
 pub use login::LoginLimit;
 pub use name::{Alias, AppName, IdempotencyKey, KeyName, UserName};
 pub use payload::Payload;

@@ -10,6 +10,9 @@ pub enum NameError {
     /// An alias breaks its rule.
     #[error("`{0}` is not an alias: 1 to 64 of a-z, A-Z, 0-9, `.`, `_`, `-`, and not 64 hex digits")]
     Alias(String),
+    /// What follows `@` is no version.
+    #[error("`{0}` names no version: an alias, `@`, and a number from 1 on")]
+    Version(String),
     /// A user name breaks its rule.
     #[error("`{0}` is not a user name: 1 to 64 of a-z, 0-9, `.`, `_`, `-`")]
     User(String),
@@ -24,7 +27,7 @@ pub enum NameError {
 impl Coded for NameError {
     fn code(&self) -> Code {
         match self {
-            Self::Alias(_) => Code::AliasInvalid,
+            Self::Alias(_) | Self::Version(_) => Code::AliasInvalid,
             Self::User(_) => Code::UserNameInvalid,
             Self::App(_) | Self::Idempotency(_) => Code::InvalidArgument,
         }
@@ -120,29 +123,44 @@ impl IdempotencyKey {
     }
 }
 
-/// How a request names a key: by the account's alias, or by the key id in hex.
+/// How a request names a key: by the account's alias, by alias and version, or by the key id in hex.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum KeyName {
-    /// The alias, of the caller's account.
+    /// The newest version under the alias, of the caller's account.
     Alias(Alias),
+    /// One version under the alias, counted from 1: `alias@2`.
+    Version(Alias, u32),
     /// The 32-byte key id.
     Id([u8; 32]),
 }
 
 impl KeyName {
-    /// 64 hex digits are a key id, all else must be an alias.
+    /// 64 hex digits are a key id, what ends in `@` and a number names a version, all else must be an alias.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        match parse_id(text) {
-            Some(id) => Ok(Self::Id(id)),
+        if let Some(id) = parse_id(text) {
+            return Ok(Self::Id(id));
+        }
+        match text.split_once('@') {
             None => Alias::parse(text).map(Self::Alias),
+            Some((alias, version)) => match parse_version(version) {
+                Some(version) => Ok(Self::Version(Alias::parse(alias)?, version)),
+                None => Err(NameError::Version(shorten(text))),
+            },
         }
     }
+}
+
+/// A decimal number from 1 on, without leading zeros or a sign.
+fn parse_version(text: &str) -> Option<u32> {
+    let plain = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
+    if plain { text.parse().ok() } else { None }
 }
 
 impl fmt::Display for KeyName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Alias(alias) => alias.fmt(f),
+            Self::Version(alias, version) => write!(f, "{alias}@{version}"),
             Self::Id(id) => id.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
         }
     }
@@ -207,6 +225,11 @@ mod tests {
         assert_eq!(KeyName::parse(&hex.to_uppercase()).unwrap(), KeyName::Id([0x0f; 32]));
         assert!(Alias::parse(&hex).is_err());
         assert!(matches!(KeyName::parse("payroll").unwrap(), KeyName::Alias(_)));
+        assert_eq!(KeyName::parse("payroll@12").unwrap().to_string(), "payroll@12");
+        assert_eq!(KeyName::parse("a@4294967295").unwrap(), KeyName::Version(Alias("a".into()), u32::MAX));
+        for bad in ["a@", "@1", "a@0", "a@01", "a@+1", "a@-1", "a@1@1", "a@4294967296", "a@x", "a b@1"] {
+            assert_eq!(KeyName::parse(bad).unwrap_err().code(), Code::AliasInvalid, "{bad:?}");
+        }
         for bad in ["", "pay roll", "pay/roll", "é", &"g".repeat(65), "+f"] {
             assert!(KeyName::parse(bad).is_err(), "{bad:?}");
         }

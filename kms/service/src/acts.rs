@@ -12,7 +12,7 @@ use keyward_ledger_core::{
     codec::{Reader, Writer},
     entry::{ENTRY_BYTES_MAX, Entry},
     outcome::Refusal,
-    state::layout::{KeyState as LedgerKey, account_key, credential_key, key_key},
+    state::layout::{KeyState as LedgerKey, KeyStatus, account_key, credential_key, key_key},
 };
 use keyward_store::{AccountState, Act, ActKind, Change, Id, IdempotencyKey as Name, KeyState};
 
@@ -170,7 +170,9 @@ impl Custody {
             }
             // Towards more rights nothing is done again: the database follows what the ledger came to.
             ActKind::Unfreeze => match self.ledger_key(act.subject).await? {
-                Some(key) if !key.frozen => self.follow_ledger(act.subject).await.map(Some),
+                Some(key) if key.status == KeyStatus::Active => {
+                    self.follow_ledger(act.subject).await.map(Some)
+                }
                 _ if self.ledger.height() > act.until => Ok(Some(Vec::new())),
                 _ => Ok(None),
             },
@@ -227,11 +229,11 @@ impl Custody {
     pub(crate) async fn follow_ledger(&self, key_id: Id) -> Result<Vec<Change>, Failure> {
         let Some(bound) = self.ledger_key(key_id).await? else { return Ok(Vec::new()) };
         let row = self.store.key(key_id).await?.map(|row| row.state);
-        Ok(match (row, bound.frozen) {
-            (Some(KeyState::Active), true) => {
+        Ok(match (row, bound.status) {
+            (Some(KeyState::Active), KeyStatus::Frozen) => {
                 vec![Change::SetKeyState(key_id, KeyState::Active, KeyState::Frozen)]
             }
-            (Some(KeyState::Frozen), false) => {
+            (Some(KeyState::Frozen), KeyStatus::Active) => {
                 vec![Change::SetKeyState(key_id, KeyState::Frozen, KeyState::Active)]
             }
             _ => Vec::new(),

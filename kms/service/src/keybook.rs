@@ -102,6 +102,12 @@ impl Custody {
                 let account = caller.account.ok_or_else(unknown)?;
                 self.key_by_alias(account, alias.as_str()).await?.ok_or_else(unknown)
             }
+            KeyName::Version(alias, version) => {
+                let account = caller.account.ok_or_else(unknown)?;
+                let keys = self.store.keys(account.0).await?;
+                let row = keys.into_iter().find(|row| row.alias == alias.as_str() && row.version == version);
+                self.key_by_id(row.ok_or_else(unknown)?.key_id).await?.ok_or_else(unknown)
+            }
         }
     }
 

@@ -27,6 +27,14 @@ pub mod kind {
     pub const FREEZE_KEY: u16 = 20;
     /// Thaws a key.
     pub const UNFREEZE_KEY: u16 = 21;
+    /// Sets the time after which a key may be destroyed.
+    pub const SCHEDULE_DESTROY_KEY: u16 = 22;
+    /// Takes that back.
+    pub const CANCEL_DESTROY_KEY: u16 = 23;
+    /// Destroys a key for good.
+    pub const DESTROY_KEY: u16 = 24;
+    /// Binds a key as the next version of another one.
+    pub const ROTATE_KEY: u16 = 25;
     /// Claims the right to use a key once.
     pub const INTENT: u16 = 32;
     /// Records what an intent released.
@@ -116,6 +124,15 @@ pub struct BindKey {
     pub proof: Vec<u8>,
 }
 
+/// A key as the next version of another one, which it supersedes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RotateKey {
+    /// The version before; of the same account.
+    pub previous: KeyId,
+    /// The new key. Its proof is over [`rotation_challenge`](crate::contracts::registry::rotation_challenge).
+    pub bind: BindKey,
+}
+
 /// The right to use a key once, claimed by its executor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intent {
@@ -171,6 +188,25 @@ pub enum Entry {
         /// The key.
         key_id: KeyId,
     },
+    /// Sets the time after which a key may be destroyed: that of the block and `wait_ms`.
+    ScheduleDestroyKey {
+        /// The key.
+        key_id: KeyId,
+        /// The waiting period, in milliseconds.
+        wait_ms: u64,
+    },
+    /// Takes a scheduled destruction back.
+    CancelDestroyKey {
+        /// The key.
+        key_id: KeyId,
+    },
+    /// Destroys a scheduled key once its waiting period is over.
+    DestroyKey {
+        /// The key.
+        key_id: KeyId,
+    },
+    /// Binds the next version of a key.
+    RotateKey(RotateKey),
     /// Claims the right to use a key.
     Intent(Intent),
     /// Records what was released.
@@ -188,6 +224,10 @@ impl Entry {
             Self::BindKey(_) => kind::BIND_KEY,
             Self::FreezeKey { .. } => kind::FREEZE_KEY,
             Self::UnfreezeKey { .. } => kind::UNFREEZE_KEY,
+            Self::ScheduleDestroyKey { .. } => kind::SCHEDULE_DESTROY_KEY,
+            Self::CancelDestroyKey { .. } => kind::CANCEL_DESTROY_KEY,
+            Self::DestroyKey { .. } => kind::DESTROY_KEY,
+            Self::RotateKey(_) => kind::ROTATE_KEY,
             Self::Intent(_) => kind::INTENT,
             Self::Release(_) => kind::RELEASE,
         }
@@ -207,7 +247,12 @@ impl Entry {
             Self::OpenAccount { account } | Self::CloseAccount { account } => out.raw(account),
             Self::BindCredential(bind) => write_credential(&mut out, bind),
             Self::BindKey(bind) => write_key(&mut out, bind),
-            Self::FreezeKey { key_id } | Self::UnfreezeKey { key_id } => out.raw(&key_id.0),
+            Self::FreezeKey { key_id }
+            | Self::UnfreezeKey { key_id }
+            | Self::CancelDestroyKey { key_id }
+            | Self::DestroyKey { key_id } => out.raw(&key_id.0),
+            Self::ScheduleDestroyKey { key_id, wait_ms } => out.raw(&key_id.0).u64(*wait_ms),
+            Self::RotateKey(rotate) => write_key(out.raw(&rotate.previous.0), &rotate.bind),
             Self::Intent(intent) => write_intent(&mut out, intent),
             Self::Release(release) => out.raw(&release.intent_id).raw(&release.signature_hash),
         };
@@ -241,6 +286,10 @@ pub const fn kind_name(code: u16) -> &'static str {
         kind::BIND_KEY => "bind-key",
         kind::FREEZE_KEY => "freeze-key",
         kind::UNFREEZE_KEY => "unfreeze-key",
+        kind::SCHEDULE_DESTROY_KEY => "schedule-destroy-key",
+        kind::CANCEL_DESTROY_KEY => "cancel-destroy-key",
+        kind::DESTROY_KEY => "destroy-key",
+        kind::ROTATE_KEY => "rotate-key",
         kind::INTENT => "intent",
         kind::RELEASE => "release",
         _ => "unknown",
@@ -273,8 +322,16 @@ fn read_body(reader: &mut Reader<'_>) -> Result<Entry, DecodeError> {
         kind::CLOSE_ACCOUNT => Ok(Entry::CloseAccount { account: reader.array("account")? }),
         kind::BIND_CREDENTIAL => read_credential(reader).map(Entry::BindCredential),
         kind::BIND_KEY => read_key(reader).map(Entry::BindKey),
-        kind::FREEZE_KEY => Ok(Entry::FreezeKey { key_id: KeyId(reader.array("key id")?) }),
-        kind::UNFREEZE_KEY => Ok(Entry::UnfreezeKey { key_id: KeyId(reader.array("key id")?) }),
+        kind::FREEZE_KEY => Ok(Entry::FreezeKey { key_id: read_key_id(reader)? }),
+        kind::UNFREEZE_KEY => Ok(Entry::UnfreezeKey { key_id: read_key_id(reader)? }),
+        kind::SCHEDULE_DESTROY_KEY => {
+            Ok(Entry::ScheduleDestroyKey { key_id: read_key_id(reader)?, wait_ms: reader.u64("wait")? })
+        }
+        kind::CANCEL_DESTROY_KEY => Ok(Entry::CancelDestroyKey { key_id: read_key_id(reader)? }),
+        kind::DESTROY_KEY => Ok(Entry::DestroyKey { key_id: read_key_id(reader)? }),
+        kind::ROTATE_KEY => {
+            Ok(Entry::RotateKey(RotateKey { previous: read_key_id(reader)?, bind: read_key(reader)? }))
+        }
         kind::INTENT => read_intent(reader).map(Entry::Intent),
         kind::RELEASE => Ok(Entry::Release(Release {
             intent_id: reader.array("intent id")?,
@@ -303,19 +360,25 @@ fn read_credential(reader: &mut Reader<'_>) -> Result<BindCredential, DecodeErro
 }
 
 fn read_key(reader: &mut Reader<'_>) -> Result<BindKey, DecodeError> {
-    let account = reader.array("account")?;
-    let mode = reader.u8("mode")?;
-    let mode =
-        Mode::from_code(mode).ok_or(DecodeError::UnknownCode { what: "mode", code: u64::from(mode) })?;
     Ok(BindKey {
-        account,
-        mode,
+        account: reader.array("account")?,
+        mode: read_mode(reader)?,
         scheme: read_scheme(reader)?,
         public_key: reader.bytes("public key", PublicKey::BYTES_MAX)?.to_vec(),
         nonce: reader.array("nonce")?,
         not_after: reader.u64("not after")?,
         proof: reader.bytes("proof", SIGNATURE_BYTES_MAX)?.to_vec(),
     })
+}
+
+fn read_key_id(reader: &mut Reader<'_>) -> Result<KeyId, DecodeError> {
+    reader.array("key id").map(KeyId)
+}
+
+/// Reads a mode's code.
+pub(crate) fn read_mode(reader: &mut Reader<'_>) -> Result<Mode, DecodeError> {
+    let code = reader.u8("mode")?;
+    Mode::from_code(code).ok_or(DecodeError::UnknownCode { what: "mode", code: u64::from(code) })
 }
 
 /// Reads a scheme's code.
@@ -327,7 +390,7 @@ pub(crate) fn read_scheme(reader: &mut Reader<'_>) -> Result<Scheme, DecodeError
 fn read_intent(reader: &mut Reader<'_>) -> Result<Intent, DecodeError> {
     Ok(Intent {
         id: reader.array("intent id")?,
-        key_id: KeyId(reader.array("key id")?),
+        key_id: read_key_id(reader)?,
         executor: reader.array("executor")?,
         commitment: reader.array("commitment")?,
         policy: reader.array("policy")?,

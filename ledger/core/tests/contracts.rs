@@ -10,7 +10,7 @@ use keyward_ledger_core::contracts::registry::credential_challenge;
 use keyward_ledger_core::ed25519::SigningKey;
 use keyward_ledger_core::entry::{BindCredential, BindKey, Entry, Intent, Mode, Release};
 use keyward_ledger_core::scheme::{KeyId, Scheme};
-use keyward_ledger_core::state::layout::{AccountState, account_key};
+use keyward_ledger_core::state::layout::{AccountState, KeyStatus, account_key};
 
 const OPEN: Entry = Entry::OpenAccount { account: ACCOUNT };
 const CLOSE: Entry = Entry::CloseAccount { account: ACCOUNT };
@@ -60,12 +60,13 @@ fn accounts_open_once_and_close_for_good() {
 fn every_scheme_is_bound_with_its_own_proof() {
     let mut world = World::new();
     world.submit(&[OPEN]);
-    for keys in signer::all() {
+    for keys in signer::all().into_iter().chain([Box::new(signer::Sm2) as Box<dyn Keys>]) {
         let bind = world.bind(&*keys, [1; 32]);
         assert_eq!(world.names(&[Entry::BindKey(bind.clone())]), ["ACCEPTED"], "{:?}", bind.scheme);
         refused(&mut world, &[Entry::BindKey(bind)], &["KEY_ALREADY_BOUND"]);
         let state = world.ledger.key(&keys.public_key().id()).unwrap().unwrap();
-        assert_eq!((state.account, state.scheme, state.frozen), (ACCOUNT, keys.public_key().scheme(), false));
+        let fresh = (ACCOUNT, keys.public_key().scheme(), KeyStatus::Active, 1);
+        assert_eq!((state.account, state.scheme, state.status, state.version), fresh);
     }
 }
 

@@ -15,7 +15,7 @@ use keyward_ledger_core::log::Frontier;
 use keyward_ledger_core::outcome::{Outcome, Refusal};
 use keyward_ledger_core::receipt::{Receipt, StateReceipt};
 use keyward_ledger_core::record::Record;
-use keyward_ledger_core::scheme::{PublicKey, Scheme};
+use keyward_ledger_core::scheme::{KeyId, PublicKey, Scheme};
 use keyward_ledger_core::state::{StateProof, layout};
 use keyward_ledger_core::trust::{Checkpoint, Trust};
 
@@ -57,6 +57,10 @@ fn entries(world: &World) -> Vec<Entry> {
         Entry::BindCredential(credential),
         Entry::FreezeKey { key_id: signer::P256.public_key().id() },
         Entry::UnfreezeKey { key_id: signer::P256.public_key().id() },
+        Entry::ScheduleDestroyKey { key_id: signer::P256.public_key().id(), wait_ms: 7 },
+        Entry::CancelDestroyKey { key_id: signer::P256.public_key().id() },
+        Entry::DestroyKey { key_id: signer::P256.public_key().id() },
+        Entry::RotateKey(world.rotate(&signer::Ed25519, [9; 32], signer::P256.public_key().id())),
         Entry::Intent(world.intent([1; 32], signer::P256.public_key().id(), b"m")),
         Entry::Release(Release { intent_id: [1; 32], signature_hash: [2; 32] }),
     ];
@@ -161,15 +165,52 @@ fn state_values() {
     check("submitter", &value(b"submitter/"), |b| layout::SubmitterState::decode(b).ok().map(|v| v.encode()));
     check("batch state", &value(b"batch/"), |b| layout::BatchState::decode(b).ok().map(|v| v.encode()));
     check("account", &value(b"account/"), |b| layout::AccountState::decode(b).ok().map(|v| v.encode()));
-    check("key", &value(b"key/"), |b| layout::KeyState::decode(b).ok().map(|v| v.encode()));
+    check_keys(&value(b"key/"));
     check("intent", &value(b"intent/"), |b| layout::IntentState::decode(b).ok().map(|v| v.encode()));
     let credential = layout::CredentialState { version: 1, public_key: [1; 32] }.encode();
     check("credential", &[credential], |b| layout::CredentialState::decode(b).ok().map(|v| v.encode()));
 }
 
+/// A key's short form and its forms with version, moment and successor, of each status.
+fn check_keys(short: &[Vec<u8>]) {
+    use layout::{KeyState, KeyStatus};
+    let decode: Decoder = |bytes| KeyState::decode(bytes).ok().map(|value| value.encode());
+    assert!(!short.is_empty() && short.iter().all(|value| value.len() == 43));
+    let first = KeyState::decode(&short[0]).unwrap();
+    let some = Some(KeyId([7; 32]));
+    let statuses = [
+        KeyStatus::Superseded { successor: KeyId([7; 32]) },
+        KeyStatus::Scheduled { destroy_after_ms: 5, successor: None },
+        KeyStatus::Scheduled { destroy_after_ms: u64::MAX, successor: some },
+        KeyStatus::Destroyed { at_ms: 5, successor: None },
+        KeyStatus::Destroyed { at_ms: 5, successor: some },
+    ];
+    let long = statuses.map(|status| KeyState { status, ..first }.encode());
+    let later = [KeyStatus::Active, KeyStatus::Frozen]
+        .map(|status| KeyState { status, version: 2, ..first }.encode());
+    // A cut at the end of the short form is no other value: only active and frozen keys have one.
+    check("key in its short form", short, decode);
+    for sample in long.iter().chain(&later) {
+        assert_eq!(decode(sample).as_ref(), Some(sample));
+        for end in (0..sample.len()).filter(|end| *end != 43) {
+            assert_eq!(decode(&sample[..end]), None, "key cut at {end}");
+        }
+        assert_eq!(decode(&[sample.as_slice(), &[0]].concat()), None);
+    }
+    assert!(long.iter().all(|sample| decode(&sample[..43]).is_none()));
+    let samples: Vec<_> = [short, &long, &later].concat();
+    hammer("key", &samples, ROUNDS, |bytes| {
+        if let Some(again) = decode(bytes) {
+            assert_eq!(again, bytes);
+        }
+    });
+    let padded = [short[0].as_slice(), &1_u32.to_be_bytes(), &[0; 9]].concat();
+    assert_eq!(decode(&padded), None, "the long form of a short one");
+}
+
 #[test]
 fn public_keys_have_one_encoding() {
-    for keys in signer::all() {
+    for keys in signer::all().into_iter().chain([Box::new(signer::Sm2) as Box<dyn Keys>]) {
         let key = keys.public_key();
         let (scheme, good) = (key.scheme(), key.as_bytes());
         assert_eq!(PublicKey::parse(scheme, good).unwrap(), key);

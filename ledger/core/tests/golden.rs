@@ -7,12 +7,14 @@ use common::golden::Golden;
 use common::{ACCOUNT, Keys, World, certify, set_of, signer, validators};
 use keyward_ledger_core::block::SignedHeader;
 use keyward_ledger_core::certificate::{consensus_namespace, quorum};
-use keyward_ledger_core::contracts::registry::{credential_challenge, possession_challenge};
+use keyward_ledger_core::contracts::registry::{
+    credential_challenge, possession_challenge, rotation_challenge,
+};
 use keyward_ledger_core::entry::{BindCredential, Entry, Mode, Release};
 use keyward_ledger_core::hash::{Tag, account_commitment, signature_hash};
 use keyward_ledger_core::outcome::{Outcome, Refusal};
 use keyward_ledger_core::scheme::Scheme;
-use keyward_ledger_core::state::layout;
+use keyward_ledger_core::state::layout::{self, KeyStatus};
 use keyward_ledger_core::trust::{Checkpoint, Trust};
 
 /// RSA-PSS draws a salt, so its signatures are never the same.
@@ -40,7 +42,7 @@ fn entries_and_outcomes_are_frozen() {
         golden.hex(&format!("outcome {}", refusal.name()), Outcome::refused(*refusal).encode());
     }
     golden.hex("outcome ACCEPTED", Outcome::ACCEPTED.encode());
-    for keys in repeatable() {
+    for keys in repeatable().into_iter().chain([Box::new(signer::Sm2) as Box<dyn Keys>]) {
         let (key, scheme) = (keys.public_key(), keys.public_key().scheme());
         let challenge = possession_challenge(&chain_id, &ACCOUNT, Mode::Hosted, &key, &[9; 32], 100);
         golden.hex(&format!("{scheme} public key"), key.as_bytes());
@@ -62,7 +64,9 @@ fn entries_and_outcomes_are_frozen() {
     };
     let challenge = credential_challenge(&chain_id, &ACCOUNT, 1, &world.service.public_key(), &[9; 32], 100);
     golden.hex("credential challenge", challenge);
-    let key_id = signer::Ed25519.public_key().id();
+    let (key_id, next) = (signer::Ed25519.public_key().id(), signer::Secp256k1.public_key());
+    let challenge = rotation_challenge(&chain_id, &ACCOUNT, Mode::Hosted, &next, &[9; 32], 100, &key_id);
+    golden.hex("rotation challenge", challenge);
     let held = BindCredential { holder_signature: Some([0x78; 64]), ..credential.clone() };
     let entries = [
         ("note", Entry::Note(b"hello".to_vec())),
@@ -72,6 +76,10 @@ fn entries_and_outcomes_are_frozen() {
         ("bind-credential with a holder", Entry::BindCredential(held)),
         ("freeze-key", Entry::FreezeKey { key_id }),
         ("unfreeze-key", Entry::UnfreezeKey { key_id }),
+        ("schedule-destroy-key", Entry::ScheduleDestroyKey { key_id, wait_ms: 604_800_000 }),
+        ("cancel-destroy-key", Entry::CancelDestroyKey { key_id }),
+        ("destroy-key", Entry::DestroyKey { key_id }),
+        ("rotate-key", Entry::RotateKey(world.rotate(&signer::Secp256k1, [9; 32], key_id))),
         ("intent", Entry::Intent(world.intent([0x11; 32], key_id, b"message"))),
         ("release", Entry::Release(Release { intent_id: [0x11; 32], signature_hash: signature_hash(b"x") })),
     ];
@@ -125,6 +133,38 @@ fn ledger_is_frozen() {
     let checkpoint = Checkpoint { height: 2, digest: *block.digest(), set_hash: block.header().set_hash };
     golden.text("trust with a checkpoint", &Trust { checkpoint: Some(checkpoint), ..world.trust() }.encode());
     golden.check("ledger.json");
+}
+
+/// One key for each status and form; what the first ledger never had.
+#[test]
+fn key_states_are_frozen() {
+    let mut golden = Golden::default();
+    let successor = signer::Ed25519.public_key().id();
+    let (scheme, moment) = (Scheme::Ed25519, 1_700_000_604_800_000);
+    let first = layout::KeyState {
+        account: ACCOUNT,
+        mode: Mode::Hosted,
+        scheme,
+        status: KeyStatus::Active,
+        height: 7,
+        version: 1,
+    };
+    let scheduled = |successor| KeyStatus::Scheduled { destroy_after_ms: moment, successor };
+    let destroyed = |successor| KeyStatus::Destroyed { at_ms: moment, successor };
+    for (name, status, version) in [
+        ("active", KeyStatus::Active, 1),
+        ("frozen", KeyStatus::Frozen, 1),
+        ("active, version 2", KeyStatus::Active, 2),
+        ("frozen, version 3", KeyStatus::Frozen, 3),
+        ("superseded", KeyStatus::Superseded { successor }, 1),
+        ("scheduled", scheduled(None), 1),
+        ("scheduled after superseded", scheduled(Some(successor)), 2),
+        ("destroyed", destroyed(None), 1),
+        ("destroyed after superseded", destroyed(Some(successor)), 2),
+    ] {
+        golden.hex(name, layout::KeyState { status, version, ..first }.encode());
+    }
+    golden.check("key-states.json");
 }
 
 #[test]

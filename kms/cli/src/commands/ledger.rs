@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use keyward_ledger_client::{Client, ClientError, Config, DEADLINE, Identity, Recorded, Status};
-use keyward_ledger_core::entry::{Entry, kind_name, kind_of};
+use keyward_ledger_core::entry::{Entry, Intent, RotateKey, kind_name, kind_of};
 use serde_json::{Value, json};
 
 use super::Context;
@@ -211,9 +211,13 @@ fn record_words(recorded: &Recorded) -> String {
 /// The key that an entry is about.
 fn key_of(entry: &[u8]) -> Option<String> {
     match Entry::decode(entry).ok()? {
-        Entry::Intent(intent) => Some(intent.key_id.to_string()),
-        Entry::FreezeKey { key_id } | Entry::UnfreezeKey { key_id } => Some(key_id.to_string()),
-        Entry::BindKey(bind) => {
+        Entry::Intent(Intent { key_id, .. })
+        | Entry::FreezeKey { key_id }
+        | Entry::UnfreezeKey { key_id }
+        | Entry::ScheduleDestroyKey { key_id, .. }
+        | Entry::CancelDestroyKey { key_id }
+        | Entry::DestroyKey { key_id } => Some(key_id.to_string()),
+        Entry::BindKey(bind) | Entry::RotateKey(RotateKey { bind, .. }) => {
             let key = keyward_domain::scheme::PublicKey::parse(bind.scheme, &bind.public_key).ok()?;
             Some(key.id().to_string())
         }

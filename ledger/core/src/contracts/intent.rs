@@ -1,7 +1,8 @@
 //! `intent`: the right to use a key once, claimed by its executor before it acts, and the record of what was
 //! released.
 
-use super::registry::{bound_key, require_open};
+use super::keys::{bound_key, refuse_unless_active};
+use super::registry::require_open;
 use super::{Call, Context, Contract, StateView, Stop, not_expired, only};
 use crate::entry::{Entry, Intent, Release};
 use crate::genesis::Role;
@@ -46,9 +47,7 @@ fn claim(
         return Err(Refusal::ExpiryTooFar.into());
     }
     let key = bound_key(state, &intent.key_id)?;
-    if key.frozen {
-        return Err(Refusal::KeyFrozen.into());
-    }
+    refuse_unless_active(&key)?;
     require_open(state, &key.account)?;
     let claim = intent_key(&intent.id);
     if state.get(&claim).is_some() {

@@ -4,6 +4,7 @@
 //! nothing: writes of a refused call are thrown away by the dispatcher, whatever the contract did.
 
 pub mod intent;
+pub mod keys;
 pub mod registry;
 
 use thiserror::Error;
@@ -84,7 +85,11 @@ pub fn contract_for(entry: &Entry) -> Option<&'static dyn Contract> {
         | Entry::BindCredential(_)
         | Entry::BindKey(_)
         | Entry::FreezeKey { .. }
-        | Entry::UnfreezeKey { .. } => Some(&registry::Registry),
+        | Entry::UnfreezeKey { .. }
+        | Entry::ScheduleDestroyKey { .. }
+        | Entry::CancelDestroyKey { .. }
+        | Entry::DestroyKey { .. }
+        | Entry::RotateKey(_) => Some(&registry::Registry),
         Entry::Intent(_) | Entry::Release(_) => Some(&intent::Intents),
     }
 }

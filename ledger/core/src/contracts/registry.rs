@@ -1,16 +1,19 @@
 //! `registry`: accounts, their credentials, and the keys bound to them with proof of possession.
+//!
+//! What may become of a bound key stands in [`keys`](super::keys).
 
-use super::{Call, Context, Contract, StateView, Stop, not_expired, only};
+use super::{Call, Context, Contract, StateView, Stop, keys, not_expired, only};
 use crate::codec::Writer;
 use crate::ed25519;
-use crate::entry::{BindCredential, BindKey, Entry, Mode};
+use crate::entry::{BindCredential, Entry, Mode};
 use crate::genesis::Role;
 use crate::hash::Hash;
 use crate::outcome::{Outcome, Refusal};
-use crate::scheme::{self, KeyId, PublicKey, Scheme};
-use crate::state::layout::{AccountState, CredentialState, KeyState, account_key, credential_key, key_key};
+use crate::scheme::{KeyId, PublicKey};
+use crate::state::layout::{AccountState, CredentialState, account_key, credential_key};
 
 const POSSESSION_LABEL: &[u8] = b"keyward/possession/v1";
+const ROTATION_LABEL: &[u8] = b"keyward/rotation/v1";
 const CREDENTIAL_LABEL: &[u8] = b"keyward/credential/v1";
 
 /// The message that a key signs, under its own scheme, to prove its possession.
@@ -22,22 +25,37 @@ pub fn possession_challenge(
     nonce: &Hash,
     not_after: u64,
 ) -> Vec<u8> {
-    challenge(chain_id, account, mode, key.scheme(), key.as_bytes(), nonce, not_after)
+    challenge(POSSESSION_LABEL, chain_id, account, mode, key, nonce, not_after).finish()
 }
 
-fn challenge(
+/// The message that a key signs, under its own scheme, to prove its possession and to take over from `previous`.
+pub fn rotation_challenge(
     chain_id: &Hash,
     account: &Hash,
     mode: Mode,
-    scheme: Scheme,
-    public_key: &[u8],
+    key: &PublicKey,
     nonce: &Hash,
     not_after: u64,
+    previous: &KeyId,
 ) -> Vec<u8> {
-    let mut out = Writer::with_capacity(140 + public_key.len());
-    label(&mut out, POSSESSION_LABEL).raw(chain_id).raw(account);
-    out.u8(mode.code()).u8(scheme.code()).bytes(public_key).raw(nonce).u64(not_after);
+    let mut out = challenge(ROTATION_LABEL, chain_id, account, mode, key, nonce, not_after);
+    out.raw(&previous.0);
     out.finish()
+}
+
+fn challenge(
+    tag: &[u8],
+    chain_id: &Hash,
+    account: &Hash,
+    mode: Mode,
+    key: &PublicKey,
+    nonce: &Hash,
+    not_after: u64,
+) -> Writer {
+    let mut out = Writer::with_capacity(172 + key.as_bytes().len());
+    label(&mut out, tag).raw(chain_id).raw(account);
+    out.u8(mode.code()).u8(key.scheme().code()).bytes(key.as_bytes()).raw(nonce).u64(not_after);
+    out
 }
 
 /// The message that a new credential signs as proof, and the present one as consent.
@@ -75,9 +93,15 @@ impl Contract for Registry {
             Entry::OpenAccount { account } => open(state, call, context, account),
             Entry::CloseAccount { account } => close(state, call, context, account),
             Entry::BindCredential(bind) => bind_credential(state, call, context, bind),
-            Entry::BindKey(bind) => bind_key(state, call, context, bind),
-            Entry::FreezeKey { key_id } => set_frozen(state, call, key_id, true),
-            Entry::UnfreezeKey { key_id } => set_frozen(state, call, key_id, false),
+            Entry::BindKey(bind) => keys::bind(state, call, context, bind),
+            Entry::RotateKey(rotate) => keys::rotate(state, call, context, rotate),
+            Entry::FreezeKey { key_id } => keys::freeze(state, call, key_id),
+            Entry::UnfreezeKey { key_id } => keys::unfreeze(state, call, key_id),
+            Entry::ScheduleDestroyKey { key_id, wait_ms } => {
+                keys::schedule(state, call, context, key_id, *wait_ms)
+            }
+            Entry::CancelDestroyKey { key_id } => keys::cancel(state, call, key_id),
+            Entry::DestroyKey { key_id } => keys::destroy(state, call, context, key_id),
             _ => Err(Refusal::EntryKindUnknown.into()),
         }?;
         Ok(Outcome::ACCEPTED)
@@ -157,58 +181,5 @@ fn check_holder(
             ed25519::verify(&present.public_key, message, signature).or(Err(Refusal::HolderSignatureInvalid))
         }
         (None, Some(_)) | (Some(_), None) => Err(Refusal::HolderSignatureInvalid),
-    }
-}
-
-fn bind_key(
-    state: &mut dyn StateView,
-    call: &Call<'_>,
-    context: &Context<'_>,
-    bind: &BindKey,
-) -> Result<(), Stop> {
-    only(call, &[Role::Service])?;
-    not_expired(bind.not_after, context)?;
-    require_open(state, &bind.account)?;
-    let public_key = PublicKey::parse(bind.scheme, &bind.public_key).or(Err(Refusal::PublicKeyInvalid))?;
-    let key = key_key(&public_key.id());
-    if state.get(&key).is_some() {
-        return Err(Refusal::KeyAlreadyBound.into());
-    }
-    let message = possession_challenge(
-        context.chain_id,
-        &bind.account,
-        bind.mode,
-        &public_key,
-        &bind.nonce,
-        bind.not_after,
-    );
-    scheme::verify(&public_key, &message, &bind.proof).or(Err(Refusal::ProofInvalid))?;
-    let bound = KeyState {
-        account: bind.account,
-        mode: bind.mode,
-        scheme: bind.scheme,
-        frozen: false,
-        height: context.height,
-    };
-    state.put(key, bound.encode());
-    Ok(())
-}
-
-/// A bound key.
-pub(crate) fn bound_key(state: &dyn StateView, key_id: &KeyId) -> Result<KeyState, Stop> {
-    let value = state.get(&key_key(key_id)).ok_or(Refusal::KeyUnknown)?;
-    Ok(KeyState::decode(value)?)
-}
-
-fn set_frozen(state: &mut dyn StateView, call: &Call<'_>, key_id: &KeyId, frozen: bool) -> Result<(), Stop> {
-    only(call, &[Role::Service, Role::Operator])?;
-    let key = bound_key(state, key_id)?;
-    match (key.frozen, frozen) {
-        (true, true) => Err(Refusal::KeyFrozen.into()),
-        (false, false) => Err(Refusal::KeyNotFrozen.into()),
-        _ => {
-            state.put(key_key(key_id), KeyState { frozen, ..key }.encode());
-            Ok(())
-        }
     }
 }

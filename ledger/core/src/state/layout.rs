@@ -2,10 +2,11 @@
 
 use crate::block::Regime;
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::entry::{Mode, read_scheme};
 use crate::genesis::{Role, Submitter};
 use crate::hash::Hash;
-use crate::scheme::{KeyId, Scheme};
+use crate::scheme::KeyId;
+
+pub use super::key::{KeyState, KeyStatus};
 
 /// How many sequences back and ahead of a submitter's highest one a batch may have.
 pub const SEQUENCE_WINDOW: u64 = 1024;
@@ -219,46 +220,6 @@ impl CredentialState {
 }
 decode_exactly!(CredentialState, "credential");
 
-/// A bound key: `account[32] || mode u8 || scheme u8 || frozen u8 || height u64`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyState {
-    /// The account it is bound to.
-    pub account: Hash,
-    /// Where the private key lives.
-    pub mode: Mode,
-    /// The scheme.
-    pub scheme: Scheme,
-    /// Whether it is frozen.
-    pub frozen: bool,
-    /// The height at which it was bound.
-    pub height: u64,
-}
-
-impl KeyState {
-    /// The encoding.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::with_capacity(43);
-        out.raw(&self.account).u8(self.mode.code()).u8(self.scheme.code());
-        out.u8(u8::from(self.frozen)).u64(self.height);
-        out.finish()
-    }
-
-    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let account = reader.array("account")?;
-        let mode = reader.u8("mode")?;
-        let mode =
-            Mode::from_code(mode).ok_or(DecodeError::UnknownCode { what: "mode", code: u64::from(mode) })?;
-        Ok(Self {
-            account,
-            mode,
-            scheme: read_scheme(reader)?,
-            frozen: read_bool(reader, "frozen")?,
-            height: reader.u64("height")?,
-        })
-    }
-}
-decode_exactly!(KeyState, "key");
-
 /// A live intent: `executor[32] || key id[32] || commitment[32] || not_after u64 || released u8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IntentState {
@@ -295,7 +256,8 @@ impl IntentState {
 }
 decode_exactly!(IntentState, "intent");
 
-fn read_bool(reader: &mut Reader<'_>, what: &'static str) -> Result<bool, DecodeError> {
+/// Reads 0 or 1.
+pub(super) fn read_bool(reader: &mut Reader<'_>, what: &'static str) -> Result<bool, DecodeError> {
     match reader.u8(what)? {
         0 => Ok(false),
         1 => Ok(true),

@@ -11,9 +11,9 @@ use std::collections::HashMap;
 use keyward_ledger_core::batch::{Batch, SignedBatch};
 use keyward_ledger_core::block::{Block, Header, Regime, SignedHeader};
 use keyward_ledger_core::certificate::{Certificate, Signer, ValidatorSet, finalize_message};
-use keyward_ledger_core::contracts::registry::possession_challenge;
+use keyward_ledger_core::contracts::registry::{possession_challenge, rotation_challenge};
 use keyward_ledger_core::ed25519::SigningKey;
-use keyward_ledger_core::entry::{BindKey, Entry, Intent, Mode};
+use keyward_ledger_core::entry::{BindKey, Entry, Intent, Mode, RotateKey};
 use keyward_ledger_core::execute::{BlockLimits, Executed, Ledger};
 use keyward_ledger_core::genesis::{Genesis, GenesisDocument, Role, Submitter};
 use keyward_ledger_core::hash::{Hash, commitment, sha256};
@@ -191,6 +191,15 @@ impl World {
             not_after,
             proof: keys.sign(&challenge),
         }
+    }
+
+    /// The next version of `previous`.
+    pub fn rotate(&self, keys: &dyn Keys, nonce: Hash, previous: KeyId) -> RotateKey {
+        let (bind, key) = (self.bind(keys, nonce), keys.public_key());
+        let BindKey { account, mode, not_after, .. } = bind;
+        let challenge =
+            rotation_challenge(&self.chain_id(), &account, mode, &key, &nonce, not_after, &previous);
+        RotateKey { previous, bind: BindKey { proof: keys.sign(&challenge), ..bind } }
     }
 
     pub fn intent(&self, id: Hash, key_id: KeyId, message: &[u8]) -> Intent {
