@@ -1,5 +1,9 @@
 //! Addresses of foreign chains, derived from a public key.
 
+mod bitcoin;
+
+pub use bitcoin::{Network, p2tr_address, p2wpkh_address};
+
 use k256::elliptic_curve::sec1::ToSec1Point as _;
 use keyward_domain::scheme::{PublicKey, Scheme};
 use sha3::{Digest as _, Keccak256};

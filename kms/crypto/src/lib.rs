@@ -7,6 +7,7 @@
 
 mod address;
 mod envelope;
+mod export;
 mod import;
 pub mod labels;
 mod locked;
@@ -15,11 +16,12 @@ mod pem;
 mod secret;
 mod signing;
 
-pub use address::ethereum_address;
+pub use address::{Network, ethereum_address, p2tr_address, p2wpkh_address};
 pub use envelope::{
     Envelope, KeyEncryptionKey, MemoryKek, NONCE_BYTES, SealError, hosted_key_aad, open, seal,
     service_secret_aad,
 };
+pub use export::{ExportError, ExportFormat, export};
 pub use import::{ImportBinding, ImportError, ImportSealingKey, seal_to_service};
 pub use keyward_domain::scheme::{EcdsaFormError, ecdsa_der, normalise_ecdsa, signature_der};
 pub use locked::{CoreDumpError, LockError, LockedSecret, disable_core_dumps};

@@ -8,9 +8,13 @@ const LINE: usize = 64;
 
 /// `SubjectPublicKeyInfo` in PEM (RFC 7468, section 13); BIP340 keys have no such form.
 pub fn public_key_pem(key: &PublicKey) -> Option<String> {
-    let text = Base64::encode_string(&key.to_spki_der()?);
+    key.to_spki_der().map(|der| public_key(&der))
+}
+
+/// The same of DER.
+pub(crate) fn public_key(der: &[u8]) -> String {
     let mut pem = String::from("-----BEGIN PUBLIC KEY-----\n");
-    for (at, digit) in text.chars().enumerate() {
+    for (at, digit) in Base64::encode_string(der).chars().enumerate() {
         pem.push(digit);
         if at % LINE == LINE - 1 {
             pem.push('\n');
@@ -20,7 +24,7 @@ pub fn public_key_pem(key: &PublicKey) -> Option<String> {
         pem.push('\n');
     }
     pem.push_str("-----END PUBLIC KEY-----\n");
-    Some(pem)
+    pem
 }
 
 #[cfg(test)]

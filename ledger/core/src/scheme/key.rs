@@ -164,6 +164,25 @@ impl PublicKey {
         point.try_into().ok()
     }
 
+    /// Modulus and exponent of an RSA key, big-endian, without leading zeros.
+    pub fn rsa_parts(&self) -> Option<(&[u8], &[u8])> {
+        match self.scheme {
+            Scheme::RsaPss | Scheme::RsaPkcs1 => {
+                rsa::Parts::parse(&self.bytes).ok().map(|parts| (parts.modulus, parts.exponent))
+            }
+            _ => None,
+        }
+    }
+
+    /// `SubjectPublicKeyInfo` in DER with the point uncompressed, as every library reads it (RFC 5480, section 2.2);
+    /// none for BIP340.
+    pub fn to_spki_uncompressed(&self) -> Option<Vec<u8>> {
+        match self.to_uncompressed() {
+            Some(point) => super::rsa::spki(self.scheme, &point),
+            None => self.to_spki_der(),
+        }
+    }
+
     /// `SubjectPublicKeyInfo` in DER, as `openssl` reads it. BIP340 has no such form, so it gives none.
     pub fn to_spki_der(&self) -> Option<Vec<u8>> {
         super::rsa::spki(self.scheme, &self.bytes)

@@ -17,6 +17,7 @@ const BIT_STRING: u8 = 0x03;
 #[derive(Debug)]
 pub(super) struct Parts<'a> {
     pub(super) modulus: &'a [u8],
+    pub(super) exponent: &'a [u8],
 }
 
 impl<'a> Parts<'a> {
@@ -41,7 +42,7 @@ impl<'a> Parts<'a> {
         if exponent.len() > EXPONENT_BYTES_MAX || !is_odd(exponent) || exponent == [1] {
             return Err(rsa("has an exponent that is not odd and between 3 and 2^32"));
         }
-        Ok(Self { modulus })
+        Ok(Self { modulus, exponent })
     }
 }
 
