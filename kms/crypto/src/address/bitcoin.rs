@@ -164,7 +164,8 @@ mod tests {
 
     #[test]
     fn p2tr_programs_are_encoded_as_bip_350_says() {
-        let program = hex::decode("79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798").unwrap();
+        let program =
+            hex::decode("79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798").unwrap();
         let golden = "bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqzk5jj0";
         assert_eq!(segwit::encode_v1(hrp::BC, &program).unwrap(), golden);
     }

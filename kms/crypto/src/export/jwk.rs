@@ -17,7 +17,10 @@ fn parts(key: &PublicKey) -> Option<(&'static str, String)> {
         Scheme::EcdsaSecp256k1 => ("ES256K", "secp256k1"),
         Scheme::EcdsaP256 => ("ES256", "P-256"),
         Scheme::Ed25519 => {
-            return Some(("EdDSA", format!(r#""crv":"Ed25519","kty":"OKP","x":"{}""#, encode(key.as_bytes()))));
+            return Some((
+                "EdDSA",
+                format!(r#""crv":"Ed25519","kty":"OKP","x":"{}""#, encode(key.as_bytes())),
+            ));
         }
         Scheme::RsaPss => return Some(("PS256", rsa(key)?)),
         Scheme::RsaPkcs1 => return Some(("RS256", rsa(key)?)),
