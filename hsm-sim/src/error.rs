@@ -4,6 +4,8 @@ use cryptoki_sys as sys;
 use cryptoki_sys::CK_RV;
 use thiserror::Error;
 
+use crate::faults::ControlError;
+
 /// The result of every operation of the safe layer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -34,6 +36,12 @@ pub enum Error {
     /// No folder for the store: neither `HSM_SIM_DIR` nor a home is set.
     #[error("no folder for tokens: set `HSM_SIM_DIR`")]
     NoFolder,
+    /// The control file of faults cannot be used.
+    #[error("cannot follow the control file of faults")]
+    Control(#[from] ControlError),
+    /// A fault on purpose answers this.
+    #[error("a fault on purpose: `{0:#x}`")]
+    OnPurpose(CK_RV),
     /// The operating system gave no random bytes.
     #[error("no random bytes")]
     Random(#[from] getrandom::Error),
@@ -83,7 +91,10 @@ impl Error {
     pub fn code(&self) -> CK_RV {
         match self {
             Self::Refused(refusal) => refusal.code(),
-            Self::Store { .. } | Self::Damaged { .. } | Self::NoFolder => sys::CKR_DEVICE_ERROR,
+            Self::OnPurpose(code) => *code,
+            Self::Store { .. } | Self::Damaged { .. } | Self::NoFolder | Self::Control(_) => {
+                sys::CKR_DEVICE_ERROR
+            }
             Self::Random(_) | Self::Derivation(_) | Self::Signature(_) | Self::Rsa(_) | Self::Cipher(_) => {
                 sys::CKR_FUNCTION_FAILED
             }
@@ -116,7 +127,11 @@ refusals! {
     CannotLock = CKR_CANT_LOCK, "only the locks of the operating system are supported";
     Slot = CKR_SLOT_ID_INVALID, "there is no such slot";
     TokenNotRecognized = CKR_TOKEN_NOT_RECOGNIZED, "the token is not initialised";
-    TokenRemoved = CKR_DEVICE_REMOVED, "the token was initialised anew by another process";
+    TokenNotPresent = CKR_TOKEN_NOT_PRESENT, "there is no token in the slot";
+    TokenRemoved = CKR_DEVICE_REMOVED, "the token was removed, or initialised anew by another process";
+    NoEvent = CKR_NO_EVENT, "nothing happened in a slot";
+    FunctionFailed = CKR_FUNCTION_FAILED, "the function failed";
+    SessionClosed = CKR_SESSION_CLOSED, "the session was closed meanwhile";
     TokenMemory = CKR_DEVICE_MEMORY, "the token is full";
     SessionHandle = CKR_SESSION_HANDLE_INVALID, "there is no such session";
     SessionCount = CKR_SESSION_COUNT, "too many sessions are open";

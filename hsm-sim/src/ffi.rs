@@ -4,6 +4,7 @@
 #![allow(non_snake_case, reason = "the names of the PKCS#11 standard")]
 
 mod crypto;
+mod faulty;
 mod general;
 mod list;
 mod memory;
@@ -57,7 +58,10 @@ fn initialise() -> Result<()> {
 fn finalise() -> Result<()> {
     let mut instance = INSTANCE.write().unwrap_or_else(PoisonError::into_inner);
     match instance.take() {
-        Some(known) if known.process == std::process::id() => Ok(()),
+        Some(known) if known.process == std::process::id() => {
+            known.module.close();
+            Ok(())
+        }
         other => {
             std::mem::forget(other);
             Err(Refusal::NotInitialized.into())
@@ -73,8 +77,13 @@ fn module() -> Result<Arc<Module>> {
 
 /// Runs a shell's body: an error becomes its return value, a panic `CKR_GENERAL_ERROR`.
 fn guard(body: impl FnOnce() -> Result<()>) -> CK_RV {
+    code_of(|| body().map(|()| sys::CKR_OK))
+}
+
+/// As [`guard`], for a body that knows its return value.
+fn code_of(body: impl FnOnce() -> Result<CK_RV>) -> CK_RV {
     match catch_unwind(AssertUnwindSafe(body)) {
-        Ok(Ok(())) => sys::CKR_OK,
+        Ok(Ok(code)) => code,
         Ok(Err(error)) => {
             trace(&error);
             error.code()
@@ -94,6 +103,8 @@ fn guard_activity(
         let done = body(&module);
         match &done {
             Err(Error::Refused(Refusal::BufferTooSmall)) | Ok(()) => {}
+            // The operation waits for its PIN.
+            Err(Error::Refused(Refusal::NotLoggedIn)) => {}
             Err(_) => module.abandon(session, activity),
         }
         done

@@ -13,6 +13,7 @@ compile_error!("the software token needs a 64-bit Unix: `CK_ULONG` is stored as 
 mod attribute;
 mod codec;
 mod error;
+pub mod faults;
 mod ffi;
 mod generate;
 mod image;

@@ -4,9 +4,11 @@
 //! cryptography on a key runs with the session's lock only, so that sessions sign side by side.
 
 pub(crate) mod crypto;
+mod events;
+mod faults;
 pub(crate) mod objects;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cryptoki_sys as sys;
 use cryptoki_sys::{CK_FLAGS, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SLOT_ID, CK_STATE};
 
+use self::faults::Closing;
 use crate::error::{Refusal, Result};
+use crate::faults::Injector;
 use crate::object::Object;
 use crate::operation::Operations;
 use crate::seal::Role;
@@ -29,6 +33,8 @@ pub const SESSIONS_MAX: usize = 4096;
 /// The token library of one application.
 pub struct Module {
     state: Mutex<State>,
+    faults: Injector,
+    closing: Closing,
 }
 
 impl fmt::Debug for Module {
@@ -42,6 +48,18 @@ struct State {
     tokens: Vec<Token>,
     sessions: BTreeMap<CK_SESSION_HANDLE, Arc<Session>>,
     session_objects: BTreeMap<CK_OBJECT_HANDLE, SessionObject>,
+    bays: Vec<Bay>,
+    /// Sessions that went with their token and have not been told yet.
+    lost: BTreeSet<CK_SESSION_HANDLE>,
+}
+
+/// What a slot shows from outside.
+#[derive(Debug, Default, Clone)]
+struct Bay {
+    /// The token is out.
+    pulled: bool,
+    /// Something happened that `C_WaitForSlotEvent` has not reported.
+    event: bool,
 }
 
 struct Session {
@@ -96,9 +114,16 @@ impl Module {
     #[must_use]
     pub fn new(folder: &Path) -> Self {
         let handles = Handles::new();
-        let tokens = (0..SLOTS).map(|slot| Token::new(folder, slot, handles.clone())).collect();
+        let tokens: Vec<_> = (0..SLOTS).map(|slot| Token::new(folder, slot, handles.clone())).collect();
         let (sessions, session_objects) = (BTreeMap::new(), BTreeMap::new());
-        Self { state: Mutex::new(State { handles, tokens, sessions, session_objects }) }
+        let (bays, lost) = (vec![Bay::default(); tokens.len()], BTreeSet::new());
+        let state = State { handles, tokens, sessions, session_objects, bays, lost };
+        let faults = Injector::new(folder);
+        let module = Self { state: Mutex::new(state), faults, closing: Closing::default() };
+        // Events count from here. What cannot be read says so when it is used.
+        let _ = module.take_event();
+        module.state().bays.iter_mut().for_each(|bay| bay.event = false);
+        module
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -113,6 +138,7 @@ impl Module {
     /// If there is no such slot, or its file cannot be read.
     pub fn token_status(&self, slot: CK_SLOT_ID) -> Result<TokenStatus> {
         let mut state = self.state();
+        state.present(slot)?;
         state.refresh(slot)?;
         let own = || state.sessions.values().filter(|session| session.slot == slot);
         let (sessions, sessions_read_write) =
@@ -127,12 +153,30 @@ impl Module {
         })
     }
 
-    /// Whether there is such a slot.
+    /// The slots: all, or those with a token in them.
+    #[must_use]
+    pub fn slots(&self, with_token: bool) -> Vec<CK_SLOT_ID> {
+        let state = self.state();
+        let bays = (0..).zip(&state.bays).filter(|(_, bay)| !with_token || !bay.pulled);
+        bays.map(|(slot, _)| slot).collect()
+    }
+
+    /// Whether there is a token in this slot.
     ///
     /// # Errors
-    /// [`Refusal::Slot`] if not.
-    pub fn check_slot(&self, slot: CK_SLOT_ID) -> Result<()> {
-        self.state().token(slot).map(|_| ())
+    /// [`Refusal::Slot`] if there is no such slot.
+    pub fn has_token(&self, slot: CK_SLOT_ID) -> Result<bool> {
+        let state = self.state();
+        state.token(slot)?;
+        Ok(state.present(slot).is_ok())
+    }
+
+    /// Whether there is such a slot with a token in it.
+    ///
+    /// # Errors
+    /// [`Refusal::Slot`] or [`Refusal::TokenNotPresent`] if not.
+    pub fn check_token(&self, slot: CK_SLOT_ID) -> Result<()> {
+        self.state().present(slot)
     }
 
     /// `C_InitToken`: the label is padded with blanks.
@@ -141,6 +185,8 @@ impl Module {
     /// If a session is open on the token, or the PIN is not its security officer's.
     pub fn init_token(&self, slot: CK_SLOT_ID, pin: &[u8], label: [u8; 32]) -> Result<()> {
         let mut state = self.state();
+        state.present(slot)?;
+        state.refresh(slot)?;
         if state.sessions.values().any(|session| session.slot == slot) {
             return Err(Refusal::SessionExists.into());
         }
@@ -153,6 +199,7 @@ impl Module {
     /// If the token is not initialised, or the security officer is logged in and the session is read-only.
     pub fn open_session(&self, slot: CK_SLOT_ID, read_write: bool) -> Result<CK_SESSION_HANDLE> {
         let mut state = self.state();
+        state.present(slot)?;
         state.refresh(slot)?;
         let token = state.token(slot)?;
         if !token.is_initialised() {
@@ -176,7 +223,8 @@ impl Module {
     /// If there is no such session.
     pub fn close_session(&self, handle: CK_SESSION_HANDLE) -> Result<()> {
         let mut state = self.state();
-        let session = state.sessions.remove(&handle).ok_or(Refusal::SessionHandle)?;
+        let session = state.session(handle)?;
+        state.sessions.remove(&handle);
         state.session_objects.retain(|_, object| object.owner != handle);
         *session.operations() = Operations::default();
         if !state.sessions.values().any(|other| other.slot == session.slot) {
@@ -191,6 +239,7 @@ impl Module {
     /// If there is no such slot.
     pub fn close_all_sessions(&self, slot: CK_SLOT_ID) -> Result<()> {
         let mut state = self.state();
+        state.present(slot)?;
         state.token_mut(slot)?.logout();
         state.drop_sessions(slot);
         Ok(())
@@ -202,8 +251,7 @@ impl Module {
     /// If there is no such session.
     pub fn session_status(&self, handle: CK_SESSION_HANDLE) -> Result<SessionStatus> {
         let mut state = self.state();
-        let session = state.session(handle)?;
-        state.refresh(session.slot)?;
+        let session = state.live(handle)?;
         let role = state.token(session.slot)?.role();
         let (mut flags, mut session_state) = (sys::CKF_SERIAL_SESSION, read_only_state(role));
         if session.read_write {
@@ -219,8 +267,7 @@ impl Module {
     /// If the PIN is wrong or locked, or somebody is logged in.
     pub fn login(&self, handle: CK_SESSION_HANDLE, role: Role, pin: &[u8]) -> Result<()> {
         let mut state = self.state();
-        let session = state.session(handle)?;
-        state.refresh(session.slot)?;
+        let session = state.live(handle)?;
         match state.token(session.slot)?.role() {
             Some(known) if known == role => return Err(Refusal::AlreadyLoggedIn.into()),
             Some(_) => return Err(Refusal::AnotherLoggedIn.into()),
@@ -303,18 +350,52 @@ impl State {
         Ok(self.tokens.get_mut(index).ok_or(Refusal::Slot)?)
     }
 
-    fn session(&self, handle: CK_SESSION_HANDLE) -> Result<Arc<Session>> {
-        Ok(self.sessions.get(&handle).map(Arc::clone).ok_or(Refusal::SessionHandle)?)
+    /// Refuses a slot that is not there or has no token in it.
+    fn present(&self, slot: CK_SLOT_ID) -> Result<()> {
+        let index = usize::try_from(slot).or(Err(Refusal::Slot))?;
+        let bay = self.bays.get(index).ok_or(Refusal::Slot)?;
+        if bay.pulled { Err(Refusal::TokenNotPresent.into()) } else { Ok(()) }
+    }
+
+    /// A session that is open. One that went with its token is told so once.
+    fn session(&mut self, handle: CK_SESSION_HANDLE) -> Result<Arc<Session>> {
+        match self.sessions.get(&handle) {
+            Some(session) => Ok(Arc::clone(session)),
+            None if self.lost.remove(&handle) => Err(Refusal::TokenRemoved.into()),
+            None => Err(Refusal::SessionHandle.into()),
+        }
+    }
+
+    /// A session whose token is as it is on disk now.
+    fn live(&mut self, handle: CK_SESSION_HANDLE) -> Result<Arc<Session>> {
+        let slot = self.session(handle)?.slot;
+        self.refresh(slot)?;
+        self.session(handle)
     }
 
     /// Takes up what another process wrote. A token made anew loses its sessions, as a removed one would.
     fn refresh(&mut self, slot: CK_SLOT_ID) -> Result<()> {
-        if self.token_mut(slot)?.refresh()? == Freshness::Same {
+        let freshness = self.token_mut(slot)?.refresh()?;
+        if freshness == Freshness::Same {
             return Ok(());
         }
-        let had_sessions = self.sessions.values().any(|session| session.slot == slot);
+        if freshness == Freshness::Replaced {
+            self.remove_sessions(slot);
+        }
+        let bay = usize::try_from(slot).ok().and_then(|slot| self.bays.get_mut(slot));
+        bay.into_iter().for_each(|bay| bay.event = true);
+        Ok(())
+    }
+
+    /// The token is gone: sessions, their objects and the login go with it.
+    fn remove_sessions(&mut self, slot: CK_SLOT_ID) {
+        let own = self.sessions.iter().filter(|(_, session)| session.slot == slot);
+        self.lost.extend(own.map(|(handle, _)| *handle));
+        while self.lost.len() > SESSIONS_MAX {
+            self.lost.pop_first();
+        }
+        self.token_mut(slot).into_iter().for_each(Token::logout);
         self.drop_sessions(slot);
-        if had_sessions { Err(Refusal::TokenRemoved.into()) } else { Ok(()) }
     }
 
     fn drop_sessions(&mut self, slot: CK_SLOT_ID) {

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, Result};
 use crate::image::Image;
@@ -11,7 +12,7 @@ use crate::image::Image;
 /// The environment variable that names the folder.
 pub const FOLDER_VARIABLE: &str = "HSM_SIM_DIR";
 /// The longest token file that is read, in bytes.
-const FILE_BYTES_MAX: u64 = 1 << 30;
+pub(crate) const FILE_BYTES_MAX: u64 = 1 << 30;
 
 /// The folder: `HSM_SIM_DIR`, else `hsm-sim` in the user's data folder.
 pub(crate) fn folder() -> Result<PathBuf> {
@@ -69,55 +70,84 @@ impl Home {
 
     /// What the file is now; `None` if there is none.
     pub(crate) fn stamp(&self) -> Result<Option<Stamp>> {
-        match fs::metadata(&self.file) {
-            Ok(metadata) => Ok(Some(Stamp::of(&metadata))),
-            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(store(&self.file, source)),
-        }
+        stamp(&self.file).map_err(|source| store(&self.file, source))
     }
 
     /// Waits until this process alone may change the token. Makes the folder if it is missing.
     pub(crate) fn lock(&self) -> Result<Guard> {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
-        made.map_err(|source| store(&self.folder, source))?;
-        let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&self.lock);
-        let file = opened.map_err(|source| store(&self.lock, source))?;
-        file.lock().map_err(|source| store(&self.lock, source))?;
-        Ok(Guard(file))
+        lock(&self.folder, &self.lock).map(Guard).map_err(|source| store(&self.lock, source))
     }
 
     pub(crate) fn load(&self) -> Result<Option<(Stamp, Image)>> {
-        let file = match File::open(&self.file) {
-            Ok(file) => file,
-            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(store(&self.file, source)),
-        };
-        let metadata = file.metadata().map_err(|source| store(&self.file, source))?;
-        let mut bytes = Vec::new();
-        let read = io::Read::read_to_end(&mut io::Read::take(&file, FILE_BYTES_MAX), &mut bytes);
-        read.map_err(|source| store(&self.file, source))?;
+        let read = read(&self.file, FILE_BYTES_MAX).map_err(|source| store(&self.file, source))?;
+        let Some((stamp, bytes)) = read else { return Ok(None) };
         let image = Image::decode(&bytes)
             .map_err(|source| Error::Damaged { path: self.file.display().to_string(), source })?;
-        Ok(Some((Stamp::of(&metadata), image)))
+        Ok(Some((stamp, image)))
     }
 
     /// Replaces the file: a reader, or a machine that lost power, sees the old one or the new one.
     pub(crate) fn save(&self, _guard: &Guard, image: &Image) -> Result<Stamp> {
-        let draft = self.file.with_extension("draft");
-        self.replace(&draft, &image.encode()).map_err(|source| store(&self.file, source))
-    }
-
-    fn replace(&self, draft: &Path, bytes: &[u8]) -> io::Result<Stamp> {
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(draft)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(draft, &self.file)?;
-        File::open(&self.folder)?.sync_all()?;
-        file.metadata().map(|metadata| Stamp::of(&metadata))
+        replace(&self.file, &image.encode()).map_err(|source| store(&self.file, source))
     }
 
     pub(crate) fn path(&self) -> String {
         self.file.display().to_string()
+    }
+}
+
+/// What a file is now; `None` if there is none.
+pub(crate) fn stamp(path: &Path) -> io::Result<Option<Stamp>> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some(Stamp::of(&metadata))),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(source),
+    }
+}
+
+/// A file's bytes, at most `most`, and its stamp; `None` if there is none.
+pub(crate) fn read(path: &Path, most: u64) -> io::Result<Option<(Stamp, Vec<u8>)>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(source),
+    };
+    let metadata = file.metadata()?;
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(&file, most), &mut bytes)?;
+    Ok(Some((Stamp::of(&metadata), bytes)))
+}
+
+/// Holds `path` for this process alone, until the file is dropped. Makes the folder if it is missing.
+pub(crate) fn lock(folder: &Path, path: &Path) -> io::Result<File> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    file.lock()?;
+    Ok(file)
+}
+
+/// Replaces a file whole, by way of a draft beside it. The caller holds its lock.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<Stamp> {
+    let draft = path.with_extension("draft");
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
+    file.write_all(bytes)?;
+    file.set_modified(later_than(path)?)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    if let Some(folder) = path.parent() {
+        File::open(folder)?.sync_all()?;
+    }
+    file.metadata().map(|metadata| Stamp::of(&metadata))
+}
+
+/// A time after the file's own. Clocks of file systems tick every few milliseconds, and inodes come back, so that
+/// two versions could have the same stamp.
+fn later_than(path: &Path) -> io::Result<SystemTime> {
+    let now = SystemTime::now();
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(now.max(metadata.modified()? + Duration::from_nanos(1000))),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(now),
+        Err(source) => Err(source),
     }
 }
 

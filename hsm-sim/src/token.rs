@@ -39,6 +39,8 @@ impl Handles {
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 pub(crate) enum Freshness {
     Same,
+    /// Another process initialised it for the first time.
+    Made,
     /// Another process initialised it anew or removed its file.
     Replaced,
 }
@@ -97,7 +99,11 @@ impl Token {
         self.image = image;
         self.seen = stamp;
         self.install(objects);
-        Ok(if replaced { Freshness::Replaced } else { Freshness::Same })
+        Ok(match (replaced, known.is_none() && now.is_some()) {
+            (true, _) => Freshness::Replaced,
+            (false, true) => Freshness::Made,
+            (false, false) => Freshness::Same,
+        })
     }
 
     fn private_objects(&self, image: &Image) -> Result<Objects> {
@@ -263,7 +269,7 @@ impl Token {
 
     fn expect_same(&mut self) -> Result<()> {
         match self.reload()? {
-            Freshness::Same => Ok(()),
+            Freshness::Same | Freshness::Made => Ok(()),
             Freshness::Replaced => Err(Refusal::TokenRemoved.into()),
         }
     }

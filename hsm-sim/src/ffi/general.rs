@@ -5,15 +5,14 @@ use std::ffi::c_void;
 
 use cryptoki_sys as sys;
 use cryptoki_sys::{
-    CK_BBOOL, CK_INFO, CK_MECHANISM_INFO, CK_MECHANISM_TYPE, CK_RV, CK_SLOT_ID, CK_SLOT_INFO, CK_TOKEN_INFO,
-    CK_ULONG, CK_UTF8CHAR, CK_VERSION,
+    CK_BBOOL, CK_FLAGS, CK_INFO, CK_MECHANISM_INFO, CK_MECHANISM_TYPE, CK_RV, CK_SLOT_ID, CK_SLOT_INFO,
+    CK_TOKEN_INFO, CK_ULONG, CK_UTF8CHAR, CK_VERSION,
 };
 
 use super::memory::{get, input, present, put, put_list};
 use super::{finalise, guard, initialise, module};
 use crate::error::{Refusal, Result};
 use crate::mechanism::{MECHANISMS, info};
-use crate::module::SLOTS;
 use crate::token::PIN_BYTES;
 
 const MANUFACTURER: &str = "Keyward non-production";
@@ -67,24 +66,25 @@ pub(super) unsafe extern "C" fn C_GetInfo(out: *mut CK_INFO) -> CK_RV {
 }
 
 pub(super) unsafe extern "C" fn C_GetSlotList(
-    _token_present: CK_BBOOL,
+    token_present: CK_BBOOL,
     out: *mut CK_SLOT_ID,
     count: *mut CK_ULONG,
 ) -> CK_RV {
     guard(|| {
-        module()?;
-        // SAFETY: the caller's list; every slot holds a token.
-        unsafe { put_list(&(0..SLOTS).collect::<Vec<_>>(), out, count) }
+        let module = module()?;
+        module.look()?;
+        // SAFETY: the caller's list.
+        unsafe { put_list(&module.slots(token_present != sys::CK_FALSE), out, count) }
     })
 }
 
 pub(super) unsafe extern "C" fn C_GetSlotInfo(slot: CK_SLOT_ID, out: *mut CK_SLOT_INFO) -> CK_RV {
     guard(|| {
-        module()?.check_slot(slot)?;
+        let present = if module()?.has_token(slot)? { sys::CKF_TOKEN_PRESENT } else { 0 };
         let info = CK_SLOT_INFO {
             slotDescription: padded(&format!("Keyward software token slot {slot}")),
             manufacturerID: padded(MANUFACTURER),
-            flags: sys::CKF_TOKEN_PRESENT,
+            flags: present | sys::CKF_REMOVABLE_DEVICE,
             hardwareVersion: VERSION,
             firmwareVersion: VERSION,
         };
@@ -130,7 +130,7 @@ pub(super) unsafe extern "C" fn C_GetMechanismList(
     count: *mut CK_ULONG,
 ) -> CK_RV {
     guard(|| {
-        module()?.check_slot(slot)?;
+        module()?.check_token(slot)?;
         // SAFETY: the caller's list.
         unsafe { put_list(&MECHANISMS.map(|(kind, ..)| kind), out, count) }
     })
@@ -142,7 +142,7 @@ pub(super) unsafe extern "C" fn C_GetMechanismInfo(
     out: *mut CK_MECHANISM_INFO,
 ) -> CK_RV {
     guard(|| {
-        module()?.check_slot(slot)?;
+        module()?.check_token(slot)?;
         let known = info(kind)?;
         let info = CK_MECHANISM_INFO {
             ulMinKeySize: known.key_min,
@@ -162,11 +162,28 @@ pub(super) unsafe extern "C" fn C_InitToken(
 ) -> CK_RV {
     guard(|| {
         let module = module()?;
-        module.check_slot(slot)?;
+        module.check_token(slot)?;
         present(pin)?;
         // SAFETY: the caller's PIN, and a label of 32 bytes as the standard has it.
         let (pin, label) = unsafe { (input(pin, pin_length)?, get(label.cast::<[u8; 32]>())?) };
         module.init_token(slot, pin, label)
+    })
+}
+
+pub(super) unsafe extern "C" fn C_WaitForSlotEvent(
+    flags: CK_FLAGS,
+    out: *mut CK_SLOT_ID,
+    reserved: *mut c_void,
+) -> CK_RV {
+    guard(|| {
+        let module = module()?;
+        present(out)?;
+        if !reserved.is_null() {
+            return Err(Refusal::Arguments.into());
+        }
+        let slot = module.wait_for_slot_event(flags & sys::CKF_DONT_BLOCK == 0)?;
+        // SAFETY: the caller's slot.
+        unsafe { put(out, slot) }
     })
 }
 

@@ -3,13 +3,11 @@
 
 use cryptoki_sys::{CK_FUNCTION_LIST, CK_RV, CK_VERSION};
 
-use super::crypto::*;
-use super::general::*;
+use super::faulty::*;
+use super::general::{C_Finalize, C_GetInfo, C_GetSlotList, C_Initialize, C_WaitForSlotEvent};
 use super::guard;
 use super::memory::put;
-use super::objects::*;
-use super::sessions::*;
-use super::unsupported::*;
+use super::unsupported::{C_CancelFunction, C_GetFunctionStatus};
 
 static LIST: CK_FUNCTION_LIST = CK_FUNCTION_LIST {
     version: CK_VERSION { major: 2, minor: 40 },

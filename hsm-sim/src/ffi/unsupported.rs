@@ -1,11 +1,8 @@
 //! Functions that this token does not have: each answers `CKR_FUNCTION_NOT_SUPPORTED`.
 #![allow(unsafe_code, reason = "shells of the C boundary")]
 
-use std::ffi::c_void;
-
 use cryptoki_sys::{
-    CK_ATTRIBUTE, CK_BYTE, CK_FLAGS, CK_MECHANISM, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_SLOT_ID,
-    CK_ULONG,
+    CK_ATTRIBUTE, CK_BYTE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_ULONG,
 };
 
 macro_rules! refuse {
@@ -41,7 +38,6 @@ refuse! { CKR_FUNCTION_NOT_SUPPORTED:
     C_WrapKey(Session, *mut CK_MECHANISM, Object, Object, Bytes, Length);
     C_UnwrapKey(Session, *mut CK_MECHANISM, Object, Bytes, CK_ULONG, *mut CK_ATTRIBUTE, CK_ULONG, *mut Object);
     C_DeriveKey(Session, *mut CK_MECHANISM, Object, *mut CK_ATTRIBUTE, CK_ULONG, *mut Object);
-    C_WaitForSlotEvent(CK_FLAGS, *mut CK_SLOT_ID, *mut c_void);
 }
 
 // The two legacy functions have an answer of their own in the standard.

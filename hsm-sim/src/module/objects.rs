@@ -125,8 +125,7 @@ impl Module {
     /// If a search is active or the template cannot be read.
     pub fn find_init(&self, handle: CK_SESSION_HANDLE, template: &Template) -> Result<()> {
         let mut state = self.state();
-        let session = state.session(handle)?;
-        state.refresh(session.slot)?;
+        let session = state.live(handle)?;
         let mut operations = session.operations();
         if operations.search.is_some() {
             return Err(Refusal::OperationActive.into());
@@ -164,15 +163,22 @@ impl Module {
 }
 
 impl State {
-    fn add_one(&mut self, handle: CK_SESSION_HANDLE, object: Attributes) -> Result<CK_OBJECT_HANDLE> {
+    pub(super) fn add_one(
+        &mut self,
+        handle: CK_SESSION_HANDLE,
+        object: Attributes,
+    ) -> Result<CK_OBJECT_HANDLE> {
         let handles = self.add(handle, vec![object])?;
         Ok(handles.first().copied().ok_or(Refusal::TokenMemory)?)
     }
 
     /// Adds objects: all of them or none.
-    fn add(&mut self, handle: CK_SESSION_HANDLE, added: Vec<Attributes>) -> Result<Vec<CK_OBJECT_HANDLE>> {
-        let slot = self.session(handle)?.slot;
-        self.refresh(slot)?;
+    pub(super) fn add(
+        &mut self,
+        handle: CK_SESSION_HANDLE,
+        added: Vec<Attributes>,
+    ) -> Result<Vec<CK_OBJECT_HANDLE>> {
+        let slot = self.live(handle)?.slot;
         let objects: Vec<Object> = added.into_iter().map(Object::new).collect();
         for object in &objects {
             self.check_write(handle, object.is_on_token(), object.is_private())?;
@@ -202,7 +208,12 @@ impl State {
 
     /// Whether this session may write such an object. Token objects need the user: the sealed part vouches
     /// for the public ones too.
-    fn check_write(&self, handle: CK_SESSION_HANDLE, on_token: bool, private: bool) -> Result<()> {
+    pub(super) fn check_write(
+        &mut self,
+        handle: CK_SESSION_HANDLE,
+        on_token: bool,
+        private: bool,
+    ) -> Result<()> {
         let session = self.session(handle)?;
         let user = self.token(session.slot)?.role() == Some(Role::User);
         if on_token && !session.read_write {
@@ -242,8 +253,7 @@ impl State {
         handle: CK_SESSION_HANDLE,
         object: CK_OBJECT_HANDLE,
     ) -> Result<(Arc<Session>, Arc<Object>)> {
-        let session = self.session(handle)?;
-        self.refresh(session.slot)?;
+        let session = self.live(handle)?;
         let token = self.token(session.slot)?;
         let own = self.session_objects.get(&object).filter(|own| own.slot == session.slot);
         let found = own.map(|own| &own.object).or_else(|| token.object(object));

@@ -74,7 +74,6 @@ fn every_slot_of_the_list_is_filled() {
     assert!(pointers[1..].iter().all(|pointer| *pointer != 0));
     let mut length = 0;
     assert_eq!(c!(caller, C_GetOperationState, 1, null_mut(), &mut length), CKR_FUNCTION_NOT_SUPPORTED);
-    assert_eq!(c!(caller, C_WaitForSlotEvent, 0, null_mut(), null_mut()), CKR_FUNCTION_NOT_SUPPORTED);
     assert_eq!(c!(caller, C_GetFunctionStatus, 1), CKR_FUNCTION_NOT_PARALLEL);
 }
 

@@ -4,6 +4,7 @@
 
 mod caller;
 mod conventions;
+mod faults;
 mod hostile;
 mod lifecycle;
 mod objects;

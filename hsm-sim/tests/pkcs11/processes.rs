@@ -12,13 +12,18 @@ const FOLDER: &str = "HSM_SIM_TEST_CHILD_FOLDER";
 const NAME: &str = "HSM_SIM_TEST_CHILD_NAME";
 
 /// The folder, if this process is a child.
-fn child_folder() -> Option<PathBuf> {
+pub(crate) fn child_folder() -> Option<PathBuf> {
     std::env::var_os(FOLDER).map(PathBuf::from)
 }
 
 fn spawn(test: &str, folder: &Path, name: &str) -> Child {
+    spawn_test(&format!("processes::{test}"), folder, name)
+}
+
+/// Starts one test of this executable again, as a child.
+pub(crate) fn spawn_test(test: &str, folder: &Path, name: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", &format!("processes::{test}"), "--nocapture", "--test-threads=1"])
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(FOLDER, folder)
         .env(NAME, name)
         .stdout(Stdio::piped())
