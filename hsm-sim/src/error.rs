@@ -171,7 +171,15 @@ refusals! {
     CiphertextLength = CKR_ENCRYPTED_DATA_LEN_RANGE, "the ciphertext's length is out of range";
     SignatureInvalid = CKR_SIGNATURE_INVALID, "the signature is wrong";
     SignatureLength = CKR_SIGNATURE_LEN_RANGE, "the signature's length is wrong";
-    SeedNotSupported = CKR_RANDOM_SEED_NOT_SUPPORTED, "the generator takes no seed";
+    KeyUnextractable = CKR_KEY_UNEXTRACTABLE, "the key may not leave the token";
+    KeyNotWrappable = CKR_KEY_NOT_WRAPPABLE, "the key cannot be wrapped so";
+    KeyIndigestible = CKR_KEY_INDIGESTIBLE, "the key cannot be digested";
+    WrappedKeyInvalid = CKR_WRAPPED_KEY_INVALID, "the wrapped key is none of this kind";
+    WrappedKeyLength = CKR_WRAPPED_KEY_LEN_RANGE, "the wrapped key's length is out of range";
+    WrappingKeyHandle = CKR_WRAPPING_KEY_HANDLE_INVALID, "there is no such wrapping key";
+    WrappingKeyType = CKR_WRAPPING_KEY_TYPE_INCONSISTENT, "the wrapping key is not of the mechanism's type";
+    UnwrappingKeyHandle = CKR_UNWRAPPING_KEY_HANDLE_INVALID, "there is no such unwrapping key";
+    UnwrappingKeyType = CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT, "the unwrapping key is not of the mechanism's type";
     BufferTooSmall = CKR_BUFFER_TOO_SMALL, "the buffer is too small";
     NotSupported = CKR_FUNCTION_NOT_SUPPORTED, "the function is not supported";
 }

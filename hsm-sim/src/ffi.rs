@@ -6,9 +6,11 @@
 mod crypto;
 mod faulty;
 mod general;
+mod keys;
 mod list;
 mod memory;
 mod objects;
+mod parameter;
 mod sessions;
 mod unsupported;
 

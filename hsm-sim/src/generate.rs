@@ -6,8 +6,8 @@ use zeroize::Zeroizing;
 
 use crate::attribute::Attributes;
 use crate::error::{Refusal, Result};
-use crate::key::{Curve, EdwardsPrivate, K256Private, P256Private, RsaPrivate, to_octet_string};
-use crate::mechanism::{Mechanism, Parameter};
+use crate::key::{Curve, CurvePrivate, EdwardsPrivate, MADE_BITS, RsaPrivate, to_octet_string};
+use crate::mechanism::{CKM_KEYWARD_SM2_KEY_PAIR_GEN, Mechanism, no_parameter};
 use crate::template::frame;
 
 /// Lengths of a generic secret, in bytes.
@@ -24,7 +24,8 @@ pub(crate) fn secret(mechanism: &Mechanism, template: Attributes) -> Result<Attr
     };
     no_parameter(mechanism)?;
     let bytes = template.number(sys::CKA_VALUE_LEN).ok_or(Refusal::TemplateIncomplete)?;
-    let fits = if key_type == sys::CKK_AES { bytes == 32 } else { GENERIC_BYTES.contains(&bytes) };
+    let fits =
+        if key_type == sys::CKK_AES { matches!(bytes, 16 | 24 | 32) } else { GENERIC_BYTES.contains(&bytes) };
     let length = usize::try_from(bytes).ok().filter(|_| fits).ok_or(Refusal::KeySize)?;
     let mut attributes = frame(template, sys::CKO_SECRET_KEY, key_type, mechanism.kind)?;
     let mut value = Zeroizing::new(vec![0; length]);
@@ -42,6 +43,7 @@ pub(crate) fn pair(
     no_parameter(mechanism)?;
     match mechanism.kind {
         sys::CKM_EC_KEY_PAIR_GEN => curve_pair(mechanism.kind, sys::CKK_EC, public, private),
+        CKM_KEYWARD_SM2_KEY_PAIR_GEN => curve_pair(mechanism.kind, sys::CKK_EC, public, private),
         sys::CKM_EC_EDWARDS_KEY_PAIR_GEN => curve_pair(mechanism.kind, sys::CKK_EC_EDWARDS, public, private),
         sys::CKM_RSA_PKCS_KEY_PAIR_GEN => rsa_pair(mechanism.kind, public, private),
         _ => Err(Refusal::Mechanism.into()),
@@ -51,14 +53,21 @@ pub(crate) fn pair(
 fn curve_pair(
     mechanism: CK_MECHANISM_TYPE,
     key_type: sys::CK_KEY_TYPE,
-    public: Attributes,
+    mut public: Attributes,
     mut private: Attributes,
 ) -> Result<(Attributes, Attributes)> {
-    let params = public.bytes(sys::CKA_EC_PARAMS).ok_or(Refusal::TemplateIncomplete)?.to_vec();
+    let params = match (public.bytes(sys::CKA_EC_PARAMS), mechanism) {
+        (Some(params), _) => params.to_vec(),
+        (None, CKM_KEYWARD_SM2_KEY_PAIR_GEN) => Curve::Sm2.params().to_vec(),
+        (None, _) => return Err(Refusal::TemplateIncomplete.into()),
+    };
     let curve = Curve::parse(&params)?;
-    if (key_type == sys::CKK_EC_EDWARDS) != (curve == Curve::Ed25519) {
+    if (key_type == sys::CKK_EC_EDWARDS) != (curve == Curve::Ed25519)
+        || (mechanism == CKM_KEYWARD_SM2_KEY_PAIR_GEN) != (curve == Curve::Sm2)
+    {
         return Err(Refusal::Curve.into());
     }
+    public.set_bytes(sys::CKA_EC_PARAMS, &params);
     if private.bytes(sys::CKA_EC_PARAMS).is_some_and(|given| given != params) {
         return Err(Refusal::TemplateInconsistent.into());
     }
@@ -66,12 +75,11 @@ fn curve_pair(
     let mut public = frame(public, sys::CKO_PUBLIC_KEY, key_type, mechanism)?;
     let mut private = frame(private, sys::CKO_PRIVATE_KEY, key_type, mechanism)?;
     let (point, value) = match curve {
-        Curve::Secp256k1 => K256Private::generate().map(|(key, value)| (key.point(), value))?,
-        Curve::P256 => P256Private::generate().map(|(key, value)| (key.point(), value))?,
         Curve::Ed25519 => EdwardsPrivate::generate().map(|(key, value)| (key.point().to_vec(), value))?,
+        curve => CurvePrivate::generate(curve).map(|(key, value)| (key.point(), value))?,
     };
     public.set_bytes(sys::CKA_EC_POINT, &to_octet_string(&point));
-    private.set_bytes(sys::CKA_VALUE, value.as_slice());
+    private.set_bytes(sys::CKA_VALUE, &value);
     Ok((public, private))
 }
 
@@ -81,7 +89,7 @@ fn rsa_pair(
     mut private: Attributes,
 ) -> Result<(Attributes, Attributes)> {
     let bits = public.number(sys::CKA_MODULUS_BITS).ok_or(Refusal::TemplateIncomplete)?;
-    if !crate::key::MODULUS_BITS.contains(&bits) || bits % 256 != 0 {
+    if !MADE_BITS.contains(&bits) || bits % 256 != 0 {
         return Err(Refusal::KeySize.into());
     }
     let exponent = exponent(&public)?;
@@ -104,11 +112,4 @@ fn exponent(public: &Attributes) -> Result<Vec<u8>, Refusal> {
     let value = digits.iter().fold(0_u64, |value, byte| (value << 8) | u64::from(*byte));
     let sound = digits.len() <= 4 && value % 2 == 1 && value > 1 << 16;
     if sound { Ok(digits) } else { Err(Refusal::AttributeValue) }
-}
-
-fn no_parameter(mechanism: &Mechanism) -> Result<(), Refusal> {
-    match mechanism.parameter {
-        Parameter::None => Ok(()),
-        _ => Err(Refusal::MechanismParameter),
-    }
 }

@@ -1,32 +1,32 @@
 //! Keys as the mechanisms use them, built once from an object's attributes.
 
 mod edwards;
+pub(crate) mod pkcs8;
 mod rsa;
+pub(crate) mod sm2;
 mod weierstrass;
 
 use std::fmt;
 
-use aes_gcm::{Aes256Gcm, KeyInit};
 use cryptoki_sys as sys;
 use zeroize::Zeroizing;
 
 pub(crate) use self::edwards::{EdwardsPrivate, EdwardsPublic};
-pub(crate) use self::rsa::{MODULUS_BITS, Padding, RsaPrivate, RsaPublic};
-pub(crate) use self::weierstrass::{K256Private, K256Public, P256Private, P256Public};
+pub(crate) use self::rsa::{Envelope, MADE_BITS, Padding, RsaPrivate, RsaPublic};
+pub(crate) use self::weierstrass::{CurvePrivate, CurvePublic};
 use crate::attribute::Attributes;
 use crate::error::{Refusal, Result};
 
 /// A key ready for use. Private parts wipe themselves on drop.
 pub(crate) enum Key {
-    K256Private(Box<K256Private>),
-    K256Public(Box<K256Public>),
-    P256Private(Box<P256Private>),
-    P256Public(Box<P256Public>),
+    CurvePrivate(Box<CurvePrivate>),
+    CurvePublic(Box<CurvePublic>),
     EdwardsPrivate(Box<EdwardsPrivate>),
     EdwardsPublic(Box<EdwardsPublic>),
     RsaPrivate(Box<RsaPrivate>),
     RsaPublic(Box<RsaPublic>),
-    Aes(Box<Aes256Gcm>),
+    /// 16, 24 or 32 bytes.
+    Aes(Zeroizing<Vec<u8>>),
     Generic(Zeroizing<Vec<u8>>),
 }
 
@@ -41,22 +41,51 @@ impl fmt::Debug for Key {
 pub(crate) enum Curve {
     Secp256k1,
     P256,
+    P384,
+    P521,
+    Sm2,
     Ed25519,
 }
 
 impl Curve {
     /// Reads a DER object identifier or, for Ed25519, the curve's name as a PrintableString.
     pub(crate) fn parse(params: &[u8]) -> Result<Self, Refusal> {
+        let named = [Self::Secp256k1, Self::P256, Self::P384, Self::P521, Self::Sm2, Self::Ed25519];
+        if let Some(curve) = named.into_iter().find(|curve| curve.params() == params) {
+            return Ok(curve);
+        }
         match params {
-            // 1.3.132.0.10
-            [0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x0a] => Ok(Self::Secp256k1),
-            // 1.2.840.10045.3.1.7
-            [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07] => Ok(Self::P256),
-            // 1.3.101.112 (RFC 8410), the older 1.3.6.1.4.1.11591.15.1 that OpenSC 0.23 sends, and the name
-            [0x06, 0x03, 0x2b, 0x65, 0x70] => Ok(Self::Ed25519),
+            // The older 1.3.6.1.4.1.11591.15.1 that OpenSC 0.23 sends, and the name.
             [0x06, 0x09, 0x2b, 0x06, 0x01, 0x04, 0x01, 0xda, 0x47, 0x0f, 0x01] => Ok(Self::Ed25519),
             [0x13, 0x0c, name @ ..] if name == b"edwards25519" => Ok(Self::Ed25519),
             _ => Err(Refusal::Curve),
+        }
+    }
+
+    /// The object identifier in DER.
+    pub(crate) fn params(self) -> &'static [u8] {
+        match self {
+            // 1.3.132.0.10
+            Self::Secp256k1 => &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x0a],
+            // 1.2.840.10045.3.1.7
+            Self::P256 => &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07],
+            // 1.3.132.0.34
+            Self::P384 => &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22],
+            // 1.3.132.0.35
+            Self::P521 => &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23],
+            // 1.2.156.10197.1.301
+            Self::Sm2 => &[0x06, 0x08, 0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01, 0x82, 0x2d],
+            // 1.3.101.112 (RFC 8410)
+            Self::Ed25519 => &[0x06, 0x03, 0x2b, 0x65, 0x70],
+        }
+    }
+
+    /// The length of a coordinate and of a scalar.
+    pub(crate) fn field_bytes(self) -> usize {
+        match self {
+            Self::P384 => 48,
+            Self::P521 => 66,
+            _ => 32,
         }
     }
 
@@ -87,11 +116,17 @@ impl Key {
             }
             (Some(sys::CKO_SECRET_KEY), Some(sys::CKK_AES)) => {
                 let value = required(attributes, sys::CKA_VALUE)?;
-                let value = value.as_array::<32>().ok_or(Refusal::AttributeValue)?;
-                Self::Aes(Box::new(Aes256Gcm::new(value.into())))
+                if !matches!(value.len(), 16 | 24 | 32) {
+                    return Err(Refusal::AttributeValue.into());
+                }
+                Self::Aes(Zeroizing::new(value.to_vec()))
             }
             (Some(sys::CKO_SECRET_KEY), Some(sys::CKK_GENERIC_SECRET)) => {
-                Self::Generic(Zeroizing::new(required(attributes, sys::CKA_VALUE)?.to_vec()))
+                let value = required(attributes, sys::CKA_VALUE)?;
+                if value.is_empty() {
+                    return Err(Refusal::AttributeValue.into());
+                }
+                Self::Generic(Zeroizing::new(value.to_vec()))
             }
             (Some(sys::CKO_PRIVATE_KEY | sys::CKO_PUBLIC_KEY | sys::CKO_SECRET_KEY), _) => {
                 return Err(Refusal::AttributeValue.into());
@@ -103,19 +138,25 @@ impl Key {
     fn ec_private(attributes: &Attributes) -> Result<Self> {
         let value = required(attributes, sys::CKA_VALUE)?;
         Ok(match Curve::of(attributes)? {
-            Curve::Secp256k1 => Self::K256Private(Box::new(K256Private::from_scalar(value)?)),
-            Curve::P256 => Self::P256Private(Box::new(P256Private::from_scalar(value)?)),
             Curve::Ed25519 => Self::EdwardsPrivate(Box::new(EdwardsPrivate::from_seed(value)?)),
+            curve => Self::CurvePrivate(Box::new(CurvePrivate::from_scalar(curve, value)?)),
         })
     }
 
     fn ec_public(attributes: &Attributes) -> Result<Self> {
-        let point = octet_string(required(attributes, sys::CKA_EC_POINT)?)?;
+        let point = octet_string(required(attributes, sys::CKA_EC_POINT)?).ok_or(Refusal::AttributeValue)?;
         Ok(match Curve::of(attributes)? {
-            Curve::Secp256k1 => Self::K256Public(Box::new(K256Public::from_point(point)?)),
-            Curve::P256 => Self::P256Public(Box::new(P256Public::from_point(point)?)),
             Curve::Ed25519 => Self::EdwardsPublic(Box::new(EdwardsPublic::from_point(point)?)),
+            curve => Self::CurvePublic(Box::new(CurvePublic::from_point(curve, point)?)),
         })
+    }
+
+    /// The bytes of a secret key.
+    pub(crate) fn secret(&self) -> Option<&[u8]> {
+        match self {
+            Self::Aes(value) | Self::Generic(value) => Some(value),
+            _ => None,
+        }
     }
 }
 
@@ -123,18 +164,23 @@ pub(crate) fn required(attributes: &Attributes, attribute: sys::CK_ATTRIBUTE_TYP
     attributes.bytes(attribute).ok_or(Refusal::TemplateIncomplete)
 }
 
-/// The content of a short-form DER OCTET STRING, as `CKA_EC_POINT` holds it.
-fn octet_string(der: &[u8]) -> Result<&[u8], Refusal> {
+/// The content of a DER OCTET STRING of less than 256 bytes, as `CKA_EC_POINT` holds it.
+pub(crate) fn octet_string(der: &[u8]) -> Option<&[u8]> {
     match der {
-        [0x04, length, content @ ..] if *length < 0x80 && content.len() == usize::from(*length) => {
-            Ok(content)
+        [0x04, 0x81, length, content @ ..] if content.len() == usize::from(*length) && *length >= 0x80 => {
+            Some(content)
         }
-        _ => Err(Refusal::AttributeValue),
+        [0x04, length, content @ ..] if content.len() == usize::from(*length) && *length < 0x80 => {
+            Some(content)
+        }
+        _ => None,
     }
 }
 
-/// A DER OCTET STRING of a point; every point here is shorter than 128 bytes.
+/// A DER OCTET STRING of a point; every point here is shorter than 256 bytes.
 pub(crate) fn to_octet_string(point: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(point.len()).unwrap_or(u8::MAX);
-    [&[0x04, length], point].concat()
+    match u8::try_from(point.len()).unwrap_or(u8::MAX) {
+        length @ ..0x80 => [&[0x04, length], point].concat(),
+        length => [&[0x04, 0x81, length], point].concat(),
+    }
 }

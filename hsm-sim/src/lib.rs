@@ -11,11 +11,14 @@
 compile_error!("the software token needs a 64-bit Unix: `CK_ULONG` is stored as 64 bits");
 
 mod attribute;
+mod cipher;
 mod codec;
+mod derive;
 mod error;
 pub mod faults;
 mod ffi;
 mod generate;
+mod hash;
 mod image;
 mod key;
 mod mechanism;
@@ -26,11 +29,15 @@ mod seal;
 mod store;
 mod template;
 mod token;
+mod wrapping;
 
 pub use attribute::{ATTRIBUTE_BYTES_MAX, ATTRIBUTES_MAX};
 pub use error::{Damage, Error, Refusal, Result};
 pub use ffi::C_GetFunctionList;
-pub use mechanism::{AAD_BYTES_MAX, CKM_KEYWARD_BIP340, Info, MECHANISMS, Mechanism, Parameter};
+pub use mechanism::{
+    AAD_BYTES_MAX, CKM_KEYWARD_BIP340, CKM_KEYWARD_HMAC_SM3, CKM_KEYWARD_SM2, CKM_KEYWARD_SM2_KEY_PAIR_GEN,
+    CKM_KEYWARD_SM2_SM3, CKM_KEYWARD_SM3, Info, MECHANISMS, Mechanism, Oaep, PARAMETER_BYTES_MAX, Parameter,
+};
 pub use module::crypto::Activity;
 pub use module::objects::Template;
 pub use module::{Module, SESSIONS_MAX, SLOTS, SessionStatus, TokenStatus};

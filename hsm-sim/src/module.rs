@@ -6,6 +6,7 @@
 pub(crate) mod crypto;
 mod events;
 mod faults;
+mod keys;
 pub(crate) mod objects;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +21,7 @@ use self::faults::Closing;
 use crate::error::{Refusal, Result};
 use crate::faults::Injector;
 use crate::object::Object;
-use crate::operation::Operations;
+use crate::operation::{Context, Operations};
 use crate::seal::Role;
 use crate::store;
 use crate::token::{Freshness, Handles, Token};
@@ -278,6 +279,21 @@ impl Module {
             return Err(Refusal::SessionReadOnlyExists.into());
         }
         state.token_mut(session.slot)?.login(role, pin)
+    }
+
+    /// `C_Login` with `CKU_CONTEXT_SPECIFIC`: the PIN once more, for an operation with a key that asks for it.
+    ///
+    /// # Errors
+    /// If no such operation waits, or the PIN is wrong or locked. The operation goes on waiting then.
+    pub fn login_for_operation(&self, handle: CK_SESSION_HANDLE, pin: &[u8]) -> Result<()> {
+        let mut state = self.state();
+        let session = state.live(handle)?;
+        if session.operations().context != Context::Needed {
+            return Err(Refusal::OperationMissing.into());
+        }
+        state.token_mut(session.slot)?.confirm_user(pin)?;
+        session.operations().context = Context::Given;
+        Ok(())
     }
 
     /// `C_Logout`: private objects, session ones too, and operations on keys end.

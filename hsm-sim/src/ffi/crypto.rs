@@ -3,34 +3,45 @@
 
 use cryptoki_sys::{CK_BYTE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_ULONG};
 
-use super::memory::{answer, input, mechanism, room};
+use super::memory::{answer, input, room};
+use super::parameter::mechanism;
 use super::{guard, guard_activity, module};
+use crate::error::{Refusal, Result};
+use crate::module::Module;
 use crate::module::crypto::Activity;
+
+/// Without a mechanism an init call ends what is active, as clients of PKCS#11 v3.0 (section 5.8) expect; v2.40
+/// has no such call.
+fn cancel(module: &Module, session: CK_SESSION_HANDLE, activity: Activity) -> Result<()> {
+    if module.cancel(session, activity) { Ok(()) } else { Err(Refusal::Arguments.into()) }
+}
 
 /// `C_...Init` with a key.
 macro_rules! starts {
-    ($($name:ident => |$module:ident, $session:ident, $mechanism:ident, $key:ident| $call:expr;)*) => {$(
+    ($($name:ident = $activity:ident, $method:ident;)*) => {$(
         pub(super) unsafe extern "C" fn $name(
-            $session: CK_SESSION_HANDLE,
+            session: CK_SESSION_HANDLE,
             how: *mut CK_MECHANISM,
-            $key: CK_OBJECT_HANDLE,
+            key: CK_OBJECT_HANDLE,
         ) -> CK_RV {
             guard(|| {
-                let $module = module()?;
-                $module.check_session($session)?;
+                let module = module()?;
+                module.check_session(session)?;
+                if how.is_null() {
+                    return cancel(&module, session, Activity::$activity);
+                }
                 // SAFETY: the caller's mechanism.
-                let $mechanism = unsafe { mechanism(how)? };
-                $call
+                module.$method(session, &unsafe { mechanism(how)? }, key)
             })
         }
     )*};
 }
 
 starts! {
-    C_SignInit => |module, session, how, key| module.sign_init(session, &how, key);
-    C_VerifyInit => |module, session, how, key| module.verify_init(session, &how, key);
-    C_EncryptInit => |module, session, how, key| module.encrypt_init(session, how, key);
-    C_DecryptInit => |module, session, how, key| module.decrypt_init(session, how, key);
+    C_SignInit = Signing, sign_init;
+    C_VerifyInit = Verifying, verify_init;
+    C_EncryptInit = Sealing, encrypt_init;
+    C_DecryptInit = Opening, decrypt_init;
 }
 
 /// An input and an output under the length convention.
@@ -57,7 +68,9 @@ macro_rules! transforms {
 transforms! {
     C_Sign = Signing, sign;
     C_Encrypt = Sealing, encrypt;
+    C_EncryptUpdate = Sealing, encrypt_update;
     C_Decrypt = Opening, decrypt;
+    C_DecryptUpdate = Opening, decrypt_update;
     C_Digest = Hashing, digest;
 }
 
@@ -102,6 +115,8 @@ macro_rules! finals {
 
 finals! {
     C_SignFinal = Signing, sign_final;
+    C_EncryptFinal = Sealing, encrypt_final;
+    C_DecryptFinal = Opening, decrypt_final;
     C_DigestFinal = Hashing, digest_final;
 }
 
@@ -122,7 +137,14 @@ pub(super) unsafe extern "C" fn C_DigestInit(session: CK_SESSION_HANDLE, how: *m
     guard(|| {
         let module = module()?;
         module.check_session(session)?;
+        if how.is_null() {
+            return cancel(&module, session, Activity::Hashing);
+        }
         // SAFETY: the caller's mechanism.
         module.digest_init(session, &unsafe { mechanism(how)? })
     })
+}
+
+pub(super) unsafe extern "C" fn C_DigestKey(session: CK_SESSION_HANDLE, key: CK_OBJECT_HANDLE) -> CK_RV {
+    guard_activity(session, Activity::Hashing, |module| module.digest_key(session, key))
 }

@@ -8,7 +8,9 @@ use crate::faults::{Call, Place, Then};
 
 /// The shells that do the work.
 mod shells {
-    pub(in crate::ffi) use super::super::{crypto::*, general::*, objects::*, sessions::*, unsupported::*};
+    pub(in crate::ffi) use super::super::{
+        crypto::*, general::*, keys::*, objects::*, sessions::*, unsupported::*,
+    };
 }
 
 /// Runs a shell with what the control file wants before it and after it.

@@ -3,12 +3,11 @@
 #![allow(unsafe_code, reason = "the C boundary reads and writes the caller's memory")]
 
 use cryptoki_sys as sys;
-use cryptoki_sys::{CK_ATTRIBUTE, CK_ATTRIBUTE_TYPE, CK_BYTE, CK_GCM_PARAMS, CK_MECHANISM, CK_ULONG};
+use cryptoki_sys::{CK_ATTRIBUTE, CK_ATTRIBUTE_TYPE, CK_BYTE, CK_ULONG};
 use zeroize::Zeroizing;
 
 use crate::attribute::{ATTRIBUTE_BYTES_MAX, ATTRIBUTES_MAX};
 use crate::error::{Refusal, Result};
-use crate::mechanism::{AAD_BYTES_MAX, Mechanism, Parameter};
 use crate::module::objects::Template;
 use crate::operation::{Reply, Room};
 
@@ -177,48 +176,6 @@ pub(super) unsafe fn put_attribute(
         }
     }
     Ok(())
-}
-
-/// A mechanism and its parameter, copied.
-///
-/// # Safety
-/// `pointer` is null or valid for a mechanism, whose parameter is null or as its type and length say.
-pub(super) unsafe fn mechanism(pointer: *const CK_MECHANISM) -> Result<Mechanism, Refusal> {
-    // SAFETY: as promised by the caller.
-    let given = unsafe { get(pointer)? };
-    let parameter = match (given.pParameter.is_null(), given.ulParameterLen, given.mechanism) {
-        (_, 0, _) => Parameter::None,
-        (true, ..) => return Err(Refusal::MechanismParameter),
-        (_, length, sys::CKM_RSA_PKCS_PSS | sys::CKM_SHA256_RSA_PKCS_PSS)
-            if length == size_of::<sys::CK_RSA_PKCS_PSS_PARAMS>() as CK_ULONG =>
-        {
-            // SAFETY: the length is that of the structure.
-            let pss = unsafe { get(given.pParameter.cast::<sys::CK_RSA_PKCS_PSS_PARAMS>())? };
-            Parameter::Pss { hash: pss.hashAlg, mask: pss.mgf, salt_bytes: pss.sLen }
-        }
-        (_, length, sys::CKM_AES_GCM) if length == size_of::<CK_GCM_PARAMS>() as CK_ULONG => {
-            // SAFETY: the length is that of the structure.
-            unsafe { gcm(given.pParameter.cast())? }
-        }
-        _ => Parameter::Unknown,
-    };
-    Ok(Mechanism { kind: given.mechanism, parameter })
-}
-
-/// # Safety
-/// `pointer` is valid for the structure, and its fields for what they point to.
-unsafe fn gcm(pointer: *const CK_GCM_PARAMS) -> Result<Parameter, Refusal> {
-    // SAFETY: as promised by the caller.
-    let given = unsafe { get(pointer)? };
-    let fits = given.ulIvLen <= 256 && given.ulAADLen <= AAD_BYTES_MAX as CK_ULONG;
-    if !fits {
-        return Err(Refusal::MechanismParameter);
-    }
-    // SAFETY: as promised by the caller.
-    let (iv, aad) = unsafe { (input(given.pIv, given.ulIvLen), input(given.pAAD, given.ulAADLen)) };
-    let owned =
-        |bytes: Result<&[u8], Refusal>| bytes.map(<[u8]>::to_vec).or(Err(Refusal::MechanismParameter));
-    Ok(Parameter::Gcm { iv: owned(iv)?, aad: owned(aad)?, tag_bits: given.ulTagBits })
 }
 
 /// Names of types that templates are asked for.

@@ -3,7 +3,8 @@
 
 use cryptoki_sys::{CK_ATTRIBUTE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_ULONG};
 
-use super::memory::{attributes, mechanism, present, put, put_attribute, template, wanted};
+use super::memory::{attributes, present, put, put_attribute, template, wanted};
+use super::parameter::mechanism;
 use super::{guard, module};
 use crate::error::{Refusal, Result};
 
@@ -19,6 +20,22 @@ pub(super) unsafe extern "C" fn C_CreateObject(
         present(out)?;
         // SAFETY: the caller's template and handle.
         unsafe { put(out, module.create_object(session, &template(entries, count)?)?) }
+    })
+}
+
+pub(super) unsafe extern "C" fn C_CopyObject(
+    session: CK_SESSION_HANDLE,
+    object: CK_OBJECT_HANDLE,
+    entries: *mut CK_ATTRIBUTE,
+    count: CK_ULONG,
+    out: *mut CK_OBJECT_HANDLE,
+) -> CK_RV {
+    guard(|| {
+        let module = module()?;
+        module.check_session(session)?;
+        present(out)?;
+        // SAFETY: the caller's template and handle.
+        unsafe { put(out, module.copy_object(session, object, &template(entries, count)?)?) }
     })
 }
 

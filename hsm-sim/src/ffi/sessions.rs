@@ -71,17 +71,16 @@ pub(super) unsafe extern "C" fn C_Login(
     guard(|| {
         let module = module()?;
         module.check_session(session)?;
-        let role = match user {
-            sys::CKU_SO => Role::Officer,
-            sys::CKU_USER => Role::User,
-            // No key of this token asks for its own authentication.
-            sys::CKU_CONTEXT_SPECIFIC => return Err(Refusal::OperationMissing.into()),
-            _ => return Err(Refusal::UserType.into()),
-        };
         // There is no protected path: a PIN comes with the call.
         present(pin)?;
         // SAFETY: the caller's PIN.
-        module.login(session, role, unsafe { input(pin, pin_length)? })
+        let pin = unsafe { input(pin, pin_length)? };
+        match user {
+            sys::CKU_SO => module.login(session, Role::Officer, pin),
+            sys::CKU_USER => module.login(session, Role::User, pin),
+            sys::CKU_CONTEXT_SPECIFIC => module.login_for_operation(session, pin),
+            _ => Err(Refusal::UserType.into()),
+        }
     })
 }
 
@@ -121,14 +120,15 @@ pub(super) unsafe extern "C" fn C_SetPIN(
     })
 }
 
+/// The seed is taken and has no effect: random bytes come from the operating system only, which needs none.
 pub(super) unsafe extern "C" fn C_SeedRandom(
     session: CK_SESSION_HANDLE,
-    _seed: *mut CK_BYTE,
-    _n: CK_ULONG,
+    seed: *mut CK_BYTE,
+    length: CK_ULONG,
 ) -> CK_RV {
     guard(|| {
         module()?.check_session(session)?;
-        Err(Refusal::SeedNotSupported.into())
+        if length == 0 { Ok(()) } else { Ok(present(seed)?) }
     })
 }
 

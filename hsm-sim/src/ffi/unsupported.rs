@@ -21,12 +21,6 @@ type Length = *mut CK_ULONG;
 refuse! { CKR_FUNCTION_NOT_SUPPORTED:
     C_GetOperationState(Session, Bytes, Length);
     C_SetOperationState(Session, Bytes, CK_ULONG, Object, Object);
-    C_CopyObject(Session, Object, *mut CK_ATTRIBUTE, CK_ULONG, *mut Object);
-    C_EncryptUpdate(Session, Bytes, CK_ULONG, Bytes, Length);
-    C_EncryptFinal(Session, Bytes, Length);
-    C_DecryptUpdate(Session, Bytes, CK_ULONG, Bytes, Length);
-    C_DecryptFinal(Session, Bytes, Length);
-    C_DigestKey(Session, Object);
     C_SignRecoverInit(Session, *mut CK_MECHANISM, Object);
     C_SignRecover(Session, Bytes, CK_ULONG, Bytes, Length);
     C_VerifyRecoverInit(Session, *mut CK_MECHANISM, Object);
@@ -35,9 +29,6 @@ refuse! { CKR_FUNCTION_NOT_SUPPORTED:
     C_DecryptDigestUpdate(Session, Bytes, CK_ULONG, Bytes, Length);
     C_SignEncryptUpdate(Session, Bytes, CK_ULONG, Bytes, Length);
     C_DecryptVerifyUpdate(Session, Bytes, CK_ULONG, Bytes, Length);
-    C_WrapKey(Session, *mut CK_MECHANISM, Object, Object, Bytes, Length);
-    C_UnwrapKey(Session, *mut CK_MECHANISM, Object, Bytes, CK_ULONG, *mut CK_ATTRIBUTE, CK_ULONG, *mut Object);
-    C_DeriveKey(Session, *mut CK_MECHANISM, Object, *mut CK_ATTRIBUTE, CK_ULONG, *mut Object);
 }
 
 // The two legacy functions have an answer of their own in the standard.

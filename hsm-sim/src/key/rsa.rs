@@ -1,29 +1,45 @@
-//! RSA: PKCS#1 v1.5 and PSS. The crate's timing advisory is why this stays in a simulator; signing is blinded.
+//! RSA: PKCS#1 v1.5, PSS and OAEP. The crate's timing advisory is why this stays in a simulator; private
+//! operations are blinded.
 
 use cryptoki_sys as sys;
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
+use rsa::pkcs8::EncodePrivateKey;
 use rsa::traits::{PrivateKeyParts, PublicKeyParts};
-use rsa::{BoxedUint, Pkcs1v15Sign, Pss, RsaPrivateKey, RsaPublicKey};
-use sha2::{Digest, Sha256};
+use rsa::{BoxedUint, Oaep, Pkcs1v15Encrypt, Pkcs1v15Sign, Pss, RsaPrivateKey, RsaPublicKey};
 use zeroize::Zeroizing;
 
 use super::required;
 use crate::attribute::Attributes;
 use crate::error::{Refusal, Result};
+use crate::hash::{Hash, with_sha};
 
-/// Sizes of the modulus, in bits.
-pub(crate) const MODULUS_BITS: std::ops::RangeInclusive<u64> = 2048..=4096;
+/// Sizes of the modulus of keys that are used, in bits.
+const MODULUS_BITS: std::ops::RangeInclusive<u64> = 1024..=8192;
+/// Sizes of the modulus of keys that are made, in bits.
+pub(crate) const MADE_BITS: std::ops::RangeInclusive<u64> = 1024..=4096;
 
-/// How an RSA signature is padded.
+/// How an RSA signature is padded. SM3 has no place here.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 pub(crate) enum Padding {
     /// The data goes in as it is (a DigestInfo, by custom).
     Raw,
-    /// DigestInfo of the SHA-256 digest.
-    Sha256,
-    /// PSS with SHA-256 and MGF1-SHA-256.
-    Pss { salt_bytes: usize },
+    /// DigestInfo of a digest.
+    Digest(Hash),
+    /// PSS with this hash, also in MGF1.
+    Pss { hash: Hash, salt_bytes: usize },
+}
+
+/// How a message is padded for RSA encryption.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Envelope {
+    Pkcs1,
+    /// The hash of the label and the one in MGF1 may differ.
+    Oaep {
+        hash: Hash,
+        mask: Hash,
+        label: Vec<u8>,
+    },
 }
 
 /// An RSA private key.
@@ -44,6 +60,11 @@ impl RsaPrivate {
         let exponents = (number(sys::CKA_PUBLIC_EXPONENT)?, number(sys::CKA_PRIVATE_EXPONENT)?);
         let key = RsaPrivateKey::from_components(modulus, exponents.0, exponents.1, primes);
         key.map(Self).or(Err(Refusal::AttributeValue.into()))
+    }
+
+    pub(super) fn from_key(key: RsaPrivateKey) -> Result<Self, Refusal> {
+        check_size(key.n())?;
+        Ok(Self(key))
     }
 
     /// Writes the eight numbers of PKCS#1.
@@ -67,7 +88,7 @@ impl RsaPrivate {
         RsaPublic(self.0.to_public_key())
     }
 
-    pub(crate) fn signature_bytes(&self) -> usize {
+    pub(crate) fn modulus_bytes(&self) -> usize {
         self.0.size()
     }
 
@@ -77,11 +98,34 @@ impl RsaPrivate {
         let mut rng = UnwrapErr(SysRng);
         Ok(match padding {
             Padding::Raw => self.0.sign_with_rng(&mut rng, Pkcs1v15Sign::new_unprefixed(), data)?,
-            Padding::Sha256 => self.0.sign_with_rng(&mut rng, Pkcs1v15Sign::new::<Sha256>(), data)?,
-            Padding::Pss { salt_bytes } => {
-                self.0.sign_with_rng(&mut rng, Pss::<Sha256>::new_with_salt(salt_bytes), data)?
-            }
+            Padding::Digest(hash) => with_sha!(hash, D =>
+                self.0.sign_with_rng(&mut rng, Pkcs1v15Sign::new::<D>(), data)?,
+                return Err(Refusal::Mechanism.into())),
+            Padding::Pss { hash, salt_bytes } => with_sha!(hash, D =>
+                self.0.sign_with_rng(&mut rng, Pss::<D>::new_with_salt(salt_bytes), data)?,
+                return Err(Refusal::Mechanism.into())),
         })
+    }
+
+    /// PKCS#1 v1.5 rejects implicitly: bad padding gives a wrong message, not an error.
+    pub(crate) fn decrypt(&self, envelope: &Envelope, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+        if sealed.len() != self.0.size() {
+            return Err(Refusal::CiphertextLength);
+        }
+        let mut rng = UnwrapErr(SysRng);
+        let opened = match envelope {
+            Envelope::Pkcs1 => self.0.decrypt_blinded(&mut rng, Pkcs1v15Encrypt, sealed),
+            Envelope::Oaep { hash, mask, label } => with_sha!(*hash, D => with_sha!(*mask, M =>
+                self.0.decrypt_blinded(&mut rng, oaep::<D, M>(label), sealed),
+                return Err(Refusal::MechanismParameter)), return Err(Refusal::MechanismParameter)),
+        };
+        opened.map(Zeroizing::new).or(Err(Refusal::CiphertextInvalid))
+    }
+
+    /// `PrivateKeyInfo` of RFC 5958, the key as PKCS#1 has it.
+    pub(crate) fn to_pkcs8(&self) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+        let document = self.0.to_pkcs8_der().or(Err(Refusal::KeyNotWrappable))?;
+        Ok(Zeroizing::new(document.as_bytes().to_vec()))
     }
 }
 
@@ -103,7 +147,7 @@ impl RsaPublic {
         attributes.set_bytes(sys::CKA_PUBLIC_EXPONENT, &self.0.e().to_be_bytes_trimmed_vartime());
     }
 
-    pub(crate) fn signature_bytes(&self) -> usize {
+    pub(crate) fn modulus_bytes(&self) -> usize {
         self.0.size()
     }
 
@@ -111,13 +155,41 @@ impl RsaPublic {
         check_data(padding, data, self.0.size())?;
         let verified = match padding {
             Padding::Raw => self.0.verify(Pkcs1v15Sign::new_unprefixed(), data, signature),
-            Padding::Sha256 => self.0.verify(Pkcs1v15Sign::new::<Sha256>(), data, signature),
-            Padding::Pss { salt_bytes } => {
-                self.0.verify(Pss::<Sha256>::new_with_salt(salt_bytes), data, signature)
-            }
+            Padding::Digest(hash) => with_sha!(hash, D =>
+                self.0.verify(Pkcs1v15Sign::new::<D>(), data, signature),
+                return Err(Refusal::Mechanism)),
+            Padding::Pss { hash, salt_bytes } => with_sha!(hash, D =>
+                self.0.verify(Pss::<D>::new_with_salt(salt_bytes), data, signature),
+                return Err(Refusal::Mechanism)),
         };
         verified.or(Err(Refusal::SignatureInvalid))
     }
+
+    pub(crate) fn encrypt(&self, envelope: &Envelope, plain: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        let overhead = match envelope {
+            Envelope::Pkcs1 => 11,
+            Envelope::Oaep { hash, .. } => 2 * hash.bytes() + 2,
+        };
+        if plain.len() + overhead > self.0.size() {
+            return Err(Refusal::DataLength.into());
+        }
+        let mut rng = UnwrapErr(SysRng);
+        Ok(Zeroizing::new(match envelope {
+            Envelope::Pkcs1 => self.0.encrypt(&mut rng, Pkcs1v15Encrypt, plain)?,
+            Envelope::Oaep { hash, mask, label } => with_sha!(*hash, D => with_sha!(*mask, M =>
+                self.0.encrypt(&mut rng, oaep::<D, M>(label), plain)?,
+                return Err(Refusal::MechanismParameter.into())),
+                return Err(Refusal::MechanismParameter.into())),
+        }))
+    }
+}
+
+fn oaep<D, M>(label: &[u8]) -> Oaep<D, M>
+where
+    D: sha2::Digest + sha2::digest::FixedOutputReset,
+    M: sha2::Digest + sha2::digest::FixedOutputReset,
+{
+    Oaep::<D, M>::new_with_mgf_hash_and_label(label)
 }
 
 fn integer(bytes: &[u8]) -> BoxedUint {
@@ -132,9 +204,9 @@ fn check_size(modulus: &BoxedUint) -> Result<(), Refusal> {
 fn check_data(padding: Padding, data: &[u8], modulus_bytes: usize) -> Result<(), Refusal> {
     let fits = match padding {
         Padding::Raw => data.len() + 11 <= modulus_bytes,
-        Padding::Sha256 => data.len() == Sha256::output_size(),
-        Padding::Pss { salt_bytes } => {
-            data.len() == Sha256::output_size() && data.len() + salt_bytes + 2 <= modulus_bytes
+        Padding::Digest(hash) => data.len() == hash.bytes(),
+        Padding::Pss { hash, salt_bytes } => {
+            data.len() == hash.bytes() && data.len() + salt_bytes + 2 <= modulus_bytes
         }
     };
     if fits { Ok(()) } else { Err(Refusal::DataLength) }

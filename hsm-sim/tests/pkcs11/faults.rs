@@ -208,7 +208,7 @@ fn a_buggy_token_keeps_operations_that_failed() {
     let desk = Desk::new();
     let caller = desk.caller();
     let (mut out, mut length) = ([0_u8; 64], 64);
-    let mut wrong = |session| c!(caller, C_Sign, session, [1].as_mut_ptr(), 1, out.as_mut_ptr(), &mut length);
+    let mut wrong = |session| c!(caller, C_Sign, session, [1].as_mut_ptr(), 0, out.as_mut_ptr(), &mut length);
     let begin = |session| c!(caller, C_SignInit, session, &mut plain(CKM_ECDSA), desk.private);
 
     // A sound token lets go.
