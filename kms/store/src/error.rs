@@ -32,6 +32,28 @@ pub enum StoreError {
         /// The column.
         column: &'static str,
     },
+    /// The database cannot be reached right now; whether the write was kept is not known. Trying again is safe
+    /// under the same idempotency key.
+    #[error("the database cannot be reached")]
+    Unavailable {
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// Another server that lives uses the submitter key.
+    #[error("the submitter key is in use by the server `{by}`")]
+    SubmitterInUse {
+        /// What that server is called.
+        by: String,
+    },
+    /// The database was brought to a newer form by a newer version.
+    #[error("the database has form `{found}`; this version knows forms up to `{known}`")]
+    TooNew {
+        /// The database's form.
+        found: i64,
+        /// The newest form known here.
+        known: i64,
+    },
     /// The database did not answer, or answered with an error.
     #[error("the database failed")]
     Database {
@@ -44,8 +66,51 @@ pub enum StoreError {
     Closed,
 }
 
-impl From<sqlx::Error> for StoreError {
-    fn from(source: sqlx::Error) -> Self {
-        Self::Database { source: Box::new(source) }
+impl StoreError {
+    /// The same for another who waited on the transaction that failed.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::Unavailable { source } => Self::Unavailable { source: source.to_string().into() },
+            other => Self::Database { source: other.chain().into() },
+        }
     }
+
+    fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut next = self.source();
+        while let Some(cause) = next {
+            text = format!("{text}: {cause}");
+            next = cause.source();
+        }
+        text
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let source = Box::new(error);
+        if is_passing(&source) { Self::Unavailable { source } } else { Self::Database { source } }
+    }
+}
+
+/// Whether the database may answer again by itself: it went away, is starting, is busy or gave up.
+fn is_passing(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| passes(&code)),
+        _ => false,
+    }
+}
+
+/// SQLSTATE classes of PostgreSQL (appendix A of its manual), and SQLite's extended codes of busy and locked.
+fn passes(code: &str) -> bool {
+    let postgres = code.len() == 5 && ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class));
+    let taken = code == "55P03" || code == "25006" || code == "25P03";
+    let sqlite = code.len() < 5 && code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6));
+    postgres || taken || sqlite
 }

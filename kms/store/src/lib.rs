@@ -2,14 +2,19 @@
 //!
 //! What the rows mean is decided elsewhere; this room keeps them, atomically, and is the only one that knows
 //! SQL. Secrets arrive sealed. [`Store`] is the promise and `tests/contract` holds every adapter to it;
-//! [`Sqlite`] is the embedded adapter.
+//! [`Database`] keeps
+//! it over SQLite and over PostgreSQL.
 
+mod change;
+mod database;
 mod error;
+mod location;
 mod rows;
-mod sqlite;
 mod store;
 
+pub use change::Change;
+pub use database::Database;
 pub use error::StoreError;
+pub use location::{Location, LocationError, PostgresServer};
 pub use rows::*;
-pub use sqlite::Sqlite;
 pub use store::{Pending, Store};

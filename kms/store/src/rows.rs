@@ -1,6 +1,6 @@
 //! The rows, as plain data: every id is the ledger's own 32 bytes.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// A 32-byte name or hash.
 pub type Id = [u8; 32];
@@ -46,6 +46,12 @@ words! {
         Active = "active",
         /// Bound, not usable.
         Frozen = "frozen",
+        /// A newer version signs; this one still verifies.
+        Superseded = "superseded",
+        /// It is going to be destroyed.
+        Scheduled = "scheduled",
+        /// Gone for good; the row stays.
+        Destroyed = "destroyed",
     }
 }
 
@@ -86,6 +92,20 @@ words! {
         Authorise = "authorise",
         /// A note that revokes an authorisation.
         Revoke = "revoke",
+        /// ScheduleDestroyKey.
+        Schedule = "schedule",
+        /// CancelDestroyKey.
+        Cancel = "cancel",
+        /// DestroyKey.
+        Destroy = "destroy",
+        /// RotateKey.
+        Rotate = "rotate",
+        /// A note about a key's labels.
+        Labels = "labels",
+        /// A note about a new key-encryption key.
+        Kek = "kek",
+        /// A note about a profile: read, written, erased.
+        Profile = "profile",
     }
 }
 
@@ -153,6 +173,8 @@ pub enum Custody {
     Hosted {
         /// The sealed private key.
         sealed: Vec<u8>,
+        /// The key-encryption key that it is sealed under; empty for rows older than this column.
+        kek: String,
     },
     /// In a token.
     Linked {
@@ -162,7 +184,11 @@ pub enum Custody {
         serial: String,
         /// CKA_ID.
         id: Vec<u8>,
+        /// The agent beside the token, if the token is not attached to the service.
+        agent: Option<String>,
     },
+    /// It was hosted, and is erased.
+    Erased,
 }
 
 impl fmt::Debug for Custody {
@@ -170,6 +196,7 @@ impl fmt::Debug for Custody {
         match self {
             Self::Hosted { .. } => f.write_str("Hosted(redacted)"),
             Self::Linked { label, serial, .. } => write!(f, "Linked({label}, {serial})"),
+            Self::Erased => f.write_str("Erased"),
         }
     }
 }
@@ -181,7 +208,7 @@ pub struct Key {
     pub key_id: Id,
     /// Whose it is.
     pub account: Id,
-    /// Its alias, unique in the account.
+    /// Its alias; unique in the account together with the version.
     pub alias: String,
     /// The code of its scheme.
     pub scheme: u8,
@@ -191,12 +218,38 @@ pub struct Key {
     pub custody: Custody,
     /// Where it stands.
     pub state: KeyState,
+    /// Since when; for a scheduled key, when it may be destroyed.
+    pub changed_ms: u64,
     /// Its version.
     pub version: u32,
+    /// The key that superseded it.
+    pub successor: Option<Id>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Grows with each change of the row, of its authorisations and of its account's state. The store counts:
+    /// what an inserted row says is kept as it is, 1 for a new key.
+    pub revision: u64,
     /// What the token says of it, unverified.
     pub claims: Vec<String>,
     /// When it was made.
     pub created_ms: u64,
+}
+
+/// Which keys are searched for; every part that is given must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyFilter {
+    /// Of one account.
+    pub account: Option<Id>,
+    /// In one state.
+    pub state: Option<KeyState>,
+    /// With a label of that name and value.
+    pub label: Option<(String, String)>,
+    /// With an alias that begins so.
+    pub alias_prefix: Option<String>,
+    /// Whose id comes after this one: the last of the page before.
+    pub after: Option<Id>,
+    /// This many at most.
+    pub limit: u32,
 }
 
 /// A challenge of a key import.
@@ -242,13 +295,15 @@ impl fmt::Debug for Pin {
     }
 }
 
-/// The name of an idempotent request.
+/// The name of an idempotent request, and which try at it this is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey {
     /// Who asked.
     pub principal: String,
     /// The key chosen by the caller.
     pub key: Vec<u8>,
+    /// Fresh random bytes of this try: who lost the claim to another try completes and forgets nothing.
+    pub ticket: [u8; 16],
 }
 
 /// A request's claim to its idempotency key.
@@ -258,7 +313,7 @@ pub struct Claim {
     pub name: IdempotencyKey,
     /// The hash of the request.
     pub request_hash: Id,
-    /// The run of the service that claims; claims of a dead run without a response are taken over.
+    /// The run of the service that claims; claims without a response of a run that ended are taken over.
     pub boot: [u8; 16],
     /// Now.
     pub now_ms: u64,
@@ -275,6 +330,8 @@ pub enum Claimed {
     InProgress,
     /// The key belongs to another request.
     Conflict,
+    /// Nothing was kept: what is known of the signing key is not what stands in its row.
+    Stale,
 }
 
 /// An intent as it is kept before it is submitted.
@@ -284,6 +341,10 @@ pub struct NewIntent {
     pub id: Id,
     /// The key it uses.
     pub key_id: Id,
+    /// The revision of the key's row that the decision was made on.
+    pub key_revision: u64,
+    /// Whose entry it will be on the ledger; only that submitter can record its release.
+    pub submitter: Id,
     /// The blinding of its commitment.
     pub r: Id,
     /// SHA-256 of the message.
@@ -350,86 +411,83 @@ pub struct Act {
     pub until: u64,
     /// When.
     pub created_ms: u64,
+    /// The run of the service that works on it.
+    pub boot: [u8; 16],
+    /// The request that it completes when it is settled.
+    pub name: Option<IdempotencyKey>,
 }
 
-/// One step of an atomic change.
+/// One run of the service over this database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// A new account; refused as [`crate::StoreError::AccountExists`] when the name is taken.
-    InsertAccount(Account),
-    /// From one state to another.
-    SetAccountState(Id, AccountState, AccountState),
-    /// Forgets an account that never opened.
-    RemovePendingAccount(Id),
-    /// What is known of tried logins.
-    SetLogins {
-        /// The account.
-        account: Id,
-        /// Tried since the last success.
-        failures: u32,
-        /// When the last was tried.
-        last_ms: u64,
-    },
-    /// Keeps a registration under way.
-    PutRegistration(Registration),
-    /// A new session.
-    PutSession(Session),
-    /// Binds a session that was opened without a certificate to the one it is first shown with.
-    BindSession {
-        /// The hash of the token.
-        token_hash: Id,
-        /// The certificate's fingerprint.
-        fingerprint: Id,
-    },
-    /// Ends every session of an account.
-    EndSessions(Id),
-    /// A new key; refused when the key or its alias is there.
-    InsertKey(Key),
-    /// From one state to another.
-    SetKeyState(Id, KeyState, KeyState),
-    /// Forgets a key that was never bound.
-    RemovePendingKey(Id),
-    /// Keeps a token's PIN, sealed.
-    PutPin(Pin),
-    /// Keeps a challenge.
-    PutChallenge(Challenge),
-    /// An app may use a key.
-    PutAuthorisation {
-        /// The key.
-        key_id: Id,
-        /// The app's name.
-        app: String,
-        /// When.
-        created_ms: u64,
-    },
-    /// An app may no longer use a key; fine when it could not.
-    RemoveAuthorisation {
-        /// The key.
-        key_id: Id,
-        /// The app's name.
-        app: String,
-    },
-    /// A change is under way.
-    PutAct(Act),
-    /// It is settled, one way or the other.
-    RemoveAct(Id),
-    /// The response of an idempotent request.
-    Complete(IdempotencyKey, Vec<u8>),
-    /// An idempotent request failed and may be tried again.
-    Forget(IdempotencyKey),
-    /// From the states named to another, with its place on the ledger when it is known.
-    SetIntentState {
-        /// The intent.
-        intent: Id,
-        /// Its new state: one without a signature.
-        state: IntentState,
-        /// Leaf index and height.
-        place: Option<(u64, u64)>,
-    },
-    /// Releases that are final on the ledger.
-    Released(Vec<Id>),
-    /// Releases that came too late.
-    Late(Vec<Id>),
-    /// Keeps a secret, sealed, unless one of that name is there.
-    PutSecret(&'static str, Vec<u8>),
+pub struct Server {
+    /// Random bytes of this run.
+    pub boot: [u8; 16],
+    /// What operators call it.
+    pub name: String,
+    /// Its submitter key on the ledger; two servers never share one.
+    pub submitter: Id,
+}
+
+/// Contact and identity fields of an account, sealed under a key of their own.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// The account.
+    pub account: Id,
+    /// The data key, sealed under the key-encryption key; empty once erased.
+    pub sealed_key: Vec<u8>,
+    /// The key-encryption key that the data key is sealed under.
+    pub kek: String,
+    /// The fields, sealed under the data key; empty once erased.
+    pub body: Vec<u8>,
+    /// When it was erased.
+    pub erased_ms: Option<u64>,
+}
+
+impl fmt::Debug for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Profile(redacted, erased: {})", self.erased_ms.is_some())
+    }
+}
+
+words! {
+    /// Where a job of an agent stands.
+    JobState {
+        /// The agent has not seen it.
+        Waiting = "waiting",
+        /// The agent has it.
+        Taken = "taken",
+        /// Done; the answer is there.
+        Answered = "answered",
+        /// The agent or its operator said no.
+        Refused = "refused",
+        /// Nobody answered in time.
+        Expired = "expired",
+    }
+}
+
+/// Something that an agent beside a token is asked to do.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AgentJob {
+    /// The intent's id, or the nonce of a link.
+    pub id: Id,
+    /// Whose job it is.
+    pub agent: String,
+    /// What kind of job, in words of the service.
+    pub kind: String,
+    /// What is to be done, in bytes of the service.
+    pub body: Vec<u8>,
+    /// Where it stands.
+    pub state: JobState,
+    /// What the agent answered.
+    pub answer: Option<Vec<u8>>,
+    /// When it was made.
+    pub created_ms: u64,
+    /// When it is too late.
+    pub expires_ms: u64,
+}
+
+impl fmt::Debug for AgentJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AgentJob({}, {}, {})", self.agent, self.kind, self.state.word())
+    }
 }

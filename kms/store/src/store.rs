@@ -3,8 +3,8 @@
 use std::{future::Future, pin::Pin as Pinned};
 
 use crate::{
-    Account, Act, Challenge, Change, Claim, Claimed, Id, Intent, Key, NewIntent, Pin, QueuedRelease,
-    Registration, Session, Signed, StoreError, Taken,
+    Account, Act, AgentJob, Challenge, Change, Claim, Claimed, Id, Intent, Key, KeyFilter, NewIntent, Pin,
+    Profile, QueuedRelease, Registration, Server, Session, Signed, StoreError, Taken,
 };
 
 /// An answer under way.
@@ -23,12 +23,22 @@ pub trait Store: Send + Sync {
     /// Takes a challenge.
     fn take_challenge(&self, nonce: Id, now_ms: u64) -> Pending<'_, Taken<Challenge>>;
 
-    /// Claims an idempotency key: of several claimants one gets it.
+    /// Enters a run of the service. Refused as [`StoreError::SubmitterInUse`] while another run that lives has the
+    /// submitter key; earlier runs of the same submitter have ended. Left by [`Self::close`] or by dying.
+    fn enter(&self, server: Server) -> Pending<'_, ()>;
+    /// Notices runs that ended, and hands their unsettled acts to this one. Returns how many acts came over.
+    fn take_over(&self) -> Pending<'_, u64>;
+    /// The runs that are entered.
+    fn servers(&self) -> Pending<'_, Vec<Server>>;
+
+    /// Claims an idempotency key: of several claimants one gets it. A claim of a run that ended goes to the next
+    /// claimant, unless an act is still going to complete it.
     fn claim(&self, claim: Claim) -> Pending<'_, Claimed>;
-    /// Claims the key, if one is given, and keeps the intent if the claim is new. The hot path's first write.
+    /// Claims the key, if one is given, and keeps the intent if the claim is new and the signing key's row still
+    /// has the revision named. The hot path's first write.
     fn begin_intent(&self, intent: NewIntent, claim: Option<Claim>) -> Pending<'_, Claimed>;
     /// Queues the release and completes the request. The hot path's second write; refused as
-    /// [`StoreError::Missing`] unless the intent stands as submitted or final.
+    /// [`StoreError::Missing`] unless the intent stands as submitted or final, and the claim is still this try's.
     fn finish_intent(&self, signed: Signed) -> Pending<'_, ()>;
 
     /// The account of a ledger name.
@@ -39,9 +49,19 @@ pub trait Store: Send + Sync {
     fn session(&self, token_hash: Id, now_ms: u64) -> Pending<'_, Option<Session>>;
     /// A key.
     fn key(&self, key_id: Id) -> Pending<'_, Option<Key>>;
-    /// A key by its alias.
+    /// The newest version of the key under an alias; one whose binding is pending only if there is no other.
     fn key_by_alias<'a>(&'a self, account: Id, alias: &'a str) -> Pending<'a, Option<Key>>;
-    /// The keys of an account, by alias.
+    /// One version of the key under an alias.
+    fn key_by_version<'a>(&'a self, account: Id, alias: &'a str, version: u32) -> Pending<'a, Option<Key>>;
+    /// Keys of any account, by id.
+    fn search_keys(&self, filter: KeyFilter) -> Pending<'_, Vec<Key>>;
+    /// Keys whose time to be destroyed has come, earliest first.
+    fn scheduled_keys(&self, before_ms: u64, limit: u32) -> Pending<'_, Vec<Key>>;
+    /// Keys of closed accounts that are neither scheduled for destruction nor destroyed, by id.
+    fn keys_of_closed_accounts(&self, limit: u32) -> Pending<'_, Vec<Key>>;
+    /// Hosted keys that are sealed under another key-encryption key than this one.
+    fn keys_not_under<'a>(&'a self, kek: &'a str, limit: u32) -> Pending<'a, Vec<Key>>;
+    /// The keys of an account, by alias and version.
     fn keys(&self, account: Id) -> Pending<'_, Vec<Key>>;
     /// The ids of every key that lives in a token.
     fn linked_keys(&self) -> Pending<'_, Vec<Key>>;
@@ -51,14 +71,22 @@ pub trait Store: Send + Sync {
     fn pins(&self) -> Pending<'_, Vec<Pin>>;
     /// A sealed secret.
     fn secret(&self, name: &'static str) -> Pending<'_, Option<Vec<u8>>>;
-    /// Every act that is not settled, oldest first.
-    fn acts(&self) -> Pending<'_, Vec<Act>>;
-    /// Intents without a signature that are neither refused nor abandoned, oldest first.
-    fn open_intents(&self, limit: u32) -> Pending<'_, Vec<Intent>>;
+    /// A profile.
+    fn profile(&self, account: Id) -> Pending<'_, Option<Profile>>;
+    /// Profiles whose data keys are sealed under another key-encryption key than this one.
+    fn profiles_not_under<'a>(&'a self, kek: &'a str, limit: u32) -> Pending<'a, Vec<Profile>>;
+    /// An agent's jobs that wait or are taken, and have not expired; oldest first.
+    fn agent_jobs<'a>(&'a self, agent: &'a str, now_ms: u64, limit: u32) -> Pending<'a, Vec<AgentJob>>;
+    /// A job of an agent.
+    fn agent_job(&self, id: Id) -> Pending<'_, Option<AgentJob>>;
+    /// The acts of one run that are not settled, oldest first.
+    fn acts(&self, boot: [u8; 16]) -> Pending<'_, Vec<Act>>;
+    /// One submitter's intents without a signature that are neither refused nor abandoned, oldest first.
+    fn open_intents(&self, submitter: Id, limit: u32) -> Pending<'_, Vec<Intent>>;
     /// An intent.
     fn intent(&self, id: Id) -> Pending<'_, Option<Intent>>;
-    /// Releases that wait to be recorded, oldest first.
-    fn queued_releases(&self, limit: u32) -> Pending<'_, Vec<QueuedRelease>>;
+    /// One submitter's releases that wait to be recorded, oldest first.
+    fn queued_releases(&self, submitter: Id, limit: u32) -> Pending<'_, Vec<QueuedRelease>>;
 
     /// Removes what has expired: single-use rows and sessions before `now_ms`, idempotent requests and
     /// settled intents made before `keep_from_ms`. Bounded; returns how many rows went.

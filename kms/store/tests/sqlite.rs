@@ -11,28 +11,127 @@ use std::{
     sync::Arc,
 };
 
-use contract::{account, claim, id, intent, signed};
-use keyward_store::{Change, Claimed, IntentState, Sqlite, Store as _, StoreError};
+use contract::{SUBMITTER, account, claim, id, intent, signed, signing_key};
+use keyward_store::{Change, Claimed, Custody, Database, IntentState, Server, Store as _, StoreError};
+use sqlx::{
+    ConnectOptions as _, Connection as _, SqlSafeStr as _, SqliteConnection,
+    migrate::{Migration, MigrationType, Migrator},
+};
 
 const CHILD: &str = "KEYWARD_STORE_TEST_CHILD";
 
 #[tokio::test]
 async fn sqlite_keeps_the_contract() {
     let folder = tempfile::tempdir().unwrap();
-    contract::suite(&Sqlite::open(&folder.path().join("custody.db")).await.unwrap()).await;
+    contract::suite(&Database::sqlite(&folder.path().join("custody.db")).await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_servers_share_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("custody.db");
+    let open = async || Database::sqlite(&file).await.unwrap();
+    contract::servers(open().await, open().await, open).await;
+}
+
+/// A database of the first form, as that version wrote it.
+#[tokio::test]
+async fn a_database_of_the_first_form_is_brought_forward_with_its_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("custody.db");
+    first_form(&file).await;
+    let store = Database::sqlite(&file).await.unwrap();
+    let key = store.key_by_alias([1; 32], "pay").await.unwrap().unwrap();
+    assert_eq!((key.version, key.revision, key.changed_ms), (1, 1, 6));
+    assert_eq!(key.custody, Custody::Hosted { sealed: vec![4; 3], kek: String::new() });
+    assert_eq!(store.authorisations(key.key_id).await.unwrap(), ["app"], "rows that refer to keys are kept");
+    let server = Server { boot: [8; 16], name: "first".into(), submitter: SUBMITTER };
+    store.enter(server).await.unwrap();
+    assert_eq!(store.acts([8; 16]).await.unwrap().len(), 1, "the first server takes over what was under way");
+    assert_eq!(store.queued_releases(SUBMITTER, 9).await.unwrap().len(), 1);
+    assert_eq!(
+        store.claim(claim("old", 1, 8)).await.unwrap(),
+        Claimed::New,
+        "claims of the old run are free"
+    );
+    store.close().await.unwrap();
+    Database::sqlite(&file).await.unwrap().close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_version_is_refused_untouched() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("custody.db");
+    Database::sqlite(&file).await.unwrap().close().await.unwrap();
+    let mut raw = raw(&file).await;
+    sqlx::query("INSERT INTO _sqlx_migrations VALUES (99, 'later', '2026-01-01', 1, X'00', 0)")
+        .execute(&mut raw)
+        .await
+        .unwrap();
+    raw.close().await.unwrap();
+    let refused = Database::sqlite(&file).await;
+    assert!(matches!(refused, Err(StoreError::TooNew { found: 99, .. })), "{refused:?}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nobody_else_may_read_the_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("custody.db");
+    let store = Database::sqlite(&file).await.unwrap();
+    signing_key(&store).await;
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{entry:?}");
+    }
+    store.close().await.unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    Database::sqlite(&file).await.unwrap();
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+async fn raw(file: &Path) -> SqliteConnection {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file).create_if_missing(true);
+    options.connect().await.unwrap()
+}
+
+async fn first_form(file: &Path) {
+    let text = include_str!("../migrations/sqlite/0001_custody.sql");
+    let migration = Migration::new(1, "custody".into(), MigrationType::Simple, text.into_sql_str(), false);
+    let mut raw = raw(file).await;
+    Migrator::with_migrations(vec![migration]).run(&mut raw).await.unwrap();
+    let rows = "
+        INSERT INTO accounts (account, kind, name, salt, state, created_ms)
+            VALUES (unhex(replace(hex(zeroblob(32)), '00', '01')), 'app', 'a', zeroblob(32), 'open', 5);
+        INSERT INTO keys (key_id, account, alias, scheme, public_key, mode, state, version, sealed_private, claims,
+                          created_ms)
+            SELECT unhex(replace(hex(zeroblob(32)), '00', '02')), account, 'pay', 1, X'02', 'hosted', 'active', 1,
+                   X'040404', '', 6 FROM accounts;
+        INSERT INTO authorisations SELECT key_id, 'app', 7 FROM keys;
+        INSERT INTO idempotency (principal, key, request_hash, boot, created_ms)
+            VALUES ('app/a', CAST('old' AS BLOB), unhex(replace(hex(zeroblob(32)), '00', '01')), X'0909', 8);
+        INSERT INTO acts SELECT key_id, 'freeze', key_id, 'x', 9, 9 FROM keys;
+        INSERT INTO intents (id, key_id, r, payload_hash, policy, not_after, state, leaf_index, height,
+                             signature_hash, created_ms)
+            SELECT key_id, key_id, zeroblob(32), zeroblob(32), zeroblob(32), 9, 'signed', 1, 1, zeroblob(32), 9
+            FROM keys;";
+    sqlx::raw_sql(rows).execute(&mut raw).await.unwrap();
+    raw.close().await.unwrap();
 }
 
 #[tokio::test]
 async fn closing_and_opening_again_keeps_everything() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("custody.db");
-    let store = Sqlite::open(&file).await.unwrap();
+    let store = Database::sqlite(&file).await.unwrap();
+    signing_key(&store).await;
     store.apply(vec![Change::InsertAccount(account("kept"))]).await.unwrap();
     store.begin_intent(intent("kept"), Some(claim("kept", 1, 1))).await.unwrap();
     store.close().await.unwrap();
     let closed = store.apply(vec![Change::RemoveAct([0; 32])]).await;
     assert!(matches!(closed, Err(StoreError::Closed)), "{closed:?}");
-    let store = Sqlite::open(&file).await.unwrap();
+    let store = Database::sqlite(&file).await.unwrap();
     assert_eq!(store.account(id("kept")).await.unwrap(), Some(account("kept")));
     assert_eq!(store.intent(id("kept")).await.unwrap().unwrap().state, IntentState::Submitted);
     assert_eq!(store.claim(claim("kept", 1, 1)).await.unwrap(), Claimed::InProgress);
@@ -41,7 +140,8 @@ async fn closing_and_opening_again_keeps_everything() {
 #[tokio::test]
 async fn many_writers_share_transactions_and_each_gets_its_own_answer() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Arc::new(Sqlite::open(&folder.path().join("custody.db")).await.unwrap());
+    let store = Arc::new(Database::sqlite(&folder.path().join("custody.db")).await.unwrap());
+    signing_key(store.as_ref()).await;
     let mut tasks = Vec::new();
     for number in 0..500_u32 {
         let store = store.clone();
@@ -56,7 +156,7 @@ async fn many_writers_share_transactions_and_each_gets_its_own_answer() {
         begun += u32::from(task.await.unwrap());
     }
     assert_eq!(begun, 400);
-    assert_eq!(store.open_intents(1000).await.unwrap().len(), 400);
+    assert_eq!(store.open_intents(SUBMITTER, 1000).await.unwrap().len(), 400);
 }
 
 /// The child writes and says what was acknowledged; the parent kills it and looks.
@@ -86,7 +186,7 @@ async fn a_killed_writer_loses_nothing_that_it_acknowledged() {
         }
     }
     child.wait().unwrap();
-    let store = Sqlite::open(&file).await.unwrap();
+    let store = Database::sqlite(&file).await.unwrap();
     for name in &acknowledged {
         let row = store.intent(id(name)).await.unwrap();
         assert_eq!(row.map(|row| row.state), Some(IntentState::Signed), "{name}");
@@ -94,7 +194,8 @@ async fn a_killed_writer_loses_nothing_that_it_acknowledged() {
 }
 
 async fn write_until_killed(file: &Path) {
-    let store = Sqlite::open(file).await.unwrap();
+    let store = Database::sqlite(file).await.unwrap();
+    signing_key(&store).await;
     for number in 0..1_000_000_u32 {
         let name = format!("n{number}");
         store.begin_intent(intent(&name), None).await.unwrap();
@@ -108,7 +209,8 @@ async fn write_until_killed(file: &Path) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_four_signers_share_their_writes() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Arc::new(Sqlite::open(&folder.path().join("custody.db")).await.unwrap());
+    let store = Arc::new(Database::sqlite(&folder.path().join("custody.db")).await.unwrap());
+    signing_key(store.as_ref()).await;
     let began = std::time::Instant::now();
     let mut tasks = Vec::new();
     for signer in 0..64_u32 {
@@ -124,7 +226,7 @@ async fn sixty_four_signers_share_their_writes() {
     for task in tasks {
         task.await.unwrap();
     }
-    let queued = store.queued_releases(5000).await.unwrap();
+    let queued = store.queued_releases(SUBMITTER, 5000).await.unwrap();
     assert_eq!(queued.len(), 64 * 50);
     println!("{} signatures' writes in {:?}", queued.len(), began.elapsed());
 }

@@ -2,15 +2,29 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod hot;
+mod keys;
 mod rows;
+mod servers;
+
+use std::collections::BTreeMap;
 
 use keyward_store::{
     Account, AccountState, Change, Claim, Custody, Id, IdempotencyKey, Key, KeyState, NewIntent, Signed,
     Store,
 };
 
+/// Whose intents these are.
+pub(crate) const SUBMITTER: Id = [0x5b; 32];
+
+/// The key that [`intent`]s use; needed before the first of them.
+pub(crate) async fn signing_key(store: &dyn Store) {
+    open_account(store, "signing").await;
+    store.apply(vec![Change::InsertKey(key("signing", "key"))]).await.unwrap();
+}
+
 /// Every promise, one after the other, on one store: names are apart so that the order does not matter.
 pub(crate) async fn suite(store: &dyn Store) {
+    signing_key(store).await;
     rows::accounts_are_unique_by_kind_and_name(store).await;
     rows::changes_stand_or_fall_together(store).await;
     rows::keys_are_unique_by_id_and_by_alias(store).await;
@@ -20,6 +34,16 @@ pub(crate) async fn suite(store: &dyn Store) {
     rows::single_use_rows_are_taken_once(store).await;
     rows::expired_rows_are_not_live_and_are_used_up(store).await;
     rows::authorisations_pins_secrets_and_acts_come_back(store).await;
+    keys::versions_of_an_alias_stand_beside_each_other(store).await;
+    keys::every_change_of_a_key_grows_its_revision(store).await;
+    keys::keys_are_found_by_what_is_known_of_them(store).await;
+    keys::erasing_needs_a_destroyed_key_and_leaves_the_row(store).await;
+    keys::what_is_resealed_is_what_was_opened(store).await;
+    rows::a_profile_is_erased_for_good(store).await;
+    rows::a_job_is_answered_once_and_in_time(store).await;
+    hot::a_changed_key_makes_an_intent_stale(store).await;
+    hot::a_try_that_lost_its_claim_completes_and_forgets_nothing(store).await;
+    hot::a_claim_waits_for_its_act(store).await;
     hot::an_intent_goes_its_way_once(store).await;
     hot::an_idempotency_key_is_honoured_once(store).await;
     hot::a_dead_run_leaves_no_claim_behind(store).await;
@@ -27,6 +51,8 @@ pub(crate) async fn suite(store: &dyn Store) {
     hot::open_intents_are_told(store).await;
     hot::pruning_takes_only_what_is_settled_or_expired(store).await;
 }
+
+pub(crate) use servers::suite as servers;
 
 pub(crate) fn id(text: &str) -> Id {
     let mut id = [0; 32];
@@ -58,9 +84,13 @@ pub(crate) fn key(account: &str, alias: &str) -> Key {
         alias: alias.into(),
         scheme: 1,
         public_key: vec![2; 33],
-        custody: Custody::Hosted { sealed: vec![4; 60] },
+        custody: Custody::Hosted { sealed: vec![4; 60], kek: "kek".into() },
         state: KeyState::Pending,
+        changed_ms: 6,
         version: 1,
+        successor: None,
+        labels: BTreeMap::new(),
+        revision: 1,
         claims: vec!["CKA_SENSITIVE".into(), "CKA_LOCAL".into()],
         created_ms: 6,
     }
@@ -69,7 +99,9 @@ pub(crate) fn key(account: &str, alias: &str) -> Key {
 pub(crate) fn intent(name: &str) -> NewIntent {
     NewIntent {
         id: id(name),
-        key_id: [1; 32],
+        key_id: id("signing/key"),
+        key_revision: 1,
+        submitter: SUBMITTER,
         r: [2; 32],
         payload_hash: [3; 32],
         policy: [4; 32],
@@ -79,11 +111,16 @@ pub(crate) fn intent(name: &str) -> NewIntent {
 }
 
 pub(crate) fn name(key: &str) -> IdempotencyKey {
-    IdempotencyKey { principal: "app/a".into(), key: key.into() }
+    let mut ticket = [0; 16];
+    ticket.iter_mut().zip(key.bytes()).for_each(|(to, from)| *to = from);
+    IdempotencyKey { principal: "app/a".into(), key: key.into(), ticket }
 }
 
 pub(crate) fn claim(key: &str, request: u8, boot: u8) -> Claim {
-    Claim { name: name(key), request_hash: [request; 32], boot: [boot; 16], now_ms: 1000 }
+    let mut name = name(key);
+    // A ticket for each try: the last bytes tell tries of one key apart.
+    name.ticket[14..].copy_from_slice(&[request, boot]);
+    Claim { name, request_hash: [request; 32], boot: [boot; 16], now_ms: 1000 }
 }
 
 pub(crate) fn signed(intent: &str, response: Option<(IdempotencyKey, Vec<u8>)>) -> Signed {

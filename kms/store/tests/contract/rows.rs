@@ -1,11 +1,11 @@
 //! Accounts, keys, single-use rows.
 
 use keyward_store::{
-    AccountState, Act, ActKind, Challenge, Change, Custody, KeyState, Pin, Registration, Session, Store,
-    StoreError, Taken,
+    AccountState, Act, ActKind, AgentJob, Challenge, Change, Custody, JobState, KeyState, Pin, Profile,
+    Registration, Session, Store, StoreError, Taken,
 };
 
-use super::{account, id, key, open_account};
+use super::{account, id, key, keys::set, open_account};
 
 pub(super) async fn accounts_are_unique_by_kind_and_name(store: &dyn Store) {
     open_account(store, "unique").await;
@@ -42,7 +42,7 @@ pub(super) async fn keys_are_unique_by_id_and_by_alias(store: &dyn Store) {
     let refused = store.apply(vec![Change::InsertKey(same_key)]).await;
     assert!(matches!(refused, Err(StoreError::KeyExists)), "{refused:?}");
     let mut linked = key("keys", "linked");
-    linked.custody = Custody::Linked { label: "bank".into(), serial: "77".into(), id: vec![1] };
+    linked.custody = Custody::Linked { label: "bank".into(), serial: "77".into(), id: vec![1], agent: None };
     store.apply(vec![Change::InsertKey(linked.clone())]).await.unwrap();
     assert_eq!(store.keys(id("keys")).await.unwrap(), [first.clone(), linked.clone()]);
     assert_eq!(store.key(first.key_id).await.unwrap(), Some(first.clone()));
@@ -55,9 +55,9 @@ pub(super) async fn state_changes_need_the_state_they_start_from(store: &dyn Sto
     open_account(store, "states").await;
     let row = key("states", "k");
     store.apply(vec![Change::InsertKey(row.clone())]).await.unwrap();
-    let wrong = vec![Change::SetKeyState(row.key_id, KeyState::Active, KeyState::Frozen)];
+    let wrong = vec![set(row.key_id, KeyState::Active, KeyState::Frozen)];
     assert!(matches!(store.apply(wrong.clone()).await, Err(StoreError::Missing { .. })));
-    store.apply(vec![Change::SetKeyState(row.key_id, KeyState::Pending, KeyState::Active)]).await.unwrap();
+    store.apply(vec![set(row.key_id, KeyState::Pending, KeyState::Active)]).await.unwrap();
     store.apply(vec![Change::RemovePendingKey(row.key_id)]).await.unwrap();
     store.apply(wrong).await.unwrap();
     assert_eq!(store.key(row.key_id).await.unwrap().map(|key| key.state), Some(KeyState::Frozen));
@@ -152,9 +152,101 @@ pub(super) async fn authorisations_pins_secrets_and_acts_come_back(store: &dyn S
         detail: "because".into(),
         until: 8,
         created_ms,
+        boot: [9; 16],
+        name: (name == "y").then(|| super::name("act")),
     };
     store.apply(vec![Change::PutAct(act("y", 2)), Change::PutAct(act("z", 1))]).await.unwrap();
-    assert_eq!(store.acts().await.unwrap(), [act("z", 1), act("y", 2)]);
+    assert_eq!(store.acts([9; 16]).await.unwrap(), [act("z", 1), act("y", 2)]);
+    assert_eq!(store.acts([8; 16]).await.unwrap(), [], "another run's");
     store.apply(vec![Change::RemoveAct(id("y")), Change::RemoveAct(id("z"))]).await.unwrap();
-    assert_eq!(store.acts().await.unwrap(), []);
+    assert_eq!(store.acts([9; 16]).await.unwrap(), []);
+    let again = store.apply(vec![Change::RemoveAct(id("y"))]).await;
+    assert!(matches!(again, Err(StoreError::Missing { what: "act" })), "an act is settled once: {again:?}");
+
+    let replace = |from: u8, to: u8| Change::ReplaceSecret { name: "one", from: vec![from], to: vec![to] };
+    store.apply(vec![replace(1, 7)]).await.unwrap();
+    assert!(matches!(store.apply(vec![replace(1, 8)]).await, Err(StoreError::Missing { .. })));
+    assert_eq!(store.secret("one").await.unwrap(), Some(vec![7]));
+    let replace = |from: u8, to: u8| Change::ReplacePin {
+        serial: "1".into(),
+        label: "bank".into(),
+        from: vec![from],
+        to: vec![to],
+    };
+    store.apply(vec![replace(2, 7)]).await.unwrap();
+    assert!(matches!(store.apply(vec![replace(2, 8)]).await, Err(StoreError::Missing { .. })));
+    assert_eq!(store.pins().await.unwrap(), [pin(vec![7])]);
+}
+
+pub(super) async fn a_profile_is_erased_for_good(store: &dyn Store) {
+    open_account(store, "private").await;
+    let row = |body: u8| Profile {
+        account: id("private"),
+        sealed_key: vec![1; 40],
+        kek: "old".into(),
+        body: vec![body; 9],
+        erased_ms: None,
+    };
+    assert_eq!(store.profile(id("private")).await.unwrap(), None);
+    store.apply(vec![Change::PutProfile(row(1))]).await.unwrap();
+    store.apply(vec![Change::PutProfile(row(2))]).await.unwrap();
+    assert_eq!(store.profile(id("private")).await.unwrap(), Some(row(2)));
+    assert_eq!(store.profiles_not_under("new", 10).await.unwrap(), [row(2)]);
+    let reseal = |from: u8| Change::ResealProfile {
+        account: id("private"),
+        from_sealed: vec![from; 40],
+        to_sealed: vec![3; 40],
+        kek: "new".into(),
+    };
+    assert!(matches!(store.apply(vec![reseal(2)]).await, Err(StoreError::Missing { .. })));
+    store.apply(vec![reseal(1)]).await.unwrap();
+    assert_eq!(store.profiles_not_under("new", 10).await.unwrap(), []);
+    let erase = || Change::EraseProfile { account: id("private"), at_ms: 77 };
+    store.apply(vec![erase()]).await.unwrap();
+    let gone =
+        Profile { sealed_key: vec![], kek: String::new(), body: vec![], erased_ms: Some(77), ..row(0) };
+    assert_eq!(store.profile(id("private")).await.unwrap(), Some(gone.clone()));
+    for again in [erase(), Change::PutProfile(row(4))] {
+        assert!(matches!(store.apply(vec![again]).await, Err(StoreError::Missing { .. })));
+    }
+    assert_eq!(store.profile(id("private")).await.unwrap(), Some(gone));
+}
+
+pub(super) async fn a_job_is_answered_once_and_in_time(store: &dyn Store) {
+    let job = |name: &str| AgentJob {
+        id: id(name),
+        agent: "desk".into(),
+        kind: "sign".into(),
+        body: vec![1, 2],
+        state: JobState::Waiting,
+        answer: None,
+        created_ms: 1,
+        expires_ms: 100,
+    };
+    store.apply(vec![Change::PutAgentJob(job("job 1")), Change::PutAgentJob(job("job 2"))]).await.unwrap();
+    assert!(store.apply(vec![Change::PutAgentJob(job("job 1"))]).await.is_err(), "the same job twice");
+    assert_eq!(store.agent_jobs("desk", 50, 10).await.unwrap(), [job("job 1"), job("job 2")]);
+    assert_eq!(store.agent_jobs("desk", 100, 10).await.unwrap(), [], "expired");
+    assert_eq!(store.agent_jobs("other", 50, 10).await.unwrap(), []);
+    let come = |name: &str, state, now_ms| Change::AnswerAgentJob {
+        id: id(name),
+        state,
+        answer: (state == JobState::Answered).then(|| vec![5]),
+        now_ms,
+    };
+    let refused = async |change| {
+        let refused = store.apply(vec![change]).await;
+        assert!(matches!(refused, Err(StoreError::Missing { what: "agent job" })), "{refused:?}");
+    };
+    store.apply(vec![come("job 1", JobState::Taken, 50)]).await.unwrap();
+    refused(come("job 1", JobState::Taken, 50)).await;
+    refused(come("job 1", JobState::Waiting, 50)).await;
+    refused(come("job 1", JobState::Answered, 100)).await;
+    store.apply(vec![come("job 1", JobState::Answered, 99)]).await.unwrap();
+    refused(come("job 1", JobState::Refused, 99)).await;
+    let answered = store.agent_job(id("job 1")).await.unwrap().unwrap();
+    assert_eq!((answered.state, answered.answer), (JobState::Answered, Some(vec![5])));
+    store.apply(vec![come("job 2", JobState::Expired, 200)]).await.unwrap();
+    refused(come("job 2", JobState::Answered, 50)).await;
+    assert_eq!(store.agent_job(id("job 3")).await.unwrap(), None);
 }

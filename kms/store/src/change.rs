@@ -1,0 +1,175 @@
+//! The steps of an atomic change, as plain data.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    Account, AccountState, Act, AgentJob, Challenge, Id, IdempotencyKey, IntentState, JobState, Key,
+    KeyState, Pin, Profile, Registration, Session,
+};
+
+/// One step of an atomic change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A new account; refused as [`crate::StoreError::AccountExists`] when the name is taken.
+    InsertAccount(Account),
+    /// From one state to another.
+    SetAccountState(Id, AccountState, AccountState),
+    /// Forgets an account that never opened.
+    RemovePendingAccount(Id),
+    /// What is known of tried logins.
+    SetLogins {
+        /// The account.
+        account: Id,
+        /// Tried since the last success.
+        failures: u32,
+        /// When the last was tried.
+        last_ms: u64,
+    },
+    /// Keeps a registration under way.
+    PutRegistration(Registration),
+    /// A new session.
+    PutSession(Session),
+    /// Binds a session that was opened without a certificate to the one it is first shown with.
+    BindSession {
+        /// The hash of the token.
+        token_hash: Id,
+        /// The certificate's fingerprint.
+        fingerprint: Id,
+    },
+    /// Ends every session of an account.
+    EndSessions(Id),
+    /// A new key; refused when the key or its alias is there.
+    InsertKey(Key),
+    /// From one state to another.
+    SetKeyState {
+        /// The key.
+        key_id: Id,
+        /// The state it must be in.
+        from: KeyState,
+        /// The state it comes to.
+        to: KeyState,
+        /// Since when; for `Scheduled`, when it may be destroyed.
+        changed_ms: u64,
+        /// The key that supersedes it; none leaves the row's own.
+        successor: Option<Id>,
+    },
+    /// Removes the sealed private part of a destroyed key.
+    EraseKey(Id),
+    /// Replaces a key's labels.
+    SetLabels {
+        /// The key.
+        key_id: Id,
+        /// All of its labels from now on.
+        labels: BTreeMap<String, String>,
+    },
+    /// Puts a hosted key under another key-encryption key, if the row still holds what was opened.
+    Reseal {
+        /// The key.
+        key_id: Id,
+        /// What the row must hold.
+        from_sealed: Vec<u8>,
+        /// What it holds from now on.
+        to_sealed: Vec<u8>,
+        /// The key-encryption key of the new envelope.
+        kek: String,
+    },
+    /// Forgets a key that was never bound.
+    RemovePendingKey(Id),
+    /// Keeps a token's PIN, sealed.
+    PutPin(Pin),
+    /// Keeps a challenge.
+    PutChallenge(Challenge),
+    /// An app may use a key.
+    PutAuthorisation {
+        /// The key.
+        key_id: Id,
+        /// The app's name.
+        app: String,
+        /// When.
+        created_ms: u64,
+    },
+    /// An app may no longer use a key; fine when it could not.
+    RemoveAuthorisation {
+        /// The key.
+        key_id: Id,
+        /// The app's name.
+        app: String,
+    },
+    /// A change is under way.
+    PutAct(Act),
+    /// It is settled, one way or the other.
+    RemoveAct(Id),
+    /// The response of an idempotent request.
+    Complete(IdempotencyKey, Vec<u8>),
+    /// An idempotent request failed and may be tried again.
+    Forget(IdempotencyKey),
+    /// From the states named to another, with its place on the ledger when it is known.
+    SetIntentState {
+        /// The intent.
+        intent: Id,
+        /// Its new state: one without a signature.
+        state: IntentState,
+        /// Leaf index and height.
+        place: Option<(u64, u64)>,
+    },
+    /// Releases that are final on the ledger.
+    Released(Vec<Id>),
+    /// Releases that came too late.
+    Late(Vec<Id>),
+    /// Keeps a secret, sealed, unless one of that name is there.
+    PutSecret(&'static str, Vec<u8>),
+    /// Exchanges a sealed secret for another, if it still is the one named.
+    ReplaceSecret {
+        /// Its name.
+        name: &'static str,
+        /// What must stand there.
+        from: Vec<u8>,
+        /// What stands there from now on.
+        to: Vec<u8>,
+    },
+    /// Exchanges a sealed PIN for another, if it still is the one named.
+    ReplacePin {
+        /// The token's serial number.
+        serial: String,
+        /// The token's label.
+        label: String,
+        /// What must stand there.
+        from: Vec<u8>,
+        /// What stands there from now on.
+        to: Vec<u8>,
+    },
+    /// Keeps a profile, over the one before; refused as [`crate::StoreError::Missing`] once it is erased.
+    PutProfile(Profile),
+    /// Puts a profile's data key under another key-encryption key, if it still is the one named.
+    ResealProfile {
+        /// The account.
+        account: Id,
+        /// What the row must hold.
+        from_sealed: Vec<u8>,
+        /// What it holds from now on.
+        to_sealed: Vec<u8>,
+        /// The key-encryption key of the new envelope.
+        kek: String,
+    },
+    /// Removes a profile's data key and body for good; the row stays.
+    EraseProfile {
+        /// The account.
+        account: Id,
+        /// When.
+        at_ms: u64,
+    },
+    /// A job for an agent.
+    PutAgentJob(AgentJob),
+    /// Where an agent's job came to: `Taken` from waiting; `Answered` and `Refused` from waiting or taken, before
+    /// it expires; `Expired` from either. Refused as [`crate::StoreError::Missing`] otherwise.
+    AnswerAgentJob {
+        /// The job.
+        id: Id,
+        /// Its new state.
+        state: JobState,
+        /// The answer, where there is one.
+        answer: Option<Vec<u8>>,
+        /// Now.
+        now_ms: u64,
+    },
+}

@@ -1,0 +1,137 @@
+//! Group commit: a task owns a writing connection and gives concurrent writers one transaction.
+
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use super::{
+    group, hot,
+    open::Opener,
+    sql::{Connection, command},
+};
+use crate::{Challenge, Change, Claim, Claimed, Id, Registration, Server, Signed, StoreError, Taken};
+
+/// Writes that share one transaction at most.
+const GROUP_MAX: usize = 512;
+/// How often a transaction is tried that the database gave up in favour of another.
+const TRIES: usize = 4;
+
+/// One write.
+#[derive(Debug)]
+pub(super) enum Work {
+    Apply(Vec<Change>),
+    TakeRegistration([u8; 16], u64),
+    TakeChallenge(Id, u64),
+    Claim(Claim),
+    Begin(hot::Begin),
+    Finish(Signed),
+    Prune(u64, u64),
+    Enter(Server),
+    Leave([u8; 16]),
+    Adopt {
+        ended: Vec<[u8; 16]>,
+        by: [u8; 16],
+    },
+    /// Ends the writer that takes it.
+    Close,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Done,
+    Claimed(Claimed),
+    Registration(Taken<Registration>),
+    Challenge(Taken<Challenge>),
+    Count(u64),
+}
+
+/// A write and where its answer goes.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) work: Work,
+    pub(super) reply: oneshot::Sender<Result<Answer, StoreError>>,
+}
+
+/// What the writers of one store take from.
+pub(super) type Queue = Arc<Mutex<mpsc::Receiver<Job>>>;
+
+/// Serves the queue until it closes; opens its connection again after losing it.
+pub(super) async fn run(opener: Opener, first: Connection, queue: Queue) {
+    let mut connection = Some(first);
+    let mut jobs = Vec::with_capacity(GROUP_MAX);
+    loop {
+        if queue.lock().await.recv_many(&mut jobs, GROUP_MAX).await == 0 {
+            break;
+        }
+        let closing = jobs.iter().position(|job| matches!(job.work, Work::Close));
+        let closing = closing.map(|place| jobs.swap_remove(place));
+        connection = serve(&opener, connection, &mut jobs).await;
+        if let Some(job) = closing {
+            queue.lock().await.close();
+            drop(job.reply.send(Ok(Answer::Done)));
+        }
+    }
+    if let Some(connection) = connection
+        && let Err(error) = connection.close().await
+    {
+        tracing::debug!(%error, "a writing connection did not close in order");
+    }
+}
+
+/// One group; the connection, if it is still good.
+async fn serve(opener: &Opener, connection: Option<Connection>, jobs: &mut Vec<Job>) -> Option<Connection> {
+    if jobs.is_empty() {
+        return connection;
+    }
+    let opened = match connection {
+        Some(connection) => Ok(connection),
+        None => opener.connect().await,
+    };
+    let mut connection = match opened {
+        Ok(connection) => connection,
+        Err(error) => {
+            refuse(jobs, &error);
+            return None;
+        }
+    };
+    let works: Vec<&Work> = jobs.iter().map(|job| &job.work).collect();
+    match commit(&mut connection, &works).await {
+        Ok(answers) => {
+            for (job, answer) in jobs.drain(..).zip(answers) {
+                // A caller that stopped waiting does not undo the write.
+                drop(job.reply.send(answer));
+            }
+            Some(connection)
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a write transaction failed");
+            let good = command(&mut connection, "ROLLBACK").await.is_ok();
+            refuse(jobs, &error);
+            // SQLite's connection is a file, and stays; one to a server that failed is not trusted again.
+            (good || matches!(connection, Connection::Sqlite(_))).then_some(connection)
+        }
+    }
+}
+
+async fn commit(
+    connection: &mut Connection,
+    works: &[&Work],
+) -> Result<Vec<Result<Answer, StoreError>>, StoreError> {
+    let mut tries = TRIES;
+    loop {
+        tries -= 1;
+        match group::transact(connection, works).await {
+            Err(StoreError::Unavailable { source }) if tries > 0 && group::is_collision(source.as_ref()) => {
+                command(connection, "ROLLBACK").await?;
+            }
+            other => return other,
+        }
+    }
+}
+
+fn refuse(jobs: &mut Vec<Job>, error: &StoreError) {
+    for job in jobs.drain(..) {
+        drop(job.reply.send(Err(error.again())));
+    }
+}
