@@ -46,6 +46,9 @@ pub(crate) fn kind(attribute: CK_ATTRIBUTE_TYPE) -> Option<Kind> {
             Kind::Number
         }
         sys::CKA_MODULUS_BITS | sys::CKA_VALUE_LEN | sys::CKA_CERTIFICATE_CATEGORY => Kind::Number,
+        sys::CKA_JAVA_MIDP_SECURITY_DOMAIN | sys::CKA_NAME_HASH_ALGORITHM => Kind::Number,
+        sys::CKA_UNIQUE_ID | sys::CKA_PUBLIC_KEY_INFO | sys::CKA_CHECK_VALUE | sys::CKA_URL => Kind::Bytes,
+        sys::CKA_HASH_OF_SUBJECT_PUBLIC_KEY | sys::CKA_HASH_OF_ISSUER_PUBLIC_KEY => Kind::Bytes,
         sys::CKA_LABEL | sys::CKA_ID | sys::CKA_VALUE | sys::CKA_SUBJECT | sys::CKA_ISSUER => Kind::Bytes,
         sys::CKA_SERIAL_NUMBER | sys::CKA_APPLICATION | sys::CKA_OBJECT_ID => Kind::Bytes,
         sys::CKA_START_DATE | sys::CKA_END_DATE | sys::CKA_ALLOWED_MECHANISMS => Kind::Bytes,
@@ -190,6 +193,10 @@ impl Attributes {
 
     pub(crate) fn default_flag(&mut self, attribute: CK_ATTRIBUTE_TYPE, flag: bool) {
         self.0.entry(attribute).or_insert(Value::Flag(flag));
+    }
+
+    pub(crate) fn default_number(&mut self, attribute: CK_ATTRIBUTE_TYPE, number: CK_ULONG) {
+        self.0.entry(attribute).or_insert(Value::Number(number));
     }
 
     pub(crate) fn default_bytes(&mut self, attribute: CK_ATTRIBUTE_TYPE, bytes: &[u8]) {

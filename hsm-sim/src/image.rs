@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use cryptoki_sys as sys;
 use sha2::{Digest, Sha256};
 
 use crate::attribute::Attributes;
@@ -12,7 +13,9 @@ use crate::object::Object;
 use crate::seal::{Costs, Wrap};
 
 const MAGIC: &[u8; 16] = b"hsm-sim token\r\n\x1a";
-const VERSION: u16 = 1;
+/// The version that is written; the one before it is read.
+pub(crate) const VERSION: u16 = 2;
+const VERSION_FIRST: u16 = 1;
 /// The most objects in each half, public and private.
 pub(crate) const OBJECTS_MAX: usize = 16_384;
 /// The longest sealed part.
@@ -24,6 +27,8 @@ pub(crate) type Objects = BTreeMap<u64, Arc<Object>>;
 /// A token file's fields. Private objects stay sealed.
 #[derive(Debug)]
 pub(crate) struct Image {
+    /// Of the file that it came from. It stays until objects are written, which are sealed with it.
+    pub(crate) version: u16,
     /// Grows by one with every write.
     pub(crate) generation: u64,
     /// Random, new with every initialisation of the token.
@@ -44,7 +49,7 @@ pub(crate) struct Image {
 impl Image {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
-        out.extend_from_slice(&VERSION.to_be_bytes());
+        out.extend_from_slice(&self.version.to_be_bytes());
         out.extend_from_slice(&self.generation.to_be_bytes());
         out.extend_from_slice(&self.incarnation);
         out.extend_from_slice(&self.serial);
@@ -66,14 +71,15 @@ impl Image {
         if reader.array::<16>()? != *MAGIC {
             return Err(Damage::Magic);
         }
-        match reader.u16()? {
-            VERSION => {}
-            other => return Err(Damage::Version(other)),
+        let version = reader.u16()?;
+        if !(VERSION_FIRST..=VERSION).contains(&version) {
+            return Err(Damage::Version(version));
         }
         if Sha256::digest(body).as_slice() != checksum {
             return Err(Damage::Checksum);
         }
         let image = Self {
+            version,
             generation: reader.u64()?,
             incarnation: reader.array()?,
             serial: reader.array()?,
@@ -92,15 +98,42 @@ impl Image {
         Ok(image)
     }
 
+    /// Gives objects of version 1 what every object has in version 2. A unique id that is made from the number
+    /// is the same in every process until the object is written.
+    pub(crate) fn upgrade(&self, objects: &mut Objects) {
+        if self.version > VERSION_FIRST {
+            return;
+        }
+        for (number, object) in objects {
+            let hash = Sha256::new()
+                .chain_update(b"hsm-sim/unique-id/v1")
+                .chain_update(self.incarnation)
+                .chain_update(number.to_be_bytes())
+                .finalize();
+            let mut attributes = object.attributes().duplicate();
+            attributes.set_bytes(sys::CKA_UNIQUE_ID, &unique_id(hash.first_chunk().unwrap_or(&[0; 16])));
+            if attributes.get(sys::CKA_KEY_TYPE).is_some() {
+                attributes.default_bytes(sys::CKA_ALLOWED_MECHANISMS, &[]);
+            }
+            *object = Arc::new(Object::new(attributes));
+        }
+    }
+
     /// What the sealed part is bound to: the token, and every public object.
     pub(crate) fn context(&self) -> Vec<u8> {
-        let mut out = self.incarnation.to_vec();
+        let mut out = format!("hsm-sim/objects/v{}", self.version).into_bytes();
+        out.extend_from_slice(&self.incarnation);
         out.extend_from_slice(&self.serial);
         out.extend_from_slice(&self.label);
         out.extend_from_slice(&self.next_object.to_be_bytes());
         encode_objects(&mut out, &self.public);
         out
     }
+}
+
+/// `CKA_UNIQUE_ID`: 32 hexadecimal digits.
+pub(crate) fn unique_id(bytes: &[u8; 16]) -> Vec<u8> {
+    bytes.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()
 }
 
 /// `count u32, { number u64, attributes }...` in ascending order of number.

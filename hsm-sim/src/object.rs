@@ -9,6 +9,8 @@ use zeroize::Zeroizing;
 use crate::attribute::{Attributes, Value, is_secret};
 use crate::error::{Refusal, Result};
 use crate::key::Key;
+use crate::seal::Role;
+use crate::template::check_values;
 
 /// One object. It does not change: a new label makes a new object under the old handle.
 #[derive(Debug)]
@@ -42,15 +44,18 @@ impl Object {
         self.flag(sys::CKA_TOKEN)
     }
 
+    /// Refuses a secret key that is listed in public, before login: its key material is not here.
+    pub(crate) fn key_is_here(&self) -> Result<(), Refusal> {
+        let here = !self.is_keyed() || self.attributes.iter().any(|(attribute, _)| is_secret(attribute));
+        if here { Ok(()) } else { Err(Refusal::NotLoggedIn) }
+    }
+
     /// The key, made on first use and kept.
     pub(crate) fn key(&self) -> Result<Arc<Key>> {
         if let Some(made) = self.key.get() {
             return Ok(made.clone().ok_or(Refusal::KeyHandle)?);
         }
-        if self.is_keyed() && !self.attributes.iter().any(|(attribute, _)| is_secret(attribute)) {
-            // A secret key listed in public, before login.
-            return Err(Refusal::NotLoggedIn.into());
-        }
+        self.key_is_here()?;
         let made = Key::of(&self.attributes)?.map(Arc::new);
         Ok(self.key.get_or_init(|| made).clone().ok_or(Refusal::KeyHandle)?)
     }
@@ -65,6 +70,17 @@ impl Object {
             return Err(Refusal::KeyUse.into());
         }
         Ok(key)
+    }
+
+    /// Whether this key may leave the token wrapped under that one.
+    pub(crate) fn wrappable_with(&self, wrapping: &Self) -> Result<(), Refusal> {
+        if !self.flag(sys::CKA_EXTRACTABLE) {
+            return Err(Refusal::KeyUnextractable);
+        }
+        if self.flag(sys::CKA_WRAP_WITH_TRUSTED) && !wrapping.flag(sys::CKA_TRUSTED) {
+            return Err(Refusal::KeyNotWrappable);
+        }
+        Ok(())
     }
 
     /// For a secret that anybody may list: its key material, and the rest.
@@ -94,7 +110,8 @@ impl Object {
     /// Whether `CKA_ALLOWED_MECHANISMS`, if the object has it, names this mechanism.
     pub(crate) fn allows(&self, mechanism: CK_MECHANISM_TYPE) -> bool {
         let Some(allowed) = self.attributes.bytes(sys::CKA_ALLOWED_MECHANISMS) else { return true };
-        allowed.as_chunks().0.iter().any(|bytes| CK_MECHANISM_TYPE::from_ne_bytes(*bytes) == mechanism)
+        allowed.is_empty()
+            || allowed.as_chunks().0.iter().any(|bytes| CK_MECHANISM_TYPE::from_ne_bytes(*bytes) == mechanism)
     }
 
     /// What `C_GetAttributeValue` may answer.
@@ -119,36 +136,69 @@ impl Object {
     }
 
     /// The object with the changes of a `C_SetAttributeValue` template.
-    pub(crate) fn changed(&self, changes: Attributes) -> Result<Self, Refusal> {
+    pub(crate) fn changed(&self, changes: Attributes, role: Option<Role>) -> Result<Self, Refusal> {
         if !self.flag(sys::CKA_MODIFIABLE) {
             return Err(Refusal::ActionProhibited);
         }
-        let mut attributes = self.attributes.duplicate();
-        for (attribute, value) in changes.iter() {
-            if attributes.get(attribute).is_none() {
-                return Err(Refusal::AttributeType);
+        self.with(changes, |attribute, value| self.may_become(attribute, value, role))
+    }
+
+    /// A copy with the changes of a `C_CopyObject` template: what `C_SetAttributeValue` may change, and where the
+    /// copy lies. It is no less private, and what cannot be modified is not modified on the way.
+    pub(crate) fn copied(&self, changes: Attributes, role: Option<Role>) -> Result<Self, Refusal> {
+        if !self.flag(sys::CKA_COPYABLE) {
+            return Err(Refusal::ActionProhibited);
+        }
+        self.with(changes, |attribute, value| match (attribute, value) {
+            (sys::CKA_TOKEN, _) => true,
+            (sys::CKA_PRIVATE | sys::CKA_MODIFIABLE | sys::CKA_DESTROYABLE, _)
+                if self.attributes.get(attribute) == Some(value) =>
+            {
+                true
             }
-            let permitted = match (attribute, value) {
-                (sys::CKA_LABEL | sys::CKA_ID | sys::CKA_SUBJECT, _) => true,
-                (sys::CKA_START_DATE | sys::CKA_END_DATE, _) => true,
-                (sys::CKA_SENSITIVE, Value::Flag(sensitive)) => *sensitive,
-                (sys::CKA_EXTRACTABLE, Value::Flag(extractable)) => !*extractable,
-                (sys::CKA_APPLICATION, _) => self.class() == Some(sys::CKO_DATA),
-                (sys::CKA_VALUE, _) => self.class() == Some(sys::CKO_DATA),
-                _ => attributes.get(attribute) == Some(value),
-            };
-            if !permitted {
+            _ if !self.flag(sys::CKA_MODIFIABLE) => false,
+            (sys::CKA_PRIVATE, Value::Flag(private)) => *private,
+            (sys::CKA_MODIFIABLE | sys::CKA_DESTROYABLE, _) => true,
+            _ => self.may_become(attribute, value, role),
+        })
+    }
+
+    fn with(
+        &self,
+        changes: Attributes,
+        permits: impl Fn(CK_ATTRIBUTE_TYPE, &Value) -> bool,
+    ) -> Result<Self, Refusal> {
+        let mut attributes = self.attributes.duplicate();
+        for (attribute, value) in changes.into_iter() {
+            let known = attributes.get(attribute).ok_or(Refusal::AttributeType)?;
+            if *known != value && !permits(attribute, &value) {
                 return Err(Refusal::AttributeReadOnly);
             }
+            attributes.set(attribute, value);
         }
-        for (attribute, value) in changes.iter() {
-            match value {
-                Value::Bytes(bytes) => attributes.set_bytes(attribute, bytes),
-                Value::Flag(flag) => attributes.set_flag(attribute, *flag),
-                Value::Number(number) => attributes.set_number(attribute, *number),
-            }
-        }
+        check_values(&attributes)?;
         Ok(Self::new(attributes))
+    }
+
+    /// Whether an attribute may change to a value (PKCS#11 v2.40, footnotes 8, 11 and 12 of table 15).
+    fn may_become(&self, attribute: CK_ATTRIBUTE_TYPE, value: &Value, role: Option<Role>) -> bool {
+        let (turned_on, turned_off) = (*value == Value::Flag(true), *value == Value::Flag(false));
+        let class = self.class();
+        match attribute {
+            sys::CKA_LABEL => true,
+            sys::CKA_COPYABLE => turned_off,
+            sys::CKA_TRUSTED => role == Some(Role::Officer),
+            sys::CKA_SENSITIVE | sys::CKA_WRAP_WITH_TRUSTED => turned_on,
+            sys::CKA_EXTRACTABLE => turned_off,
+            sys::CKA_APPLICATION | sys::CKA_OBJECT_ID | sys::CKA_VALUE => class == Some(sys::CKO_DATA),
+            sys::CKA_ISSUER | sys::CKA_SERIAL_NUMBER => class == Some(sys::CKO_CERTIFICATE),
+            sys::CKA_SUBJECT => class != Some(sys::CKO_CERTIFICATE),
+            sys::CKA_ID | sys::CKA_START_DATE | sys::CKA_END_DATE | sys::CKA_PUBLIC_KEY_INFO => true,
+            sys::CKA_ENCRYPT | sys::CKA_DECRYPT | sys::CKA_SIGN | sys::CKA_VERIFY => true,
+            sys::CKA_SIGN_RECOVER | sys::CKA_VERIFY_RECOVER => true,
+            sys::CKA_WRAP | sys::CKA_UNWRAP | sys::CKA_DERIVE => true,
+            _ => false,
+        }
     }
 
     /// A rough size in bytes, for `C_GetObjectSize`.

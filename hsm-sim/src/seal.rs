@@ -10,7 +10,6 @@ use zeroize::Zeroizing;
 use crate::error::{Damage, Result};
 
 const WRAP_TAG: &[u8] = b"hsm-sim/wrap/v1";
-const OBJECTS_TAG: &[u8] = b"hsm-sim/objects/v1";
 
 /// Who a PIN belongs to.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
@@ -97,16 +96,14 @@ impl TokenKey {
     /// `nonce[12] || ciphertext || tag[16]`.
     pub(crate) fn seal(&self, plain: &[u8], context: &[u8]) -> Result<Vec<u8>> {
         let nonce: [u8; 12] = random()?;
-        let aad = [OBJECTS_TAG, context].concat();
         let mut out = nonce.to_vec();
-        out.extend(self.cipher().encrypt(&nonce.into(), Payload { msg: plain, aad: &aad })?);
+        out.extend(self.cipher().encrypt(&nonce.into(), Payload { msg: plain, aad: context })?);
         Ok(out)
     }
 
     pub(crate) fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Zeroizing<Vec<u8>>, Damage> {
         let (nonce, body) = sealed.split_first_chunk::<12>().ok_or(Damage::CutOff)?;
-        let aad = [OBJECTS_TAG, context].concat();
-        let opened = self.cipher().decrypt(&(*nonce).into(), Payload { msg: body, aad: &aad });
+        let opened = self.cipher().decrypt(&(*nonce).into(), Payload { msg: body, aad: context });
         opened.map(Zeroizing::new).or(Err(Damage::Seal))
     }
 

@@ -1,11 +1,14 @@
 //! From a caller's template to a complete object: what belongs to a class, what is missing, what contradicts.
 
+mod certificate;
+
 use cryptoki_sys as sys;
 use cryptoki_sys::{CK_ATTRIBUTE_TYPE, CK_KEY_TYPE, CK_MECHANISM_TYPE, CK_OBJECT_CLASS};
 
 use crate::attribute::Attributes;
 use crate::error::{Refusal, Result};
 use crate::key::Key;
+use crate::object::Object;
 
 /// Where an object's key material comes from.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
@@ -19,13 +22,14 @@ pub(crate) enum Origin {
 /// A complete object for `C_CreateObject`.
 pub(crate) fn create(mut attributes: Attributes) -> Result<Attributes> {
     let class = attributes.number(sys::CKA_CLASS).ok_or(Refusal::TemplateIncomplete)?;
+    check_storage(&attributes)?;
     match class {
         sys::CKO_DATA => {
             [sys::CKA_APPLICATION, sys::CKA_OBJECT_ID, sys::CKA_VALUE]
                 .into_iter()
                 .for_each(|attribute| attributes.default_bytes(attribute, &[]));
         }
-        sys::CKO_CERTIFICATE => complete_certificate(&mut attributes)?,
+        sys::CKO_CERTIFICATE => certificate::complete(&mut attributes)?,
         sys::CKO_PUBLIC_KEY | sys::CKO_PRIVATE_KEY | sys::CKO_SECRET_KEY => {
             let key_type = attributes.number(sys::CKA_KEY_TYPE).ok_or(Refusal::TemplateIncomplete)?;
             complete_key(&mut attributes, class, key_type, Origin::Imported)?;
@@ -51,6 +55,7 @@ pub(crate) fn frame(
     {
         return Err(Refusal::TemplateInconsistent.into());
     }
+    check_storage(&template)?;
     template.set_number(sys::CKA_CLASS, class);
     template.set_number(sys::CKA_KEY_TYPE, key_type);
     complete_key(&mut template, class, key_type, Origin::Generated(mechanism))?;
@@ -59,29 +64,84 @@ pub(crate) fn frame(
     Ok(template)
 }
 
+/// A complete object for key material that came out of a wrapping.
+pub(crate) fn unwrapped(
+    template: Attributes,
+    class: CK_OBJECT_CLASS,
+    key_type: CK_KEY_TYPE,
+    material: Attributes,
+) -> Result<Attributes> {
+    with_material(template, class, key_type, material)
+}
+
+/// A complete object for key material derived from `base`. What was never outside as `base` still was not.
+pub(crate) fn derived(
+    template: Attributes,
+    class: CK_OBJECT_CLASS,
+    key_type: CK_KEY_TYPE,
+    base: &Object,
+    material: Attributes,
+) -> Result<Attributes> {
+    let mut attributes = with_material(template, class, key_type, material)?;
+    let sensitive = attributes.flag(sys::CKA_SENSITIVE) == Some(true);
+    let extractable = attributes.flag(sys::CKA_EXTRACTABLE) == Some(true);
+    attributes.set_flag(sys::CKA_ALWAYS_SENSITIVE, sensitive && base.flag(sys::CKA_ALWAYS_SENSITIVE));
+    attributes.set_flag(sys::CKA_NEVER_EXTRACTABLE, !extractable && base.flag(sys::CKA_NEVER_EXTRACTABLE));
+    Ok(attributes)
+}
+
+fn with_material(
+    mut template: Attributes,
+    class: CK_OBJECT_CLASS,
+    key_type: CK_KEY_TYPE,
+    material: Attributes,
+) -> Result<Attributes> {
+    if template.iter().any(|(attribute, _)| is_material(attribute)) {
+        return Err(Refusal::TemplateInconsistent.into());
+    }
+    template.set_number(sys::CKA_CLASS, class);
+    template.set_number(sys::CKA_KEY_TYPE, key_type);
+    for (attribute, value) in material.into_iter() {
+        if template.get(attribute).is_some_and(|given| *given != value) {
+            return Err(Refusal::TemplateInconsistent.into());
+        }
+        template.set(attribute, value);
+    }
+    create(template)
+}
+
+/// What a template may say of any object.
+fn check_storage(attributes: &Attributes) -> Result<(), Refusal> {
+    if attributes.get(sys::CKA_UNIQUE_ID).is_some() {
+        return Err(Refusal::AttributeReadOnly);
+    }
+    check_values(attributes)
+}
+
+/// Values that can be wrong by themselves: dates are empty or eight digits, lists of mechanisms are whole.
+pub(crate) fn check_values(attributes: &Attributes) -> Result<(), Refusal> {
+    let date = |attribute| {
+        let date = attributes.bytes(attribute).unwrap_or_default();
+        let sound = date.is_empty() || (date.len() == 8 && date.iter().all(u8::is_ascii_digit));
+        if sound { Ok(date) } else { Err(Refusal::AttributeValue) }
+    };
+    let (start, end) = (date(sys::CKA_START_DATE)?, date(sys::CKA_END_DATE)?);
+    if !start.is_empty() && !end.is_empty() && start > end {
+        return Err(Refusal::TemplateInconsistent);
+    }
+    let mechanisms = attributes.bytes(sys::CKA_ALLOWED_MECHANISMS).unwrap_or_default();
+    let whole = mechanisms.len().is_multiple_of(size_of::<CK_MECHANISM_TYPE>());
+    if whole { Ok(()) } else { Err(Refusal::AttributeValue) }
+}
+
 fn complete_storage(attributes: &mut Attributes, class: CK_OBJECT_CLASS) {
     let secret = matches!(class, sys::CKO_PRIVATE_KEY | sys::CKO_SECRET_KEY);
     attributes.default_flag(sys::CKA_TOKEN, false);
     attributes.default_flag(sys::CKA_PRIVATE, secret);
     attributes.default_flag(sys::CKA_MODIFIABLE, true);
     attributes.default_flag(sys::CKA_DESTROYABLE, true);
-    attributes.default_flag(sys::CKA_COPYABLE, false);
+    attributes.default_flag(sys::CKA_COPYABLE, true);
     attributes.default_bytes(sys::CKA_LABEL, &[]);
-}
-
-fn complete_certificate(attributes: &mut Attributes) -> Result<(), Refusal> {
-    let kind = attributes.number(sys::CKA_CERTIFICATE_TYPE).ok_or(Refusal::TemplateIncomplete)?;
-    if kind != sys::CKC_X_509 {
-        return Err(Refusal::AttributeValue);
-    }
-    if attributes.bytes(sys::CKA_VALUE).is_none_or(<[u8]>::is_empty) {
-        return Err(Refusal::TemplateIncomplete);
-    }
-    check_trusted(attributes)?;
-    for attribute in [sys::CKA_ID, sys::CKA_SUBJECT, sys::CKA_ISSUER, sys::CKA_SERIAL_NUMBER] {
-        attributes.default_bytes(attribute, &[]);
-    }
-    Ok(())
 }
 
 fn complete_key(
@@ -95,8 +155,7 @@ fn complete_key(
     if read_only.into_iter().any(|attribute| attributes.get(attribute).is_some()) {
         return Err(Refusal::AttributeReadOnly);
     }
-    check_trusted(attributes)?;
-    for attribute in [sys::CKA_ID, sys::CKA_START_DATE, sys::CKA_END_DATE] {
+    for attribute in [sys::CKA_ID, sys::CKA_START_DATE, sys::CKA_END_DATE, sys::CKA_ALLOWED_MECHANISMS] {
         attributes.default_bytes(attribute, &[]);
     }
     let (local, mechanism) = match origin {
@@ -109,6 +168,7 @@ fn complete_key(
     complete_uses(attributes, class, key_type);
     if class == sys::CKO_PUBLIC_KEY {
         attributes.default_bytes(sys::CKA_SUBJECT, &[]);
+        attributes.default_bytes(sys::CKA_PUBLIC_KEY_INFO, &[]);
         return Ok(());
     }
     complete_secrecy(attributes, class, local)
@@ -146,8 +206,9 @@ fn complete_uses(attributes: &mut Attributes, class: CK_OBJECT_CLASS, key_type: 
 
 /// Keys are sensitive and stay in the token unless the template says otherwise.
 fn complete_secrecy(attributes: &mut Attributes, class: CK_OBJECT_CLASS, local: bool) -> Result<(), Refusal> {
-    if attributes.flag(sys::CKA_ALWAYS_AUTHENTICATE) == Some(true) {
-        return Err(Refusal::AttributeValue);
+    let asks = attributes.flag(sys::CKA_ALWAYS_AUTHENTICATE) == Some(true);
+    if asks && attributes.flag(sys::CKA_PRIVATE) == Some(false) {
+        return Err(Refusal::TemplateInconsistent);
     }
     attributes.default_flag(sys::CKA_SENSITIVE, true);
     attributes.default_flag(sys::CKA_EXTRACTABLE, false);
@@ -155,6 +216,7 @@ fn complete_secrecy(attributes: &mut Attributes, class: CK_OBJECT_CLASS, local: 
     if class == sys::CKO_PRIVATE_KEY {
         attributes.default_flag(sys::CKA_ALWAYS_AUTHENTICATE, false);
         attributes.default_bytes(sys::CKA_SUBJECT, &[]);
+        attributes.default_bytes(sys::CKA_PUBLIC_KEY_INFO, &[]);
     }
     let sensitive = attributes.flag(sys::CKA_SENSITIVE) == Some(true);
     let extractable = attributes.flag(sys::CKA_EXTRACTABLE) == Some(true);
@@ -163,24 +225,21 @@ fn complete_secrecy(attributes: &mut Attributes, class: CK_OBJECT_CLASS, local: 
     Ok(())
 }
 
-/// Only a security officer may call something trusted, and this token has no use for it.
-fn check_trusted(attributes: &Attributes) -> Result<(), Refusal> {
-    match attributes.flag(sys::CKA_TRUSTED) {
-        Some(true) => Err(Refusal::AttributeReadOnly),
-        _ => Ok(()),
-    }
-}
-
 /// Checks imported key material by building the key, and fills in what follows from it.
 fn check_material(attributes: &mut Attributes) -> Result<()> {
     match Key::of(attributes)? {
         Some(Key::RsaPublic(key)) => {
+            let given = attributes.number(sys::CKA_MODULUS_BITS);
             key.to_attributes(attributes);
-            Ok(())
+            let agrees = given.is_none_or(|given| attributes.number(sys::CKA_MODULUS_BITS) == Some(given));
+            if agrees { Ok(()) } else { Err(Refusal::TemplateInconsistent.into()) }
         }
-        Some(Key::Aes(_)) => set_value_length(attributes, 32),
-        Some(Key::Generic(value)) if value.is_empty() => Err(Refusal::AttributeValue.into()),
-        Some(Key::Generic(value)) => set_value_length(attributes, value.len() as u64),
+        Some(_) if attributes.number(sys::CKA_CLASS) == Some(sys::CKO_SECRET_KEY) => {
+            match attributes.bytes(sys::CKA_VALUE).map_or(0, <[u8]>::len) {
+                0 => Err(Refusal::AttributeValue.into()),
+                bytes => set_value_length(attributes, bytes as u64),
+            }
+        }
         _ => Ok(()),
     }
 }
@@ -209,29 +268,13 @@ fn check_membership(attributes: &Attributes, class: CK_OBJECT_CLASS) -> Result<(
 fn belongs(class: CK_OBJECT_CLASS, key_type: Option<CK_KEY_TYPE>, attribute: CK_ATTRIBUTE_TYPE) -> bool {
     match attribute {
         sys::CKA_CLASS | sys::CKA_TOKEN | sys::CKA_PRIVATE | sys::CKA_LABEL => true,
-        sys::CKA_MODIFIABLE | sys::CKA_DESTROYABLE | sys::CKA_COPYABLE => true,
+        sys::CKA_MODIFIABLE | sys::CKA_DESTROYABLE | sys::CKA_COPYABLE | sys::CKA_UNIQUE_ID => true,
         _ => match class {
             sys::CKO_DATA => matches!(attribute, sys::CKA_APPLICATION | sys::CKA_OBJECT_ID | sys::CKA_VALUE),
-            sys::CKO_CERTIFICATE => belongs_to_certificate(attribute),
+            sys::CKO_CERTIFICATE => certificate::has(attribute),
             _ => belongs_to_key(class, key_type, attribute),
         },
     }
-}
-
-fn belongs_to_certificate(attribute: CK_ATTRIBUTE_TYPE) -> bool {
-    matches!(
-        attribute,
-        sys::CKA_CERTIFICATE_TYPE
-            | sys::CKA_CERTIFICATE_CATEGORY
-            | sys::CKA_TRUSTED
-            | sys::CKA_ID
-            | sys::CKA_SUBJECT
-            | sys::CKA_ISSUER
-            | sys::CKA_SERIAL_NUMBER
-            | sys::CKA_VALUE
-            | sys::CKA_START_DATE
-            | sys::CKA_END_DATE
-    )
 }
 
 fn belongs_to_key(
@@ -246,7 +289,7 @@ fn belongs_to_key(
     match attribute {
         sys::CKA_KEY_TYPE | sys::CKA_ID | sys::CKA_START_DATE | sys::CKA_END_DATE | sys::CKA_DERIVE => true,
         sys::CKA_LOCAL | sys::CKA_KEY_GEN_MECHANISM | sys::CKA_ALLOWED_MECHANISMS => true,
-        sys::CKA_SUBJECT => public || private,
+        sys::CKA_SUBJECT | sys::CKA_PUBLIC_KEY_INFO => public || private,
         sys::CKA_ENCRYPT | sys::CKA_VERIFY | sys::CKA_WRAP | sys::CKA_TRUSTED => public || secret,
         sys::CKA_VERIFY_RECOVER => public,
         sys::CKA_DECRYPT | sys::CKA_SIGN | sys::CKA_UNWRAP => private || secret,

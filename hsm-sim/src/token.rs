@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::codec::Reader;
 use crate::error::{Damage, Error, Refusal, Result};
-use crate::image::{Image, OBJECTS_MAX, Objects, decode_objects, encode_objects};
+use crate::image::{Image, OBJECTS_MAX, Objects, VERSION, decode_objects, encode_objects};
 use crate::object::Object;
 use crate::seal::{Role, TokenKey, Wrap, random};
 use crate::store::{Guard, Home, Stamp};
@@ -91,11 +91,11 @@ impl Token {
             self.login = None;
         }
         let (stamp, image) = loaded.unzip();
-        let mut objects = image.as_ref().map(|image| image.public.clone()).unwrap_or_default();
-        if let Some(image) = &image {
-            // The private half of a public secret key takes the place of its public half.
-            objects.extend(self.private_objects(image)?);
-        }
+        let objects = match (&image, &self.login) {
+            (Some(image), Some(Login { role: Role::User, key })) => self.whole(key, image)?,
+            (Some(image), _) => listed(image),
+            (None, _) => Objects::new(),
+        };
         self.image = image;
         self.seen = stamp;
         self.install(objects);
@@ -106,9 +106,15 @@ impl Token {
         })
     }
 
-    fn private_objects(&self, image: &Image) -> Result<Objects> {
-        let Some(Login { role: Role::User, key }) = &self.login else { return Ok(Objects::new()) };
-        open_objects(key, image).map_err(|source| Error::Damaged { path: self.home.path(), source })
+    /// Every object, public or private.
+    fn whole(&self, key: &TokenKey, image: &Image) -> Result<Objects> {
+        let opened = open_objects(key, image);
+        let private = opened.map_err(|source| Error::Damaged { path: self.home.path(), source })?;
+        let mut objects = image.public.clone();
+        // The private half of a public secret key takes the place of its public half.
+        objects.extend(private);
+        image.upgrade(&mut objects);
+        Ok(objects)
     }
 
     /// Takes the objects over; those known keep their handle and, if unchanged, their ready key.
@@ -168,6 +174,7 @@ impl Token {
         let key = TokenKey::generate()?;
         let incarnation = random()?;
         let image = Image {
+            version: VERSION,
             generation: self.image.as_ref().map_or(0, |image| image.generation),
             incarnation,
             serial: self.image.as_ref().map_or_else(new_serial, |image| Ok(image.serial))?,
@@ -198,7 +205,7 @@ impl Token {
     /// Forgets the token key and every private object.
     pub(crate) fn logout(&mut self) {
         self.login = None;
-        let public = self.image.as_ref().map(|image| image.public.clone());
+        let public = self.image.as_ref().map(listed);
         self.install(public.unwrap_or_default());
     }
 
@@ -213,6 +220,13 @@ impl Token {
         let mut image = self.image.take().ok_or(Refusal::TokenNotRecognized)?;
         image.user = Some(key.wrap(pin, Role::User, &image.incarnation)?);
         self.save(&guard, image)
+    }
+
+    /// Checks the user's PIN once more, while the user is logged in.
+    pub(crate) fn confirm_user(&mut self, pin: &[u8]) -> Result<()> {
+        let guard = self.home.lock()?;
+        self.expect_same()?;
+        self.authenticate(&guard, Role::User, pin).map(|_| ())
     }
 
     /// Changes the PIN of whoever is logged in, or the user's if nobody is.
@@ -319,14 +333,18 @@ impl Token {
     fn change<R>(&mut self, work: impl FnOnce(&mut Objects, &mut u64) -> Result<R>) -> Result<R> {
         let guard = self.home.lock()?;
         self.expect_same()?;
-        let Some(Login { role: Role::User, key }) = &self.login else {
-            return Err(Refusal::NotLoggedIn.into());
-        };
+        let Some(Login { role, key }) = &self.login else { return Err(Refusal::NotLoggedIn.into()) };
         let old = self.image.as_ref().ok_or(Refusal::TokenNotRecognized)?;
-        let (mut objects, mut next_object) = (self.objects.clone(), old.next_object);
+        let mut next_object = old.next_object;
+        // The security officer does not see private objects, but they are sealed anew with the public ones.
+        let mut objects = match role {
+            Role::User => self.objects.clone(),
+            Role::Officer => self.whole(key, old)?,
+        };
         let result = work(&mut objects, &mut next_object)?;
         let (private, public) = split(&objects);
         let mut image = Image {
+            version: VERSION,
             generation: old.generation,
             incarnation: old.incarnation,
             serial: old.serial,
@@ -338,10 +356,18 @@ impl Token {
             sealed: Vec::new(),
         };
         image.sealed = seal_objects(key, &image, &private)?;
+        let seen = if *role == Role::User { objects } else { image.public.clone() };
         self.save(&guard, image)?;
-        self.install(objects);
+        self.install(seen);
         Ok(result)
     }
+}
+
+/// The objects that anybody may see.
+fn listed(image: &Image) -> Objects {
+    let mut objects = image.public.clone();
+    image.upgrade(&mut objects);
+    objects
 }
 
 /// The objects that the sealed half completes: private ones, and secret keys that are listed in public.

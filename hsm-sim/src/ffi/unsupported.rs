@@ -1,9 +1,7 @@
 //! Functions that this token does not have: each answers `CKR_FUNCTION_NOT_SUPPORTED`.
 #![allow(unsafe_code, reason = "shells of the C boundary")]
 
-use cryptoki_sys::{
-    CK_ATTRIBUTE, CK_BYTE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_ULONG,
-};
+use cryptoki_sys::{CK_BYTE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_ULONG};
 
 macro_rules! refuse {
     ($code:ident: $($name:ident($($argument:ty),*);)*) => {$(

@@ -10,9 +10,10 @@ use super::{Module, Session, SessionObject, State};
 use crate::attribute::Attributes;
 use crate::error::{Refusal, Result};
 use crate::generate;
+use crate::image::unique_id;
 use crate::mechanism::Mechanism;
 use crate::object::Object;
-use crate::seal::Role;
+use crate::seal::{Role, random};
 use crate::template;
 
 /// A template as it comes from a caller: attribute types and their bytes.
@@ -76,13 +77,34 @@ impl Module {
     /// # Errors
     /// If there is no such object, or the session or the object do not permit it.
     pub fn destroy_object(&self, handle: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) -> Result<()> {
-        self.state().alter(handle, object, |object| match object.flag(sys::CKA_DESTROYABLE) {
+        self.state().alter(handle, object, |object, _| match object.flag(sys::CKA_DESTROYABLE) {
             true => Ok(None),
             false => Err(Refusal::ActionProhibited.into()),
         })
     }
 
-    /// `C_SetAttributeValue`: label, id, subject, dates; `CKA_SENSITIVE` on, `CKA_EXTRACTABLE` off.
+    /// `C_CopyObject`: the copy's handle.
+    ///
+    /// # Errors
+    /// If the object may not be copied, or not so, or the session may not make such an object.
+    pub fn copy_object(
+        &self,
+        handle: CK_SESSION_HANDLE,
+        object: CK_OBJECT_HANDLE,
+        template: &Template,
+    ) -> Result<CK_OBJECT_HANDLE> {
+        self.check_session(handle)?;
+        let changes = Attributes::parse(template)?;
+        let mut state = self.state();
+        let (session, original) = state.visible(handle, object)?;
+        original.key_is_here()?;
+        let role = state.token(session.slot)?.role();
+        let copy = original.copied(changes, role)?;
+        state.add_one(handle, copy.attributes().duplicate())
+    }
+
+    /// `C_SetAttributeValue`: names, dates and uses; `CKA_SENSITIVE` and `CKA_WRAP_WITH_TRUSTED` on,
+    /// `CKA_EXTRACTABLE` and `CKA_COPYABLE` off; `CKA_TRUSTED` by the security officer.
     ///
     /// # Errors
     /// If the object has no such attribute or it cannot be changed; nothing is changed then.
@@ -94,7 +116,7 @@ impl Module {
     ) -> Result<()> {
         self.check_session(handle)?;
         let changes = Attributes::parse(template)?;
-        self.state().alter(handle, object, |object| Ok(Some(object.changed(changes)?)))
+        self.state().alter(handle, object, |object, role| Ok(Some(object.changed(changes, role)?)))
     }
 
     /// What `C_GetAttributeValue` answers for each attribute, in order.
@@ -179,9 +201,15 @@ impl State {
         added: Vec<Attributes>,
     ) -> Result<Vec<CK_OBJECT_HANDLE>> {
         let slot = self.live(handle)?.slot;
-        let objects: Vec<Object> = added.into_iter().map(Object::new).collect();
-        for object in &objects {
+        let mut objects = Vec::new();
+        for mut attributes in added {
+            attributes.set_bytes(sys::CKA_UNIQUE_ID, &unique_id(&random()?));
+            let object = Object::new(attributes);
             self.check_write(handle, object.is_on_token(), object.is_private())?;
+            if object.flag(sys::CKA_TRUSTED) && self.token(slot)?.role() != Some(Role::Officer) {
+                return Err(Refusal::AttributeReadOnly.into());
+            }
+            objects.push(object);
         }
         let places: Vec<bool> = objects.iter().map(Object::is_on_token).collect();
         let (on_token, in_session): (Vec<_>, Vec<_>) = objects.into_iter().partition(Object::is_on_token);
@@ -206,8 +234,8 @@ impl State {
         handle
     }
 
-    /// Whether this session may write such an object. Token objects need the user: the sealed part vouches
-    /// for the public ones too.
+    /// Whether this session may write such an object. Token objects need a login, because the sealed part vouches
+    /// for the public ones too; private ones need the user's.
     pub(super) fn check_write(
         &mut self,
         handle: CK_SESSION_HANDLE,
@@ -215,28 +243,31 @@ impl State {
         private: bool,
     ) -> Result<()> {
         let session = self.session(handle)?;
-        let user = self.token(session.slot)?.role() == Some(Role::User);
+        let role = self.token(session.slot)?.role();
         if on_token && !session.read_write {
             return Err(Refusal::SessionReadOnly.into());
         }
-        if (on_token || private) && !user {
-            return Err(Refusal::NotLoggedIn.into());
+        match role {
+            Some(Role::User) => Ok(()),
+            Some(Role::Officer) if !private => Ok(()),
+            None if !on_token && !private => Ok(()),
+            _ => Err(Refusal::NotLoggedIn.into()),
         }
-        Ok(())
     }
 
     fn alter(
         &mut self,
         handle: CK_SESSION_HANDLE,
         object: CK_OBJECT_HANDLE,
-        change: impl FnOnce(&Object) -> Result<Option<Object>>,
+        change: impl FnOnce(&Object, Option<Role>) -> Result<Option<Object>>,
     ) -> Result<()> {
         let (session, found) = self.visible(handle, object)?;
         self.check_write(handle, found.is_on_token(), found.is_private())?;
+        let role = self.token(session.slot)?.role();
         if found.is_on_token() {
-            return self.token_mut(session.slot)?.alter(object, change);
+            return self.token_mut(session.slot)?.alter(object, |object| change(object, role));
         }
-        let altered = change(&found)?;
+        let altered = change(&found, role)?;
         let Some(own) = self.session_objects.get_mut(&object) else {
             return Err(Refusal::ObjectHandle.into());
         };

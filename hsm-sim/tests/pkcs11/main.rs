@@ -11,5 +11,6 @@ mod objects;
 mod opensc;
 mod pins;
 mod processes;
+mod rules;
 mod sealed;
 mod signatures;

@@ -176,7 +176,7 @@ fn labels_and_ids_change_and_destroyed_objects_stay_away() {
     };
     let change = Template::default().with(CKA_LABEL, b"new").with(CKA_ID, &[1, 2]);
     assert_eq!(set(session, private, change.clone()), CKR_OK);
-    assert_eq!(set(session, private, change.clone().flag(CKA_SIGN, false)), CKR_ATTRIBUTE_READ_ONLY);
+    assert_eq!(set(session, private, change.clone().flag(CKA_LOCAL, false)), CKR_ATTRIBUTE_READ_ONLY);
     assert_eq!(
         set(session, private, Template::default().with(CKA_MODULUS, b"x")),
         CKR_ATTRIBUTE_TYPE_INVALID
@@ -276,9 +276,9 @@ fn key_generation_checks_what_it_is_asked_for() {
     assert_eq!(pair(session, CKM_AES_KEY_GEN, params(), none()), CKR_MECHANISM_INVALID);
     let given = none().with(CKA_VALUE, &[1; 32]);
     assert_eq!(pair(session, CKM_EC_KEY_PAIR_GEN, params(), given), CKR_TEMPLATE_INCONSISTENT);
-    let asks = none().flag(CKA_ALWAYS_AUTHENTICATE, true);
-    assert_eq!(pair(session, CKM_EC_KEY_PAIR_GEN, params(), asks), CKR_ATTRIBUTE_VALUE_INVALID);
-    for bits in [0, 1024, 2047, 2049, 8192, CK_ULONG::MAX] {
+    let trusted = params().flag(CKA_TRUSTED, true);
+    assert_eq!(pair(session, CKM_EC_KEY_PAIR_GEN, trusted, none()), CKR_ATTRIBUTE_READ_ONLY);
+    for bits in [0, 768, 1023, 2049, 8192, CK_ULONG::MAX] {
         let public = none().number(CKA_MODULUS_BITS, bits);
         assert_eq!(pair(session, CKM_RSA_PKCS_KEY_PAIR_GEN, public, none()), CKR_KEY_SIZE_RANGE);
     }
@@ -290,7 +290,7 @@ fn key_generation_checks_what_it_is_asked_for() {
     let token = params().flag(CKA_TOKEN, true);
     assert_eq!(pair(read_only, CKM_EC_KEY_PAIR_GEN, token, none()), CKR_SESSION_READ_ONLY);
     assert_eq!(pair(read_only, CKM_EC_KEY_PAIR_GEN, params(), none()), CKR_OK);
-    for bytes in [0, 16, 31, 33, CK_ULONG::MAX] {
+    for bytes in [0, 15, 31, 33, CK_ULONG::MAX] {
         let mut template = none().number(CKA_VALUE_LEN, bytes);
         let ((entries, count), mut key) = (template.raw(), 0);
         let mut mechanism = crate::caller::plain(CKM_AES_KEY_GEN);

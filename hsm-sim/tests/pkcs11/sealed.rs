@@ -96,6 +96,75 @@ fn a_changed_public_object_is_found_at_login() {
     assert_eq!(caller.login(session, CKU_USER, USER_PIN), CKR_DEVICE_ERROR);
 }
 
+/// A token of version 1, as the first release wrote it: a secp256k1 pair, an AES key, a listed AES key, data.
+const VERSION_1: &[u8] = include_bytes!("../vectors/token-version-1.hsm");
+
+#[test]
+fn a_token_of_version_1_is_used_as_it_is_and_becomes_version_2_when_an_object_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token-0.hsm");
+    std::fs::write(&path, VERSION_1).unwrap();
+    let version = || std::fs::read(&path).unwrap()[17];
+    let caller = Caller::start(folder.path());
+    let session = caller.user_session();
+    assert_eq!(version(), 1, "a login counts, and writes no objects");
+    let labels = |caller: &Caller, session| {
+        let mut labels: Vec<_> = caller
+            .find(session, Template::default())
+            .into_iter()
+            .map(|object| {
+                let label = caller.attribute(session, object, CKA_LABEL).unwrap();
+                (String::from_utf8(label).unwrap(), caller.attribute(session, object, CKA_UNIQUE_ID).unwrap())
+            })
+            .collect();
+        labels.sort();
+        labels
+    };
+    let before = labels(&caller, session);
+    let names: Vec<_> = before.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["kek", "listed", "note", "pay", "pay"]);
+    let key = |caller: &Caller, session| {
+        caller.find(session, Template::default().number(CKA_CLASS, CKO_PRIVATE_KEY))[0]
+    };
+    let ecdsa = || crate::caller::plain(CKM_ECDSA);
+    caller.sign(session, &mut ecdsa(), key(&caller, session), &[7; 32]).unwrap();
+
+    // The security officer of version 1 writes an object: everything is sealed anew.
+    let elsewhere = Caller::start(folder.path());
+    assert_eq!(labels(&elsewhere, elsewhere.user_session()), before, "ids are the same in every process");
+    ok!(caller, C_Logout, session);
+    assert_eq!(caller.login(session, CKU_SO, OFFICER_PIN), CKR_OK);
+    let note = caller.find(session, Template::default().with(CKA_LABEL, b"note"))[0];
+    ok!(caller, C_DestroyObject, session, note);
+    assert_eq!(version(), 2);
+    ok!(caller, C_Logout, session);
+    for caller in [&elsewhere, &Caller::start(folder.path())] {
+        let session = caller.open(0, CKF_RW_SESSION);
+        caller.login(session, CKU_USER, USER_PIN);
+        let after = labels(caller, session);
+        let kept: Vec<_> = before.iter().filter(|(name, _)| name != "note").cloned().collect();
+        assert_eq!(after, kept);
+        caller.sign(session, &mut ecdsa(), key(caller, session), &[7; 32]).unwrap();
+        let listed = caller.find(session, Template::default().with(CKA_LABEL, b"listed"))[0];
+        assert_eq!(caller.attribute(session, listed, CKA_ALLOWED_MECHANISMS), Ok(vec![]));
+    }
+}
+
+#[test]
+fn a_version_2_token_is_not_taken_for_version_1() {
+    let bench = Bench::new();
+    let session = bench.caller.user_session();
+    bench.caller.curve_pair(session, P256, "k");
+    ok!(bench.caller, C_CloseSession, session);
+    let mut file = bench.file();
+    assert_eq!(file[17], 2);
+    file[17] = 1;
+    checksum(&mut file);
+    std::fs::write(bench.path().join("token-0.hsm"), &file).unwrap();
+    let session = bench.caller.open(0, CKF_RW_SESSION);
+    assert_eq!(bench.caller.login(session, CKU_USER, USER_PIN), CKR_DEVICE_ERROR);
+}
+
 #[test]
 fn a_damaged_file_is_an_error_and_not_an_empty_token() {
     let bench = Bench::new();
@@ -126,8 +195,8 @@ fn every_flipped_or_missing_byte_of_a_token_file_is_refused() {
     checksum(&mut longer);
     assert_eq!(check_token_file(&longer), Err(Damage::Trailing));
     let mut later = file;
-    later[17] = 2;
-    assert_eq!(check_token_file(&later), Err(Damage::Version(2)));
+    later[17] = 3;
+    assert_eq!(check_token_file(&later), Err(Damage::Version(3)));
 }
 
 #[test]
