@@ -40,3 +40,9 @@ fn module() -> PathBuf {
 fn gnutls_p11tool_uses_the_token() {
     suite("p11tool", &[("gnutls-bin", "p11tool")]);
 }
+
+#[test]
+fn java_sunpkcs11_uses_the_token() {
+    let java = "openjdk-17-jdk-headless";
+    suite("sunpkcs11", &[("opensc", "pkcs11-tool"), (java, "javac"), (java, "keytool")]);
+}
