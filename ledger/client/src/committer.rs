@@ -1,9 +1,10 @@
 //! Group commit: entries of concurrent callers share batches, and so blocks.
 //!
 //! A batch leaves at once when nothing is under way; while batches are under way the next one gathers
-//! what arrives. Nothing waits on purpose.
+//! what arrives. Nothing waits on purpose, but for entries that nobody waits for: they ride along with the next
+//! batch that leaves, so that they cost no block of their own.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use keyward_ledger_core::{
     batch::{BATCH_BYTES_MAX, BATCH_HEAD_BYTES, Batch, SignedBatch},
@@ -13,12 +14,19 @@ use keyward_ledger_core::{
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
+    time::{Instant, sleep_until},
 };
 
 use crate::{Client, ClientError, CommitError, Recorded};
 
-/// Entries that one batch gathers.
-const BATCH_ENTRIES: usize = 512;
+/// Entries that one batch takes along.
+const BATCH_ENTRIES: usize = 1024;
+/// Entries that are gathered for the next batches.
+const GATHERED_MAX: usize = 4096;
+/// How many patient entries leave without any other.
+const PATIENT_MANY: usize = 1024;
+/// How long patient entries wait for others.
+const PATIENCE: Duration = Duration::from_millis(150);
 /// Bytes of entries that one batch gathers: half the bound, so that the largest entry always fits.
 const BATCH_BYTES: usize = BATCH_BYTES_MAX / 2;
 /// Batches under way at once.
@@ -34,6 +42,7 @@ const CONFLICTS_MAX: u32 = 16;
 
 struct Job {
     entry: Vec<u8>,
+    patient: bool,
     conflicts: u32,
     answer: oneshot::Sender<Result<Recorded, CommitError>>,
 }
@@ -52,7 +61,7 @@ impl Committer {
         let submitter = key.public_key();
         let next_sequence = client.highest_sequence(&submitter).await? + 1;
         let (jobs, waiting) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(Loop { client, key, next_sequence, gathered: VecDeque::new() }.run(waiting));
+        tokio::spawn(Loop { client, key, next_sequence, gathered: Gathered::default() }.run(waiting));
         Ok(Self { submitter, jobs })
     }
 
@@ -64,10 +73,78 @@ impl Committer {
     /// Records one entry and returns when its record is final and its proof verified. The entry may have
     /// been refused by its contract: the outcome tells.
     pub async fn commit(&self, entry: &Entry) -> Result<Recorded, CommitError> {
+        self.hand_in(entry, false).await
+    }
+
+    /// The same for an entry that nobody waits for: it leaves with the next batch that has room, a little later
+    /// if there is none.
+    pub async fn commit_later(&self, entry: &Entry) -> Result<Recorded, CommitError> {
+        self.hand_in(entry, true).await
+    }
+
+    async fn hand_in(&self, entry: &Entry, patient: bool) -> Result<Recorded, CommitError> {
         let (answer, result) = oneshot::channel();
-        let job = Job { entry: entry.encode(), conflicts: 0, answer };
+        let job = Job { entry: entry.encode(), patient, conflicts: 0, answer };
         self.jobs.send(job).await.map_err(|_closed| CommitError::Stopped)?;
         result.await.map_err(|_dropped| CommitError::Stopped)?
+    }
+}
+
+/// What the next batches are made of.
+#[derive(Default)]
+struct Gathered {
+    urgent: VecDeque<Job>,
+    patient: VecDeque<Job>,
+    /// When the patient ones have waited long enough.
+    due: Option<Instant>,
+}
+
+impl Gathered {
+    fn is_full(&self) -> bool {
+        self.urgent.len() + self.patient.len() >= GATHERED_MAX
+    }
+
+    fn push(&mut self, job: Job, now: Instant) {
+        if job.patient {
+            self.due.get_or_insert(now + PATIENCE);
+            self.patient.push_back(job);
+        } else {
+            self.urgent.push_back(job);
+        }
+    }
+
+    /// Puts a job back where it came from, to leave at once.
+    fn put_back(&mut self, job: Job, now: Instant) {
+        if job.patient {
+            self.due = Some(now);
+            self.patient.push_front(job);
+        } else {
+            self.urgent.push_front(job);
+        }
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        !self.urgent.is_empty()
+            || self.patient.len() >= PATIENT_MANY
+            || self.due.is_some_and(|due| due <= now)
+    }
+
+    /// The next batch: the urgent ones first, then as many patient ones as fit, for which half of it is kept.
+    fn next_jobs(&mut self, now: Instant) -> Vec<Job> {
+        let (mut jobs, mut bytes) = (Vec::new(), BATCH_HEAD_BYTES);
+        let urgent_max = BATCH_ENTRIES - self.patient.len().min(BATCH_ENTRIES / 2);
+        for (queue, jobs_max) in [(&mut self.urgent, urgent_max), (&mut self.patient, BATCH_ENTRIES)] {
+            while let Some(job) = queue.front() {
+                let longer = bytes + 4 + job.entry.len();
+                if jobs.len() >= jobs_max || (longer > BATCH_BYTES && !jobs.is_empty()) {
+                    break;
+                }
+                bytes = longer;
+                jobs.extend(queue.pop_front());
+            }
+        }
+        self.due = (!self.patient.is_empty()).then(|| now + PATIENCE);
+        jobs
     }
 }
 
@@ -75,7 +152,7 @@ struct Loop {
     client: Client,
     key: SigningKey,
     next_sequence: u64,
-    gathered: VecDeque<Job>,
+    gathered: Gathered,
 }
 
 type Finished = (Vec<Job>, Result<Vec<Recorded>, Arc<CommitError>>);
@@ -84,16 +161,18 @@ impl Loop {
     async fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
         let mut in_flight: JoinSet<Finished> = JoinSet::new();
         loop {
+            let due = self.gathered.due.filter(|_| in_flight.len() < IN_FLIGHT_MAX);
             tokio::select! {
-                job = waiting.recv(), if self.gathered.len() < BATCH_ENTRIES => match job {
+                job = waiting.recv(), if !self.gathered.is_full() => match job {
                     Some(job) => self.gather(job, &mut waiting),
                     None => break,
                 },
                 Some(finished) = in_flight.join_next() => {
                     if let Ok((jobs, result)) = finished { self.settle(jobs, result) }
                 }
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             }
-            while in_flight.len() < IN_FLIGHT_MAX && !self.gathered.is_empty() {
+            while in_flight.len() < IN_FLIGHT_MAX && self.gathered.is_due(Instant::now()) {
                 self.send(&mut in_flight);
             }
         }
@@ -106,15 +185,16 @@ impl Loop {
 
     /// Takes a job and whatever else waits right now.
     fn gather(&mut self, job: Job, waiting: &mut mpsc::Receiver<Job>) {
-        self.gathered.push_back(job);
-        while self.gathered.len() < BATCH_ENTRIES {
+        let now = Instant::now();
+        self.gathered.push(job, now);
+        while !self.gathered.is_full() {
             let Ok(job) = waiting.try_recv() else { break };
-            self.gathered.push_back(job);
+            self.gathered.push(job, now);
         }
     }
 
     fn send(&mut self, in_flight: &mut JoinSet<Finished>) {
-        let jobs = self.next_jobs();
+        let jobs = self.gathered.next_jobs(Instant::now());
         let batch = Batch {
             chain_id: self.client.chain_id(),
             sequence: self.next_sequence,
@@ -129,18 +209,6 @@ impl Loop {
             }
             Err(source) => answer_all(jobs, &Arc::new(CommitError::Batch { source })),
         }
-    }
-
-    fn next_jobs(&mut self) -> Vec<Job> {
-        let (mut jobs, mut bytes) = (Vec::new(), BATCH_HEAD_BYTES);
-        while let Some(job) = self.gathered.front() {
-            bytes += 4 + job.entry.len();
-            if jobs.len() == BATCH_ENTRIES || (bytes > BATCH_BYTES && !jobs.is_empty()) {
-                break;
-            }
-            jobs.extend(self.gathered.pop_front());
-        }
-        jobs
     }
 
     fn settle(&mut self, jobs: Vec<Job>, result: Result<Vec<Recorded>, Arc<CommitError>>) {
@@ -163,7 +231,7 @@ impl Loop {
         answer_all(given_up, error);
         for mut job in again.into_iter().rev() {
             job.conflicts += 1;
-            self.gathered.push_front(job);
+            self.gathered.put_back(job, Instant::now());
         }
     }
 }
@@ -175,5 +243,69 @@ async fn submit(client: &Client, batch: &SignedBatch) -> Result<Vec<Recorded>, A
 fn answer_all(jobs: Vec<Job>, error: &Arc<CommitError>) {
     for job in jobs {
         let _gone = job.answer.send(Err(CommitError::Shared(error.clone())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    use super::*;
+
+    fn gathered(now: Instant, urgent: usize, patient: usize, bytes: usize) -> Gathered {
+        let mut gathered = Gathered::default();
+        for number in 0..urgent + patient {
+            let (answer, _nobody) = oneshot::channel();
+            let mut entry = vec![0; bytes];
+            entry[..4].copy_from_slice(&u32::try_from(number).unwrap().to_be_bytes());
+            gathered.push(Job { entry, patient: number >= urgent, conflicts: 0, answer }, now);
+        }
+        gathered
+    }
+
+    fn numbers(jobs: &[Job]) -> Vec<u32> {
+        jobs.iter().map(|job| u32::from_be_bytes(job.entry[..4].try_into().unwrap())).collect()
+    }
+
+    #[test]
+    fn urgent_entries_leave_first_and_patient_ones_ride_along() {
+        let now = Instant::now();
+        let mut gathered = gathered(now, 3, 2, 10);
+        assert!(gathered.is_due(now));
+        assert_eq!(numbers(&gathered.next_jobs(now)), [0, 1, 2, 3, 4]);
+        assert!(!gathered.is_due(now + 2 * PATIENCE), "nothing is left");
+    }
+
+    #[test]
+    fn patient_entries_leave_alone_when_they_are_many_or_have_waited() {
+        let now = Instant::now();
+        let mut few = gathered(now, 0, 2, 10);
+        assert!(!few.is_due(now) && few.is_due(now + PATIENCE));
+        assert_eq!(numbers(&few.next_jobs(now + PATIENCE)), [0, 1]);
+        assert!(gathered(now, 0, PATIENT_MANY, 10).is_due(now));
+        // What comes back from a batch that was refused does not wait again.
+        let mut back = gathered(now, 0, 1, 10);
+        let job = back.next_jobs(now).pop().unwrap();
+        back.put_back(job, now);
+        assert!(back.is_due(now));
+    }
+
+    #[test]
+    fn neither_kind_keeps_the_other_from_leaving() {
+        let now = Instant::now();
+        let mut gathered = gathered(now, BATCH_ENTRIES, BATCH_ENTRIES, 10);
+        let first = gathered.next_jobs(now);
+        assert_eq!(first.len(), BATCH_ENTRIES);
+        assert_eq!(first.iter().filter(|job| job.patient).count(), BATCH_ENTRIES / 2);
+        assert_eq!(gathered.next_jobs(now).len(), BATCH_ENTRIES);
+        assert!(gathered.next_jobs(now).is_empty());
+    }
+
+    #[test]
+    fn a_batch_stays_within_its_bytes_and_takes_one_entry_at_least() {
+        let now = Instant::now();
+        let mut long = gathered(now, 4, 4, BATCH_BYTES / 3);
+        assert_eq!([long.next_jobs(now).len(), long.next_jobs(now).len()], [2, 2]);
+        let mut longest = gathered(now, 2, 0, BATCH_BYTES);
+        assert_eq!([longest.next_jobs(now).len(), longest.next_jobs(now).len()], [1, 1]);
     }
 }

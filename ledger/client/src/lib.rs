@@ -23,7 +23,7 @@ use std::{
 use keyward_ledger_core::{
     genesis::Genesis,
     hash::Hash,
-    receipt::{Receipt, Released},
+    receipt::{Released, encode_receipt},
     trust::Trust,
 };
 use keyward_ledger_verify::SetTracker;
@@ -208,13 +208,7 @@ impl Recorded {
 
     /// The receipt's exact bytes, with what the intent released if it is for a signature.
     pub fn receipt(&self, released: Option<Released>) -> Vec<u8> {
-        let receipt = Receipt {
-            record: self.record.leaf.clone(),
-            leaf_index: self.leaf_index,
-            proof: self.record.path.clone(),
-            certified: self.header.certified.clone(),
-            released,
-        };
-        receipt.encode()
+        let (record, path) = (&self.record.leaf, &self.record.path);
+        encode_receipt(record, self.leaf_index, path, &self.header.encoded, released.as_ref())
     }
 }

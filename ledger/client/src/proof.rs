@@ -71,6 +71,8 @@ pub enum ProofError {
 pub struct CertifiedHeader {
     pub(crate) block: CertifiedBlock,
     pub(crate) certified: Certified,
+    /// `certified` as it stands in receipts.
+    pub(crate) encoded: Vec<u8>,
 }
 
 impl CertifiedHeader {
@@ -111,7 +113,8 @@ impl Checker {
         let block = inner.tracker.certify(&signed_header, &certificate)?;
         let links = inner.links.clone();
         let certified = Certified { signed_header, certificate, genesis: self.genesis.clone(), links };
-        let checked = Arc::new(CertifiedHeader { block, certified });
+        let encoded = certified.encode();
+        let checked = Arc::new(CertifiedHeader { block, certified, encoded });
         if inner.checked.len() >= CHECKED_MAX {
             inner.checked.remove(0);
         }

@@ -100,6 +100,13 @@ impl SetLink {
 }
 
 impl Certified {
+    /// The bytes as they stand in receipts: those of one block share them.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::with_capacity(1024);
+        self.write(&mut out);
+        out.finish()
+    }
+
     fn write(&self, out: &mut Writer) {
         out.raw(&self.signed_header.encode());
         self.certificate.write(out);
@@ -141,22 +148,34 @@ impl Released {
     }
 }
 
+/// The bytes of a receipt whose certified part was encoded before ([`Certified::encode`]).
+pub fn encode_receipt(
+    record: &[u8],
+    leaf_index: u64,
+    proof: &[Hash],
+    certified: &[u8],
+    released: Option<&Released>,
+) -> Vec<u8> {
+    let mut out = Writer::with_capacity(512 + record.len() + 32 * proof.len() + certified.len());
+    out.u8(RECEIPT_VERSION).bytes(record).u64(leaf_index).count(proof.len());
+    for hash in proof {
+        out.raw(hash);
+    }
+    out.raw(certified);
+    match released {
+        None => {
+            out.u8(0);
+        }
+        Some(released) => released.write(out.u8(1)),
+    }
+    out.finish()
+}
+
 impl Receipt {
     /// The bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::with_capacity(2048);
-        out.u8(RECEIPT_VERSION).bytes(&self.record).u64(self.leaf_index).count(self.proof.len());
-        for hash in &self.proof {
-            out.raw(hash);
-        }
-        self.certified.write(&mut out);
-        match &self.released {
-            None => {
-                out.u8(0);
-            }
-            Some(released) => released.write(out.u8(1)),
-        }
-        out.finish()
+        let certified = self.certified.encode();
+        encode_receipt(&self.record, self.leaf_index, &self.proof, &certified, self.released.as_ref())
     }
 
     /// Decodes exactly one receipt.

@@ -54,12 +54,34 @@ pub(crate) struct Pace {
     pub(crate) min: Duration,
 }
 
+/// How much longer the pause is for each entry of the block before it.
+const PAUSE_PER_ENTRY: Duration = Duration::from_micros(125);
+/// The longest pause under load, unless the configured one is longer.
+const PAUSE_MAX: Duration = Duration::from_millis(40);
+
+impl Pace {
+    /// Between a block and the next: a block costs every validator the same syncs and wake-ups whatever it
+    /// carries, so the more there is to carry, the fuller blocks become rather than the more of them.
+    fn pause(self, entries: usize) -> Duration {
+        let entries = u32::try_from(entries).unwrap_or(u32::MAX);
+        let longer = self.min.saturating_add(PAUSE_PER_ENTRY.saturating_mul(entries));
+        longer.min(PAUSE_MAX.max(self.min))
+    }
+}
+
 pub(crate) struct LedgerApplication {
     shared: Arc<Shared>,
     jobs: mpsc::Sender<Job>,
     pace: Pace,
-    last_proposal: Mutex<Option<Instant>>,
+    last_proposal: Mutex<Option<Last>>,
     gossip: Gossip,
+}
+
+/// The proposal before.
+#[derive(Clone, Copy)]
+struct Last {
+    at: Instant,
+    entries: usize,
 }
 
 impl LedgerApplication {
@@ -71,7 +93,7 @@ impl LedgerApplication {
     async fn wait_for_work(&self, context: &ProposeContext) {
         let now = Instant::now();
         let last = *self.last_proposal.lock().unwrap_or_else(PoisonError::into_inner);
-        let earliest = last.map_or(now, |last| last + self.pace.min);
+        let earliest = last.map_or(now, |last| last.at + self.pace.pause(last.entries));
         let latest = now + self.pace.idle.min(context.time_out / 2);
         sleep_until(earliest.min(latest)).await;
         loop {
@@ -82,7 +104,6 @@ impl LedgerApplication {
                 break;
             }
         }
-        *self.last_proposal.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     fn has_work(&self) -> bool {
@@ -131,8 +152,13 @@ impl Application for LedgerApplication {
     ) -> BoxFuture<'_, Option<Bytes>> {
         Box::pin(async move {
             self.wait_for_work(&context).await;
+            let at = Instant::now();
             let job = |ancestors, reply| Job::Propose { parent: parent.clone(), ancestors, reply };
-            self.ask(ancestors, job).await.flatten()
+            let proposed = self.ask(ancestors, job).await.flatten();
+            let entries = proposed.as_ref().map_or(0, |proposed| proposed.entries);
+            let last = Last { at, entries };
+            *self.last_proposal.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+            proposed.map(|proposed| proposed.bytes)
         })
     }
 
@@ -201,5 +227,21 @@ impl Application for LedgerApplication {
             }
             Event::StoreDamaged { reason } => warn!(reason, "alarm: stored bytes do not check"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fuller_blocks_are_followed_by_longer_pauses_within_bounds() {
+        let pace = Pace { idle: Duration::from_secs(1), min: Duration::from_millis(12) };
+        assert_eq!(pace.pause(0), pace.min);
+        assert_eq!(pace.pause(80), Duration::from_millis(22));
+        assert_eq!(pace.pause(1000), PAUSE_MAX);
+        assert_eq!(pace.pause(usize::MAX), PAUSE_MAX);
+        let slow = Pace { min: Duration::from_millis(100), ..pace };
+        assert_eq!((slow.pause(0), slow.pause(1000)), (slow.min, slow.min), "never shorter than configured");
     }
 }

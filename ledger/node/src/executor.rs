@@ -54,7 +54,7 @@ pub(crate) enum Job {
     Propose {
         parent: engine::Block,
         ancestors: Vec<engine::Block>,
-        reply: oneshot::Sender<Answer<Option<Bytes>>>,
+        reply: oneshot::Sender<Answer<Option<Proposed>>>,
     },
     Verify {
         parent: engine::Block,
@@ -71,6 +71,12 @@ pub(crate) enum Job {
         certificate: engine::Certificate,
     },
     Stop,
+}
+
+/// A block to propose.
+pub(crate) struct Proposed {
+    pub(crate) bytes: Bytes,
+    pub(crate) entries: usize,
 }
 
 /// An answer, or the wish for the blocks between the parent and the finalized ones.
@@ -192,7 +198,7 @@ impl Executor {
         }
     }
 
-    fn propose(&mut self, parent: &engine::Block, ancestors: &[engine::Block]) -> Answer<Option<Bytes>> {
+    fn propose(&mut self, parent: &engine::Block, ancestors: &[engine::Block]) -> Answer<Option<Proposed>> {
         let Some(ledger) = self.ledger_at(parent, ancestors) else { return Answer::AncestorsNeeded };
         let candidates = self.shared.pool().select(PROPOSAL_BYTES, |batch| match ledger.check_batch(batch) {
             Ok(()) => Verdict::Take,
@@ -201,8 +207,9 @@ impl Executor {
         match ledger.propose((self.clock)(), &candidates, &BlockLimits::default(), &self.key) {
             Ok(proposal) => {
                 let bytes = Bytes::from(proposal.block.encode());
+                let entries = proposal.executed.leaf_hashes.len();
                 self.remember(proposal.block.signed_header, proposal.executed);
-                Answer::Done(Some(bytes))
+                Answer::Done(Some(Proposed { bytes, entries }))
             }
             Err(broken) => stop(&broken),
         }

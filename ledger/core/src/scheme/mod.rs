@@ -3,6 +3,7 @@
 mod ecdsa;
 mod key;
 mod rsa;
+mod secp256k1;
 mod sm2;
 mod verify;
 

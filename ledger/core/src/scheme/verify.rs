@@ -5,10 +5,9 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey,
     VerificationAlgorithm,
 };
-use k256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use thiserror::Error;
 
-use super::{PublicKey, Scheme};
+use super::{PublicKey, Scheme, secp256k1};
 use crate::ed25519::{self, Ed25519Error, SignatureCause};
 use crate::hash::{Hash, sha256};
 
@@ -93,20 +92,12 @@ fn verify_sm2(key: &PublicKey, message: &[u8], signature: &[u8]) -> Result<(), S
 
 fn verify_secp256k1(key: &PublicKey, digest: &Hash, signature: &[u8]) -> Result<(), SignatureError> {
     let scheme = key.scheme();
-    let signature = k256::ecdsa::Signature::from_slice(signature).map_err(|e| mismatch(scheme, &e))?;
-    let verifier =
-        k256::ecdsa::VerifyingKey::from_sec1_bytes(key.as_bytes()).map_err(|e| mismatch(scheme, &e))?;
-    let low = signature.normalize_s();
-    verifier.verify_prehash(digest, &low).map_err(|e| mismatch(scheme, &e))?;
-    if low == signature { Ok(()) } else { Err(SignatureError::HighS { scheme }) }
+    let low = secp256k1::verify_ecdsa(key.as_bytes(), digest, signature).map_err(|e| mismatch(scheme, &e))?;
+    if low { Ok(()) } else { Err(SignatureError::HighS { scheme }) }
 }
 
 fn verify_bip340(key: &PublicKey, digest: &Hash, signature: &[u8]) -> Result<(), SignatureError> {
-    let scheme = key.scheme();
-    let signature = k256::schnorr::Signature::try_from(signature).map_err(|e| mismatch(scheme, &e))?;
-    k256::schnorr::VerifyingKey::from_slice(key.as_bytes())
-        .and_then(|verifier| verifier.verify_raw(digest, &signature))
-        .map_err(|e| mismatch(scheme, &e))
+    secp256k1::verify_bip340(key.as_bytes(), digest, signature).map_err(|e| mismatch(key.scheme(), &e))
 }
 
 fn verify_p256(key: &PublicKey, digest: &Hash, signature: &[u8]) -> Result<(), SignatureError> {
