@@ -198,9 +198,10 @@ impl Store for Database {
     fn close(&self) -> Pending<'_, ()> {
         Box::pin(async {
             let left = self.leave().await;
-            let closed = self.write(Work::Close).await.map(drop);
-            // The other writers end with the queue.
-            self.jobs.closed().await;
+            let mut closed = Ok(());
+            for _writer in 0..self.opener.writers() {
+                closed = closed.and(self.write(Work::Close).await.map(drop));
+            }
             self.readers.close().await;
             left.and(closed)
         })

@@ -68,10 +68,17 @@ pub(super) async fn run(opener: Opener, first: Connection, queue: Queue) {
         let closing = closing.map(|place| jobs.swap_remove(place));
         connection = serve(&opener, connection, &mut jobs).await;
         if let Some(job) = closing {
-            queue.lock().await.close();
+            // The queue ends with its last writer.
+            drop(queue);
+            close(connection).await;
             drop(job.reply.send(Ok(Answer::Done)));
+            return;
         }
     }
+    close(connection).await;
+}
+
+async fn close(connection: Option<Connection>) {
     if let Some(connection) = connection
         && let Err(error) = connection.close().await
     {
