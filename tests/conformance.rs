@@ -46,3 +46,18 @@ fn java_sunpkcs11_uses_the_token() {
     let java = "openjdk-17-jdk-headless";
     suite("sunpkcs11", &[("opensc", "pkcs11-tool"), (java, "javac"), (java, "keytool")]);
 }
+
+#[test]
+fn opensc_pkcs11_tool_finds_no_errors() {
+    suite("pkcs11-tool", &[("opensc", "pkcs11-tool"), ("openssl", "openssl")]);
+}
+
+#[test]
+fn the_suite_of_python_pkcs11_passes() {
+    suite("python-pkcs11", &[("python3", "python3"), ("python3-venv", "python3")]);
+}
+
+#[test]
+fn the_suite_of_the_crate_cryptoki_passes() {
+    suite("cryptoki", &[]);
+}
