@@ -23,8 +23,6 @@ pub(crate) enum Place {
 pub(crate) struct Call {
     pub(crate) function: &'static str,
     pub(crate) place: Place,
-    /// Whether the caller only asks for a length.
-    pub(crate) query: bool,
 }
 
 /// What is to happen after a call.
@@ -84,7 +82,7 @@ impl Injector {
         let seen = self.seen();
         let waits =
             seen.rules.iter().filter(|armed| armed.rule.slot == slot).map(|armed| match armed.rule.fault {
-                Fault::Latency { ms, on } if !call.query && on.contain(call.function) => ms,
+                Fault::Latency { ms, on } if on.contain(call.function) => ms,
                 _ => 0,
             });
         waits.sum()
@@ -97,9 +95,6 @@ impl Injector {
 
     /// Counts the call, and takes the first rule whose turn it is out of the control file.
     pub(crate) fn fire(&self, slot: CK_SLOT_ID, call: &Call) -> Result<Option<Fault>, ControlError> {
-        if call.query {
-            return Ok(None);
-        }
         let due = self.seen().count(slot, call.function);
         let Some(rule) = due else { return Ok(None) };
         if rule.fault.trigger().is_some_and(|trigger| trigger.times.is_none()) {

@@ -59,7 +59,7 @@ unsafe fn garble(out: *mut CK_BYTE, length: *mut CK_ULONG) {
 macro_rules! around {
     ($($name:ident($place:ident $at:ident: $at_type:ty $(, $argument:ident: $type:ty)*);)*) => {$(
         pub(super) unsafe extern "C" fn $name($at: $at_type $(, $argument: $type)*) -> CK_RV {
-            let call = Call { function: stringify!($name), place: Place::$place($at), query: false };
+            let call = Call { function: stringify!($name), place: Place::$place($at) };
             let none = (std::ptr::null_mut(), std::ptr::null_mut());
             // SAFETY: the caller's arguments, handed on as they came.
             around(call, none, || unsafe { shells::$name($at $(, $argument)*) })
@@ -76,10 +76,14 @@ macro_rules! around_output {
             out: *mut CK_BYTE,
             length: *mut CK_ULONG,
         ) -> CK_RV {
-            let (place, query) = (Place::Session(session), out.is_null());
-            let call = Call { function: stringify!($name), place, query };
             // SAFETY: the caller's arguments, handed on as they came.
-            around(call, (out, length), || unsafe { shells::$name(session, $($argument,)* out, length) })
+            let work = || unsafe { shells::$name(session, $($argument,)* out, length) };
+            if out.is_null() {
+                // Lengths are known on this side: nothing goes to the device.
+                return work();
+            }
+            let call = Call { function: stringify!($name), place: Place::Session(session) };
+            around(call, (out, length), work)
         }
     )*};
 }

@@ -83,12 +83,13 @@ impl Module {
                 | sys::CKR_BUFFER_TOO_SMALL
                 | sys::CKR_OPERATION_NOT_INITIALIZED
                 | sys::CKR_OPERATION_ACTIVE
+                | sys::CKR_USER_NOT_LOGGED_IN
         );
         if failed && then.buggy {
             self.end_operation(call, true);
         }
         match &then.late {
-            Some(Fault::Garble(_)) => Ok((code, code == sys::CKR_OK && !call.query)),
+            Some(Fault::Garble(_)) => Ok((code, code == sys::CKR_OK)),
             Some(fault) if code == sys::CKR_OK => {
                 self.happen(call, slot, fault, then.buggy).map(|()| (code, false))
             }

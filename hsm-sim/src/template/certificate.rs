@@ -69,13 +69,12 @@ fn check_value(attributes: &mut Attributes) -> Result<(), Refusal> {
 
 /// Whether the bytes are one DER SEQUENCE. What is in it is the business of whoever reads it.
 fn is_sequence(bytes: &[u8]) -> bool {
-    let length = match bytes {
+    match bytes {
         [0x30, length @ 0..=0x7f, content @ ..] => content.len() == usize::from(*length),
         [0x30, 0x81, length, content @ ..] => content.len() == usize::from(*length),
         [0x30, 0x82, a, b, content @ ..] => content.len() == usize::from(u16::from_be_bytes([*a, *b])),
         _ => false,
-    };
-    length
+    }
 }
 
 /// Whether certificates have this attribute.

@@ -113,6 +113,7 @@ fn invented_sessions_are_refused_everywhere() {
             c!(caller, C_SetPIN, session, &mut byte, 1, &mut byte, 1),
             c!(caller, C_CreateObject, session, null_mut(), 0, &mut number),
             c!(caller, C_DestroyObject, session, 1),
+            c!(caller, C_CopyObject, session, 1, null_mut(), 0, &mut number),
             c!(caller, C_GetObjectSize, session, 1, &mut number),
             c!(caller, C_GetAttributeValue, session, 1, null_mut(), 0),
             c!(caller, C_SetAttributeValue, session, 1, null_mut(), 0),
@@ -129,7 +130,7 @@ fn invented_sessions_are_refused_everywhere() {
             c!(caller, C_GenerateRandom, session, &mut byte, 1),
             c!(caller, C_SeedRandom, session, &mut byte, 1),
         ];
-        assert_eq!(codes, [CKR_SESSION_HANDLE_INVALID; 22], "session {session}");
+        assert_eq!(codes, [CKR_SESSION_HANDLE_INVALID; 23], "session {session}");
     }
 }
 
@@ -270,7 +271,7 @@ fn random_calls_never_break_the_token() {
         let data_length = data.len() as CK_ULONG;
         let object = random.one(&handles);
         let (mut handle, mut second, mut length) = (0, 0, random.one(&[0, 31, 64, 600]));
-        let code = match random.below(14) {
+        let code = match random.below(15) {
             0 | 1 => {
                 // On the token each write is synced, which is not what this test is about.
                 let mut template = template.flag(CKA_TOKEN, false);
@@ -283,6 +284,11 @@ fn random_calls_never_break_the_token() {
                 c!(caller, C_FindObjects, session, &mut handle, 1, &mut second);
                 c!(caller, C_FindObjectsFinal, session);
                 code
+            }
+            14 => {
+                let mut template = template.flag(CKA_TOKEN, false);
+                let (entries, count) = template.raw();
+                c!(caller, C_CopyObject, session, object, entries, count, &mut handle)
             }
             3 => {
                 let (entries, count) = template.raw();

@@ -148,6 +148,87 @@ fn a_token_made_anew_by_another_process_loses_its_sessions() {
 }
 
 #[test]
+fn what_one_process_destroys_the_other_no_longer_has() {
+    let bench = Bench::new();
+    let session = bench.caller.user_session();
+    let (public, private) = bench.caller.curve_pair(session, SECP256K1, "k");
+    let other = Caller::start(bench.path());
+    let their = other.user_session();
+    let theirs = other.find(their, Template::default().number(CKA_CLASS, CKO_PRIVATE_KEY))[0];
+    // A signature that was begun before is ended.
+    ok!(bench.caller, C_SignInit, session, &mut plain(CKM_ECDSA), private);
+    ok!(other, C_DestroyObject, their, theirs);
+    let (mut digest, mut out, mut length) = ([7_u8; 32], [0_u8; 64], 64);
+    ok!(bench.caller, C_Sign, session, digest.as_mut_ptr(), 32, out.as_mut_ptr(), &mut length);
+    assert_eq!(bench.caller.verify(session, &mut plain(CKM_ECDSA), public, &digest, &out), CKR_OK);
+    let mut mechanism = plain(CKM_ECDSA);
+    assert_eq!(c!(bench.caller, C_SignInit, session, &mut mechanism, private), CKR_KEY_HANDLE_INVALID);
+    assert_eq!(bench.caller.find(session, Template::default()), [public]);
+}
+
+#[test]
+fn a_reader_sees_whole_objects_while_another_process_writes() {
+    const LABELS: [&[u8]; 2] = [b"a", b"a much longer label than the other one"];
+    if let Some(folder) = child_folder() {
+        let caller = Caller::start(&folder);
+        let session = caller.user_session();
+        let key = caller.find(session, Template::default().number(CKA_CLASS, CKO_PRIVATE_KEY))[0];
+        for round in 0..60 {
+            let mut template = Template::default().with(CKA_LABEL, LABELS[round % 2]);
+            let (entries, count) = template.raw();
+            ok!(caller, C_SetAttributeValue, session, key, entries, count);
+        }
+        std::process::exit(0);
+    }
+    let bench = Bench::new();
+    let session = bench.caller.user_session();
+    let (_, key) = bench.caller.curve_pair(session, SECP256K1, "a");
+    let mut child = spawn("a_reader_sees_whole_objects_while_another_process_writes", bench.path(), "");
+    let mut seen = std::collections::BTreeSet::new();
+    while child.try_wait().unwrap().is_none() {
+        // Asked for in one call: a length from one moment and a value from another would not be ours to mend.
+        let mut label = [0_u8; 64];
+        let mut entry = CK_ATTRIBUTE { type_: CKA_LABEL, pValue: label.as_mut_ptr().cast(), ulValueLen: 64 };
+        ok!(bench.caller, C_GetAttributeValue, session, key, &mut entry, 1);
+        assert!(LABELS.contains(&&label[..entry.ulValueLen as usize]));
+        seen.insert(entry.ulValueLen);
+        bench.caller.sign(session, &mut plain(CKM_ECDSA), key, &[7; 32]).unwrap();
+    }
+    assert!(child.wait().unwrap().success());
+    assert_eq!(seen.len(), 2, "the reader looked while the writer wrote");
+}
+
+#[test]
+fn guesses_of_several_processes_at_once_are_counted_together() {
+    let bench = Bench::new();
+    let callers: Vec<Caller> = (0..8).map(|_| Caller::start(bench.path())).collect();
+    let mut codes: Vec<CK_RV> = std::thread::scope(|scope| {
+        let guess = |caller: &Caller| caller.login(caller.open(0, 0), CKU_USER, b"a wrong PIN");
+        let threads: Vec<_> = callers.iter().map(|caller| scope.spawn(move || guess(caller))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    codes.sort_unstable();
+    assert_eq!(codes, [[CKR_PIN_INCORRECT; 5].as_slice(), &[CKR_PIN_LOCKED; 3]].concat());
+}
+
+#[test]
+fn two_processes_that_make_the_same_token_make_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let pins: [&[u8]; 2] = [b"officer-one", b"officer-two"];
+    let callers = pins.map(|pin| (Caller::start(folder.path()), pin));
+    let codes = std::thread::scope(|scope| {
+        let threads = callers.each_ref().map(|(caller, pin)| scope.spawn(|| caller.init_token(0, pin, "t")));
+        threads.map(|thread| thread.join().unwrap())
+    });
+    let first = codes.iter().position(|code| *code == CKR_OK).expect("one of them makes it");
+    assert_eq!(codes[1 - first], CKR_PIN_INCORRECT, "to the other it is a token that exists");
+    let (caller, pin) = &callers[1 - first];
+    let session = caller.open(0, CKF_RW_SESSION);
+    assert_eq!(caller.login(session, CKU_SO, pin), CKR_PIN_INCORRECT);
+    assert_eq!(caller.login(session, CKU_SO, pins[first]), CKR_OK);
+}
+
+#[test]
 fn a_pin_changed_by_another_process_counts_here() {
     let bench = Bench::new();
     let other = Caller::start(bench.path());
