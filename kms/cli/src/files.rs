@@ -79,6 +79,17 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
 
 /// Reads a secret file of text, which nobody but its owner may read.
 pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<String>> {
+    check_secret(path)?;
+    Ok(Zeroizing::new(read_text(path)?))
+}
+
+/// Reads a secret file of any bytes, which nobody but its owner may read.
+pub(crate) fn read_secret_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    check_secret(path)?;
+    read(path).map(Zeroizing::new)
+}
+
+fn check_secret(path: &Path) -> Result<()> {
     let failed = |error: std::io::Error| cannot("read", path, &error);
     let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode();
     if mode & 0o077 != 0 {
@@ -86,7 +97,7 @@ pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<String>> {
             format!("`{}` holds a secret and is open to others (mode {:o})", path.display(), mode & 0o777);
         return Err(Failure::refused(what, format!("chmod 600 {}", path.display())));
     }
-    Ok(Zeroizing::new(read_text(path)?))
+    Ok(())
 }
 
 fn cannot(verb: &str, path: &Path, error: &std::io::Error) -> Failure {

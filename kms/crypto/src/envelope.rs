@@ -1,10 +1,12 @@
 //! Envelopes: secrets at rest under a key-encryption key, with AES-256-GCM.
 //!
-//! An envelope is `version u8 (1) || nonce[12] || ciphertext || tag[16]`. The associated data names what is
+//! An envelope is `version u8 (2) || kek u32 || nonce[12] || ciphertext || tag[16]`; the first version names no
+//! key-encryption key: it is under the first one, or under an operator's. The associated data names what is
 //! sealed, so that an envelope copied to another row does not open. The key-encryption key lives in a token;
 //! [`MemoryKek`] is for an operator's secret and for tests.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
@@ -18,7 +20,8 @@ use crate::secret::SecretBytes;
 
 /// Length of a nonce.
 pub const NONCE_BYTES: usize = 12;
-const VERSION: u8 = 1;
+const UNNAMED: u8 = 1;
+const NAMED: u8 = 2;
 const TAG_BYTES: usize = 16;
 /// The longest secret that is sealed here; a bound on what a decoder accepts.
 const PLAINTEXT_BYTES_MAX: usize = 64 * 1024;
@@ -78,7 +81,7 @@ pub fn seal(kek: &dyn KeyEncryptionKey, aad: &[u8], plaintext: &[u8]) -> Result<
     }
     let nonce = Envelope::fresh_nonce()?;
     let ciphertext = kek.encrypt(&nonce, aad, plaintext)?;
-    Ok(Envelope { nonce, ciphertext }.encode())
+    Ok(Envelope { kek: None, nonce, ciphertext }.encode())
 }
 
 /// Opens an envelope.
@@ -90,6 +93,8 @@ pub fn open(kek: &dyn KeyEncryptionKey, aad: &[u8], sealed: &[u8]) -> Result<Sec
 /// The parts of an envelope, for a key-encryption key that answers asynchronously.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
+    /// The number of the key-encryption key, from 1 on; none in the first version.
+    pub kek: Option<NonZeroU32>,
     /// The nonce.
     pub nonce: [u8; NONCE_BYTES],
     /// Ciphertext and tag.
@@ -106,21 +111,30 @@ impl Envelope {
 
     /// The bytes that are kept.
     pub fn encode(&self) -> Vec<u8> {
-        [&[VERSION][..], &self.nonce, &self.ciphertext].concat()
+        match self.kek {
+            None => [&[UNNAMED][..], &self.nonce, &self.ciphertext].concat(),
+            Some(kek) => [&[NAMED][..], &kek.get().to_be_bytes(), &self.nonce, &self.ciphertext].concat(),
+        }
     }
 
     /// Reads what [`Self::encode`] wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, SealError> {
         let malformed = || SealError::Malformed { len: bytes.len() };
         let (version, rest) = bytes.split_first().ok_or_else(malformed)?;
-        if *version != VERSION {
-            return Err(SealError::Version { version: *version });
-        }
+        let (kek, rest) = match *version {
+            UNNAMED => (None, rest),
+            NAMED => {
+                let (number, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
+                let number = NonZeroU32::new(u32::from_be_bytes(*number)).ok_or_else(malformed)?;
+                (Some(number), rest)
+            }
+            version => return Err(SealError::Version { version }),
+        };
         let (nonce, ciphertext) = rest.split_first_chunk().ok_or_else(malformed)?;
         if !(TAG_BYTES..=PLAINTEXT_BYTES_MAX + TAG_BYTES).contains(&ciphertext.len()) {
             return Err(malformed());
         }
-        Ok(Self { nonce: *nonce, ciphertext: ciphertext.to_vec() })
+        Ok(Self { kek, nonce: *nonce, ciphertext: ciphertext.to_vec() })
     }
 }
 
@@ -133,6 +147,20 @@ pub fn hosted_key_aad(key: &KeyId, account: &[u8; 32], version: u32) -> Vec<u8> 
 /// Associated data of a secret of the service itself: `label || name`.
 pub fn service_secret_aad(name: &str) -> Vec<u8> {
     [&labels::tagged(labels::SERVICE_SECRET)[..], name.as_bytes()].concat()
+}
+
+/// Associated data of an account's data key: `label || account[32] || version u32 (1)`.
+pub fn profile_key_aad(account: &[u8; 32]) -> Vec<u8> {
+    profile(labels::PROFILE_KEY, account)
+}
+
+/// Associated data of an account's profile under its data key: `label || account[32] || version u32 (1)`.
+pub fn profile_aad(account: &[u8; 32]) -> Vec<u8> {
+    profile(labels::PROFILE, account)
+}
+
+fn profile(label: &str, account: &[u8; 32]) -> Vec<u8> {
+    [&labels::tagged(label)[..], account, &1_u32.to_be_bytes()].concat()
 }
 
 /// A key-encryption key in this process's locked memory: for an operator's secret and for tests.
@@ -149,6 +177,11 @@ impl MemoryKek {
         let mut secret = Zeroizing::new([0; 32]);
         getrandom::fill(secret.as_mut_slice()).map_err(SealError::Randomness)?;
         Self::new(&secret)
+    }
+
+    /// Lends the key, only so that it can be sealed.
+    pub fn expose<R>(&self, f: impl for<'a> FnOnce(&'a [u8]) -> R) -> R {
+        self.0.expose(f)
     }
 
     fn cipher(&self) -> Result<Aes256Gcm, SealError> {
@@ -220,9 +253,30 @@ mod tests {
         let ciphertext = kek.encrypt(&[0; 12], &[], &[0; 16]).unwrap();
         let golden = "cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919";
         assert_eq!(hex::encode(&ciphertext), golden);
-        let bytes = Envelope { nonce: [0; 12], ciphertext }.encode();
+        let bytes = Envelope { kek: None, nonce: [0; 12], ciphertext: ciphertext.clone() }.encode();
         assert_eq!(hex::encode(&bytes), format!("01{}{golden}", "00".repeat(12)));
         assert_eq!(Envelope::decode(&bytes).unwrap().encode(), bytes);
+        let kek = NonZeroU32::new(0x0102_0304);
+        let bytes = Envelope { kek, nonce: [0; 12], ciphertext }.encode();
+        assert_eq!(hex::encode(&bytes), format!("0201020304{}{golden}", "00".repeat(12)));
+        assert_eq!(Envelope::decode(&bytes).unwrap(), Envelope { kek, ..Envelope::decode(&bytes).unwrap() });
+        assert_eq!(Envelope::decode(&bytes).unwrap().encode(), bytes);
+    }
+
+    #[test]
+    fn envelopes_of_no_version_or_kek_and_cut_ones_are_refused() {
+        for version in [0, 3, 255] {
+            let envelope = [&[version][..], &[1; 60]].concat();
+            assert!(matches!(Envelope::decode(&envelope), Err(SealError::Version { .. })));
+        }
+        assert!(
+            Envelope::decode(&[&[NAMED, 0, 0, 0, 0][..], &[1; 60]].concat()).is_err(),
+            "there is no kek 0"
+        );
+        for len in 0..NONCE_BYTES + TAG_BYTES {
+            assert!(Envelope::decode(&[&[UNNAMED][..], &vec![1; len]].concat()).is_err());
+            assert!(Envelope::decode(&[&[NAMED, 0, 0, 0, 1][..], &vec![1; len]].concat()).is_err());
+        }
     }
 
     #[test]
@@ -230,6 +284,13 @@ mod tests {
         let aad = hosted_key_aad(&KeyId([0xaa; 32]), &[0xbb; 32], 0x0102_0304);
         let label = hex::encode("keyward/hosted-key/v1");
         assert_eq!(hex::encode(aad), format!("15{label}{}{}01020304", "aa".repeat(32), "bb".repeat(32)));
+        let label = hex::encode("keyward/profile-key/v1");
+        assert_eq!(
+            hex::encode(profile_key_aad(&[0xbb; 32])),
+            format!("16{label}{}00000001", "bb".repeat(32))
+        );
+        let label = hex::encode("keyward/profile/v1");
+        assert_eq!(hex::encode(profile_aad(&[0xbb; 32])), format!("12{label}{}00000001", "bb".repeat(32)));
         let label = hex::encode("keyward/service-secret/v1");
         assert_eq!(hex::encode(service_secret_aad("x")), format!("19{label}78"));
     }

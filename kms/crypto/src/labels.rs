@@ -11,8 +11,14 @@ pub const OPAQUE_CONTEXT: &str = "keyward/opaque/v1";
 /// HKDF `info` of an account's Ed25519 credential, from the OPAQUE export key.
 pub const ACCOUNT_CREDENTIAL: &str = "keyward/account-credential/v1";
 
+/// Associated data of an account's data key at rest.
+pub const PROFILE_KEY: &str = "keyward/profile-key/v1";
+/// Associated data of an account's contact and identity fields, under that data key.
+pub const PROFILE: &str = "keyward/profile/v1";
+
 /// The whole table.
-pub const ALL: [&str; 5] = [HOSTED_KEY, SERVICE_SECRET, IMPORT, OPAQUE_CONTEXT, ACCOUNT_CREDENTIAL];
+pub const ALL: [&str; 7] =
+    [HOSTED_KEY, SERVICE_SECRET, IMPORT, OPAQUE_CONTEXT, ACCOUNT_CREDENTIAL, PROFILE_KEY, PROFILE];
 
 /// A label as it stands in bytes: `u8 length || label`.
 pub(crate) fn tagged(label: &str) -> Vec<u8> {
@@ -34,6 +40,8 @@ mod tests {
             "keyward/import/v1",
             "keyward/opaque/v1",
             "keyward/account-credential/v1",
+            "keyward/profile-key/v1",
+            "keyward/profile/v1",
         ];
         assert_eq!(ALL, golden, "a label changed: that is a change of format");
     }

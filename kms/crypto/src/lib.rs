@@ -9,6 +9,7 @@ mod address;
 mod envelope;
 mod export;
 mod import;
+mod key_file;
 pub mod labels;
 mod locked;
 mod opaque;
@@ -18,11 +19,12 @@ mod signing;
 
 pub use address::{Network, ethereum_address, p2tr_address, p2wpkh_address};
 pub use envelope::{
-    Envelope, KeyEncryptionKey, MemoryKek, NONCE_BYTES, SealError, hosted_key_aad, open, seal,
-    service_secret_aad,
+    Envelope, KeyEncryptionKey, MemoryKek, NONCE_BYTES, SealError, hosted_key_aad, open, profile_aad,
+    profile_key_aad, seal, service_secret_aad,
 };
 pub use export::{ExportError, ExportFormat, export};
 pub use import::{ImportBinding, ImportError, ImportSealingKey, seal_to_service};
+pub use key_file::{KeyFileError, read_private_key};
 pub use keyward_domain::scheme::{EcdsaFormError, ecdsa_der, normalise_ecdsa, signature_der};
 pub use locked::{CoreDumpError, LockError, LockedSecret, disable_core_dumps};
 pub use opaque::{

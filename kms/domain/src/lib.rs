@@ -18,6 +18,7 @@ pub mod login;
 pub mod name;
 pub mod payload;
 pub mod principal;
+pub mod profile;
 pub mod session;
 
 pub use account::{AccountId, AccountName, AccountState};

@@ -4,10 +4,19 @@ use keyward_crypto::{ImportSealingKey, OpaqueServer, SecretBytes, service_secret
 use keyward_store::{Change, Store};
 use zeroize::Zeroizing;
 
-use crate::{failure::Failure, ports::Kek};
+use crate::{custody::random, failure::Failure, ports::Kek};
 
 const OPAQUE: &str = "opaque-setup";
 const SEALING: &str = "import-sealing-key";
+const NOTES: &str = "note-blinding";
+
+/// Every secret that is sealed under the key-encryption key by name.
+pub(crate) const NAMES: [&str; 3] = [OPAQUE, SEALING, NOTES];
+
+/// Whether there is any yet.
+pub(crate) async fn any(store: &dyn Store) -> Result<bool, Failure> {
+    Ok(store.secret(OPAQUE).await?.is_some() || store.secret(SEALING).await?.is_some())
+}
 
 /// The OPAQUE server setup.
 pub(crate) async fn opaque(store: &dyn Store, kek: &dyn Kek) -> Result<OpaqueServer, Failure> {
@@ -27,6 +36,12 @@ pub(crate) async fn sealing(store: &dyn Store, kek: &dyn Kek) -> Result<ImportSe
     };
     let secret = open_or_make(store, kek, SEALING, fresh).await?;
     secret.expose(ImportSealingKey::from_secret).map_err(Failure::internal)
+}
+
+/// What blinds the commitments of notes that belong to no account, 32 bytes.
+pub(crate) async fn notes(store: &dyn Store, kek: &dyn Kek) -> Result<SecretBytes, Failure> {
+    let fresh = || Ok(Zeroizing::new(random::<32>()?.to_vec()));
+    open_or_make(store, kek, NOTES, fresh).await
 }
 
 async fn open_or_make(

@@ -1,5 +1,7 @@
 //! `keyward account`: a person's account. The password never leaves this side.
 
+mod profile;
+
 use std::path::PathBuf;
 
 use keyward_client::Password;
@@ -30,6 +32,8 @@ enum Verb {
     Logout,
     /// Shows the account.
     Show,
+    /// Contact and identity fields.
+    Profile(profile::Profile),
     /// Closes the account for good; its keys no longer sign.
     Close {
         /// Says that closing is meant.
@@ -61,6 +65,7 @@ impl Account {
                 context.output.answer("the session is forgotten", &json!({ "session": null }));
                 Ok(())
             }
+            Verb::Profile(command) => command.run(context).await,
             Verb::Show => show(context, &profile).await,
             Verb::Close { yes, receipt } => close(context, &profile, yes, receipt).await,
         }

@@ -21,16 +21,24 @@ impl Custody {
             Once::Done(receipt) => return Ok(receipt),
             Once::Fresh(name) => name,
         };
+        let mut accepted = vec![
+            Change::SetAccountState(account.0, AccountState::Open, AccountState::Closed),
+            Change::EndSessions(account.0),
+        ];
+        match self.erasure_at_end(account.0).await {
+            Ok(erasure) => accepted.extend(erasure),
+            Err(failure) => {
+                self.give_back(name).await;
+                return Err(failure);
+            }
+        }
         let receipt = self
             .perform(Plan {
                 kind: ActKind::Close,
                 subject: account.0,
                 entries: vec![Entry::CloseAccount { account: account.0 }],
                 before: Vec::new(),
-                accepted: vec![
-                    Change::SetAccountState(account.0, AccountState::Open, AccountState::Closed),
-                    Change::EndSessions(account.0),
-                ],
+                accepted,
                 refused: Vec::new(),
                 name,
                 app: String::new(),

@@ -1,55 +1,96 @@
-//! The key-encryption key in a token.
+//! The key-encryption keys in a token: the first under the configured label, number n under `label/n`.
+
+use std::{
+    num::NonZeroU32,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use keyward_crypto::{Envelope, SecretBytes};
-use keyward_token::{Module, TokenError, TokenName};
+use keyward_token::{Module, TokenName};
 use zeroize::Zeroizing;
 
 use super::tokens::failure;
 use crate::{
     failure::Failure,
+    kek::{FIRST, labelled},
     ports::{Kek, Later},
 };
 
-/// An AES-256 key that never leaves its token.
+/// AES-256 keys that never leave their token.
 pub(crate) struct TokenKek {
     module: Module,
     token: TokenName,
     label: String,
+    current: AtomicU32,
 }
 
 impl TokenKek {
-    /// Finds the key, or makes it when the token has none of that label.
-    pub(crate) async fn find_or_make(
-        module: Module,
-        token: TokenName,
-        label: String,
-    ) -> Result<Self, TokenError> {
-        if !module.find_kek(&token, &label).await? {
-            module.generate_kek(&token, &label).await?;
-            tracing::info!(%token, label, "made the key-encryption key");
-        }
-        Ok(Self { module, token, label })
+    /// The keys of this label in a token where somebody has logged in.
+    pub(crate) fn new(module: Module, token: TokenName, label: String) -> Self {
+        Self { module, token, label, current: AtomicU32::new(FIRST.get()) }
     }
 }
 
 impl Kek for TokenKek {
-    fn seal(&self, aad: Vec<u8>, plaintext: Zeroizing<Vec<u8>>) -> Later<'_, Result<Vec<u8>, Failure>> {
+    fn seal_under(
+        &self,
+        number: NonZeroU32,
+        aad: Vec<u8>,
+        plaintext: Zeroizing<Vec<u8>>,
+    ) -> Later<'_, Result<Vec<u8>, Failure>> {
         Box::pin(async move {
             let nonce = Envelope::fresh_nonce().map_err(Failure::internal)?;
-            let sealed = self.module.encrypt(&self.token, &self.label, nonce, &aad, plaintext).await;
-            Ok(Envelope { nonce, ciphertext: sealed.map_err(failure)? }.encode())
+            let sealed = self.module.encrypt(&self.token, &self.label(number), nonce, &aad, plaintext).await;
+            Ok(Envelope { kek: Some(number), nonce, ciphertext: sealed.map_err(failure)? }.encode())
         })
     }
 
     fn open(&self, aad: Vec<u8>, sealed: Vec<u8>) -> Later<'_, Result<SecretBytes, Failure>> {
         Box::pin(async move {
-            let Envelope { nonce, ciphertext } = Envelope::decode(&sealed).map_err(Failure::internal)?;
-            let opened = self.module.decrypt(&self.token, &self.label, nonce, &aad, &ciphertext).await;
+            let Envelope { kek, nonce, ciphertext } = Envelope::decode(&sealed).map_err(Failure::internal)?;
+            let label = self.label(kek.unwrap_or(FIRST));
+            let opened = self.module.decrypt(&self.token, &label, nonce, &aad, &ciphertext).await;
             Ok(SecretBytes::from(opened.map_err(failure)?))
         })
     }
 
     fn ready(&self) -> Later<'_, bool> {
-        Box::pin(async move { matches!(self.module.find_kek(&self.token, &self.label).await, Ok(true)) })
+        Box::pin(async move {
+            matches!(self.module.find_kek(&self.token, &self.label(self.current())).await, Ok(true))
+        })
+    }
+
+    fn label(&self, number: NonZeroU32) -> String {
+        labelled(&self.label, number)
+    }
+
+    fn current(&self) -> NonZeroU32 {
+        NonZeroU32::new(self.current.load(Ordering::Relaxed)).unwrap_or(FIRST)
+    }
+
+    fn adopt(&self, number: NonZeroU32) {
+        // Whoever read an older state later than somebody else read a newer one changes nothing.
+        self.current.fetch_max(number.get(), Ordering::Relaxed);
+    }
+
+    fn exists(&self, number: NonZeroU32) -> Later<'_, Result<bool, Failure>> {
+        Box::pin(async move { self.module.find_kek(&self.token, &self.label(number)).await.map_err(failure) })
+    }
+
+    fn make(&self, number: NonZeroU32) -> Later<'_, Result<(), Failure>> {
+        Box::pin(async move {
+            let label = self.label(number);
+            if !self.module.find_kek(&self.token, &label).await.map_err(failure)? {
+                self.module.generate_kek(&self.token, &label).await.map_err(failure)?;
+                tracing::info!(token = %self.token, label, "made a key-encryption key");
+            }
+            Ok(())
+        })
+    }
+
+    fn remove(&self, number: NonZeroU32) -> Later<'_, Result<bool, Failure>> {
+        Box::pin(
+            async move { self.module.destroy_kek(&self.token, &self.label(number)).await.map_err(failure) },
+        )
     }
 }
