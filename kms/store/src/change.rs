@@ -20,6 +20,8 @@ pub enum Change {
     SetLogins {
         /// The account.
         account: Id,
+        /// What must be known of them; refused as [`crate::StoreError::Missing`] otherwise.
+        from: Option<(u32, u64)>,
         /// Tried since the last success.
         failures: u32,
         /// When the last was tried.

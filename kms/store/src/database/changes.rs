@@ -69,13 +69,19 @@ fn statement(change: &Change) -> Option<(Query, Touches)> {
         Change::RemovePendingAccount(account) => {
             (query("DELETE FROM accounts WHERE account = $1 AND state = 'pending'").bind(*account), Any)
         }
-        Change::SetLogins { account, failures, last_ms } => (
-            query("UPDATE accounts SET login_failures = $1, login_last_ms = $2 WHERE account = $3")
+        Change::SetLogins { account, from, failures, last_ms } => {
+            let set = query("UPDATE accounts SET login_failures = $1, login_last_ms = $2 WHERE account = $3")
                 .bind(*failures)
                 .bind(*last_ms)
-                .bind(*account),
-            Any,
-        ),
+                .bind(*account);
+            match from {
+                None => (set, Any),
+                Some((failures, last_ms)) => {
+                    let set = set.then(" AND login_failures = $4 AND login_last_ms = $5");
+                    (set.bind(*failures).bind(*last_ms), One("count of logins"))
+                }
+            }
+        }
         Change::PutRegistration(row) => (
             query(
                 "INSERT INTO registrations (id, name, account, salt, nonce, not_after, expires_ms)

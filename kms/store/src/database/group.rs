@@ -9,12 +9,17 @@ use super::{
 };
 use crate::{Signed, StoreError};
 
-/// Runs the transaction; one answer for each write, in order. An error is everybody's, and the caller rolls back.
+/// Begins a transaction.
+pub(super) async fn begin(on: &mut Connection) -> Result<(), sqlx::Error> {
+    command(on, if on.kind() == Kind::Sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" }).await
+}
+
+/// Runs the transaction that was begun; one answer for each write, in order. An error is everybody's, and the caller
+/// rolls back.
 pub(super) async fn transact(
     on: &mut Connection,
     works: &[&Work],
 ) -> Result<Vec<Result<Answer, StoreError>>, StoreError> {
-    command(on, if on.kind() == Kind::Sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" }).await?;
     let mut answers: Vec<Option<Result<Answer, StoreError>>> = Vec::new();
     answers.resize_with(works.len(), || None);
     let (mut begins, mut finishes) = (Vec::new(), Vec::new());

@@ -91,11 +91,7 @@ async fn serve(opener: &Opener, connection: Option<Connection>, jobs: &mut Vec<J
     if jobs.is_empty() {
         return connection;
     }
-    let opened = match connection {
-        Some(connection) => Ok(connection),
-        None => opener.connect().await,
-    };
-    let mut connection = match opened {
+    let mut connection = match begun(opener, connection).await {
         Ok(connection) => connection,
         Err(error) => {
             refuse(jobs, &error);
@@ -121,6 +117,21 @@ async fn serve(opener: &Opener, connection: Option<Connection>, jobs: &mut Vec<J
     }
 }
 
+/// A connection in a transaction. One to a server that was restarted shows it at the first word: then nothing has
+/// happened yet, and a new one is made.
+async fn begun(opener: &Opener, connection: Option<Connection>) -> Result<Connection, StoreError> {
+    if let Some(mut connection) = connection {
+        match group::begin(&mut connection).await {
+            Ok(()) => return Ok(connection),
+            Err(error) if matches!(connection, Connection::Sqlite(_)) => return Err(error.into()),
+            Err(error) => tracing::info!(%error, "a connection to the database was lost: a new one is made"),
+        }
+    }
+    let mut connection = opener.connect().await?;
+    group::begin(&mut connection).await?;
+    Ok(connection)
+}
+
 async fn commit(
     connection: &mut Connection,
     works: &[&Work],
@@ -131,6 +142,7 @@ async fn commit(
         match group::transact(connection, works).await {
             Err(StoreError::Unavailable { source }) if tries > 0 && group::is_collision(source.as_ref()) => {
                 command(connection, "ROLLBACK").await?;
+                group::begin(connection).await?;
             }
             other => return other,
         }

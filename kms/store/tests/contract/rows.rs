@@ -67,8 +67,11 @@ pub(super) async fn state_changes_need_the_state_they_start_from(store: &dyn Sto
 
 pub(super) async fn tried_logins_are_counted(store: &dyn Store) {
     open_account(store, "guesser").await;
-    let set = Change::SetLogins { account: id("guesser"), failures: 3, last_ms: 900 };
-    store.apply(vec![set]).await.unwrap();
+    let set = |from, failures| Change::SetLogins { account: id("guesser"), from, failures, last_ms: 900 };
+    store.apply(vec![set(None, 2)]).await.unwrap();
+    let (one, two) = (vec![set(Some((2, 900)), 3)], vec![set(Some((2, 900)), 3)]);
+    let (one, two) = tokio::join!(store.apply(one), store.apply(two));
+    assert!(one.is_ok() != two.is_ok(), "two tries are two counts: {one:?} {two:?}");
     let row = store.account(id("guesser")).await.unwrap().unwrap();
     assert_eq!((row.login_failures, row.login_last_ms), (3, 900));
 }
