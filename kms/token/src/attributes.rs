@@ -11,6 +11,8 @@ use crate::worker::{Fault, while_doing};
 pub(crate) const SECP256K1: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x0a];
 /// DER of the curve's object identifier 1.2.840.10045.3.1.7.
 pub(crate) const P256: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+/// DER of the curve's object identifier 1.2.156.10197.1.301 (GM/T 0006).
+pub(crate) const SM2: &[u8] = &[0x06, 0x08, 0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01, 0x82, 0x2d];
 /// DER of the object identifier 1.3.101.112 (RFC 8410).
 pub(crate) const ED25519: &[u8] = &[0x06, 0x03, 0x2b, 0x65, 0x70];
 /// DER of the printable string `edwards25519` (PKCS#11 v3.0, section 2.3.5).
@@ -80,6 +82,7 @@ impl Facts {
         match curve {
             SECP256K1 => Some(KeyKind::Secp256k1),
             P256 => Some(KeyKind::P256),
+            SM2 => Some(KeyKind::Sm2),
             ED25519 | ED25519_NAME | ED25519_OLD => Some(KeyKind::Ed25519),
             _ => None,
         }
@@ -97,7 +100,7 @@ impl Facts {
                 PublicKey::from_rsa(scheme, self.modulus()?, exponent?).ok()
             }
             KeyKind::Ed25519 => PublicKey::parse(scheme, ed25519_point(self.point()?)?).ok(),
-            KeyKind::Secp256k1 | KeyKind::P256 => {
+            KeyKind::Secp256k1 | KeyKind::P256 | KeyKind::Sm2 => {
                 PublicKey::from_sec1(scheme, weierstrass_point(self.point()?)?).ok()
             }
         }

@@ -1,84 +1,108 @@
-//! A job for the module's thread: awaited, or waited for.
+//! A job for a module: awaited, or waited for.
 
 use std::future::{Future, IntoFuture};
-use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::mpsc as blocking;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{TryAcquireError, oneshot};
 use tokio::time::timeout_at;
 
 use crate::error::TokenError;
-use crate::worker::Worker;
+use crate::module::Front;
+use crate::queue::{Job, Outcome, Reply};
+use crate::request::{Answer, Request};
 
-/// What travels to the thread.
-pub(crate) type Job = Box<dyn FnOnce(&mut Worker) + Send>;
-type Work<R> = Box<dyn FnOnce(&mut Worker) -> Result<R, TokenError> + Send>;
+/// What an answer means to the caller; none if it is the answer to something else.
+pub(crate) type Pick<R> = fn(Answer) -> Option<R>;
 
 /// A job that was not sent yet: `.await` it, or `.wait()` for it outside of async code. Dropping it, or the
 /// future, means that the job is not begun, or that its answer goes nowhere.
 #[must_use = "nothing happens until it is awaited or waited for"]
 pub struct Call<R> {
-    jobs: mpsc::Sender<Job>,
-    path: PathBuf,
+    front: Arc<Front>,
     deadline: Duration,
-    work: Work<R>,
+    request: Result<Request, TokenError>,
+    pick: Pick<R>,
 }
 
 impl<R: Send + 'static> Call<R> {
-    pub(crate) fn new(
-        jobs: mpsc::Sender<Job>,
-        path: PathBuf,
+    pub(crate) const fn new(
+        front: Arc<Front>,
         deadline: Duration,
-        work: impl FnOnce(&mut Worker) -> Result<R, TokenError> + Send + 'static,
+        request: Result<Request, TokenError>,
+        pick: Pick<R>,
     ) -> Self {
-        Self { jobs, path, deadline, work: Box::new(work) }
+        Self { front, deadline, request, pick }
     }
 
     /// Waits for the answer, blocking this thread; never call it on an async worker.
     pub fn wait(self) -> Result<R, TokenError> {
-        let Self { jobs, path, deadline, work } = self;
-        let until = Instant::now() + deadline;
-        let (reply, answer) = blocking::sync_channel(1);
-        let late = timeout(&path, deadline);
-        let job: Job = Box::new(move |worker| {
-            let result = if Instant::now() >= until { Err(late) } else { work(worker) };
-            let _gone = reply.try_send(result); // whoever asked may have left
-        });
-        jobs.try_send(job).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => TokenError::Busy { path: path.clone() },
-            mpsc::error::TrySendError::Closed(_) => TokenError::Stopped { path: path.clone() },
-        })?;
-        match answer.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(result) => result,
-            Err(blocking::RecvTimeoutError::Timeout) => Err(timeout(&path, deadline)),
-            Err(blocking::RecvTimeoutError::Disconnected) => Err(TokenError::Stopped { path }),
+        let Self { front, deadline, request, pick } = self;
+        let (request, until) = (request?, Instant::now() + deadline);
+        for sweep in front.before(&request) {
+            front.swept(&sweep, wait(&front, sweep.request(), until, deadline).as_ref());
         }
+        let made = front.made_by(&request);
+        let outcome = wait(&front, request, until, deadline);
+        front.after(made, &outcome);
+        front.picked(outcome, pick)
     }
 
     async fn run(self) -> Result<R, TokenError> {
-        let Self { jobs, path, deadline, work } = self;
-        let until = Instant::now() + deadline;
-        let (reply, answer) = oneshot::channel();
-        let late = timeout(&path, deadline);
-        let job: Job = Box::new(move |worker| {
-            if reply.is_closed() {
-                return; // whoever asked has left: do not begin
-            }
-            let result = if Instant::now() >= until { Err(late) } else { work(worker) };
-            let _gone = reply.send(result);
-        });
-        match timeout_at(until.into(), jobs.send(job)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(TokenError::Stopped { path }),
-            Err(_) => return Err(TokenError::Busy { path }),
+        let Self { front, deadline, request, pick } = self;
+        let (request, until) = (request?, Instant::now() + deadline);
+        for sweep in front.before(&request) {
+            front.swept(&sweep, ask(&front, sweep.request(), until, deadline).await.as_ref());
         }
-        match timeout_at(until.into(), answer).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(TokenError::Stopped { path }),
-            Err(_) => Err(timeout(&path, deadline)),
+        let mut made = Leaving { front: &front, made: front.made_by(&request) };
+        let outcome = ask(&front, request, until, deadline).await;
+        front.after(made.made.take(), &outcome);
+        front.picked(outcome, pick)
+    }
+}
+
+/// Notes what a request was to make when whoever asked leaves before the answer.
+struct Leaving<'a> {
+    front: &'a Front,
+    made: Option<crate::litter::Piece>,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if let Some(made) = self.made.take() {
+            self.front.after(Some(made), &Err(self.front.stopped()));
         }
+    }
+}
+
+fn wait(front: &Front, request: Request, until: Instant, deadline: Duration) -> Outcome {
+    let place = front.places.clone().try_acquire_owned().map_err(|error| match error {
+        TryAcquireError::NoPermits => TokenError::Busy { path: front.path.clone() },
+        TryAcquireError::Closed => front.stopped(),
+    })?;
+    let (reply, answer) = blocking::sync_channel(1);
+    front.send(Job { request, until, deadline, reply: Reply::Thread(reply), place: Some(place) })?;
+    match answer.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        Ok(outcome) => outcome,
+        Err(blocking::RecvTimeoutError::Timeout) => Err(front.late(deadline)),
+        Err(blocking::RecvTimeoutError::Disconnected) => Err(front.stopped()),
+    }
+}
+
+async fn ask(front: &Front, request: Request, until: Instant, deadline: Duration) -> Outcome {
+    let place = match timeout_at(until.into(), front.places.clone().acquire_owned()).await {
+        Ok(Ok(place)) => place,
+        Ok(Err(_closed)) => return Err(front.stopped()),
+        Err(_elapsed) => return Err(TokenError::Busy { path: front.path.clone() }),
+    };
+    let (reply, answer) = oneshot::channel();
+    front.send(Job { request, until, deadline, reply: Reply::Task(reply), place: Some(place) })?;
+    match timeout_at(until.into(), answer).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_gone)) => Err(front.stopped()),
+        Err(_elapsed) => Err(front.late(deadline)),
     }
 }
 
@@ -89,9 +113,4 @@ impl<R: Send + 'static> IntoFuture for Call<R> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.run())
     }
-}
-
-fn timeout(path: &std::path::Path, deadline: Duration) -> TokenError {
-    let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-    TokenError::Timeout { path: path.to_owned(), deadline_ms }
 }

@@ -1,24 +1,59 @@
 //! What can go wrong with a token, in words for the operator.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use keyward_domain::scheme::Scheme;
 use thiserror::Error;
 
+use crate::doing::millis;
 use crate::types::{KeyKind, TokenName};
 
 /// What the token's own library answered; its type stays in this room.
 #[derive(Debug)]
-pub struct DeviceCause(pub(crate) cryptoki::error::Error);
+pub struct DeviceCause(Cause);
+
+#[derive(Debug)]
+enum Cause {
+    Answered(Box<cryptoki::error::Error>),
+    /// In words: a module in a child process, or one that broke its own rules.
+    Told(String),
+}
+
+impl DeviceCause {
+    /// A cause in words.
+    pub(crate) fn told(text: impl Into<String>) -> Self {
+        Self(Cause::Told(text.into()))
+    }
+}
+
+impl From<cryptoki::error::Error> for DeviceCause {
+    fn from(error: cryptoki::error::Error) -> Self {
+        Self(Cause::Answered(Box::new(error)))
+    }
+}
 
 impl fmt::Display for DeviceCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match &self.0 {
+            Cause::Answered(error) => error.fmt(f),
+            Cause::Told(text) => f.write_str(text),
+        }
     }
 }
 
 impl std::error::Error for DeviceCause {}
+
+/// A call into a module that has lasted for long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stuck {
+    /// What it was to do.
+    pub what: String,
+    /// For how many milliseconds it has lasted.
+    pub ms: u64,
+}
 
 /// What a token says of the tries that are left; PKCS#11 has no number for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +132,7 @@ pub enum TokenError {
     },
     /// No uninitialised token to use.
     #[error("the module has no free slot for another token")]
-    NoFreeSlot,
+    NoFreeSlot {},
     /// A label that tokens cannot carry.
     #[error("the label `{label}` is empty or longer than 32 bytes")]
     LabelMalformed {
@@ -198,12 +233,28 @@ pub enum TokenError {
         token: TokenName,
     },
     /// The answer came too late, or not at all.
-    #[error("token module `{}` did not answer within {deadline_ms} ms", path.display())]
+    #[error("token module `{}` did not answer within {deadline_ms} ms{}", path.display(), named(stuck.as_ref()))]
     Timeout {
         /// The module.
         path: PathBuf,
         /// The deadline.
         deadline_ms: u64,
+        /// The call that keeps it, if one lasts for long; it may never return.
+        stuck: Option<Stuck>,
+    },
+    /// The process that runs the module ended, or had to be ended; another one takes its place.
+    #[error("the process of token module `{}` ended: {reason}", path.display())]
+    HostEnded {
+        /// The module.
+        path: PathBuf,
+        /// How.
+        reason: String,
+    },
+    /// A PIN that the token takes once more before it locks; it is not given without being asked for.
+    #[error("one try is left for the pin of token `{token}`: the pin held was not given; log in to it anew")]
+    PinHeldBack {
+        /// The token.
+        token: TokenName,
     },
     /// Too many jobs wait.
     #[error("token module `{}` has too many jobs waiting", path.display())]
@@ -262,14 +313,18 @@ pub enum TokenError {
     },
     /// The operating system gave no randomness.
     #[error("no randomness from the operating system")]
-    Randomness(#[source] getrandom::Error),
+    Randomness {
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// Anything else, after one new beginning if that could help.
     #[error("token `{token}` failed to {what}")]
     Device {
         /// The token, or the module.
         token: String,
         /// What it was doing.
-        what: &'static str,
+        what: Cow<'static, str>,
         /// What it said.
         #[source]
         source: DeviceCause,
@@ -285,7 +340,7 @@ impl TokenError {
             Self::TokenMissing { .. } => "TOKEN_MISSING",
             Self::TokenAmbiguous { .. } => "TOKEN_AMBIGUOUS",
             Self::TokenExists { .. } => "TOKEN_EXISTS",
-            Self::NoFreeSlot => "TOKEN_NO_FREE_SLOT",
+            Self::NoFreeSlot {} => "TOKEN_NO_FREE_SLOT",
             Self::LabelMalformed { .. } => "LABEL_MALFORMED",
             Self::KeyMissing { .. } => "TOKEN_KEY_MISSING",
             Self::KeyAmbiguous { .. } => "TOKEN_KEY_AMBIGUOUS",
@@ -296,7 +351,8 @@ impl TokenError {
             Self::PinRefusedBefore { .. } => "PIN_REFUSED_BEFORE",
             Self::PinLocked { .. } => "PIN_LOCKED",
             Self::PinNotSet { .. } => "PIN_NOT_SET",
-            Self::NotLoggedIn { .. } => "TOKEN_NOT_LOGGED_IN",
+            Self::NotLoggedIn { .. } | Self::PinHeldBack { .. } => "TOKEN_NOT_LOGGED_IN",
+            Self::HostEnded { .. } => "TOKEN_HOST_ENDED",
             Self::Timeout { .. } => "TIMEOUT",
             Self::Busy { .. } => "TOKEN_BUSY",
             Self::Stopped { .. } => "TOKEN_STOPPED",
@@ -304,7 +360,7 @@ impl TokenError {
             Self::DigestNotSigned { .. } => "DIGEST_NOT_SIGNED",
             Self::SignatureForm { .. } => "TOKEN_SIGNATURE_MALFORMED",
             Self::DecryptRefused { .. } => "ENVELOPE_REFUSED",
-            Self::Randomness(_) => "RANDOMNESS_UNAVAILABLE",
+            Self::Randomness { .. } => "RANDOMNESS_UNAVAILABLE",
             Self::Device { .. } => "TOKEN_DEVICE_ERROR",
         }
     }
@@ -313,9 +369,35 @@ impl TokenError {
     pub const fn retryable(&self) -> bool {
         matches!(
             self,
-            Self::TokenMissing { .. } | Self::Timeout { .. } | Self::Busy { .. } | Self::Device { .. }
+            Self::TokenMissing { .. }
+                | Self::Timeout { .. }
+                | Self::Busy { .. }
+                | Self::Device { .. }
+                | Self::HostEnded { .. }
         )
     }
+
+    /// Whether something may have been made although this was answered.
+    pub(crate) const fn is_unclear(&self) -> bool {
+        !matches!(
+            self,
+            Self::KeyExists { .. }
+                | Self::KindNotOffered { .. }
+                | Self::LabelMalformed { .. }
+                | Self::Busy { .. }
+                | Self::NotLoggedIn { .. }
+                | Self::TokenAmbiguous { .. }
+        )
+    }
+
+    pub(crate) fn late(path: &Path, deadline: Duration, stuck: Option<Stuck>) -> Self {
+        Self::Timeout { path: path.to_owned(), deadline_ms: millis(deadline), stuck }
+    }
+}
+
+fn named(stuck: Option<&Stuck>) -> String {
+    let Some(Stuck { what, ms }) = stuck else { return String::new() };
+    format!("; a call of it to {what} has lasted for {ms} ms")
 }
 
 fn list(items: &[String]) -> String {

@@ -4,10 +4,14 @@ use cryptoki::error::{Error, RvError};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
 
+use keyward_domain::scheme::{SM2_ID, Scheme};
+
 use crate::attributes::{self, Facts};
 use crate::error::{DeviceCause, TokenError};
-use crate::types::{KeyKind, TokenKey, TokenName};
-use crate::worker::{Fault, Open, Worker, while_doing};
+use crate::offers;
+use crate::session::Open;
+use crate::types::{Claims, KeyKind, Sm2Claims, TokenKey, TokenName};
+use crate::worker::{Fault, Worker, while_doing};
 
 /// Length of the `CKA_ID` of keys made here.
 const ID_BYTES: usize = 16;
@@ -29,53 +33,55 @@ struct Wanted<'a> {
     id: &'a [u8],
 }
 
-impl Worker {
-    pub(crate) fn keys(&mut self, token: &TokenName) -> Result<Vec<TokenKey>, TokenError> {
+impl Worker<'_> {
+    pub(crate) fn keys(&self, token: &TokenName) -> Result<Vec<TokenKey>, TokenError> {
         self.with(token, |open| open.keys(token, &Wanted { label: "", id: &[] }))
     }
 
-    pub(crate) fn find_key(
-        &mut self,
-        token: &TokenName,
-        label: &str,
-        id: &[u8],
-    ) -> Result<TokenKey, TokenError> {
-        let wanted = Wanted { label, id };
+    pub(crate) fn find_key(&self, token: &TokenName, label: &str, id: &[u8]) -> Result<TokenKey, TokenError> {
         self.with(token, |open| {
             open.require_login(token)?;
-            let mut found = open.keys(token, &wanted)?.into_iter();
-            match (found.next(), found.next()) {
-                (None, _) => Err(key_missing(token, &wanted)),
-                (Some(key), None) => Ok(key),
-                (Some(first), Some(second)) => Err(Fault::Final(TokenError::KeyAmbiguous {
-                    token: token.clone(),
-                    wanted: wanted.to_string(),
-                    first: shown(&first.label, &first.id),
-                    second: shown(&second.label, &second.id),
-                })),
-            }
+            open.only(token, &Wanted { label, id })
         })
     }
 
+    /// Makes a pair under a fresh id. What an earlier attempt of the same job has left is removed first, and if this
+    /// one fails, what it left is removed as far as the token lets us: the caller removes the rest later.
     pub(crate) fn generate_key(
-        &mut self,
+        &self,
         token: &TokenName,
         kind: KeyKind,
         label: &str,
+        id: &[u8],
     ) -> Result<TokenKey, TokenError> {
         if label.is_empty() {
             return Err(TokenError::LabelMalformed { label: label.to_owned() });
         }
-        let id = fresh_id()?;
         self.with(token, |open| {
             open.require_login(token)?;
+            open.remove(token, id)?;
             if !open.keys(token, &Wanted { label, id: &[] })?.is_empty() {
                 let (token, label) = (token.clone(), label.to_owned());
                 return Err(Fault::Final(TokenError::KeyExists { token, label }));
             }
-            open.generate(token, kind, label, &id)
-        })?;
-        self.find_key(token, label, &id)
+            let made =
+                open.generate(token, kind, label, id).and_then(|()| open.only(token, &Wanted { label, id }));
+            if matches!(made, Err(Fault::Final(_)))
+                && let Err(fault) = open.remove(token, id)
+            {
+                let error = TokenError::from(fault);
+                tracing::warn!(%token, label, %error, "a half-made key stays for now");
+            }
+            made
+        })
+    }
+
+    /// Removes both halves of the pair of an id, and whatever else carries it.
+    pub(crate) fn remove_key(&self, token: &TokenName, id: &[u8]) -> Result<(), TokenError> {
+        self.with(token, |open| {
+            open.require_login(token)?;
+            open.remove(token, id)
+        })
     }
 }
 
@@ -103,6 +109,34 @@ impl Open {
         Ok(key)
     }
 
+    /// The one key that is wanted.
+    fn only(&mut self, token: &TokenName, wanted: &Wanted<'_>) -> Result<TokenKey, Fault> {
+        let mut found = self.keys(token, wanted)?.into_iter();
+        match (found.next(), found.next()) {
+            (None, _) => Err(key_missing(token, wanted)),
+            (Some(key), None) => Ok(key),
+            (Some(first), Some(second)) => Err(Fault::Final(TokenError::KeyAmbiguous {
+                token: token.clone(),
+                wanted: wanted.to_string(),
+                first: shown(&first.label, &first.id),
+                second: shown(&second.label, &second.id),
+            })),
+        }
+    }
+
+    /// Destroys every object of an id that was drawn here.
+    fn remove(&mut self, token: &TokenName, id: &[u8]) -> Result<(), Fault> {
+        let wanted = [Attribute::Token(true), Attribute::Id(id.to_vec())];
+        let objects = self.session.find_objects(&wanted).map_err(while_doing(token, "look for a key"))?;
+        self.keys.remove(id);
+        for object in objects {
+            tracing::warn!(%token, id = hex::encode(id), "removing a half-made key");
+            let destroyed = self.session.destroy_object(object);
+            destroyed.map_err(while_doing(token, "remove a half-made key"))?;
+        }
+        Ok(())
+    }
+
     /// Private keys with their public halves; before a login, public keys alone.
     fn keys(&mut self, token: &TokenName, wanted: &Wanted<'_>) -> Result<Vec<TokenKey>, Fault> {
         let mut keys = Vec::new();
@@ -128,6 +162,8 @@ impl Open {
     /// None for kinds of key that we have no use for.
     fn describe(&mut self, facts: &Facts, public: Option<&Facts>) -> Option<TokenKey> {
         let kind = facts.kind().or_else(|| public.and_then(Facts::kind))?;
+        let sm2 = (kind == KeyKind::Sm2 && self.offers_scheme(Scheme::Sm2))
+            .then_some(Sm2Claims { id: SM2_ID, hashes: true });
         let schemes = kind.schemes().iter().copied().filter(|scheme| self.offers_scheme(*scheme));
         let public_keys = schemes
             .filter_map(|scheme| {
@@ -140,9 +176,9 @@ impl Open {
             kind,
             public_keys,
             claims: if public.is_some_and(|half| std::ptr::eq(half, facts)) {
-                Default::default() // a public key claims nothing of its private half
+                Claims { sm2, ..Claims::default() } // a public key claims nothing of its private half
             } else {
-                facts.claims()
+                Claims { sm2, ..facts.claims() }
             },
         })
     }
@@ -201,7 +237,7 @@ impl Open {
             ];
             match self.session.generate_key_pair(&mechanism, &public, &private) {
                 Ok(_) => return Ok(()),
-                Err(error) if not_offered(&error) => last = Some(DeviceCause(error)),
+                Err(error) if not_offered(&error) => last = Some(DeviceCause::from(error)),
                 Err(error) => return Err(while_doing(token, "make a key")(error)),
             }
         }
@@ -216,6 +252,9 @@ fn recipes(kind: KeyKind) -> Vec<(Mechanism<'static>, KeyType, Vec<Attribute>)> 
     match kind {
         KeyKind::Secp256k1 => vec![curve(Mechanism::EccKeyPairGen, KeyType::EC, attributes::SECP256K1)],
         KeyKind::P256 => vec![curve(Mechanism::EccKeyPairGen, KeyType::EC, attributes::P256)],
+        KeyKind::Sm2 => {
+            offers::sm2_recipes().map(|mechanism| curve(mechanism, KeyType::EC, attributes::SM2)).collect()
+        }
         KeyKind::Ed25519 => vec![
             curve(Mechanism::EccEdwardsKeyPairGen, KeyType::EC_EDWARDS, attributes::ED25519),
             curve(Mechanism::EccEdwardsKeyPairGen, KeyType::EC_EDWARDS, attributes::ED25519_NAME),
@@ -249,7 +288,8 @@ fn not_offered(error: &Error) -> bool {
 /// A fresh random `CKA_ID`.
 pub(crate) fn fresh_id() -> Result<Vec<u8>, TokenError> {
     let mut id = vec![0; ID_BYTES];
-    getrandom::fill(&mut id).map_err(TokenError::Randomness)?;
+    getrandom::fill(&mut id)
+        .map_err(|error| TokenError::Randomness { source: std::io::Error::other(error.to_string()) })?;
     Ok(id)
 }
 

@@ -7,18 +7,23 @@ use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
 use zeroize::Zeroizing;
 
 use crate::error::{DeviceCause, TokenError};
-use crate::keys::{fresh_id, two_found};
+use crate::keys::two_found;
+use crate::session::Open;
 use crate::types::TokenName;
-use crate::worker::{Fault, Open, Worker, while_doing};
+use crate::worker::{Fault, Worker, while_doing};
 
 const KEK_BYTES: u64 = 32;
 const TAG_BITS: u64 = 128;
 
-impl Worker {
-    pub(crate) fn generate_kek(&mut self, token: &TokenName, label: &str) -> Result<(), TokenError> {
-        let id = fresh_id()?;
+impl Worker<'_> {
+    /// Makes the key once: where an earlier attempt of the same job has made it, it is there already. It is one
+    /// object, so there is nothing half-made, and nothing is removed: envelopes may lie under it soon.
+    pub(crate) fn generate_kek(&self, token: &TokenName, label: &str, id: &[u8]) -> Result<(), TokenError> {
         self.with(token, |open| {
             open.require_login(token)?;
+            if open.holds(token, id)? {
+                return Ok(());
+            }
             if open.find_kek(token, label)?.is_some() {
                 let (token, label) = (token.clone(), label.to_owned());
                 return Err(Fault::Final(TokenError::KeyExists { token, label }));
@@ -33,7 +38,7 @@ impl Worker {
                 Attribute::Encrypt(true),
                 Attribute::Decrypt(true),
                 Attribute::Label(label.as_bytes().to_vec()),
-                Attribute::Id(id.clone()),
+                Attribute::Id(id.to_vec()),
                 Attribute::ValueLen(KEK_BYTES.into()),
             ];
             open.session
@@ -43,15 +48,25 @@ impl Worker {
         })
     }
 
-    pub(crate) fn find_kek(&mut self, token: &TokenName, label: &str) -> Result<bool, TokenError> {
+    pub(crate) fn find_kek(&self, token: &TokenName, label: &str) -> Result<bool, TokenError> {
         self.with(token, |open| {
             open.require_login(token)?;
             Ok(open.find_kek(token, label)?.is_some())
         })
     }
 
+    pub(crate) fn destroy_kek(&self, token: &TokenName, label: &str) -> Result<bool, TokenError> {
+        self.with(token, |open| {
+            open.require_login(token)?;
+            let Some(kek) = open.find_kek(token, label)? else { return Ok(false) };
+            open.keks.remove(label);
+            open.session.destroy_object(kek).map_err(while_doing(token, "remove a key-encryption key"))?;
+            Ok(true)
+        })
+    }
+
     pub(crate) fn encrypt(
-        &mut self,
+        &self,
         token: &TokenName,
         label: &str,
         mut nonce: [u8; 12],
@@ -67,7 +82,7 @@ impl Worker {
     }
 
     pub(crate) fn decrypt(
-        &mut self,
+        &self,
         token: &TokenName,
         label: &str,
         mut nonce: [u8; 12],
@@ -80,7 +95,7 @@ impl Worker {
             match open.session.decrypt(&mechanism, kek, ciphertext) {
                 Ok(plain) => Ok(Zeroizing::new(plain)),
                 Err(error) if is_refusal(&error) => {
-                    let (token, source) = (token.clone(), DeviceCause(error));
+                    let (token, source) = (token.clone(), DeviceCause::from(error));
                     Err(Fault::Final(TokenError::DecryptRefused { token, source }))
                 }
                 Err(error) => Err(while_doing(token, "open an envelope")(error)),
@@ -99,6 +114,13 @@ impl Open {
             let wanted = format!("`{label}` that encrypts keys");
             Fault::Final(TokenError::KeyMissing { token: token.clone(), wanted })
         })
+    }
+
+    /// Whether an object of this id is there.
+    fn holds(&self, token: &TokenName, id: &[u8]) -> Result<bool, Fault> {
+        let wanted = [Attribute::Class(ObjectClass::SECRET_KEY), Attribute::Id(id.to_vec())];
+        let found = self.session.find_objects(&wanted).map_err(while_doing(token, "look for a key"))?;
+        Ok(!found.is_empty())
     }
 
     fn find_kek(&mut self, token: &TokenName, label: &str) -> Result<Option<ObjectHandle>, Fault> {

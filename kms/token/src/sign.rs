@@ -12,8 +12,9 @@ use crate::canonical;
 use crate::error::TokenError;
 use crate::keys::PrivateKey;
 use crate::offers;
+use crate::session::Open;
 use crate::types::{KeyKind, Payload, TokenName};
-use crate::worker::{Fault, Open, Worker, while_doing};
+use crate::worker::{Fault, Worker, while_doing};
 
 /// RFC 8017, section 9.2, note 1: what stands before a SHA-256 digest in PKCS#1 v1.5.
 const DIGEST_INFO_SHA256: [u8; 19] = [
@@ -22,9 +23,9 @@ const DIGEST_INFO_SHA256: [u8; 19] = [
 ];
 const PSS_SALT_BYTES: u64 = 32;
 
-impl Worker {
+impl Worker<'_> {
     pub(crate) fn sign(
-        &mut self,
+        &self,
         token: &TokenName,
         id: &[u8],
         scheme: Scheme,
@@ -69,7 +70,15 @@ impl Open {
                 let mechanism = Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Ed25519));
                 self.run(token, &mechanism, key.handle, message)
             }
-            Scheme::Sm2 => Err(TokenError::SchemeNotOffered { token: token.clone(), scheme }.into()),
+            Scheme::Sm2 => {
+                // The token hashes: it knows the public key that goes into the hash, and takes the usual id.
+                let Payload::Message(message) = payload else { return Err(digest_not_signed().into()) };
+                let Some(vendor) = self.sm2_mechanism() else {
+                    return Err(TokenError::SchemeNotOffered { token: token.clone(), scheme }.into());
+                };
+                let mechanism = Mechanism::VendorDefined(VendorDefinedMechanism::new::<()>(vendor, None));
+                self.run(token, &mechanism, key.handle, message)
+            }
             Scheme::RsaPkcs1 if self.offers(MechanismType::RSA_PKCS) => {
                 let info = [&DIGEST_INFO_SHA256[..], &digest(payload)].concat();
                 self.run(token, &Mechanism::RsaPkcs, key.handle, &info)

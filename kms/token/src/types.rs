@@ -58,6 +58,17 @@ impl Pin {
         &self.0
     }
 
+    /// A second copy, for whoever must log in again by himself.
+    pub(crate) fn duplicate(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    /// The bytes, lent.
+    pub(crate) fn expose<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+        use secrecy::ExposeSecret as _;
+        f(self.0.expose_secret().as_bytes())
+    }
+
     pub(crate) fn matches(&self, other: &Self) -> bool {
         use secrecy::ExposeSecret as _;
         self.0.expose_secret().as_bytes().ct_eq(other.0.expose_secret().as_bytes()).into()
@@ -104,6 +115,8 @@ pub enum KeyKind {
     P256,
     /// An Ed25519 key.
     Ed25519,
+    /// An elliptic-curve key on the curve of SM2, where the token has a mechanism of its maker for it.
+    Sm2,
     /// An RSA key.
     Rsa {
         /// The length of its modulus.
@@ -118,6 +131,7 @@ impl KeyKind {
             "secp256k1" => Some(Self::Secp256k1),
             "p256" => Some(Self::P256),
             "ed25519" => Some(Self::Ed25519),
+            "sm2" => Some(Self::Sm2),
             _ => Some(Self::Rsa { bits: name.strip_prefix("rsa-")?.parse().ok()? }),
         }
     }
@@ -128,6 +142,7 @@ impl KeyKind {
             Self::Secp256k1 => &[Scheme::EcdsaSecp256k1, Scheme::Bip340],
             Self::P256 => &[Scheme::EcdsaP256],
             Self::Ed25519 => &[Scheme::Ed25519],
+            Self::Sm2 => &[Scheme::Sm2],
             Self::Rsa { .. } => &[Scheme::RsaPss, Scheme::RsaPkcs1],
         }
     }
@@ -139,6 +154,7 @@ impl fmt::Display for KeyKind {
             Self::Secp256k1 => f.write_str("secp256k1"),
             Self::P256 => f.write_str("p256"),
             Self::Ed25519 => f.write_str("ed25519"),
+            Self::Sm2 => f.write_str("sm2"),
             Self::Rsa { bits } => write!(f, "rsa-{bits}"),
         }
     }
@@ -157,6 +173,17 @@ pub struct Claims {
     pub always_sensitive: Option<bool>,
     /// `CKA_NEVER_EXTRACTABLE`.
     pub never_extractable: Option<bool>,
+    /// For SM2, which PKCS#11 does not standardise: the signer's id, and that the token hashes the message itself.
+    pub sm2: Option<Sm2Claims>,
+}
+
+/// How a token makes SM2 signatures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sm2Claims {
+    /// The signer's id that goes into the hash (GB/T 32918.2).
+    pub id: &'static str,
+    /// Whether the token hashes the message with SM3 itself.
+    pub hashes: bool,
 }
 
 impl Claims {
@@ -174,6 +201,10 @@ impl Claims {
         ]
         .into_iter()
         .flatten()
+        .chain(self.sm2.into_iter().flat_map(|sm2| {
+            let hashes = if sm2.hashes { "sm3-by-token" } else { "sm3-by-service" };
+            [format!("sm2-id-{}", sm2.id), String::from(hashes)]
+        }))
         .collect()
     }
 }
@@ -235,7 +266,8 @@ mod tests {
 
     #[test]
     fn kinds_have_names_that_read_back() {
-        for kind in [KeyKind::Secp256k1, KeyKind::P256, KeyKind::Ed25519, KeyKind::Rsa { bits: 3072 }] {
+        let rsa = KeyKind::Rsa { bits: 3072 };
+        for kind in [KeyKind::Secp256k1, KeyKind::P256, KeyKind::Ed25519, KeyKind::Sm2, rsa] {
             assert_eq!(KeyKind::from_name(&kind.to_string()), Some(kind));
         }
         for name in ["", "rsa", "rsa-", "rsa-x", "p384"] {

@@ -16,9 +16,23 @@ const PLACES: [&str; 5] = [
     "/opt/homebrew/lib/softhsm/libsofthsm2.so",
 ];
 
-static SOFTHSM2: Adapter = Adapter { name: "SoftHSM2", module, environment, locks: false, bip340: false };
+/// In this process, and in a child. Differences: a child is not ended by another user of the library but by a signal,
+/// and shares its login with nobody.
+static HERE: Adapter =
+    Adapter { name: "SoftHSM2", module, environment, locks: false, bip340: false, sm2: false, hosted: false };
+static HOSTED: Adapter = Adapter { name: "SoftHSM2 in a child process", hosted: true, ..HERE };
 
-contract_for!(SOFTHSM2);
+mod here {
+    use super::HERE;
+
+    crate::contract_for!(HERE);
+}
+
+mod hosted {
+    use super::HOSTED;
+
+    crate::contract_for!(HOSTED);
+}
 
 fn module() -> Option<PathBuf> {
     let named = env::var_os("SOFTHSM2_MODULE").map(PathBuf::from);

@@ -2,21 +2,24 @@
 
 use std::fs;
 use std::future::IntoFuture as _;
-use std::time::Duration;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use cryptoki::context::Pkcs11;
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass};
-use cryptoki::session::Session;
+use cryptoki::session::{Session, UserType};
+use cryptoki::types::AuthPin;
 use keyward_domain::scheme::{Scheme, verify, verify_digest};
 use keyward_token::{KeyKind, Module, Payload, PinTries, TokenError, TokenKey, TokenName};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::{Fixture, LABEL, PIN, SO_PIN, pin};
+use super::{Fixture, LABEL, PIN, SO_PIN, open, pin};
 
-const KINDS: [KeyKind; 4] =
-    [KeyKind::Secp256k1, KeyKind::P256, KeyKind::Ed25519, KeyKind::Rsa { bits: 2048 }];
+const KINDS: [KeyKind; 5] =
+    [KeyKind::Secp256k1, KeyKind::P256, KeyKind::Ed25519, KeyKind::Rsa { bits: 2048 }, KeyKind::Sm2];
 /// Half of raw ECDSA signatures have a high S: so many tries leave no doubt.
 const ECDSA_ROUNDS: u8 = 16;
 
@@ -46,7 +49,7 @@ pub fn missing_token_error_names_what_is_there(f: &Fixture) {
 }
 
 pub fn every_kind_signs_so_that_the_ledgers_rule_accepts(f: &Fixture) {
-    for kind in KINDS {
+    for kind in kinds(f) {
         let key = make(f, kind, &kind.to_string());
         let expected = if f.adapter.bip340 || kind != KeyKind::Secp256k1 {
             kind.schemes()
@@ -66,8 +69,8 @@ pub fn every_kind_signs_so_that_the_ledgers_rule_accepts(f: &Fixture) {
     }
 }
 
-pub fn digest_is_refused_for_ed25519_only(f: &Fixture) {
-    for kind in KINDS {
+pub fn digest_is_refused_where_the_message_is_signed(f: &Fixture) {
+    for kind in kinds(f) {
         let key = make(f, kind, &kind.to_string());
         for public in &key.public_keys {
             let digest: [u8; 32] = Sha256::digest(b"message").into();
@@ -78,7 +81,7 @@ pub fn digest_is_refused_for_ed25519_only(f: &Fixture) {
                 }
                 Err(error) => {
                     assert!(matches!(error, TokenError::DigestNotSigned { .. }), "{error}");
-                    assert_eq!(public.scheme(), Scheme::Ed25519);
+                    assert!(!public.scheme().signs_digest());
                 }
             }
         }
@@ -98,7 +101,7 @@ pub fn scheme_of_another_kind_is_refused(f: &Fixture) {
 }
 
 pub fn made_keys_claim_that_they_cannot_leave(f: &Fixture) {
-    for kind in KINDS {
+    for kind in kinds(f) {
         let claims = make(f, kind, &kind.to_string()).claims;
         assert_eq!(
             (claims.sensitive, claims.extractable, claims.local),
@@ -177,6 +180,21 @@ pub fn sealed_secret_opens_with_its_name_only(f: &Fixture) {
         assert!(matches!(missing, Err(TokenError::KeyMissing { .. })), "{missing:?}");
         assert_eq!(*open("kek", nonce, aad, &sealed).unwrap(), secret, "refusals leave the session usable");
     }
+}
+
+pub fn removed_key_encryption_key_opens_nothing_and_takes_no_other_with_it(f: &Fixture) {
+    f.module.generate_kek(&f.token, "kek").wait().unwrap();
+    f.module.generate_kek(&f.token, "kek/2").wait().unwrap();
+    let seal = |kek: &str| {
+        f.module.encrypt(&f.token, kek, [7; 12], b"name", Zeroizing::new(vec![9; 32])).wait().unwrap()
+    };
+    let (old, new) = (seal("kek"), seal("kek/2"));
+    assert!(f.module.destroy_kek(&f.token, "kek").wait().unwrap());
+    assert!(!f.module.destroy_kek(&f.token, "kek").wait().unwrap(), "there is none any more");
+    assert!(!f.module.find_kek(&f.token, "kek").wait().unwrap());
+    let gone = f.module.decrypt(&f.token, "kek", [7; 12], b"name", &old).wait();
+    assert!(matches!(gone, Err(TokenError::KeyMissing { .. })), "{gone:?}");
+    assert_eq!(*f.module.decrypt(&f.token, "kek/2", [7; 12], b"name", &new).wait().unwrap(), [9; 32]);
 }
 
 pub fn key_encryption_key_cannot_be_read_or_wrapped(f: &Fixture) {
@@ -264,14 +282,14 @@ pub fn library_ended_by_another_is_begun_again(f: &Fixture) {
 pub fn removed_token_is_missing_and_works_when_it_is_back(f: &Fixture) {
     let key = make(f, KeyKind::P256, "p");
     let (store, away) = (f.folder.join("store"), f.folder.join("away"));
-    end_library(f);
     fs::rename(&store, &away).unwrap();
     fs::create_dir(&store).unwrap();
+    end_library(f);
     let refused = sign(f, &key, Scheme::EcdsaP256, Payload::Digest([1; 32]));
     assert!(matches!(refused, Err(TokenError::TokenMissing { .. })), "{refused:?}");
-    end_library(f);
     fs::remove_dir_all(&store).unwrap();
     fs::rename(&away, &store).unwrap();
+    end_library(f);
     sign(f, &key, Scheme::EcdsaP256, Payload::Digest([1; 32])).unwrap();
 }
 
@@ -309,6 +327,38 @@ pub fn random_bytes_differ(f: &Fixture) {
     assert!(one.len() == 32 && one != two);
 }
 
+pub fn log_out_forgets_the_pin(f: &Fixture) {
+    let key = make(f, KeyKind::P256, "p");
+    f.module.logout(&f.token).wait().unwrap();
+    f.module.logout(&f.token).wait().unwrap();
+    for _ in 0..2 {
+        let refused = sign(f, &key, Scheme::EcdsaP256, Payload::Digest([1; 32]));
+        assert!(matches!(refused, Err(TokenError::NotLoggedIn { .. })), "{refused:?}");
+        end_library(f);
+        f.module.tokens().wait().unwrap();
+    }
+    f.module.login(&f.token, pin(PIN)).wait().unwrap();
+    sign(f, &key, Scheme::EcdsaP256, Payload::Digest([1; 32])).unwrap();
+}
+
+pub fn logins_harm_no_signature_under_way(f: &Fixture) {
+    let key = make(f, KeyKind::P256, "p");
+    runtime().block_on(async {
+        let mut tasks = Vec::new();
+        for round in 0..48_u8 {
+            let call = f.module.sign(&f.token, &key.id, Scheme::EcdsaP256, Payload::Digest([round; 32]));
+            tasks.push(tokio::spawn(call.into_future()));
+            if round % 16 == 8 {
+                let wrong = f.module.login(&f.token, pin(&format!("wrong-{round}"))).await;
+                assert!(matches!(wrong, Err(TokenError::PinWrong { .. })), "{wrong:?}");
+            }
+        }
+        for task in tasks {
+            task.await.unwrap().unwrap();
+        }
+    });
+}
+
 fn make(f: &Fixture, kind: KeyKind, label: &str) -> TokenKey {
     f.module.generate_key(&f.token, kind, label).wait().unwrap()
 }
@@ -321,24 +371,55 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// Another user of the library in this process: it shares the login, as PKCS#11 has it.
+/// Another user of the token: in this process it shares the login, as PKCS#11 has it; beside a child it is a process
+/// of its own, and logs in by itself.
 fn beside(f: &Fixture) -> (Pkcs11, Session) {
     let library = Pkcs11::new(&f.path).unwrap();
+    if f.adapter.hosted {
+        library.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)).unwrap();
+    }
     let slots = library.get_slots_with_initialized_token().unwrap();
     let slot = slots.into_iter().find(|slot| library.get_token_info(*slot).unwrap().label() == LABEL);
     let session = library.open_rw_session(slot.unwrap()).unwrap();
+    if f.adapter.hosted {
+        session.login(UserType::User, Some(&AuthPin::from(PIN.to_owned()))).unwrap();
+    }
     (library, session)
 }
 
-/// Another user of the library in this process ends it.
+/// Somebody ends the library: another user of it in this process, or whoever kills the child.
 fn end_library(f: &Fixture) {
-    Pkcs11::new(&f.path).unwrap().finalize().unwrap();
+    let Some(child) = f.module.host_process() else {
+        return Pkcs11::new(&f.path).unwrap().finalize().unwrap();
+    };
+    kill(child);
+    until("another child to start", || f.module.host_process().is_some_and(|other| other != child));
 }
 
-/// A module that was not logged in: the library is ended, so every session and login is gone.
+pub fn kill(process: u32) {
+    let killed = Command::new("kill").args(["-KILL", &process.to_string()]).status().unwrap();
+    assert!(killed.success());
+}
+
+/// Waits, within bounds, for something that another process does.
+pub fn until(what: &str, mut happened: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !happened() {
+        assert!(began.elapsed() < Duration::from_secs(30), "no sign of {what}");
+        thread::yield_now();
+    }
+}
+
+/// A module that was not logged in: the library is ended, so every session and login is gone; or another child.
 fn fresh_module(f: &Fixture) -> Module {
-    end_library(f);
-    Module::open(&f.path).unwrap()
+    if !f.adapter.hosted {
+        end_library(f);
+    }
+    open(f.adapter, &f.path)
+}
+
+fn kinds(f: &Fixture) -> impl Iterator<Item = KeyKind> {
+    KINDS.into_iter().filter(|kind| f.adapter.sm2 || *kind != KeyKind::Sm2)
 }
 
 fn generate_beside(session: &Session, label: &str, id: &[u8]) {

@@ -16,7 +16,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use keyward_token::{Module, Pin, TokenName};
+use keyward_token::{HostProgram, Module, Pin, TokenName};
 
 const CHILD: &str = "KEYWARD_TOKEN_CONTRACT_DIR";
 pub const LABEL: &str = "contract";
@@ -34,6 +34,10 @@ pub struct Adapter {
     pub locks: bool,
     /// Whether it offers BIP340.
     pub bip340: bool,
+    /// Whether it offers SM2.
+    pub sm2: bool,
+    /// Whether the module is loaded in a child process.
+    pub hosted: bool,
 }
 
 /// A token of the adapter, initialised and logged in to.
@@ -69,12 +73,24 @@ pub fn in_own_process(adapter: &'static Adapter, test: &str, clause: fn(&Fixture
 }
 
 fn fixture(adapter: &'static Adapter, path: PathBuf, folder: PathBuf) -> Fixture {
-    let module = Module::open(&path).unwrap();
+    let module = open(adapter, &path);
     let token = module.init_token(pin(SO_PIN), pin(PIN), LABEL).wait().unwrap();
     assert_eq!(token.label, LABEL);
     let token = TokenName::new(LABEL);
     module.login(&token, pin(PIN)).wait().unwrap();
     Fixture { adapter, folder, path, module, token }
+}
+
+/// A module of the adapter.
+pub fn open(adapter: &Adapter, path: &Path) -> Module {
+    if adapter.hosted { Module::open_in_child(path, host()).unwrap() } else { Module::open(path).unwrap() }
+}
+
+/// The program that becomes a child: an example of this crate, which lies beside the tests.
+pub fn host() -> HostProgram {
+    let program = env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples/host");
+    assert!(program.is_file(), "`{}` was not built", program.display());
+    HostProgram::new(program, Vec::new())
 }
 
 pub fn pin(text: &str) -> Pin {
@@ -88,7 +104,9 @@ macro_rules! contract_for {
         $(
             #[test]
             fn $clause() {
-                contract::in_own_process(&$adapter, stringify!($clause), contract::clauses::$clause);
+                let module = module_path!().split_once("::").map_or("", |(_, module)| module);
+                let test = format!("{module}::{}", stringify!($clause));
+                $crate::contract::in_own_process(&$adapter, &test, $crate::contract::clauses::$clause);
             }
         )+
     };
@@ -98,7 +116,7 @@ macro_rules! contract_for {
             token_is_named_by_label_and_serial_and_made_once,
             missing_token_error_names_what_is_there,
             every_kind_signs_so_that_the_ledgers_rule_accepts,
-            digest_is_refused_for_ed25519_only,
+            digest_is_refused_where_the_message_is_signed,
             scheme_of_another_kind_is_refused,
             made_keys_claim_that_they_cannot_leave,
             key_of_one_label_is_made_once,
@@ -106,6 +124,7 @@ macro_rules! contract_for {
             destroyed_key_is_missing_and_not_signed_with,
             sealed_secret_opens_with_its_name_only,
             key_encryption_key_cannot_be_read_or_wrapped,
+            removed_key_encryption_key_opens_nothing_and_takes_no_other_with_it,
             wrong_pin_is_tried_once_and_harms_no_login,
             wrong_pins_lock_where_the_token_locks,
             nothing_is_signed_without_a_login,
@@ -114,6 +133,8 @@ macro_rules! contract_for {
             job_past_its_deadline_is_answered_timeout,
             concurrent_signatures_all_verify,
             random_bytes_differ,
+            log_out_forgets_the_pin,
+            logins_harm_no_signature_under_way,
         );
     };
 }

@@ -1,0 +1,92 @@
+//! The PINs that outlive a child: those that were right are held for the next one, those refused are never given again.
+
+use crate::error::TokenError;
+use crate::queue::Outcome;
+use crate::types::{Pin, TokenName};
+
+/// PINs of the tokens behind one module.
+#[derive(Default)]
+pub(super) struct Pins {
+    held: Vec<(TokenName, Pin)>,
+    refused: Vec<(TokenName, Pin)>,
+}
+
+impl Pins {
+    /// Whether this very PIN was refused before.
+    pub(super) fn was_refused(&self, token: &TokenName, pin: &Pin) -> bool {
+        self.refused.iter().any(|(other, refused)| other == token && refused.matches(pin))
+    }
+
+    /// Takes note of how a login ended.
+    pub(super) fn logged_in(&mut self, token: &TokenName, pin: Pin, outcome: &Outcome) {
+        match outcome {
+            Ok(_) => {
+                self.forget(token);
+                self.held.push((token.clone(), pin));
+            }
+            Err(error) if refuses(error) => {
+                self.refused.retain(|(other, _)| other != token);
+                self.refused.push((token.clone(), pin));
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Takes note of what another job on the token met: a PIN held that is refused now is not given again.
+    pub(super) fn met(&mut self, token: &TokenName, outcome: &Outcome) {
+        if let Err(error) = outcome
+            && refuses(error)
+            && let Some(at) = self.held.iter().position(|(other, _)| other == token)
+        {
+            self.refused.retain(|(other, _)| other != token);
+            self.refused.push(self.held.swap_remove(at));
+        }
+    }
+
+    /// No PIN is held, and none refused, for this token.
+    pub(super) fn forget(&mut self, token: &TokenName) {
+        self.held.retain(|(other, _)| other != token);
+        self.refused.retain(|(other, _)| other != token);
+    }
+
+    /// What a new child is to hold.
+    pub(super) fn held(&self) -> impl Iterator<Item = (TokenName, Pin)> {
+        self.held.iter().map(|(token, pin)| (token.clone(), pin.duplicate()))
+    }
+}
+
+/// Whether a token has looked at a PIN and refused it.
+const fn refuses(error: &TokenError) -> bool {
+    matches!(
+        error,
+        TokenError::PinWrong { .. } | TokenError::PinForm { .. } | TokenError::PinRefusedBefore { .. }
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::PinTries;
+    use crate::request::Answer;
+
+    fn pin(text: &str) -> Pin {
+        Pin::new(text.into()).unwrap()
+    }
+
+    #[test]
+    fn right_pins_are_held_and_refused_ones_never_given_again() {
+        let (mut pins, token) = (Pins::default(), TokenName::new("t"));
+        let wrong = || Err(TokenError::PinWrong { token: TokenName::new("t"), tries: PinTries::Low });
+        pins.logged_in(&token, pin("0000"), &wrong());
+        assert!(pins.was_refused(&token, &pin("0000")) && !pins.was_refused(&token, &pin("1234")));
+        assert_eq!(pins.held().count(), 0);
+        pins.logged_in(&token, pin("1234"), &Ok(Answer::Done {}));
+        assert_eq!(pins.held().count(), 1);
+        // Changed elsewhere meanwhile: the one held is refused, and is not held any more.
+        pins.met(&token, &wrong());
+        assert_eq!(pins.held().count(), 0);
+        assert!(pins.was_refused(&token, &pin("1234")));
+        pins.logged_in(&token, pin("1234"), &Err(TokenError::PinLocked { token: token.clone() }));
+        assert_eq!(pins.held().count(), 0);
+    }
+}
