@@ -443,3 +443,85 @@ fn the_tool_writes_what_the_library_reads() {
     let (code, text) = tool("repair 0");
     assert!(code == 1 && text.contains("has no whole copy"), "{text}");
 }
+
+#[test]
+fn random_faults_leave_whole_keys_and_a_token_that_recovers() {
+    const CALLS: [&str; 8] = [
+        "use",
+        "any",
+        "C_Sign",
+        "C_SignInit",
+        "C_GenerateKeyPair",
+        "C_FindObjectsInit",
+        "C_FindObjects",
+        "C_Login",
+    ];
+    let desk = Desk::new();
+    let mut random = crate::hostile::Random::new();
+    let (mut done, mut failed) = (0, 0);
+    for _ in 0..100 {
+        let calls = CALLS[random.below(CALLS.len())];
+        let after = ["", " after"][random.below(2)];
+        let rule = match random.below(8) {
+            0 => "pull 0".to_owned(),
+            1 => format!("pull 0 on {calls}{after}"),
+            2 => format!("lose 0 on {calls}{after}"),
+            3 => format!("garble 0 on {calls}"),
+            4 => "buggy 0".to_owned(),
+            5 => format!("latency 0 1 on {calls}"),
+            6 => format!("error 0 CKR_DEVICE_ERROR on {calls} times 2{after}"),
+            _ => format!("error 0 CKR_FUNCTION_FAILED on {calls} at 2{after}"),
+        };
+        desk.control.add(&rule).unwrap();
+        for _ in 0..3 {
+            match try_all(desk.caller()) {
+                Ok(()) => done += 1,
+                Err(code) => {
+                    failed += 1;
+                    assert!(code != CKR_GENERAL_ERROR && code != CKR_ARGUMENTS_BAD, "{rule}: {code:#x}");
+                }
+            }
+        }
+        if random.below(3) == 0 {
+            desk.control.clear(None).unwrap();
+        }
+    }
+    println!("{done} rounds done, {failed} failed");
+    assert!(done > 20 && failed > 20);
+    desk.control.clear(None).unwrap();
+    c!(desk.caller(), C_CloseAllSessions, 0);
+    desk.signs_anew();
+    let session = desk.caller().open(0, 0);
+    let count = |class| desk.caller().find(session, Template::default().number(CKA_CLASS, class)).len();
+    assert_eq!(count(CKO_PRIVATE_KEY), count(CKO_PUBLIC_KEY), "pairs are whole");
+    assert_eq!(hsm_sim::check_token_file(&desk.bench.file()), Ok(()));
+}
+
+/// What a caller does that expects nothing: a fresh session, log in, make a pair, find a key, sign.
+fn try_all(caller: &Caller) -> Result<(), CK_RV> {
+    let is_ok = |code| if code == CKR_OK { Ok(()) } else { Err(code) };
+    let mut session = 0;
+    is_ok(c!(caller, C_OpenSession, 0, CKF_SERIAL_SESSION | CKF_RW_SESSION, null_mut(), None, &mut session))?;
+    let tried = (|| {
+        match caller.login(session, CKU_USER, USER_PIN) {
+            CKR_USER_ALREADY_LOGGED_IN => {}
+            code => is_ok(code)?,
+        }
+        let on_token = Template::default().flag(CKA_TOKEN, true);
+        let (mut public, mut private) = (on_token.clone().with(CKA_EC_PARAMS, P256), on_token);
+        let ((a, a_count), (b, b_count)) = (public.raw(), private.raw());
+        let (mut first, mut second, mut mechanism) = (0, 0, plain(CKM_EC_KEY_PAIR_GEN));
+        let out: (*mut CK_ULONG, *mut CK_ULONG) = (&mut first, &mut second);
+        is_ok(c!(caller, C_GenerateKeyPair, session, &mut mechanism, a, a_count, b, b_count, out.0, out.1))?;
+        let mut wanted = Template::default().number(CKA_CLASS, CKO_PRIVATE_KEY);
+        let ((entries, count), mut key, mut found) = (wanted.raw(), 0, 0);
+        is_ok(c!(caller, C_FindObjectsInit, session, entries, count))?;
+        is_ok(c!(caller, C_FindObjects, session, &mut key, 1, &mut found))?;
+        is_ok(c!(caller, C_FindObjectsFinal, session))?;
+        is_ok(c!(caller, C_SignInit, session, &mut plain(CKM_ECDSA), key))?;
+        let (mut digest, mut out, mut length) = ([7_u8; 32], [0_u8; 64], 64);
+        is_ok(c!(caller, C_Sign, session, digest.as_mut_ptr(), 32, out.as_mut_ptr(), &mut length))
+    })();
+    c!(caller, C_CloseSession, session);
+    tried
+}
