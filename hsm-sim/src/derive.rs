@@ -83,3 +83,17 @@ fn x963(hash: Hash, secret: &[u8], shared: &[u8], wanted: usize) -> Result<Zeroi
     output.truncate(wanted);
     Ok(output)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn x963_gives_the_samples_of_cavp() {
+        // NIST CAVP, ANS 9.63-2001, SHA-256: the first of 192 bits without shared information.
+        let secret = hex::decode("96c05619d56c328ab95fe84b18264b08725b85e33fd34f08").unwrap();
+        let derived = x963(Hash::Sha256, &secret, &[], 16).unwrap();
+        assert_eq!(hex::encode(&*derived), "443024c3dae66b95e6f5670601558f71");
+    }
+}

@@ -262,8 +262,8 @@ curve!(
     |signature| signature
 );
 
-/// What is signed: e of 32 bytes for SM2; for ECDSA a digest, filled up with zeros on the left to the length of
-/// the field, which leaves its value as it is (RFC 6979, section 2.3.2).
+/// What is signed: e of 32 bytes for SM2; for ECDSA a digest. A short one is filled up with zeros on the left,
+/// which leaves its value as it is (RFC 6979, section 2.3.2), but never so far that it would be shifted.
 fn prepared(curve: Curve, digest: &[u8]) -> Result<Vec<u8>, Refusal> {
     let fits = match curve {
         Curve::Sm2 => digest.len() == 32,
@@ -272,7 +272,7 @@ fn prepared(curve: Curve, digest: &[u8]) -> Result<Vec<u8>, Refusal> {
     if !fits {
         return Err(Refusal::DataLength);
     }
-    let missing = curve.field_bytes().saturating_sub(digest.len());
+    let missing = curve.field_bytes().min(*DIGEST_BYTES.end()).saturating_sub(digest.len());
     Ok([&vec![0; missing], digest].concat())
 }
 
