@@ -1,8 +1,8 @@
 //! A loaded module and what it can be asked.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc as blocking;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,8 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 pub const QUEUE_JOBS_MAX: usize = 1024;
 /// How many threads use a module that allows it, each with a session of its own.
 pub const LANES: usize = 8;
+/// How long the end of a module is waited for; one that hangs is left to the end of the process.
+const ENDING: Duration = Duration::from_secs(2);
 /// How much longer the making of a key may take: an RSA key takes a token up to a minute.
 const KEY_MAKING: u32 = 6;
 
@@ -60,7 +62,7 @@ pub(crate) struct Front {
 }
 
 enum Way {
-    Here { queue: Queue, doing: Arc<Doing> },
+    Here { queue: Queue, doing: Arc<Doing>, threads: Threads },
     Child(Host),
 }
 
@@ -115,8 +117,9 @@ impl Front {
 
 impl Drop for Front {
     fn drop(&mut self) {
-        if let Way::Here { queue, .. } = &self.way {
+        if let Way::Here { queue, threads, .. } = &self.way {
             queue.close();
+            threads.wait(ENDING);
         }
     }
 }
@@ -136,11 +139,12 @@ impl Module {
     /// The same with so many threads, where the module allows more than one.
     pub fn open_with(path: &Path, lanes: usize) -> Result<Self, TokenError> {
         let (queue, doing) = (Queue::default(), Arc::new(Doing::default()));
-        let way = Way::Here { queue: queue.clone(), doing: doing.clone() };
+        let threads = Threads::default();
+        let way = Way::Here { queue: queue.clone(), doing: doing.clone(), threads: threads.clone() };
         let front = Front::new(path, way);
         let (ready, started) = blocking::sync_channel(1);
         let (owned, first) = (path.to_owned(), queue.clone());
-        lane(path, move || match Library::start(&owned, lanes.max(1), doing) {
+        threads.start(path, move || match Library::start(&owned, lanes.max(1), doing) {
             Ok(library) => {
                 let library = Arc::new(library);
                 let _gone = ready.send(Ok(library.clone()));
@@ -158,7 +162,7 @@ impl Module {
         };
         for number in 1..library.lanes() {
             let (library, queue) = (library.clone(), queue.clone());
-            lane(path, move || worker::serve(&library, number, &queue))?;
+            threads.start(path, move || worker::serve(&library, number, &queue))?;
         }
         Ok(Self { front, deadline: DEADLINE })
     }
@@ -360,8 +364,39 @@ fn bytes(answer: Answer) -> Option<Vec<u8>> {
     }
 }
 
-/// A thread of a module.
-fn lane(path: &Path, work: impl FnOnce() + Send + 'static) -> Result<(), TokenError> {
-    let spawned = thread::Builder::new().name(String::from("keyward-token")).spawn(work);
-    spawned.map(|_| ()).map_err(|source| TokenError::Thread { path: path.to_owned(), source })
+/// The threads of a module that have not ended.
+#[derive(Clone, Default)]
+struct Threads(Arc<(Mutex<usize>, Condvar)>);
+
+impl Threads {
+    fn start(&self, path: &Path, work: impl FnOnce() + Send + 'static) -> Result<(), TokenError> {
+        *self.count() += 1;
+        let ending = Ending(self.clone());
+        let spawned = thread::Builder::new().name(String::from("keyward-token")).spawn(move || {
+            let _last = ending;
+            work();
+        });
+        spawned.map(|_| ()).map_err(|source| TokenError::Thread { path: path.to_owned(), source })
+    }
+
+    /// Waits until all have ended, or one hangs: a process that ends while they still close their sessions would pull
+    /// the library away from under them.
+    fn wait(&self, patience: Duration) {
+        let waited = self.0.1.wait_timeout_while(self.count(), patience, |count| *count > 0);
+        drop(waited);
+    }
+
+    fn count(&self) -> MutexGuard<'_, usize> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts a thread out, as the last thing that it does.
+struct Ending(Threads);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        *self.0.count() -= 1;
+        self.0.0.1.notify_all();
+    }
 }
