@@ -22,7 +22,8 @@ pub(crate) struct Postgres {
 impl Postgres {
     /// Starts one. None only where `tests/run --without postgresql` said so; a missing installation is a failure.
     pub(crate) fn start() -> Option<Self> {
-        if std::env::var("KEYWARD_WITHOUT").is_ok_and(|list| list.split(',').any(|name| name == "postgresql")) {
+        if std::env::var("KEYWARD_WITHOUT").is_ok_and(|list| list.split(',').any(|name| name == "postgresql"))
+        {
             eprintln!("left out: needs postgresql");
             return None;
         }
@@ -36,7 +37,10 @@ impl Postgres {
             assert!(owned.success());
         }
         let made = this
-            .run("initdb", &["--no-sync", "--auth=trust", "--username=keyward", "--encoding=UTF8", "--locale=C"])
+            .run(
+                "initdb",
+                &["--no-sync", "--auth=trust", "--username=keyward", "--encoding=UTF8", "--locale=C"],
+            )
             .arg("-D")
             .arg(this.data())
             .output()
@@ -84,7 +88,8 @@ impl Postgres {
         }
         use std::os::unix::process::CommandExt as _;
         let log = std::fs::File::create(self.folder.join(format!("log{}", std::process::id()))).unwrap();
-        let mut command = self.run("postgres", &["-c", "listen_addresses=", "-c", "max_connections=200", "-k"]);
+        let mut command =
+            self.run("postgres", &["-c", "listen_addresses=", "-c", "max_connections=200", "-k"]);
         command.arg(&self.folder).arg("-D").arg(self.data());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
         self.server = Some(command.spawn().unwrap());

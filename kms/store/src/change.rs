@@ -40,6 +40,15 @@ pub enum Change {
     },
     /// Ends every session of an account.
     EndSessions(Id),
+    /// Ends the oldest sessions of an account until `most` are left; the newest one stays in any case.
+    KeepSessions {
+        /// The account.
+        account: Id,
+        /// The hash of the newest one's token.
+        newest: Id,
+        /// How many may be left, at least one.
+        most: usize,
+    },
     /// A new key; refused when the key or its alias is there.
     InsertKey(Key),
     /// From one state to another.
@@ -81,6 +90,15 @@ pub enum Change {
     PutPin(Pin),
     /// Keeps a challenge.
     PutChallenge(Challenge),
+    /// Removes the oldest challenges of an account until `most` are left; the newest one stays in any case.
+    KeepChallenges {
+        /// The account.
+        account: Id,
+        /// The newest one's nonce.
+        newest: Id,
+        /// How many may be left, at least one.
+        most: usize,
+    },
     /// An app may use a key.
     PutAuthorisation {
         /// The key.

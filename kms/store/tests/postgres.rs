@@ -16,6 +16,14 @@ async fn open(url: &str) -> Database {
 }
 
 #[tokio::test]
+async fn an_open_database_shows_no_password() {
+    let Some(server) = Postgres::start() else { return };
+    let location = Location::postgres(&server.database(), Some("hunter2".into())).unwrap();
+    let store = Database::open(&location).await.unwrap();
+    assert!(!format!("{store:?}").contains("hunter2"));
+}
+
+#[tokio::test]
 async fn postgres_keeps_the_contract() {
     let Some(server) = Postgres::start() else { return };
     contract::suite(&open(&server.database()).await).await;
@@ -66,7 +74,9 @@ async fn a_killed_database_is_a_passing_error_and_loses_nothing() {
                 let name = format!("{writer}/{number}");
                 let begun = store.begin_intent(intent(&name), Some(claim(&name, 1, 1))).await;
                 let kept = match begun {
-                    Ok(_) => store.finish_intent(signed(&name, Some((claim(&name, 1, 1).name, vec![7])))).await,
+                    Ok(_) => {
+                        store.finish_intent(signed(&name, Some((claim(&name, 1, 1).name, vec![7])))).await
+                    }
                     Err(error) => Err(error),
                 };
                 match kept {

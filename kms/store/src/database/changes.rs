@@ -113,6 +113,17 @@ fn statement(change: &Change) -> Option<(Query, Touches)> {
         Change::EndSessions(account) => {
             (query("DELETE FROM sessions WHERE account = $1").bind(*account), Any)
         }
+        Change::KeepSessions { account, newest, most } => (
+            query(
+                "DELETE FROM sessions WHERE account = $1 AND token_hash <> $2 AND token_hash NOT IN (
+                 SELECT token_hash FROM sessions WHERE account = $1 AND token_hash <> $2
+                 ORDER BY expires_ms DESC, token_hash LIMIT $3)",
+            )
+            .bind(*account)
+            .bind(*newest)
+            .bind(most.saturating_sub(1) as u64),
+            Any,
+        ),
 
         Change::SetKeyState { key_id, from, to, changed_ms, successor } => (
             query(
@@ -198,6 +209,17 @@ fn statement(change: &Change) -> Option<(Query, Touches)> {
                 .bind(*name)
                 .bind(from.as_slice()),
             One("secret"),
+        ),
+        Change::KeepChallenges { account, newest, most } => (
+            query(
+                "DELETE FROM challenges WHERE account = $1 AND nonce <> $2 AND nonce NOT IN (
+                 SELECT nonce FROM challenges WHERE account = $1 AND nonce <> $2
+                 ORDER BY expires_ms DESC, nonce LIMIT $3)",
+            )
+            .bind(*account)
+            .bind(*newest)
+            .bind(most.saturating_sub(1) as u64),
+            Any,
         ),
         Change::PutChallenge(row) => (
             query(

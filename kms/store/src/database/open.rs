@@ -1,6 +1,7 @@
 //! Where the database is, and how a connection to it is made.
 
 use std::{
+    fmt,
     fs::{File, OpenOptions},
     path::{Path, PathBuf},
     time::Duration,
@@ -47,10 +48,20 @@ const SQLITE: [(&str, &str); 2] = [
 const POSTGRES: [(&str, &str); 1] = [("custody", include_str!("../../migrations/postgres/0001_custody.sql"))];
 
 /// How to open connections.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) enum Opener {
     Sqlite { file: PathBuf },
     Postgres { options: Box<PgConnectOptions> },
+}
+
+impl fmt::Debug for Opener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite { file } => write!(f, "Sqlite({})", file.display()),
+            // The options hold the password.
+            Self::Postgres { .. } => f.write_str("Postgres(redacted)"),
+        }
+    }
 }
 
 impl Opener {

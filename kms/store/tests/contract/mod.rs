@@ -31,6 +31,7 @@ pub(crate) async fn suite(store: &dyn Store) {
     rows::state_changes_need_the_state_they_start_from(store).await;
     rows::tried_logins_are_counted(store).await;
     rows::sessions_end_by_time_and_by_command(store).await;
+    rows::the_oldest_sessions_and_challenges_go_when_there_are_too_many(store).await;
     rows::single_use_rows_are_taken_once(store).await;
     rows::expired_rows_are_not_live_and_are_used_up(store).await;
     rows::authorisations_pins_secrets_and_acts_come_back(store).await;

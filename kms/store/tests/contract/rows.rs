@@ -96,6 +96,32 @@ pub(super) async fn sessions_end_by_time_and_by_command(store: &dyn Store) {
     assert_eq!(store.session(id("token"), 99).await.unwrap(), None);
 }
 
+pub(super) async fn the_oldest_sessions_and_challenges_go_when_there_are_too_many(store: &dyn Store) {
+    for name in ["many", "other"] {
+        open_account(store, name).await;
+        for n in 0..5_u64 {
+            // The first lives longest: age is told by the end, and the one just made stays whatever its end.
+            let expires_ms = if n == 4 { 10 } else { 200 - n };
+            let token_hash = id(&format!("{name} {n}"));
+            let session = Session { token_hash, account: id(name), fingerprint: None, expires_ms };
+            let challenge =
+                Challenge { nonce: token_hash, account: id(name), scheme: 4, not_after: 9, expires_ms };
+            let keep = [
+                Change::KeepSessions { account: id(name), newest: token_hash, most: 3 },
+                Change::KeepChallenges { account: id(name), newest: token_hash, most: 3 },
+            ];
+            let put = [Change::PutSession(session), Change::PutChallenge(challenge)];
+            store.apply(put.into_iter().chain(keep).collect()).await.unwrap();
+        }
+    }
+    for (n, left) in [(0, true), (1, true), (2, false), (3, false), (4, true)] {
+        let token_hash = id(&format!("many {n}"));
+        assert_eq!(store.session(token_hash, 1).await.unwrap().is_some(), left, "{n}");
+        assert_eq!(store.take_challenge(token_hash, 1).await.unwrap() != Taken::Unknown, left, "{n}");
+    }
+    assert!(store.session(id("other 0"), 1).await.unwrap().is_some(), "each account has its own");
+}
+
 pub(super) async fn single_use_rows_are_taken_once(store: &dyn Store) {
     let challenge =
         Challenge { nonce: id("nonce"), account: id("a"), scheme: 4, not_after: 9, expires_ms: 100 };
