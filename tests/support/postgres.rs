@@ -2,6 +2,7 @@
 //! folder, no port. It ends with the value, and with the process that holds it.
 
 use std::{
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -69,32 +70,27 @@ impl Postgres {
         String::from_utf8(done.stdout).unwrap().trim().to_owned()
     }
 
-    /// `kill -9` of the server and of everything that it started.
+    /// `kill -9` of the server.
     #[allow(dead_code, reason = "not every test binary kills it")]
     pub(crate) fn kill(&mut self) {
         let Some(mut server) = self.server.take() else { return };
-        // Its children die with it or a moment later; the group is its own.
-        let group = format!("-{}", server.id());
-        let killed = Command::new("kill").args(["-KILL", "--", &group]).status().unwrap();
-        assert!(killed.success());
+        // Its children notice, and end a moment later.
+        server.kill().unwrap();
         server.wait().unwrap();
     }
 
     /// Starts it, again.
     pub(crate) fn restart(&mut self) {
-        let pid = self.data().join("postmaster.pid");
-        if self.server.is_none() && pid.exists() {
-            std::fs::remove_file(&pid).unwrap();
-        }
-        use std::os::unix::process::CommandExt as _;
-        let log = std::fs::File::create(self.folder.join(format!("log{}", std::process::id()))).unwrap();
-        let mut command =
-            self.run("postgres", &["-c", "listen_addresses=", "-c", "max_connections=200", "-k"]);
-        command.arg(&self.folder).arg("-D").arg(self.data());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
-        self.server = Some(command.spawn().unwrap());
         let until = Instant::now() + START_TIMEOUT;
         loop {
+            let ended = match &mut self.server {
+                Some(server) => server.try_wait().unwrap().is_some(),
+                None => true,
+            };
+            if ended {
+                // What a killed one leaves may stand in the way for a moment: its own children's memory.
+                self.server = Some(self.spawn());
+            }
             let answers = self
                 .run("psql", &["-X", "-At", "-c", "SELECT 1", &self.url("postgres")])
                 .stderr(Stdio::null())
@@ -106,6 +102,15 @@ impl Postgres {
             assert!(Instant::now() < until, "PostgreSQL did not start: see `{}`", self.folder.display());
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    fn spawn(&self) -> Child {
+        let log = std::fs::File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
+        let mut command =
+            self.run("postgres", &["-c", "listen_addresses=", "-c", "max_connections=200", "-k"]);
+        command.arg(&self.folder).arg("-D").arg(self.data());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
+        command.spawn().unwrap()
     }
 
     fn data(&self) -> PathBuf {
