@@ -2,13 +2,17 @@
 //! refusal changes nothing.
 
 mod access;
+mod edges;
 mod idempotency;
 mod imports;
 mod keys;
+mod life;
 mod login;
 mod payloads;
 mod people;
+mod profiles;
 mod roles;
+mod sealing;
 mod streams;
 mod tokens;
 mod world;

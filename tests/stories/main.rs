@@ -8,10 +8,15 @@
     unreachable_pub
 )]
 
+mod agent;
 mod custody;
+mod desk;
 mod faults;
 mod ledger;
 mod operation;
+mod proxy;
+mod python_app;
 mod receipts;
 mod refusals;
+mod servers;
 mod support;

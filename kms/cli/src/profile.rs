@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use keyward_client::{Proxy, ProxyError};
 use keyward_domain::Role;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -21,10 +22,13 @@ const NEXT: &str =
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProfileFile {
-    /// `app`, `operator`, `officer` or `auditor`, as in the certificate.
+    /// `app`, `operator`, `officer`, `auditor` or `agent`, as in the certificate.
     pub(crate) role: String,
     /// The custody service: `https://host:port`.
     pub(crate) service: String,
+    /// Other servers of the same service, for when the first is not reached.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) more_services: Vec<String>,
     /// The ledger's nodes: `https://host:port`.
     pub(crate) nodes: Vec<String>,
     /// The authority that service and nodes are certified by, PEM.
@@ -41,6 +45,10 @@ pub(crate) struct ProfileFile {
     /// A submitter's sealed key, for `bench ledger`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) submitter_key: Option<PathBuf>,
+    /// The HTTP proxy that the service is reached through, `http://[user:password@]host:port`; an empty one means
+    /// none, whatever the environment says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) proxy: Option<String>,
 }
 
 /// A profile that was read.
@@ -117,7 +125,7 @@ impl Profile {
         if Role::from_name(&file.role).is_none() {
             return Err(Failure::usage(
                 format!("`{}` in `{}` is not a role", file.role, path.display()),
-                "choose one of app, operator, officer, auditor",
+                "choose one of app, operator, officer, auditor, agent",
             ));
         }
         let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
@@ -136,6 +144,18 @@ impl Profile {
             files::read_text(&self.path(&self.file.certificate))?,
             files::read_secret(&self.path(&self.file.key))?,
         ))
+    }
+
+    /// The proxy to the service: the profile's own, else that of the environment.
+    pub(crate) fn proxy(&self) -> Result<Option<Proxy>> {
+        let wrong = |error: ProxyError| {
+            Failure::usage("the proxy cannot be used", "correct `proxy` in the profile, or `https_proxy`")
+                .because(&error)
+        };
+        let from_environment =
+            || crate::proxy::of_environment(&self.file.service, |name| std::env::var(name).ok());
+        let text = self.file.proxy.clone().or_else(from_environment).filter(|text| !text.is_empty());
+        text.map(|text| Proxy::parse(&text)).transpose().map_err(wrong)
     }
 
     /// The kept session, if there is one.

@@ -34,11 +34,25 @@ pub(crate) struct Service {
 /// Connects with a profile's certificate and trust file, and with its session if wanted and kept.
 pub(crate) async fn connect(profile: &Profile, whose: As) -> Result<Service> {
     let (ca_pem, certificate_pem, key_pem) = profile.identity()?;
-    let identity = Some(Identity { certificate_pem, key_pem });
-    let connection = Connection { address: profile.file.service.clone(), ca_pem, identity };
     let trust = files::read(&profile.path(&profile.file.trust))?;
     let wrong = failed("cannot use the profile");
-    let client = Client::connect(&connection).await.map_err(failed("cannot reach the service"))?;
+    let mut servers = std::iter::once(&profile.file.service).chain(&profile.file.more_services).peekable();
+    let client = loop {
+        let Some(address) = servers.next() else {
+            return Err(Failure::usage("the profile names no service", "correct the profile"));
+        };
+        let identity = Identity { certificate_pem: certificate_pem.clone(), key_pem: key_pem.clone() };
+        let connection =
+            Connection { address: address.clone(), ca_pem: ca_pem.clone(), identity: Some(identity) };
+        match Client::connect_through(&connection, profile.proxy()?.as_ref()).await {
+            Ok(client) => break client,
+            // Nothing was sent: another server of the same service is as good.
+            Err(error) if error.unreachable() && servers.peek().is_some() => {
+                tracing::info!(address, %error, "not reached: the next server is asked");
+            }
+            Err(error) => return Err(failed("cannot reach the service")(error)),
+        }
+    };
     let client = client.with_trust(&trust).map_err(&wrong)?;
     let kept = if whose == As::Whoever { profile.session()? } else { None };
     let Some(kept) = kept else { return Ok(Service { client, person: false }) };
@@ -89,6 +103,7 @@ mod tests {
             message,
             request_id: "abc".into(),
             retry: code.retry(),
+            retry_after_ms: code.retry_after_ms(),
         };
         failure("cannot sign", &ClientError::Refused(refusal))
     }

@@ -103,6 +103,7 @@ codes! {
     AgentUnavailable "AGENT_UNAVAILABLE" Unavailable retry "see that `keyward token agent` runs at the desk and reaches the service; nothing was signed";
     AgentUnknown "AGENT_UNKNOWN" NotFound stop "name an agent that stands in the service's configuration";
     AgentRefused "AGENT_REFUSED" FailedPrecondition stop "ask at the desk: the agent's rules or a person there refused";
+    AgentOutcomeUnknown "AGENT_OUTCOME_UNKNOWN" Aborted retry "ask again as a new request: the desk was interrupted with this one, and never signs it again";
     AgentReplaced "AGENT_REPLACED" Aborted stop "run one agent under each name: another one has taken this one's place";
     AgentProtocol "AGENT_PROTOCOL" InvalidArgument stop "use an agent of this service's version";
     RequestExpired "REQUEST_EXPIRED" Aborted retry "ask again, and have somebody at the desk: nobody answered in time, and nothing was handed out";
@@ -170,9 +171,21 @@ codes! {
     AccountPending "ACCOUNT_PENDING" FailedPrecondition retry "wait until the account is final on the ledger";
     AccountClosed "ACCOUNT_CLOSED" FailedPrecondition stop "register another account: a closed one stays closed";
     // the request as such
+    ProfileInvalid "PROFILE_INVALID" InvalidArgument stop "give 1 to 16 fields with short names and values, and a reason where another's are read";
+    ProfileUnknown "PROFILE_UNKNOWN" NotFound stop "the person may set fields first (`keyward account profile set`)";
+    ProfileErased "PROFILE_ERASED" FailedPrecondition stop "nothing is to be done: erased fields do not come back";
+    // keys that seal keys
+    KekInUse "KEK_IN_USE" FailedPrecondition stop "wait until `keyward kek status` says that nothing is left under an older key, and a minute longer";
+    KekUnknown "KEK_UNKNOWN" NotFound stop "look at `keyward kek status` for the numbers that the token has";
+    // forms of public keys
+    FormatUnknown "FORMAT_UNKNOWN" InvalidArgument stop "choose one of spki-pem, spki-der, jwk, openssh, address-ethereum, address-p2wpkh, address-p2tr";
+    FormatNotOfScheme "FORMAT_NOT_OF_SCHEME" FailedPrecondition stop "choose a form that keys of this scheme have";
+    NetworkUnknown "NETWORK_UNKNOWN" InvalidArgument stop "choose mainnet or testnet";
+    // once
     IdempotencyConflict "IDEMPOTENCY_CONFLICT" AlreadyExists stop "use a fresh idempotency key for another request";
     IdempotencyPending "IDEMPOTENCY_PENDING" Aborted retry "wait: the first request with this idempotency key is still under way";
     TooMany "TOO_MANY" ResourceExhausted stop "remove some first: a limit of this account is reached";
+    StoreUnavailable "STORE_UNAVAILABLE" Unavailable retry "try again, under the same idempotency key, once the database answers";
     ServiceBusy "SERVICE_BUSY" ResourceExhausted retry "try again in a moment";
     DeadlineExceeded "DEADLINE_EXCEEDED" DeadlineExceeded retry "try again; an idempotency key makes sure that it is done once";
     SignatureInvalid "SIGNATURE_INVALID" Internal stop "have the token or the sealed key checked: it made a signature that does not verify, which was not handed out";

@@ -38,6 +38,7 @@ pub(crate) struct Plan {
     /// Recorded one after the other; the last one's receipt is the answer.
     pub(crate) entries: Vec<Entry>,
     pub(crate) before: Vec<Change>,
+    /// Moments of key states count from the time of the last record.
     pub(crate) accepted: Vec<Change>,
     pub(crate) refused: Vec<Change>,
     /// The idempotency key that the receipt completes.
@@ -61,6 +62,21 @@ impl InFlight {
     }
 }
 
+/// What an act came to.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    pub(crate) changes: Vec<Change>,
+    /// Completes the request that began the act; none: it may be asked again.
+    pub(crate) receipt: Option<Vec<u8>>,
+}
+
+impl Settled {
+    /// The change does not stand.
+    pub(crate) fn undone(changes: Vec<Change>) -> Self {
+        Self { changes, receipt: None }
+    }
+}
+
 struct Guarded<'a> {
     list: &'a InFlight,
     id: Id,
@@ -73,7 +89,8 @@ impl Drop for Guarded<'_> {
 }
 
 impl Custody {
-    /// Performs an act; gives its idempotency key back when it fails. Returns the receipt.
+    /// Performs an act. When it fails its idempotency key is given back, unless the act stays: then the key stays
+    /// with it, and what settles the act completes or forgets it. Returns the receipt.
     pub(crate) async fn perform(&self, plan: Plan) -> Result<Vec<u8>, Failure> {
         let name = plan.name.clone();
         let done = self.try_perform(plan).await;
@@ -93,6 +110,8 @@ impl Custody {
             detail: detail(&plan.entries, &plan.app),
             until: self.ledger.height().saturating_add(UNTIL_BLOCKS),
             created_ms: self.clock.now_ms(),
+            boot: self.boot,
+            name: plan.name.clone(),
         };
         let mut before = plan.before;
         before.push(Change::PutAct(act));
@@ -105,15 +124,17 @@ impl Custody {
             let record = self.ledger.commit(entry).await?;
             if !record.outcome().is_accepted() {
                 let mut changes = plan.refused;
-                changes.push(Change::RemoveAct(id));
+                // First the act: another server may have settled it, then nothing here happens twice.
+                changes.insert(0, Change::RemoveAct(id));
                 self.store.apply(changes).await?;
                 return Err(refused(record.outcome().name()));
             }
             last = Some(record);
         }
+        let time_ms = last.as_ref().map_or(0, |record| record.time_ms());
         let receipt = last.map(|record| record.receipt(None)).unwrap_or_default();
-        let mut changes = plan.accepted;
-        changes.push(Change::RemoveAct(id));
+        let mut changes = at(plan.accepted, time_ms);
+        changes.insert(0, Change::RemoveAct(id));
         changes.extend(plan.name.map(|name| Change::Complete(name, receipt.clone())));
         self.store.apply(changes).await?;
         Ok(receipt)
@@ -122,13 +143,18 @@ impl Custody {
     /// Settles what earlier runs and outages left; returns how many acts still wait.
     pub(crate) async fn settle_acts(&self) -> Result<usize, Failure> {
         let mut waiting = 0;
-        for act in self.store.acts().await? {
+        for act in self.store.acts(self.boot).await? {
             if self.in_flight.contains(&act.id) {
                 continue;
             }
             match self.settle_act(&act).await {
-                Ok(Some(mut changes)) => {
-                    changes.push(Change::RemoveAct(act.id));
+                Ok(Some(settled)) => {
+                    let mut changes = settled.changes;
+                    changes.insert(0, Change::RemoveAct(act.id));
+                    changes.extend(act.name.clone().map(|name| match settled.receipt {
+                        Some(receipt) => Change::Complete(name, receipt),
+                        None => Change::Forget(name),
+                    }));
                     self.store.apply(changes).await?;
                     self.forget(&act.subject);
                     tracing::info!(kind = act.kind.word(), "settled what was left under way");
@@ -151,93 +177,164 @@ impl Custody {
         self.opening.forget(subject);
     }
 
-    /// The changes that bring the database in step; none while that is not known.
-    async fn settle_act(&self, act: &Act) -> Result<Option<Vec<Change>>, Failure> {
+    /// What brings the database in step; none while that is not known.
+    async fn settle_act(&self, act: &Act) -> Result<Option<Settled>, Failure> {
         let (entries, app) = parse_detail(&act.detail).map_err(Failure::internal)?;
         match act.kind {
             ActKind::Open => self.settle_open(act, entries).await.map(Some),
             ActKind::Close => {
-                self.commit_again(entries, Refusal::AccountClosed).await?;
-                Ok(Some(vec![
+                let receipt = self.commit_again(act, entries, Refusal::AccountClosed).await?;
+                let erasure = self.erasure_at_end(act.subject).await?;
+                let mut changes = vec![
                     Change::SetAccountState(act.subject, AccountState::Open, AccountState::Closed),
                     Change::EndSessions(act.subject),
-                ]))
+                ];
+                changes.extend(erasure);
+                Ok(Some(Settled { changes, receipt }))
             }
             ActKind::Bind => self.settle_bind(act, entries).await.map(Some),
             ActKind::Freeze => {
-                self.commit_again(entries, Refusal::KeyFrozen).await?;
-                self.follow_ledger(act.subject).await.map(Some)
+                let receipt = self.commit_again(act, entries, Refusal::KeyFrozen).await?;
+                Ok(Some(Settled { changes: self.follow_ledger(act.subject).await?, receipt }))
             }
             // Towards more rights nothing is done again: the database follows what the ledger came to.
             ActKind::Unfreeze => match self.ledger_key(act.subject).await? {
                 Some(key) if key.status == KeyStatus::Active => {
-                    self.follow_ledger(act.subject).await.map(Some)
+                    let receipt = self.receipt_of(act, entries.last()).await?;
+                    Ok(Some(Settled { changes: self.follow_ledger(act.subject).await?, receipt }))
                 }
-                _ if self.ledger.height() > act.until => Ok(Some(Vec::new())),
+                _ if self.ledger.height() > act.until => Ok(Some(Settled::undone(Vec::new()))),
                 _ => Ok(None),
             },
+            ActKind::Schedule => self.settle_less(act, entries, Refusal::KeyScheduled).await.map(Some),
+            ActKind::Destroy => self.settle_less(act, entries, Refusal::KeyDestroyed).await.map(Some),
+            ActKind::Cancel => match self.ledger_key(act.subject).await? {
+                Some(key) if !matches!(key.status, KeyStatus::Scheduled { .. }) => {
+                    let receipt = self.receipt_of(act, entries.last()).await?;
+                    Ok(Some(Settled { changes: self.follow_ledger(act.subject).await?, receipt }))
+                }
+                _ if self.ledger.height() > act.until => Ok(Some(Settled::undone(Vec::new()))),
+                _ => Ok(None),
+            },
+            ActKind::Rotate => self.settle_rotate(act, entries).await.map(Some),
+            ActKind::Labels => {
+                let changes = self.settle_labels(act.subject, &app, &entries).await?;
+                Ok(Some(Settled { changes, receipt: self.receipt_of(act, entries.last()).await? }))
+            }
+            ActKind::Kek => {
+                let changes = self.settle_kek(act, entries, &app).await?;
+                Ok(Some(Settled { changes, receipt: None }))
+            }
+            ActKind::Profile => self.settle_profile(act, entries, &app).await.map(Some),
             ActKind::Authorise => {
                 let account = self.store.key(act.subject).await?.map(|key| key.account).unwrap_or_default();
                 let note = self.authorisation_note(account, act.subject, &app, false).await?;
-                self.commit_again(vec![note], Refusal::EntryMalformed).await?;
-                Ok(Some(Vec::new()))
+                self.commit_again(act, vec![note], Refusal::EntryMalformed).await?;
+                Ok(Some(Settled::undone(Vec::new())))
             }
             ActKind::Revoke => {
-                self.commit_again(entries, Refusal::EntryMalformed).await?;
-                Ok(Some(vec![Change::RemoveAuthorisation { key_id: act.subject, app }]))
+                let receipt = self.commit_again(act, entries, Refusal::EntryMalformed).await?;
+                let changes = vec![Change::RemoveAuthorisation { key_id: act.subject, app }];
+                Ok(Some(Settled { changes, receipt }))
             }
         }
     }
 
-    async fn settle_open(&self, act: &Act, entries: Vec<Entry>) -> Result<Vec<Change>, Failure> {
+    async fn settle_open(&self, act: &Act, entries: Vec<Entry>) -> Result<Settled, Failure> {
         let has_credential = entries.iter().any(|entry| matches!(entry, Entry::BindCredential(_)));
-        for entry in entries {
+        for entry in &entries {
             // "Exists" and "version" say that an earlier try got through; the state decides below.
-            self.ledger.commit(entry).await?;
+            self.ledger.commit(entry.clone()).await?;
         }
         let open = self.ledger.state(account_key(&act.subject)).await?.is_some();
         let bound = self.ledger.state(credential_key(&act.subject)).await?.is_some();
         if open && (bound || !has_credential) {
-            return Ok(vec![Change::SetAccountState(act.subject, AccountState::Pending, AccountState::Open)]);
+            let changes =
+                vec![Change::SetAccountState(act.subject, AccountState::Pending, AccountState::Open)];
+            return Ok(Settled { changes, receipt: self.receipt_of(act, entries.last()).await? });
         }
         if open {
-            self.commit_again(vec![Entry::CloseAccount { account: act.subject }], Refusal::AccountClosed)
-                .await?;
+            let close = vec![Entry::CloseAccount { account: act.subject }];
+            self.commit_again(act, close, Refusal::AccountClosed).await?;
         }
-        Ok(vec![Change::RemovePendingAccount(act.subject)])
+        Ok(Settled::undone(vec![Change::RemovePendingAccount(act.subject)]))
     }
 
-    async fn settle_bind(&self, act: &Act, entries: Vec<Entry>) -> Result<Vec<Change>, Failure> {
-        for entry in entries {
-            self.ledger.commit(entry).await?;
+    async fn settle_bind(&self, act: &Act, entries: Vec<Entry>) -> Result<Settled, Failure> {
+        for entry in &entries {
+            self.ledger.commit(entry.clone()).await?;
         }
         let row = self.store.key(act.subject).await?;
         let ours = match (self.ledger_key(act.subject).await?, &row) {
             (Some(bound), Some(row)) => bound.account == row.account,
             _ => false,
         };
-        Ok(match (ours, row.map(|row| row.state)) {
-            (true, Some(KeyState::Pending)) => {
-                vec![Change::SetKeyState(act.subject, KeyState::Pending, KeyState::Active)]
-            }
+        let changes = match (ours, row.map(|row| row.state)) {
+            (true, Some(KeyState::Pending)) => vec![Change::SetKeyState {
+                key_id: act.subject,
+                from: KeyState::Pending,
+                to: KeyState::Active,
+                changed_ms: self.clock.now_ms(),
+                successor: None,
+            }],
             (true, _) => Vec::new(),
-            (false, _) => vec![Change::RemovePendingKey(act.subject)],
-        })
+            (false, _) => return Ok(Settled::undone(vec![Change::RemovePendingKey(act.subject)])),
+        };
+        Ok(Settled { changes, receipt: self.receipt_of(act, entries.last()).await? })
+    }
+
+    /// A step towards fewer rights: done again, unless it got through. What was taken back since stays so.
+    async fn settle_less(&self, act: &Act, entries: Vec<Entry>, stands: Refusal) -> Result<Settled, Failure> {
+        let from = act.until.saturating_sub(UNTIL_BLOCKS);
+        let recorded = match entries.last() {
+            Some(entry) => self.ledger.accepted_since(from, entry.clone()).await?,
+            None => None,
+        };
+        let receipt = match recorded {
+            Some(record) => Some(record.receipt(None)),
+            None => self.commit_again(act, entries, stands).await?,
+        };
+        Ok(Settled { changes: self.follow_ledger(act.subject).await?, receipt })
+    }
+
+    /// The new version as any binding; the one before as the ledger says.
+    async fn settle_rotate(&self, act: &Act, entries: Vec<Entry>) -> Result<Settled, Failure> {
+        let previous = entries.iter().find_map(|entry| match entry {
+            Entry::RotateKey(rotate) => Some(rotate.previous.0),
+            _ => None,
+        });
+        let mut settled = self.settle_bind(act, entries).await?;
+        if let Some(previous) = previous {
+            settled.changes.extend(self.follow_ledger(previous).await?);
+            self.forget(&previous);
+        }
+        Ok(settled)
     }
 
     /// Brings a key's row in step with the ledger.
     pub(crate) async fn follow_ledger(&self, key_id: Id) -> Result<Vec<Change>, Failure> {
-        let Some(bound) = self.ledger_key(key_id).await? else { return Ok(Vec::new()) };
-        let row = self.store.key(key_id).await?.map(|row| row.state);
-        Ok(match (row, bound.status) {
-            (Some(KeyState::Active), KeyStatus::Frozen) => {
-                vec![Change::SetKeyState(key_id, KeyState::Active, KeyState::Frozen)]
-            }
-            (Some(KeyState::Frozen), KeyStatus::Active) => {
-                vec![Change::SetKeyState(key_id, KeyState::Frozen, KeyState::Active)]
-            }
-            _ => Vec::new(),
-        })
+        let (Some(bound), Some(row)) = (self.ledger_key(key_id).await?, self.store.key(key_id).await?) else {
+            return Ok(Vec::new());
+        };
+        let now_ms = self.clock.now_ms();
+        let (to, changed_ms) = match bound.status {
+            KeyStatus::Active => (KeyState::Active, now_ms),
+            KeyStatus::Frozen => (KeyState::Frozen, now_ms),
+            KeyStatus::Superseded { .. } => (KeyState::Superseded, now_ms),
+            KeyStatus::Scheduled { destroy_after_ms, .. } => (KeyState::Scheduled, destroy_after_ms),
+            KeyStatus::Destroyed { at_ms, .. } => (KeyState::Destroyed, at_ms),
+        };
+        let same = row.state == to && (to != KeyState::Scheduled || row.changed_ms == changed_ms);
+        // What is still being bound has an act of its own.
+        if same || row.state == KeyState::Pending {
+            return Ok(Vec::new());
+        }
+        let successor = bound.status.successor().map(|successor| successor.0);
+        let mut changes = vec![Change::SetKeyState { key_id, from: row.state, to, changed_ms, successor }];
+        if to == KeyState::Destroyed {
+            changes.push(Change::EraseKey(key_id));
+        }
+        Ok(changes)
     }
 
     async fn ledger_key(&self, key_id: Id) -> Result<Option<LedgerKey>, Failure> {
@@ -245,18 +342,51 @@ impl Custody {
         value.map(|value| LedgerKey::decode(&value).map_err(Failure::internal)).transpose()
     }
 
-    /// Records entries whose effect may stand already.
-    async fn commit_again(&self, entries: Vec<Entry>, stands: Refusal) -> Result<(), Failure> {
+    /// Records entries whose effect may stand already; the receipt of what made it stand.
+    pub(crate) async fn commit_again(
+        &self,
+        act: &Act,
+        entries: Vec<Entry>,
+        stands: Refusal,
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        let mut receipt = None;
         for entry in entries {
             let record =
-                self.ledger.commit(entry).await.map_err(|error: LedgerError| Failure::from(error))?;
+                self.ledger.commit(entry.clone()).await.map_err(|error: LedgerError| Failure::from(error))?;
             let outcome = record.outcome();
-            if !outcome.is_accepted() && outcome.refusal() != Some(stands) {
-                tracing::warn!(outcome = outcome.name(), "the ledger refused what was left under way");
-            }
+            receipt = if outcome.is_accepted() {
+                Some(record.receipt(None))
+            } else {
+                if outcome.refusal() != Some(stands) {
+                    tracing::warn!(outcome = outcome.name(), "the ledger refused what was left under way");
+                }
+                self.receipt_of(act, Some(&entry)).await?
+            };
         }
-        Ok(())
+        Ok(receipt)
     }
+
+    /// The receipt of an act's entry, if somebody waits for it and the entry stands on the ledger.
+    pub(crate) async fn receipt_of(
+        &self,
+        act: &Act,
+        entry: Option<&Entry>,
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        let (Some(_), Some(entry)) = (&act.name, entry) else { return Ok(None) };
+        let from = act.until.saturating_sub(UNTIL_BLOCKS);
+        let found = self.ledger.accepted_since(from, entry.clone()).await?;
+        Ok(found.map(|record| record.receipt(None)))
+    }
+}
+
+/// Moments of key states, which count from the record's time, as Unix milliseconds.
+fn at(mut changes: Vec<Change>, time_ms: u64) -> Vec<Change> {
+    for change in &mut changes {
+        if let Change::SetKeyState { changed_ms, .. } = change {
+            *changed_ms = changed_ms.saturating_add(time_ms);
+        }
+    }
+    changes
 }
 
 /// What an act keeps: the app, a line end, the entries in hex.

@@ -1,7 +1,7 @@
 //! Who calls: a principal by its certificate, and a person by a live session beside it.
 
 use keyward_domain::{AccountId, AccountName, Code, Fingerprint, Principal, Role, UserName};
-use keyward_store::{Change, Session};
+use keyward_store::{Change, Session, StoreError};
 use sha2::{Digest as _, Sha256};
 
 use crate::{custody::Custody, failure::Failure};
@@ -13,6 +13,8 @@ pub(crate) struct Shown {
     pub(crate) certificate: Option<(Principal, Fingerprint)>,
     /// The session token.
     pub(crate) token: Option<[u8; 32]>,
+    /// When the caller stops waiting, by our clock.
+    pub(crate) deadline_ms: Option<u64>,
 }
 
 /// A person within a live session.
@@ -29,9 +31,21 @@ pub(crate) struct Caller {
     pub(crate) person: Option<Person>,
     /// The account of the caller's own keys: the person's, else the certificate's.
     pub(crate) account: Option<AccountId>,
+    /// When the caller stops waiting, by our clock.
+    pub(crate) deadline_ms: Option<u64>,
 }
 
 impl Caller {
+    /// Refuses to begin what the caller no longer waits for. What was begun runs to its end all the same.
+    pub(crate) fn in_time(&self, now_ms: u64) -> Result<(), Failure> {
+        match self.deadline_ms {
+            Some(deadline_ms) if deadline_ms <= now_ms => {
+                Err(Failure::new(Code::DeadlineExceeded, "the deadline passed before the request was begun"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whose idempotency keys these are.
     pub(crate) fn name(&self) -> String {
         match &self.person {
@@ -77,7 +91,7 @@ impl Custody {
             (None, Some(name)) => self.known_account(&name).await?,
             (None, None) => None,
         };
-        Ok(Caller { principal: principal.clone(), person, account })
+        Ok(Caller { principal: principal.clone(), person, account, deadline_ms: shown.deadline_ms })
     }
 
     async fn person_of(&self, token: &[u8; 32], fingerprint: Fingerprint) -> Result<Person, Failure> {
@@ -93,11 +107,18 @@ impl Custody {
             None => {
                 let bind = Change::BindSession { token_hash, fingerprint: fingerprint.0 };
                 // Another certificate may have been faster: the row decides.
-                self.store
-                    .apply(vec![bind])
-                    .await
-                    .map_err(|error| Failure { cause: Some(error.into()), ..foreign() })?;
-                self.sessions.bind(&token_hash, fingerprint.0);
+                match self.store.apply(vec![bind]).await {
+                    Ok(()) => self.sessions.bind(&token_hash, fingerprint.0),
+                    Err(StoreError::Missing { .. }) => {
+                        // It was bound meanwhile, perhaps by another server and to the same certificate.
+                        self.sessions.forget(session.person.account);
+                        let row = self.store.session(token_hash, now_ms).await?;
+                        if row.and_then(|row| row.fingerprint) != Some(fingerprint.0) {
+                            return Err(foreign());
+                        }
+                    }
+                    Err(error) => return Err(error.into()),
+                }
                 Ok(session.person)
             }
         }
@@ -111,7 +132,8 @@ impl Custody {
         let Some(account) = self.store.account(row.account).await? else { return Err(foreign()) };
         let user = UserName::parse(&account.name).map_err(Failure::of)?;
         let person = Person { account: AccountId(row.account), user };
-        let live = Live { person, fingerprint: row.fingerprint, expires_ms: row.expires_ms };
+        let known_until_ms = now_ms.saturating_add(KNOWN_MS).min(row.expires_ms);
+        let live = Live { person, fingerprint: row.fingerprint, known_until_ms };
         self.sessions.keep(generation, row, live.clone());
         Ok(live)
     }
@@ -126,10 +148,10 @@ fn foreign() -> Failure {
 pub(crate) struct Live {
     pub(crate) person: Person,
     pub(crate) fingerprint: Option<[u8; 32]>,
-    pub(crate) expires_ms: u64,
+    pub(crate) known_until_ms: u64,
 }
 
-/// Live sessions that were shown lately; what is here stands in the store too.
+/// Live sessions that were shown lately; what is here stood in the store a moment ago.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     inner: std::sync::Mutex<Inner>,
@@ -141,6 +163,8 @@ struct Inner {
     live: std::collections::HashMap<[u8; 32], Live>,
 }
 
+/// How long a session counts as live without another look: so long may another server have ended it.
+const KNOWN_MS: u64 = 3_000;
 /// Sessions in memory at most.
 const SESSIONS_MAX: usize = 16_384;
 
@@ -154,7 +178,7 @@ impl Sessions {
     }
 
     fn find(&self, token_hash: &[u8; 32], now_ms: u64) -> Option<Live> {
-        self.lock().live.get(token_hash).filter(|live| live.expires_ms > now_ms).cloned()
+        self.lock().live.get(token_hash).filter(|live| live.known_until_ms > now_ms).cloned()
     }
 
     fn keep(&self, generation: u64, row: Session, live: Live) {

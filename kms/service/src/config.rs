@@ -1,10 +1,11 @@
 //! The service's configuration, as plain data: whoever starts it reads files and flags.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use keyward_ledger_client::Identity;
 use keyward_ledger_core::{ed25519::SigningKey, trust::Trust};
-use keyward_token::Pin;
+use keyward_store::Location;
+use keyward_token::{ModuleSource, Pin};
 use zeroize::Zeroizing;
 
 /// One custody service.
@@ -16,14 +17,16 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The service's side of TLS.
     pub tls: Tls,
-    /// The SQLite file; its folder must exist.
-    pub database: PathBuf,
+    /// Where the database is.
+    pub database: Location,
     /// The ledger.
     pub ledger: LedgerConfig,
     /// PKCS#11 modules.
-    pub tokens: Vec<PathBuf>,
+    pub tokens: Vec<ModuleSource>,
     /// The key-encryption key.
     pub kek: KekConfig,
+    /// The token agents that may hold a stream; others are refused.
+    pub agents: Vec<AgentConfig>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -75,6 +78,15 @@ pub struct KekConfig {
     pub pin: Pin,
 }
 
+/// A token agent.
+#[derive(Clone, Debug)]
+pub struct AgentConfig {
+    /// The name in its certificate.
+    pub name: String,
+    /// The names of the operators that may link keys through it.
+    pub operators: Vec<String>,
+}
+
 /// Bounds of the service.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -86,8 +98,12 @@ pub struct Limits {
     pub opened_keys: usize,
     /// How long an opened key stays.
     pub opened_key_lifetime: Duration,
+    /// How long a request waits for a token agent at most.
+    pub agent_wait: Duration,
     /// How long settled intents and idempotent responses are kept.
     pub keep_settled: Duration,
+    /// The shortest waiting period before a key is destroyed; the ledger's own bounds are a second and 366 days.
+    pub destruction_wait_min: Duration,
 }
 
 impl Default for Limits {
@@ -97,7 +113,9 @@ impl Default for Limits {
             stream_in_flight: 256,
             opened_keys: 256,
             opened_key_lifetime: Duration::from_secs(60),
+            agent_wait: Duration::from_secs(5 * 60),
             keep_settled: Duration::from_secs(30 * 24 * 3600),
+            destruction_wait_min: Duration::from_secs(7 * 24 * 3600),
         }
     }
 }

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use keyward_crypto::{ImportSealingKey, OpaqueServer};
 use keyward_policies::PolicySet;
-use keyward_store::Store;
+use keyward_store::{Server, Store, StoreError};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::{
     accounts::{login::Logins, principal::Opening},
     acts::InFlight,
+    agents::Agents,
     caller::Sessions,
     failure::Failure,
     keybook::KeyBook,
+    once::Owed,
     opened::Opened,
     ports::{Clock, Kek, Ledger, Tokens},
     unreleased::Unreleased,
@@ -37,9 +39,20 @@ pub(crate) struct Custody {
     pub(crate) opening: Opening,
     pub(crate) in_flight: InFlight,
     pub(crate) unreleased: Unreleased,
+    pub(crate) owed: Owed,
+    pub(crate) agents: Arc<Agents>,
+    /// The shortest waiting period before a key is destroyed.
+    pub(crate) destruction_wait_min_ms: u64,
     pub(crate) permits: Arc<Semaphore>,
     /// Rung when a release was queued.
     pub(crate) queued: Notify,
+}
+
+impl Custody {
+    /// Joins the servers over this database; refused while another one that lives has our submitter key.
+    pub(crate) async fn enter(&self, name: String) -> Result<(), StoreError> {
+        self.store.enter(Server { boot: self.boot, name, submitter: self.ledger.submitter() }).await
+    }
 }
 
 /// Fresh random bytes.

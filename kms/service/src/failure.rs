@@ -53,6 +53,9 @@ impl From<StoreError> for Failure {
             StoreError::AccountExists => Self::new(Code::AccountExists, "an account with that name exists"),
             StoreError::AliasTaken => Self::new(Code::AliasTaken, "the account has a key under that alias"),
             StoreError::KeyExists => Self::new(Code::KeyAlreadyBound, "the key is bound already"),
+            StoreError::Unavailable { .. } => {
+                Self::because(Code::StoreUnavailable, "the database cannot be reached now", error)
+            }
             StoreError::Busy => Self::new(Code::ServiceBusy, "too many writes wait"),
             other => Self::internal(other),
         }

@@ -17,11 +17,12 @@ use keyward_ledger_core::{
 };
 use keyward_policies::Verb;
 use keyward_store::{
-    Change, Custody as Place, IdempotencyKey as Name, IntentState, NewIntent, Signed as Row,
+    Change, Claimed, Custody as Place, IdempotencyKey as Name, IntentState, NewIntent, Signed as Row,
 };
 use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 
 use crate::{
+    agents::Signing,
     caller::Caller,
     custody::{Custody, random},
     failure::Failure,
@@ -32,6 +33,8 @@ use crate::{
 
 /// How many blocks an intent's claim lives: long enough for its release, within the ledger's bound of 4096.
 const INTENT_BLOCKS: u64 = 4000;
+/// How often a signature is decided whose key is being changed meanwhile, by this server or by another.
+const DECISIONS_MAX: usize = 5;
 
 /// What is to be signed; the bytes are checked against the key's scheme.
 #[derive(Clone, Debug)]
@@ -54,6 +57,7 @@ struct Passage<'a> {
     payload: Payload<'a>,
     intent: NewIntent,
     name: Option<Name>,
+    caller: &'a Caller,
 }
 
 impl Custody {
@@ -74,24 +78,59 @@ impl Custody {
         mark: &[u8],
     ) -> Result<Signed, Failure> {
         let _permit = self.permit()?;
+        for _ in 1..DECISIONS_MAX {
+            if let Some(signed) = self.try_sign(caller, key_name, input, mark).await? {
+                return Ok(signed);
+            }
+        }
+        Err(Failure::new(Code::ServiceBusy, "the key is being changed"))
+    }
+
+    /// None when the key's row changed between the decision and the intent: what was known of it is forgotten.
+    async fn try_sign<B: AsRef<[u8]> + Sync>(
+        &self,
+        caller: &Caller,
+        key_name: &str,
+        input: &Input<B>,
+        mark: &[u8],
+    ) -> Result<Option<Signed>, Failure> {
         let key = self.named_key(caller, key_name).await?;
         self.authorise_key(caller, Verb::KeySign, &key)?;
         let payload = payload(&key, input)?;
         key.check_use()?;
+        let _place = self.agent_place(&key)?;
         let claim = self.claim_of(caller, mark, self.sign_hash(&key, input, &payload))?;
         let intent = self.new_intent(&key, &payload)?;
         let name = claim.as_ref().map(|claim| claim.name.clone());
-        if let Some(done) = judge(self.store.begin_intent(intent.clone(), claim).await?)? {
-            return kept(key, &done);
-        }
-        let passage = Passage { key, payload, intent, name };
-        match self.pass(&passage).await {
-            Ok(signed) => Ok(signed),
-            Err(failure) => {
-                self.give_back(passage.name).await;
-                Err(failure)
+        let claimed = match self.store.begin_intent(intent.clone(), claim).await {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                // Whether it was kept is not known; nothing is signed for it.
+                self.give_back(name).await;
+                return Err(error.into());
             }
+        };
+        if claimed == Claimed::Stale {
+            self.keys.forget(&key.row.key_id);
+            self.opened.forget(&key.row.key_id);
+            return Ok(None);
         }
+        if claimed == Claimed::InProgress
+            && let Some(answer) = self.follow_agent(&key, caller, name.as_ref()).await
+        {
+            return answer.map(Some);
+        }
+        if let Some(done) = judge(claimed)? {
+            return kept(key, &done).map(Some);
+        }
+        let leader = self.lead_agent(&key, name.as_ref());
+        let passage = Passage { key, payload, intent, name, caller };
+        let passed = self.pass(&passage).await;
+        if passed.is_err() {
+            self.give_back(passage.name).await;
+        }
+        leader.end(&passed);
+        passed.map(Some)
     }
 
     fn new_intent(&self, key: &KnownKey, payload: &Payload<'_>) -> Result<NewIntent, Failure> {
@@ -100,6 +139,8 @@ impl Custody {
         Ok(NewIntent {
             id,
             key_id: key.row.key_id,
+            key_revision: key.row.revision,
+            submitter: self.ledger.submitter(),
             r,
             payload_hash: payload.hash(),
             policy: self.policies.hash(),
@@ -119,7 +160,7 @@ impl Custody {
     async fn pass(&self, passage: &Passage<'_>) -> Result<Signed, Failure> {
         let record = self.claim_on_ledger(passage).await?;
         let released = async {
-            let signature = self.act(passage).await?;
+            let signature = self.act(passage, record.as_ref()).await?;
             self.release(passage, record.as_ref(), signature).await
         };
         match released.await {
@@ -159,10 +200,10 @@ impl Custody {
     }
 
     /// Uses the key, and lets no signature through that does not verify by the ledger's own rule.
-    async fn act(&self, passage: &Passage<'_>) -> Result<Vec<u8>, Failure> {
+    async fn act(&self, passage: &Passage<'_>, record: &dyn Final) -> Result<Vec<u8>, Failure> {
         let key = &passage.key;
         let signature = match &key.row.custody {
-            Place::Hosted { sealed } => {
+            Place::Hosted { sealed, .. } => {
                 let opened = self.opened_key(key, sealed).await?;
                 match &passage.payload {
                     Payload::Message(message) => opened.sign_message(message),
@@ -170,7 +211,16 @@ impl Custody {
                 }
                 .map_err(Failure::internal)?
             }
-            Place::Linked { serial, id, .. } => {
+            Place::Erased => {
+                return Err(Failure::new(Code::KeyDestroyed, "the key's private part is erased"));
+            }
+            Place::Linked { agent: Some(agent), .. } => {
+                let Passage { intent, payload, caller, .. } = passage;
+                let (public_key, receipt) = (&key.public_key, record.receipt(None));
+                let signing = Signing { caller, intent, public_key, payload, receipt };
+                self.sign_through_agent(agent, signing).await?
+            }
+            Place::Linked { serial, id, agent: None, .. } => {
                 let what = match &passage.payload {
                     Payload::Message(message) => ToSign::Message(message.to_vec()),
                     Payload::Digest(digest) => ToSign::Digest(*digest),

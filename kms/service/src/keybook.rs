@@ -30,18 +30,30 @@ impl KnownKey {
         AccountId(self.row.account)
     }
 
+    /// The agent beside its token, if the token is not attached to the service.
+    pub(crate) fn agent(&self) -> Option<&str> {
+        match &self.row.custody {
+            Place::Linked { agent, .. } => agent.as_deref(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn mode(&self) -> Mode {
         match self.row.custody {
-            Place::Hosted { .. } => Mode::Hosted,
+            Place::Hosted { .. } | Place::Erased => Mode::Hosted,
             Place::Linked { .. } => Mode::Linked,
         }
     }
 
+    /// Where it stands.
+    pub(crate) fn state(&self) -> Result<KeyState, Failure> {
+        KeyState::from_parts(self.row.state.word(), self.row.changed_ms)
+            .ok_or_else(|| Failure::internal("a key state of another version"))
+    }
+
     /// Refuses unless the key may be used now.
     pub(crate) fn check_use(&self) -> Result<(), Failure> {
-        let state = KeyState::from_parts(self.row.state.word(), 0)
-            .ok_or_else(|| Failure::internal("a key state of another version"))?;
-        state.check_use().map_err(Failure::of)
+        self.state()?.check_use().map_err(Failure::of)
     }
 }
 
@@ -104,8 +116,7 @@ impl Custody {
             }
             KeyName::Version(alias, version) => {
                 let account = caller.account.ok_or_else(unknown)?;
-                let keys = self.store.keys(account.0).await?;
-                let row = keys.into_iter().find(|row| row.alias == alias.as_str() && row.version == version);
+                let row = self.store.key_by_version(account.0, alias.as_str(), version).await?;
                 self.key_by_id(row.ok_or_else(unknown)?.key_id).await?.ok_or_else(unknown)
             }
         }

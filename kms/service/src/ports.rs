@@ -1,6 +1,6 @@
 //! What the use cases need of the world: ledger, tokens, the key-encryption key, the clock.
 
-use std::{error::Error, future::Future, pin::Pin};
+use std::{error::Error, future::Future, num::NonZeroU32, pin::Pin};
 
 use keyward_crypto::SecretBytes;
 use keyward_domain::scheme::{PublicKey, Scheme};
@@ -29,6 +29,12 @@ pub(crate) trait Ledger: Send + Sync {
     fn trust_line(&self) -> String;
     /// Answers when the entry's record is final and verified; it may have been refused.
     fn commit(&self, entry: Entry) -> Later<'_, Result<Box<dyn Final>, LedgerError>>;
+    /// The same for an entry that nobody waits for: it may come a little later, so that it costs less.
+    fn commit_later(&self, entry: Entry) -> Later<'_, Result<Box<dyn Final>, LedgerError>> {
+        self.commit(entry)
+    }
+    /// The accepted record of exactly this entry by any submitter, in a block from `height` on.
+    fn accepted_since(&self, height: u64, entry: Entry) -> Later<'_, Result<Option<Box<dyn Final>>, LedgerError>>;
     /// The verified value of a state key.
     fn state(&self, key: Vec<u8>) -> Later<'_, Result<Option<Vec<u8>>, LedgerError>>;
     /// Asks for the newest height now.
@@ -40,6 +46,8 @@ pub(crate) trait Final: Send + Sync {
     fn outcome(&self) -> &Outcome;
     fn leaf_index(&self) -> u64;
     fn height(&self) -> u64;
+    /// The time of its block.
+    fn time_ms(&self) -> u64;
     /// The exact bytes of the receipt.
     fn receipt(&self, released: Option<Released>) -> Vec<u8>;
 }
@@ -58,12 +66,33 @@ pub(crate) enum LedgerError {
     Refused { code: String, source: Cause },
 }
 
-/// The key-encryption key, wherever it lives.
+/// The key-encryption keys, wherever they live. They are numbered; one of them is the current one.
 pub(crate) trait Kek: Send + Sync {
-    fn seal(&self, aad: Vec<u8>, plaintext: Zeroizing<Vec<u8>>) -> Later<'_, Result<Vec<u8>, Failure>>;
+    /// An envelope under the current key.
+    fn seal(&self, aad: Vec<u8>, plaintext: Zeroizing<Vec<u8>>) -> Later<'_, Result<Vec<u8>, Failure>> {
+        self.seal_under(self.current(), aad, plaintext)
+    }
+    /// An envelope under one key, which it names.
+    fn seal_under(
+        &self,
+        number: NonZeroU32,
+        aad: Vec<u8>,
+        plaintext: Zeroizing<Vec<u8>>,
+    ) -> Later<'_, Result<Vec<u8>, Failure>>;
     fn open(&self, aad: Vec<u8>, sealed: Vec<u8>) -> Later<'_, Result<SecretBytes, Failure>>;
-    /// Whether it can be used right now.
+    /// Whether the current key can be used right now.
     fn ready(&self) -> Later<'_, bool>;
+    /// What a key is called in the token and in rows.
+    fn label(&self, number: NonZeroU32) -> String;
+    /// The number of the key that seals.
+    fn current(&self) -> NonZeroU32;
+    /// From now on this key seals; an older one changes nothing.
+    fn adopt(&self, number: NonZeroU32);
+    fn exists(&self, number: NonZeroU32) -> Later<'_, Result<bool, Failure>>;
+    /// Finds the key, or makes it.
+    fn make(&self, number: NonZeroU32) -> Later<'_, Result<(), Failure>>;
+    /// Removes the key for good; says whether there was one.
+    fn remove(&self, number: NonZeroU32) -> Later<'_, Result<bool, Failure>>;
 }
 
 /// A key that was found in an attached token.
@@ -101,7 +130,10 @@ pub(crate) trait Tokens: Send + Sync {
     fn list(&self) -> Later<'_, Result<Vec<Attached>, Failure>>;
     /// The token's label and serial, by either.
     fn find_token(&self, name: String) -> Later<'_, Result<(String, String), Failure>>;
+    /// Logs in, for somebody who needs the token from now on.
     fn login(&self, serial: String, pin: Zeroizing<Vec<u8>>) -> Later<'_, Result<(), Failure>>;
+    /// Whoever logged in needs the token no more: with the last of them, it is logged out.
+    fn release(&self, serial: String) -> Later<'_, ()>;
     /// Exactly one key, by label, id or both.
     fn find_key(&self, serial: String, label: String, id: Vec<u8>) -> Later<'_, Result<FoundKey, Failure>>;
     /// A canonical signature; the caller verifies it.

@@ -12,14 +12,9 @@ use tokio::task::JoinSet;
 use crate::{custody::Custody, failure::Failure, ports::LedgerError};
 
 /// Releases under way at once.
-const GROUP_MAX: u32 = 512;
+const GROUP_MAX: u32 = 2048;
 /// How long the task waits after a failure, and at most between looks.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// Releases of a group below which more are waited for.
-const GROUP_SMALL: usize = 256;
-/// How long: nobody waits for a release, and each group costs the ledger a block that intents could fill.
-const LINGER: Duration = Duration::from_millis(150);
 
 /// What became of one.
 enum Fate {
@@ -35,7 +30,6 @@ pub(crate) async fn run(custody: Arc<Custody>) {
             Ok(0) => {
                 let _either = tokio::time::timeout(PAUSE, custody.queued.notified()).await;
             }
-            Ok(settled) if settled < GROUP_SMALL => tokio::time::sleep(LINGER).await,
             Ok(_) => {}
             Err(failure) => {
                 tracing::warn!(%failure, "releases wait");
@@ -48,7 +42,7 @@ pub(crate) async fn run(custody: Arc<Custody>) {
 impl Custody {
     /// Records what is queued; returns how many are settled.
     pub(crate) async fn record_releases(self: &Arc<Self>) -> Result<usize, Failure> {
-        let queued = self.store.queued_releases(GROUP_MAX).await?;
+        let queued = self.store.queued_releases(self.ledger.submitter(), GROUP_MAX).await?;
         let mut under_way = JoinSet::new();
         for release in queued {
             under_way.spawn(record(self.clone(), release));
@@ -79,7 +73,7 @@ impl Custody {
 
 async fn record(custody: Arc<Custody>, release: QueuedRelease) -> Fate {
     let QueuedRelease { intent: intent_id, signature_hash } = release;
-    match custody.ledger.commit(Entry::Release(Release { intent_id, signature_hash })).await {
+    match custody.ledger.commit_later(Entry::Release(Release { intent_id, signature_hash })).await {
         Ok(record) => match record.outcome().refusal() {
             None if record.outcome().is_accepted() => Fate::Recorded(intent_id),
             // An earlier try got through.

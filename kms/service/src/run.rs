@@ -1,12 +1,13 @@
 //! Starting and stopping: store, token, ledger, then the gRPC face; the other way round at the end.
 
-use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use keyward_crypto::CoreDumpError;
+use keyward_domain::key::{DESTRUCTION_WAIT_MAX_MS, DESTRUCTION_WAIT_MIN_MS};
 use keyward_ledger_client::{Client, ClientError, Committer};
 use keyward_policies::{PolicyError, PolicySet};
-use keyward_store::{Sqlite, Store, StoreError};
-use keyward_token::{Module, TokenError, TokenName};
+use keyward_store::{Database, Location, Store, StoreError};
+use keyward_token::{Module, ModuleSource, TokenError, TokenName};
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, oneshot},
@@ -22,10 +23,12 @@ use tonic_health::ServingStatus;
 
 use crate::{
     adapters::{SystemClock, kek::TokenKek, ledger::Validators, tokens::Modules},
-    config::{Config, KekConfig, LedgerConfig, Limits, Tls},
+    agents::Agents,
+    config::{AgentConfig, Config, KekConfig, LedgerConfig, Limits, Tls},
     custody::{Custody, random},
-    face::Face,
+    face::{Coded, Face, coded},
     failure::{Failure, chain},
+    kek,
     opened::Opened,
     ports::{Clock, Kek, Ledger, Tokens},
     releases, secrets, upkeep,
@@ -57,10 +60,10 @@ pub enum RunError {
     #[error("core dumps cannot be turned off")]
     CoreDumps(#[from] CoreDumpError),
     /// The database does not open.
-    #[error("the database `{}` does not open", file.display())]
+    #[error("the database `{at}` does not open")]
     Store {
-        /// The file.
-        file: PathBuf,
+        /// Where it is.
+        at: Location,
         /// Why.
         #[source]
         source: StoreError,
@@ -71,6 +74,9 @@ pub enum RunError {
     /// The policies of this build do not parse.
     #[error("the policies are refused")]
     Policies(#[from] PolicyError),
+    /// Another server that lives uses our submitter key, or who does cannot be said.
+    #[error("this server cannot join the others over the database")]
+    Join(#[source] StoreError),
     /// No validator of the right ledger answered.
     #[error("the ledger cannot be reached")]
     Ledger(#[from] ClientError),
@@ -112,12 +118,14 @@ pub async fn run(
 ) -> Result<(), RunError> {
     keyward_crypto::disable_core_dumps()?;
     install_tls_provider();
-    let Config { tenant, listen, tls, database, ledger, tokens, kek, limits } = config;
+    let Config { tenant, listen, tls, database, ledger, tokens, kek, agents, limits } = config;
     let store = open_store(database).await?;
     let (tokens, kek) = attach(tokens, kek).await?;
     let ledger: Arc<dyn Ledger> = Arc::new(connect(ledger).await?);
-    let parts = Parts { tenant, store: store.clone(), ledger, kek: Arc::new(kek), tokens: Arc::new(tokens) };
+    let parts =
+        Parts { tenant, agents, store: store.clone(), ledger, kek: Arc::new(kek), tokens: Arc::new(tokens) };
     let custody = Arc::new(assemble(parts, Arc::new(SystemClock), &limits).await.map_err(RunError::start)?);
+    custody.enter(listen.to_string()).await.map_err(RunError::Join)?;
     let unreleased = custody.find_unreleased().await.map_err(RunError::start)?;
     custody.log_in_to_tokens().await.map_err(RunError::start)?;
     warm_up(&custody).await;
@@ -147,8 +155,11 @@ pub async fn run(
         served = server.add_routes(routes).serve_with_incoming_shutdown(incoming, asked) => served.map_err(RunError::from),
         // Streams that stay open end here; whoever waits in them asks again.
         () = drained => Ok(()),
-        // Neither task ends by itself.
-        Some(ended) = tasks.join_next() => ended.map_err(RunError::from),
+        // They end only where the service must not go on.
+        Some(ended) = tasks.join_next() => {
+            let lost = || RunError::Start("another server has its submitter key now".to_owned());
+            ended.map_err(RunError::from).and_then(|()| Err(lost()))
+        }
     };
     tasks.shutdown().await;
     if let Err(error) = store.close().await {
@@ -169,20 +180,20 @@ pub(crate) fn install_tls_provider() {
     }
 }
 
-async fn open_store(file: PathBuf) -> Result<Arc<dyn Store>, RunError> {
-    let store = Sqlite::open(&file).await.map_err(|source| RunError::Store { file, source })?;
+async fn open_store(at: Location) -> Result<Arc<dyn Store>, RunError> {
+    let store = Database::open(&at).await.map_err(|source| RunError::Store { at, source })?;
     Ok(Arc::new(store))
 }
 
-async fn attach(paths: Vec<PathBuf>, kek: KekConfig) -> Result<(Modules, TokenKek), RunError> {
-    let open = move || paths.iter().map(|path| Module::open(path)).collect::<Result<Vec<_>, _>>();
+async fn attach(sources: Vec<ModuleSource>, kek: KekConfig) -> Result<(Modules, TokenKek), RunError> {
+    let open = move || sources.iter().map(Module::open_source).collect::<Result<Vec<_>, _>>();
     let modules = Modules::new(tokio::task::spawn_blocking(open).await??);
     let KekConfig { token, label, pin } = kek;
     let (module, info) = modules.locate(&token).await?;
     let name = TokenName::new(info.serial);
     module.login(&name, pin).await?;
-    let kek = TokenKek::find_or_make(module, name, label).await?;
-    Ok((modules, kek))
+    modules.keep(name.as_str());
+    Ok((modules, TokenKek::new(module, name, label)))
 }
 
 async fn connect(config: LedgerConfig) -> Result<Validators, RunError> {
@@ -223,6 +234,7 @@ pub(crate) struct Parts {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) kek: Arc<dyn Kek>,
     pub(crate) tokens: Arc<dyn Tokens>,
+    pub(crate) agents: Vec<AgentConfig>,
 }
 
 /// Puts the service together; opens or makes its secrets.
@@ -231,8 +243,10 @@ pub(crate) async fn assemble(
     clock: Arc<dyn Clock>,
     limits: &Limits,
 ) -> Result<Custody, Failure> {
-    let Parts { tenant, store, ledger, kek, tokens } = parts;
+    let Parts { tenant, store, ledger, kek, tokens, agents } = parts;
+    kek::start(store.as_ref(), kek.as_ref()).await?;
     let lifetime_ms = u64::try_from(limits.opened_key_lifetime.as_millis()).unwrap_or(u64::MAX);
+    let wait_ms = u64::try_from(limits.destruction_wait_min.as_millis()).unwrap_or(u64::MAX);
     Ok(Custody {
         tenant,
         boot: random()?,
@@ -246,6 +260,9 @@ pub(crate) async fn assemble(
         opening: Default::default(),
         in_flight: Default::default(),
         unreleased: Default::default(),
+        owed: Default::default(),
+        agents: Arc::new(Agents::new(agents, limits.agent_wait)),
+        destruction_wait_min_ms: wait_ms.clamp(DESTRUCTION_WAIT_MIN_MS, DESTRUCTION_WAIT_MAX_MS),
         permits: Arc::new(Semaphore::new(limits.concurrent)),
         queued: Default::default(),
         store,
@@ -268,7 +285,7 @@ async fn warm_up(custody: &Custody) {
     }
 }
 
-pub(crate) async fn server(tls: &Tls, face: &Face) -> Result<(Server, Routes), RunError> {
+pub(crate) async fn server(tls: &Tls, face: &Face) -> Result<(Coded, Routes), RunError> {
     let identity = Identity::from_pem(&tls.certificate_pem, tls.key_pem.as_bytes());
     let tls = ServerTlsConfig::new()
         .identity(identity)
@@ -289,6 +306,7 @@ pub(crate) async fn server(tls: &Tls, face: &Face) -> Result<(Server, Routes), R
         "keyward.v1.Keys",
         "keyward.v1.Signing",
         "keyward.v1.Tokens",
+        "keyward.v1.Agents",
         "keyward.v1.Admin",
     ] {
         reporter.set_service_status(name, ServingStatus::Serving).await;
@@ -297,7 +315,7 @@ pub(crate) async fn server(tls: &Tls, face: &Face) -> Result<(Server, Routes), R
         .register_encoded_file_descriptor_set(keyward_proto::DESCRIPTORS)
         .build_v1()?;
     let routes = Routes::new(health).add_service(InterceptedService::new(reflection, certified));
-    Ok((server, face.routes(routes)))
+    Ok((coded(server), face.routes(routes)))
 }
 
 /// Only OPAQUE calls and health accept no certificate.

@@ -45,7 +45,7 @@ impl Custody {
     /// At the start, before any request: whatever an earlier run left open.
     pub(crate) async fn find_unreleased(&self) -> Result<usize, Failure> {
         let limit = u32::try_from(TOLD_MAX).unwrap_or(u32::MAX);
-        let open = self.store.open_intents(limit).await?;
+        let open = self.store.open_intents(self.ledger.submitter(), limit).await?;
         for row in &open {
             let (intent, key) = (hex(&row.new.id), hex(&row.new.key_id));
             tracing::warn!(
@@ -54,6 +54,8 @@ impl Custody {
                 state = row.state.word(),
                 "an earlier run left an intent without a release"
             );
+            // Nobody waits for it any more: an agent is not to sign it either.
+            self.withdraw_request(row.new.id).await?;
             self.unreleased.add(row.new.clone(), row.state);
         }
         Ok(open.len())

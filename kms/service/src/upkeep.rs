@@ -1,6 +1,8 @@
-//! What is done beside requests: settle acts, give up old intents, wipe opened keys, prune.
+//! What is done beside requests: settle acts, destroy what is due, reseal, give up old intents, wipe opened keys, prune.
 
 use std::{sync::Arc, time::Duration};
+
+use keyward_store::StoreError;
 
 use crate::custody::Custody;
 
@@ -8,7 +10,7 @@ const SETTLE_EVERY: Duration = Duration::from_secs(2);
 /// Looks between two prunings.
 const PRUNE_EVERY: u32 = 60;
 
-/// Runs until the service ends.
+/// Runs until the service ends, or another server has its submitter key.
 pub(crate) async fn run(custody: Arc<Custody>, keep_settled: Duration) {
     let mut look = tokio::time::interval(SETTLE_EVERY);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -16,6 +18,17 @@ pub(crate) async fn run(custody: Arc<Custody>, keep_settled: Duration) {
     loop {
         look.tick().await;
         custody.opened.sweep(custody.clock.now_ms());
+        match custody.store.take_over().await {
+            Ok(0) => {}
+            Ok(acts) => tracing::warn!(acts, "took over what a server that ended left under way"),
+            // Two with one key would disturb each other: the one that lost it ends.
+            Err(error @ StoreError::SubmitterInUse { .. }) => {
+                tracing::error!(%error, "this server lost its submitter key");
+                return;
+            }
+            Err(error) => tracing::warn!(%error, "the other servers are not looked after now"),
+        }
+        custody.give_back_owed().await;
         // An idle service must know the height too: last heights of challenges and intents hang on it.
         if let Err(error) = custody.ledger.refresh().await {
             tracing::debug!(%error, "the ledger does not answer");
@@ -24,8 +37,17 @@ pub(crate) async fn run(custody: Arc<Custody>, keep_settled: Duration) {
         if let Err(failure) = custody.settle_acts().await {
             tracing::debug!(%failure, "acts wait");
         }
+        if let Err(failure) = custody.destroy_due_keys().await {
+            tracing::debug!(%failure, "keys that are due wait");
+        }
+        if let Err(failure) = custody.schedule_orphaned_keys().await {
+            tracing::debug!(%failure, "keys of closed accounts wait");
+        }
         if let Err(failure) = custody.settle_unreleased().await {
             tracing::debug!(%failure, "unreleased intents wait");
+        }
+        if let Err(failure) = custody.tend_kek().await {
+            tracing::debug!(%failure, "a rotation of the key-encryption key waits");
         }
         if looks.is_multiple_of(PRUNE_EVERY) {
             prune(&custody, keep_settled).await;

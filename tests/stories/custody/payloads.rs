@@ -139,7 +139,6 @@ async fn another_accounts_key_is_refused_exactly_as_one_that_does_not_exist() {
     let nowhere = "5e".repeat(32);
     let strangers = [
         (&world.app, vec![&hers]),
-        (&world.operator, vec![&hers, &apps, &frozen]),
         (&bob.client, vec![&hers, &apps, &frozen]),
     ];
     for (stranger, keys) in strangers {

@@ -36,6 +36,7 @@ async fn a_person_registers_logs_in_makes_keys_signs_and_closes() {
     world.refused(Code::NotAllowed, dora.client.unfreeze_key("ed25519")).await;
     world.news().await;
     dora.client.close_account().await.unwrap();
-    assert_eq!(world.news().await, accepted(&["close-account"]));
+    let ends = [&["close-account"][..], &["schedule-destroy-key"; 4], &["destroy-key"; 4]].concat();
+    assert_eq!(world.news().await, accepted(&ends));
     world.refused(Code::SessionExpired, dora.client.list_keys()).await;
 }

@@ -25,6 +25,7 @@ fn link(token: &str, key_label: &str, scheme: Scheme, alias: &str, pin: &str) ->
         id: Vec::new(),
         scheme,
         alias: alias.into(),
+        agent: String::new(),
         pin: Zeroizing::new(pin.as_bytes().to_vec()),
     }
 }

@@ -9,12 +9,12 @@ use std::{
     sync::OnceLock,
 };
 
-use keyward_client::{Client, ClientError, Connection, Identity, Link, Password, Refusal};
+use keyward_client::{Client, ClientError, Connection, Identity, KeySearch, Link, Password, Refusal};
 use keyward_crypto::Stretch;
 use keyward_domain::{Code, scheme::Scheme};
 use keyward_ledger_core::{entry::Entry, hash::Hash};
 use keyward_proto::custody as proto;
-use keyward_store::Sqlite;
+use keyward_store::Database;
 use tokio::sync::{Mutex, MutexGuard};
 use tonic::{Response, Status};
 use zeroize::Zeroizing;
@@ -24,7 +24,8 @@ use crate::support::{keyward::Keyward, until};
 /// Stories take turns, so that each knows who wrote what.
 static TURN: Mutex<()> = Mutex::const_new(());
 /// What was read of the log so far.
-static TALLY: Mutex<Tally> = Mutex::const_new(Tally { leaf: 0, owed: BTreeSet::new(), fresh: Vec::new() });
+static TALLY: Mutex<Tally> =
+    Mutex::const_new(Tally { leaf: 0, owed: BTreeSet::new(), closed: BTreeSet::new(), fresh: Vec::new() });
 
 const ROLES: [&str; 4] = ["app", "operator", "officer", "auditor"];
 pub const TOKEN: &str = "keyward-local";
@@ -39,6 +40,8 @@ struct Tally {
     leaf: u64,
     /// Accepted intents whose release is not recorded yet.
     owed: BTreeSet<Hash>,
+    /// Closed accounts whose keys are not destroyed yet: the service ends them by itself.
+    closed: BTreeSet<Hash>,
     fresh: Vec<Recorded>,
 }
 
@@ -121,13 +124,14 @@ impl World {
         if self.app.list_keys().await.unwrap().is_empty() {
             self.app.create_app_key("first", Scheme::Ed25519).await.unwrap();
         }
-        if self.operator.list_keys().await.unwrap().is_empty() {
+        if self.operator.list_keys().await.unwrap().iter().all(|key| key.mode != "linked") {
             let link = Link {
                 token: TOKEN.into(),
                 key_label: "sample-rsa-2048".into(),
                 id: Vec::new(),
                 scheme: Scheme::RsaPss,
                 alias: "first".into(),
+                agent: String::new(),
                 pin: Zeroizing::new(pin().into_bytes()),
             };
             self.operator.link(link).await.unwrap();
@@ -171,8 +175,8 @@ impl World {
     }
 
     /// The service's database, opened beside it: for rows that only time would bring about.
-    pub async fn database(&self) -> Sqlite {
-        Sqlite::open(&keyward().dir().join("service/keyward.sqlite")).await.unwrap()
+    pub async fn database(&self) -> Database {
+        Database::sqlite(&keyward().dir().join("service/keyward.sqlite")).await.unwrap()
     }
 
     pub async fn height(&self) -> u64 {
@@ -223,7 +227,12 @@ impl World {
         statuses.iter().filter_map(|(_, status)| Some(status.as_ref().ok()?.log_size)).max().unwrap()
     }
 
-    /// Waits until every accepted intent is released, or told as unreleased.
+    async fn all_destroyed(&self, account: Hash) -> bool {
+        let all = KeySearch { account: Some(account), all_versions: true, ..KeySearch::default() };
+        self.officer.search_keys(&all).await.unwrap().iter().all(|key| key.state == "destroyed")
+    }
+
+    /// Waits until every accepted intent is released, or told as unreleased, and the keys of closed accounts are gone.
     async fn settle(&self) {
         until("every intent's release to be recorded", async || {
             let mut tally = TALLY.lock().await;
@@ -242,11 +251,20 @@ impl World {
                     Entry::Release(release) if recorded.outcome.is_accepted() => {
                         tally.owed.remove(&release.intent_id);
                     }
+                    Entry::CloseAccount { account } if recorded.outcome.is_accepted() => {
+                        tally.closed.insert(*account);
+                    }
                     _ => {}
                 }
                 let outcome = recorded.outcome.name().to_owned();
                 tally.fresh.push(Recorded { entry: entry.name(), outcome });
                 tally.leaf = leaf + 1;
+            }
+            for account in tally.closed.clone() {
+                if !self.all_destroyed(account).await {
+                    return false;
+                }
+                tally.closed.remove(&account);
             }
             tally.owed.is_empty() || tally.owed.is_subset(&self.unreleased().await)
         })
@@ -314,6 +332,10 @@ impl Said for Status {
             message: self.message().to_owned(),
             request_id: trailer("keyward-request-id"),
             retry: trailer("keyward-retry").parse().unwrap(),
+            retry_after_ms: self
+                .metadata()
+                .get("keyward-retry-after-ms")
+                .map(|wait_ms| wait_ms.to_str().unwrap().parse().unwrap()),
         }
     }
 }
@@ -323,6 +345,7 @@ pub fn check(code: Code, refusal: &Refusal) {
     assert_eq!(refusal.code_name, code.name(), "{refusal:?}");
     assert_eq!(refusal.status, code.canonical().number(), "{refusal:?}");
     assert_eq!(refusal.retry, code.retry(), "{refusal:?}");
+    assert_eq!(refusal.retry_after_ms, code.retry_after_ms(), "{refusal:?}");
     let what = refusal.message.strip_suffix(code.remedy()).expect("it says what to do next");
     assert!(what.len() > 5 && what.ends_with(": "), "it says what happened: {refusal:?}");
     let id = &refusal.request_id;
@@ -331,8 +354,9 @@ pub fn check(code: Code, refusal: &Refusal) {
 
 /// A refusal inside a batch or stream.
 pub fn check_inside(code: Code, refusal: &proto::Refusal) {
-    let proto::Refusal { status, code: name, message, retry } = refusal;
+    let proto::Refusal { status, code: name, message, retry, retry_after_ms } = refusal;
     assert_eq!((name.as_str(), *status, *retry), (code.name(), code.canonical().number(), code.retry()));
+    assert_eq!(*retry_after_ms, code.retry_after_ms().unwrap_or_default());
     assert!(message.ends_with(code.remedy()), "{message}");
 }
 

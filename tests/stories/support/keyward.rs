@@ -56,6 +56,8 @@ impl Answer {
 pub struct Keyward {
     running: Option<Running>,
     folder: TempDir,
+    /// More words for `up`.
+    options: Vec<String>,
 }
 
 struct Running {
@@ -97,8 +99,14 @@ pub fn clean(program: impl AsRef<std::ffi::OsStr>) -> Command {
 impl Keyward {
     /// A new Keyward in a fresh folder, ready.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same, with more words for `up`.
+    pub fn start_with(options: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("keyward-story-").tempdir().unwrap();
-        let mut keyward = Self { running: None, folder };
+        let options = options.iter().map(|&option| option.to_owned()).collect();
+        let mut keyward = Self { running: None, folder, options };
         keyward.up();
         keyward
     }
@@ -110,6 +118,7 @@ impl Keyward {
         let mut up = clean(binary())
             .args(["--output", "json", "up", "--dir"])
             .arg(self.dir())
+            .args(&self.options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -167,6 +176,12 @@ impl Keyward {
         self.ready()["service"].as_str().unwrap().to_owned()
     }
 
+    /// `https://host:port` of each server over the one database.
+    pub fn services(&self) -> Vec<String> {
+        let services = self.ready()["services"].as_array().unwrap();
+        services.iter().map(|service| service.as_str().unwrap().to_owned()).collect()
+    }
+
     /// `https://host:port` of each validator, `node-1` first.
     pub fn nodes(&self) -> Vec<String> {
         let nodes = self.ready()["nodes"].as_array().unwrap();
@@ -207,9 +222,14 @@ impl Keyward {
 
     /// The service as programs call it, with the certificate of a role; receipts are verified before it answers.
     pub async fn client(&self, role: &str) -> keyward_client::Client {
+        self.client_of(role, self.service()).await
+    }
+
+    /// The same by way of one server.
+    pub async fn client_of(&self, role: &str, address: String) -> keyward_client::Client {
         let (ca_pem, certificate_pem, key_pem) = self.identity(role);
         let identity = Some(keyward_client::Identity { certificate_pem, key_pem });
-        let connection = keyward_client::Connection { address: self.service(), ca_pem, identity };
+        let connection = keyward_client::Connection { address, ca_pem, identity };
         let client = keyward_client::Client::connect(&connection).await.unwrap();
         client.with_trust(&fs::read(self.trust()).unwrap()).unwrap()
     }
@@ -257,9 +277,11 @@ impl Keyward {
         wait_until(&format!("{name} to be started again"), || {
             self.children().get(name).is_some_and(|process| *process != killed)
         });
-        let address = match name.strip_prefix("node-") {
-            Some(number) => self.nodes()[number.parse::<usize>().unwrap() - 1].clone(),
-            None => self.service(),
+        let place = |number: &str| number.parse::<usize>().unwrap() - 1;
+        let address = match (name.strip_prefix("node-"), name.strip_prefix("service-")) {
+            (Some(number), _) => self.nodes()[place(number)].clone(),
+            (_, Some(number)) => self.services()[place(number)].clone(),
+            (None, None) => self.service(),
         };
         let address = address.trim_start_matches("https://").to_owned();
         wait_until(&format!("{name} to answer"), || std::net::TcpStream::connect(&address).is_ok());
@@ -396,10 +418,13 @@ fn children_of(parent: u32) -> BTreeMap<String, u32> {
     own.filter_map(|process| Some((name_of(process)?, process))).collect()
 }
 
-/// `node-2` or `service`: the folder of the configuration that a child was started with.
+/// `node-2`, `service` or `service-2`: the folder of the configuration that a child was started with, and its number.
 fn name_of(process: u32) -> Option<String> {
     let line = fs::read(format!("/proc/{process}/cmdline")).ok()?;
     let mut words = line.split(|byte| *byte == 0).map(String::from_utf8_lossy);
     let config = words.by_ref().skip_while(|word| word != "--config").nth(1)?;
-    Some(Path::new(&*config).parent()?.file_name()?.to_str()?.to_owned())
+    let config = Path::new(&*config);
+    let folder = config.parent()?.file_name()?.to_str()?;
+    let number = config.file_stem()?.to_str()?.strip_prefix("serve").unwrap_or_default();
+    Some(format!("{folder}{number}"))
 }

@@ -4,6 +4,8 @@ pub mod authority;
 pub mod cluster;
 pub mod keyward;
 pub mod load;
+#[path = "../../support/postgres.rs"]
+pub mod postgres;
 pub mod samples;
 
 use std::{

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::Context;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::local::cluster::{Cluster, VALIDATORS_DEFAULT};
 use crate::local::layout::{PROFILES, UP_FOLDER};
+use crate::local::state::Wanted;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Up {
@@ -17,13 +18,29 @@ pub(crate) struct Up {
     /// How many validators, at the first start [default: 4].
     #[arg(long, value_name = "N")]
     validators: Option<usize>,
+    /// How many custody servers over one database, at the first start [default: 1].
+    #[arg(long, value_name = "N")]
+    servers: Option<usize>,
+    /// A PostgreSQL database, `postgres://user@host/name`, at the first start [default: an SQLite file].
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
 }
 
 impl Up {
+    fn wanted(&self) -> Result<Wanted> {
+        if let Some(url) = &self.database {
+            keyward_store::Location::postgres(url, None).map_err(|error| {
+                Failure::usage("`--database` names no database", "see `keyward up --help`").because(&error)
+            })?;
+        }
+        let (validators, servers) = (self.validators, self.servers);
+        Ok(Wanted { validators, servers, database: self.database.clone() })
+    }
+
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
         let output = context.output;
         output.note("Keyward starts on this machine: NON-PRODUCTION, for trying things out.");
-        let mut cluster = Cluster::open(&self.dir, self.validators, output)?;
+        let mut cluster = Cluster::open(&self.dir, self.wanted()?, output)?;
         let started = tokio::select! {
             started = cluster.start() => started,
             () = crate::signals::end() => {
@@ -72,6 +89,7 @@ fn tell(cluster: &Cluster, context: &Context) {
         PROFILES.iter().map(|role| (format!("local-{role}"), json!(profile(role)))).collect();
     let json = json!({
         "ready": true, "folder": cluster.layout.root(), "service": cluster.service_url(),
+        "services": cluster.service_urls(),
         "nodes": cluster.node_urls(), "profiles": profiles, "trust": cluster.layout.trust(),
         "export": format!("export KEYWARD_PROFILE={}", profile("app").display()),
     });

@@ -4,15 +4,19 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use keyward_domain::key::{DESTRUCTION_WAIT_MAX_MS, DESTRUCTION_WAIT_MIN_MS};
+use keyward_domain::{Principal, Role};
 use keyward_ledger_client::Identity;
 use keyward_ledger_core::ed25519::SigningKey;
 use keyward_ledger_core::trust::Trust;
-use keyward_service::{Config, KekConfig, LedgerConfig, Limits, Tls};
-use keyward_token::Pin;
+use keyward_service::{AgentConfig, Config, KekConfig, LedgerConfig, Limits, Tls};
+use keyward_store::Location;
+use keyward_token::{HostProgram, ModuleSource, Pin};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{Sources, TlsFiles, environment, from_folder, load};
+use crate::certificate::principal_of;
 use crate::failure::{Failure, Result};
 use crate::files;
 use crate::sealed::OperatorSecret;
@@ -33,13 +37,36 @@ pub(crate) struct ServeConfig {
     pub(crate) tenant: String,
     /// Where callers reach us.
     pub(crate) listen: SocketAddr,
-    /// The SQLite file.
-    pub(crate) database: PathBuf,
+    /// The SQLite file, or `postgres://user@host/name`.
+    pub(crate) database: String,
+    /// The file with the password of a PostgreSQL database; without it `PGPASSFILE` and `~/.pgpass` are asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) database_password: Option<PathBuf>,
+    /// How long a request waits for a token agent at most, in milliseconds.
+    #[serde(default = "agent_wait_ms")]
+    pub(crate) agent_wait_ms: u64,
+    /// The shortest waiting period before a key is destroyed, in seconds: 1 to 366 days.
+    #[serde(default = "destruction_wait_min_s")]
+    pub(crate) destruction_wait_min_s: u64,
     /// The secret that keys are sealed under.
     pub(crate) operator_secret: PathBuf,
     pub(crate) tls: TlsFiles,
     pub(crate) ledger: LedgerFile,
     pub(crate) token: TokenFile,
+    /// The token agents that may hold a stream.
+    #[serde(default, rename = "agent", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) agents: Vec<AgentFile>,
+}
+
+/// A token agent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AgentFile {
+    /// The name in its certificate.
+    pub(crate) name: String,
+    /// The names of the operators that may link keys through it.
+    #[serde(default)]
+    pub(crate) operators: Vec<String>,
 }
 
 /// The ledger that acts are recorded on.
@@ -63,7 +90,7 @@ pub(crate) struct LedgerFile {
 pub(crate) struct TokenFile {
     /// PKCS#11 modules; none: the bundled one is looked for.
     #[serde(default)]
-    pub(crate) modules: Vec<PathBuf>,
+    pub(crate) modules: Vec<ModuleFile>,
     /// Label or serial of the token with the key-encryption key.
     pub(crate) kek_token: String,
     /// The label of the key-encryption key.
@@ -73,8 +100,34 @@ pub(crate) struct TokenFile {
     pub(crate) pin: PathBuf,
 }
 
+/// A PKCS#11 module: its path, or `{ path = "...", isolated = false }`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum ModuleFile {
+    /// Every module but the bundled one is isolated.
+    Path(PathBuf),
+    /// As it says.
+    Chosen(ChosenModule),
+}
+
+/// A module, and whether a process of its own loads it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChosenModule {
+    path: PathBuf,
+    isolated: bool,
+}
+
 fn tenant() -> String {
     "default".to_owned()
+}
+
+const fn destruction_wait_min_s() -> u64 {
+    7 * 24 * 3600
+}
+
+const fn agent_wait_ms() -> u64 {
+    5 * 60 * 1000
 }
 
 const fn deadline_ms() -> u64 {
@@ -96,6 +149,7 @@ impl ServeConfig {
         let at = |path: &Path| from_folder(file, path);
         let secret = OperatorSecret::load(&at(&self.operator_secret))?;
         let (ca_pem, certificate_pem, key_pem) = self.tls.open_parts(file, &secret)?;
+        let owner = principal_of(&at(&self.tls.certificate))?;
         let identity = Identity {
             ca_pem: ca_pem.clone(),
             certificate_pem: certificate_pem.clone(),
@@ -105,18 +159,71 @@ impl ServeConfig {
             tenant: self.tenant.clone(),
             listen: self.listen,
             tls: Tls { certificate_pem, key_pem, client_ca_pem: ca_pem },
-            database: at(&self.database),
-            ledger: self.ledger.open(file, &secret, identity)?,
+            database: self.location(file)?,
+            ledger: self.ledger.open(file, &secret, &owner, identity)?,
             tokens: self.token.modules(file)?,
-            kek: self.token.open(file, &secret)?,
-            limits: Limits::default(),
+            kek: self.token.open(file, &secret, &owner)?,
+            agents: self.agents()?,
+            limits: Limits {
+                agent_wait: Duration::from_millis(self.agent_wait_ms),
+                destruction_wait_min: self.destruction_wait_min()?,
+                ..Limits::default()
+            },
         })
     }
 }
 
+impl ServeConfig {
+    /// Where the database is; a URL's password comes from a file, never from the configuration itself.
+    pub(crate) fn location(&self, file: &Path) -> Result<Location> {
+        if !Location::is_url(&self.database) {
+            return Ok(Location::File(from_folder(file, Path::new(&self.database))));
+        }
+        let password = match &self.database_password {
+            Some(path) => Some(files::read_text(&from_folder(file, path))?.trim_end().to_owned()),
+            None => None,
+        };
+        Location::postgres(&self.database, password).map_err(|error| {
+            Failure::usage("`database` names no database", "correct it, then see `keyward config check FILE`")
+                .because(&error)
+        })
+    }
+}
+
+impl ServeConfig {
+    fn destruction_wait_min(&self) -> Result<Duration> {
+        let wait_ms = self.destruction_wait_min_s.saturating_mul(1000);
+        if (DESTRUCTION_WAIT_MIN_MS..=DESTRUCTION_WAIT_MAX_MS).contains(&wait_ms) {
+            return Ok(Duration::from_millis(wait_ms));
+        }
+        Err(Failure::usage(
+            format!("`destruction_wait_min_s` is `{}`", self.destruction_wait_min_s),
+            "choose 1 second to 366 days",
+        ))
+    }
+
+    fn agents(&self) -> Result<Vec<AgentConfig>> {
+        let check = |name: &str, role| {
+            Principal::new(role, name).map_err(|error| Failure::of_coded("cannot name an agent", &error))
+        };
+        let agents = self.agents.iter().map(|agent| {
+            check(&agent.name, Role::Agent)?;
+            agent.operators.iter().try_for_each(|name| check(name, Role::Operator).map(drop))?;
+            Ok(AgentConfig { name: agent.name.clone(), operators: agent.operators.clone() })
+        });
+        agents.collect()
+    }
+}
+
 impl LedgerFile {
-    fn open(&self, file: &Path, secret: &OperatorSecret, identity: Identity) -> Result<LedgerConfig> {
-        let seed = secret.open32(&from_folder(file, &self.submitter_key), SUBMITTER_KEY)?;
+    fn open(
+        &self,
+        file: &Path,
+        secret: &OperatorSecret,
+        owner: &Principal,
+        identity: Identity,
+    ) -> Result<LedgerConfig> {
+        let seed = secret.open32(&from_folder(file, &self.submitter_key), SUBMITTER_KEY, owner)?;
         Ok(LedgerConfig {
             nodes: self.nodes.clone(),
             identity,
@@ -128,20 +235,40 @@ impl LedgerFile {
 }
 
 impl TokenFile {
-    fn modules(&self, file: &Path) -> Result<Vec<PathBuf>> {
+    fn modules(&self, file: &Path) -> Result<Vec<ModuleSource>> {
         if self.modules.is_empty() {
-            return Ok(vec![bundled_module(None)?]);
+            return Ok(vec![module_source(bundled_module(None)?, None)?]);
         }
-        Ok(self.modules.iter().map(|module| from_folder(file, module)).collect())
+        let source = |module: &ModuleFile| match module {
+            ModuleFile::Path(path) => module_source(from_folder(file, path), None),
+            ModuleFile::Chosen(ChosenModule { path, isolated }) => {
+                module_source(from_folder(file, path), Some(*isolated))
+            }
+        };
+        self.modules.iter().map(source).collect()
     }
 
-    fn open(&self, file: &Path, secret: &OperatorSecret) -> Result<KekConfig> {
+    fn open(&self, file: &Path, secret: &OperatorSecret, owner: &Principal) -> Result<KekConfig> {
         let path = from_folder(file, &self.pin);
-        let pin = secret.open(&path, TOKEN_PIN)?.expose(Pin::from_bytes).map_err(|error| {
+        let pin = secret.open(&path, TOKEN_PIN, owner)?.expose(Pin::from_bytes).map_err(|error| {
             Failure::refused(format!("`{}` holds no PIN", path.display()), "restore the file").because(&error)
         })?;
         Ok(KekConfig { token: self.kek_token.clone(), label: self.kek_label.clone(), pin })
     }
+}
+
+/// A module and where it is loaded: isolated or not as asked, else in a process of its own unless it is the bundled
+/// one, which is ours.
+pub(crate) fn module_source(path: PathBuf, isolated: Option<bool>) -> Result<ModuleSource> {
+    let bundled = path.file_name().is_some_and(|name| name == keyward_token::MODULE_FILE);
+    if !isolated.unwrap_or(!bundled) {
+        return Ok(ModuleSource { path, host: None });
+    }
+    let program = std::env::current_exe().map_err(|error| {
+        Failure::refused("cannot find this program again", "start it by its full path").because(&error)
+    })?;
+    let arguments = ["token", "host", "--module"].map(Into::into).to_vec();
+    Ok(ModuleSource { path, host: Some(HostProgram::new(program, arguments)) })
 }
 
 /// Finds the PKCS#11 module: given, named by the environment, or bundled.

@@ -3,13 +3,13 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::child::{Child, Ready};
 use super::configure::url;
-use super::layout::Layout;
+use super::layout::{Layout, numbered};
 use super::prepare;
-use super::state::{State, check_folder, load_or_prepare, lock};
+use super::state::{State, Wanted, check_folder, load_or_prepare, lock};
 use super::token::{run_prepare, sample_keys};
 use crate::failure::{Failure, Result};
 use crate::files;
@@ -23,6 +23,8 @@ const READY_DEADLINE: Duration = Duration::from_secs(60);
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 /// How often one child is started again before it is left alone.
 const RESTARTS_MAX: u32 = 5;
+/// How long a child runs until its earlier ends no longer count.
+const HEALTHY: Duration = Duration::from_secs(60);
 
 /// What a demo attaches beside the bundled token.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +42,7 @@ pub(crate) struct Cluster {
     pub(super) state: State,
     pub(super) output: Output,
     nodes: Vec<Slot>,
-    service: Slot,
+    services: Vec<Slot>,
     /// Held while we run: two supervisors in one folder would write over each other.
     _lock: File,
 }
@@ -50,21 +52,24 @@ pub(crate) struct Cluster {
 struct Slot {
     child: Option<Child>,
     restarts: u32,
+    /// When it was started last.
+    since: Option<Instant>,
 }
 
 impl Cluster {
     /// Opens a folder, made now or before, and settles ports.
-    pub(crate) fn open(root: &Path, validators: Option<usize>, output: Output) -> Result<Self> {
+    pub(crate) fn open(root: &Path, wanted: Wanted, output: Output) -> Result<Self> {
         let layout = Layout::new(root).map_err(|error| {
             Failure::usage(format!("`{}` is no path", root.display()), "give another `--dir`").because(&error)
         })?;
         check_folder(&layout)?;
         files::make_folder(layout.root())?;
         let lock = lock(&layout)?;
-        let state = load_or_prepare(&layout, validators, output)?;
+        let state = load_or_prepare(&layout, wanted, output)?;
         let nodes = state.nodes.iter().map(|_| Slot::default()).collect();
+        let services = (0..=state.more_service_ports.len()).map(|_| Slot::default()).collect();
         let extra = Extra::default();
-        Ok(Self { layout, extra, state, output, nodes, service: Slot::default(), _lock: lock })
+        Ok(Self { layout, extra, state, output, nodes, services, _lock: lock })
     }
 
     /// How many validators there are.
@@ -72,7 +77,24 @@ impl Cluster {
         self.state.nodes.len()
     }
 
-    /// The service, as callers name it.
+    /// How many servers there are over one database.
+    pub(crate) fn servers(&self) -> usize {
+        self.services.len()
+    }
+
+    pub(super) fn service_port(&self, index: usize) -> Option<u16> {
+        match index.checked_sub(2) {
+            None => self.state.service_port,
+            Some(later) => self.state.more_service_ports.get(later).copied().flatten(),
+        }
+    }
+
+    /// Every server, as callers name it.
+    pub(crate) fn service_urls(&self) -> Vec<String> {
+        (1..=self.servers()).map(|index| url(self.service_port(index))).collect()
+    }
+
+    /// The first server, as callers name it.
     pub(crate) fn service_url(&self) -> String {
         url(self.state.service_port)
     }
@@ -103,20 +125,15 @@ impl Cluster {
     /// Ends everything in order: the service first, then the validators.
     pub(crate) async fn stop(&mut self) {
         let mut forced = Vec::new();
-        if let Some(child) = self.service.child.take() {
-            let name = child.name.clone();
-            if child.stop().await {
-                forced.push(name);
-            }
-        }
-        let nodes: Vec<_> = self.nodes.iter_mut().filter_map(|slot| slot.child.take()).collect();
-        let ends: Vec<_> = nodes
-            .into_iter()
-            .map(|child| tokio::spawn(async move { (child.name.clone(), child.stop().await) }))
-            .collect();
-        for end in ends {
-            if let Ok((name, true)) = end.await {
-                forced.push(name);
+        for slots in [&mut self.services, &mut self.nodes] {
+            let children = slots.iter_mut().filter_map(|slot| slot.child.take());
+            let ends: Vec<_> = children
+                .map(|child| tokio::spawn(async move { (child.name.clone(), child.stop().await) }))
+                .collect();
+            for end in ends {
+                if let Ok((name, true)) = end.await {
+                    forced.push(name);
+                }
             }
         }
         for name in forced {
@@ -143,14 +160,26 @@ impl Cluster {
         self.node_ready(index).await.map(|_ready| ())
     }
 
-    /// Starts the service and waits until it is ready.
+    /// Starts every server, and waits until they are ready; what the first one said.
     pub(crate) async fn start_service(&mut self) -> Result<Ready> {
-        let config = self.layout.service_config();
+        let mut ready = self.start_server(1).await?;
+        for index in 2..=self.servers() {
+            let more = self.start_server(index).await?;
+            ready.unreleased = ready.unreleased.saturating_add(more.unreleased);
+        }
+        Ok(ready)
+    }
+
+    async fn start_server(&mut self, index: usize) -> Result<Ready> {
+        let config = self.layout.service_config(index);
+        let name = numbered("service", index);
         let arguments =
             [OsStr::new("serve"), OsStr::new("--supervised"), OsStr::new("--config"), config.as_os_str()];
-        let mut child = Child::start("service", &arguments, &self.variables(), &self.layout.log("service"))?;
+        let mut child = Child::start(&name, &arguments, &self.variables(), &self.layout.log(&name))?;
         let ready = child.ready(READY_DEADLINE).await?;
-        self.service.child = Some(child);
+        if let Some(slot) = index.checked_sub(1).and_then(|place| self.services.get_mut(place)) {
+            slot.started(child);
+        }
         Ok(ready)
     }
 
@@ -163,9 +192,14 @@ impl Cluster {
     pub(crate) async fn watch(&mut self) -> Result<()> {
         let mut end = std::pin::pin!(crate::signals::end());
         loop {
+            // An end is heard while something is being started again, too.
+            let look = async {
+                tokio::time::sleep(WATCH_INTERVAL).await;
+                self.look_after().await;
+            };
             tokio::select! {
                 () = &mut end => return Ok(()),
-                () = tokio::time::sleep(WATCH_INTERVAL) => self.look_after().await,
+                () = look => {}
             }
         }
     }
@@ -174,28 +208,24 @@ impl Cluster {
         for index in 1..=self.validators() {
             let died = self.slot(index).and_then(Slot::died);
             if let Some(how) = died
-                && self.may_restart(&format!("node-{index}"), &how, index)
+                && restarts(&self.output, &format!("node-{index}"), &how, self.slot(index))
                 && let Err(failure) = self.start_node(index).await
             {
                 self.output.note(format!("  node-{index} does not start: {failure}"));
             }
         }
-        if let Some(how) = self.service.died()
-            && self.may_restart("service", &how, 0)
-            && let Err(failure) = self.start_service().await
-        {
-            self.output.note(format!("  the service does not start: {failure}"));
+        for index in 1..=self.servers() {
+            let name = numbered("service", index);
+            let output = self.output;
+            let slot = index.checked_sub(1).and_then(|place| self.services.get_mut(place));
+            if let Some(slot) = slot
+                && let Some(how) = slot.died()
+                && restarts(&output, &name, &how, Some(slot))
+                && let Err(failure) = self.start_server(index).await
+            {
+                self.output.note(format!("  {name} does not start: {failure}"));
+            }
         }
-    }
-
-    fn may_restart(&mut self, name: &str, how: &str, index: usize) -> bool {
-        let slot = if index == 0 { Some(&mut self.service) } else { self.slot(index) };
-        let Some(slot) = slot else { return false };
-        slot.restarts = slot.restarts.saturating_add(1);
-        let again = slot.restarts <= RESTARTS_MAX;
-        let then = if again { "it is started again" } else { "it was started often enough: read its log" };
-        self.output.note(format!("  {name} ended ({how}); {then}"));
-        again
     }
 
     fn slot(&mut self, index: usize) -> Option<&mut Slot> {
@@ -209,7 +239,7 @@ impl Cluster {
         let name = format!("node-{index}");
         let child = Child::start(&name, &arguments, &[], &self.layout.log(&name))?;
         if let Some(slot) = self.slot(index) {
-            slot.child = Some(child);
+            slot.started(child);
         }
         Ok(())
     }
@@ -235,7 +265,25 @@ impl Cluster {
     }
 }
 
+/// Whether a child that ended is started again; what came before a long healthy time does not count.
+fn restarts(output: &Output, name: &str, how: &str, slot: Option<&mut Slot>) -> bool {
+    let Some(slot) = slot else { return false };
+    if slot.since.take().is_some_and(|since| since.elapsed() >= HEALTHY) {
+        slot.restarts = 0;
+    }
+    slot.restarts = slot.restarts.saturating_add(1);
+    let again = slot.restarts <= RESTARTS_MAX;
+    let then = if again { "it is started again" } else { "it was started often enough: read its log" };
+    output.note(format!("  {name} ended ({how}); {then}"));
+    again
+}
+
 impl Slot {
+    fn started(&mut self, child: Child) {
+        self.child = Some(child);
+        self.since = Some(Instant::now());
+    }
+
     /// How the child ended, if it did since it was last looked at.
     fn died(&mut self) -> Option<String> {
         let how = self.child.as_mut()?.has_ended()?;

@@ -1,13 +1,13 @@
 //! Ports and configuration files, written at each start.
 
 use super::cluster::Cluster;
-use super::layout::PROFILES;
+use super::layout::{PROFILES, numbered};
 use super::ports::{Chooser, Chosen, local};
 use super::prepare;
 use super::state::NodeState;
 use crate::config::TlsFiles;
 use crate::config::node::{self, NodeConfig, PeerConfig};
-use crate::config::serve::{LedgerFile, ServeConfig, TokenFile};
+use crate::config::serve::{AgentFile, LedgerFile, ModuleFile, ServeConfig, TokenFile};
 use crate::failure::Result;
 
 impl Cluster {
@@ -24,6 +24,9 @@ impl Cluster {
             Ok(())
         };
         settle("the service".into(), &mut self.state.service_port)?;
+        for (index, port) in self.state.more_service_ports.iter_mut().enumerate() {
+            settle(format!("service-{}", index + 2), port)?;
+        }
         for (index, node) in self.state.nodes.iter_mut().enumerate() {
             settle(format!("node-{} for validators", index + 1), &mut node.peer_port)?;
             settle(format!("node-{} for callers", index + 1), &mut node.rpc_port)?;
@@ -41,32 +44,35 @@ impl Cluster {
             let config = node_config(node, &peers);
             prepare::write_toml(&self.layout.node_config(index + 1), &config)?;
         }
-        prepare::write_toml(&self.layout.service_config(), &self.serve_config()?)?;
+        for index in 1..=self.servers() {
+            prepare::write_toml(&self.layout.service_config(index), &self.serve_config(index)?)?;
+        }
         for role in PROFILES {
-            prepare::write_profile(&self.layout, role, &self.service_url(), &self.node_urls())?;
+            prepare::write_profile(&self.layout, role, &self.service_urls(), &self.node_urls())?;
         }
         Ok(())
     }
 
-    fn serve_config(&self) -> Result<ServeConfig> {
+    fn serve_config(&self, index: usize) -> Result<ServeConfig> {
         // Without others the bundled module is looked for at each start, beside the program that then runs.
         let modules = match self.extra.modules.as_slice() {
             [] => Vec::new(),
             others => {
                 let bundled = crate::config::serve::bundled_module(None)?;
-                std::iter::once(bundled).chain(others.iter().cloned()).collect()
+                std::iter::once(bundled).chain(others.iter().cloned()).map(ModuleFile::Path).collect()
             }
         };
         Ok(ServeConfig {
             tenant: "default".into(),
-            listen: local(self.state.service_port.unwrap_or_default()),
-            database: "keyward.sqlite".into(),
+            listen: local(self.service_port(index).unwrap_or_default()),
+            database: self.state.database.clone().unwrap_or_else(|| "keyward.sqlite".into()),
+            database_password: None,
             operator_secret: "../operator.secret".into(),
             tls: tls_files(),
             ledger: LedgerFile {
                 nodes: self.node_urls(),
                 trust: "../trust".into(),
-                submitter_key: "../submitters/service.key".into(),
+                submitter_key: format!("../submitters/{}.key", numbered("service", index)).into(),
                 deadline_ms: 5000,
             },
             token: TokenFile {
@@ -75,6 +81,10 @@ impl Cluster {
                 kek_label: "keyward-kek".into(),
                 pin: "token.pin".into(),
             },
+            agent_wait_ms: 5 * 60 * 1000,
+            // To be tried out within a coffee; a real service keeps its default of a week.
+            destruction_wait_min_s: 5,
+            agents: vec![AgentFile { name: "local-agent".into(), operators: vec!["local-operator".into()] }],
         })
     }
 }

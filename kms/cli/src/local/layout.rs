@@ -7,7 +7,7 @@ pub(crate) const UP_FOLDER: &str = "keyward-local";
 /// The folder of `demo` where none is given.
 pub(crate) const DEMO_FOLDER: &str = "keyward-demo";
 /// The profiles, one for each role that people and programs have here.
-pub(crate) const PROFILES: [&str; 4] = ["app", "operator", "officer", "auditor"];
+pub(crate) const PROFILES: [&str; 5] = ["app", "operator", "officer", "auditor", "agent"];
 
 /// The folder; every path of it is absolute.
 #[derive(Clone, Debug)]
@@ -68,12 +68,18 @@ impl Layout {
         self.root.join("service")
     }
 
-    pub(crate) fn service_config(&self) -> PathBuf {
-        self.service().join("serve.toml")
+    /// The configuration of server `index`, counted from 1; all of them lie in one folder.
+    pub(crate) fn service_config(&self, index: usize) -> PathBuf {
+        self.service().join(numbered("serve", index) + ".toml")
     }
 
     pub(crate) fn submitter(&self, name: &str) -> PathBuf {
         self.root.join(format!("submitters/{name}.key"))
+    }
+
+    /// The sealed submitter key of server `index`.
+    pub(crate) fn server_submitter(&self, index: usize) -> PathBuf {
+        self.submitter(&numbered("service", index))
     }
 
     /// The store of the bundled token.
@@ -93,4 +99,9 @@ impl Layout {
     pub(crate) fn log(&self, name: &str) -> PathBuf {
         self.root.join(format!("logs/{name}.log"))
     }
+}
+
+/// A name for the first, and a numbered one for those after it.
+pub(crate) fn numbered(name: &str, index: usize) -> String {
+    if index <= 1 { name.to_owned() } else { format!("{name}-{index}") }
 }

@@ -28,7 +28,7 @@ const CLOCK_BOUND_MS: u64 = 30_000;
 
 /// Makes everything that does not depend on ports. `state` is written last by the caller: a folder without it was
 /// never finished. The answer is the validators' public keys, in the order of their folders.
-pub(crate) fn prepare(layout: &Layout, validators: usize) -> Result<Vec<[u8; 32]>> {
+pub(crate) fn prepare(layout: &Layout, validators: usize, servers: usize) -> Result<Vec<[u8; 32]>> {
     files::make_folder(layout.root())?;
     files::write(&layout.readme(), README.as_bytes(), Access::Public)?;
     let secret = OperatorSecret::create(&layout.operator_secret())?;
@@ -38,16 +38,18 @@ pub(crate) fn prepare(layout: &Layout, validators: usize) -> Result<Vec<[u8; 32]
     for index in 1..=validators {
         keys.push(prepare_node(layout, index, &secret, &authority)?);
     }
-    let submitters = [("service", genesis::Role::Service), ("bench", genesis::Role::Service)]
-        .into_iter()
-        .map(|(name, role)| {
-            Ok(Submitter::new(make_key(&secret, &layout.submitter(name), SUBMITTER_KEY)?, role))
+    let submitters = (1..=servers)
+        .map(|index| Ok((layout.server_submitter(index), principal(Role::Service, "custody")?)))
+        .chain([principal(Role::Operator, "local-operator").map(|owner| (layout.submitter("bench"), owner))])
+        .map(|file| {
+            let (file, owner) = file?;
+            Ok(Submitter::new(make_key(&secret, &file, SUBMITTER_KEY, &owner)?, genesis::Role::Service))
         })
         .collect::<Result<Vec<_>>>()?;
     prepare_genesis(layout, keys.clone(), submitters)?;
-    let service = authority.issue_server(&principal(Role::Service, "custody")?)?;
-    write_server(&layout.service(), &service, &secret)?;
-    prepare_pin(layout, &secret)?;
+    let custody = principal(Role::Service, "custody")?;
+    write_server(&layout.service(), &authority.issue_server(&custody)?, &secret, &custody)?;
+    prepare_pin(layout, &secret, &custody)?;
     for role in PROFILES {
         let role = Role::from_name(role).unwrap_or(Role::App);
         let issued = authority.issue_client(&principal(role, &format!("local-{role}"))?)?;
@@ -67,21 +69,21 @@ fn prepare_node(
     authority: &Authority,
 ) -> Result<[u8; 32]> {
     let folder = layout.node(index);
-    let issued = authority.issue_server(&principal(Role::Node, &format!("node-{index}"))?)?;
-    write_server(&folder, &issued, secret)?;
-    make_key(secret, &folder.join("validator.key"), VALIDATOR_KEY)
+    let owner = principal(Role::Node, &format!("node-{index}"))?;
+    write_server(&folder, &authority.issue_server(&owner)?, secret, &owner)?;
+    make_key(secret, &folder.join("validator.key"), VALIDATOR_KEY, &owner)
 }
 
 /// A fresh Ed25519 key in a sealed file; the answer is its public key.
-fn make_key(secret: &OperatorSecret, path: &Path, purpose: &str) -> Result<[u8; 32]> {
+fn make_key(secret: &OperatorSecret, path: &Path, purpose: &str, owner: &Principal) -> Result<[u8; 32]> {
     let seed = random32()?;
-    secret.seal(path, purpose, seed.as_ref())?;
+    secret.seal(path, purpose, owner, seed.as_ref())?;
     Ok(SigningKey::from_seed(&seed).public_key())
 }
 
-fn write_server(folder: &Path, issued: &Issued, secret: &OperatorSecret) -> Result<()> {
+fn write_server(folder: &Path, issued: &Issued, secret: &OperatorSecret, owner: &Principal) -> Result<()> {
     files::write(&folder.join("certificate.pem"), issued.certificate_pem.as_bytes(), Access::Public)?;
-    secret.seal(&folder.join("tls.key"), TLS_KEY, issued.key_pem.as_bytes())
+    secret.seal(&folder.join("tls.key"), TLS_KEY, owner, issued.key_pem.as_bytes())
 }
 
 /// Callers' keys lie in the open, mode 0600: TLS libraries read them as they are.
@@ -117,10 +119,10 @@ fn prepare_genesis(
 }
 
 /// The bundled token's PIN: for the service sealed, for people who try the token in a file of mode 0600.
-fn prepare_pin(layout: &Layout, secret: &OperatorSecret) -> Result<()> {
+fn prepare_pin(layout: &Layout, secret: &OperatorSecret, owner: &Principal) -> Result<()> {
     let random = random32()?;
     let pin = Zeroizing::new(hex::encode(random.iter().copied().take(8).collect::<Vec<_>>()));
-    secret.seal(&layout.service().join("token.pin"), TOKEN_PIN, pin.as_bytes())?;
+    secret.seal(&layout.service().join("token.pin"), TOKEN_PIN, owner, pin.as_bytes())?;
     let labelled = Zeroizing::new(format!("{NON_PRODUCTION}{}\n", *pin));
     files::write(&layout.token_pin(), labelled.as_bytes(), Access::Secret)
 }
@@ -139,11 +141,19 @@ pub(crate) fn read_pin(path: &Path) -> Result<Zeroizing<String>> {
 }
 
 /// Where the profile's own files lie, for `profile.toml`.
-pub(crate) fn write_profile(layout: &Layout, role: &str, service: &str, nodes: &[String]) -> Result<()> {
+pub(crate) fn write_profile(
+    layout: &Layout,
+    role: &str,
+    services: &[String],
+    nodes: &[String],
+) -> Result<()> {
     let operator = role == "operator";
+    let mut services = services.iter().cloned();
+    let (service, more_services) = (services.next().unwrap_or_default(), services.collect());
     let file = profile::ProfileFile {
         role: role.to_owned(),
-        service: service.to_owned(),
+        service,
+        more_services,
         nodes: nodes.to_vec(),
         ca: "../../ca/ca.pem".into(),
         certificate: "certificate.pem".into(),
@@ -151,6 +161,7 @@ pub(crate) fn write_profile(layout: &Layout, role: &str, service: &str, nodes: &
         trust: "../../trust".into(),
         operator_secret: operator.then(|| "../../operator.secret".into()),
         submitter_key: operator.then(|| "../../submitters/bench.key".into()),
+        proxy: None,
     };
     write_toml(&layout.profile(role).join(profile::FILE), &file)
 }

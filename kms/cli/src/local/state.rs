@@ -13,6 +13,8 @@ use crate::output::Output;
 
 /// The most validators on one machine.
 pub(crate) const VALIDATORS_MAX: usize = 16;
+/// The most servers on one machine.
+const SERVERS_MAX: usize = 8;
 const FORMAT: u32 = 1;
 
 /// The supervisor's own file.
@@ -21,7 +23,24 @@ const FORMAT: u32 = 1;
 pub(super) struct State {
     pub(super) format: u32,
     pub(super) service_port: Option<u16>,
+    /// The ports of the servers after the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) more_service_ports: Vec<Option<u16>>,
+    /// The database of all servers; none: an SQLite file in the folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) database: Option<String>,
     pub(super) nodes: Vec<NodeState>,
+}
+
+/// What is chosen at the first start.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    /// How many validators.
+    pub(crate) validators: Option<usize>,
+    /// How many servers over one database.
+    pub(crate) servers: Option<usize>,
+    /// `postgres://..`; none: an SQLite file.
+    pub(crate) database: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -62,23 +81,33 @@ pub(crate) fn lock(layout: &Layout) -> Result<File> {
 }
 
 /// What was remembered; or a new Keyward, made now.
-pub(super) fn load_or_prepare(layout: &Layout, validators: Option<usize>, output: Output) -> Result<State> {
+pub(super) fn load_or_prepare(layout: &Layout, wanted: Wanted, output: Output) -> Result<State> {
     if layout.state().is_file() {
-        return load(layout, validators);
+        return load(layout, &wanted);
     }
-    let validators = validators.unwrap_or(VALIDATORS_DEFAULT);
+    let validators = wanted.validators.unwrap_or(VALIDATORS_DEFAULT);
+    let servers = wanted.servers.unwrap_or(1);
+    if !(1..=SERVERS_MAX).contains(&servers) {
+        return Err(Failure::usage(format!("`{servers}` servers do not fit"), "choose 1 to 8"));
+    }
     if !(1..=VALIDATORS_MAX).contains(&validators) {
         return Err(Failure::usage(format!("`{validators}` validators do not fit"), "choose 1 to 16"));
     }
     output.note(format!("  a new Keyward is made in `{}`", layout.root().display()));
-    let keys = prepare::prepare(layout, validators)?;
+    let keys = prepare::prepare(layout, validators, servers)?;
     let node = |key: [u8; 32]| NodeState { key: hex::encode(key), peer_port: None, rpc_port: None };
-    let state = State { format: FORMAT, service_port: None, nodes: keys.into_iter().map(node).collect() };
+    let state = State {
+        format: FORMAT,
+        service_port: None,
+        more_service_ports: vec![None; servers.saturating_sub(1)],
+        database: wanted.database,
+        nodes: keys.into_iter().map(node).collect(),
+    };
     prepare::write_toml(&layout.state(), &state)?;
     Ok(state)
 }
 
-fn load(layout: &Layout, validators: Option<usize>) -> Result<State> {
+fn load(layout: &Layout, wanted: &Wanted) -> Result<State> {
     let path = layout.state();
     let state: State = toml::from_str(&files::read_text(&path)?).map_err(|error| {
         Failure::refused(format!("`{}` is malformed", path.display()), "restore the file").because(&error)
@@ -87,7 +116,16 @@ fn load(layout: &Layout, validators: Option<usize>) -> Result<State> {
         let what = format!("`{}` is of format `{}`, this is `{FORMAT}`", path.display(), state.format);
         return Err(Failure::refused(what, "use the version of keyward that made the folder"));
     }
-    match validators {
+    let servers = state.more_service_ports.len().saturating_add(1);
+    if wanted.servers.is_some_and(|wanted| wanted != servers) {
+        let what = format!("the ledger in `{}` knows {servers} servers", layout.root().display());
+        return Err(Failure::usage(what, "leave `--servers` away, or give another `--dir`"));
+    }
+    if wanted.database.is_some() && wanted.database != state.database {
+        let what = format!("the Keyward in `{}` has another database", layout.root().display());
+        return Err(Failure::usage(what, "leave `--database` away, or give another `--dir`"));
+    }
+    match wanted.validators {
         Some(wanted) if wanted != state.nodes.len() => Err(Failure::usage(
             format!(
                 "the ledger in `{}` has {} validators, not {wanted}",

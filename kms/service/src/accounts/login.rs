@@ -7,8 +7,8 @@ use std::{
 };
 
 use keyward_crypto::ServerLogin;
-use keyward_domain::{Code, Fingerprint, LoginLimit, UserName, login, session};
-use keyward_store::{Account, AccountState, Change, Session};
+use keyward_domain::{AccountId, Code, Fingerprint, LoginLimit, UserName, login, session};
+use keyward_store::{AccountState, Change, Session, StoreError};
 use sha2::{Digest as _, Sha256};
 
 use super::PERSON;
@@ -20,6 +20,8 @@ use crate::{
 /// Logins under way at most, and names whose tries are counted at most.
 const UNDER_WAY_MAX: usize = 4096;
 const NAMES_MAX: usize = 65_536;
+/// How often a try is charged anew because another one was faster.
+const CHARGES_MAX: usize = 16;
 /// How long a login may take.
 const LIFETIME_MS: u64 = 60_000;
 
@@ -37,7 +39,6 @@ struct Inner {
 
 struct UnderWay {
     state: ServerLogin,
-    user: UserName,
     account: Option<[u8; 32]>,
     expires_ms: u64,
 }
@@ -47,10 +48,10 @@ impl Logins {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Charges a try; `stored` is what the database knows, when this run knows nothing yet.
-    fn charge(&self, user: &UserName, stored: LoginLimit, now_ms: u64) -> Result<LoginLimit, Failure> {
+    /// Charges a try of a name that nobody has: it is answered like one that somebody has.
+    fn charge(&self, user: &UserName, now_ms: u64) -> Result<(), Failure> {
         let mut inner = self.lock();
-        let known = inner.limits.get(user.as_str()).copied().unwrap_or(stored);
+        let known = inner.limits.get(user.as_str()).copied().unwrap_or_default();
         let charged = known.attempt(now_ms).map_err(Failure::of)?;
         if inner.limits.len() >= NAMES_MAX {
             inner.limits.retain(|_, limit| limit.last_ms.saturating_add(login::COOL_DOWN_MS) > now_ms);
@@ -59,7 +60,7 @@ impl Logins {
             }
         }
         inner.limits.insert(user.as_str().to_owned(), charged);
-        Ok(charged)
+        Ok(())
     }
 
     fn begin(&self, id: [u8; 16], login: UnderWay, now_ms: u64) -> Result<(), Failure> {
@@ -74,12 +75,6 @@ impl Logins {
         Ok(())
     }
 
-    fn succeeded(&self, user: &UserName) -> LoginLimit {
-        let mut inner = self.lock();
-        let limit = inner.limits.get(user.as_str()).copied().unwrap_or_default().succeeded();
-        inner.limits.insert(user.as_str().to_owned(), limit);
-        limit
-    }
 }
 
 /// A session, as the client gets it.
@@ -99,10 +94,9 @@ impl Custody {
         let user = UserName::parse(user).map_err(Failure::of)?;
         let now_ms = self.clock.now_ms();
         let row = self.store.account_by_name(PERSON, user.as_str()).await?;
-        let stored = row.as_ref().map(stored_limit).unwrap_or_default();
-        let charged = self.logins.charge(&user, stored, now_ms)?;
-        if let Some(row) = &row {
-            self.keep_limit(row.account, charged).await?;
+        match &row {
+            Some(row) => self.charge_account(row.account, now_ms).await?,
+            None => self.logins.charge(&user, now_ms)?,
         }
         // Accounts that are not open are answered like unknown ones.
         let row = row.filter(|row| row.state == AccountState::Open);
@@ -114,7 +108,7 @@ impl Custody {
         let id = random()?;
         let account = row.map(|row| row.account);
         let expires_ms = now_ms.saturating_add(LIFETIME_MS);
-        self.logins.begin(id, UnderWay { state, user, account, expires_ms }, now_ms)?;
+        self.logins.begin(id, UnderWay { state, account, expires_ms }, now_ms)?;
         Ok((id, response))
     }
 
@@ -139,7 +133,8 @@ impl Custody {
             .finish(finalization)
             .map_err(|error| Failure { cause: Some(error.into()), ..failed() })?;
         let account = login.account.ok_or_else(failed)?;
-        self.keep_limit(account, self.logins.succeeded(&login.user)).await?;
+        let reset = Change::SetLogins { account, from: None, failures: 0, last_ms: now_ms };
+        self.store.apply(vec![reset]).await?;
         let token: [u8; 32] = random()?;
         let expires_ms = now_ms.saturating_add(session::LIFETIME_MS);
         let row = Session {
@@ -148,16 +143,27 @@ impl Custody {
             fingerprint: certificate.map(|certificate| certificate.0),
             expires_ms,
         };
-        self.store.apply(vec![Change::PutSession(row)]).await?;
+        let newest = row.token_hash;
+        let keep = Change::KeepSessions { account, newest, most: session::LIVE_MAX };
+        self.store.apply(vec![Change::PutSession(row), keep]).await?;
+        // One of those in memory may have ended for this one.
+        self.sessions.forget(AccountId(account));
         Ok(LoggedIn { token, expires_ms, account })
     }
 
-    async fn keep_limit(&self, account: [u8; 32], limit: LoginLimit) -> Result<(), Failure> {
-        let LoginLimit { failures, last_ms } = limit;
-        Ok(self.store.apply(vec![Change::SetLogins { account, failures, last_ms }]).await?)
+    /// Charges a try of an account: the row decides between servers, so that many of them allow no more tries
+    /// than one.
+    async fn charge_account(&self, account: [u8; 32], now_ms: u64) -> Result<(), Failure> {
+        for _ in 0..CHARGES_MAX {
+            let Some(row) = self.store.account(account).await? else { return Ok(()) };
+            let limit = LoginLimit { failures: row.login_failures, last_ms: row.login_last_ms };
+            let LoginLimit { failures, last_ms } = limit.attempt(now_ms).map_err(Failure::of)?;
+            let from = Some((row.login_failures, row.login_last_ms));
+            match self.store.apply(vec![Change::SetLogins { account, from, failures, last_ms }]).await {
+                Err(StoreError::Missing { .. }) => {}
+                other => return Ok(other?),
+            }
+        }
+        Err(Failure::new(Code::ServiceBusy, "too many logins of this account are under way"))
     }
-}
-
-fn stored_limit(row: &Account) -> LoginLimit {
-    LoginLimit { failures: row.login_failures, last_ms: row.login_last_ms }
 }

@@ -80,7 +80,13 @@ impl Custody {
                 let _one = self.opening.one_at_a_time.lock().await;
                 match self.known_account(&name).await? {
                     Some(account) => account,
-                    None => self.open_principal(&name).await?,
+                    None => match self.open_principal(&name).await {
+                        // Another server opens it at this moment.
+                        Err(failure) if failure.code == Code::AccountExists => {
+                            self.known_account(&name).await?.ok_or(failure)?
+                        }
+                        opened => opened?,
+                    },
                 }
             }
             (None, None) => caller.own_account()?,

@@ -11,6 +11,9 @@ use crate::ports::{Final, Later, Ledger, LedgerError};
 /// Blocks within which an entry whose caller stopped waiting may still become final.
 const UNTIL_BLOCKS: u64 = 4096;
 
+/// How long a record may be looked for, block by block.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The ledger through one committer.
 pub(crate) struct Validators {
     client: Client,
@@ -22,6 +25,17 @@ pub(crate) struct Validators {
 impl Validators {
     pub(crate) fn new(client: Client, committer: Committer, patience: Duration) -> Self {
         Self { client, committer, patience }
+    }
+
+    async fn recorded(
+        &self,
+        commit: impl Future<Output = Result<Recorded, CommitError>>,
+    ) -> Result<Box<dyn Final>, LedgerError> {
+        match timeout(self.patience, commit).await {
+            Ok(Ok(recorded)) => Ok(Box::new(recorded)),
+            Ok(Err(error)) => Err(committed(error)),
+            Err(_elapsed) => Err(self.late("the entry was not final in time")),
+        }
     }
 
     fn late(&self, what: &'static str) -> LedgerError {
@@ -50,11 +64,36 @@ impl Ledger for Validators {
     }
 
     fn commit(&self, entry: Entry) -> Later<'_, Result<Box<dyn Final>, LedgerError>> {
+        Box::pin(async move { self.recorded(self.committer.commit(&entry)).await })
+    }
+
+    fn commit_later(&self, entry: Entry) -> Later<'_, Result<Box<dyn Final>, LedgerError>> {
+        Box::pin(async move { self.recorded(self.committer.commit_later(&entry)).await })
+    }
+
+    fn accepted_since(
+        &self,
+        height: u64,
+        entry: Entry,
+    ) -> Later<'_, Result<Option<Box<dyn Final>>, LedgerError>> {
         Box::pin(async move {
-            match timeout(self.patience, self.committer.commit(&entry)).await {
-                Ok(Ok(recorded)) => Ok(Box::new(recorded) as Box<dyn Final>),
-                Ok(Err(error)) => Err(committed(error)),
-                Err(_elapsed) => Err(self.late("the entry was not final in time")),
+            let wanted = entry.encode();
+            let search = async {
+                for height in height.max(1)..=self.client.height() {
+                    let block = self.client.block(height).await?;
+                    let found = block
+                        .records
+                        .into_iter()
+                        .find(|record| record.outcome.is_accepted() && record.record().entry == wanted);
+                    if let Some(found) = found {
+                        return Ok(Some(Box::new(found) as Box<dyn Final>));
+                    }
+                }
+                Ok(None)
+            };
+            match timeout(SEARCH_TIMEOUT, search).await {
+                Ok(found) => found.map_err(asked),
+                Err(_elapsed) => Err(self.late("the record was not found in time")),
             }
         })
     }
@@ -87,6 +126,10 @@ impl Final for Recorded {
 
     fn height(&self) -> u64 {
         self.height
+    }
+
+    fn time_ms(&self) -> u64 {
+        self.record().time_ms
     }
 
     fn receipt(&self, released: Option<Released>) -> Vec<u8> {

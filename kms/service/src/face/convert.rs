@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use keyward_domain::Code;
 use keyward_proto::custody as proto;
-use keyward_store::{Custody as Place, IntentState, NewIntent};
+use keyward_store::{Custody as Place, IntentState, Key, KeyState, NewIntent};
 
 use crate::{failure::Failure, guard::Signed, keybook::KnownKey, tokens::list::Listed};
 
@@ -28,11 +28,26 @@ pub(super) fn key(key: &KnownKey) -> proto::Key {
         created_unix_ms: row.created_ms,
         token: match &row.custody {
             Place::Linked { label, .. } => label.clone(),
-            Place::Hosted { .. } => String::new(),
+            Place::Hosted { .. } | Place::Erased => String::new(),
         },
         account: Bytes::copy_from_slice(&row.account),
         address: key.address.clone().unwrap_or_default(),
         claims: row.claims.clone(),
+        labels: row.labels.clone().into_iter().collect(),
+        changed_unix_ms: if row.state == KeyState::Scheduled { 0 } else { row.changed_ms },
+        destroy_after_unix_ms: if row.state == KeyState::Scheduled { row.changed_ms } else { 0 },
+        successor: row.successor.map(|id| Bytes::copy_from_slice(&id)).unwrap_or_default(),
+        versions: Vec::new(),
+        agent: key.agent().unwrap_or_default().to_owned(),
+    }
+}
+
+pub(super) fn key_version(row: &Key) -> proto::KeyVersion {
+    proto::KeyVersion {
+        version: row.version,
+        key_id: Bytes::copy_from_slice(&row.key_id),
+        state: row.state.word().to_owned(),
+        created_unix_ms: row.created_ms,
     }
 }
 
@@ -54,7 +69,7 @@ pub(super) fn signed(signed: Signed) -> proto::SignResponse {
     }
 }
 
-pub(super) fn token((token, names): Listed) -> proto::Token {
+pub(super) fn token(Listed { agent, token, names }: Listed) -> proto::Token {
     let keys = token.keys.into_iter().zip(names).map(|(key, name)| proto::TokenKey {
         label: key.label,
         id: key.id.into(),
@@ -69,6 +84,7 @@ pub(super) fn token((token, names): Listed) -> proto::Token {
         model: token.model,
         module: token.module,
         logged_in: token.logged_in,
+        agent: agent.unwrap_or_default(),
     }
 }
 

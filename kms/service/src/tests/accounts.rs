@@ -13,7 +13,11 @@ use crate::{
     accounts::register::Finish,
     caller::Caller,
     failure::Failure,
-    keys::import::{Import, Prepared},
+    guard::Input,
+    keys::{
+        import::{Import, Prepared},
+        list::Search,
+    },
 };
 
 const APP: &str = "keyward://app/wallet";
@@ -58,19 +62,26 @@ async fn log_in(
 }
 
 async fn alice(world: &World) -> Caller {
-    register(world, "alice").await.unwrap();
-    let token = log_in(world, "alice", "correct horse", None).await.unwrap();
+    person(world, "alice").await
+}
+
+/// A person within a session; registered when there is no such account yet.
+pub(super) async fn person(world: &World, user: &str) -> Caller {
+    if world.custody.store.account_by_name("user", user).await.unwrap().is_none() {
+        register(world, user).await.unwrap();
+    }
+    let token = log_in(world, user, "correct horse", None).await.unwrap();
     world.custody.authenticate(&shown(APP, Some(token))).await.unwrap()
 }
 
-struct Made {
+pub(super) struct Made {
     key: SigningKey,
     proof: Vec<u8>,
     sealed: Vec<u8>,
     prepared: Prepared,
 }
 
-async fn make(world: &World, caller: &Caller, scheme: Scheme) -> Made {
+pub(super) async fn make(world: &World, caller: &Caller, scheme: Scheme) -> Made {
     let prepared = world.custody.prepare_import(caller, scheme.name()).await.unwrap();
     let key = SigningKey::generate(scheme).unwrap();
     let message = possession_challenge(
@@ -92,7 +103,7 @@ async fn make(world: &World, caller: &Caller, scheme: Scheme) -> Made {
     Made { key, proof, sealed, prepared }
 }
 
-fn import<'a>(made: &'a Made, alias: &'a str) -> Import<'a> {
+pub(super) fn import<'a>(made: &'a Made, alias: &'a str) -> Import<'a> {
     Import {
         alias,
         scheme: made.key.scheme().name(),
@@ -194,10 +205,30 @@ async fn a_person_imports_a_key_and_signs_within_the_session() {
     assert_eq!((row.name.as_str(), keys), ("alice", 4));
     let app = world.caller(APP).await;
     assert_eq!(code(world.custody.show_account(&app).await), Code::SessionRequired);
-    assert_eq!(code(world.custody.prepare_import(&app, "ed25519").await), Code::SessionRequired);
+    let officer = world.caller("keyward://officer/olga").await;
+    assert_eq!(code(world.custody.prepare_import(&officer, "ed25519").await), Code::SessionRequired);
     assert_eq!(code(world.sign(&app, "ed25519", b"m").await), Code::KeyUnknown);
     assert_eq!(code(world.custody.prepare_import(&alice, "rsa-pss").await), Code::SchemeNotHosted);
     assert_eq!(code(world.custody.prepare_import(&alice, "dsa").await), Code::SchemeUnknown);
+}
+
+#[tokio::test]
+async fn an_app_hands_in_a_key_of_its_own_and_signs_with_it() {
+    let world = World::new().await;
+    let app = world.custody.authenticate(&shown("keyward://app/treasury", None)).await.unwrap();
+    assert!(app.account.is_none(), "the first key opens the account");
+    let made = make(&world, &app, Scheme::EcdsaSecp256k1).await;
+    let (key, receipt) = world.custody.import_key(&app, &import(&made, "moved-in")).await.unwrap();
+    assert_eq!((&key.public_key, receipt.is_empty()), (made.key.public_key(), false));
+    assert!(!key.person);
+    let app = world.app().await;
+    check(&world.sign(&app, "moved-in", b"m").await.unwrap(), b"m");
+    let other = world.caller("keyward://app/other").await;
+    let stolen = make(&world, &app, Scheme::Ed25519).await;
+    assert_eq!(code(world.custody.import_key(&other, &import(&stolen, "stolen")).await), Code::ChallengeReplayed);
+    assert_eq!(code(world.sign(&other, "moved-in", b"m").await), Code::KeyUnknown);
+    let operator = world.caller("keyward://operator/oscar").await;
+    assert_eq!(code(world.custody.prepare_import(&operator, "ed25519").await), Code::SessionRequired);
 }
 
 #[tokio::test]
@@ -228,7 +259,7 @@ async fn a_bad_import_changes_nothing() {
     let late = make(&world, &alice, Scheme::Ed25519).await;
     world.pass_ms(10 * 60 * 1000);
     assert_eq!(code(world.custody.import_key(&alice, &import(&late, "late")).await), Code::ChallengeExpired);
-    assert_eq!(world.custody.list_keys(&alice).await.unwrap().len(), 0);
+    assert!(world.custody.list_keys(&alice, &Search::default()).await.unwrap().keys.is_empty());
 }
 
 #[tokio::test]
@@ -250,11 +281,16 @@ async fn a_lent_key_signs_until_it_is_revoked() {
     let operator = world.caller("keyward://operator/payroll").await;
     assert_ne!(code(world.sign(&operator, &id, b"m").await), Code::Internal, "apps only");
 
-    // A revocation counts at once, even when its record has to wait.
+    let beside = world.beside().await;
+    let message = Input::Message(b"m");
+    beside.sign(&app, &id, &message, &[]).await.unwrap();
+
+    // A revocation counts at once, here and at another server, even when its record has to wait.
     world.ledger.set(Mood::Gone);
     assert_eq!(code(world.custody.revoke_app(&alice, "mine", "payroll", &[]).await), Code::LedgerUnavailable);
     world.ledger.set(Mood::Good);
     assert_eq!(code(world.sign(&app, &id, b"m").await), Code::KeyUnknown);
+    assert_eq!(code(beside.sign(&app, &id, &message, &[]).await), Code::KeyUnknown);
     assert_eq!(world.custody.settle_acts().await.unwrap(), 0);
 
     // An authorisation that was not heard to be recorded is taken back.
@@ -276,9 +312,42 @@ async fn a_closed_account_is_closed_for_good() {
     let alice = world.custody.authenticate(&shown(APP, Some(token))).await.unwrap();
     let made = make(&world, &alice, Scheme::Ed25519).await;
     world.custody.import_key(&alice, &import(&made, "mine")).await.unwrap();
+    let beside = world.beside().await;
+    beside.authenticate(&shown(APP, Some(token))).await.unwrap();
     world.custody.close_account(&alice, b"bye").await.unwrap();
+    world.pass_ms(3_000);
+    assert_eq!(code(beside.authenticate(&shown(APP, Some(token))).await), Code::SessionExpired, "elsewhere too");
     assert_eq!(code(world.custody.authenticate(&shown(APP, Some(token))).await), Code::SessionExpired);
     assert_eq!(code(world.sign(&alice, "mine", b"m").await), Code::AccountClosed, "the ledger refuses");
     assert_eq!(code(log_in(&world, "alice", "correct horse", None).await), Code::LoginFailed);
     assert_eq!(code(register(&world, "alice").await), Code::AccountExists);
+}
+
+#[tokio::test]
+async fn of_too_many_challenges_and_sessions_the_oldest_go() {
+    let world = World::new().await;
+    let person = alice(&world).await;
+    let mut nonces = Vec::new();
+    for _ in 0..=keyward_domain::challenge::OPEN_MAX {
+        world.pass_ms(1);
+        nonces.push(world.custody.prepare_import(&person, "ed25519").await.unwrap().nonce);
+    }
+    let now_ms = crate::ports::Clock::now_ms(world.clock.as_ref());
+    let store = &world.custody.store;
+    assert_eq!(store.take_challenge(nonces[0], now_ms).await.unwrap(), keyward_store::Taken::Unknown);
+    assert_ne!(store.take_challenge(nonces[1], now_ms).await.unwrap(), keyward_store::Taken::Unknown);
+
+    let mut tokens = Vec::new();
+    for _ in 0..=keyward_domain::session::LIVE_MAX {
+        world.pass_ms(1);
+        let token = log_in(&world, "alice", "correct horse", None).await.unwrap();
+        // Shown once, so that it is in memory too.
+        world.custody.authenticate(&shown(APP, Some(token))).await.unwrap();
+        tokens.push(token);
+    }
+    let refused = world.custody.authenticate(&shown(APP, Some(tokens[0]))).await;
+    assert_eq!(code(refused), Code::SessionExpired);
+    for token in &tokens[1..] {
+        world.custody.authenticate(&shown(APP, Some(*token))).await.unwrap();
+    }
 }

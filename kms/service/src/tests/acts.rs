@@ -24,7 +24,7 @@ async fn a_binding_that_was_recorded_unheard_becomes_a_usable_key() {
     world.ledger.set(Mood::Good);
     assert_eq!(world.custody.settle_acts().await.unwrap(), 0);
     check(&world.sign(&app, "pay", b"m").await.unwrap(), b"m");
-    assert_eq!(world.custody.store.acts().await.unwrap(), []);
+    assert_eq!(world.custody.store.acts(world.custody.boot).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn an_account_that_was_opened_unheard_is_taken_over() {
     world.ledger.set(Mood::Deaf);
     let shown = super::world::shown("keyward://app/treasury", None);
     let caller = world.custody.authenticate(&shown).await.unwrap();
-    assert!(world.custody.list_keys(&caller).await.unwrap().is_empty(), "reading opens nothing");
+    assert!(world.custody.list_keys(&caller, &Default::default()).await.unwrap().keys.is_empty(), "reading opens nothing");
     assert_eq!(code(world.custody.create_key(&caller, "pay", "ed25519", &[]).await), Code::LedgerUnavailable);
     assert_eq!(code(world.custody.authenticate(&shown).await), Code::AccountPending);
     world.ledger.set(Mood::Good);

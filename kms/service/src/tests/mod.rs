@@ -4,8 +4,14 @@
 
 mod accounts;
 mod acts;
+mod agents;
 mod faults;
+mod kek;
+mod life;
 mod network;
+mod profiles;
+mod servers;
 mod signing;
+mod token_faults;
 mod tokens;
 mod world;

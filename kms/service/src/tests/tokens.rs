@@ -6,14 +6,14 @@ use keyward_domain::Code;
 use keyward_store::IntentState;
 use zeroize::Zeroizing;
 
-use super::world::{PIN, World, check, code};
+use super::world::{PIN, World, account, check, code};
 use crate::tokens::link::Link;
 
 const OPERATOR: &str = "keyward://operator/ops";
 
 fn link<'a>(token: &'a str, key_label: &'a str, scheme: &'a str, pin: &[u8]) -> Link<'a> {
     let pin = Zeroizing::new(pin.to_vec());
-    Link { token, key_label, id: &[], scheme, alias: "bank-key", pin, mark: &[] }
+    Link { token, key_label, id: &[], scheme, alias: "bank-key", agent: "", pin, mark: &[] }
 }
 
 #[tokio::test]
@@ -25,7 +25,7 @@ async fn a_linked_key_signs_in_its_token_also_after_a_restart() {
     assert_eq!((key.mode().name(), key.row.claims.as_slice()), ("linked", &["sensitive".to_owned()][..]));
     check(&world.sign(&operator, "bank-key", b"m").await.unwrap(), b"m");
     let tokens = world.custody.list_tokens(&operator).await.unwrap();
-    assert_eq!(tokens[0].1, [Some(key.row.key_id)]);
+    assert_eq!(tokens[0].names, [Some(key.row.key_id)]);
     let again = world.custody.link_key(&operator, link("bank", "payments", "ecdsa-p256", PIN)).await;
     assert_eq!(code(again), Code::AliasTaken);
     let mut other = link("77", "payments", "ecdsa-p256", PIN);
@@ -60,7 +60,7 @@ async fn what_cannot_be_linked_says_why_and_changes_nothing() {
         code(world.custody.link_key(&app, link("bank", "payments", "ecdsa-p256", PIN)).await),
         Code::NotAllowed
     );
-    assert_eq!(world.custody.list_keys(&operator).await.unwrap().len(), 0);
+    assert!(world.custody.store.keys(account(&operator).0).await.unwrap().is_empty());
     assert!(world.custody.store.pins().await.unwrap().is_empty());
 }
 
@@ -71,6 +71,6 @@ async fn a_signature_that_does_not_verify_never_leaves() {
     world.custody.link_key(&operator, link("bank", "payments", "ecdsa-p256", PIN)).await.unwrap();
     world.tokens.lies.store(true, Ordering::Relaxed);
     assert_eq!(code(world.sign(&operator, "bank-key", b"m").await), Code::SignatureInvalid);
-    assert!(world.custody.store.queued_releases(10).await.unwrap().is_empty());
+    assert!(world.custody.store.queued_releases(super::world::SUBMITTER, 10).await.unwrap().is_empty());
     assert_eq!(world.custody.unreleased.list()[0].1, IntentState::Final);
 }

@@ -1,10 +1,11 @@
 //! The doubles, and one value that holds them.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
+    num::NonZeroU32,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -19,25 +20,29 @@ use keyward_ledger_core::{
     genesis::Role,
     outcome::Outcome,
     receipt::Released,
+    scheme::KeyId,
+    state::layout::{KeyState as LedgerKey, key_key},
 };
 use keyward_policies::Verb;
-use keyward_store::{Sqlite, Store};
+use keyward_store::{Database, Store};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use crate::{
     caller::{Caller, Shown},
-    config::Limits,
+    config::{AgentConfig, Limits},
     custody::Custody,
     failure::Failure,
     guard::{Input, Signed},
+    kek::{FIRST, labelled},
     ports::{Attached, Clock, Final, FoundKey, Kek, Later, Ledger, LedgerError, ToSign, Tokens},
     run::{Parts, assemble},
 };
 
 pub(super) const CHAIN: [u8; 32] = [0xcc; 32];
 pub(super) const SUBMITTER: [u8; 32] = [0x55; 32];
+pub(super) const OTHER_SUBMITTER: [u8; 32] = [0x66; 32];
 pub(super) const PIN: &[u8] = b"123456";
 
 /// How the ledger behaves.
@@ -63,6 +68,8 @@ pub(super) struct FakeLedger {
     pub(super) mood: Mutex<Mood>,
     pub(super) height: AtomicU64,
     pub(super) asked: Notify,
+    /// Ledger time is that of the world.
+    clock: Arc<FakeClock>,
 }
 
 struct View<'a> {
@@ -90,17 +97,44 @@ impl FakeLedger {
 
     /// Records an entry, as the validators would.
     pub(super) fn record(&self, entry: Entry) -> FakeFinal {
+        self.record_as(&SUBMITTER, entry)
+    }
+
+    fn record_as(&self, submitter: &[u8; 32], entry: Entry) -> FakeFinal {
         let height = self.height.load(Ordering::Relaxed);
         let mut chain = self.chain.lock().unwrap();
-        let context = Context { chain_id: &CHAIN, height, time_ms: 0 };
+        let time_ms = self.clock.now_ms();
+        let context = Context { chain_id: &CHAIN, height, time_ms };
         let mut view = View { base: &chain.state, writes: Vec::new() };
-        let outcome = dispatch(&mut view, &SUBMITTER, Role::Service, &entry.encode(), &context).unwrap();
+        let outcome = dispatch(&mut view, submitter, Role::Service, &entry.encode(), &context).unwrap();
         let writes = view.writes;
         if outcome.is_accepted() {
             chain.state.extend(writes);
         }
         chain.log.push((entry, outcome.clone()));
-        FakeFinal { outcome, height, leaf_index: chain.log.len() as u64 - 1 }
+        FakeFinal { outcome, height, time_ms, leaf_index: chain.log.len() as u64 - 1 }
+    }
+
+    /// What stands under a key.
+    pub(super) fn key(&self, key_id: &KeyId) -> Option<LedgerKey> {
+        let chain = self.chain.lock().unwrap();
+        chain.state.get(&key_key(key_id)).map(|value| LedgerKey::decode(value).unwrap())
+    }
+
+    fn commit_as(&self, submitter: [u8; 32], entry: Entry) -> Later<'_, Result<Box<dyn Final>, LedgerError>> {
+        Box::pin(async move {
+            let mood = *self.mood.lock().unwrap();
+            self.asked.notify_one();
+            match mood {
+                Mood::Good => Ok(Box::new(self.record_as(&submitter, entry)) as Box<dyn Final>),
+                Mood::Gone => Err(gone(self.height())),
+                Mood::Deaf => {
+                    self.record_as(&submitter, entry);
+                    Err(gone(self.height()))
+                }
+                Mood::Silent => std::future::pending().await,
+            }
+        })
     }
 
     /// What the validators do with claims whose last height has passed.
@@ -135,18 +169,16 @@ impl Ledger for FakeLedger {
         "keyward-trust-1 test".into()
     }
     fn commit(&self, entry: Entry) -> Later<'_, Result<Box<dyn Final>, LedgerError>> {
+        self.commit_as(SUBMITTER, entry)
+    }
+    fn accepted_since(&self, _: u64, entry: Entry) -> Later<'_, Result<Option<Box<dyn Final>>, LedgerError>> {
         Box::pin(async move {
-            let mood = *self.mood.lock().unwrap();
-            self.asked.notify_one();
-            match mood {
-                Mood::Good => Ok(Box::new(self.record(entry)) as Box<dyn Final>),
-                Mood::Gone => Err(gone(self.height())),
-                Mood::Deaf => {
-                    self.record(entry);
-                    Err(gone(self.height()))
-                }
-                Mood::Silent => std::future::pending().await,
-            }
+            let log = self.log();
+            let found = log.into_iter().enumerate().find(|(_, (kept, outcome))| *kept == entry && outcome.is_accepted());
+            Ok(found.map(|(index, (_, outcome))| {
+                let (height, time_ms) = (self.height(), self.clock.now_ms());
+                Box::new(FakeFinal { outcome, height, time_ms, leaf_index: index as u64 }) as Box<dyn Final>
+            }))
         })
     }
     fn state(&self, key: Vec<u8>) -> Later<'_, Result<Option<Vec<u8>>, LedgerError>> {
@@ -166,6 +198,7 @@ impl Ledger for FakeLedger {
 pub(super) struct FakeFinal {
     outcome: Outcome,
     height: u64,
+    time_ms: u64,
     leaf_index: u64,
 }
 
@@ -179,6 +212,9 @@ impl Final for FakeFinal {
     fn height(&self) -> u64 {
         self.height
     }
+    fn time_ms(&self) -> u64 {
+        self.time_ms
+    }
     fn receipt(&self, released: Option<Released>) -> Vec<u8> {
         let mut bytes = self.leaf_index.to_be_bytes().to_vec();
         if let Some(released) = released {
@@ -189,12 +225,20 @@ impl Final for FakeFinal {
     }
 }
 
+#[derive(Default)]
 pub(super) struct FakeKek {
-    kek: MemoryKek,
+    /// By number, as a token keeps them.
+    pub(super) keks: Mutex<BTreeMap<u32, Arc<MemoryKek>>>,
+    current: AtomicU32,
     pub(super) broken: AtomicBool,
 }
 
 impl FakeKek {
+    fn kek(&self, number: NonZeroU32) -> Result<Arc<MemoryKek>, Failure> {
+        let found = self.keks.lock().unwrap().get(&number.get()).cloned();
+        found.ok_or_else(|| Failure::new(Code::TokenKeyMissing, "no such key-encryption key"))
+    }
+
     fn check(&self) -> Result<(), Failure> {
         match self.broken.load(Ordering::Relaxed) {
             true => Err(Failure::new(Code::TokenUnavailable, "no token")),
@@ -204,30 +248,70 @@ impl FakeKek {
 }
 
 impl Kek for FakeKek {
-    fn seal(&self, aad: Vec<u8>, plaintext: Zeroizing<Vec<u8>>) -> Later<'_, Result<Vec<u8>, Failure>> {
+    fn seal_under(
+        &self,
+        number: NonZeroU32,
+        aad: Vec<u8>,
+        plaintext: Zeroizing<Vec<u8>>,
+    ) -> Later<'_, Result<Vec<u8>, Failure>> {
         Box::pin(async move {
             self.check()?;
             let nonce = Envelope::fresh_nonce().unwrap();
-            let ciphertext = self.kek.encrypt(&nonce, &aad, &plaintext).unwrap();
-            Ok(Envelope { nonce, ciphertext }.encode())
+            let ciphertext = self.kek(number)?.encrypt(&nonce, &aad, &plaintext).unwrap();
+            Ok(Envelope { kek: Some(number), nonce, ciphertext }.encode())
         })
     }
     fn open(&self, aad: Vec<u8>, sealed: Vec<u8>) -> Later<'_, Result<SecretBytes, Failure>> {
         Box::pin(async move {
             self.check()?;
-            keyward_crypto::open(&self.kek, &aad, &sealed).map_err(Failure::internal)
+            let envelope = Envelope::decode(&sealed).map_err(Failure::internal)?;
+            let kek = self.kek(envelope.kek.unwrap_or(FIRST))?;
+            keyward_crypto::open(&*kek, &aad, &sealed).map_err(Failure::internal)
         })
     }
     fn ready(&self) -> Later<'_, bool> {
         Box::pin(async move { self.check().is_ok() })
     }
+    fn label(&self, number: NonZeroU32) -> String {
+        labelled("kek", number)
+    }
+    fn current(&self) -> NonZeroU32 {
+        NonZeroU32::new(self.current.load(Ordering::Relaxed)).unwrap_or(FIRST)
+    }
+    fn adopt(&self, number: NonZeroU32) {
+        self.current.fetch_max(number.get(), Ordering::Relaxed);
+    }
+    fn exists(&self, number: NonZeroU32) -> Later<'_, Result<bool, Failure>> {
+        Box::pin(async move {
+            self.check()?;
+            Ok(self.keks.lock().unwrap().contains_key(&number.get()))
+        })
+    }
+    fn make(&self, number: NonZeroU32) -> Later<'_, Result<(), Failure>> {
+        Box::pin(async move {
+            self.check()?;
+            let fresh = || Arc::new(MemoryKek::generate().unwrap());
+            self.keks.lock().unwrap().entry(number.get()).or_insert_with(fresh);
+            Ok(())
+        })
+    }
+    fn remove(&self, number: NonZeroU32) -> Later<'_, Result<bool, Failure>> {
+        Box::pin(async move {
+            self.check()?;
+            Ok(self.keks.lock().unwrap().remove(&number.get()).is_some())
+        })
+    }
 }
 
 pub(super) struct FakeTokens {
     key: SigningKey,
+    /// `payments-2`, with the id 2.
+    second: SigningKey,
     pub(super) logged_in: AtomicBool,
     pub(super) lies: AtomicBool,
     wrong: AtomicU64,
+    /// How many have said that they need the token no more.
+    pub(super) released: AtomicU64,
 }
 
 impl FakeTokens {
@@ -277,22 +361,33 @@ impl Tokens for FakeTokens {
             Ok(())
         })
     }
+    fn release(&self, _: String) -> Later<'_, ()> {
+        self.released.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async {})
+    }
     fn find_key(&self, _: String, label: String, _: Vec<u8>) -> Later<'_, Result<FoundKey, Failure>> {
         Box::pin(async move {
             match label.as_str() {
                 "payments" => Ok(self.found()),
+                "payments-2" => Ok(FoundKey {
+                    label,
+                    id: vec![2],
+                    public_keys: vec![self.second.public_key().clone()],
+                    ..self.found()
+                }),
                 _ => Err(Failure::new(Code::TokenKeyMissing, "no such key")),
             }
         })
     }
-    fn sign(&self, _: String, _: Vec<u8>, _: Scheme, what: ToSign) -> Later<'_, Result<Vec<u8>, Failure>> {
+    fn sign(&self, _: String, id: Vec<u8>, _: Scheme, what: ToSign) -> Later<'_, Result<Vec<u8>, Failure>> {
         Box::pin(async move {
             if !self.logged_in.load(Ordering::Relaxed) {
                 return Err(Failure::new(Code::TokenUnavailable, "not logged in"));
             }
+            let key = if id == [2] { &self.second } else { &self.key };
             let mut signature = match what {
-                ToSign::Message(message) => self.key.sign_message(&message).unwrap(),
-                ToSign::Digest(digest) => self.key.sign_digest(&digest).unwrap(),
+                ToSign::Message(message) => key.sign_message(&message).unwrap(),
+                ToSign::Digest(digest) => key.sign_digest(&digest).unwrap(),
             };
             if self.lies.load(Ordering::Relaxed) {
                 signature[7] ^= 1;
@@ -329,20 +424,23 @@ impl World {
 
     pub(super) async fn with(limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(FakeClock(AtomicU64::new(1_000_000)));
         let ledger = Arc::new(FakeLedger {
+            clock: clock.clone(),
             chain: Mutex::default(),
             mood: Mutex::new(Mood::Good),
             height: AtomicU64::new(10),
             asked: Notify::new(),
         });
-        let kek = Arc::new(FakeKek { kek: MemoryKek::generate().unwrap(), broken: AtomicBool::new(false) });
+        let kek = Arc::new(FakeKek::default());
         let tokens = Arc::new(FakeTokens {
             key: SigningKey::generate(Scheme::EcdsaP256).unwrap(),
+            second: SigningKey::generate(Scheme::EcdsaP256).unwrap(),
             logged_in: AtomicBool::new(false),
             lies: AtomicBool::new(false),
             wrong: AtomicU64::new(0),
+            released: AtomicU64::new(0),
         });
-        let clock = Arc::new(FakeClock(AtomicU64::new(1_000_000)));
         let custody = start(&folder, &ledger, &kek, &tokens, &clock, &limits).await;
         Self { custody, ledger, kek, tokens, clock, limits, folder }
     }
@@ -357,6 +455,22 @@ impl World {
         custody.find_unreleased().await.unwrap();
         custody.log_in_to_tokens().await.unwrap();
         Self { custody, ledger, kek, tokens, clock, limits, folder }
+    }
+
+    /// Another server over the same database, ledger and token.
+    pub(super) async fn beside(&self) -> Arc<Custody> {
+        let file = self.folder.path().join("custody.db");
+        let parts = Parts {
+            tenant: "default".into(),
+            store: Arc::new(Database::sqlite(&file).await.unwrap()),
+            ledger: Arc::new(Beside(self.ledger.clone())),
+            kek: self.kek.clone(),
+            tokens: self.tokens.clone(),
+            agents: agents(),
+        };
+        let custody = Arc::new(assemble(parts, self.clock.clone(), &self.limits).await.unwrap());
+        custody.enter("second".into()).await.unwrap();
+        custody
     }
 
     pub(super) fn pass_ms(&self, ms: u64) {
@@ -399,15 +513,59 @@ async fn start(
     clock: &Arc<FakeClock>,
     limits: &Limits,
 ) -> Arc<Custody> {
-    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&folder.path().join("custody.db")).await.unwrap());
+    // A new run knows the token, not which key is the current one.
+    kek.current.store(0, Ordering::Relaxed);
+    let store: Arc<dyn Store> = Arc::new(Database::sqlite(&folder.path().join("custody.db")).await.unwrap());
     let parts = Parts {
         tenant: "default".into(),
         store,
         ledger: ledger.clone(),
         kek: kek.clone(),
         tokens: tokens.clone(),
+        agents: agents(),
     };
-    Arc::new(assemble(parts, clock.clone(), limits).await.unwrap())
+    let custody = Arc::new(assemble(parts, clock.clone(), limits).await.unwrap());
+    custody.enter("first".into()).await.unwrap();
+    custody
+}
+
+/// Two desks; `ops` links through the first.
+fn agents() -> Vec<AgentConfig> {
+    let agent = |name: &str, operators: &[&str]| AgentConfig {
+        name: name.to_owned(),
+        operators: operators.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    vec![agent("desk", &["ops"]), agent("other", &[])]
+}
+
+/// The ledger as another server's submitter sees it.
+struct Beside(Arc<FakeLedger>);
+
+impl Ledger for Beside {
+    fn chain_id(&self) -> [u8; 32] {
+        self.0.chain_id()
+    }
+    fn submitter(&self) -> [u8; 32] {
+        OTHER_SUBMITTER
+    }
+    fn height(&self) -> u64 {
+        self.0.height()
+    }
+    fn trust_line(&self) -> String {
+        self.0.trust_line()
+    }
+    fn commit(&self, entry: Entry) -> Later<'_, Result<Box<dyn Final>, LedgerError>> {
+        self.0.commit_as(OTHER_SUBMITTER, entry)
+    }
+    fn accepted_since(&self, height: u64, entry: Entry) -> Later<'_, Result<Option<Box<dyn Final>>, LedgerError>> {
+        self.0.accepted_since(height, entry)
+    }
+    fn state(&self, key: Vec<u8>) -> Later<'_, Result<Option<Vec<u8>>, LedgerError>> {
+        self.0.state(key)
+    }
+    fn refresh(&self) -> Later<'_, Result<u64, LedgerError>> {
+        self.0.refresh()
+    }
 }
 
 /// A certificate's holder, each with a fingerprint of its own, and a session token.
@@ -416,7 +574,8 @@ pub(super) fn shown(uri: &str, token: Option<[u8; 32]>) -> Shown {
     for (place, byte) in uri.bytes().enumerate() {
         fingerprint[place % 32] ^= byte;
     }
-    Shown { certificate: Some((Principal::parse(uri).unwrap(), Fingerprint(fingerprint))), token }
+    let certificate = Some((Principal::parse(uri).unwrap(), Fingerprint(fingerprint)));
+    Shown { certificate, token, deadline_ms: None }
 }
 
 /// The code of a failure; the message must say something.

@@ -7,6 +7,7 @@ use crate::commands::{Context, ledger};
 use crate::failure::{Failure, Result};
 use crate::local::cluster::Cluster;
 use crate::local::layout::Layout;
+use crate::local::state::Wanted;
 use crate::output::Output;
 use crate::profile::{self, Profile};
 use keyward_ledger_client::Client;
@@ -22,7 +23,7 @@ pub(super) struct Site {
 
 enum Place {
     /// Ours: ended and removed afterwards.
-    Own { root: PathBuf, cluster: Option<Box<Cluster>> },
+    Own { root: PathBuf, wanted: Wanted, cluster: Option<Box<Cluster>> },
     /// The folder of a running `keyward up`.
     Folder(PathBuf),
     /// Wherever a profile leads to.
@@ -31,11 +32,16 @@ enum Place {
 
 impl Site {
     /// Chooses: a folder, else a profile, else one of our own.
-    pub(super) fn choose(context: &Context, dir: Option<&Path>) -> Result<Self> {
+    pub(super) fn choose(context: &Context, dir: Option<&Path>, wanted: Wanted) -> Result<Self> {
+        let own = dir.is_none() && context.profile.is_none();
+        if !own && (wanted.servers.is_some() || wanted.database.is_some()) {
+            let next = "leave `--servers` and `--database` to the `keyward up` that runs";
+            return Err(Failure::usage("what is measured runs already", next));
+        }
         let place = match dir {
             Some(dir) => Place::Folder(dir.to_path_buf()),
             None if context.profile.is_some() => Place::Profile(Box::new(context.profile()?)),
-            None => Place::Own { root: temporary_folder()?, cluster: None },
+            None => Place::Own { root: temporary_folder()?, wanted, cluster: None },
         };
         Ok(Self { output: context.output, place, processes: Vec::new(), ledger: None })
     }
@@ -43,8 +49,8 @@ impl Site {
     /// Starts our own Keyward, if it is to be one, and finds the processes.
     pub(super) async fn start(&mut self) -> Result<()> {
         let output = self.output;
-        if let Place::Own { root, cluster } = &mut self.place {
-            let cluster = cluster.insert(Box::new(Cluster::open(root, None, output)?));
+        if let Place::Own { root, wanted, cluster } = &mut self.place {
+            let cluster = cluster.insert(Box::new(Cluster::open(root, wanted.clone(), output)?));
             cluster.start().await?;
         }
         self.processes = self.root().map(|root| cpu::processes(&root)).unwrap_or_default();
@@ -54,7 +60,7 @@ impl Site {
 
     /// Ends what is ours; its folder stays only when something went wrong.
     pub(super) async fn close(self, well: bool) {
-        let Place::Own { root, cluster } = self.place else { return };
+        let Place::Own { root, cluster, .. } = self.place else { return };
         if let Some(mut cluster) = cluster {
             cluster.stop().await;
         }

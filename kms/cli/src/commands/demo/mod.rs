@@ -4,6 +4,7 @@ mod artefacts;
 mod ending;
 mod faults;
 mod keys;
+mod life;
 mod softhsm;
 mod story;
 
@@ -14,6 +15,7 @@ use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
 use crate::local::cluster::Cluster;
 use crate::local::layout::DEMO_FOLDER;
+use crate::local::state::Wanted;
 
 /// Lies in folders that a demo made, so that the next one may make them anew.
 const MARKER: &str = "made-by-keyward-demo";
@@ -37,7 +39,7 @@ impl Demo {
         context
             .output
             .note("Keyward's demo: everything on this machine, NON-PRODUCTION, nothing to be set up.");
-        let mut cluster = Cluster::open(&self.dir, None, context.output)?;
+        let mut cluster = Cluster::open(&self.dir, Wanted::default(), context.output)?;
         files::write(&cluster.layout.root().join(MARKER), b"", Access::Public)?;
         let path = cluster.layout.root().join("signed").join(name);
         files::write(&path, &message, Access::Public)?;

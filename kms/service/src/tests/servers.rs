@@ -1,0 +1,119 @@
+//! Two servers over one database: each request is honoured once, what one stops the other stops, and what a server
+//! leaves when it ends is settled by the other.
+
+use keyward_domain::Code;
+use keyward_ledger_core::entry::Entry;
+use keyward_store::StoreError;
+
+use super::world::{Mood, World, account, check, code, shown};
+use crate::{failure::Failure, guard::Input};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mark_that_two_servers_see_at_once_is_one_signature() {
+    let world = World::new().await;
+    let app = world.app().await;
+    world.custody.create_key(&app, "pay", "ed25519", &[]).await.unwrap();
+    let other = world.beside().await;
+    for round in 0..20_u8 {
+        let (mark, input) = ([7, round], Input::Message([round]));
+        let (one, two) = tokio::join!(
+            world.custody.sign(&app, "pay", &input, &mark),
+            other.sign(&app, "pay", &input, &mark),
+        );
+        for tried in [&one, &two] {
+            if let Err(failure) = tried {
+                assert_eq!(failure.code, Code::IdempotencyPending);
+            }
+        }
+        let first = one.or(two).unwrap();
+        let again = other.sign(&app, "pay", &input, &mark).await.unwrap();
+        assert_eq!((first.signature, first.receipt), (again.signature, again.receipt));
+    }
+    assert_eq!(world.intents(), 20);
+}
+
+#[tokio::test]
+async fn what_one_server_freezes_the_other_refuses_at_once() {
+    let world = World::new().await;
+    let (app, officer) = (world.app().await, world.caller("keyward://officer/sofia").await);
+    let (key, _) = world.custody.create_key(&app, "pay", "ed25519", &[]).await.unwrap();
+    let id = key.public_key.id().to_string();
+    let other = world.beside().await;
+    check(&other.sign(&app, "pay", &Input::Message(b"m"), &[]).await.unwrap(), b"m");
+    world.custody.freeze_key(&officer, &id, &[]).await.unwrap();
+    let intents = world.ledger.log().len();
+    assert_eq!(code(other.sign(&app, "pay", &Input::Message(b"m"), &[]).await), Code::KeyFrozen);
+    assert_eq!(world.ledger.log().len(), intents, "refused before the ledger was asked");
+    other.unfreeze_key(&officer, &id, &[]).await.unwrap();
+    check(&world.sign(&app, "pay", b"m").await.unwrap(), b"m");
+}
+
+#[tokio::test]
+async fn what_a_server_left_is_settled_by_the_other_and_its_request_answered() {
+    let world = World::new().await;
+    let app = world.app().await;
+    let other = world.beside().await;
+    world.ledger.set(Mood::Deaf);
+    let made = world.custody.create_key(&app, "pay", "ed25519", b"mark").await;
+    assert_eq!(code(made), Code::LedgerUnavailable);
+    world.ledger.set(Mood::Good);
+    // While the first server lives nobody else touches its act or its request.
+    assert_eq!(other.store.take_over().await.unwrap(), 0);
+    assert_eq!(other.settle_acts().await.unwrap(), 0);
+    assert_eq!(code(other.create_key(&app, "pay", "ed25519", b"mark").await), Code::IdempotencyPending);
+    let World { custody, ledger, .. } = world;
+    drop(custody);
+    while other.store.take_over().await.unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(other.settle_acts().await.unwrap(), 0);
+    let (key, receipt) = other.create_key(&app, "pay", "ed25519", b"mark").await.unwrap();
+    assert!(!receipt.is_empty(), "the receipt of the binding, not `ALIAS_TAKEN`");
+    let again = other.create_key(&app, "pay", "ed25519", b"mark").await.unwrap();
+    assert_eq!((key.row.key_id, receipt), (again.0.row.key_id, again.1));
+    let bound = |entry: &Entry| matches!(entry, Entry::BindKey(_));
+    assert_eq!(ledger.count(bound), 1, "bound once");
+}
+
+#[tokio::test]
+async fn an_outage_keeps_the_request_with_its_act_until_it_is_settled() {
+    let world = World::new().await;
+    let app = world.app().await;
+    world.ledger.set(Mood::Gone);
+    let made = world.custody.create_key(&app, "pay", "ed25519", b"mark").await;
+    assert_eq!(code(made), Code::LedgerUnavailable);
+    world.ledger.set(Mood::Good);
+    assert_eq!(code(world.custody.create_key(&app, "pay", "ed25519", b"mark").await), Code::IdempotencyPending);
+    assert_eq!(world.custody.settle_acts().await.unwrap(), 0);
+    let (key, receipt) = world.custody.create_key(&app, "pay", "ed25519", b"mark").await.unwrap();
+    assert_eq!((key.row.alias.as_str(), receipt.is_empty()), ("pay", false));
+}
+
+#[tokio::test]
+async fn an_account_that_the_other_server_opens_is_used() {
+    let world = World::new().await;
+    let other = world.beside().await;
+    let here = world.app().await;
+    let there = other.authenticate(&shown("keyward://app/treasury", None)).await.unwrap();
+    assert_eq!(account(&here), account(&there));
+}
+
+#[tokio::test]
+async fn a_second_server_with_the_same_submitter_key_is_refused() {
+    let world = World::new().await;
+    let other = world.beside().await;
+    let twin = keyward_store::Server {
+        boot: [9; 16],
+        name: "twin".into(),
+        submitter: world.custody.ledger.submitter(),
+    };
+    let refused = other.store.enter(twin).await;
+    assert!(matches!(&refused, Err(StoreError::SubmitterInUse { by }) if by == "first"), "{refused:?}");
+}
+
+#[test]
+fn an_unreachable_database_is_a_retryable_code() {
+    let failure = Failure::from(StoreError::Unavailable { source: "gone".into() });
+    assert_eq!(failure.code, Code::StoreUnavailable);
+    assert!(failure.code.retry());
+}
