@@ -11,6 +11,8 @@ mod list;
 mod memory;
 mod objects;
 mod parameter;
+mod process;
+mod reach;
 mod sessions;
 mod unsupported;
 
@@ -23,6 +25,7 @@ use cryptoki_sys as sys;
 use cryptoki_sys::{CK_RV, CK_SESSION_HANDLE};
 
 pub use self::list::C_GetFunctionList;
+use self::process::process;
 use crate::error::{Error, Refusal, Result};
 use crate::module::Module;
 use crate::module::crypto::Activity;
@@ -44,7 +47,7 @@ static INSTANCE: RwLock<Option<Instance>> = RwLock::new(None);
 
 fn initialise() -> Result<()> {
     let mut instance = INSTANCE.write().unwrap_or_else(PoisonError::into_inner);
-    let process = std::process::id();
+    let process = process();
     if instance.as_ref().is_some_and(|known| known.process == process) {
         return Err(Refusal::AlreadyInitialized.into());
     }
@@ -60,7 +63,7 @@ fn initialise() -> Result<()> {
 fn finalise() -> Result<()> {
     let mut instance = INSTANCE.write().unwrap_or_else(PoisonError::into_inner);
     match instance.take() {
-        Some(known) if known.process == std::process::id() => {
+        Some(known) if known.process == process() => {
             known.module.close();
             Ok(())
         }
@@ -73,7 +76,7 @@ fn finalise() -> Result<()> {
 
 fn module() -> Result<Arc<Module>> {
     let instance = INSTANCE.read().unwrap_or_else(PoisonError::into_inner);
-    let own = instance.as_ref().filter(|known| known.process == std::process::id());
+    let own = instance.as_ref().filter(|known| known.process == process());
     Ok(own.map(|known| Arc::clone(&known.module)).ok_or(Refusal::NotInitialized)?)
 }
 

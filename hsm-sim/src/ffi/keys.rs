@@ -5,7 +5,7 @@ use cryptoki_sys::{
     CK_ATTRIBUTE, CK_BYTE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_ULONG,
 };
 
-use super::memory::{answer, input, present, put, room, template};
+use super::memory::{answer, input, put, ready, room, template};
 use super::parameter::mechanism;
 use super::{guard, module};
 
@@ -41,9 +41,9 @@ pub(super) unsafe extern "C" fn C_UnwrapKey(
     guard(|| {
         let module = module()?;
         module.check_session(session)?;
-        present(out)?;
         // SAFETY: the caller's mechanism, input, template and handle.
         unsafe {
+            ready(out)?;
             let wrapped = input(wrapped, wrapped_length)?;
             let made =
                 module.unwrap_key(session, &mechanism(how)?, under, wrapped, &template(entries, count)?)?;
@@ -63,9 +63,9 @@ pub(super) unsafe extern "C" fn C_DeriveKey(
     guard(|| {
         let module = module()?;
         module.check_session(session)?;
-        present(out)?;
         // SAFETY: the caller's mechanism, template and handle.
         unsafe {
+            ready(out)?;
             let made = module.derive_key(session, &mechanism(how)?, base, &template(entries, count)?)?;
             put(out, made)
         }

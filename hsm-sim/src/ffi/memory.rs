@@ -1,11 +1,14 @@
-//! Reading and writing a caller's memory. Null pointers and absurd lengths are refused; what else a pointer is
-//! worth only the caller knows.
+//! Reading and writing a caller's memory. Null pointers, absurd lengths and pointers that lead nowhere are refused;
+//! that a pointer leads to what it should, only the caller knows.
 #![allow(unsafe_code, reason = "the C boundary reads and writes the caller's memory")]
+
+use std::mem::{MaybeUninit, offset_of};
 
 use cryptoki_sys as sys;
 use cryptoki_sys::{CK_ATTRIBUTE, CK_ATTRIBUTE_TYPE, CK_BYTE, CK_ULONG};
 use zeroize::Zeroizing;
 
+use super::reach::{fetch, is_readable, store};
 use crate::attribute::{ATTRIBUTE_BYTES_MAX, ATTRIBUTES_MAX};
 use crate::error::{Refusal, Result};
 use crate::module::objects::Template;
@@ -23,7 +26,8 @@ pub(super) unsafe fn input<'a>(pointer: *const CK_BYTE, length: CK_ULONG) -> Res
     match (pointer.is_null(), length) {
         (_, 0) => Ok(&[]),
         (true, _) => Err(Refusal::Arguments),
-        // SAFETY: not null, and the caller promises `length` readable bytes.
+        (false, _) if !is_readable(pointer, length) => Err(Refusal::Arguments),
+        // SAFETY: not null, `length` readable bytes, and the caller promises that they stay so.
         (false, _) => Ok(unsafe { std::slice::from_raw_parts(pointer, length) }),
     }
 }
@@ -34,9 +38,42 @@ pub(super) unsafe fn input<'a>(pointer: *const CK_BYTE, length: CK_ULONG) -> Res
 /// `pointer` is null or valid for a write of `T`.
 pub(super) unsafe fn put<T>(pointer: *mut T, value: T) -> Result<()> {
     present(pointer)?;
-    // SAFETY: not null, and the caller promises room for a `T`; alignment is not assumed.
-    unsafe { pointer.write_unaligned(value) };
-    Ok(())
+    // SAFETY: `value` is a `T`; alignment is not assumed.
+    let stored = unsafe { store((&raw const value).cast(), pointer.cast(), size_of::<T>()) };
+    if stored { Ok(()) } else { Err(Refusal::Arguments.into()) }
+}
+
+/// Writes bytes.
+///
+/// # Safety
+/// `pointer` is null or valid for writes of as many bytes.
+pub(super) unsafe fn put_bytes(pointer: *mut CK_BYTE, bytes: &[u8]) -> Result<(), Refusal> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    present(pointer)?;
+    // SAFETY: `bytes` is as long as it is.
+    let stored = unsafe { store(bytes.as_ptr(), pointer, bytes.len()) };
+    if stored { Ok(()) } else { Err(Refusal::Arguments) }
+}
+
+/// Writes numbers one after the other.
+///
+/// # Safety
+/// `pointer` is null or valid for writes of as many numbers.
+pub(super) unsafe fn put_numbers(pointer: *mut CK_ULONG, numbers: &[CK_ULONG]) -> Result<(), Refusal> {
+    let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_ne_bytes()).collect();
+    // SAFETY: as promised by the caller.
+    unsafe { put_bytes(pointer.cast(), &bytes) }
+}
+
+/// Makes sure that a handle can be handed over before the work is done: it is set to `CK_INVALID_HANDLE`.
+///
+/// # Safety
+/// `pointer` is null or valid for a write of a handle.
+pub(super) unsafe fn ready(pointer: *mut CK_ULONG) -> Result<()> {
+    // SAFETY: as promised by the caller.
+    unsafe { put(pointer, sys::CK_INVALID_HANDLE) }
 }
 
 /// Reads a value.
@@ -47,8 +84,13 @@ pub(super) unsafe fn get<T: Copy>(pointer: *const T) -> Result<T, Refusal> {
     if pointer.is_null() {
         return Err(Refusal::Arguments);
     }
-    // SAFETY: not null, and the caller promises a readable `T`; alignment is not assumed.
-    Ok(unsafe { pointer.read_unaligned() })
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: there is room for a `T`; alignment is not assumed.
+    if !unsafe { fetch(pointer.cast(), value.as_mut_ptr().cast(), size_of::<T>()) } {
+        return Err(Refusal::Arguments);
+    }
+    // SAFETY: every byte was written, and any bytes make up a `T`.
+    Ok(unsafe { value.assume_init() })
 }
 
 /// Refuses a null pointer before work is done whose result could not be handed over.
@@ -71,11 +113,8 @@ pub(super) unsafe fn put_list(items: &[CK_ULONG], out: *mut CK_ULONG, count: *mu
         if room < items.len() as CK_ULONG {
             return Err(Refusal::BufferTooSmall.into());
         }
-        for (index, item) in items.iter().enumerate() {
-            out.add(index).write_unaligned(*item);
-        }
+        Ok(put_numbers(out, items)?)
     }
-    Ok(())
 }
 
 /// The room that a caller offers.
@@ -106,7 +145,7 @@ pub(super) unsafe fn answer(reply: Reply, out: *mut CK_BYTE, length: *mut CK_ULO
             }
             Reply::Bytes(bytes) => {
                 put(length, bytes.len() as CK_ULONG)?;
-                out.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+                put_bytes(out, &bytes)?;
             }
         }
     }
@@ -142,8 +181,16 @@ pub(super) unsafe fn attributes(
     if count > 0 && pointer.is_null() {
         return Err(Refusal::Arguments);
     }
-    // SAFETY: not null if anything is read, and as promised by the caller.
-    Ok((0..count).map(|index| unsafe { pointer.add(index).read_unaligned() }).collect())
+    let mut entries = Vec::<CK_ATTRIBUTE>::with_capacity(count);
+    let bytes = count * size_of::<CK_ATTRIBUTE>();
+    // SAFETY: there is room for as many; any bytes make up an attribute.
+    unsafe {
+        if count > 0 && !fetch(pointer.cast(), entries.as_mut_ptr().cast(), bytes) {
+            return Err(Refusal::Arguments);
+        }
+        entries.set_len(count);
+    }
+    Ok(entries)
 }
 
 /// Answers `C_GetAttributeValue` for one entry.
@@ -156,26 +203,27 @@ pub(super) unsafe fn put_attribute(
 ) -> Result<(), Refusal> {
     // SAFETY: as promised by the caller.
     unsafe {
-        let asked = entry.read_unaligned();
-        let length = &raw mut (*entry).ulValueLen;
+        let asked = get(entry)?;
+        let place = entry.cast::<u8>().wrapping_add(offset_of!(CK_ATTRIBUTE, ulValueLen));
+        let put_length = |length: CK_ULONG| put_numbers(place.cast(), &[length]);
         let bytes = match revealed {
             Ok(bytes) => bytes,
             Err(refusal) => {
-                length.write_unaligned(sys::CK_UNAVAILABLE_INFORMATION);
+                put_length(sys::CK_UNAVAILABLE_INFORMATION)?;
                 return Err(refusal);
             }
         };
         let needed = bytes.len() as CK_ULONG;
         if !asked.pValue.is_null() && asked.ulValueLen < needed {
-            length.write_unaligned(sys::CK_UNAVAILABLE_INFORMATION);
+            put_length(sys::CK_UNAVAILABLE_INFORMATION)?;
             return Err(Refusal::BufferTooSmall);
         }
-        length.write_unaligned(needed);
-        if !asked.pValue.is_null() {
-            asked.pValue.cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        if !asked.pValue.is_null() && put_bytes(asked.pValue.cast(), &bytes).is_err() {
+            put_length(sys::CK_UNAVAILABLE_INFORMATION)?;
+            return Err(Refusal::Arguments);
         }
+        put_length(needed)
     }
-    Ok(())
 }
 
 /// Names of types that templates are asked for.

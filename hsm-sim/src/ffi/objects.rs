@@ -3,10 +3,9 @@
 
 use cryptoki_sys::{CK_ATTRIBUTE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_ULONG};
 
-use super::memory::{attributes, present, put, put_attribute, template, wanted};
+use super::memory::{attributes, present, put, put_attribute, put_numbers, ready, template, wanted};
 use super::parameter::mechanism;
 use super::{guard, module};
-use crate::error::{Refusal, Result};
 
 pub(super) unsafe extern "C" fn C_CreateObject(
     session: CK_SESSION_HANDLE,
@@ -17,9 +16,11 @@ pub(super) unsafe extern "C" fn C_CreateObject(
     guard(|| {
         let module = module()?;
         module.check_session(session)?;
-        present(out)?;
         // SAFETY: the caller's template and handle.
-        unsafe { put(out, module.create_object(session, &template(entries, count)?)?) }
+        unsafe {
+            ready(out)?;
+            put(out, module.create_object(session, &template(entries, count)?)?)
+        }
     })
 }
 
@@ -33,9 +34,11 @@ pub(super) unsafe extern "C" fn C_CopyObject(
     guard(|| {
         let module = module()?;
         module.check_session(session)?;
-        present(out)?;
         // SAFETY: the caller's template and handle.
-        unsafe { put(out, module.copy_object(session, object, &template(entries, count)?)?) }
+        unsafe {
+            ready(out)?;
+            put(out, module.copy_object(session, object, &template(entries, count)?)?)
+        }
     })
 }
 
@@ -73,7 +76,7 @@ pub(super) unsafe extern "C" fn C_GetAttributeValue(
         let mut first_refusal = Ok(());
         for (index, revealed) in revealed.into_iter().enumerate() {
             // SAFETY: `index` is below `count`.
-            let done = unsafe { put_attribute(entries.add(index), revealed) };
+            let done = unsafe { put_attribute(entries.wrapping_add(index), revealed) };
             first_refusal = first_refusal.and(done);
         }
         Ok(first_refusal?)
@@ -116,17 +119,17 @@ pub(super) unsafe extern "C" fn C_FindObjects(
     guard(|| {
         let module = module()?;
         module.check_session(session)?;
-        present(count)?;
         if most > 0 {
             present(out)?;
         }
-        let found = module.find(session, usize::try_from(most).unwrap_or(usize::MAX))?;
-        for (index, handle) in found.iter().enumerate() {
-            // SAFETY: not null, and no more than `most` were found.
-            unsafe { out.add(index).write_unaligned(*handle) };
-        }
         // SAFETY: the caller's number.
-        unsafe { put(count, found.len() as CK_ULONG) }
+        unsafe { put(count, 0)? };
+        let found = module.find(session, usize::try_from(most).unwrap_or(usize::MAX))?;
+        // SAFETY: the caller's list and number; no more than `most` were found.
+        unsafe {
+            put_numbers(out, &found)?;
+            put(count, found.len() as CK_ULONG)
+        }
     })
 }
 
@@ -144,9 +147,9 @@ pub(super) unsafe extern "C" fn C_GenerateKey(
     guard(|| {
         let module = module()?;
         module.check_session(session)?;
-        present(out)?;
         // SAFETY: the caller's mechanism, template and handle.
         unsafe {
+            ready(out)?;
             let made = module.generate_key(session, &mechanism(how)?, &template(entries, count)?)?;
             put(out, made)
         }
@@ -166,18 +169,14 @@ pub(super) unsafe extern "C" fn C_GenerateKeyPair(
     guard(|| {
         let module = module()?;
         module.check_session(session)?;
-        check_two(public_out, private_out)?;
         // SAFETY: the caller's mechanism, templates and handles.
         unsafe {
+            ready(public_out)?;
+            ready(private_out)?;
             let (public, private) = (template(public, public_count)?, template(private, private_count)?);
             let made = module.generate_key_pair(session, &mechanism(how)?, &public, &private)?;
             put(public_out, made.0)?;
             put(private_out, made.1)
         }
     })
-}
-
-fn check_two(public: *mut CK_OBJECT_HANDLE, private: *mut CK_OBJECT_HANDLE) -> Result<(), Refusal> {
-    present(public)?;
-    present(private)
 }

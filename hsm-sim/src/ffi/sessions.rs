@@ -10,7 +10,7 @@ use cryptoki_sys::{
 };
 use zeroize::Zeroizing;
 
-use super::memory::{input, present, put};
+use super::memory::{input, present, put, put_bytes, ready};
 use super::{guard, module};
 use crate::error::{Error, Refusal, Result};
 use crate::seal::Role;
@@ -27,7 +27,8 @@ pub(super) unsafe extern "C" fn C_OpenSession(
 ) -> CK_RV {
     guard(|| {
         let module = module()?;
-        present(out)?;
+        // SAFETY: the caller's handle.
+        unsafe { ready(out)? };
         if flags & sys::CKF_SERIAL_SESSION == 0 {
             return Err(Refusal::SessionParallel.into());
         }
@@ -144,8 +145,8 @@ pub(super) unsafe extern "C" fn C_GenerateRandom(
         }
         present(out)?;
         let bytes = random_bytes(length)?;
-        // SAFETY: not null, and the caller promises room for `length` bytes.
-        unsafe { out.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        // SAFETY: the caller promises room for `length` bytes.
+        unsafe { put_bytes(out, &bytes)? };
         Ok(())
     })
 }

@@ -97,6 +97,66 @@ fn null_pointers_and_absurd_lengths_are_refused() {
     assert_eq!(c!(caller, C_CreateObject, session, &mut lying, 1, &mut handle), CKR_ATTRIBUTE_VALUE_INVALID);
 }
 
+/// Linux copies for the library and says what cannot be read or written.
+#[cfg(target_os = "linux")]
+#[test]
+fn pointers_that_lead_nowhere_are_refused() {
+    static READ_ONLY: [CK_ULONG; 32] = [3; 32];
+    let bench = Bench::new();
+    let caller = &bench.caller;
+    let session = caller.user_session();
+    let (public, private) = caller.curve_pair(session, P256, "k");
+    let bad = CKR_ARGUMENTS_BAD;
+    let (mut digest, mut out, mut length) = ([7_u8; 32], [0_u8; 64], 64);
+    for nowhere in [8_usize, 0xdead_beef_0000, usize::MAX - 4096, 1 << 63, usize::MAX] {
+        let bytes = std::ptr::without_provenance_mut::<u8>(nowhere);
+        let (numbers, entries) = (bytes.cast::<CK_ULONG>(), bytes.cast::<CK_ATTRIBUTE>());
+        let codes = [
+            c!(caller, C_GetInfo, bytes.cast()),
+            c!(caller, C_GetSlotList, 0, null_mut(), numbers),
+            c!(caller, C_GetSlotList, 0, numbers, &mut 9),
+            c!(caller, C_GetTokenInfo, 0, bytes.cast()),
+            c!(caller, C_InitToken, 1, bytes, 8, bytes),
+            c!(caller, C_OpenSession, 0, CKF_SERIAL_SESSION, null_mut(), None, numbers),
+            c!(caller, C_Login, session, CKU_SO, bytes, 8),
+            c!(caller, C_CreateObject, session, entries, 3, &mut 0),
+            c!(caller, C_CreateObject, session, null_mut(), 0, numbers),
+            c!(caller, C_GetAttributeValue, session, public, entries, 2),
+            c!(caller, C_FindObjectsInit, session, entries, 2),
+            c!(caller, C_GenerateKey, session, bytes.cast(), null_mut(), 0, &mut 0),
+            c!(caller, C_SignInit, session, bytes.cast(), private),
+            c!(caller, C_GenerateRandom, session, bytes, 32),
+            c!(caller, C_WaitForSlotEvent, CKF_DONT_BLOCK, null_mut(), null_mut()),
+        ];
+        assert_eq!(codes, [bad; 15], "{nowhere:#x}");
+        let mut lying = CK_ATTRIBUTE { type_: CKA_LABEL, pValue: bytes.cast(), ulValueLen: 8 };
+        assert_eq!(c!(caller, C_FindObjectsInit, session, &mut lying, 1), CKR_ATTRIBUTE_VALUE_INVALID);
+        assert_eq!(c!(caller, C_GetAttributeValue, session, public, &mut lying, 1), bad);
+        assert_eq!(lying.ulValueLen, CK_UNAVAILABLE_INFORMATION);
+        let mut mechanism =
+            CK_MECHANISM { mechanism: CKM_RSA_PKCS_PSS, pParameter: bytes.cast(), ulParameterLen: 24 };
+        assert_eq!(c!(caller, C_SignInit, session, &mut mechanism, private), CKR_MECHANISM_PARAM_INVALID);
+        let signs = |data: *mut u8, to: *mut u8, length: *mut CK_ULONG| {
+            assert_eq!(c!(caller, C_SignInit, session, &mut plain(CKM_ECDSA), private), CKR_OK);
+            c!(caller, C_Sign, session, data, 32, to, length)
+        };
+        assert_eq!(signs(bytes, out.as_mut_ptr(), &mut length), bad);
+        assert_eq!(signs(digest.as_mut_ptr(), bytes, &mut length), bad);
+        assert_eq!(signs(digest.as_mut_ptr(), out.as_mut_ptr(), numbers), bad);
+    }
+    // Memory that can only be read is no place for an answer.
+    let fixed = READ_ONLY.as_ptr().cast_mut();
+    assert_eq!(c!(caller, C_GetTokenInfo, 0, fixed.cast()), bad);
+    assert_eq!(c!(caller, C_GenerateRandom, session, fixed.cast(), 32), bad);
+    assert_eq!(c!(caller, C_CreateObject, session, null_mut(), 0, fixed), bad);
+    // A length that runs over the end of what there is.
+    assert_eq!(c!(caller, C_DigestInit, session, &mut plain(CKM_SHA256)), CKR_OK);
+    let beyond = c!(caller, C_DigestUpdate, session, digest.as_mut_ptr(), 1 << 27);
+    assert_eq!(beyond, bad);
+    let count = caller.find(session, Template::default()).len();
+    assert_eq!(count, 2, "nothing was made whose handle could not be handed over");
+}
+
 #[test]
 fn invented_sessions_are_refused_everywhere() {
     let bench = Bench::new();
