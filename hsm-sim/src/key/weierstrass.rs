@@ -140,10 +140,11 @@ impl CurvePublic {
 macro_rules! curve {
     ($curve:ident::$dsa:ident, $private:ident, $public:ident,
      |$secret:ident| $sign:expr, |$known:ident| $verify:expr, |$signature:ident| $normal:expr
-     $(, bip340 |$own:ident, $message:ident| $schnorr:expr)?) => {
+     $(, $field:ident: $type:ty = |$scalar:ident| $make:expr, |$message:ident| $schnorr:expr)?) => {
         struct $private {
             secret: $curve::SecretKey,
             signing: $curve::$dsa::SigningKey,
+            $($field: $type,)?
         }
 
         impl $private {
@@ -151,7 +152,11 @@ macro_rules! curve {
                 let secret = $curve::SecretKey::from_slice(scalar).or(Err(Refusal::AttributeValue))?;
                 let $secret = &secret;
                 let signing = $sign;
-                Ok(Self { secret, signing })
+                $(let $field = {
+                    let $scalar = secret.to_nonzero_scalar();
+                    $make
+                };)?
+                Ok(Self { secret, signing $(, $field)? })
             }
         }
 
@@ -181,7 +186,7 @@ macro_rules! curve {
             }
 
             $(fn sign_bip340(&self, $message: &[u8]) -> Result<Vec<u8>> {
-                let $own = self;
+                let $field = &self.$field;
                 $schnorr
             })?
         }
@@ -216,17 +221,12 @@ macro_rules! curve {
 }
 
 curve!(
-    k256::ecdsa,
-    K256Private,
-    K256Public,
+    k256::ecdsa, K256Private, K256Public,
     |secret| k256::ecdsa::SigningKey::from(secret),
     |public| k256::ecdsa::VerifyingKey::from(public),
     |signature| signature.normalize_s(),
-    bip340 | own,
-    message | {
-        let key = k256::schnorr::SigningKey::from(own.secret.to_nonzero_scalar());
-        Ok(key.sign_raw(message, &random()?).map_err(Error::Signature)?.to_bytes().to_vec())
-    }
+    schnorr: k256::schnorr::SigningKey = |scalar| k256::schnorr::SigningKey::from(scalar),
+    |message| Ok(schnorr.sign_raw(message, &random()?).map_err(Error::Signature)?.to_bytes().to_vec())
 );
 curve!(
     p256::ecdsa,

@@ -654,3 +654,83 @@ fn every_mechanism_of_the_list_has_an_entry_and_junk_parameters_never_crash() {
     let how = &mut plain(CKM_KEYWARD_HMAC_SM3);
     assert_eq!(c!(caller, C_SignInit, session, how, aes), CKR_KEY_TYPE_INCONSISTENT);
 }
+
+#[test]
+fn null_pointers_and_absurd_lengths_in_parameters_are_refused() {
+    let bench = Bench::new();
+    let (caller, session) = (&bench.caller, bench.caller.user_session());
+    let aes = caller.create(session, open_secret(CKK_AES, &[1; 16])).unwrap();
+    let (_, ed) = caller.curve_pair(session, ED25519, "ed");
+    let pair = Template::default().with(CKA_EC_PARAMS, P256);
+    let derives = Template::default().flag(CKA_DERIVE, true);
+    let (_, ec) = caller.generate_pair(session, CKM_EC_KEY_PAIR_GEN, pair, derives);
+    let rsa = Template::default().number(CKA_MODULUS_BITS, 1024).flag(CKA_WRAP, true);
+    let (rsa, _) = caller.generate_pair(session, CKM_RSA_PKCS_KEY_PAIR_GEN, rsa, Template::default());
+    let invalid = CKR_MECHANISM_PARAM_INVALID;
+    for length in [1, 16, CK_ULONG::MAX] {
+        let derive = |how: &mut CK_MECHANISM, key| caller.derive(session, how, key, Template::default());
+        let mut ecdh = CK_ECDH1_DERIVE_PARAMS {
+            kdf: CKD_SHA256_KDF,
+            ulSharedDataLen: 0,
+            pSharedData: null_mut(),
+            ulPublicDataLen: length,
+            pPublicData: null_mut(),
+        };
+        assert_eq!(derive(&mut with_parameter(CKM_ECDH1_DERIVE, &mut ecdh), ec), Err(invalid));
+        ecdh = CK_ECDH1_DERIVE_PARAMS { ulSharedDataLen: length, ulPublicDataLen: 0, ..ecdh };
+        assert_eq!(derive(&mut with_parameter(CKM_ECDH1_DERIVE, &mut ecdh), ec), Err(invalid));
+        let mut text = CK_KEY_DERIVATION_STRING_DATA { pData: null_mut(), ulLen: length };
+        assert_eq!(derive(&mut with_parameter(CKM_AES_ECB_ENCRYPT_DATA, &mut text), aes), Err(invalid));
+        let mut text = CK_AES_CBC_ENCRYPT_DATA_PARAMS { iv: [0; 16], pData: null_mut(), length };
+        assert_eq!(derive(&mut with_parameter(CKM_AES_CBC_ENCRYPT_DATA, &mut text), aes), Err(invalid));
+        let mut eddsa = CK_EDDSA_PARAMS { phFlag: 0, ulContextDataLen: length, pContextData: null_mut() };
+        let how = &mut with_parameter(CKM_EDDSA, &mut eddsa);
+        assert_eq!(c!(caller, C_SignInit, session, how, ed), invalid);
+        let mut inner =
+            CK_RSA_PKCS_OAEP_PARAMS { ulSourceDataLen: length, ..oaep(CKM_SHA256, CKG_MGF1_SHA256) };
+        let mut both = CK_RSA_AES_KEY_WRAP_PARAMS { ulAESKeyBits: 256, pOAEPParams: &mut inner };
+        let how = &mut with_parameter(CKM_RSA_AES_KEY_WRAP, &mut both);
+        assert_eq!(caller.wrap(session, how, rsa, aes), Err(invalid));
+        both.pOAEPParams = null_mut();
+        let how = &mut with_parameter(CKM_RSA_AES_KEY_WRAP, &mut both);
+        assert_eq!(caller.wrap(session, how, rsa, aes), Err(invalid));
+        let how =
+            &mut CK_MECHANISM { mechanism: CKM_AES_CBC, pParameter: null_mut(), ulParameterLen: length };
+        assert_eq!(c!(caller, C_EncryptInit, session, how, aes), invalid);
+    }
+    for bits in [0, 64, 255, CK_ULONG::MAX] {
+        let mut inner = oaep(CKM_SHA256, CKG_MGF1_SHA256);
+        let mut both = CK_RSA_AES_KEY_WRAP_PARAMS { ulAESKeyBits: bits, pOAEPParams: &mut inner };
+        let how = &mut with_parameter(CKM_RSA_AES_KEY_WRAP, &mut both);
+        assert_eq!(caller.wrap(session, how, rsa, aes), Err(invalid));
+    }
+    // Ed25519 has neither prehash nor context here.
+    let mut context = [1];
+    for (prehashed, length) in [(1, 0), (0, 1)] {
+        let pointer = context.as_mut_ptr();
+        let mut eddsa =
+            CK_EDDSA_PARAMS { phFlag: prehashed, ulContextDataLen: length, pContextData: pointer };
+        let how = &mut with_parameter(CKM_EDDSA, &mut eddsa);
+        assert_eq!(c!(caller, C_SignInit, session, how, ed), invalid);
+    }
+
+    // The calls' own pointers.
+    let (how, bad) = (&mut plain(CKM_AES_KEY_WRAP), CKR_ARGUMENTS_BAD);
+    let (mut out, mut length, mut made) = ([0; 24], 24, 0);
+    let bytes = out.as_mut_ptr();
+    assert_eq!(c!(caller, C_WrapKey, session, how, aes, aes, bytes, null_mut()), bad);
+    assert_eq!(c!(caller, C_WrapKey, session, null_mut(), aes, aes, bytes, &mut length), bad);
+    assert_eq!(c!(caller, C_UnwrapKey, session, how, aes, bytes, 24, null_mut(), 0, null_mut()), bad);
+    assert_eq!(c!(caller, C_UnwrapKey, session, how, aes, null_mut(), 24, null_mut(), 0, &mut made), bad);
+    assert_eq!(
+        c!(caller, C_UnwrapKey, session, how, aes, bytes, CK_ULONG::MAX, null_mut(), 0, &mut made),
+        bad
+    );
+    assert_eq!(c!(caller, C_UnwrapKey, session, how, aes, bytes, 24, null_mut(), 3, &mut made), bad);
+    assert_eq!(c!(caller, C_DeriveKey, session, how, aes, null_mut(), 0, null_mut()), bad);
+    assert_eq!(c!(caller, C_DeriveKey, session, null_mut(), aes, null_mut(), 0, &mut made), bad);
+    length = 23;
+    assert_eq!(c!(caller, C_WrapKey, session, how, aes, aes, bytes, &mut length), CKR_BUFFER_TOO_SMALL);
+    assert_eq!(length, 24);
+    ok!(caller, C_WrapKey, session, how, aes, aes, bytes, &mut length);
+}
