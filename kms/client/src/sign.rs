@@ -1,12 +1,22 @@
 //! Signatures from the service: believed when they verify, and when their receipt does.
 
-use keyward_domain::KeyName;
-use keyward_domain::scheme::{PublicKey, Scheme, verify, verify_digest};
-use keyward_proto::custody::sign_request::Payload;
-use keyward_proto::custody::{SignRequest, SignResponse};
+mod order;
+mod stream;
 
-use crate::client::{Client, idempotency_key};
-use crate::error::ClientError;
+use keyward_domain::payload::BATCH_LEN_MAX;
+use keyward_domain::scheme::{PublicKey, Scheme};
+use keyward_domain::{Code, KeyName};
+use keyward_proto::custody::sign_stream_response::Result as Answer;
+use keyward_proto::custody::{SignBatchRequest, SignResponse, SignStreamResponse};
+
+pub use order::{MARK_BYTES_MAX, Order};
+pub use stream::{Answered, Answers, Orders, WINDOW_MAX};
+
+use crate::client::Client;
+use crate::error::{ClientError, Refusal};
+
+/// Message bytes of one call: half of what the service takes.
+const CALL_BYTES: usize = 4 << 20;
 
 /// A signature that verified.
 #[derive(Clone, Debug)]
@@ -26,38 +36,59 @@ pub struct Signature {
 impl Client {
     /// Has a message signed.
     pub async fn sign_message(&self, key: &str, message: &[u8]) -> Result<Signature, ClientError> {
-        let answer = self.sign(key, Payload::Message(message.to_vec().into())).await?;
-        let signature = parse(key, answer)?;
-        verify(&signature.public_key, message, &signature.signature).map_err(ClientError::Signature)?;
-        self.check_receipt(&signature, Some(message))?;
-        Ok(signature)
+        self.sign(&Order::message(key, message.to_vec())?).await
     }
 
     /// Has a SHA-256 digest signed; not with Ed25519 keys.
     pub async fn sign_digest(&self, key: &str, digest: &[u8; 32]) -> Result<Signature, ClientError> {
-        let answer = self.sign(key, Payload::Digest(digest.to_vec().into())).await?;
-        let signature = parse(key, answer)?;
-        verify_digest(&signature.public_key, digest, &signature.signature).map_err(ClientError::Signature)?;
-        match self.check_receipt(&signature, None)? {
-            Some(payload_hash) if payload_hash != *digest => {
-                Err(ClientError::ReceiptMismatch { what: "it is about another digest" })
-            }
-            _ => Ok(signature),
-        }
+        self.sign(&Order::digest(key, digest)?).await
     }
 
-    async fn sign(&self, key: &str, payload: Payload) -> Result<SignResponse, ClientError> {
-        let message = SignRequest {
-            key: key.to_owned(),
-            payload: Some(payload),
-            idempotency_key: idempotency_key()?,
-            tag: 0,
-        };
-        self.answer(self.signing().sign(self.request(message)).await)
+    /// Has an order signed, within the client's deadline and as often as [`Client::with_tries`] allows.
+    pub async fn sign(&self, order: &Order) -> Result<Signature, ClientError> {
+        let answer = self.try_again(|left| async move {
+            self.answer(self.signing().sign(self.request_within(order.request(0), left)).await)
+        });
+        believed(self, order, answer.await?)
+    }
+
+    /// Has orders signed in calls of up to 256; one result for each order, in their order. Those that may be tried again
+    /// are tried again as often as [`Client::with_tries`] allows; a call that fails as a whole fails all of them.
+    pub async fn sign_batch(
+        &self,
+        orders: &[Order],
+    ) -> Result<Vec<Result<Signature, ClientError>>, ClientError> {
+        let mut results = Vec::with_capacity(orders.len());
+        let mut left = orders;
+        while !left.is_empty() {
+            let (call, later) = left.split_at(call_len(left));
+            results.extend(self.sign_chunk(call).await?);
+            left = later;
+        }
+        for (order, result) in orders.iter().zip(&mut results) {
+            let again = matches!(result, Err(error) if self.tries > 1 && error.pause(1).is_some());
+            if again {
+                *result = self.sign(order).await;
+            }
+        }
+        Ok(results)
+    }
+
+    async fn sign_chunk(&self, orders: &[Order]) -> Result<Vec<Result<Signature, ClientError>>, ClientError> {
+        let answer = self.try_again(|left| async move {
+            let requests = (0..).zip(orders).map(|(tag, order)| order.request(tag)).collect();
+            let request = self.request_within(SignBatchRequest { requests }, left);
+            self.answer(self.signing().sign_batch(request).await)
+        });
+        let responses = answer.await?.responses;
+        if responses.len() != orders.len() || !(0..).zip(&responses).all(|(tag, answer)| answer.tag == tag) {
+            return Err(ClientError::Answer { what: "a batch's answers are not those of its orders" });
+        }
+        Ok(orders.iter().zip(responses).map(|(order, response)| signed(self, order, response)).collect())
     }
 
     /// The receipt must release exactly this signature of this key; returns the payload hash in it.
-    fn check_receipt(
+    pub(crate) fn check_receipt(
         &self,
         signature: &Signature,
         message: Option<&[u8]>,
@@ -70,6 +101,39 @@ impl Client {
         }
         Ok(verdict.payload_hash)
     }
+}
+
+/// How many of these orders go into the next call: 256, or fewer where they are long.
+fn call_len(orders: &[Order]) -> usize {
+    let mut bytes = 0;
+    let fitting = orders.iter().take(BATCH_LEN_MAX).take_while(|order| {
+        bytes += order.message_bytes().map_or(0, <[u8]>::len);
+        bytes <= CALL_BYTES
+    });
+    fitting.count().max(1)
+}
+
+/// What a batch or stream says to an order.
+fn signed(client: &Client, order: &Order, response: SignStreamResponse) -> Result<Signature, ClientError> {
+    match response.result {
+        Some(Answer::Signed(answer)) => believed(client, order, answer),
+        Some(Answer::Refusal(refusal)) => Err(ClientError::Refused(Refusal {
+            status: refusal.status,
+            code: Code::from_name(&refusal.code),
+            code_name: refusal.code,
+            message: refusal.message,
+            request_id: String::new(),
+            retry: refusal.retry,
+            retry_after_ms: refusal.retry.then_some(refusal.retry_after_ms),
+        })),
+        None => Err(ClientError::Answer { what: "it is empty" }),
+    }
+}
+
+fn believed(client: &Client, order: &Order, answer: SignResponse) -> Result<Signature, ClientError> {
+    let signature = parse(order.key(), answer)?;
+    order.check(client, &signature)?;
+    Ok(signature)
 }
 
 fn parse(asked: &str, answer: SignResponse) -> Result<Signature, ClientError> {

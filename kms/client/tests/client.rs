@@ -10,12 +10,12 @@
 
 mod service;
 
-use keyward_client::{Client, ClientError, Connection, Identity, Password};
+use keyward_client::{Client, ClientError, Connection, Identity, Order, Password};
 use keyward_crypto::Stretch;
 use keyward_domain::Code;
 use keyward_domain::scheme::Scheme;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
-use service::{ACCOUNT, CHAIN, Service, Twist, start};
+use service::{ACCOUNT, CHAIN, Mood, Service, Twist, start};
 use std::sync::Arc;
 use tonic::transport::{Certificate, Channel, Endpoint, Identity as TlsIdentity, ServerTlsConfig};
 use zeroize::Zeroizing;
@@ -118,6 +118,22 @@ async fn swapped_key_and_changed_signature_are_noticed() {
 }
 
 #[tokio::test]
+async fn a_rotated_key_is_made_here_and_proved_to_take_over_from_the_one_before() {
+    let (_service, honest) = client(Twist::Honest).await;
+    for scheme in SCHEMES {
+        honest.create_person_key("imported", scheme).await.unwrap();
+        let before = honest.show_key("imported").await.unwrap();
+        let rotated = honest.rotate_person_key("imported").await.unwrap();
+        assert_ne!(rotated.key.key_id, before.key_id);
+        assert_eq!(rotated.key.scheme, before.scheme);
+    }
+    let (_service, swapping) = client(Twist::SwappedKeyId).await;
+    swapping.create_person_key("imported", Scheme::Ed25519).await.unwrap_err();
+    let error = swapping.rotate_person_key("imported").await.unwrap_err();
+    assert!(matches!(error, ClientError::Answer { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn with_a_trust_file_nothing_is_returned_without_a_receipt_that_verifies() {
     let (_service, client) = client(Twist::Honest).await;
     client.create_person_key("mine", Scheme::Ed25519).await.unwrap();
@@ -212,4 +228,140 @@ impl Authority {
         let certificate_pem = params.signed_by(&key, &self.issuer).unwrap().pem();
         Identity { certificate_pem, key_pem: Zeroizing::new(key.serialize_pem()) }
     }
+}
+
+/// A client of an honest service, with a key to sign with.
+async fn signer(moods: &[Mood]) -> (Arc<Service>, Client) {
+    let (service, client) = client(Twist::Honest).await;
+    client.create_person_key("mine", Scheme::Ed25519).await.unwrap();
+    service.moods.lock().unwrap().extend(moods);
+    (service, client)
+}
+
+fn order(text: &str) -> Order {
+    Order::message("mine", text.as_bytes().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn orders_are_tried_again_under_one_mark_and_only_where_that_helps() {
+    let (service, client) = signer(&[Mood::Busy, Mood::Gone, Mood::Busy]).await;
+    let steady = client.clone().with_tries(4);
+    let order = order("pay").marked(b"invoice-17").unwrap();
+    steady.sign(&order).await.unwrap();
+    assert_eq!(*service.marks.lock().unwrap(), vec![b"invoice-17".to_vec(); 4]);
+
+    service.moods.lock().unwrap().extend([Mood::Busy; 2]);
+    let refused = client.clone().with_tries(2).sign(&order).await.unwrap_err();
+    assert_eq!(refused.code(), Some("SERVICE_BUSY"), "two tries are two");
+    service.moods.lock().unwrap().push_back(Mood::Busy);
+    assert_eq!(
+        client.sign(&order).await.unwrap_err().code(),
+        Some("SERVICE_BUSY"),
+        "one where nothing is said"
+    );
+    service.moods.lock().unwrap().push_back(Mood::Frozen);
+    assert_eq!(steady.sign(&order).await.unwrap_err().code(), Some("KEY_FROZEN"), "for good is for good");
+    assert_eq!(service.marks.lock().unwrap().len(), 8);
+
+    // A deadline that has passed ends it, whatever is left of the tries.
+    service.moods.lock().unwrap().extend([Mood::Busy; 2]);
+    let late = steady.with_deadline(std::time::Duration::from_millis(1)).sign(&order).await;
+    assert!(late.is_err(), "{late:?}");
+}
+
+#[test]
+fn a_mark_has_one_to_64_bytes() {
+    for len in [0, 65, 1000] {
+        let refused = order("pay").marked(&vec![7; len]);
+        assert!(matches!(refused, Err(ClientError::Mark { len: found }) if found == len), "{refused:?}");
+    }
+    assert_eq!(order("pay").marked(&[7; 64]).unwrap().mark(), [7; 64]);
+    assert_ne!(order("pay").mark(), order("pay").mark(), "fresh marks differ");
+}
+
+#[tokio::test]
+async fn a_batch_answers_each_order_and_tries_some_again() {
+    let (service, client) = signer(&[Mood::Busy, Mood::Frozen]).await;
+    let orders: Vec<_> = (0..600).map(|n| order(&format!("pay {n}"))).collect();
+    let results = client.clone().sign_batch(&orders).await.unwrap();
+    let codes: Vec<_> = results.iter().filter_map(|result| result.as_ref().err()?.code()).collect();
+    assert_eq!((results.len(), codes), (600, vec!["SERVICE_BUSY", "KEY_FROZEN"]));
+    service.moods.lock().unwrap().extend([Mood::Busy, Mood::Frozen]);
+    let results = client.with_tries(3).sign_batch(&orders).await.unwrap();
+    assert!(results[0].is_ok(), "tried again");
+    assert_eq!(results[1].as_ref().unwrap_err().code(), Some("KEY_FROZEN"));
+    let marks = service.marks.lock().unwrap();
+    assert_eq!(marks.len(), 1201);
+    assert_eq!(marks[1200], orders[0].mark(), "alone, under its own mark");
+}
+
+#[tokio::test]
+async fn a_stream_gives_each_answer_to_its_order() {
+    let (_service, client) = signer(&[Mood::Later, Mood::Later, Mood::Frozen]).await;
+    let (mut orders, mut answers) = client.sign_stream(3).await.unwrap();
+    let sending = tokio::spawn(async move {
+        for n in 0..50 {
+            assert_eq!(orders.send(order(&format!("pay {n}"))).await.unwrap(), n);
+        }
+    });
+    let mut numbers = Vec::new();
+    while let Some(answered) = answers.next().await.unwrap() {
+        let text = format!("pay {}", answered.number);
+        assert_eq!(answered.order.message_bytes(), Some(text.as_bytes()));
+        match answered.result {
+            Ok(_) => assert_ne!(answered.number, 2),
+            Err(error) => assert_eq!((answered.number, error.code()), (2, Some("KEY_FROZEN"))),
+        }
+        numbers.push(answered.number);
+    }
+    sending.await.unwrap();
+    assert_eq!(numbers[..3], [2, 0, 1], "answers come when they are ready");
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..50).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_full_window_makes_senders_wait() {
+    let (service, client) = signer(&[]).await;
+    let (mut orders, mut answers) = client.sign_stream(2).await.unwrap();
+    for n in 0..2 {
+        orders.send(order(&format!("{n}"))).await.unwrap();
+    }
+    let third = tokio::spawn(async move {
+        orders.send(order("third")).await.unwrap();
+        orders
+    });
+    let marks = || service.marks.lock().unwrap().len();
+    while marks() < 2 {
+        tokio::task::yield_now().await;
+    }
+    // Both were received, and nobody has read an answer.
+    assert!(!third.is_finished(), "a third order was taken while two were not answered");
+    answers.next().await.unwrap().unwrap();
+    drop(third.await.unwrap());
+    let mut left = 0;
+    while answers.next().await.unwrap().is_some() {
+        left += 1;
+    }
+    assert_eq!(left, 2);
+}
+
+#[tokio::test]
+async fn a_broken_stream_says_what_was_not_answered() {
+    let (_service, client) = signer(&[Mood::Later, Mood::Gone]).await;
+    let (mut orders, mut answers) = client.sign_stream(8).await.unwrap();
+    let sent = [order("first"), order("second")];
+    for order in sent.clone() {
+        orders.send(order).await.unwrap();
+    }
+    assert!(matches!(answers.next().await, Err(ClientError::Unreachable { .. })));
+    let left: Vec<_> = answers.unanswered().iter().map(|order| order.mark().to_vec()).collect();
+    assert_eq!(left, sent.each_ref().map(|order| order.mark().to_vec()));
+    drop(answers);
+    let refused = loop {
+        if let Err(error) = orders.send(order("later")).await {
+            break error;
+        }
+    };
+    assert!(matches!(refused, ClientError::StreamEnded), "{refused}");
 }

@@ -7,7 +7,7 @@ use crate::code::{Code, Coded};
 pub const LIFETIME_MS: u64 = 10 * 60 * 1000;
 /// How many ledger blocks a challenge's proof stays acceptable.
 pub const LIFETIME_BLOCKS: u64 = 2048;
-/// The most open challenges an account may have at a time.
+/// The most open challenges an account may have at a time; the oldest goes first.
 pub const OPEN_MAX: usize = 64;
 
 /// What the answer proves.

@@ -8,10 +8,11 @@
     reason = "tests"
 )]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use keyward_crypto::{ImportBinding, ImportSealingKey, OpaqueServer, ServerLogin, SigningKey};
+use keyward_domain::Code;
 use keyward_domain::scheme::{PublicKey, Scheme, verify};
 use keyward_proto::custody::accounts_server::{Accounts, AccountsServer};
 use keyward_proto::custody::keys_server::{Keys, KeysServer};
@@ -19,7 +20,7 @@ use keyward_proto::custody::sign_request::Payload;
 use keyward_proto::custody::signing_server::{Signing, SigningServer};
 use keyward_proto::custody::*;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::{Server, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -39,6 +40,19 @@ pub(crate) enum Twist {
     WrongSealingKey,
 }
 
+/// What becomes of a signature request, out of turn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// Too much to do: try again.
+    Busy,
+    /// Refused for good.
+    Frozen,
+    /// No word of ours: the network said something.
+    Gone,
+    /// Answered only when the next request comes: answers come in another order.
+    Later,
+}
+
 pub(crate) struct Service {
     twist: Twist,
     opaque: OpaqueServer,
@@ -48,6 +62,10 @@ pub(crate) struct Service {
     pub(crate) credentials: Mutex<Vec<[u8; 32]>>,
     pub(crate) imported: Mutex<Vec<SigningKey>>,
     pub(crate) bearers: Mutex<Vec<String>>,
+    /// What becomes of the next requests; those after are signed.
+    pub(crate) moods: Mutex<VecDeque<Mood>>,
+    /// The marks of all signature requests.
+    pub(crate) marks: Mutex<Vec<Vec<u8>>>,
 }
 
 #[derive(Clone)]
@@ -64,6 +82,8 @@ pub(crate) async fn start(twist: Twist, tls: Option<ServerTlsConfig>) -> (Arc<Se
         credentials: Mutex::default(),
         imported: Mutex::default(),
         bearers: Mutex::default(),
+        moods: Mutex::default(),
+        marks: Mutex::default(),
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!(
@@ -208,6 +228,25 @@ impl Accounts for Face {
         Ok(Response::new(Account::default()))
     }
 
+    async fn set_profile(
+        &self,
+        _: Request<SetProfileRequest>,
+    ) -> Result<Response<SetProfileResponse>, Status> {
+        Err(Status::unimplemented("not needed"))
+    }
+    async fn show_profile(
+        &self,
+        _: Request<ShowProfileRequest>,
+    ) -> Result<Response<ShowProfileResponse>, Status> {
+        Err(Status::unimplemented("not needed"))
+    }
+    async fn erase_profile(
+        &self,
+        _: Request<EraseProfileRequest>,
+    ) -> Result<Response<EraseProfileResponse>, Status> {
+        Err(Status::unimplemented("not needed"))
+    }
+
     async fn close(&self, _: Request<CloseAccountRequest>) -> Result<Response<CloseAccountResponse>, Status> {
         Ok(Response::new(CloseAccountResponse { receipt: vec![1, 2, 3].into() }))
     }
@@ -273,13 +312,70 @@ impl Keys for Face {
     async fn list(&self, _: Request<ListKeysRequest>) -> Result<Response<ListKeysResponse>, Status> {
         Err(Status::unimplemented("not needed"))
     }
-    async fn show(&self, _: Request<ShowKeyRequest>) -> Result<Response<Key>, Status> {
+    async fn show(&self, request: Request<ShowKeyRequest>) -> Result<Response<Key>, Status> {
+        if let (name @ "imported", Some(held)) =
+            (request.get_ref().key.as_str(), self.0.imported.lock().unwrap().last())
+        {
+            return Ok(Response::new(key(held.public_key(), name).key.unwrap()));
+        }
         Err(coded("KEY_UNKNOWN", Status::not_found("there is no key `x`")))
     }
     async fn freeze(&self, _: Request<ChangeKeyRequest>) -> Result<Response<KeyWithReceipt>, Status> {
         Err(coded("LEDGER_UNAVAILABLE", Status::unavailable("the ledger has no quorum")))
     }
     async fn unfreeze(&self, _: Request<ChangeKeyRequest>) -> Result<Response<KeyWithReceipt>, Status> {
+        Err(Status::unimplemented("not needed"))
+    }
+    async fn export(&self, _: Request<ExportKeyRequest>) -> Result<Response<ExportKeyResponse>, Status> {
+        Err(Status::unimplemented("not needed"))
+    }
+    async fn rotate(&self, request: Request<RotateKeyRequest>) -> Result<Response<KeyWithReceipt>, Status> {
+        let request = request.into_inner();
+        let Some(rotate_key_request::To::Import(to)) = request.to else {
+            return Err(Status::unimplemented("not needed"));
+        };
+        let previous = self.0.imported.lock().unwrap().last().unwrap().public_key().clone();
+        let scheme = previous.scheme();
+        let public = PublicKey::parse(scheme, &to.public_key).unwrap();
+        let len = (to.public_key.len() as u32).to_be_bytes();
+        let codes = [2, scheme.code()];
+        let message = [
+            &[19],
+            &b"keyward/rotation/v1"[..],
+            &CHAIN,
+            &ACCOUNT,
+            &codes,
+            &len,
+            &to.public_key,
+            &NONCE,
+            &NOT_AFTER.to_be_bytes(),
+            previous.id().as_bytes(),
+        ]
+        .concat();
+        verify(&public, &message, &to.proof).unwrap();
+        let binding =
+            ImportBinding { chain_id: &CHAIN, account: &ACCOUNT, nonce: &NONCE, public_key: &public };
+        let secret = self.0.sealing.open(&binding, &to.sealed_private_key).unwrap();
+        let private = secret.expose(|secret| SigningKey::from_secret(scheme, secret)).unwrap();
+        assert_eq!(private.public_key(), &public);
+        self.0.imported.lock().unwrap().push(private);
+        let other = SigningKey::generate(scheme).unwrap();
+        let shown = if self.0.twist == Twist::SwappedKeyId { other.public_key() } else { &public };
+        Ok(Response::new(key(shown, &request.key)))
+    }
+    async fn schedule_destruction(
+        &self,
+        _: Request<ScheduleDestructionRequest>,
+    ) -> Result<Response<KeyWithReceipt>, Status> {
+        Err(Status::unimplemented("not needed"))
+    }
+    async fn cancel_destruction(
+        &self,
+        _: Request<ChangeKeyRequest>,
+    ) -> Result<Response<KeyWithReceipt>, Status> {
+        Err(Status::unimplemented("not needed"))
+    }
+    async fn set_labels(&self, _: Request<SetLabelsRequest>) -> Result<Response<KeyWithReceipt>, Status> {
         Err(Status::unimplemented("not needed"))
     }
     async fn authorize(&self, _: Request<AuthorizeRequest>) -> Result<Response<AuthorizeResponse>, Status> {
@@ -290,12 +386,11 @@ impl Keys for Face {
     }
 }
 
-#[tonic::async_trait]
-impl Signing for Face {
-    async fn sign(&self, request: Request<SignRequest>) -> Result<Response<SignResponse>, Status> {
+impl Face {
+    fn signed(&self, request: SignRequest) -> SignResponse {
         let imported = self.0.imported.lock().unwrap();
         let key = imported.last().unwrap();
-        let mut signature = match request.into_inner().payload.unwrap() {
+        let mut signature = match request.payload.unwrap() {
             Payload::Message(message) => key.sign_message(&message),
             Payload::Digest(digest) => key.sign_digest(&digest.as_ref().try_into().unwrap()),
         }
@@ -303,26 +398,101 @@ impl Signing for Face {
         if self.0.twist == Twist::ChangedSignature {
             signature[40] ^= 1;
         }
-        Ok(Response::new(SignResponse {
+        SignResponse {
             signature: signature.into(),
             public_key: key.public_key().as_bytes().to_vec().into(),
             scheme: key.scheme().name().to_owned(),
             key_id: key.public_key().id().as_bytes().to_vec().into(),
             receipt: vec![1, 2, 3].into(),
             ..Default::default()
-        }))
+        }
     }
 
-    async fn sign_batch(&self, _: Request<SignBatchRequest>) -> Result<Response<SignBatchResponse>, Status> {
-        Err(Status::unimplemented("not needed"))
+    fn mood(&self, request: &SignRequest) -> Option<Mood> {
+        self.0.marks.lock().unwrap().push(request.idempotency_key.to_vec());
+        self.0.moods.lock().unwrap().pop_front()
     }
 
-    type SignStreamStream = tokio_stream::Empty<Result<SignStreamResponse, Status>>;
+    fn answer(&self, request: SignRequest, mood: Option<Mood>) -> SignStreamResponse {
+        let tag = request.tag;
+        let result = match mood {
+            Some(Mood::Busy) => sign_stream_response::Result::Refusal(refusal(Code::ServiceBusy)),
+            Some(Mood::Frozen) => sign_stream_response::Result::Refusal(refusal(Code::KeyFrozen)),
+            _ => sign_stream_response::Result::Signed(self.signed(request)),
+        };
+        SignStreamResponse { tag, result: Some(result) }
+    }
+}
+
+fn refusal(code: Code) -> Refusal {
+    Refusal {
+        status: code.canonical().number(),
+        code: code.name().into(),
+        message: "no".into(),
+        retry: code.retry(),
+        retry_after_ms: u32::from(code.retry()),
+    }
+}
+
+fn status(code: Code) -> Status {
+    let mut status = Status::new(code.canonical().number().into(), "no");
+    let retry = if code.retry() { "true" } else { "false" };
+    status.metadata_mut().insert("keyward-code", code.name().parse().unwrap());
+    status.metadata_mut().insert("keyward-retry", retry.parse().unwrap());
+    status.metadata_mut().insert("keyward-retry-after-ms", "1".parse().unwrap());
+    status
+}
+
+#[tonic::async_trait]
+impl Signing for Face {
+    async fn sign(&self, request: Request<SignRequest>) -> Result<Response<SignResponse>, Status> {
+        let request = request.into_inner();
+        match self.mood(&request) {
+            Some(Mood::Busy) => Err(status(Code::ServiceBusy)),
+            Some(Mood::Frozen) => Err(status(Code::KeyFrozen)),
+            Some(Mood::Gone) => Err(Status::unavailable("no route")),
+            Some(Mood::Later) | None => Ok(Response::new(self.signed(request))),
+        }
+    }
+
+    async fn sign_batch(
+        &self,
+        request: Request<SignBatchRequest>,
+    ) -> Result<Response<SignBatchResponse>, Status> {
+        let requests = request.into_inner().requests;
+        assert!(requests.len() <= 256, "more than the service takes");
+        let answers = requests.into_iter().map(|request| {
+            let mood = self.mood(&request);
+            self.answer(request, mood)
+        });
+        Ok(Response::new(SignBatchResponse { responses: answers.collect() }))
+    }
+
+    type SignStreamStream = ReceiverStream<Result<SignStreamResponse, Status>>;
 
     async fn sign_stream(
         &self,
-        _: Request<Streaming<SignRequest>>,
+        requests: Request<Streaming<SignRequest>>,
     ) -> Result<Response<Self::SignStreamStream>, Status> {
-        Err(Status::unimplemented("not needed"))
+        let (answers, stream) = tokio::sync::mpsc::channel(1);
+        let (face, mut requests) = (self.clone(), requests.into_inner());
+        tokio::spawn(async move {
+            let mut held = Vec::new();
+            while let Some(request) = requests.message().await.unwrap() {
+                match face.mood(&request) {
+                    Some(Mood::Later) => held.push(request),
+                    Some(Mood::Gone) => {
+                        return drop(answers.send(Err(Status::unavailable("no route"))).await);
+                    }
+                    mood => {
+                        answers.send(Ok(face.answer(request, mood))).await.unwrap();
+                        for request in held.drain(..) {
+                            answers.send(Ok(face.answer(request, None))).await.unwrap();
+                        }
+                    }
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
     }
 }

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tonic::Request;
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _};
 
+use super::edge::Arrived;
 use crate::{caller::Shown, failure::Failure};
 
 /// Certificates whose principals are remembered at most.
@@ -21,11 +22,12 @@ pub(super) struct Identities(Mutex<HashMap<[u8; 32], Principal>>);
 
 impl Identities {
     /// What the request shows; refused when it is malformed.
-    pub(super) fn shown<Q>(&self, request: &Request<Q>) -> Result<Shown, Failure> {
+    pub(super) fn shown<Q>(&self, request: &Request<Q>, now_ms: u64) -> Result<Shown, Failure> {
         let certificates = request.peer_certs();
         let leaf = certificates.as_ref().and_then(|chain| chain.first());
         let certificate = leaf.map(|leaf| self.principal(leaf)).transpose()?;
-        Ok(Shown { certificate, token: token(request)? })
+        let deadline_ms = time_out_ms(request)?.map(|left_ms| now_ms.saturating_add(left_ms));
+        Ok(Shown { certificate, token: token(request)?, deadline_ms })
     }
 
     /// The certificate's fingerprint, for calls that accept none.
@@ -77,4 +79,55 @@ fn token<Q>(request: &Request<Q>) -> Result<Option<[u8; 32]>, Failure> {
     let text = value.to_str().map_err(|error| Failure { cause: Some(error.into()), ..malformed() })?;
     let hex = text.strip_prefix("Bearer ").ok_or_else(malformed)?;
     keyward_ledger_core::codec::parse_hex32(hex).map(Some).ok_or_else(malformed)
+}
+
+/// `grpc-timeout`: one to eight digits and a unit (gRPC over HTTP/2, "Requests"), in whole milliseconds that are left of it.
+fn time_out_ms<Q>(request: &Request<Q>) -> Result<Option<u64>, Failure> {
+    let Some(value) = request.metadata().get("grpc-timeout") else { return Ok(None) };
+    let malformed = || Failure::new(Code::RequestMalformed, "`grpc-timeout` is not 1 to 8 digits and a unit");
+    let text = value.to_str().map_err(|error| Failure { cause: Some(error.into()), ..malformed() })?;
+    let time_out_ms = parse_time_out(text).ok_or_else(malformed)?;
+    let arrived = request.extensions().get::<Arrived>();
+    let gone = arrived.map(|Arrived(at)| at.elapsed()).unwrap_or_default();
+    Ok(Some(time_out_ms.saturating_sub(u64::try_from(gone.as_millis()).unwrap_or(u64::MAX))))
+}
+
+fn parse_time_out(text: &str) -> Option<u64> {
+    let (unit, digits) = text.as_bytes().split_last()?;
+    if !(1..=8).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number: u64 = text.get(..digits.len())?.parse().ok()?;
+    match unit {
+        b'H' => Some(number * 3_600_000),
+        b'M' => Some(number * 60_000),
+        b'S' => Some(number * 1000),
+        b'm' => Some(number),
+        b'u' => Some(number / 1000),
+        b'n' => Some(number / 1_000_000),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_time_out;
+
+    #[test]
+    fn a_time_out_has_digits_and_a_unit() {
+        let good = [
+            ("2H", 7_200_000),
+            ("1M", 60_000),
+            ("20S", 20_000),
+            ("99999999m", 99_999_999),
+            ("1500u", 1),
+            ("0n", 0),
+        ];
+        for (text, milliseconds) in good {
+            assert_eq!(parse_time_out(text), Some(milliseconds), "{text}");
+        }
+        for text in ["", "S", "1", "1s", "+1S", "-1S", "1 S", "123456789S", "1.5S", "\u{e9}S"] {
+            assert_eq!(parse_time_out(text), None, "{text}");
+        }
+    }
 }

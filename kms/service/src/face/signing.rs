@@ -2,14 +2,12 @@
 
 use std::{pin::Pin, sync::Arc};
 
+use futures::future::join_all;
 use keyward_domain::{Code, payload::BATCH_LEN_MAX};
 use keyward_proto::custody::{
     self as proto, sign_request::Payload, sign_stream_response::Result as Answer, signing_server::Signing,
 };
-use tokio::{
-    sync::{Semaphore, mpsc},
-    task::JoinSet,
-};
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -20,6 +18,9 @@ use crate::{
     failure::Failure,
     guard::{Input, Signed},
 };
+
+/// Requests of a batch that share a task.
+const GROUP: usize = 16;
 
 type Answers = Pin<Box<dyn Stream<Item = Result<proto::SignStreamResponse, Status>> + Send>>;
 
@@ -52,7 +53,7 @@ impl Signing for Face {
         request: Request<Streaming<proto::SignRequest>>,
     ) -> Result<Response<Answers>, Status> {
         let question = status::Question::new("key.sign-stream");
-        let shown = self.identities.shown(&request);
+        let shown = self.identities.shown(&request, self.custody.clock.now_ms());
         let authenticated = async {
             let shown = shown?;
             self.custody.authenticate(&shown).await?;
@@ -84,6 +85,7 @@ async fn serve(
             Ok(request) => request,
             Err(status) => {
                 tracing::debug!(%status, "a stream broke off");
+                let _gone = answers.send(Err(super::edge::explained("key.sign-stream", status))).await;
                 return;
             }
         };
@@ -113,21 +115,30 @@ async fn sign_all(
         return Err(Failure::new(Code::BatchTooLarge, message));
     }
     let caller = Arc::new(caller);
-    let count = requests.len();
-    let mut under_way = JoinSet::new();
-    for (place, request) in requests.into_iter().enumerate() {
-        let (custody, caller) = (custody.clone(), caller.clone());
-        under_way.spawn(async move {
-            let tag = request.tag;
-            (place, answer(tag, sign(&custody, &caller, request).await))
-        });
+    let mut responses = Vec::with_capacity(requests.len());
+    let mut groups = Vec::with_capacity(requests.len().div_ceil(GROUP));
+    let mut requests = requests.into_iter().peekable();
+    while requests.peek().is_some() {
+        let group: Vec<_> = requests.by_ref().take(GROUP).collect();
+        groups.push(tokio::spawn(sign_group(custody.clone(), caller.clone(), group)));
     }
-    let mut responses = Vec::with_capacity(count);
-    while let Some(done) = under_way.join_next().await {
-        responses.push(done.map_err(Failure::internal)?);
+    for group in groups {
+        responses.extend(group.await.map_err(Failure::internal)?);
     }
-    responses.sort_unstable_by_key(|(place, _)| *place);
-    Ok(proto::SignBatchResponse { responses: responses.into_iter().map(|(_, response)| response).collect() })
+    Ok(proto::SignBatchResponse { responses })
+}
+
+/// One task for a few requests: a task for each would wake threads for each.
+async fn sign_group(
+    custody: Arc<Custody>,
+    caller: Arc<Caller>,
+    group: Vec<proto::SignRequest>,
+) -> Vec<proto::SignStreamResponse> {
+    let signing = group.into_iter().map(async |request| {
+        let tag = request.tag;
+        answer(tag, sign(&custody, &caller, request).await)
+    });
+    join_all(signing).await
 }
 
 async fn sign(custody: &Custody, caller: &Caller, request: proto::SignRequest) -> Result<Signed, Failure> {
@@ -149,6 +160,7 @@ fn answer(tag: u64, result: Result<Signed, Failure>) -> proto::SignStreamRespons
                 code: failure.code.name().to_owned(),
                 message: status::sentence(&failure),
                 retry: failure.code.retry(),
+                retry_after_ms: failure.code.retry_after_ms().unwrap_or_default(),
             })
         }
     };

@@ -30,6 +30,9 @@ impl Question {
         }
         let retry = if failure.code.retry() { "true" } else { "false" };
         trailers.insert("keyward-retry", MetadataValue::from_static(retry));
+        if let Some(wait_ms) = failure.code.retry_after_ms() {
+            trailers.insert("keyward-retry-after-ms", MetadataValue::from(wait_ms));
+        }
         status
     }
 }

@@ -9,7 +9,12 @@ use keyward_ledger_core::{
 };
 
 use super::world::{World, check, check_digest, code};
-use crate::{caller::Shown, config::Limits, guard::Input};
+use crate::{
+    caller::{Caller, Shown},
+    config::Limits,
+    guard::Input,
+    ports::Clock as _,
+};
 
 const SCHEMES: [&str; 4] = ["ecdsa-secp256k1", "bip340", "ecdsa-p256", "ed25519"];
 
@@ -27,7 +32,7 @@ async fn every_hosted_scheme_signs_and_its_release_is_recorded() {
         let (entry, _) = world.ledger.log().pop().unwrap();
         let Entry::Intent(intent) = entry else { panic!("the release is recorded later") };
         assert_eq!(intent.policy, world.custody.policies.hash());
-        let queued = world.custody.store.queued_releases(10).await.unwrap();
+        let queued = world.custody.store.queued_releases(super::world::SUBMITTER, 10).await.unwrap();
         assert_eq!(queued[0].signature_hash, signature_hash(&signed.signature));
         let row = world.custody.store.intent(intent.id).await.unwrap().unwrap();
         assert_eq!(intent.commitment, commitment(&row.new.r, &sha256(&[b"pay"])));
@@ -125,6 +130,29 @@ async fn the_same_request_is_done_once() {
 }
 
 #[tokio::test]
+async fn what_comes_after_its_deadline_is_not_begun() {
+    let world = World::new().await;
+    let app = world.app().await;
+    world.custody.create_key(&app, "pay", "ed25519", &[]).await.unwrap();
+    let now_ms = world.clock.now_ms();
+    let late = |deadline_ms| Caller { deadline_ms: Some(deadline_ms), ..app.clone() };
+    let before = world.ledger.log().len();
+    for deadline_ms in [0, now_ms - 1, now_ms] {
+        let late = late(deadline_ms);
+        let sign = world.custody.sign(&late, "pay", &Input::Message(b"m"), b"late").await;
+        assert_eq!(code(sign), Code::DeadlineExceeded, "{deadline_ms}");
+        assert_eq!(code(world.custody.freeze_key(&late, "pay", b"late").await), Code::DeadlineExceeded);
+        let made = world.custody.create_key(&late, "other", "ed25519", b"late").await;
+        assert_eq!(code(made), Code::DeadlineExceeded);
+    }
+    assert_eq!(world.ledger.log().len(), before, "nothing was recorded");
+    assert!(world.custody.store.open_intents(super::world::SUBMITTER, 10).await.unwrap().is_empty(), "nothing was kept");
+    // In time, the same key for the same request is free.
+    let signed = world.custody.sign(&late(now_ms + 1), "pay", &Input::Message(b"m"), b"late").await.unwrap();
+    check(&signed, b"m");
+}
+
+#[tokio::test]
 async fn a_frozen_key_refuses_signature_even_when_our_row_is_behind() {
     let world = World::new().await;
     let app = world.app().await;
@@ -141,9 +169,9 @@ async fn a_frozen_key_refuses_signature_even_when_our_row_is_behind() {
 
     // Somebody else freezes it on the ledger; our row still says active.
     world.ledger.record(Entry::FreezeKey { key_id: key.public_key.id() });
-    let queued = world.custody.store.queued_releases(10).await.unwrap().len();
+    let queued = world.custody.store.queued_releases(super::world::SUBMITTER, 10).await.unwrap().len();
     assert_eq!(code(world.sign(&app, "pay", b"m2").await), Code::KeyFrozen);
-    assert_eq!(world.custody.store.queued_releases(10).await.unwrap().len(), queued);
+    assert_eq!(world.custody.store.queued_releases(super::world::SUBMITTER, 10).await.unwrap().len(), queued);
     assert_eq!(code(world.custody.freeze_key(&app, "pay", &[]).await), Code::KeyFrozen);
     let row = world.custody.show_key(&app, "pay").await.unwrap();
     assert_eq!(row.row.state.word(), "frozen", "the row follows the ledger");

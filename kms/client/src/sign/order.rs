@@ -1,0 +1,97 @@
+//! Orders: what is to be signed with which key, under a mark that makes repeating it safe.
+
+use std::fmt;
+
+use keyward_domain::scheme::{verify, verify_digest};
+use keyward_proto::custody::SignRequest;
+use keyward_proto::custody::sign_request::Payload;
+use tonic::codegen::Bytes;
+
+use super::Signature;
+use crate::client::{Client, idempotency_key};
+use crate::error::ClientError;
+
+/// The longest mark, in bytes.
+pub const MARK_BYTES_MAX: usize = 64;
+
+/// An order for one signature. Sent twice, it is done once: its mark is the request's idempotency key.
+#[derive(Clone)]
+pub struct Order {
+    key: String,
+    payload: Payload,
+    mark: Bytes,
+}
+
+impl Order {
+    /// Signs a message (at most 1 MiB) with a key: its alias, or its id in hex. The mark is fresh.
+    pub fn message(key: impl Into<String>, message: impl Into<Bytes>) -> Result<Self, ClientError> {
+        Ok(Self { key: key.into(), payload: Payload::Message(message.into()), mark: idempotency_key()? })
+    }
+
+    /// Signs the message whose SHA-256 is `digest`; not with Ed25519 keys. The mark is fresh.
+    pub fn digest(key: impl Into<String>, digest: &[u8; 32]) -> Result<Self, ClientError> {
+        let payload = Payload::Digest(Bytes::copy_from_slice(digest));
+        Ok(Self { key: key.into(), payload, mark: idempotency_key()? })
+    }
+
+    /// Another mark of 1 to 64 bytes, which the caller keeps: with it, this order is done once even across a
+    /// crash of the caller.
+    pub fn marked(self, mark: &[u8]) -> Result<Self, ClientError> {
+        match mark.len() {
+            1..=MARK_BYTES_MAX => Ok(Self { mark: Bytes::copy_from_slice(mark), ..self }),
+            len => Err(ClientError::Mark { len }),
+        }
+    }
+
+    /// The key as the order names it.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The mark.
+    pub fn mark(&self) -> &[u8] {
+        &self.mark
+    }
+
+    /// The message; none where a digest is to be signed.
+    pub fn message_bytes(&self) -> Option<&[u8]> {
+        match &self.payload {
+            Payload::Message(message) => Some(message),
+            Payload::Digest(_) => None,
+        }
+    }
+
+    pub(super) fn request(&self, tag: u64) -> SignRequest {
+        SignRequest {
+            key: self.key.clone(),
+            payload: Some(self.payload.clone()),
+            idempotency_key: self.mark.clone(),
+            tag,
+        }
+    }
+
+    /// Believes a signature only if it is one of this order, and so is its receipt.
+    pub(super) fn check(&self, client: &Client, signature: &Signature) -> Result<(), ClientError> {
+        let (key, made) = (&signature.public_key, &signature.signature);
+        let proven = match &self.payload {
+            Payload::Message(message) => {
+                verify(key, message, made).map_err(ClientError::Signature)?;
+                client.check_receipt(signature, Some(message))?;
+                return Ok(());
+            }
+            Payload::Digest(digest) => {
+                let digest = <[u8; 32]>::try_from(&digest[..]);
+                let digest = digest.ok().ok_or(ClientError::Answer { what: "no digest was sent" })?;
+                verify_digest(key, &digest, made).map_err(ClientError::Signature)?;
+                client.check_receipt(signature, None)?.is_none_or(|payload_hash| payload_hash == digest)
+            }
+        };
+        if proven { Ok(()) } else { Err(ClientError::ReceiptMismatch { what: "it is about another digest" }) }
+    }
+}
+
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Order").field("key", &self.key).field("mark", &self.mark).finish_non_exhaustive()
+    }
+}
