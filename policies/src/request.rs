@@ -28,13 +28,16 @@ pub enum ActorKind {
     Officer,
     /// An auditor with a certificate.
     Auditor,
+    /// A token agent with a certificate.
+    Agent,
     /// A person within a live session.
     User,
 }
 
 impl ActorKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::App, Self::Operator, Self::Officer, Self::Auditor, Self::User];
+    pub const ALL: [Self; 6] =
+        [Self::App, Self::Operator, Self::Officer, Self::Auditor, Self::Agent, Self::User];
 
     /// The kind of a certificate's role; services and nodes ask for nothing here.
     pub const fn of(role: Role) -> Option<Self> {
@@ -43,6 +46,7 @@ impl ActorKind {
             Role::Operator => Some(Self::Operator),
             Role::Officer => Some(Self::Officer),
             Role::Auditor => Some(Self::Auditor),
+            Role::Agent => Some(Self::Agent),
             Role::Service | Role::Node => None,
         }
     }
@@ -53,6 +57,7 @@ impl ActorKind {
             Self::Operator => "Operator",
             Self::Officer => "Officer",
             Self::Auditor => "Auditor",
+            Self::Agent => "Agent",
             Self::User => "User",
         }
     }
@@ -81,6 +86,12 @@ verbs! {
     AccountShow "account.show",
     /// Close an account for good.
     AccountClose "account.close",
+    /// Read contact and identity fields.
+    AccountProfileRead "account.profile.read",
+    /// Replace them.
+    AccountProfileWrite "account.profile.write",
+    /// Erase them for good.
+    AccountProfileErase "account.profile.erase",
     /// Have the service make a hosted key.
     KeyCreate "key.create",
     /// Hand in a hosted key made by its holder.
@@ -99,10 +110,28 @@ verbs! {
     KeyRevoke "key.revoke",
     /// Sign.
     KeySign "key.sign",
+    /// Have a new version of a key take over.
+    KeyRotate "key.rotate",
+    /// Start the waiting period before a key is destroyed.
+    KeyScheduleDestroy "key.schedule-destroy",
+    /// Take that back.
+    KeyCancelDestroy "key.cancel-destroy",
+    /// Change a key's labels.
+    KeyLabel "key.label",
+    /// List the keys of every account.
+    KeySearch "key.search",
+    /// Rotate the key-encryption key, and remove an old one.
+    KekRotate "kek.rotate",
+    /// See how that stands.
+    KekShow "kek.show",
     /// List attached tokens.
     TokenList "token.list",
     /// Bind a token's key to an account.
     TokenLink "token.link",
+    /// Link keys through a token agent.
+    AgentLink "agent.link",
+    /// Hold a token agent's stream.
+    TokenAgent "token.agent",
     /// See the service's state.
     AdminStatus "admin.status",
     /// Read the ledger.
@@ -147,7 +176,16 @@ pub enum Resource<'a> {
         /// Whether the calling app has a live standing authorisation for it.
         authorised: bool,
     },
-    /// The tenant as such: `token.list`, `admin.status`, `ledger.read`, `key.list` of everything.
+    /// A token agent's place in this service: `agent.link`, `token.agent`.
+    Desk {
+        /// The tenant it belongs to.
+        tenant: &'a str,
+        /// The agent's name.
+        agent: &'a str,
+        /// The operators that may link keys through it.
+        operators: &'a [String],
+    },
+    /// The tenant as such: `token.list`, `admin.status`, `ledger.read`, `key.search`.
     Tenant {
         /// The tenant.
         tenant: &'a str,

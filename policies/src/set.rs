@@ -15,6 +15,7 @@ use crate::request::{Actor, ActorKind, Request, Resource, Verb};
 const SCHEMA: &str = include_str!("../schema.cedarschema");
 /// Every file of `rules/`; a test holds this list against the folder.
 pub(crate) const RULES: &[(&str, &str)] = &[
+    ("agent", include_str!("../rules/agent.cedar")),
     ("app", include_str!("../rules/app.cedar")),
     ("auditor", include_str!("../rules/auditor.cedar")),
     ("officer", include_str!("../rules/officer.cedar")),
@@ -98,6 +99,7 @@ struct Types {
     tenant: EntityTypeName,
     account: EntityTypeName,
     key: EntityTypeName,
+    desk: EntityTypeName,
 }
 
 impl std::fmt::Debug for PolicySet {
@@ -235,6 +237,7 @@ impl Types {
             tenant: type_name("Tenant")?,
             account: type_name("Account")?,
             key: type_name("Key")?,
+            desk: type_name("Desk")?,
         })
     }
 
@@ -242,7 +245,11 @@ impl Types {
         let unknown = || DecideError::Request(format!("`{:?}` is not in the schema", actor.kind));
         let kind = self.actors.get(&actor.kind).ok_or_else(unknown)?;
         let account = actor.account.map(|id| ("account", string(id.to_string())));
-        let attributes = [Some(("tenant", string(actor.tenant.to_owned()))), account];
+        let attributes = [
+            Some(("tenant", string(actor.tenant.to_owned()))),
+            Some(("name", string(actor.name.to_owned()))),
+            account,
+        ];
         entity(kind, actor.name, attributes.into_iter().flatten())
     }
 
@@ -255,6 +262,15 @@ impl Types {
                 let id = id.to_string();
                 let attributes = [("tenant", string(tenant.to_owned())), ("account", string(id.clone()))];
                 Ok((entity(&self.account, &id, attributes)?, Context::empty()))
+            }
+            Resource::Desk { tenant, agent, operators } => {
+                let operators = operators.iter().cloned().map(string);
+                let attributes = [
+                    ("tenant", string(tenant.to_owned())),
+                    ("agent", string(agent.to_owned())),
+                    ("operators", RestrictedExpression::new_set(operators)),
+                ];
+                Ok((entity(&self.desk, agent, attributes)?, Context::empty()))
             }
             Resource::Key { tenant, id, account, mode, person, authorised } => {
                 let attributes = [

@@ -35,6 +35,7 @@ enum CaseResource {
     Tenant { tenant: String },
     Account { tenant: String, account: char },
     Key { tenant: String, account: char, mode: String, person: bool, authorised: bool },
+    Desk { tenant: String, agent: String, operators: Vec<String> },
 }
 
 fn account(letter: char) -> AccountId {
@@ -54,6 +55,7 @@ impl Case {
         let resource = match &self.resource {
             CaseResource::Tenant { tenant } => Resource::Tenant { tenant },
             CaseResource::Account { tenant, account: id } => Resource::Account { tenant, id: account(*id) },
+            CaseResource::Desk { tenant, agent, operators } => Resource::Desk { tenant, agent, operators },
             CaseResource::Key { tenant, account: holder, mode, person, authorised } => Resource::Key {
                 tenant,
                 id: [9; 32],

@@ -1,6 +1,7 @@
 //! The `keyward` command line: wiring, commands, output. Decisions are made in the other rooms.
 
 mod authority;
+mod certificate;
 mod commands;
 mod config;
 mod failure;
@@ -8,6 +9,7 @@ mod files;
 mod local;
 mod output;
 mod profile;
+mod proxy;
 mod sealed;
 mod service;
 mod signals;

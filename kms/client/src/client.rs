@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::connection::{self, Connection};
 use crate::error::{ClientError, Refusal};
+use crate::proxy::Proxy;
 use crate::receipts::Trusted;
 
 /// How long a call may take: the ledger's own limit and some more.
@@ -37,18 +38,40 @@ pub struct Client {
     pub(crate) account: Option<[u8; 32]>,
     pub(crate) trusted: Option<Arc<Trusted>>,
     pub(crate) stretch: Stretch,
+    pub(crate) deadline: Duration,
+    pub(crate) tries: u32,
 }
 
 impl Client {
     /// Connects.
     pub async fn connect(connection: &Connection) -> Result<Self, ClientError> {
-        Ok(Self::over(connection::connect(connection).await?, &connection.address))
+        Ok(Self::over(connection::connect(connection, None).await?, &connection.address))
+    }
+
+    /// Connects, through a proxy where one is given.
+    pub async fn connect_through(
+        connection: &Connection,
+        proxy: Option<&Proxy>,
+    ) -> Result<Self, ClientError> {
+        Ok(Self::over(connection::connect(connection, proxy).await?, &connection.address))
+    }
+
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
     }
 
     /// Calls over a channel that was made elsewhere.
     pub fn over(channel: Channel, address: &str) -> Self {
-        let stretch = Stretch::Standard;
-        Self { channel, address: address.into(), session: None, account: None, trusted: None, stretch }
+        Self {
+            channel,
+            address: address.into(),
+            session: None,
+            account: None,
+            trusted: None,
+            stretch: Stretch::Standard,
+            deadline: CALL_DEADLINE,
+            tries: 1,
+        }
     }
 
     /// From now on, receipts are verified against this trust file before anything is returned, and
@@ -74,6 +97,18 @@ impl Client {
     /// From now on, challenges for another account than this are refused.
     pub fn with_account(self, account: [u8; 32]) -> Self {
         Self { account: Some(account), ..self }
+    }
+
+    /// From now on, calls may take so long, tries and the pauses between them included. The service does not begin
+    /// what comes later; what it has begun runs to its end, and the order's mark finds it.
+    pub fn with_deadline(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
+    }
+
+    /// From now on, orders are sent up to so often: again when the service says that this may help, or does not
+    /// answer. Their marks see to it that they are done once.
+    pub fn with_tries(self, tries: u32) -> Self {
+        Self { tries: tries.max(1), ..self }
     }
 
     /// Another stretching of passwords: for tests.
@@ -108,12 +143,21 @@ impl Client {
 
     /// A request with deadline and session.
     pub fn request<T>(&self, message: T) -> Request<T> {
+        self.request_within(message, self.deadline)
+    }
+
+    pub(crate) fn request_within<T>(&self, message: T, time: Duration) -> Request<T> {
         let mut request = Request::new(message);
-        request.set_timeout(CALL_DEADLINE);
+        request.set_timeout(time);
+        self.sign_in(&mut request);
+        request
+    }
+
+    /// Shows the session, if there is one.
+    pub(crate) fn sign_in<T>(&self, request: &mut Request<T>) {
         if let Some(session) = &self.session {
             request.metadata_mut().insert("authorization", session.clone());
         }
-        request
     }
 
     /// What a status means; its trailers are parsed.
@@ -130,6 +174,7 @@ impl Client {
             message: status.message().to_owned(),
             request_id: trailer("keyward-request-id").unwrap_or_default(),
             retry: trailer("keyward-retry").is_some_and(|value| value == "true"),
+            retry_after_ms: trailer("keyward-retry-after-ms").and_then(|value| value.parse().ok()),
         })
     }
 
@@ -160,6 +205,7 @@ impl Client {
                 message: status.message().to_owned(),
                 request_id: String::new(),
                 retry: false,
+                retry_after_ms: None,
             }),
         }
     }

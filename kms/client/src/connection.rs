@@ -10,6 +10,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use zeroize::Zeroizing;
 
 use crate::error::ClientError;
+use crate::proxy::{Proxy, ProxyError, Through};
 
 /// How long connecting may take.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -44,7 +45,7 @@ impl fmt::Debug for Identity {
     }
 }
 
-pub(crate) async fn connect(connection: &Connection) -> Result<Channel, ClientError> {
+pub(crate) async fn connect(connection: &Connection, proxy: Option<&Proxy>) -> Result<Channel, ClientError> {
     let address = &connection.address;
     let unusable = |source| ClientError::Connection { address: address.clone(), source };
     let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&connection.ca_pem));
@@ -58,7 +59,11 @@ pub(crate) async fn connect(connection: &Connection) -> Result<Channel, ClientEr
         .connect_timeout(CONNECT_DEADLINE)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .tcp_nodelay(true);
-    let channel = endpoint.connect().await.map_err(|error| broken(address, Box::new(error)))?;
+    let connected = match proxy {
+        None => endpoint.connect().await,
+        Some(proxy) => endpoint.connect_with_connector(Through(proxy.clone())).await,
+    };
+    let channel = connected.map_err(|error| broken(address, Box::new(error)))?;
     greet(&channel).await.map_err(|status| broken(address, Box::new(status)))?;
     Ok(channel)
 }
@@ -88,13 +93,26 @@ async fn greet(channel: &Channel) -> Result<(), Status> {
 pub(crate) fn broken(address: &str, source: Box<dyn Error + Send + Sync>) -> ClientError {
     let address = address.to_owned();
     let text = causes(source.as_ref());
-    if text.contains(ALERT) {
+    if is_of_proxy(source.as_ref()) {
+        ClientError::Proxy { address, source }
+    } else if text.contains(ALERT) {
         ClientError::CertificateRefused { address, source }
     } else if text.contains("invalid peer certificate") {
         ClientError::ServerUnknown { address, source }
     } else {
         ClientError::Unreachable { address, source }
     }
+}
+
+fn is_of_proxy(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if cause.is::<ProxyError>() {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
 }
 
 fn causes(error: &(dyn Error + 'static)) -> String {

@@ -24,6 +24,8 @@ pub struct Refusal {
     pub request_id: String,
     /// Whether the same request can succeed later (`keyward-retry`).
     pub retry: bool,
+    /// How long to wait before that (`keyward-retry-after-ms`).
+    pub retry_after_ms: Option<u32>,
 }
 
 /// Why a call did not succeed.
@@ -65,9 +67,27 @@ pub enum ClientError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
+    /// The proxy did not open a tunnel.
+    #[error("there is no way to `{address}` through the proxy")]
+    Proxy {
+        /// The address.
+        address: String,
+        /// What the proxy said.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// The service refused.
     #[error("{}", .0.message)]
     Refused(Refusal),
+    /// A mark has the wrong length.
+    #[error("a mark has 1 to 64 bytes, not {len}")]
+    Mark {
+        /// Its length.
+        len: usize,
+    },
+    /// The stream has ended, and an order on it was not answered.
+    #[error("the stream has ended before every order was answered")]
+    StreamEnded,
     /// The password cannot be one.
     #[error("a password has 1 to 1024 bytes, not {len}")]
     Password {
@@ -152,7 +172,7 @@ impl ClientError {
     pub const fn retryable(&self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.retry,
-            Self::Unreachable { .. } => true,
+            Self::Unreachable { .. } | Self::Proxy { .. } => true,
             _ => false,
         }
     }
@@ -161,7 +181,10 @@ impl ClientError {
     pub fn unreachable(&self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.status == tonic::Code::Unavailable as i32,
-            Self::Unreachable { .. } | Self::ServerUnknown { .. } | Self::CertificateRefused { .. } => true,
+            Self::Unreachable { .. }
+            | Self::ServerUnknown { .. }
+            | Self::CertificateRefused { .. }
+            | Self::Proxy { .. } => true,
             _ => false,
         }
     }
@@ -171,6 +194,7 @@ impl ClientError {
         match self {
             Self::Refused(refusal) => refusal.code.map(Code::remedy),
             Self::Connection { .. } => Some("correct the profile"),
+            Self::Proxy { .. } => Some("correct `proxy` in the profile, or `https_proxy`"),
             Self::Unreachable { .. } => Some("see whether the service runs, then try again"),
             Self::ServerUnknown { .. } => Some("use the profile that belongs to this service"),
             Self::CertificateRefused { .. } => {

@@ -20,7 +20,9 @@ pub struct Link {
     pub scheme: Scheme,
     /// The alias to give.
     pub alias: String,
-    /// The token's PIN; wiped on drop here, kept sealed by the service.
+    /// The token agent that the token is attached to; empty: to the service.
+    pub agent: String,
+    /// The token's PIN; wiped on drop here, kept sealed by the service. Empty for a token at an agent.
     pub pin: Zeroizing<Vec<u8>>,
 }
 
@@ -44,6 +46,7 @@ impl Client {
             id: link.id.into(),
             scheme: link.scheme.name().to_owned(),
             alias: link.alias,
+            agent: link.agent,
             pin: link.pin.to_vec().into(),
             idempotency_key: idempotency_key()?,
         };

@@ -33,7 +33,7 @@ impl AccountName {
     pub fn of_principal(principal: &Principal) -> Option<Self> {
         match principal.role() {
             Role::App | Role::Operator => Some(Self(principal.to_string())),
-            Role::Officer | Role::Auditor | Role::Service | Role::Node => None,
+            Role::Officer | Role::Auditor | Role::Agent | Role::Service | Role::Node => None,
         }
     }
 

@@ -15,6 +15,8 @@ pub enum Role {
     Officer,
     /// Sees, never acts.
     Auditor,
+    /// A token agent at a bank's desk: signs with its own tokens what the ledger has recorded; asks for nothing.
+    Agent,
     /// A custody service, as seen by the ledger's nodes.
     Service,
     /// A ledger node.
@@ -23,8 +25,8 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 6] =
-        [Self::App, Self::Operator, Self::Officer, Self::Auditor, Self::Service, Self::Node];
+    pub const ALL: [Self; 7] =
+        [Self::App, Self::Operator, Self::Officer, Self::Auditor, Self::Agent, Self::Service, Self::Node];
 
     /// The word in certificates, profiles and policies.
     pub const fn name(self) -> &'static str {
@@ -33,6 +35,7 @@ impl Role {
             Self::Operator => "operator",
             Self::Officer => "officer",
             Self::Auditor => "auditor",
+            Self::Agent => "agent",
             Self::Service => "service",
             Self::Node => "node",
         }

@@ -33,7 +33,12 @@ impl Custody {
         Err(Failure::new(Code::KeyUnknown, "no such key that you may use"))
     }
 
-    fn authorise(&self, caller: &Caller, verb: Verb, resource: Resource<'_>) -> Result<(), Failure> {
+    pub(crate) fn authorise(
+        &self,
+        caller: &Caller,
+        verb: Verb,
+        resource: Resource<'_>,
+    ) -> Result<(), Failure> {
         if self.decide(caller, verb, resource)?.allowed { Ok(()) } else { Err(not_allowed(caller, verb)) }
     }
 

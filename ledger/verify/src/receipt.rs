@@ -118,7 +118,7 @@ fn check_released(
     }
 }
 
-fn accepted_intent(record: &Record) -> Result<Intent, Failure> {
+pub(crate) fn accepted_intent(record: &Record) -> Result<Intent, Failure> {
     if !record.outcome.is_accepted() {
         return Err(Failure::NotAnAcceptedIntent { found: record.outcome.name().to_owned() });
     }

@@ -1,6 +1,7 @@
 //! `keyward sign`: a signature with its receipt, verified here before it is shown.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use keyward_client::{Client, Signature};
 use keyward_domain::payload::{MESSAGE_LEN_MAX, PayloadError};
@@ -31,6 +32,9 @@ pub(crate) struct Sign {
     /// Acts as the certificate's holder, even if somebody is logged in.
     #[arg(long)]
     as_certificate: bool,
+    /// How long to wait, in seconds: keys at a token agent's desk may need a person there.
+    #[arg(long, value_name = "SECONDS")]
+    wait: Option<u64>,
     /// What to sign. Of a file longer than 1 MiB the digest is sent.
     file: PathBuf,
 }
@@ -42,9 +46,13 @@ impl Sign {
         let key = parse_key(&self.key)?;
         let digest = if self.digest { Some(digest(&bytes)?) } else { None };
         let service = connect(&profile, As::of(self.as_certificate)).await?;
+        let client = match self.wait {
+            Some(seconds) => service.client.with_deadline(Duration::from_secs(seconds)),
+            None => service.client,
+        };
         let signed = match digest {
-            Some(digest) => service.client.sign_digest(&key, &digest).await.map_err(failed("cannot sign"))?,
-            None => sign(&service.client, &key, &bytes).await?,
+            Some(digest) => client.sign_digest(&key, &digest).await.map_err(failed("cannot sign"))?,
+            None => sign(&client, &key, &bytes).await?,
         };
         self.keep(&signed)?;
         context.output.answer(self.words(&signed), &to_json(&signed));

@@ -180,7 +180,7 @@ impl ServeConfig {
             return Ok(Location::File(from_folder(file, Path::new(&self.database))));
         }
         let password = match &self.database_password {
-            Some(path) => Some(files::read_text(&from_folder(file, path))?.trim_end().to_owned()),
+            Some(path) => Some(files::read_secret(&from_folder(file, path))?.trim_end().to_owned()),
             None => None,
         };
         Location::postgres(&self.database, password).map_err(|error| {
@@ -288,4 +288,46 @@ pub(crate) fn read_trust(path: &Path) -> Result<Trust> {
         let what = format!("`{}` is not a trust file", path.display());
         Failure::refused(what, "get the trust file again from somebody you trust").because(&error)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    const TEXT: &str = "listen = \"127.0.0.1:0\"\ndatabase = \"DATABASE\"\noperator_secret = \"s\"\n\
+        [tls]\nca = \"a\"\ncertificate = \"b\"\nkey = \"c\"\n\
+        [ledger]\nnodes = []\ntrust = \"t\"\nsubmitter_key = \"k\"\n[token]\nkek_token = \"x\"\npin = \"p\"\n";
+
+    fn location(folder: &Path, database: &str, flags: &[&str]) -> Result<Location> {
+        let file = folder.join("serve.toml");
+        std::fs::write(&file, TEXT.replace("DATABASE", database)).unwrap();
+        let flags: Vec<_> = flags.iter().map(|&flag| flag.to_owned()).collect();
+        ServeConfig::load(&file, &flags)?.location(&file)
+    }
+
+    #[test]
+    fn a_database_is_a_file_beside_the_configuration_or_a_url() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path();
+        assert_eq!(location(at, "k.sqlite", &[]).unwrap(), Location::File(at.join("k.sqlite")));
+        let url = "postgres://kw@127.0.0.1/kw";
+        let shown = location(at, url, &[]).unwrap().to_string();
+        assert_eq!(shown, url);
+        let over = location(at, "k.sqlite", &[&format!("database={url}")]).unwrap();
+        assert_eq!(over.to_string(), url, "flags and environment stand over the file");
+    }
+
+    #[test]
+    fn a_password_stands_in_a_file_of_its_own_and_is_never_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        files::write(&folder.path().join("password"), b"hunter2\n", files::Access::Secret).unwrap();
+        let flag = &["database_password=password"];
+        let there = location(folder.path(), "postgres://kw@127.0.0.1/kw", flag).unwrap();
+        assert!(!format!("{there} {there:?}").contains("hunter2"));
+        assert!(location(folder.path(), "postgres://kw@127.0.0.1/kw", &["database_password=none"]).is_err());
+        let failure = location(folder.path(), "postgres://kw:hunter2@127.0.0.1/kw", &[]).unwrap_err();
+        assert!(!failure.to_string().contains("hunter2"), "{failure}");
+        assert!(location(folder.path(), "postgres://kw@db.example/kw?sslmode=prefer", &[]).is_err());
+    }
 }

@@ -2,27 +2,37 @@
 
 mod accounts;
 mod admin;
+mod agents;
 mod convert;
+mod edge;
 mod keys;
 mod shown;
 mod signing;
 mod status;
 mod tokens;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use keyward_domain::Code;
 use keyward_proto::custody::{
-    accounts_server::AccountsServer, admin_server::AdminServer, keys_server::KeysServer,
-    signing_server::SigningServer, tokens_server::TokensServer,
+    accounts_server::AccountsServer, admin_server::AdminServer, agents_server::AgentsServer,
+    keys_server::KeysServer, signing_server::SigningServer, tokens_server::TokensServer,
 };
+use tokio::{task::JoinHandle, time::timeout};
 use tonic::{Request, Response, Status, service::Routes};
 
+pub(crate) use self::edge::{Coded, coded};
 use self::{shown::Identities, status::Question};
 use crate::{caller::Caller, custody::Custody, failure::Failure};
 
 /// The largest message that is taken: a full batch of large messages comes in several.
 const MESSAGE_BYTES_MAX: usize = 8 << 20;
+
+/// The largest message of an agent: answers are short.
+const AGENT_BYTES_MAX: usize = 1 << 20;
+
+/// How much before its deadline a caller is told that it passes, so that the answer still arrives.
+const AHEAD: Duration = Duration::from_millis(10);
 
 /// The refusal of calls that need a client certificate and come without.
 pub(crate) fn certificate_required() -> Status {
@@ -51,6 +61,7 @@ impl Face {
             .add_service(SigningServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(TokensServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(AdminServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
+            .add_service(AgentsServer::new(self.clone()).max_decoding_message_size(AGENT_BYTES_MAX))
     }
 
     /// Answers a call of an authenticated caller. The work runs to its end even if the client leaves: what was
@@ -67,13 +78,36 @@ impl Face {
         F: Future<Output = Result<A, Failure>> + Send + 'static,
     {
         let question = Question::new(verb);
-        let shown = self.identities.shown(&request);
+        let shown = self.identities.shown(&request, self.custody.clock.now_ms());
+        let deadline_ms = shown.as_ref().ok().and_then(|shown| shown.deadline_ms);
         let (custody, message) = (self.custody.clone(), request.into_inner());
         let task = tokio::spawn(async move {
             let caller = custody.authenticate(&shown?).await?;
             work(custody, caller, message).await
         });
-        question.end(task.await.unwrap_or_else(|error| Err(Failure::internal(error))))
+        question.end(self.wait(task, deadline_ms).await)
+    }
+
+    /// The task's answer, or that the caller's time is over while the task goes on.
+    async fn wait<A>(
+        &self,
+        task: JoinHandle<Result<A, Failure>>,
+        deadline_ms: Option<u64>,
+    ) -> Result<A, Failure> {
+        let answered = match deadline_ms {
+            None => task.await,
+            Some(deadline_ms) => {
+                let left_ms = deadline_ms.saturating_sub(self.custody.clock.now_ms());
+                let left = Duration::from_millis(left_ms).saturating_sub(AHEAD);
+                timeout(left, task).await.map_err(|_elapsed| {
+                    Failure::new(
+                        Code::DeadlineExceeded,
+                        "the deadline passed; what was begun runs to its end",
+                    )
+                })?
+            }
+        };
+        answered.unwrap_or_else(|error| Err(Failure::internal(error)))
     }
 
     /// Answers a call that needs no certificate.

@@ -34,6 +34,7 @@ impl Tokens for Face {
                 id: &m.id,
                 scheme: &m.scheme,
                 alias: &m.alias,
+                agent: &m.agent,
                 pin: Zeroizing::new(m.pin.to_vec()),
                 mark: &m.idempotency_key,
             };

@@ -5,21 +5,22 @@ use std::sync::Arc;
 use keyward_crypto::service_secret_aad;
 use keyward_domain::{
     AccountId, Alias, Code, Mode, challenge,
-    scheme::{self, PublicKey, Scheme},
+    scheme::{self, KeyId, PublicKey, Scheme},
 };
-use keyward_ledger_core::contracts::registry::possession_challenge;
+use keyward_ledger_core::contracts::registry::{possession_challenge, rotation_challenge};
 use keyward_policies::Verb;
-use keyward_store::{Custody as Place, Pin};
+use keyward_store::{Custody as Place, Id, KeyState, Pin};
 use zeroize::Zeroizing;
 
 use crate::{
+    agents::Proving,
     caller::Caller,
     custody::{Custody, random},
     failure::Failure,
     keybook::KnownKey,
     keys::{Binding, scheme_named},
     once::{Once, request_hash},
-    ports::ToSign,
+    ports::{FoundKey, ToSign},
 };
 
 /// Which key, under which alias.
@@ -29,6 +30,8 @@ pub(crate) struct Link<'a> {
     pub(crate) id: &'a [u8],
     pub(crate) scheme: &'a str,
     pub(crate) alias: &'a str,
+    /// The agent that the token is attached to; empty: attached to the service.
+    pub(crate) agent: &'a str,
     pub(crate) pin: Zeroizing<Vec<u8>>,
     pub(crate) mark: &'a [u8],
 }
@@ -50,12 +53,13 @@ impl Custody {
         let (caller, account) = &self.with_account(caller, Verb::TokenLink).await?;
         let account = *account;
         self.authorise_account(caller, Verb::TokenLink, account)?;
-        let fields: [&[u8]; 5] = [
+        let fields: [&[u8]; 6] = [
             link.token.as_bytes(),
             link.key_label.as_bytes(),
             link.id,
             alias.as_str().as_bytes(),
             &[scheme.code()],
+            link.agent.as_bytes(),
         ];
         let name = match self.once(caller, link.mark, request_hash("token.link", &fields)).await? {
             Once::Done(receipt) => return Ok((self.done_key(account, &alias).await?, receipt)),
@@ -63,12 +67,12 @@ impl Custody {
         };
         let proven = async {
             self.check_alias(account, &alias).await?;
-            self.prove(account, scheme, link).await
+            self.prove_key(caller, account, scheme, link, None).await
         };
         match proven.await {
             Ok(Proven { public_key, place, claims, nonce, not_after, proof, pin }) => {
-                let pin = Some(pin);
-                self.bind(Binding {
+                let attached = pin.as_ref().map(|pin| pin.serial.clone());
+                let bound = self.bind(Binding {
                     account,
                     alias,
                     public_key,
@@ -79,8 +83,15 @@ impl Custody {
                     proof,
                     name,
                     pin,
-                })
-                .await
+                    previous: None,
+                });
+                let bound = bound.await;
+                if bound.is_err()
+                    && let Some(serial) = attached
+                {
+                    self.tokens.release(serial).await;
+                }
+                bound
             }
             Err(failure) => {
                 self.give_back(name).await;
@@ -89,34 +100,137 @@ impl Custody {
         }
     }
 
-    async fn prove(&self, account: AccountId, scheme: Scheme, link: Link<'_>) -> Result<Proven, Failure> {
-        let (label, serial) = self.tokens.find_token(link.token.to_owned()).await?;
-        self.tokens.login(serial.clone(), link.pin.clone()).await?;
-        let found = self.tokens.find_key(serial.clone(), link.key_label.to_owned(), link.id.to_vec()).await?;
-        let fits = found.public_keys.iter().find(|key| key.scheme() == scheme).cloned();
+    /// Has a token prove that it holds the key that is to be bound, or to take the place of `previous`.
+    pub(crate) async fn prove_key(
+        &self,
+        caller: &Caller,
+        account: AccountId,
+        scheme: Scheme,
+        link: Link<'_>,
+        previous: Option<Id>,
+    ) -> Result<Proven, Failure> {
+        let at = if link.agent.is_empty() {
+            self.attached(&link).await?
+        } else {
+            self.authorise_desk(caller, Verb::AgentLink, link.agent)?;
+            self.at_desk(&link)?
+        };
+        let attached = link.agent.is_empty().then(|| at.serial.clone());
+        let proven = self.prove_at(caller, account, scheme, link, previous, at).await;
+        if proven.is_err()
+            && let Some(serial) = attached
+        {
+            self.tokens.release(serial).await;
+        }
+        proven
+    }
+
+    async fn prove_at(
+        &self,
+        caller: &Caller,
+        account: AccountId,
+        scheme: Scheme,
+        link: Link<'_>,
+        previous: Option<Id>,
+        at: At,
+    ) -> Result<Proven, Failure> {
+        let fits = at.found.public_keys.iter().find(|key| key.scheme() == scheme).cloned();
         let public_key = fits.ok_or_else(|| {
-            let kind = &found.kind;
+            let kind = &at.found.kind;
             Failure::new(
                 Code::SchemeMismatch,
                 format!("a `{kind}` key of this token does not sign `{scheme}`"),
             )
         })?;
-        if self.store.key(public_key.id().0).await?.is_some() {
-            return Err(Failure::new(Code::KeyAlreadyBound, "the key is bound already"));
+        match self.store.key(public_key.id().0).await? {
+            None => {}
+            Some(row) if row.state == KeyState::Destroyed => {
+                return Err(Failure::new(Code::KeyDestroyed, "the key was bound before, and destroyed"));
+            }
+            Some(_) => return Err(Failure::new(Code::KeyAlreadyBound, "the key is bound already")),
         }
         let nonce = random()?;
         let not_after = self.ledger.height().saturating_add(challenge::LIFETIME_BLOCKS);
-        let (chain_id, mode) = (self.ledger.chain_id(), Mode::Linked);
-        let message = possession_challenge(&chain_id, &account.0, mode, &public_key, &nonce, not_after);
-        let what = ToSign::Message(message.clone());
-        let proof = self.tokens.sign(serial.clone(), found.id.clone(), scheme, what).await?;
+        let (chain, mode) = (self.ledger.chain_id(), Mode::Linked);
+        let message = match &previous {
+            None => possession_challenge(&chain, &account.0, mode, &public_key, &nonce, not_after),
+            Some(previous) => rotation_challenge(
+                &chain,
+                &account.0,
+                mode,
+                &public_key,
+                &nonce,
+                not_after,
+                &KeyId(*previous),
+            ),
+        };
+        let At { label, serial, found } = at;
+        let proof = if link.agent.is_empty() {
+            let what = ToSign::Message(message.clone());
+            self.tokens.sign(serial.clone(), found.id.clone(), scheme, what).await?
+        } else {
+            let (alias, public_key) = (link.alias, &public_key);
+            let proving = Proving { caller, account, alias, public_key, nonce, not_after, previous };
+            self.prove_through_agent(link.agent, proving).await?
+        };
         scheme::verify(&public_key, &message, &proof).map_err(|error| {
             Failure::because(Code::SignatureInvalid, "the token's proof does not verify", error)
         })?;
-        let sealed = self.kek.seal(pin_aad(&serial), link.pin).await?;
-        let pin = Pin { serial: serial.clone(), label: label.clone(), sealed };
-        let place = Place::Linked { label, serial, id: found.id };
+        let (agent, pin) = if link.agent.is_empty() {
+            let sealed = self.kek.seal(pin_aad(&serial), link.pin).await?;
+            (None, Some(Pin { serial: serial.clone(), label: label.clone(), sealed }))
+        } else {
+            (Some(link.agent.to_owned()), None)
+        };
+        let place = Place::Linked { label, serial, id: found.id, agent };
         Ok(Proven { public_key, place, claims: found.claims, nonce, not_after, proof, pin })
+    }
+
+    /// The key in a token that is attached to the service, logged in to.
+    async fn attached(&self, link: &Link<'_>) -> Result<At, Failure> {
+        let (label, serial) = self.tokens.find_token(link.token.to_owned()).await?;
+        self.tokens.login(serial.clone(), link.pin.clone()).await?;
+        match self.tokens.find_key(serial.clone(), link.key_label.to_owned(), link.id.to_vec()).await {
+            Ok(found) => Ok(At { label, serial, found }),
+            Err(failure) => {
+                self.tokens.release(serial).await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// The key in a token at an agent's desk; its PIN stays there.
+    fn at_desk(&self, link: &Link<'_>) -> Result<At, Failure> {
+        let agent = link.agent;
+        if !link.pin.is_empty() {
+            let message = "the PIN of a token at a desk is for its agent alone";
+            return Err(Failure::new(Code::InvalidArgument, message));
+        }
+        let tokens = self.agents.tokens(agent).ok_or_else(|| {
+            let message = format!("the agent `{agent}` holds no stream to this server");
+            Failure::new(Code::AgentUnavailable, message)
+        })?;
+        let named: Vec<_> =
+            tokens.iter().filter(|token| token.serial == link.token || token.label == link.token).collect();
+        let token = match named.as_slice() {
+            [token] => token,
+            [] => {
+                let message = format!("no token `{}` at the agent `{agent}`", link.token);
+                return Err(Failure::new(Code::TokenMissing, message));
+            }
+            _ => return Err(Failure::new(Code::TokenAmbiguous, "two tokens of the agent have that name")),
+        };
+        let fits = |key: &&FoundKey| {
+            (link.key_label.is_empty() || key.label == link.key_label)
+                && (link.id.is_empty() || key.id == link.id)
+        };
+        let keys: Vec<_> = token.keys.iter().filter(fits).collect();
+        let found = match keys.as_slice() {
+            [found] => (*found).clone(),
+            [] => return Err(Failure::new(Code::TokenKeyMissing, "the token holds no such key")),
+            _ => return Err(Failure::new(Code::TokenKeyAmbiguous, "two keys of the token match")),
+        };
+        Ok(At { label: token.label.clone(), serial: token.serial.clone(), found })
     }
 
     /// After a start: logs in to the tokens of linked keys with their sealed PINs. Never tries a PIN twice.
@@ -132,12 +246,21 @@ impl Custody {
     }
 }
 
-struct Proven {
-    public_key: PublicKey,
-    place: Place,
-    claims: Vec<String>,
-    nonce: [u8; 32],
-    not_after: u64,
-    proof: Vec<u8>,
-    pin: Pin,
+/// A key, and where it is.
+struct At {
+    label: String,
+    serial: String,
+    found: FoundKey,
+}
+
+/// A key that a token proved to hold.
+pub(crate) struct Proven {
+    pub(crate) public_key: PublicKey,
+    pub(crate) place: Place,
+    pub(crate) claims: Vec<String>,
+    pub(crate) nonce: [u8; 32],
+    pub(crate) not_after: u64,
+    pub(crate) proof: Vec<u8>,
+    /// Of a token that is attached to the service.
+    pub(crate) pin: Option<Pin>,
 }

@@ -65,6 +65,7 @@ impl Story<'_> {
             id: Vec::new(),
             scheme,
             alias: alias.to_owned(),
+            agent: String::new(),
             pin: Zeroizing::new(read_pin(pin)?.as_bytes().to_vec()),
         };
         let linked = self.operator.link(link).await.map_err(failed("cannot link the token's key"))?;

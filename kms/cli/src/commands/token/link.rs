@@ -1,6 +1,7 @@
 //! `keyward token link`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use keyward_client::Link as LinkCall;
 use keyward_domain::Alias;
@@ -29,6 +30,12 @@ pub(super) struct Link {
     /// What to call it.
     #[arg(long)]
     alias: String,
+    /// The token agent that the token is attached to, by the name in its certificate; its PIN stays at the desk.
+    #[arg(long, value_name = "NAME", conflicts_with = "pin_file")]
+    agent: Option<String>,
+    /// How long to wait for somebody at the agent's desk, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, requires = "agent")]
+    wait: u64,
     /// A file of mode 0600 that holds the token's PIN; without it, the PIN is asked for.
     #[arg(long, value_name = "FILE")]
     pin_file: Option<PathBuf>,
@@ -39,13 +46,18 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
-        let pin = match &self.pin_file {
-            Some(path) => read_pin(path)?,
-            None => ask(&format!("PIN of token `{}`: ", self.token))?,
+        let pin = match (&self.pin_file, &self.agent) {
+            (Some(path), _) => read_pin(path)?,
+            (None, Some(_)) => Zeroizing::new(String::new()),
+            (None, None) => ask(&format!("PIN of token `{}`: ", self.token))?,
         };
         let link = self.link(pin)?;
         let service = connect(&context.profile()?, As::Certificate).await?;
-        let linked = service.client.link(link).await;
+        let client = match self.agent {
+            Some(_) => service.client.with_deadline(Duration::from_secs(self.wait)),
+            None => service.client,
+        };
+        let linked = client.link(link).await;
         let linked = linked.map_err(crate::service::failed("cannot link the token's key"))?;
         answer_change(context, "linked", &linked, self.receipt)
     }
@@ -66,6 +78,7 @@ impl Link {
             id,
             scheme: parse_scheme(&self.scheme)?,
             alias: alias.to_string(),
+            agent: self.agent.clone().unwrap_or_default(),
             pin: Zeroizing::new(pin.as_bytes().to_vec()),
         })
     }

@@ -19,13 +19,17 @@ pub(super) async fn list(context: &Context) -> Result<()> {
 fn words(tokens: &[TokenMessage]) -> String {
     let tokens = tokens.iter().map(|token| {
         let head = format!(
-            "token `{}`, serial {}, {} {}, {}\n  module {}",
+            "token `{}`, serial {}, {} {}, {}\n  {}",
             token.label,
             token.serial,
             token.manufacturer,
             token.model,
             if token.logged_in { "logged in" } else { "not logged in" },
-            token.module
+            if token.agent.is_empty() {
+                format!("module {}", token.module)
+            } else {
+                format!("at the desk of agent `{}`", token.agent)
+            }
         );
         let rows: Vec<_> = token.keys.iter().map(row).collect();
         let keys = table(&["  key", "id", "kind", "linked as"], &rows);
@@ -48,7 +52,7 @@ fn to_json(tokens: &[TokenMessage]) -> Value {
     let tokens = tokens.iter().map(|token| {
         json!({
             "label": token.label, "serial": token.serial, "manufacturer": token.manufacturer, "model": token.model,
-            "module": token.module, "logged_in": token.logged_in,
+            "module": token.module, "agent": token.agent, "logged_in": token.logged_in,
             "keys": token.keys.iter().map(key).collect::<Vec<_>>(),
         })
     });

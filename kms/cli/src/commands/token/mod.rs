@@ -1,7 +1,10 @@
 //! `keyward token`: tokens attached to the service, and their keys.
 
+mod agent;
+mod host;
 mod link;
 mod list;
+mod person;
 mod prepare;
 
 use zeroize::Zeroizing;
@@ -21,6 +24,11 @@ enum Verb {
     List,
     /// Binds a token's key to the operator's account; its private part stays in the token.
     Link(link::Link),
+    /// Runs at the bank's desk: signs with its own tokens what the ledger has recorded and its own rules allow.
+    Agent(agent::Agent),
+    /// Runs one PKCS#11 module in a process of its own; the service starts it.
+    #[command(hide = true)]
+    Host(host::Host),
     /// Makes a software token with keys for trying things out.
     #[command(hide = true)]
     Prepare(prepare::Prepare),
@@ -31,6 +39,8 @@ impl Token {
         match self.verb {
             Verb::List => list::list(context).await,
             Verb::Link(link) => link.run(context).await,
+            Verb::Agent(agent) => agent.run(context).await,
+            Verb::Host(host) => host.run().await,
             Verb::Prepare(prepare) => prepare.run().await,
         }
     }

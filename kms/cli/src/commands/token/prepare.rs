@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use keyward_token::{KeyKind, Module, Pin, TokenName};
 use zeroize::Zeroizing;
 
-use crate::config::serve::bundled_module;
+use crate::config::serve::{bundled_module, module_source};
 use crate::failure::{Failure, Result};
 use crate::local::prepare::read_pin;
 
@@ -14,6 +14,9 @@ pub(super) struct Prepare {
     /// The PKCS#11 module; without it, the bundled one.
     #[arg(long, value_name = "FILE")]
     module: Option<PathBuf>,
+    /// Whether the module is loaded in a process of its own [default: every module but the bundled one].
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    isolated: Option<bool>,
     /// The token's label.
     #[arg(long)]
     label: String,
@@ -28,8 +31,8 @@ pub(super) struct Prepare {
 impl Prepare {
     /// Makes the token and the keys that are not there yet.
     pub(super) async fn run(self) -> Result<()> {
-        let module =
-            Module::open(&bundled_module(self.module.as_deref())?).map_err(|error| failed(&error))?;
+        let source = module_source(bundled_module(self.module.as_deref())?, self.isolated)?;
+        let module = Module::open_source(&source).map_err(|error| failed(&error))?;
         let pin = || Pin::from_bytes(read_pin(&self.pin_file)?.as_bytes()).map_err(|error| failed(&error));
         let tokens = module.tokens().await.map_err(|error| failed(&error))?;
         if !tokens.iter().any(|token| token.label == self.label) {

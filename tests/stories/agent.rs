@@ -1,0 +1,448 @@
+//! A token agent against a service that lies: whatever the ledger does not prove, the token is not asked for.
+
+#[path = "../../ledger/core/tests/common/mod.rs"]
+mod common;
+
+use std::{
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use common::{ACCOUNT, Keys, World, signer};
+use keyward_client::agent::{
+    Asked, Begin, Desk, Device, DeviceRefusal, Event, Held, HeldKey, Journal, Later, Look, Parts, Payload,
+    Person, Rules, Verdict,
+};
+use keyward_domain::{Code, Mode, possession_challenge};
+use keyward_ledger_core::{
+    entry::Entry,
+    hash::sha256,
+    scheme::{PublicKey, Scheme, verify},
+};
+use keyward_proto::custody::{
+    AgentAnswer, AgentProve, AgentSign, AgentWithdraw, FromAgent, ToAgent, agent_answer, agent_sign,
+    from_agent, to_agent,
+};
+use tokio::{sync::mpsc, time::timeout};
+
+const R: [u8; 32] = [0x55; 32];
+const MESSAGE: &[u8] = b"pay 100";
+const SIGN_ALL: &str =
+    "link = \"sign\"\n[[rule]]\nname = \"all\"\ndo = \"sign\"\nlimit = { count = 3, window_s = 60 }";
+
+/// A token with one Ed25519 key.
+#[derive(Default)]
+struct Stick {
+    out: AtomicBool,
+    used: AtomicUsize,
+}
+
+impl Device for Stick {
+    fn look(&self) -> Later<'_, Look> {
+        Box::pin(async {
+            if self.out.load(Ordering::Relaxed) {
+                return Look { held: Vec::new(), missing: vec![("stick".into(), "not attached".into())] };
+            }
+            let key = HeldKey {
+                label: "signing".into(),
+                id: vec![1],
+                kind: "ed25519".into(),
+                public_keys: vec![key()],
+                claims: Vec::new(),
+            };
+            let (label, serial) = ("stick".to_owned(), "1".to_owned());
+            let held =
+                Held { label, serial, manufacturer: String::new(), model: String::new(), keys: vec![key] };
+            Look { held: vec![held], missing: Vec::new() }
+        })
+    }
+
+    fn sign(
+        &self,
+        _: String,
+        _: Vec<u8>,
+        _: Scheme,
+        payload: Payload,
+    ) -> Later<'_, Result<Vec<u8>, DeviceRefusal>> {
+        Box::pin(async move {
+            self.used.fetch_add(1, Ordering::Relaxed);
+            if self.out.load(Ordering::Relaxed) {
+                return Err(DeviceRefusal { code: Code::TokenMissing, message: "pulled out".into() });
+            }
+            let Payload::Message(message) = payload else { panic!("ed25519 signs messages") };
+            Ok(signer::Ed25519.sign(&message))
+        })
+    }
+}
+
+/// Answers what the test says; `None` never answers.
+struct Clerk(Mutex<Option<Verdict>>);
+
+impl Person for Clerk {
+    fn ask<'a>(&'a self, asked: &'a Asked) -> Later<'a, Verdict> {
+        assert!(asked.what.contains("pay 100") || asked.what.contains("link"), "{}", asked.what);
+        let verdict = *self.0.lock().unwrap();
+        Box::pin(async move {
+            match verdict {
+                Some(verdict) => verdict,
+                None => std::future::pending().await,
+            }
+        })
+    }
+}
+
+fn key() -> PublicKey {
+    signer::Ed25519.public_key()
+}
+
+/// A ledger, and a desk that trusts it.
+struct Bench {
+    ledger: World,
+    desk: Arc<Desk>,
+    stick: Arc<Stick>,
+    clerk: Arc<Clerk>,
+    now_ms: Arc<AtomicU64>,
+    events: Arc<Mutex<Vec<Event>>>,
+    answers: mpsc::Receiver<FromAgent>,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new(rules: &str) -> Self {
+        let mut ledger = World::new();
+        let bind = Entry::BindKey(ledger.bind(&signer::Ed25519, [9; 32]));
+        assert_eq!(ledger.names(&[Entry::OpenAccount { account: ACCOUNT }, bind]), ["ACCEPTED", "ACCEPTED"]);
+        let folder = tempfile::tempdir().unwrap();
+        let (stick, clerk) = (Arc::<Stick>::default(), Arc::new(Clerk(Mutex::new(Some(Verdict::Nobody)))));
+        let now_ms = Arc::new(AtomicU64::new(ledger.ledger.time_ms() + 1000));
+        let events = Arc::<Mutex<Vec<Event>>>::default();
+        let (desk, answers) = desk(&ledger, folder.path(), rules, &stick, &clerk, &now_ms, &events);
+        Self { ledger, desk, stick, clerk, now_ms, events, answers, folder }
+    }
+
+    /// The agent is killed and started again; its journal stays.
+    fn restart(self, rules: &str) -> Self {
+        let Self { ledger, desk, stick, clerk, now_ms, events, answers, folder } = self;
+        drop((desk, answers));
+        let (desk, answers) = self::desk(&ledger, folder.path(), rules, &stick, &clerk, &now_ms, &events);
+        Self { ledger, desk, stick, clerk, now_ms, events, answers, folder }
+    }
+
+    /// An honest request for a fresh intent.
+    fn request(&mut self, id: u8, message: &[u8]) -> AgentSign {
+        let intent = self.ledger.intent([id; 32], key().id(), message);
+        self.ledger.submit(&[Entry::Intent(intent)]);
+        let (leaf, height) = (self.ledger.records.len() as u64 - 1, self.ledger.ledger.height());
+        AgentSign {
+            job: vec![id; 32].into(),
+            receipt: self.ledger.receipt(leaf, height, None).encode().into(),
+            r: R.to_vec().into(),
+            payload: Some(agent_sign::Payload::Message(message.to_vec().into())),
+            key_id: key().id().as_bytes().to_vec().into(),
+            scheme: "ed25519".into(),
+            asker: "app/treasury".into(),
+            expires_unix_ms: self.now_ms.load(Ordering::Relaxed) + 60_000,
+        }
+    }
+
+    fn send(&self, what: to_agent::What) {
+        self.desk.receive(ToAgent { what: Some(what) });
+    }
+
+    async fn answer(&mut self) -> AgentAnswer {
+        loop {
+            let message =
+                timeout(Duration::from_secs(20), self.answers.recv()).await.expect("in time").unwrap();
+            if let Some(from_agent::What::Answer(answer)) = message.what {
+                return answer;
+            }
+        }
+    }
+
+    async fn sign(&mut self, sign: AgentSign) -> Result<Vec<u8>, (String, String)> {
+        let job = sign.job.clone();
+        self.send(to_agent::What::Sign(sign));
+        let answer = self.answer().await;
+        assert_eq!(answer.job, job);
+        match answer.result.unwrap() {
+            agent_answer::Result::Signature(signature) => Ok(signature.to_vec()),
+            agent_answer::Result::Refusal(refusal) => Err((refusal.code, refusal.message)),
+        }
+    }
+
+    /// The request is refused under this code, its words name that, and the token is not asked.
+    async fn refused(&mut self, sign: AgentSign, code: &str, named: &str) {
+        let used = self.stick.used.load(Ordering::Relaxed);
+        let (found, message) = self.sign(sign).await.unwrap_err();
+        assert_eq!(found, code, "{message}");
+        assert!(message.contains(named), "`{message}` does not name {named}");
+        assert_eq!(self.stick.used.load(Ordering::Relaxed), used, "the token was not asked");
+    }
+}
+
+fn desk(
+    ledger: &World,
+    folder: &Path,
+    rules: &str,
+    stick: &Arc<Stick>,
+    clerk: &Arc<Clerk>,
+    now_ms: &Arc<AtomicU64>,
+    events: &Arc<Mutex<Vec<Event>>>,
+) -> (Arc<Desk>, mpsc::Receiver<FromAgent>) {
+    let (clock, told) = (now_ms.clone(), events.clone());
+    let parts = Parts {
+        trust: ledger.trust().encode().into_bytes(),
+        rules: Rules::parse(rules).unwrap(),
+        journal: Journal::open(&folder.join("journal"), &ledger.chain_id()).unwrap(),
+        device: stick.clone(),
+        person: clerk.clone(),
+        clock: Arc::new(move || clock.load(Ordering::Relaxed)),
+        tell: Arc::new(move |event| told.lock().unwrap().push(event.clone())),
+    };
+    let desk = Desk::new(parts).unwrap();
+    let (outgoing, answers) = mpsc::channel(64);
+    desk.answer_to(Some(outgoing));
+    (desk, answers)
+}
+
+#[tokio::test]
+async fn what_the_ledger_vouches_for_is_signed_once_and_answered_alike_again() {
+    let mut bench = Bench::new(SIGN_ALL);
+    let request = bench.request(1, MESSAGE);
+    let signature = bench.sign(request.clone()).await.unwrap();
+    verify(&key(), MESSAGE, &signature).unwrap();
+    assert_eq!(bench.sign(request.clone()).await.unwrap(), signature, "in the same run");
+    let mut bench = bench.restart(SIGN_ALL);
+    assert_eq!(bench.sign(request).await.unwrap(), signature, "and after a restart");
+    assert_eq!(bench.stick.used.load(Ordering::Relaxed), 1, "the token was asked once");
+    assert!(bench.events.lock().unwrap().iter().any(|event| event.name() == "signed"));
+}
+
+#[tokio::test]
+async fn a_lying_service_is_refused_by_name_and_the_token_never_asked() {
+    let mut bench = Bench::new(SIGN_ALL);
+    let honest = bench.request(1, MESSAGE);
+    let other = bench.request(2, b"pay 999");
+
+    let forged = |place: usize| {
+        let mut receipt = honest.receipt.to_vec();
+        receipt[place] ^= 1;
+        AgentSign { receipt: receipt.into(), ..honest.clone() }
+    };
+    // In the record: no longer in the log. Near the end, in the genesis or the signatures: not certified.
+    bench.refused(forged(40), "RECEIPT_INVALID", "").await;
+    let mut after = 2;
+    for place in (60..honest.receipt.len()).step_by(97) {
+        let job = [&[after; 31][..], &[7]].concat();
+        after += 1;
+        bench.refused(AgentSign { job: job.into(), ..forged(place) }, "RECEIPT_INVALID", "").await;
+    }
+    let payload = Some(agent_sign::Payload::Message(b"pay 100000".to_vec().into()));
+    let lies = [
+        (AgentSign { payload, job: vec![101; 32].into(), ..honest.clone() }, "COMMITMENT_MISMATCH"),
+        (
+            AgentSign { r: vec![1; 32].into(), job: vec![102; 32].into(), ..honest.clone() },
+            "COMMITMENT_MISMATCH",
+        ),
+        (AgentSign { job: vec![103; 32].into(), ..honest.clone() }, "OTHER_INTENT"),
+        (
+            AgentSign { job: vec![104; 32].into(), receipt: other.receipt.clone(), ..honest.clone() },
+            "COMMITMENT_MISMATCH",
+        ),
+        (
+            AgentSign { job: vec![105; 32].into(), receipt: Vec::new().into(), ..honest.clone() },
+            "RECEIPT_MALFORMED",
+        ),
+        (AgentSign { job: vec![106; 32].into(), payload: None, ..honest.clone() }, "REQUEST_MALFORMED"),
+        (
+            AgentSign {
+                job: vec![107; 32].into(),
+                payload: Some(agent_sign::Payload::Digest(sha256(&[MESSAGE]).to_vec().into())),
+                ..honest.clone()
+            },
+            "DIGEST_NOT_ALLOWED",
+        ),
+    ];
+    for (lie, name) in lies {
+        bench.refused(lie, "RECEIPT_INVALID", name).await;
+    }
+    let other_key = AgentSign { key_id: vec![3; 32].into(), ..bench.request(3, MESSAGE) };
+    bench.refused(other_key, "RECEIPT_INVALID", "OTHER_KEY").await;
+
+    // A receipt of a signature, of another kind of entry, of an intent that the ledger refused.
+    let released = World::released(&signer::Ed25519, MESSAGE);
+    let (leaf, height) = (bench.ledger.records.len() as u64 - 1, bench.ledger.ledger.height());
+    let used = bench.ledger.receipt(leaf, height, Some(released)).encode().into();
+    bench
+        .refused(
+            AgentSign { job: vec![108; 32].into(), receipt: used, ..honest.clone() },
+            "RECEIPT_INVALID",
+            "INTENT_RELEASED",
+        )
+        .await;
+    let bind = bench.ledger.receipt(1, height, None).encode().into();
+    bench
+        .refused(
+            AgentSign { job: vec![109; 32].into(), receipt: bind, ..honest.clone() },
+            "RECEIPT_INVALID",
+            "NOT_AN_ACCEPTED_INTENT",
+        )
+        .await;
+    let replayed = bench.request(3, MESSAGE);
+    bench
+        .refused(
+            AgentSign { job: vec![110; 32].into(), ..replayed },
+            "RECEIPT_INVALID",
+            "NOT_AN_ACCEPTED_INTENT",
+        )
+        .await;
+
+    // A message that would count as a proof of Keyward's own.
+    let challenge =
+        possession_challenge(&bench.ledger.chain_id(), &ACCOUNT, Mode::Linked, &key(), &[1; 32], 9);
+    let reserved = bench.request(4, &challenge);
+    bench.refused(reserved, "RECEIPT_INVALID", "PAYLOAD_RESERVED").await;
+
+    // And the honest one is signed after all of this.
+    let fresh = bench.request(5, MESSAGE);
+    bench.sign(fresh).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_old_intent_is_never_signed_later() {
+    let mut bench = Bench::new(SIGN_ALL);
+    let request = bench.request(1, MESSAGE);
+    bench.now_ms.fetch_add(11 * 60 * 1000, Ordering::Relaxed);
+    let late = AgentSign { expires_unix_ms: u64::MAX, ..request.clone() };
+    bench.refused(late, "RECEIPT_INVALID", "INTENT_TOO_OLD").await;
+    let expired = AgentSign { job: vec![2; 32].into(), ..request.clone() };
+    bench.refused(expired, "REQUEST_EXPIRED", "REQUEST_EXPIRED").await;
+    bench.now_ms.store(bench.ledger.ledger.time_ms() - 61_000, Ordering::Relaxed);
+    bench.refused(AgentSign { job: vec![3; 32].into(), ..request }, "RECEIPT_INVALID", "CLOCK_BEHIND").await;
+}
+
+#[tokio::test]
+async fn an_agent_that_died_with_an_intent_in_its_token_never_signs_it_again() {
+    let mut bench = Bench::new(SIGN_ALL);
+    let request = bench.request(1, MESSAGE);
+    let time_ms = bench.ledger.ledger.time_ms();
+    let Bench { ledger, desk, stick, clerk, now_ms, events, answers, folder } = bench;
+    drop((desk, answers));
+    // What a kill between the journal and the answer leaves.
+    let mut journal = Journal::open(&folder.path().join("journal"), &ledger.chain_id()).unwrap();
+    journal.begin(Begin { intent: [1; 32], time_ms, payload_bytes: 7, rule: [0; 8] }).unwrap();
+    drop(journal);
+    let (desk, answers) = self::desk(&ledger, folder.path(), SIGN_ALL, &stick, &clerk, &now_ms, &events);
+    let mut bench = Bench { ledger, desk, stick, clerk, now_ms, events, answers, folder };
+    bench.refused(request, "AGENT_OUTCOME_UNKNOWN", "never signed again").await;
+    let fresh = bench.request(2, MESSAGE);
+    bench.sign(fresh).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_that_is_pulled_out_is_named_and_goes_on_when_it_is_back() {
+    let mut bench = Bench::new(SIGN_ALL);
+    let first = bench.request(1, MESSAGE);
+    bench.desk.look().await;
+    bench.stick.out.store(true, Ordering::Relaxed);
+    // The desk has not noticed yet: the token is asked, and fails. That intent is spent.
+    assert_eq!(bench.sign(first.clone()).await.unwrap_err().0, "TOKEN_MISSING");
+    bench.desk.look().await;
+    let second = bench.request(2, MESSAGE);
+    bench.refused(second, "TOKEN_MISSING", "not attached").await;
+    bench.stick.out.store(false, Ordering::Relaxed);
+    bench.desk.look().await;
+    let mut bench = bench.restart(SIGN_ALL);
+    bench.refused(first, "TOKEN_MISSING", "never will").await;
+    let third = bench.request(3, MESSAGE);
+    bench.sign(third).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_a_rule_a_person_decides_and_without_a_person_nothing_is_signed() {
+    let mut bench = Bench::new("");
+    let request = bench.request(1, MESSAGE);
+    bench.refused(request, "AGENT_REFUSED", "nobody").await;
+    *bench.clerk.0.lock().unwrap() = Some(Verdict::No);
+    let request = bench.request(2, MESSAGE);
+    bench.refused(request, "AGENT_REFUSED", "a person").await;
+    *bench.clerk.0.lock().unwrap() = Some(Verdict::Yes);
+    let request = bench.request(3, MESSAGE);
+    bench.sign(request).await.unwrap();
+    // Taken back while the question stands.
+    *bench.clerk.0.lock().unwrap() = None;
+    let request = bench.request(4, MESSAGE);
+    bench.send(to_agent::What::Sign(request.clone()));
+    while !bench
+        .events
+        .lock()
+        .unwrap()
+        .iter()
+        .any(|event| matches!(event, Event::Asking { job, .. } if *job == [4; 32]))
+    {
+        tokio::task::yield_now().await;
+    }
+    bench.send(to_agent::What::Withdraw(AgentWithdraw { job: request.job, why: "expired".into() }));
+    let answer = bench.answer().await;
+    assert!(
+        matches!(answer.result, Some(agent_answer::Result::Refusal(refusal)) if refusal.code == "REQUEST_EXPIRED")
+    );
+    assert_eq!(bench.stick.used.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_limit_holds_across_a_restart() {
+    let mut bench = Bench::new(SIGN_ALL);
+    for id in 1..=2 {
+        let request = bench.request(id, MESSAGE);
+        bench.sign(request).await.unwrap();
+    }
+    let mut bench = bench.restart(SIGN_ALL);
+    let request = bench.request(3, MESSAGE);
+    bench.sign(request).await.unwrap();
+    let request = bench.request(4, MESSAGE);
+    bench.refused(request, "AGENT_REFUSED", "nobody").await;
+}
+
+#[tokio::test]
+async fn a_proof_of_possession_is_of_this_desks_own_ledger_and_made_here() {
+    let mut bench = Bench::new(SIGN_ALL);
+    let prove = |nonce: u8, key: &[u8]| AgentProve {
+        job: vec![nonce; 32].into(),
+        account: ACCOUNT.to_vec().into(),
+        public_key: key.to_vec().into(),
+        scheme: "ed25519".into(),
+        not_after: 77,
+        asker: "operator/ops".into(),
+        alias: "desk".into(),
+        expires_unix_ms: u64::MAX,
+        previous: Vec::new().into(),
+    };
+    bench.send(to_agent::What::Prove(prove(1, key().as_bytes())));
+    let Some(agent_answer::Result::Signature(proof)) = bench.answer().await.result else {
+        panic!("it proves")
+    };
+    let own = possession_challenge(&bench.ledger.chain_id(), &ACCOUNT, Mode::Linked, &key(), &[1; 32], 77);
+    verify(&key(), &own, &proof).unwrap();
+    let foreign = possession_challenge(&[1; 32], &ACCOUNT, Mode::Linked, &key(), &[1; 32], 77);
+    assert!(verify(&key(), &foreign, &proof).is_err(), "another ledger's challenge cannot be had");
+    for (bad, code) in [
+        (prove(2, &[0; 31]), "AGENT_PROTOCOL"),
+        (prove(3, &[9; 32]), "TOKEN_KEY_MISSING"),
+        (AgentProve { account: vec![1].into(), ..prove(4, key().as_bytes()) }, "AGENT_PROTOCOL"),
+    ] {
+        bench.send(to_agent::What::Prove(bad));
+        let Some(agent_answer::Result::Refusal(refusal)) = bench.answer().await.result else {
+            panic!("refused")
+        };
+        assert!(refusal.code == code || refusal.code == "AGENT_PROTOCOL", "{refusal:?}");
+    }
+    let mut bench = bench.restart("link = \"refuse\"");
+    bench.send(to_agent::What::Prove(prove(5, key().as_bytes())));
+    let Some(agent_answer::Result::Refusal(refusal)) = bench.answer().await.result else { panic!("refused") };
+    assert_eq!(refusal.code, "AGENT_REFUSED");
+}
