@@ -6,10 +6,11 @@ use keyward_crypto::{
     ClientLogin, ClientRegistration, ImportBinding, OpaqueError, SigningKey, account_credential,
     seal_to_service,
 };
-use keyward_domain::scheme::{PublicKey, Scheme};
+use keyward_domain::scheme::{KeyId, PublicKey, Scheme};
 use keyward_proto::custody::{
     Account, CloseAccountRequest, ImportKeyRequest, LoginFinishRequest, LoginStartRequest,
-    PrepareImportRequest, RegisterFinishRequest, RegisterStartRequest, ShowAccountRequest,
+    PrepareImportRequest, RegisterFinishRequest, RegisterStartRequest, RotateKeyRequest, RotateToImport,
+    ShowAccountRequest, rotate_key_request::To,
 };
 use zeroize::Zeroizing;
 
@@ -28,6 +29,16 @@ pub struct Registered {
     pub credential: PublicKey,
     /// The receipt of the credential's binding.
     pub receipt: Vec<u8>,
+}
+
+/// A key that was made here; its private part is sealed.
+struct Made {
+    public_key: PublicKey,
+    nonce: Vec<u8>,
+    not_after: u64,
+    challenge: Challenge,
+    proof: Vec<u8>,
+    sealed: Vec<u8>,
 }
 
 /// A login that succeeded.
@@ -126,14 +137,65 @@ impl Client {
         alias: &str,
         scheme: Scheme,
     ) -> Result<KeyWithReceipt, ClientError> {
-        let message = PrepareImportRequest { scheme: scheme.name().to_owned() };
+        let key = SigningKey::generate(scheme).map_err(ClientError::Key)?;
+        self.import_key(alias, &key).await
+    }
+
+    /// Hands a key in, of the session's person or of the calling app: with proof of possession, sealed to the service.
+    /// The answer is believed when key id and receipt are those of this very key.
+    pub async fn import_key(&self, alias: &str, key: &SigningKey) -> Result<KeyWithReceipt, ClientError> {
+        let scheme = key.scheme();
+        let made = self.prove_and_seal(key, None).await?;
+        let message = ImportKeyRequest {
+            alias: alias.to_owned(),
+            scheme: scheme.name().to_owned(),
+            public_key: made.public_key.as_bytes().to_vec().into(),
+            nonce: made.nonce.clone().into(),
+            not_after: made.not_after,
+            proof: made.proof.clone().into(),
+            sealed_private_key: made.sealed.clone().into(),
+            idempotency_key: idempotency_key()?,
+        };
+        let imported = self.answer(self.keys().import(self.request(message)).await)?;
+        self.check_made(KeyWithReceipt::of(imported)?, &made)
+    }
+
+    /// Rotates a key of the person: its next version is made here and sealed to the service.
+    pub async fn rotate_person_key(&self, key: &str) -> Result<KeyWithReceipt, ClientError> {
+        let before = self.show_key(key).await?;
+        let scheme =
+            Scheme::from_name(&before.scheme).ok_or(ClientError::Answer { what: "unknown scheme" })?;
+        let previous = KeyId(bytes32("key id", &before.key_id)?);
+        let next = SigningKey::generate(scheme).map_err(ClientError::Key)?;
+        let made = self.prove_and_seal(&next, Some(&previous)).await?;
+        let to = RotateToImport {
+            public_key: made.public_key.as_bytes().to_vec().into(),
+            nonce: made.nonce.clone().into(),
+            not_after: made.not_after,
+            proof: made.proof.clone().into(),
+            sealed_private_key: made.sealed.clone().into(),
+        };
+        let message = RotateKeyRequest {
+            key: key.to_owned(),
+            idempotency_key: idempotency_key()?,
+            to: Some(To::Import(to)),
+        };
+        let rotated = self.answer(self.keys().rotate(self.request(message)).await)?;
+        self.check_made(KeyWithReceipt::of(rotated)?, &made)
+    }
+
+    /// A key with its proof, sealed to the service: for a new alias, or to take over from `previous`.
+    async fn prove_and_seal(&self, key: &SigningKey, previous: Option<&KeyId>) -> Result<Made, ClientError> {
+        let message = PrepareImportRequest { scheme: key.scheme().name().to_owned() };
         let prepared = self.answer(self.keys().prepare_import(self.request(message)).await)?;
         let parts = parts(&prepared.chain_id, &prepared.account, &prepared.nonce, prepared.not_after)?;
         self.check_challenge(&parts.chain_id, &parts.account)?;
 
-        let key = SigningKey::generate(scheme).map_err(ClientError::Key)?;
-        let challenge = challenge::possession(&parts, key.public_key());
-        let proof = prove(&key, &challenge)?;
+        let challenge = match previous {
+            None => challenge::possession(&parts, key.public_key()),
+            Some(previous) => challenge::rotation(&parts, key.public_key(), previous),
+        };
+        let proof = prove(key, &challenge)?;
         let binding = ImportBinding {
             chain_id: &parts.chain_id,
             account: &parts.account,
@@ -141,23 +203,23 @@ impl Client {
             public_key: key.public_key(),
         };
         let sealed = key.expose(|secret| seal_to_service(&prepared.sealing_key, &binding, secret));
-        let message = ImportKeyRequest {
-            alias: alias.to_owned(),
-            scheme: scheme.name().to_owned(),
-            public_key: key.public_key().as_bytes().to_vec().into(),
-            nonce: prepared.nonce,
+        Ok(Made {
+            public_key: key.public_key().clone(),
+            nonce: prepared.nonce.to_vec(),
             not_after: prepared.not_after,
-            proof: proof.clone().into(),
-            sealed_private_key: sealed.map_err(ClientError::Seal)?.into(),
-            idempotency_key: idempotency_key()?,
-        };
-        let imported = self.answer(self.keys().import(self.request(message)).await)?;
-        let imported = KeyWithReceipt::of(imported)?;
-        if imported.key.key_id.as_ref() != key.public_key().id().as_bytes() {
+            challenge,
+            proof,
+            sealed: sealed.map_err(ClientError::Seal)?,
+        })
+    }
+
+    /// The service must have bound what was made here.
+    fn check_made(&self, bound: KeyWithReceipt, made: &Made) -> Result<KeyWithReceipt, ClientError> {
+        if bound.key.key_id.as_ref() != made.public_key.id().as_bytes() {
             return Err(ClientError::Answer { what: "it is about another key" });
         }
-        self.check_binding(&imported.receipt, &challenge, &proof)?;
-        Ok(imported)
+        self.check_binding(&bound.receipt, &made.challenge, &made.proof)?;
+        Ok(bound)
     }
 }
 

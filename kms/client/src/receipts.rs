@@ -72,8 +72,10 @@ impl Client {
     ) -> Result<(), ClientError> {
         let Some(verdict) = self.verdict(receipt, None)? else { return Ok(()) };
         let entry = verdict.entry.map(|entry| entry.encode()).unwrap_or_default();
-        // Behind its kind, the entry repeats the challenge from the account on, then carries the proof.
-        if entry.get(2..).is_some_and(|body| body.starts_with(&challenge.in_entry)) && holds(&entry, proof) {
+        // Behind its kind (and the version before) the entry repeats the challenge from the account on, then carries
+        // the proof.
+        let body = entry.get(2..).and_then(|body| body.strip_prefix(challenge.previous.as_slice()));
+        if body.is_some_and(|body| body.starts_with(&challenge.in_entry)) && holds(&entry, proof) {
             return Ok(());
         }
         Err(ClientError::ReceiptMismatch { what: "it binds another key" })
@@ -102,6 +104,53 @@ impl Client {
             return Ok(());
         }
         Err(ClientError::ReceiptMismatch { what: "it is about another key or account" })
+    }
+
+    /// A receipt must be for the entry by which this public key took over from that key.
+    pub(crate) fn check_rotated(
+        &self,
+        receipt: &[u8],
+        previous: &[u8],
+        public_key: &[u8],
+    ) -> Result<(), ClientError> {
+        let Some(verdict) = self.verdict(receipt, None)? else { return Ok(()) };
+        let entry = verdict.entry.map(|entry| entry.encode()).unwrap_or_default();
+        let body = entry.get(2..).unwrap_or_default();
+        if verdict.entry_kind == "rotate-key" && body.starts_with(previous) && holds(body, public_key) {
+            return Ok(());
+        }
+        Err(ClientError::ReceiptMismatch { what: "it is about another rotation" })
+    }
+
+    /// A receipt must be for the entry that schedules this key, after that waiting period unless it is 0.
+    pub(crate) fn check_scheduled(
+        &self,
+        receipt: &[u8],
+        key_id: &[u8],
+        wait_ms: u64,
+    ) -> Result<(), ClientError> {
+        let Some(verdict) = self.verdict(receipt, None)? else { return Ok(()) };
+        let entry = verdict.entry.map(|entry| entry.encode()).unwrap_or_default();
+        let named = entry.get(2..).and_then(|body| body.split_at_checked(32));
+        let waits = |wait: &[u8]| wait_ms == 0 || wait == wait_ms.to_be_bytes();
+        match named {
+            Some((id, wait))
+                if verdict.entry_kind == "schedule-destroy-key" && id == key_id && waits(wait) =>
+            {
+                Ok(())
+            }
+            _ => Err(ClientError::ReceiptMismatch { what: "it is about another key or waiting period" }),
+        }
+    }
+
+    /// A receipt must be for an entry of this kind.
+    pub(crate) fn check_kind(&self, receipt: &[u8], kind: &'static str) -> Result<(), ClientError> {
+        match self.verdict(receipt, None)? {
+            Some(verdict) if verdict.entry_kind != kind => {
+                Err(ClientError::ReceiptMismatch { what: "it is about something else" })
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use keyward_crypto::{SigningKey, hosted_key_aad};
 use keyward_domain::AccountId;
+use keyward_store::Custody as Place;
 use zeroize::Zeroizing;
 
 use crate::{custody::Custody, failure::Failure, keybook::KnownKey};
@@ -12,11 +13,18 @@ use crate::{custody::Custody, failure::Failure, keybook::KnownKey};
 pub(crate) const FIRST_VERSION: u32 = 1;
 
 impl Custody {
-    /// Seals a private key for its row.
-    pub(crate) async fn seal_key(&self, key: &SigningKey, account: AccountId) -> Result<Vec<u8>, Failure> {
-        let aad = hosted_key_aad(&key.public_key().id(), &account.0, FIRST_VERSION);
+    /// Seals a private key for its row, as that version of its alias.
+    pub(crate) async fn seal_key(
+        &self,
+        key: &SigningKey,
+        account: AccountId,
+        version: u32,
+    ) -> Result<Place, Failure> {
+        let aad = hosted_key_aad(&key.public_key().id(), &account.0, version);
         let secret = key.expose(|bytes| Zeroizing::new(bytes.to_vec()));
-        self.kek.seal(aad, secret).await
+        let number = self.kek.current();
+        let sealed = self.kek.seal_under(number, aad, secret).await?;
+        Ok(Place::Hosted { sealed, kek: self.kek.label(number) })
     }
 
     /// The private key, from the cache or opened now. It is compared with the public key before it is used.

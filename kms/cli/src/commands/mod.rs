@@ -5,6 +5,7 @@ mod bench;
 mod completions;
 mod config;
 mod demo;
+mod kek;
 mod key;
 mod ledger;
 mod node;
@@ -48,8 +49,10 @@ pub(crate) enum Command {
     Token(token::Token),
     /// A person's account.
     Account(account::Account),
-    /// Keys: create, list, show, freeze, unfreeze, authorize, revoke.
+    /// Keys: create, list, show, rotate, freeze, destroy, label, lend.
     Key(key::Key),
+    /// The keys that seal what the service keeps: rotate, status, remove.
+    Kek(kek::Kek),
     /// Signs a file with a key of the service.
     Sign(sign::Sign),
     /// Verifies a receipt, without any network.
@@ -96,6 +99,7 @@ impl Command {
             Self::Token(command) => Box::pin(command.run(context)).await,
             Self::Account(command) => Box::pin(command.run(context)).await,
             Self::Key(command) => Box::pin(command.run(context)).await,
+            Self::Kek(command) => Box::pin(command.run(context)).await,
             Self::Sign(command) => Box::pin(command.run(context)).await,
             Self::Verify(command) => command.run(context),
             Self::Ledger(command) => Box::pin(command.run(context)).await,

@@ -3,6 +3,7 @@
 pub(crate) mod close;
 pub(crate) mod login;
 pub(crate) mod principal;
+pub(crate) mod profile;
 pub(crate) mod register;
 pub(crate) mod show;
 

@@ -1,10 +1,11 @@
 //! `keyward.v1.Accounts`.
 
+use keyward_domain::profile::Fields;
 use keyward_proto::custody::{self as proto, accounts_server::Accounts};
 use tonic::{Request, Response, Status};
 
 use super::{Face, convert::array, shown::Identities};
-use crate::accounts::register::Finish;
+use crate::{accounts::register::Finish, failure::Failure};
 
 #[tonic::async_trait]
 impl Accounts for Face {
@@ -102,6 +103,44 @@ impl Accounts for Face {
         self.answer("account.close", request, |custody, caller, message| async move {
             let receipt = custody.close_account(&caller, &message.idempotency_key).await?;
             Ok(proto::CloseAccountResponse { receipt: receipt.into() })
+        })
+        .await
+    }
+
+    async fn set_profile(
+        &self,
+        request: Request<proto::SetProfileRequest>,
+    ) -> Result<Response<proto::SetProfileResponse>, Status> {
+        self.answer("account.profile.write", request, |custody, caller, m| async move {
+            let fields = Fields::parse(m.fields).map_err(Failure::of)?;
+            let receipt = custody.set_profile(&caller, &fields, &m.idempotency_key).await?;
+            Ok(proto::SetProfileResponse { receipt: receipt.into() })
+        })
+        .await
+    }
+
+    async fn show_profile(
+        &self,
+        request: Request<proto::ShowProfileRequest>,
+    ) -> Result<Response<proto::ShowProfileResponse>, Status> {
+        self.answer("account.profile.read", request, |custody, caller, m| async move {
+            let read = custody.show_profile(&caller, &m.user_name, &m.reason).await?;
+            Ok(proto::ShowProfileResponse {
+                fields: read.fields.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+                receipt: read.receipt.into(),
+                blinding: read.blinding.to_vec().into(),
+            })
+        })
+        .await
+    }
+
+    async fn erase_profile(
+        &self,
+        request: Request<proto::EraseProfileRequest>,
+    ) -> Result<Response<proto::EraseProfileResponse>, Status> {
+        self.answer("account.profile.erase", request, |custody, caller, m| async move {
+            let receipt = custody.erase_profile(&caller, &m.user_name, &m.idempotency_key).await?;
+            Ok(proto::EraseProfileResponse { receipt: receipt.into() })
         })
         .await
     }

@@ -26,4 +26,49 @@ impl Admin for Face {
         })
         .await
     }
+
+    async fn rotate_kek(
+        &self,
+        request: Request<proto::RotateKekRequest>,
+    ) -> Result<Response<proto::RotateKekResponse>, Status> {
+        self.answer("kek.rotate", request, |custody, caller, m| async move {
+            let receipt = custody.rotate_kek(&caller, &m.idempotency_key).await?;
+            let number = custody.kek.current().get();
+            Ok(proto::RotateKekResponse { number, receipt: receipt.into() })
+        })
+        .await
+    }
+
+    async fn kek_status(
+        &self,
+        request: Request<proto::KekStatusRequest>,
+    ) -> Result<Response<proto::KekStatusResponse>, Status> {
+        self.answer("kek.show", request, |custody, caller, _| async move {
+            let status = custody.kek_status(&caller).await?;
+            let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+            Ok(proto::KekStatusResponse {
+                number: status.state.number.get(),
+                label: status.label,
+                since_unix_ms: status.state.since_ms,
+                resealed: status.state.resealed,
+                keys_left: count(status.left.keys),
+                profiles_left: count(status.left.profiles),
+                pins_left: count(status.left.pins),
+                secrets_left: count(status.left.secrets),
+                present: status.present.into_iter().map(std::num::NonZeroU32::get).collect(),
+            })
+        })
+        .await
+    }
+
+    async fn remove_kek(
+        &self,
+        request: Request<proto::RemoveKekRequest>,
+    ) -> Result<Response<proto::RemoveKekResponse>, Status> {
+        self.answer("kek.remove", request, |custody, caller, m| async move {
+            let receipt = custody.remove_kek(&caller, m.number, &m.idempotency_key).await?;
+            Ok(proto::RemoveKekResponse { receipt: receipt.into() })
+        })
+        .await
+    }
 }

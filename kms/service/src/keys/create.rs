@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use keyward_crypto::{SigningKey, SigningKeyError};
-use keyward_domain::{Alias, Code, Mode, challenge, scheme::Scheme};
-use keyward_ledger_core::contracts::registry::possession_challenge;
+use keyward_domain::{
+    AccountId, Alias, Code, Mode, challenge,
+    scheme::{PublicKey, Scheme},
+};
 use keyward_policies::Verb;
-use keyward_store::Custody as Place;
+use keyward_store::{Custody as Place, IdempotencyKey as Name};
 
 use super::{Binding, scheme_named};
 use crate::{
     caller::Caller,
     custody::{Custody, random},
     failure::Failure,
+    hosted::FIRST_VERSION,
     keybook::KnownKey,
     once::{Once, request_hash},
 };
@@ -38,27 +41,10 @@ impl Custody {
         };
         let made = async {
             self.check_alias(account, &alias).await?;
-            self.make(scheme, account).await
+            self.make(scheme, account, None).await
         };
         match made.await {
-            Ok(made) => {
-                let Made { public_key, sealed, nonce, not_after, proof } = made;
-                let place = Place::Hosted { sealed };
-                let claims = Vec::new();
-                self.bind(Binding {
-                    account,
-                    alias,
-                    public_key,
-                    place,
-                    claims,
-                    nonce,
-                    not_after,
-                    proof,
-                    name,
-                    pin: None,
-                })
-                .await
-            }
+            Ok(made) => self.bind(made.binding(account, alias, name, None)).await,
             Err(failure) => {
                 self.give_back(name).await;
                 Err(failure)
@@ -66,31 +52,47 @@ impl Custody {
         }
     }
 
-    async fn make(&self, scheme: Scheme, account: keyward_domain::AccountId) -> Result<Made, Failure> {
+    /// New key material with its proof: for a new alias, or to take over from `previous`.
+    pub(super) async fn make(
+        &self,
+        scheme: Scheme,
+        account: AccountId,
+        previous: Option<&KnownKey>,
+    ) -> Result<Made, Failure> {
         let key = SigningKey::generate(scheme).map_err(not_made)?;
         let nonce = random()?;
         let not_after = self.ledger.height().saturating_add(challenge::LIFETIME_BLOCKS);
         let public_key = key.public_key().clone();
-        let message = possession_challenge(
-            &self.ledger.chain_id(),
-            &account.0,
-            Mode::Hosted,
-            &public_key,
-            &nonce,
-            not_after,
-        );
+        let replaced = previous.map(|previous| previous.public_key.id());
+        let message =
+            self.possession_message(account, Mode::Hosted, &public_key, &nonce, not_after, replaced.as_ref());
         let proof = key.sign_message(&message).map_err(Failure::internal)?;
-        let sealed = self.seal_key(&key, account).await?;
-        Ok(Made { public_key, sealed, nonce, not_after, proof })
+        let version = previous.map_or(FIRST_VERSION, |previous| previous.row.version.saturating_add(1));
+        let place = self.seal_key(&key, account, version).await?;
+        Ok(Made { public_key, place, nonce, not_after, proof })
     }
 }
 
-struct Made {
-    public_key: keyward_domain::scheme::PublicKey,
-    sealed: Vec<u8>,
+pub(super) struct Made {
+    public_key: PublicKey,
+    place: Place,
     nonce: [u8; 32],
     not_after: u64,
     proof: Vec<u8>,
+}
+
+impl Made {
+    pub(super) fn binding(
+        self,
+        account: AccountId,
+        alias: Alias,
+        name: Option<Name>,
+        previous: Option<Arc<KnownKey>>,
+    ) -> Binding {
+        let Self { public_key, place, nonce, not_after, proof } = self;
+        let (claims, pin) = (Vec::new(), None);
+        Binding { account, alias, public_key, place, claims, nonce, not_after, proof, name, pin, previous }
+    }
 }
 
 fn not_made(error: SigningKeyError) -> Failure {

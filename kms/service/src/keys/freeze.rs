@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use keyward_domain::{Code, KeyState as Decision};
 use keyward_ledger_core::entry::Entry;
 use keyward_policies::Verb;
 use keyward_store::{ActKind, Change, KeyState};
@@ -57,30 +56,17 @@ impl Custody {
             self.give_back(ticket).await;
             return Err(failure);
         }
-        let performed = self.perform(plan(&key, frozen, ticket)).await;
-        if performed.is_err() {
-            // Somebody else may have been faster: bring the row in step when the ledger says so.
-            self.heal_key(id).await;
-        }
-        self.keys.forget(&id);
-        self.opened.forget(&id);
-        let receipt = performed?;
-        let key = self.key_by_id(id).await?;
-        Ok((key.ok_or_else(|| Failure::new(Code::KeyUnknown, "the key is gone"))?, receipt))
+        self.perform_on_key(id, plan(&key, frozen, ticket)).await
     }
 
     fn check_change(&self, key: &KnownKey, frozen: bool) -> Result<(), Failure> {
-        let state = Decision::from_parts(key.row.state.word(), 0)
-            .ok_or_else(|| Failure::internal("a key state of another version"))?;
-        let now_ms = self.clock.now_ms();
-        if frozen {
-            state.freeze(now_ms).map(drop).map_err(Failure::of)
-        } else {
-            state.unfreeze().map(drop).map_err(Failure::of)
-        }
+        let (state, now_ms) = (key.state()?, self.clock.now_ms());
+        let changed = if frozen { state.freeze(now_ms) } else { state.unfreeze() };
+        changed.map(drop).map_err(Failure::of)
     }
 
-    async fn heal_key(&self, id: [u8; 32]) {
+    /// Brings a key's row in step when somebody else was faster.
+    pub(crate) async fn heal_key(&self, id: [u8; 32]) {
         let healed = async { Ok::<_, Failure>(self.store.apply(self.follow_ledger(id).await?).await?) };
         if let Err(failure) = healed.await {
             tracing::debug!(%failure, "the key's row was not brought in step now");
@@ -100,7 +86,7 @@ fn plan(key: &KnownKey, frozen: bool, name: Option<keyward_store::IdempotencyKey
         subject: id,
         entries: vec![entry],
         before: Vec::new(),
-        accepted: vec![Change::SetKeyState(id, from, to)],
+        accepted: vec![Change::SetKeyState { key_id: id, from, to, changed_ms: 0, successor: None }],
         refused: Vec::new(),
         name,
         app: String::new(),

@@ -1,14 +1,13 @@
-//! A person's key: made by the client, with proof of possession, sealed to the service.
+//! A key made elsewhere, a person's or an app's: with proof of possession, sealed to the service.
 
 use std::sync::Arc;
 
 use keyward_crypto::{ImportBinding, SigningKey};
 use keyward_domain::{
-    AccountId, Alias, Challenge, Code, Coded as _, Mode, Purpose,
-    challenge::ChallengeError,
-    scheme::{self, PublicKey},
+    AccountId, Alias, Challenge, Code, Coded as _, Mode, Purpose, Role,
+    challenge::{self, ChallengeError},
+    scheme::{self, PublicKey, Scheme},
 };
-use keyward_ledger_core::contracts::registry::possession_challenge;
 use keyward_policies::Verb;
 use keyward_store::{Challenge as Row, Change, Custody as Place, Taken};
 
@@ -17,6 +16,7 @@ use crate::{
     caller::Caller,
     custody::{Custody, random},
     failure::Failure,
+    hosted::FIRST_VERSION,
     keybook::KnownKey,
     once::{Once, request_hash},
 };
@@ -46,24 +46,25 @@ pub(crate) struct Import<'a> {
 impl Custody {
     /// A challenge for one import.
     pub(crate) async fn prepare_import(&self, caller: &Caller, scheme: &str) -> Result<Prepared, Failure> {
-        let account = caller.person()?.account;
-        self.authorise_account(caller, Verb::KeyImport, account)?;
+        let account = self.importer(caller).await?;
         let scheme = scheme_named(scheme)?;
         if matches!(scheme, scheme::Scheme::RsaPss | scheme::Scheme::RsaPkcs1 | scheme::Scheme::Sm2) {
             return Err(Failure::new(Code::SchemeNotHosted, format!("`{scheme}` keys are not hosted")));
         }
         let (now_ms, height) = (self.clock.now_ms(), self.ledger.height());
-        let challenge = Challenge::new(Purpose::Key, account, random()?, now_ms, height);
+        let made = Challenge::new(Purpose::Key, account, random()?, now_ms, height);
         let row = Row {
-            nonce: challenge.nonce,
+            nonce: made.nonce,
             account: account.0,
             scheme: scheme.code(),
-            not_after: challenge.not_after,
-            expires_ms: challenge.expires_ms,
+            not_after: made.not_after,
+            expires_ms: made.expires_ms,
         };
-        self.store.apply(vec![Change::PutChallenge(row)]).await?;
+        let most = challenge::OPEN_MAX;
+        let keep = Change::KeepChallenges { account: account.0, newest: row.nonce, most };
+        self.store.apply(vec![Change::PutChallenge(row), keep]).await?;
         let sealing_key = self.sealing.public();
-        Ok(Prepared { account, nonce: challenge.nonce, not_after: challenge.not_after, sealing_key })
+        Ok(Prepared { account, nonce: made.nonce, not_after: made.not_after, sealing_key })
     }
 
     /// Takes the key in; returns it with the receipt of its binding.
@@ -73,14 +74,10 @@ impl Custody {
         import: &Import<'_>,
     ) -> Result<(Arc<KnownKey>, Vec<u8>), Failure> {
         let _permit = self.permit()?;
-        let account = caller.person()?.account;
-        self.authorise_account(caller, Verb::KeyImport, account)?;
+        let account = self.importer(caller).await?;
         let alias = Alias::parse(import.alias).map_err(Failure::of)?;
         let scheme = scheme_named(import.scheme)?;
-        let public_key = PublicKey::parse(scheme, import.public_key).map_err(|error| {
-            let message = format!("the public key is not a canonical one: {error}");
-            Failure::because(Code::PublicKeyInvalid, message, error)
-        })?;
+        let public_key = public_key_of(scheme, import.public_key)?;
         let hash = request_hash("key.import", &[import.alias.as_bytes(), import.public_key, &import.nonce]);
         let name = match self.once(caller, import.mark, hash).await? {
             Once::Done(receipt) => return Ok((self.done_key(account, &alias).await?, receipt)),
@@ -88,8 +85,7 @@ impl Custody {
         };
         let place = async {
             self.check_alias(account, &alias).await?;
-            self.answer(account, &public_key, import).await?;
-            self.take_in(account, &public_key, import).await
+            self.take_in(account, &public_key, import, None).await
         };
         match place.await {
             Ok(place) => {
@@ -106,6 +102,7 @@ impl Custody {
                     proof,
                     name,
                     pin: None,
+                    previous: None,
                 })
                 .await
             }
@@ -116,8 +113,26 @@ impl Custody {
         }
     }
 
+    /// The account that keys are imported into: a person's within a session, or the calling app's own.
+    async fn importer(&self, caller: &Caller) -> Result<AccountId, Failure> {
+        if caller.person.is_none() && caller.principal.role() == Role::App {
+            let (caller, account) = self.with_account(caller, Verb::KeyImport).await?;
+            self.authorise_account(&caller, Verb::KeyImport, account)?;
+            return Ok(account);
+        }
+        let account = caller.person()?.account;
+        self.authorise_account(caller, Verb::KeyImport, account)?;
+        Ok(account)
+    }
+
     /// Uses the challenge up, and checks the proof over it.
-    async fn answer(&self, account: AccountId, key: &PublicKey, import: &Import<'_>) -> Result<(), Failure> {
+    async fn answer(
+        &self,
+        account: AccountId,
+        key: &PublicKey,
+        import: &Import<'_>,
+        previous: Option<&KnownKey>,
+    ) -> Result<(), Failure> {
         let now_ms = self.clock.now_ms();
         let row = match self.store.take_challenge(import.nonce, now_ms).await? {
             Taken::Live(row) => row,
@@ -137,26 +152,30 @@ impl Custody {
         if answered.not_after != import.not_after || row.scheme != key.scheme().code() {
             return Err(Failure::new(Code::ProofInvalid, "the proof is over another challenge"));
         }
-        let message = possession_challenge(
-            &self.ledger.chain_id(),
-            &account.0,
+        let replaced = previous.map(|previous| previous.public_key.id());
+        let message = self.possession_message(
+            account,
             Mode::Hosted,
             key,
             &answered.nonce,
             answered.not_after,
+            replaced.as_ref(),
         );
         scheme::verify(key, &message, import.proof).map_err(|error| {
             Failure::because(Code::ProofInvalid, "the proof of possession does not verify", error)
         })
     }
 
-    /// Opens what the client sealed, compares it with the public key, and seals it for the database.
-    async fn take_in(
+    /// Uses the challenge up, opens what the client sealed, compares it with the public key, and seals it for the
+    /// database: as the first of its alias, or as the version after `previous`.
+    pub(super) async fn take_in(
         &self,
         account: AccountId,
         key: &PublicKey,
         import: &Import<'_>,
+        previous: Option<&KnownKey>,
     ) -> Result<Place, Failure> {
+        self.answer(account, key, import, previous).await?;
         let chain_id = self.ledger.chain_id();
         let binding =
             ImportBinding { chain_id: &chain_id, account: &account.0, nonce: &import.nonce, public_key: key };
@@ -175,6 +194,15 @@ impl Custody {
                 "what was sealed is not this public key's private key",
             ));
         }
-        Ok(Place::Hosted { sealed: self.seal_key(&private, account).await? })
+        let version = previous.map_or(FIRST_VERSION, |previous| previous.row.version.saturating_add(1));
+        self.seal_key(&private, account, version).await
     }
+}
+
+/// The public key that a client hands in.
+pub(super) fn public_key_of(scheme: Scheme, bytes: &[u8]) -> Result<PublicKey, Failure> {
+    PublicKey::parse(scheme, bytes).map_err(|error| {
+        let message = format!("the public key is not a canonical one: {error}");
+        Failure::because(Code::PublicKeyInvalid, message, error)
+    })
 }

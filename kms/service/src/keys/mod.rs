@@ -1,20 +1,27 @@
-//! Keys: made, imported, shown, frozen, lent.
+//! Keys: made, imported, shown, frozen, lent, rotated, labelled, destroyed.
 
 pub(crate) mod authorise;
 pub(crate) mod create;
+pub(crate) mod destroy;
+pub(crate) mod export;
 pub(crate) mod freeze;
 pub(crate) mod import;
+pub(crate) mod labels;
 pub(crate) mod list;
+pub(crate) mod rotate;
 
 use std::sync::Arc;
 
-use keyward_domain::{AccountId, Alias, Code, Mode, scheme::PublicKey, scheme::Scheme};
-use keyward_ledger_core::entry::{BindKey, Entry};
+use keyward_domain::{
+    AccountId, Alias, Code, Labels, Mode, possession_challenge, rotation_challenge,
+    scheme::{KeyId, PublicKey, Scheme},
+};
+use keyward_ledger_core::entry::{BindKey, Entry, RotateKey};
 use keyward_store::{ActKind, Change, Custody as Place, IdempotencyKey as Name, Key, KeyState, Pin};
 
 use crate::{acts::Plan, custody::Custody, failure::Failure, hosted::FIRST_VERSION, keybook::KnownKey};
 
-/// Keys of one account at most.
+/// Keys of one account at most, without those that are destroyed.
 const KEYS_MAX: usize = 1024;
 
 /// A key that is to be bound, with its proof.
@@ -30,6 +37,14 @@ pub(crate) struct Binding {
     pub(crate) name: Option<Name>,
     /// The token's PIN, kept with the key.
     pub(crate) pin: Option<Pin>,
+    /// The version that it takes over from; none for a first one.
+    pub(crate) previous: Option<Arc<KnownKey>>,
+}
+
+impl Binding {
+    fn version(&self) -> u32 {
+        self.previous.as_ref().map_or(FIRST_VERSION, |previous| previous.row.version.saturating_add(1))
+    }
 }
 
 pub(crate) fn scheme_named(name: &str) -> Result<Scheme, Failure> {
@@ -38,14 +53,33 @@ pub(crate) fn scheme_named(name: &str) -> Result<Scheme, Failure> {
 }
 
 impl Custody {
-    /// Binds a key on the ledger and here; returns it with the receipt.
+    /// Binds a key on the ledger and here, under a new alias or as the next version; returns it with the receipt.
     pub(crate) async fn bind(&self, binding: Binding) -> Result<(Arc<KnownKey>, Vec<u8>), Failure> {
         let key_id = binding.public_key.id().0;
+        let previous = binding.previous.clone();
+        let performed = self.perform(self.bind_plan(binding).await?).await;
+        // Even a failure changed what is known: the key may be pending.
+        self.keys.forget(&key_id);
+        if let Some(previous) = &previous {
+            self.keys.forget(&previous.row.key_id);
+            self.opened.forget(&previous.row.key_id);
+        }
+        match performed {
+            Ok(receipt) => Ok((self.bound_key(key_id).await?, receipt)),
+            Err(failure) if previous.is_some() && failure.code == Code::AliasTaken => {
+                Err(Failure::new(Code::KeyPending, "a newer version is being bound"))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn bind_plan(&self, binding: Binding) -> Result<Plan, Failure> {
+        let (key_id, version) = (binding.public_key.id().0, binding.version());
         let mode = match binding.place {
-            Place::Hosted { .. } => Mode::Hosted,
+            Place::Hosted { .. } | Place::Erased => Mode::Hosted,
             Place::Linked { .. } => Mode::Linked,
         };
-        let entry = Entry::BindKey(BindKey {
+        let bind = BindKey {
             account: binding.account.0,
             mode,
             scheme: binding.public_key.scheme(),
@@ -53,7 +87,33 @@ impl Custody {
             nonce: binding.nonce,
             not_after: binding.not_after,
             proof: binding.proof,
-        });
+        };
+        let mut accepted = vec![Change::SetKeyState {
+            key_id,
+            from: KeyState::Pending,
+            to: KeyState::Active,
+            changed_ms: 0,
+            successor: None,
+        }];
+        accepted.extend(binding.pin.map(Change::PutPin));
+        let (kind, mut entries, labels) = match &binding.previous {
+            None => (ActKind::Bind, vec![Entry::BindKey(bind)], Labels::new()),
+            Some(previous) => {
+                accepted.push(Change::SetKeyState {
+                    key_id: previous.row.key_id,
+                    from: previous.row.state,
+                    to: KeyState::Superseded,
+                    changed_ms: 0,
+                    successor: Some(key_id),
+                });
+                let rotate = RotateKey { previous: previous.public_key.id(), bind };
+                (ActKind::Rotate, vec![Entry::RotateKey(rotate)], previous.row.labels.clone())
+            }
+        };
+        if !labels.is_empty() {
+            // The new version has the labels of the one before, and their change is an entry like any other.
+            entries.insert(0, self.labels_note(binding.account.0, key_id, &labels).await?);
+        }
         let row = Key {
             key_id,
             account: binding.account.0,
@@ -62,27 +122,43 @@ impl Custody {
             public_key: binding.public_key.as_bytes().to_vec(),
             custody: binding.place,
             state: KeyState::Pending,
-            version: FIRST_VERSION,
+            changed_ms: 0,
+            version,
+            successor: None,
+            labels,
+            revision: 1,
             claims: binding.claims,
             created_ms: self.clock.now_ms(),
         };
-        let mut accepted = vec![Change::SetKeyState(key_id, KeyState::Pending, KeyState::Active)];
-        accepted.extend(binding.pin.map(Change::PutPin));
-        let plan = Plan {
-            kind: ActKind::Bind,
+        Ok(Plan {
+            kind,
             subject: key_id,
-            entries: vec![entry],
+            entries,
             before: vec![Change::InsertKey(row)],
             accepted,
             refused: vec![Change::RemovePendingKey(key_id)],
             name: binding.name,
             app: String::new(),
-        };
-        let performed = self.perform(plan).await;
-        // Even a failure changed what is known: the key may be pending.
-        self.keys.forget(&key_id);
-        let receipt = performed?;
-        Ok((self.bound_key(key_id).await?, receipt))
+        })
+    }
+
+    /// What a key signs to be bound: as the first of its alias, or to take over from `previous`.
+    pub(crate) fn possession_message(
+        &self,
+        account: AccountId,
+        mode: Mode,
+        key: &PublicKey,
+        nonce: &[u8; 32],
+        not_after: u64,
+        previous: Option<&KeyId>,
+    ) -> Vec<u8> {
+        let chain_id = self.ledger.chain_id();
+        match previous {
+            None => possession_challenge(&chain_id, &account.0, mode, key, nonce, not_after),
+            Some(previous) => {
+                rotation_challenge(&chain_id, &account.0, mode, key, nonce, not_after, previous)
+            }
+        }
     }
 
     async fn bound_key(&self, key_id: [u8; 32]) -> Result<Arc<KnownKey>, Failure> {
@@ -91,10 +167,7 @@ impl Custody {
 
     /// Refuses early, and in a friendly way, what the database would refuse anyway.
     pub(crate) async fn check_alias(&self, account: AccountId, alias: &Alias) -> Result<(), Failure> {
-        let keys = self.store.keys(account.0).await?;
-        if keys.len() >= KEYS_MAX {
-            return Err(Failure::new(Code::TooMany, format!("the account has `{KEYS_MAX}` keys")));
-        }
+        let keys = self.check_room(account).await?;
         match keys.iter().find(|key| key.alias == alias.as_str()) {
             None => Ok(()),
             Some(key) if key.state == KeyState::Pending => {
@@ -102,6 +175,15 @@ impl Custody {
             }
             Some(_) => Err(Failure::new(Code::AliasTaken, format!("the account has a key `{alias}`"))),
         }
+    }
+
+    /// Refuses one key too many; gives the account's keys.
+    pub(crate) async fn check_room(&self, account: AccountId) -> Result<Vec<Key>, Failure> {
+        let keys = self.store.keys(account.0).await?;
+        if keys.iter().filter(|key| key.state != KeyState::Destroyed).count() >= KEYS_MAX {
+            return Err(Failure::new(Code::TooMany, format!("the account has `{KEYS_MAX}` keys")));
+        }
+        Ok(keys)
     }
 
     /// The key of a write that was done before.

@@ -76,6 +76,7 @@ pub(super) async fn tell(
     story.register(cluster).await?;
     story.sign_with_each().await?;
     story.change_a_byte()?;
+    story.rotate().await?;
     story.lose_one(cluster).await?;
     story.lose_two(cluster).await?;
     story.recover(cluster).await?;
