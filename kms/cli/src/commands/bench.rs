@@ -2,7 +2,8 @@
 //!
 //! `bench sign` has an app's hosted key sign; `bench ledger` records notes. Both warm up, then count what is answered
 //! within the measured time. Without a profile or `--dir` they start a Keyward of their own in a temporary folder,
-//! with the supervisor of `keyward up`, and remove it afterwards.
+//! with the supervisor of `keyward up`, and remove it afterwards; `bench sign --servers N` puts N custody servers over
+//! one database and spreads its connections over them.
 //!
 //! What the figures mean:
 //! - an *operation* is one signature with its final receipt, or one entry that is final and proven to the client;
@@ -23,12 +24,14 @@ mod load;
 mod report;
 mod sign;
 mod site;
+mod token;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Context;
 use crate::failure::{Failure, Result};
+use crate::local::state::Wanted;
 use site::Site;
 
 #[derive(Debug, clap::Args)]
@@ -43,6 +46,8 @@ enum Verb {
     Sign(sign::Sign),
     /// Notes on the ledger, each final and proven.
     Ledger(ledger::Ledger),
+    /// The token room beside the bare `cryptoki` loop, on a software token of its own.
+    Token(token::Token),
 }
 
 /// How long and how hard.
@@ -91,17 +96,33 @@ impl Load {
 }
 
 impl Verb {
-    const fn load(&self) -> &Load {
+    /// Of those that measure a whole Keyward.
+    const fn load(&self) -> Option<&Load> {
         match self {
-            Self::Sign(sign) => &sign.load,
-            Self::Ledger(ledger) => &ledger.load,
+            Self::Sign(sign) => Some(&sign.load),
+            Self::Ledger(ledger) => Some(&ledger.load),
+            Self::Token(_) => None,
+        }
+    }
+}
+
+impl Verb {
+    /// What a Keyward of our own is made of.
+    fn wanted(&self) -> Wanted {
+        match self {
+            Self::Sign(sign) => sign.wanted(),
+            Self::Ledger(_) | Self::Token(_) => Wanted::default(),
         }
     }
 }
 
 impl Bench {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
-        let mut site = Site::choose(context, self.verb.load().dir.as_deref())?;
+        if let Verb::Token(token) = self.verb {
+            return Box::pin(token.run(context)).await;
+        }
+        let dir = self.verb.load().and_then(|load| load.dir.as_deref());
+        let mut site = Site::choose(context, dir, self.verb.wanted())?;
         let measured = tokio::select! {
             measured = self.measure(context, &mut site) => Some(measured),
             () = crate::signals::end() => None,
@@ -119,6 +140,7 @@ impl Bench {
         match self.verb {
             Verb::Sign(sign) => Box::pin(sign.measure(context, site)).await,
             Verb::Ledger(ledger) => Box::pin(ledger.measure(context, site)).await,
+            Verb::Token(_) => Err(Failure::usage("a token is measured without a Keyward", "")),
         }
     }
 }

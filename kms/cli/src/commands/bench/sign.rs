@@ -23,6 +23,7 @@ use crate::commands::Context;
 use crate::commands::key::parse_scheme;
 use crate::failure::{Failure, Result};
 use crate::files;
+use crate::local::state::Wanted;
 use crate::service::{As, connect, failed};
 
 /// The length of the messages that are signed.
@@ -38,6 +39,12 @@ pub(crate) struct Sign {
     /// What is signed with: ecdsa-secp256k1, bip340, ecdsa-p256 or ed25519.
     #[arg(long, default_value = "ecdsa-secp256k1")]
     scheme: String,
+    /// How many custody servers over one database a Keyward of our own has [default: 1].
+    #[arg(long, value_name = "N")]
+    servers: Option<usize>,
+    /// Their database, `postgres://..` [default: an SQLite file].
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
     /// Measures this way of asking alone [default: unary, and the others beside it].
     #[arg(long, value_enum)]
     interface: Option<Interface>,
@@ -68,16 +75,20 @@ impl Interface {
     const fn concurrency(self) -> usize {
         match self {
             Self::Unary => 64,
-            Self::Batch | Self::Stream => 256,
+            Self::Batch | Self::Stream => 768,
         }
     }
 }
 
 impl Sign {
+    pub(super) fn wanted(&self) -> Wanted {
+        Wanted { validators: None, servers: self.servers, database: self.database.clone() }
+    }
+
     pub(super) async fn measure(self, context: &Context, site: &Site) -> Result<Report> {
         let scheme = parse_scheme(&self.scheme)?;
         let bare_us = bare::signature(scheme).await?;
-        let bench = Bench::open(site, scheme, self.load.connections(2)).await?;
+        let bench = Bench::open(site, scheme, self.load.connections(4)).await?;
         let wanted = self.interface.map_or_else(|| Interface::ALL.to_vec(), |one| vec![one]);
         let alone = {
             let _waiting = context.output.wait_for("one client alone");
@@ -91,7 +102,9 @@ impl Sign {
         let main = parts.pop().ok_or_else(|| Failure::usage("nothing is measured", "choose an interface"))?;
         Ok(Report {
             what: format!(
-                "sign {MESSAGE_BYTES}-byte messages with a hosted {scheme} key, each with its final receipt"
+                "sign {MESSAGE_BYTES}-byte messages with a hosted {scheme} key through {} server(s), each with its \
+                 final receipt",
+                bench.servers
             ),
             main,
             others,
@@ -122,6 +135,7 @@ impl Sign {
 /// What every worker needs.
 struct Bench {
     clients: Vec<Client>,
+    servers: usize,
     job: Job,
 }
 
@@ -140,8 +154,13 @@ struct Inner {
 impl Bench {
     async fn open(site: &Site, scheme: Scheme, connections: usize) -> Result<Self> {
         let profile = site.profile("app")?;
-        let mut clients = Vec::with_capacity(connections);
-        for _ in 0..connections {
+        let servers: Vec<_> =
+            std::iter::once(&profile.file.service).chain(&profile.file.more_services).cloned().collect();
+        let mut clients = Vec::with_capacity(connections.max(servers.len()));
+        for service in servers.iter().cycle().take(connections.max(servers.len())) {
+            // Each server has its share of the connections: none stands in for another.
+            let mut profile = profile.clone();
+            (profile.file.service, profile.file.more_services) = (service.clone(), Vec::new());
             clients.push(connect(&profile, As::Certificate).await?.client);
         }
         let first = clients.first().ok_or_else(|| Failure::usage("no connections", "ask for one"))?;
@@ -156,7 +175,7 @@ impl Bench {
         })?;
         let trust = files::read(&profile.path(&profile.file.trust))?;
         let inner = Inner { key: alias, public_key, trust, run, count: AtomicU64::new(0) };
-        Ok(Self { clients, job: Job(Arc::new(inner)) })
+        Ok(Self { clients, servers: servers.len(), job: Job(Arc::new(inner)) })
     }
 
     async fn run(
