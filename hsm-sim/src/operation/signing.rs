@@ -10,6 +10,22 @@ use crate::hash::{Authenticated, Hashed, MacKind};
 use crate::key::{Curve, Key, sm2};
 use crate::mechanism::Scheme;
 
+/// How many leading zeros of r and of s a caller may have left away, in bytes. The standard sets no bound; this one
+/// covers every signature that is met, and leaves a signature few other forms.
+const SHORTENED_BYTES_MAX: usize = 8;
+
+/// An ECDSA signature whose halves lack leading zeros, in full length: "for signatures passed to a token for
+/// verification, the signature may have a shorter length" (PKCS#11 v2.40, section 2.3.1). Java sends such ones.
+fn widened(signature: &[u8], full: usize) -> Option<Vec<u8>> {
+    let missing = full.checked_sub(signature.len())? / 2;
+    if missing == 0 || missing > SHORTENED_BYTES_MAX || !signature.len().is_multiple_of(2) {
+        return None;
+    }
+    let (r, s) = signature.split_at(signature.len() / 2);
+    let zeros = vec![0; missing];
+    Some([&zeros, r, &zeros, s].concat())
+}
+
 /// A signature being made or checked.
 pub(crate) struct Signing {
     scheme: Scheme,
@@ -95,6 +111,11 @@ impl Signing {
 
     /// Whether `signature` is over what was gathered and `rest`.
     pub(crate) fn check(mut self, rest: &[u8], signature: &[u8]) -> Result<()> {
+        let widened = match &self.scheme {
+            Scheme::Ecdsa(_) => widened(signature, self.signature_bytes()),
+            _ => None,
+        };
+        let signature = widened.as_deref().unwrap_or(signature);
         if signature.len() != self.signature_bytes() {
             return Err(Refusal::SignatureLength.into());
         }

@@ -46,6 +46,36 @@ fn ecdsa_signatures_verify_elsewhere() {
 }
 
 #[test]
+fn an_ecdsa_signature_is_verified_without_its_leading_zeros() {
+    const P521: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23];
+    let bench = Bench::new();
+    let caller = &bench.caller;
+    let session = caller.user_session();
+    let (public, private) = caller.curve_pair(session, P521, "k");
+    // The first byte of each half is 0 or 1, so that one signature in four can lose both.
+    let (mut both, mut one) = (0, 0);
+    for count in 0..64 {
+        let digest = [count; 64];
+        let signature = caller.sign(session, &mut plain(CKM_ECDSA), private, &digest).unwrap();
+        let (r, s) = signature.split_at(66);
+        let verify =
+            |parts: &[&[u8]]| caller.verify(session, &mut plain(CKM_ECDSA), public, &digest, &parts.concat());
+        let shorter = verify(&[&r[1..], &s[1..]]);
+        if (r[0], s[0]) == (0, 0) {
+            assert_eq!(shorter, CKR_OK);
+            both += 1;
+        } else {
+            assert_eq!(shorter, CKR_SIGNATURE_INVALID);
+            one += 1;
+        }
+        assert_eq!(verify(&[&r[1..], s]), CKR_SIGNATURE_LEN_RANGE, "the halves are of one length");
+        assert_eq!(verify(&[&[0], r, &[0], s]), CKR_SIGNATURE_LEN_RANGE);
+        assert_eq!(verify(&[&r[9..], &s[9..]]), CKR_SIGNATURE_LEN_RANGE);
+    }
+    assert!(both > 0 && one > 0);
+}
+
+#[test]
 fn an_imported_key_signs_as_rfc_6979_says() {
     // RFC 6979, A.2.5: P-256, SHA-256, message "sample".
     let value = hex::decode("c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721").unwrap();
