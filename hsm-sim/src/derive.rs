@@ -24,7 +24,7 @@ pub(crate) fn wanted_bytes(key_type: CK_KEY_TYPE, given: Option<CK_ULONG>) -> Re
     }
 }
 
-/// The key's bytes. More than there are is [`Refusal::KeySize`]; of a longer string the first ones are taken.
+/// The key's bytes. More than there are is [`Refusal::KeySize`], or the parameter's fault where it holds the text.
 pub(crate) fn derive(how: &Derivation, base: &Key, wanted: Option<usize>) -> Result<Zeroizing<Vec<u8>>> {
     let mut bytes = match (how, base) {
         (Derivation::Ecdh { kdf, shared, public }, Key::CurvePrivate(key)) => {
@@ -48,6 +48,10 @@ pub(crate) fn derive(how: &Derivation, base: &Key, wanted: Option<usize>) -> Res
     };
     match wanted {
         Some(wanted) if wanted > bytes.len() => return Err(short(how).into()),
+        // A coordinate loses its leading bytes (PKCS#11 v2.40, section 2.3), anything else its last ones.
+        Some(wanted) if matches!(how, Derivation::Ecdh { .. }) => {
+            bytes = Zeroizing::new(bytes.iter().copied().skip(bytes.len() - wanted).collect());
+        }
         Some(wanted) => bytes.truncate(wanted),
         None => {}
     }

@@ -10,7 +10,7 @@ use crate::error::{Refusal, Result};
 use crate::module::Module;
 use crate::module::crypto::Activity;
 
-/// Without a mechanism an init call ends what is active, as clients of PKCS#11 v3.0 (section 5.8) expect; v2.40
+/// Without a mechanism an init call ends what is active, as clients of PKCS#11 v3.0 expect; v2.40
 /// has no such call.
 fn cancel(module: &Module, session: CK_SESSION_HANDLE, activity: Activity) -> Result<()> {
     if module.cancel(session, activity) { Ok(()) } else { Err(Refusal::Arguments.into()) }

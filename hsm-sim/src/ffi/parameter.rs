@@ -8,7 +8,7 @@ use super::memory::{get, input};
 use crate::error::Refusal;
 use crate::mechanism::{AAD_BYTES_MAX, CKM_KEYWARD_SM2_SM3, Mechanism, Oaep, PARAMETER_BYTES_MAX, Parameter};
 
-/// The longest nonce of AES-GCM, in bytes (PKCS#11 v2.40, section 2.12.3).
+/// The longest nonce of AES-GCM, in bytes (PKCS#11 v2.40 allows no more).
 const NONCE_BYTES_MAX: usize = 256;
 
 /// A mechanism and its parameter, copied.

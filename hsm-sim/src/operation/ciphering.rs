@@ -175,7 +175,7 @@ fn rsa_bytes(key: &Key, envelope: &Envelope) -> usize {
 impl Parts {
     fn start(cipher: &Cipher, key: &Key, encrypts: bool) -> Result<Self, Refusal> {
         let Key::Aes(key) = key else {
-            // RSA takes its message whole (PKCS#11 v2.40, section 2.1.4).
+            // RSA takes its message whole (PKCS#11 v2.40, section 2.1).
             return Err(Refusal::NotSupported);
         };
         let blocks = |step, padded| Self::Blocks { step, waiting: Zeroizing::default(), padded, encrypts };

@@ -535,6 +535,14 @@ fn a_derivation_keeps_its_rules() {
     assert_eq!(flags(made), [0, 1, 1]);
     let open = none().flag(CKA_SENSITIVE, false).flag(CKA_EXTRACTABLE, true);
     assert_eq!(flags(derive(CKD_NULL, 0, &mut point, open).unwrap()), [0, 0, 0]);
+    // A shorter key is the end of the coordinate, and the beginning of what a function gives.
+    let value = |kdf, bytes: CK_ULONG, point: &mut [u8]| {
+        let open = none().flag(CKA_SENSITIVE, false).flag(CKA_EXTRACTABLE, true);
+        let sized = open.number(CKA_KEY_TYPE, CKK_GENERIC_SECRET).number(CKA_VALUE_LEN, bytes);
+        caller.attribute(session, derive(kdf, 0, point, sized).unwrap(), CKA_VALUE).unwrap()
+    };
+    assert_eq!(value(CKD_NULL, 16, &mut point), value(CKD_NULL, 32, &mut point)[16..]);
+    assert_eq!(value(CKD_SHA256_KDF, 16, &mut point), value(CKD_SHA256_KDF, 80, &mut point)[..16]);
     let invalid = Err(CKR_MECHANISM_PARAM_INVALID);
     assert_eq!(derive(CKD_NULL, 1, &mut point, none()), invalid);
     assert_eq!(derive(CKD_CPDIVERSIFY_KDF, 0, &mut point, none()), invalid);
