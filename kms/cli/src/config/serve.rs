@@ -267,7 +267,7 @@ pub(crate) fn module_source(path: PathBuf, isolated: Option<bool>) -> Result<Mod
     let program = std::env::current_exe().map_err(|error| {
         Failure::refused("cannot find this program again", "start it by its full path").because(&error)
     })?;
-    let arguments = ["token", "host", "--module"].map(Into::into).to_vec();
+    let arguments = ["token", "host", "--module"].map(std::ffi::OsString::from).to_vec();
     Ok(ModuleSource { path, host: Some(HostProgram::new(program, arguments)) })
 }
 

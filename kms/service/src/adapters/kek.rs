@@ -6,6 +6,7 @@ use std::{
 };
 
 use keyward_crypto::{Envelope, SecretBytes};
+use keyward_domain::Code;
 use keyward_token::{Module, TokenName};
 use zeroize::Zeroizing;
 
@@ -40,8 +41,15 @@ impl Kek for TokenKek {
     ) -> Later<'_, Result<Vec<u8>, Failure>> {
         Box::pin(async move {
             let nonce = Envelope::fresh_nonce().map_err(Failure::internal)?;
-            let sealed = self.module.encrypt(&self.token, &self.label(number), nonce, &aad, plaintext).await;
-            Ok(Envelope { kek: Some(number), nonce, ciphertext: sealed.map_err(failure)? }.encode())
+            let (label, kept) = (self.label(number), plaintext.clone());
+            let sealed = self.module.encrypt(&self.token, &label, nonce, &aad, plaintext).await;
+            let ciphertext = sealed.map_err(failure)?;
+            // A key whose envelope does not open is lost: better told now than when it is needed.
+            let opened = self.module.decrypt(&self.token, &label, nonce, &aad, &ciphertext).await;
+            if !SecretBytes::from(opened.map_err(failure)?).matches(&kept) {
+                return Err(Failure::new(Code::TokenUnavailable, "the token does not open what it sealed"));
+            }
+            Ok(Envelope { kek: Some(number), nonce, ciphertext }.encode())
         })
     }
 

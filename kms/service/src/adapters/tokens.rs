@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{PoisonError, RwLock},
+    sync::{Mutex, PoisonError, RwLock},
 };
 
 use keyward_domain::{Code, scheme::Scheme};
@@ -18,18 +18,28 @@ use crate::{
 pub(crate) struct Modules {
     modules: Vec<Module>,
     places: RwLock<HashMap<String, usize>>,
+    /// How many need each token, by serial, to be logged in.
+    needed: Mutex<HashMap<String, usize>>,
 }
 
 impl Modules {
     pub(crate) fn new(modules: Vec<Module>) -> Self {
-        Self { modules, places: RwLock::default() }
+        Self { modules, places: RwLock::default(), needed: Mutex::default() }
     }
 
-    /// The module that holds a token, with what the token says of itself. Two of that name are refused.
+    /// The module that holds a token, with what the token says of itself. Two of that name are refused. A module that
+    /// does not answer hides no token from whoever names it by its serial; a label might be there a second time.
     pub(crate) async fn locate(&self, name: &str) -> Result<(Module, TokenInfo), TokenError> {
-        let (mut found, mut present) = (Vec::new(), Vec::new());
+        let (mut found, mut present, mut silent) = (Vec::new(), Vec::new(), None);
         for (index, module) in self.modules.iter().enumerate() {
-            for info in module.tokens().await?.into_iter().filter(|info| info.initialised) {
+            let tokens = match module.tokens().await {
+                Ok(tokens) => tokens,
+                Err(error) => {
+                    silent = Some(error);
+                    continue;
+                }
+            };
+            for info in tokens.into_iter().filter(|info| info.initialised) {
                 present.push(format!("{} ({})", info.label, info.serial));
                 if info.serial == name || info.label == name {
                     found.push((index, module, info));
@@ -39,6 +49,8 @@ impl Modules {
         // A serial number is the token's own; labels may be shared.
         if let Some(exact) = found.iter().position(|(_, _, info)| info.serial == name) {
             found = vec![found.swap_remove(exact)];
+        } else if let Some(error) = silent {
+            return Err(error);
         }
         let shown = |info: &TokenInfo| format!("{} ({})", info.label, info.serial);
         let wanted = TokenName::new(name);
@@ -55,6 +67,19 @@ impl Modules {
         }
     }
 
+    /// Notes that somebody needs a token to be logged in; says how many do.
+    fn need(&self, serial: &str, change: impl Fn(usize) -> usize) -> usize {
+        let mut needed = self.needed.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = needed.entry(serial.to_owned()).or_default();
+        *count = change(*count);
+        *count
+    }
+
+    /// Keeps a token logged in for as long as the service runs.
+    pub(crate) fn keep(&self, serial: &str) {
+        self.need(serial, |count| count + 1);
+    }
+
     async fn module_of(&self, serial: &str) -> Result<Module, TokenError> {
         let known = self.places.read().unwrap_or_else(PoisonError::into_inner).get(serial).copied();
         match known.and_then(|index| self.modules.get(index)) {
@@ -68,16 +93,21 @@ impl Tokens for Modules {
     fn list(&self) -> Later<'_, Result<Vec<Attached>, Failure>> {
         Box::pin(async move {
             let mut all = Vec::new();
+            let mut silent = None;
             for module in &self.modules {
-                for info in module.tokens().await.map_err(failure)? {
-                    if !info.initialised {
-                        continue;
+                match attached_to(module).await {
+                    Ok(tokens) => all.extend(tokens),
+                    Err(error) => {
+                        tracing::warn!(module = %module.path().display(), %error, "a module does not list its tokens");
+                        silent = Some(error);
                     }
-                    let keys = module.keys(&TokenName::new(&info.serial)).await.map_err(failure)?;
-                    all.push(attached(module, info, keys));
                 }
             }
-            Ok(all)
+            // The tokens of the other modules are there all the same.
+            match silent {
+                Some(error) if all.is_empty() => Err(failure(error)),
+                _ => Ok(all),
+            }
         })
     }
 
@@ -92,7 +122,27 @@ impl Tokens for Modules {
         Box::pin(async move {
             let pin = Pin::from_bytes(&pin).map_err(failure)?;
             let module = self.module_of(&serial).await.map_err(failure)?;
-            module.login(&TokenName::new(serial), pin).await.map_err(failure)
+            self.need(&serial, |count| count + 1);
+            let logged_in = module.login(&TokenName::new(&serial), pin).await;
+            if logged_in.is_err() {
+                self.need(&serial, |count| count.saturating_sub(1));
+            }
+            logged_in.map_err(failure)
+        })
+    }
+
+    fn release(&self, serial: String) -> Later<'_, ()> {
+        Box::pin(async move {
+            if self.need(&serial, |count| count.saturating_sub(1)) > 0 {
+                return;
+            }
+            let logged_out = match self.module_of(&serial).await {
+                Ok(module) => module.logout(&TokenName::new(&serial)).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = logged_out {
+                tracing::warn!(serial, %error, "a token that nobody needs could not be logged out");
+            }
         })
     }
 
@@ -119,6 +169,18 @@ impl Tokens for Modules {
             module.sign(&TokenName::new(serial), &id, scheme, payload).await.map_err(failure)
         })
     }
+}
+
+async fn attached_to(module: &Module) -> Result<Vec<Attached>, TokenError> {
+    let mut all = Vec::new();
+    for info in module.tokens().await?.into_iter().filter(|info| info.initialised) {
+        match module.keys(&TokenName::new(&info.serial)).await {
+            Ok(keys) => all.push(attached(module, info, keys)),
+            // Taken out, or damaged: the others are still there.
+            Err(error) => tracing::warn!(token = info.label, %error, "a token does not list its keys"),
+        }
+    }
+    Ok(all)
 }
 
 fn attached(module: &Module, info: TokenInfo, keys: Vec<TokenKey>) -> Attached {
@@ -162,6 +224,8 @@ pub(crate) fn failure(error: TokenError) -> Failure {
         TokenError::Timeout { .. }
         | TokenError::Stopped { .. }
         | TokenError::Device { .. }
+        | TokenError::HostEnded { .. }
+        | TokenError::PinHeldBack { .. }
         | TokenError::NotLoggedIn { .. }
         | TokenError::PinNotSet { .. }
         | TokenError::ModuleUnusable { .. } => Code::TokenUnavailable,
