@@ -206,9 +206,9 @@ impl Cluster {
 
     async fn look_after(&mut self) {
         for index in 1..=self.validators() {
-            let died = self.slot(index).and_then(Slot::died);
+            let (died, output) = (self.slot(index).and_then(Slot::died), self.output);
             if let Some(how) = died
-                && restarts(&self.output, &format!("node-{index}"), &how, self.slot(index))
+                && restarts(&output, &format!("node-{index}"), &how, self.slot(index))
                 && let Err(failure) = self.start_node(index).await
             {
                 self.output.note(format!("  node-{index} does not start: {failure}"));

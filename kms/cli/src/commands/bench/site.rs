@@ -120,7 +120,7 @@ fn layout(root: &Path) -> Result<Layout> {
 }
 
 /// A name in the system's temporary folder that nobody has.
-fn temporary_folder() -> Result<PathBuf> {
+pub(super) fn temporary_folder() -> Result<PathBuf> {
     let random = crate::sealed::random32()?;
     let name = hex::encode(random.iter().copied().take(8).collect::<Vec<_>>());
     Ok(std::env::temp_dir().join(format!("keyward-bench-{name}")))

@@ -47,6 +47,25 @@ pub(super) struct Token {
     inside: Option<PathBuf>,
 }
 
+/// A folder of this measurement alone, which goes with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn make() -> Result<Self> {
+        let path = super::site::temporary_folder()?;
+        files::make_folder(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(folder = %self.0.display(), %error, "a temporary folder stays");
+        }
+    }
+}
+
 /// One way, and its bare loop.
 struct Way {
     name: &'static str,
@@ -89,9 +108,9 @@ impl Token {
         let failed = |error: std::io::Error| {
             Failure::refused("cannot measure the token", "free some disk space").because(&error)
         };
-        let folder = tempfile::tempdir().map_err(failed)?;
+        let folder = Folder::make()?;
         let program = std::env::current_exe().map_err(failed)?;
-        let pin_file = folder.path().join("pin");
+        let pin_file = folder.0.join("pin");
         files::write(&pin_file, b"bench-pin-1", Access::Secret)?;
         let kind = match self.scheme()? {
             Scheme::EcdsaP256 => "p256",
@@ -102,7 +121,7 @@ impl Token {
         let run = |arguments: Vec<OsString>| {
             let status = tokio::process::Command::new(&program)
                 .args(arguments)
-                .env(STORE, folder.path())
+                .env(STORE, &folder.0)
                 .kill_on_drop(true)
                 .status();
             async move {
@@ -117,7 +136,7 @@ impl Token {
         prepare.push(pin_file.into());
         run(prepare).await?;
         let mut inside: Vec<OsString> = std::env::args_os().skip(1).collect();
-        inside.extend([OsString::from("--inside"), OsString::from(folder.path())]);
+        inside.extend([OsString::from("--inside"), OsString::from(&folder.0)]);
         run(inside).await
     }
 
