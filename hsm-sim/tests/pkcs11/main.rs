@@ -16,4 +16,5 @@ mod rules;
 mod sealed;
 mod signatures;
 mod steps;
+mod wrapping;
 mod wycheproof;
