@@ -2,12 +2,15 @@
 //!
 //! The secret is 32 random bytes in hex, one line after lines that begin with `#`. A sealed file is an envelope of
 //! `kms/crypto` (AES-256-GCM) under `HKDF-SHA256(secret, info = "keyward/operator-secret/v1")`, its associated data
-//! the file's purpose, in hex between PEM-like lines that name the purpose.
+//! the file's purpose and whose it is (`PURPOSE FOR OWNER`, as `validator-key FOR keyward://node/node-1`), in hex between
+//! PEM-like lines that name both. The opener knows the owner from its own certificate, so one validator's file does not
+//! open as another's. Files from before name a purpose alone; they still open, and say nothing about whose they are.
 
 use std::path::{Path, PathBuf};
 
 use hkdf::Hkdf;
 use keyward_crypto::{MemoryKek, SecretBytes, open, seal, service_secret_aad};
+use keyward_domain::Principal;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -65,23 +68,26 @@ impl OperatorSecret {
         Ok(Self { path: path.to_owned(), kek })
     }
 
-    /// Seals bytes into a file that names its purpose.
-    pub(crate) fn seal(&self, path: &Path, purpose: &str, plain: &[u8]) -> Result<()> {
-        let sealed = seal(&self.kek, &service_secret_aad(purpose), plain).map_err(|error| {
+    /// Seals bytes into a file that names its purpose and its owner.
+    pub(crate) fn seal(&self, path: &Path, purpose: &str, owner: &Principal, plain: &[u8]) -> Result<()> {
+        let named = named(purpose, owner);
+        let sealed = seal(&self.kek, &service_secret_aad(&named), plain).map_err(|error| {
             Failure::refused(format!("cannot seal `{}`", path.display()), "try again").because(&error)
         })?;
-        let text = format!("{NON_PRODUCTION}{BEGIN}{purpose}-----\n{}\n{END}\n", hex::encode(sealed));
+        let text = format!("{NON_PRODUCTION}{BEGIN}{named}-----\n{}\n{END}\n", hex::encode(sealed));
         files::write(path, text.as_bytes(), Access::Secret)
     }
 
-    /// Opens a sealed file of a purpose.
-    pub(crate) fn open(&self, path: &Path, purpose: &str) -> Result<SecretBytes> {
+    /// Opens a sealed file of a purpose and an owner, or one from before that names no owner.
+    pub(crate) fn open(&self, path: &Path, purpose: &str, owner: &Principal) -> Result<SecretBytes> {
         let text = files::read_secret(path)?;
-        let sealed = parse(&text, purpose).ok_or_else(|| {
-            let what = format!("`{}` is not a sealed `{purpose}`", path.display());
-            Failure::refused(what, "restore the file")
-        })?;
-        open(&self.kek, &service_secret_aad(purpose), &sealed).map_err(|error| {
+        let wanted = named(purpose, owner);
+        let (found, sealed) =
+            parse(&text).filter(|(found, _)| *found == wanted || *found == purpose).ok_or_else(|| {
+                let what = format!("`{}` is not a sealed `{wanted}`", path.display());
+                Failure::refused(what, "restore the file")
+            })?;
+        open(&self.kek, &service_secret_aad(found), &sealed).map_err(|error| {
             let what =
                 format!("cannot open `{}` with the secret of `{}`", path.display(), self.path.display());
             Failure::refused(what, "restore the secret that the file was sealed under").because(&error)
@@ -89,9 +95,14 @@ impl OperatorSecret {
     }
 
     /// Opens a sealed file that must hold 32 bytes.
-    pub(crate) fn open32(&self, path: &Path, purpose: &str) -> Result<Zeroizing<[u8; 32]>> {
+    pub(crate) fn open32(
+        &self,
+        path: &Path,
+        purpose: &str,
+        owner: &Principal,
+    ) -> Result<Zeroizing<[u8; 32]>> {
         let mut bytes = Zeroizing::new([0; 32]);
-        let opened = self.open(path, purpose)?;
+        let opened = self.open(path, purpose, owner)?;
         let fits = opened.expose(|plain| {
             let fits = plain.len() == bytes.len();
             bytes.iter_mut().zip(plain).for_each(|(to, from)| *to = *from);
@@ -104,12 +115,17 @@ impl OperatorSecret {
     }
 }
 
-fn parse(text: &str, purpose: &str) -> Option<Vec<u8>> {
+fn named(purpose: &str, owner: &Principal) -> String {
+    format!("{purpose} FOR {}", owner.uri())
+}
+
+/// What a file says that it is, and its envelope.
+fn parse(text: &str) -> Option<(&str, Vec<u8>)> {
     let mut lines = text.lines().filter(|line| !line.starts_with('#'));
     let named = lines.next()?.strip_prefix(BEGIN)?.strip_suffix("-----")?;
     let body = lines.next()?;
-    (named == purpose && lines.next() == Some(END) && lines.next().is_none())
-        .then(|| hex::decode(body).ok())?
+    let whole = lines.next() == Some(END) && lines.next().is_none();
+    whole.then(|| hex::decode(body).ok()).flatten().map(|sealed| (named, sealed))
 }
 
 /// 32 fresh random bytes.
@@ -123,31 +139,58 @@ pub(crate) fn random32() -> Result<Zeroizing<[u8; 32]>> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use keyward_domain::Role;
+
     use super::*;
 
+    fn node(name: &str) -> Principal {
+        Principal::new(Role::Node, name).unwrap()
+    }
+
     #[test]
-    fn what_is_sealed_opens_under_its_purpose_and_secret_only() {
+    fn what_is_sealed_opens_under_its_purpose_owner_and_secret_only() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         OperatorSecret::create(&at("secret")).unwrap();
         let secret = OperatorSecret::load(&at("secret")).unwrap();
-        secret.seal(&at("key"), "validator-key", &[7; 32]).unwrap();
-        assert_eq!(*secret.open32(&at("key"), "validator-key").unwrap(), [7; 32]);
-        assert!(secret.open(&at("key"), "submitter-key").is_err());
+        secret.seal(&at("key"), "validator-key", &node("one"), &[7; 32]).unwrap();
+        assert_eq!(*secret.open32(&at("key"), "validator-key", &node("one")).unwrap(), [7; 32]);
+        assert!(secret.open(&at("key"), "submitter-key", &node("one")).is_err());
+        assert!(secret.open(&at("key"), "validator-key", &node("two")).is_err(), "another validator's");
         let other = OperatorSecret::create(&at("other")).unwrap();
-        assert!(other.open(&at("key"), "validator-key").is_err());
+        assert!(other.open(&at("key"), "validator-key", &node("one")).is_err());
         let text = std::fs::read_to_string(at("key")).unwrap();
         assert!(text.contains("NON-PRODUCTION") && !text.contains(&hex::encode([7; 32])));
     }
 
     #[test]
-    fn a_purpose_cannot_be_renamed_in_the_file() {
+    fn neither_purpose_nor_owner_can_be_renamed_in_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let secret = OperatorSecret::create(&at("secret")).unwrap();
-        secret.seal(&at("key"), "one", &[7; 32]).unwrap();
-        let renamed = std::fs::read_to_string(at("key")).unwrap().replace("SEALED one", "SEALED two");
-        files::write(&at("key"), renamed.as_bytes(), Access::Secret).unwrap();
-        assert!(secret.open(&at("key"), "two").is_err());
+        secret.seal(&at("key"), "one", &node("a"), &[7; 32]).unwrap();
+        let text = std::fs::read_to_string(at("key")).unwrap();
+        for (changed, purpose, owner) in [
+            (text.replace("SEALED one", "SEALED two"), "two", "a"),
+            (text.replace("node/a", "node/b"), "one", "b"),
+            (text.replace(" FOR keyward://node/a", ""), "one", "b"),
+            (text.replace(" FOR keyward://node/a", ""), "one", "a"),
+        ] {
+            assert_ne!(changed, text);
+            files::write(&at("key"), changed.as_bytes(), Access::Secret).unwrap();
+            assert!(secret.open(&at("key"), purpose, &node(owner)).is_err(), "{changed}");
+        }
+    }
+
+    #[test]
+    fn a_file_from_before_names_no_owner_and_still_opens() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let secret = OperatorSecret::create(&at("secret")).unwrap();
+        let sealed = seal(&secret.kek, &service_secret_aad("tls-key"), b"pem").unwrap();
+        let text = format!("{BEGIN}tls-key-----\n{}\n{END}\n", hex::encode(sealed));
+        files::write(&at("key"), text.as_bytes(), Access::Secret).unwrap();
+        assert!(secret.open(&at("key"), "tls-key", &node("any")).unwrap().matches(b"pem"));
+        assert!(secret.open(&at("key"), "validator-key", &node("any")).is_err());
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{Sources, TlsFiles, environment, from_folder, load};
+use crate::certificate::principal_of;
 use crate::failure::{Failure, Result};
 use crate::files;
 use crate::sealed::OperatorSecret;
@@ -75,10 +76,11 @@ impl NodeConfig {
     pub(crate) fn open(&self, file: &Path) -> Result<Config> {
         let at = |path: &Path| from_folder(file, path);
         let secret = OperatorSecret::load(&at(&self.operator_secret))?;
+        let owner = principal_of(&at(&self.tls.certificate))?;
         Ok(Config {
             data_dir: at(&self.data_dir),
             genesis: files::read(&at(&self.genesis))?,
-            validator_key: secret.open32(&at(&self.validator_key), VALIDATOR_KEY)?,
+            validator_key: secret.open32(&at(&self.validator_key), VALIDATOR_KEY, &owner)?,
             peer_listen: self.peer_listen,
             peers: self.peers.iter().map(PeerConfig::open).collect::<Result<_>>()?,
             rpc_listen: self.rpc_listen,
@@ -113,7 +115,8 @@ impl TlsFiles {
         secret: &OperatorSecret,
     ) -> Result<(String, String, Zeroizing<String>)> {
         let key = from_folder(file, &self.key);
-        let pem = secret.open(&key, TLS_KEY)?.expose(|bytes| String::from_utf8(bytes.to_vec()));
+        let owner = principal_of(&from_folder(file, &self.certificate))?;
+        let pem = secret.open(&key, TLS_KEY, &owner)?.expose(|bytes| String::from_utf8(bytes.to_vec()));
         let pem = pem.map_err(|error| {
             Failure::refused(format!("`{}` is not PEM", key.display()), "restore the file")
                 .because(&error.utf8_error())

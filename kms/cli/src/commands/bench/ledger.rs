@@ -19,6 +19,7 @@ use super::{Load, bare};
 use crate::commands::Context;
 use crate::commands::ledger::{connect, failed};
 use crate::config::serve::SUBMITTER_KEY;
+use crate::certificate::principal_of;
 use crate::failure::{Failure, Result};
 use crate::files;
 use crate::profile::Profile;
@@ -201,7 +202,8 @@ fn submitter_seed(profile: &Profile) -> Result<Zeroizing<[u8; 32]>> {
             "choose the operator's profile, or add `operator_secret` and `submitter_key` to it",
         ));
     };
-    OperatorSecret::load(&profile.path(secret))?.open32(&profile.path(key), SUBMITTER_KEY)
+    let owner = principal_of(&profile.path(&profile.file.certificate))?;
+    OperatorSecret::load(&profile.path(secret))?.open32(&profile.path(key), SUBMITTER_KEY, &owner)
 }
 
 async fn lane(client: Client, job: Job, recorder: Arc<Recorder>, entries: usize) {
