@@ -319,10 +319,11 @@ async fn an_old_intent_is_never_signed_later() {
     bench.now_ms.fetch_add(11 * 60 * 1000, Ordering::Relaxed);
     let late = AgentSign { expires_unix_ms: u64::MAX, ..request.clone() };
     bench.refused(late, "RECEIPT_INVALID", "INTENT_TOO_OLD").await;
-    let expired = AgentSign { job: vec![2; 32].into(), ..request.clone() };
+    let expired = AgentSign { job: vec![2; 32].into(), ..request };
     bench.refused(expired, "REQUEST_EXPIRED", "REQUEST_EXPIRED").await;
+    let ahead = bench.request(3, MESSAGE);
     bench.now_ms.store(bench.ledger.ledger.time_ms() - 61_000, Ordering::Relaxed);
-    bench.refused(AgentSign { job: vec![3; 32].into(), ..request }, "RECEIPT_INVALID", "CLOCK_BEHIND").await;
+    bench.refused(ahead, "RECEIPT_INVALID", "CLOCK_BEHIND").await;
 }
 
 #[tokio::test]
