@@ -81,7 +81,8 @@ impl KeyBook {
         inner.by_alias.get(name).and_then(|id| inner.by_id.get(id)).cloned().ok_or(inner.generation)
     }
 
-    fn keep(&self, generation: u64, key: &Arc<KnownKey>) {
+    /// `newest`: it is what the alias means now; an older version may be known too.
+    fn keep(&self, generation: u64, key: &Arc<KnownKey>, newest: bool) {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         if inner.generation != generation {
             return;
@@ -91,7 +92,9 @@ impl KeyBook {
             inner.by_alias.clear();
         }
         inner.by_id.insert(key.row.key_id, key.clone());
-        inner.by_alias.insert((key.row.account, key.row.alias.clone()), key.row.key_id);
+        if newest {
+            inner.by_alias.insert((key.row.account, key.row.alias.clone()), key.row.key_id);
+        }
     }
 
     /// Something about the key changed: the next use reads it anew. Loads that are under way are not kept.
@@ -128,7 +131,7 @@ impl Custody {
             Ok(key) => Ok(Some(key)),
             Err(generation) => {
                 let row = self.store.key(id).await?;
-                self.know(generation, row).await
+                self.know(generation, row, false).await
             }
         }
     }
@@ -143,15 +146,20 @@ impl Custody {
             Ok(key) => Ok(Some(key)),
             Err(generation) => {
                 let row = self.store.key_by_alias(account.0, alias).await?;
-                self.know(generation, row).await
+                self.know(generation, row, true).await
             }
         }
     }
 
-    async fn know(&self, generation: u64, row: Option<Key>) -> Result<Option<Arc<KnownKey>>, Failure> {
+    async fn know(
+        &self,
+        generation: u64,
+        row: Option<Key>,
+        newest: bool,
+    ) -> Result<Option<Arc<KnownKey>>, Failure> {
         let Some(row) = row else { return Ok(None) };
         let key = Arc::new(self.known(row).await?);
-        self.keys.keep(generation, &key);
+        self.keys.keep(generation, &key, newest);
         Ok(Some(key))
     }
 

@@ -87,6 +87,8 @@ async fn a_rotated_key_signs_with_its_new_version_alone() {
     assert_eq!(old.row.successor, Some(second.row.key_id));
     let versions = world.custody.versions(&app, &old).await.unwrap();
     assert_eq!(versions.iter().map(|row| row.version).collect::<Vec<_>>(), [1, 2]);
+    // Whoever looked at an old version did not make the alias mean it.
+    check(&world.sign(&app, "pay", b"m").await.unwrap(), b"m");
     // The sealed key of each version opens as that version only, also after a restart.
     let world = world.restart().await;
     let app = world.app().await;
