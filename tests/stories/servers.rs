@@ -222,8 +222,13 @@ async fn a_killed_database_is_told_as_such_and_the_servers_go_on_without_a_resta
 fn a_second_server_with_the_same_submitter_key_does_not_start() {
     let keyward = Keyward::start_with(&["--validators", "1"]);
     let config = keyward.dir().join("service/serve.toml");
-    let answer = keyward.run(&["serve", "--config", config.to_str().unwrap(), "--set", "listen=127.0.0.1:0"]);
-    assert_eq!(answer.code, Some(1), "{answer:?}");
-    assert!(answer.err.contains("submitter key is in use"), "{answer:?}");
+    let answer = crate::support::keyward::clean(crate::support::keyward::binary())
+        .args(["serve", "--config", config.to_str().unwrap(), "--set", "listen=127.0.0.1:0"])
+        .env("HSM_SIM_DIR", keyward.dir().join("token"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&answer.stderr);
+    assert_eq!(answer.status.code(), Some(1), "{said}");
+    assert!(said.contains("submitter key is in use"), "{said}");
     keyward.json(&["key", "create", "--alias", "still-here", "--scheme", "ed25519"]);
 }

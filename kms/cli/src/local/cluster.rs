@@ -85,7 +85,7 @@ impl Cluster {
     pub(super) fn service_port(&self, index: usize) -> Option<u16> {
         match index.checked_sub(2) {
             None => self.state.service_port,
-            Some(later) => self.state.more_service_ports.get(later).copied().flatten(),
+            Some(later) => self.state.more_service_ports.get(later).copied(),
         }
     }
 

@@ -25,7 +25,9 @@ impl Cluster {
         };
         settle("the service".into(), &mut self.state.service_port)?;
         for (index, port) in self.state.more_service_ports.iter_mut().enumerate() {
-            settle(format!("service-{}", index + 2), port)?;
+            let mut chosen = Some(*port).filter(|port| *port != 0);
+            settle(format!("service-{}", index.saturating_add(2)), &mut chosen)?;
+            *port = chosen.unwrap_or_default();
         }
         for (index, node) in self.state.nodes.iter_mut().enumerate() {
             settle(format!("node-{} for validators", index + 1), &mut node.peer_port)?;

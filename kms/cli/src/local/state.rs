@@ -23,9 +23,9 @@ const FORMAT: u32 = 1;
 pub(super) struct State {
     pub(super) format: u32,
     pub(super) service_port: Option<u16>,
-    /// The ports of the servers after the first.
+    /// The ports of the servers after the first; 0 before one is chosen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) more_service_ports: Vec<Option<u16>>,
+    pub(super) more_service_ports: Vec<u16>,
     /// The database of all servers; none: an SQLite file in the folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) database: Option<String>,
@@ -99,7 +99,7 @@ pub(super) fn load_or_prepare(layout: &Layout, wanted: Wanted, output: Output) -
     let state = State {
         format: FORMAT,
         service_port: None,
-        more_service_ports: vec![None; servers.saturating_sub(1)],
+        more_service_ports: vec![0; servers.saturating_sub(1)],
         database: wanted.database,
         nodes: keys.into_iter().map(node).collect(),
     };
