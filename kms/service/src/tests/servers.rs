@@ -83,7 +83,10 @@ async fn an_outage_keeps_the_request_with_its_act_until_it_is_settled() {
     let made = world.custody.create_key(&app, "pay", "ed25519", b"mark").await;
     assert_eq!(code(made), Code::LedgerUnavailable);
     world.ledger.set(Mood::Good);
-    assert_eq!(code(world.custody.create_key(&app, "pay", "ed25519", b"mark").await), Code::IdempotencyPending);
+    assert_eq!(
+        code(world.custody.create_key(&app, "pay", "ed25519", b"mark").await),
+        Code::IdempotencyPending
+    );
     assert_eq!(world.custody.settle_acts().await.unwrap(), 0);
     let (key, receipt) = world.custody.create_key(&app, "pay", "ed25519", b"mark").await.unwrap();
     assert_eq!((key.row.alias.as_str(), receipt.is_empty()), ("pay", false));
