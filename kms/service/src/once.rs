@@ -6,7 +6,11 @@ use keyward_domain::{Code, IdempotencyKey};
 use keyward_store::{Change, Claim, Claimed, IdempotencyKey as Name};
 use sha2::{Digest as _, Sha256};
 
-use crate::{caller::Caller, custody::{Custody, random}, failure::Failure};
+use crate::{
+    caller::Caller,
+    custody::{Custody, random},
+    failure::Failure,
+};
 
 /// Idempotency keys that wait to be given back at most; those beyond wait for the next start.
 const OWED_MAX: usize = 65_536;

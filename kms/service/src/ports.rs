@@ -34,7 +34,11 @@ pub(crate) trait Ledger: Send + Sync {
         self.commit(entry)
     }
     /// The accepted record of exactly this entry by any submitter, in a block from `height` on.
-    fn accepted_since(&self, height: u64, entry: Entry) -> Later<'_, Result<Option<Box<dyn Final>>, LedgerError>>;
+    fn accepted_since(
+        &self,
+        height: u64,
+        entry: Entry,
+    ) -> Later<'_, Result<Option<Box<dyn Final>>, LedgerError>>;
     /// The verified value of a state key.
     fn state(&self, key: Vec<u8>) -> Later<'_, Result<Option<Vec<u8>>, LedgerError>>;
     /// Asks for the newest height now.

@@ -74,7 +74,6 @@ impl Logins {
         inner.under_way.insert(id, login);
         Ok(())
     }
-
 }
 
 /// A session, as the client gets it.

@@ -225,7 +225,10 @@ async fn an_app_hands_in_a_key_of_its_own_and_signs_with_it() {
     check(&world.sign(&app, "moved-in", b"m").await.unwrap(), b"m");
     let other = world.caller("keyward://app/other").await;
     let stolen = make(&world, &app, Scheme::Ed25519).await;
-    assert_eq!(code(world.custody.import_key(&other, &import(&stolen, "stolen")).await), Code::ChallengeReplayed);
+    assert_eq!(
+        code(world.custody.import_key(&other, &import(&stolen, "stolen")).await),
+        Code::ChallengeReplayed
+    );
     assert_eq!(code(world.sign(&other, "moved-in", b"m").await), Code::KeyUnknown);
     let operator = world.caller("keyward://operator/oscar").await;
     assert_eq!(code(world.custody.prepare_import(&operator, "ed25519").await), Code::SessionRequired);
@@ -316,7 +319,11 @@ async fn a_closed_account_is_closed_for_good() {
     beside.authenticate(&shown(APP, Some(token))).await.unwrap();
     world.custody.close_account(&alice, b"bye").await.unwrap();
     world.pass_ms(3_000);
-    assert_eq!(code(beside.authenticate(&shown(APP, Some(token))).await), Code::SessionExpired, "elsewhere too");
+    assert_eq!(
+        code(beside.authenticate(&shown(APP, Some(token))).await),
+        Code::SessionExpired,
+        "elsewhere too"
+    );
     assert_eq!(code(world.custody.authenticate(&shown(APP, Some(token))).await), Code::SessionExpired);
     assert_eq!(code(world.sign(&alice, "mine", b"m").await), Code::AccountClosed, "the ledger refuses");
     assert_eq!(code(log_in(&world, "alice", "correct horse", None).await), Code::LoginFailed);

@@ -78,7 +78,10 @@ async fn an_account_that_was_opened_unheard_is_taken_over() {
     world.ledger.set(Mood::Deaf);
     let shown = super::world::shown("keyward://app/treasury", None);
     let caller = world.custody.authenticate(&shown).await.unwrap();
-    assert!(world.custody.list_keys(&caller, &Default::default()).await.unwrap().keys.is_empty(), "reading opens nothing");
+    assert!(
+        world.custody.list_keys(&caller, &Default::default()).await.unwrap().keys.is_empty(),
+        "reading opens nothing"
+    );
     assert_eq!(code(world.custody.create_key(&caller, "pay", "ed25519", &[]).await), Code::LedgerUnavailable);
     assert_eq!(code(world.custody.authenticate(&shown).await), Code::AccountPending);
     world.ledger.set(Mood::Good);

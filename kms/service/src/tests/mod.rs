@@ -7,6 +7,7 @@ mod acts;
 mod agents;
 mod faults;
 mod kek;
+mod ledger;
 mod life;
 mod network;
 mod profiles;

@@ -146,7 +146,10 @@ async fn what_comes_after_its_deadline_is_not_begun() {
         assert_eq!(code(made), Code::DeadlineExceeded);
     }
     assert_eq!(world.ledger.log().len(), before, "nothing was recorded");
-    assert!(world.custody.store.open_intents(super::world::SUBMITTER, 10).await.unwrap().is_empty(), "nothing was kept");
+    assert!(
+        world.custody.store.open_intents(super::world::SUBMITTER, 10).await.unwrap().is_empty(),
+        "nothing was kept"
+    );
     // In time, the same key for the same request is free.
     let signed = world.custody.sign(&late(now_ms + 1), "pay", &Input::Message(b"m"), b"late").await.unwrap();
     check(&signed, b"m");

@@ -1,7 +1,7 @@
 //! The doubles, and one value that holds them.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     num::NonZeroU32,
     sync::{
         Arc, Mutex,
@@ -14,21 +14,14 @@ use keyward_domain::{
     AccountId, Code, Fingerprint, Principal,
     scheme::{Scheme, verify, verify_digest},
 };
-use keyward_ledger_core::{
-    contracts::{Context, StateView, dispatch},
-    entry::Entry,
-    genesis::Role,
-    outcome::Outcome,
-    receipt::Released,
-    scheme::KeyId,
-    state::layout::{KeyState as LedgerKey, key_key},
-};
+use keyward_ledger_core::entry::Entry;
 use keyward_policies::Verb;
 use keyward_store::{Database, Store};
 use tempfile::TempDir;
-use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
+use super::ledger::{Beside, FakeLedger};
+pub(super) use super::ledger::{CHAIN, Mood, SUBMITTER};
 use crate::{
     caller::{Caller, Shown},
     config::{AgentConfig, Limits},
@@ -36,194 +29,11 @@ use crate::{
     failure::Failure,
     guard::{Input, Signed},
     kek::{FIRST, labelled},
-    ports::{Attached, Clock, Final, FoundKey, Kek, Later, Ledger, LedgerError, ToSign, Tokens},
+    ports::{Attached, Clock, FoundKey, Kek, Later, ToSign, Tokens},
     run::{Parts, assemble},
 };
 
-pub(super) const CHAIN: [u8; 32] = [0xcc; 32];
-pub(super) const SUBMITTER: [u8; 32] = [0x55; 32];
-pub(super) const OTHER_SUBMITTER: [u8; 32] = [0x66; 32];
 pub(super) const PIN: &[u8] = b"123456";
-
-/// How the ledger behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mood {
-    Good,
-    /// Answers that it is unavailable, and records nothing.
-    Gone,
-    /// Records, but the answer is lost.
-    Deaf,
-    /// Never answers, and records nothing.
-    Silent,
-}
-
-#[derive(Default)]
-struct Chain {
-    state: HashMap<Vec<u8>, Vec<u8>>,
-    log: Vec<(Entry, Outcome)>,
-}
-
-pub(super) struct FakeLedger {
-    chain: Mutex<Chain>,
-    pub(super) mood: Mutex<Mood>,
-    pub(super) height: AtomicU64,
-    pub(super) asked: Notify,
-    /// Ledger time is that of the world.
-    clock: Arc<FakeClock>,
-}
-
-struct View<'a> {
-    base: &'a HashMap<Vec<u8>, Vec<u8>>,
-    writes: Vec<(Vec<u8>, Vec<u8>)>,
-}
-
-impl StateView for View<'_> {
-    fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        let written = self.writes.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value);
-        written.or_else(|| self.base.get(key)).map(Vec::as_slice)
-    }
-    fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.writes.push((key, value));
-    }
-    fn put_until(&mut self, key: Vec<u8>, value: Vec<u8>, _: u64) {
-        self.writes.push((key, value));
-    }
-}
-
-impl FakeLedger {
-    pub(super) fn set(&self, mood: Mood) {
-        *self.mood.lock().unwrap() = mood;
-    }
-
-    /// Records an entry, as the validators would.
-    pub(super) fn record(&self, entry: Entry) -> FakeFinal {
-        self.record_as(&SUBMITTER, entry)
-    }
-
-    fn record_as(&self, submitter: &[u8; 32], entry: Entry) -> FakeFinal {
-        let height = self.height.load(Ordering::Relaxed);
-        let mut chain = self.chain.lock().unwrap();
-        let time_ms = self.clock.now_ms();
-        let context = Context { chain_id: &CHAIN, height, time_ms };
-        let mut view = View { base: &chain.state, writes: Vec::new() };
-        let outcome = dispatch(&mut view, submitter, Role::Service, &entry.encode(), &context).unwrap();
-        let writes = view.writes;
-        if outcome.is_accepted() {
-            chain.state.extend(writes);
-        }
-        chain.log.push((entry, outcome.clone()));
-        FakeFinal { outcome, height, time_ms, leaf_index: chain.log.len() as u64 - 1 }
-    }
-
-    /// What stands under a key.
-    pub(super) fn key(&self, key_id: &KeyId) -> Option<LedgerKey> {
-        let chain = self.chain.lock().unwrap();
-        chain.state.get(&key_key(key_id)).map(|value| LedgerKey::decode(value).unwrap())
-    }
-
-    fn commit_as(&self, submitter: [u8; 32], entry: Entry) -> Later<'_, Result<Box<dyn Final>, LedgerError>> {
-        Box::pin(async move {
-            let mood = *self.mood.lock().unwrap();
-            self.asked.notify_one();
-            match mood {
-                Mood::Good => Ok(Box::new(self.record_as(&submitter, entry)) as Box<dyn Final>),
-                Mood::Gone => Err(gone(self.height())),
-                Mood::Deaf => {
-                    self.record_as(&submitter, entry);
-                    Err(gone(self.height()))
-                }
-                Mood::Silent => std::future::pending().await,
-            }
-        })
-    }
-
-    /// What the validators do with claims whose last height has passed.
-    pub(super) fn prune_intents(&self) {
-        self.chain.lock().unwrap().state.retain(|key, _| !key.starts_with(b"intent/"));
-    }
-
-    pub(super) fn log(&self) -> Vec<(Entry, Outcome)> {
-        self.chain.lock().unwrap().log.clone()
-    }
-
-    pub(super) fn count(&self, wanted: impl Fn(&Entry) -> bool) -> usize {
-        self.log().iter().filter(|(entry, outcome)| outcome.is_accepted() && wanted(entry)).count()
-    }
-}
-
-fn gone(until: u64) -> LedgerError {
-    LedgerError::Unavailable { until, source: "no quorum".into() }
-}
-
-impl Ledger for FakeLedger {
-    fn chain_id(&self) -> [u8; 32] {
-        CHAIN
-    }
-    fn submitter(&self) -> [u8; 32] {
-        SUBMITTER
-    }
-    fn height(&self) -> u64 {
-        self.height.load(Ordering::Relaxed)
-    }
-    fn trust_line(&self) -> String {
-        "keyward-trust-1 test".into()
-    }
-    fn commit(&self, entry: Entry) -> Later<'_, Result<Box<dyn Final>, LedgerError>> {
-        self.commit_as(SUBMITTER, entry)
-    }
-    fn accepted_since(&self, _: u64, entry: Entry) -> Later<'_, Result<Option<Box<dyn Final>>, LedgerError>> {
-        Box::pin(async move {
-            let log = self.log();
-            let found = log.into_iter().enumerate().find(|(_, (kept, outcome))| *kept == entry && outcome.is_accepted());
-            Ok(found.map(|(index, (_, outcome))| {
-                let (height, time_ms) = (self.height(), self.clock.now_ms());
-                Box::new(FakeFinal { outcome, height, time_ms, leaf_index: index as u64 }) as Box<dyn Final>
-            }))
-        })
-    }
-    fn state(&self, key: Vec<u8>) -> Later<'_, Result<Option<Vec<u8>>, LedgerError>> {
-        Box::pin(async move {
-            match *self.mood.lock().unwrap() {
-                Mood::Gone | Mood::Silent => Err(gone(0)),
-                Mood::Good | Mood::Deaf => Ok(self.chain.lock().unwrap().state.get(&key).cloned()),
-            }
-        })
-    }
-    fn refresh(&self) -> Later<'_, Result<u64, LedgerError>> {
-        Box::pin(async move { Ok(self.height()) })
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct FakeFinal {
-    outcome: Outcome,
-    height: u64,
-    time_ms: u64,
-    leaf_index: u64,
-}
-
-impl Final for FakeFinal {
-    fn outcome(&self) -> &Outcome {
-        &self.outcome
-    }
-    fn leaf_index(&self) -> u64 {
-        self.leaf_index
-    }
-    fn height(&self) -> u64 {
-        self.height
-    }
-    fn time_ms(&self) -> u64 {
-        self.time_ms
-    }
-    fn receipt(&self, released: Option<Released>) -> Vec<u8> {
-        let mut bytes = self.leaf_index.to_be_bytes().to_vec();
-        if let Some(released) = released {
-            bytes.extend(released.payload_hash);
-            bytes.extend(released.signature);
-        }
-        bytes
-    }
-}
 
 #[derive(Default)]
 pub(super) struct FakeKek {
@@ -425,13 +235,7 @@ impl World {
     pub(super) async fn with(limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(FakeClock(AtomicU64::new(1_000_000)));
-        let ledger = Arc::new(FakeLedger {
-            clock: clock.clone(),
-            chain: Mutex::default(),
-            mood: Mutex::new(Mood::Good),
-            height: AtomicU64::new(10),
-            asked: Notify::new(),
-        });
+        let ledger = Arc::new(FakeLedger::new(clock.clone()));
         let kek = Arc::new(FakeKek::default());
         let tokens = Arc::new(FakeTokens {
             key: SigningKey::generate(Scheme::EcdsaP256).unwrap(),
@@ -536,36 +340,6 @@ fn agents() -> Vec<AgentConfig> {
         operators: operators.iter().map(|name| (*name).to_owned()).collect(),
     };
     vec![agent("desk", &["ops"]), agent("other", &[])]
-}
-
-/// The ledger as another server's submitter sees it.
-struct Beside(Arc<FakeLedger>);
-
-impl Ledger for Beside {
-    fn chain_id(&self) -> [u8; 32] {
-        self.0.chain_id()
-    }
-    fn submitter(&self) -> [u8; 32] {
-        OTHER_SUBMITTER
-    }
-    fn height(&self) -> u64 {
-        self.0.height()
-    }
-    fn trust_line(&self) -> String {
-        self.0.trust_line()
-    }
-    fn commit(&self, entry: Entry) -> Later<'_, Result<Box<dyn Final>, LedgerError>> {
-        self.0.commit_as(OTHER_SUBMITTER, entry)
-    }
-    fn accepted_since(&self, height: u64, entry: Entry) -> Later<'_, Result<Option<Box<dyn Final>>, LedgerError>> {
-        self.0.accepted_since(height, entry)
-    }
-    fn state(&self, key: Vec<u8>) -> Later<'_, Result<Option<Vec<u8>>, LedgerError>> {
-        self.0.state(key)
-    }
-    fn refresh(&self) -> Later<'_, Result<u64, LedgerError>> {
-        self.0.refresh()
-    }
 }
 
 /// A certificate's holder, each with a fingerprint of its own, and a session token.
