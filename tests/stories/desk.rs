@@ -218,7 +218,10 @@ fn a_day_at_the_desk() {
     desk.sign("desk", "pay 106", "signed-after-restart").done();
     desk.verified("signed-after-restart");
     let signed: Vec<_> = desk.events().into_iter().filter(|event| event["event"] == "signed").collect();
-    assert!(!signed.iter().any(|event| event["text"] == "pay 105"), "nobody waited for it any more: {signed:?}");
+    assert!(
+        !signed.iter().any(|event| event["text"] == "pay 105"),
+        "nobody waited for it any more: {signed:?}"
+    );
 
     // The key of the desk is rotated: the older version verifies what it signed, and signs no more.
     let rotate = [&["key", "rotate", "desk"][..], &at_desk("second")].concat();

@@ -137,10 +137,7 @@ async fn another_accounts_key_is_refused_exactly_as_one_that_does_not_exist() {
     let (hers, apps, frozen) =
         (hex::encode(hers.key_id), hex::encode(apps.key_id), hex::encode(frozen.key_id));
     let nowhere = "5e".repeat(32);
-    let strangers = [
-        (&world.app, vec![&hers]),
-        (&bob.client, vec![&hers, &apps, &frozen]),
-    ];
+    let strangers = [(&world.app, vec![&hers]), (&bob.client, vec![&hers, &apps, &frozen])];
     for (stranger, keys) in strangers {
         for key in keys {
             let before = world.news().await;

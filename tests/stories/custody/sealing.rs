@@ -42,7 +42,9 @@ async fn an_officer_rotates_the_key_encryption_key_while_everything_goes_on() {
     world.refused(Code::KekUnknown, world.officer.remove_kek(rotated.number + 7)).await;
     world.refused(Code::KekUnknown, world.officer.remove_kek(0)).await;
     let number = rotated.number.to_string();
-    world.refused_on_the_command_line(Code::KekInUse, 1, "officer", &["kek", "remove", &number, "--yes"]).await;
+    world
+        .refused_on_the_command_line(Code::KekInUse, 1, "officer", &["kek", "remove", &number, "--yes"])
+        .await;
     let shown = tokio::task::block_in_place(|| world.keyward().json_as("officer", &["kek", "status"]));
     assert_eq!(shown["number"], rotated.number);
 }
@@ -81,7 +83,10 @@ async fn an_app_hands_in_a_key_from_a_file_and_takes_its_public_part_out() {
     let rfc = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
     assert_eq!(exported.out, rfc);
     let jwk = run(&["key", "export", "moved-in", "--format", "jwk"]);
-    assert!(jwk.out.starts_with(r#"{"crv":"Ed25519","kty":"OKP","x":"Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE""#));
+    assert!(
+        jwk.out
+            .starts_with(r#"{"crv":"Ed25519","kty":"OKP","x":"Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE""#)
+    );
     for (format, code) in [("address-p2tr", Code::FormatNotOfScheme), ("pem", Code::FormatUnknown)] {
         let arguments = ["key", "export", "moved-in", "--format", format];
         world.refused_on_the_command_line(code, 1, "app", &arguments).await;

@@ -108,7 +108,9 @@ impl Key {
                 answer_change(context, "active again", &active, receipt)
             }
             Verb::Destroy(destroy) => destroy.run(context, &service).await,
-            Verb::CancelDestroy(Change { key, receipt }) => life::cancel(context, &service, &key, receipt).await,
+            Verb::CancelDestroy(Change { key, receipt }) => {
+                life::cancel(context, &service, &key, receipt).await
+            }
             Verb::Label(label) => label.run(context, &service).await,
             Verb::Authorize(lending) => lending.authorize(context, &service).await,
             Verb::Revoke(lending) => lending.revoke(context, &service).await,
