@@ -235,10 +235,8 @@ async fn a_lying_service_is_refused_by_name_and_the_token_never_asked() {
     };
     // In the record: no longer in the log. Near the end, in the genesis or the signatures: not certified.
     bench.refused(forged(40), "RECEIPT_INVALID", "").await;
-    let mut after = 2;
-    for place in (60..honest.receipt.len()).step_by(97) {
-        let job = [&[after; 31][..], &[7]].concat();
-        after += 1;
+    for (number, place) in (2..).zip((60..honest.receipt.len()).step_by(97)) {
+        let job = [&[number; 31][..], &[7]].concat();
         bench.refused(AgentSign { job: job.into(), ..forged(place) }, "RECEIPT_INVALID", "").await;
     }
     let payload = Some(agent_sign::Payload::Message(b"pay 100000".to_vec().into()));

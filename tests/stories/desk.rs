@@ -223,6 +223,13 @@ fn a_day_at_the_desk() {
         "nobody waited for it any more: {signed:?}"
     );
 
+    // Killed under the agent's eyes, the server is missed and found again.
+    let service = keyward.kill("service");
+    keyward.is_back("service", service);
+    desk.sign("desk", "pay 1066", "signed-reconnected").done();
+    desk.verified("signed-reconnected");
+    assert!(desk.told("lost") > 0, "the killed server was noticed");
+
     // The key of the desk is rotated: the older version verifies what it signed, and signs no more.
     let rotate = [&["key", "rotate", "desk"][..], &at_desk("second")].concat();
     let rotated = desk.step("operator", &rotate, "rotated");
@@ -246,7 +253,6 @@ fn a_day_at_the_desk() {
 
     every_step_is_on_the_ledger(&keyward, key_id);
     assert!(!keyward.work("none").exists());
-    assert!(desk.told("lost") > 0, "the killed server was noticed");
     let process = Pid::from_raw(i32::try_from(desk.agent.as_ref().unwrap().id()).unwrap()).unwrap();
     kill_process(process, Signal::TERM).unwrap();
     assert!(desk.agent.take().unwrap().wait().unwrap().success(), "it ends in order");

@@ -44,11 +44,22 @@ impl Opening {
 }
 
 impl Custody {
-    /// The open account of a certificate's holder, if there is one yet. Reading opens nothing.
+    /// The open account of a certificate's holder, if there is one yet. Reading opens nothing, but waits for an
+    /// opening that is under way here.
     pub(crate) async fn known_account(&self, name: &AccountName) -> Result<Option<AccountId>, Failure> {
         if let Some(account) = self.opening.find(name) {
             return Ok(Some(account));
         }
+        match self.account_now(name).await {
+            Err(failure) if failure.code == Code::AccountPending => {
+                let _one = self.opening.one_at_a_time.lock().await;
+                self.account_now(name).await
+            }
+            known => known,
+        }
+    }
+
+    async fn account_now(&self, name: &AccountName) -> Result<Option<AccountId>, Failure> {
         let (kind, short) = parts(name);
         let Some(row) = self.store.account_by_name(kind, short).await? else { return Ok(None) };
         match row.state {
@@ -78,12 +89,12 @@ impl Custody {
             (Some(account), _) => account,
             (None, Some(name)) => {
                 let _one = self.opening.one_at_a_time.lock().await;
-                match self.known_account(&name).await? {
+                match self.account_now(&name).await? {
                     Some(account) => account,
                     None => match self.open_principal(&name).await {
                         // Another server opens it at this moment.
                         Err(failure) if failure.code == Code::AccountExists => {
-                            self.known_account(&name).await?.ok_or(failure)?
+                            self.account_now(&name).await?.ok_or(failure)?
                         }
                         opened => opened?,
                     },

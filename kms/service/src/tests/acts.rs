@@ -72,6 +72,23 @@ async fn a_freeze_is_completed_and_an_unfreeze_only_followed() {
     check(&world.sign(&app, "pay", b"m").await.unwrap(), b"m");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_calls_of_a_principal_may_come_at_once() {
+    let world = std::sync::Arc::new(World::new().await);
+    let mut calls = tokio::task::JoinSet::new();
+    for number in 0..16 {
+        let world = world.clone();
+        calls.spawn(async move {
+            let shown = super::world::shown("keyward://app/treasury", None);
+            let caller = world.custody.authenticate(&shown).await?;
+            world.custody.create_key(&caller, &format!("pay-{number}"), "ed25519", &[]).await
+        });
+    }
+    while let Some(made) = calls.join_next().await {
+        made.unwrap().unwrap();
+    }
+}
+
 #[tokio::test]
 async fn an_account_that_was_opened_unheard_is_taken_over() {
     let world = World::new().await;

@@ -206,11 +206,12 @@ impl Desk {
         self.set(&[]);
         // The same again, without a restart; what is done is not done twice.
         let began = Instant::now();
-        while !(done && binds == 1) {
+        let mut whole = done && binds == 1;
+        while !whole {
             match self.run(verb, &label, &alias).await {
                 Ok(signed) => {
                     self.signed += signed;
-                    break;
+                    whole = true;
                 }
                 Err(failure) => {
                     let again = [Code::TokenUnavailable, Code::ServiceBusy];

@@ -30,7 +30,6 @@ pub(super) fn verify_bip340(key: &[u8], digest: &Hash, signature: &[u8]) -> Resu
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use k256::ecdsa::signature::hazmat::{PrehashSigner as _, PrehashVerifier as _};
-    use k256::elliptic_curve::sec1::ToSec1Point as _;
 
     use super::*;
     use crate::hash::sha256;
