@@ -3,14 +3,10 @@
 use std::sync::Arc;
 
 use keyward_crypto::{SigningKey, SigningKeyError};
-use keyward_domain::{
-    AccountId, Alias, Code, Mode, challenge,
-    scheme::{PublicKey, Scheme},
-};
+use keyward_domain::{AccountId, Alias, Code, Mode, challenge, scheme::Scheme};
 use keyward_policies::Verb;
-use keyward_store::{Custody as Place, IdempotencyKey as Name};
 
-use super::{Binding, scheme_named};
+use super::{Binding, Proven, scheme_named};
 use crate::{
     caller::Caller,
     custody::{Custody, random},
@@ -44,7 +40,7 @@ impl Custody {
             self.make(scheme, account, None).await
         };
         match made.await {
-            Ok(made) => self.bind(made.binding(account, alias, name, None)).await,
+            Ok(key) => self.bind(Binding { account, alias, key, name, previous: None }).await,
             Err(failure) => {
                 self.give_back(name).await;
                 Err(failure)
@@ -58,7 +54,7 @@ impl Custody {
         scheme: Scheme,
         account: AccountId,
         previous: Option<&KnownKey>,
-    ) -> Result<Made, Failure> {
+    ) -> Result<Proven, Failure> {
         let key = SigningKey::generate(scheme).map_err(not_made)?;
         let nonce = random()?;
         let not_after = self.ledger.height().saturating_add(challenge::LIFETIME_BLOCKS);
@@ -69,29 +65,7 @@ impl Custody {
         let proof = key.sign_message(&message).map_err(Failure::internal)?;
         let version = previous.map_or(FIRST_VERSION, |previous| previous.row.version.saturating_add(1));
         let place = self.seal_key(&key, account, version).await?;
-        Ok(Made { public_key, place, nonce, not_after, proof })
-    }
-}
-
-pub(super) struct Made {
-    public_key: PublicKey,
-    place: Place,
-    nonce: [u8; 32],
-    not_after: u64,
-    proof: Vec<u8>,
-}
-
-impl Made {
-    pub(super) fn binding(
-        self,
-        account: AccountId,
-        alias: Alias,
-        name: Option<Name>,
-        previous: Option<Arc<KnownKey>>,
-    ) -> Binding {
-        let Self { public_key, place, nonce, not_after, proof } = self;
-        let (claims, pin) = (Vec::new(), None);
-        Binding { account, alias, public_key, place, claims, nonce, not_after, proof, name, pin, previous }
+        Ok(Proven { public_key, place, claims: Vec::new(), nonce, not_after, proof, pin: None })
     }
 }
 

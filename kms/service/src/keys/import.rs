@@ -11,7 +11,7 @@ use keyward_domain::{
 use keyward_policies::Verb;
 use keyward_store::{Challenge as Row, Change, Custody as Place, Taken};
 
-use super::{Binding, scheme_named};
+use super::{Binding, Proven, scheme_named};
 use crate::{
     caller::Caller,
     custody::{Custody, random},
@@ -41,6 +41,14 @@ pub(crate) struct Import<'a> {
     pub(crate) proof: &'a [u8],
     pub(crate) sealed: &'a [u8],
     pub(crate) mark: &'a [u8],
+}
+
+impl Import<'_> {
+    /// The key with the importer's own proof of it.
+    pub(super) fn proven(&self, public_key: PublicKey, place: Place) -> Proven {
+        let (nonce, not_after, proof) = (self.nonce, self.not_after, self.proof.to_vec());
+        Proven { public_key, place, claims: Vec::new(), nonce, not_after, proof, pin: None }
+    }
 }
 
 impl Custody {
@@ -89,22 +97,8 @@ impl Custody {
         };
         match place.await {
             Ok(place) => {
-                let (nonce, not_after, proof) = (import.nonce, import.not_after, import.proof.to_vec());
-                let claims = Vec::new();
-                self.bind(Binding {
-                    account,
-                    alias,
-                    public_key,
-                    place,
-                    claims,
-                    nonce,
-                    not_after,
-                    proof,
-                    name,
-                    pin: None,
-                    previous: None,
-                })
-                .await
+                let key = import.proven(public_key, place);
+                self.bind(Binding { account, alias, key, name, previous: None }).await
             }
             Err(failure) => {
                 self.give_back(name).await;

@@ -24,19 +24,24 @@ use crate::{acts::Plan, custody::Custody, failure::Failure, hosted::FIRST_VERSIO
 /// Keys of one account at most, without those that are destroyed.
 const KEYS_MAX: usize = 1024;
 
-/// A key that is to be bound, with its proof.
-pub(crate) struct Binding {
-    pub(crate) account: AccountId,
-    pub(crate) alias: Alias,
+/// A key that has proved itself.
+pub(crate) struct Proven {
     pub(crate) public_key: PublicKey,
     pub(crate) place: Place,
     pub(crate) claims: Vec<String>,
     pub(crate) nonce: [u8; 32],
     pub(crate) not_after: u64,
     pub(crate) proof: Vec<u8>,
-    pub(crate) name: Option<Name>,
-    /// The token's PIN, kept with the key.
+    /// Of a token that is attached to the service; kept with the key.
     pub(crate) pin: Option<Pin>,
+}
+
+/// A key that is to be bound.
+pub(crate) struct Binding {
+    pub(crate) account: AccountId,
+    pub(crate) alias: Alias,
+    pub(crate) key: Proven,
+    pub(crate) name: Option<Name>,
     /// The version that it takes over from; none for a first one.
     pub(crate) previous: Option<Arc<KnownKey>>,
 }
@@ -55,7 +60,7 @@ pub(crate) fn scheme_named(name: &str) -> Result<Scheme, Failure> {
 impl Custody {
     /// Binds a key on the ledger and here, under a new alias or as the next version; returns it with the receipt.
     pub(crate) async fn bind(&self, binding: Binding) -> Result<(Arc<KnownKey>, Vec<u8>), Failure> {
-        let key_id = binding.public_key.id().0;
+        let key_id = binding.key.public_key.id().0;
         let previous = binding.previous.clone();
         let performed = self.perform(self.bind_plan(binding).await?).await;
         // Even a failure changed what is known: the key may be pending.
@@ -74,19 +79,19 @@ impl Custody {
     }
 
     async fn bind_plan(&self, binding: Binding) -> Result<Plan, Failure> {
-        let (key_id, version) = (binding.public_key.id().0, binding.version());
-        let mode = match binding.place {
+        let (key_id, version) = (binding.key.public_key.id().0, binding.version());
+        let mode = match binding.key.place {
             Place::Hosted { .. } | Place::Erased => Mode::Hosted,
             Place::Linked { .. } => Mode::Linked,
         };
         let bind = BindKey {
             account: binding.account.0,
             mode,
-            scheme: binding.public_key.scheme(),
-            public_key: binding.public_key.as_bytes().to_vec(),
-            nonce: binding.nonce,
-            not_after: binding.not_after,
-            proof: binding.proof,
+            scheme: binding.key.public_key.scheme(),
+            public_key: binding.key.public_key.as_bytes().to_vec(),
+            nonce: binding.key.nonce,
+            not_after: binding.key.not_after,
+            proof: binding.key.proof,
         };
         let mut accepted = vec![Change::SetKeyState {
             key_id,
@@ -95,7 +100,7 @@ impl Custody {
             changed_ms: 0,
             successor: None,
         }];
-        accepted.extend(binding.pin.map(Change::PutPin));
+        accepted.extend(binding.key.pin.map(Change::PutPin));
         let (kind, mut entries, labels) = match &binding.previous {
             None => (ActKind::Bind, vec![Entry::BindKey(bind)], Labels::new()),
             Some(previous) => {
@@ -118,16 +123,16 @@ impl Custody {
             key_id,
             account: binding.account.0,
             alias: binding.alias.as_str().to_owned(),
-            scheme: binding.public_key.scheme().code(),
-            public_key: binding.public_key.as_bytes().to_vec(),
-            custody: binding.place,
+            scheme: binding.key.public_key.scheme().code(),
+            public_key: binding.key.public_key.as_bytes().to_vec(),
+            custody: binding.key.place,
             state: KeyState::Pending,
             changed_ms: 0,
             version,
             successor: None,
             labels,
             revision: 1,
-            claims: binding.claims,
+            claims: binding.key.claims,
             created_ms: self.clock.now_ms(),
         };
         Ok(Plan {

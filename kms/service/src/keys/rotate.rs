@@ -18,7 +18,7 @@ use crate::{
     failure::Failure,
     keybook::KnownKey,
     once::{Once, request_hash},
-    tokens::link::{Link, Proven, pin_aad},
+    tokens::link::{Link, pin_aad},
 };
 
 /// Where the next version comes from.
@@ -105,27 +105,14 @@ impl Custody {
         let previous = Some(key.clone());
         match (to, &key.row.custody) {
             (To::Made, Place::Hosted { .. }) if !key.person => {
-                let made = self.make(scheme, account, Some(key)).await?;
-                Ok(made.binding(account, alias, name, previous))
+                let key = self.make(scheme, account, Some(key)).await?;
+                Ok(Binding { account, alias, key, name, previous })
             }
             (To::Token(link), Place::Linked { .. }) => {
                 self.authorise_account(caller, Verb::TokenLink, account)?;
                 let link = self.with_pin(key, Link { alias: &key.row.alias, ..link }).await?;
-                let proven = self.prove_key(caller, account, scheme, link, Some(key.row.key_id)).await?;
-                let Proven { public_key, place, claims, nonce, not_after, proof, pin } = proven;
-                Ok(Binding {
-                    account,
-                    alias,
-                    public_key,
-                    place,
-                    claims,
-                    nonce,
-                    not_after,
-                    proof,
-                    name,
-                    pin,
-                    previous,
-                })
+                let key = self.prove_key(caller, account, scheme, link, Some(key.row.key_id)).await?;
+                Ok(Binding { account, alias, key, name, previous })
             }
             (To::Imported(import), Place::Hosted { .. }) if key.person => {
                 self.authorise_account(caller, Verb::KeyImport, account)?;
@@ -161,19 +148,8 @@ impl Custody {
     ) -> Result<Binding, Failure> {
         let public_key = public_key_of(previous.public_key.scheme(), import.public_key)?;
         let place = self.take_in(account, &public_key, import, Some(previous)).await?;
-        Ok(Binding {
-            account,
-            alias,
-            public_key,
-            place,
-            claims: Vec::new(),
-            nonce: import.nonce,
-            not_after: import.not_after,
-            proof: import.proof.to_vec(),
-            name,
-            pin: None,
-            previous: Some(previous.clone()),
-        })
+        let key = import.proven(public_key, place);
+        Ok(Binding { account, alias, key, name, previous: Some(previous.clone()) })
     }
 }
 

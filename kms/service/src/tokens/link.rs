@@ -5,7 +5,7 @@ use std::sync::Arc;
 use keyward_crypto::service_secret_aad;
 use keyward_domain::{
     AccountId, Alias, Code, Mode, challenge,
-    scheme::{self, KeyId, PublicKey, Scheme},
+    scheme::{self, KeyId, Scheme},
 };
 use keyward_ledger_core::contracts::registry::{possession_challenge, rotation_challenge};
 use keyward_policies::Verb;
@@ -18,7 +18,7 @@ use crate::{
     custody::{Custody, random},
     failure::Failure,
     keybook::KnownKey,
-    keys::{Binding, scheme_named},
+    keys::{Binding, Proven, scheme_named},
     once::{Once, request_hash},
     ports::{FoundKey, ToSign},
 };
@@ -70,21 +70,9 @@ impl Custody {
             self.prove_key(caller, account, scheme, link, None).await
         };
         match proven.await {
-            Ok(Proven { public_key, place, claims, nonce, not_after, proof, pin }) => {
-                let attached = pin.as_ref().map(|pin| pin.serial.clone());
-                let bound = self.bind(Binding {
-                    account,
-                    alias,
-                    public_key,
-                    place,
-                    claims,
-                    nonce,
-                    not_after,
-                    proof,
-                    name,
-                    pin,
-                    previous: None,
-                });
+            Ok(key) => {
+                let attached = key.pin.as_ref().map(|pin| pin.serial.clone());
+                let bound = self.bind(Binding { account, alias, key, name, previous: None });
                 let bound = bound.await;
                 if bound.is_err()
                     && let Some(serial) = attached
@@ -251,16 +239,4 @@ struct At {
     label: String,
     serial: String,
     found: FoundKey,
-}
-
-/// A key that a token proved to hold.
-pub(crate) struct Proven {
-    pub(crate) public_key: PublicKey,
-    pub(crate) place: Place,
-    pub(crate) claims: Vec<String>,
-    pub(crate) nonce: [u8; 32],
-    pub(crate) not_after: u64,
-    pub(crate) proof: Vec<u8>,
-    /// Of a token that is attached to the service.
-    pub(crate) pin: Option<Pin>,
 }
