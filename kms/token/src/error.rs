@@ -214,6 +214,14 @@ pub enum TokenError {
         /// The token.
         token: TokenName,
     },
+    /// Too many PINs were guessed while the right one stands; the token was not asked.
+    #[error(
+        "token `{token}` is in use, and too many wrong pins were tried on it: it takes no other until the service starts again"
+    )]
+    PinGuessed {
+        /// The token.
+        token: TokenName,
+    },
     /// The PIN is locked.
     #[error("the pin of token `{token}` is locked: its security officer must set a new one")]
     PinLocked {
@@ -349,6 +357,7 @@ impl TokenError {
             Self::PinMalformed { .. } | Self::PinEncoding { .. } | Self::PinForm { .. } => "PIN_MALFORMED",
             Self::PinWrong { .. } => "PIN_WRONG",
             Self::PinRefusedBefore { .. } => "PIN_REFUSED_BEFORE",
+            Self::PinGuessed { .. } => "PIN_GUESSED",
             Self::PinLocked { .. } => "PIN_LOCKED",
             Self::PinNotSet { .. } => "PIN_NOT_SET",
             Self::NotLoggedIn { .. } | Self::PinHeldBack { .. } => "TOKEN_NOT_LOGGED_IN",

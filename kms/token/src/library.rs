@@ -51,6 +51,8 @@ pub(crate) struct Known {
     pub(crate) life: Option<Life>,
     pub(crate) pin: Option<Pin>,
     pub(crate) refused: Option<Pin>,
+    /// Wrong PINs since the one held was given.
+    pub(crate) guesses: u32,
     /// How many wait for all its sessions to come back.
     quiet: usize,
 }
@@ -400,6 +402,7 @@ impl State {
             life: None,
             pin: None,
             refused: None,
+            guesses: 0,
             quiet: 0,
         });
         self.tokens.len() - 1

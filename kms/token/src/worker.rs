@@ -13,6 +13,9 @@ use crate::request::{Answer, Request};
 use crate::session::Open;
 use crate::types::{Pin, TokenInfo, TokenName};
 
+/// Wrong PINs that a token is asked about while the right one stands.
+const GUESSES_MAX: u32 = 3;
+
 /// A thread's view of its module, for one job.
 pub(crate) struct Worker<'a> {
     pub(crate) library: &'a Library,
@@ -237,6 +240,10 @@ impl Worker<'_> {
         if known.refused.as_ref().is_some_and(|refused| refused.matches(&pin)) {
             return Err(TokenError::PinRefusedBefore { token: token.clone() });
         }
+        // The login that stands sets the token's own count of wrong PINs back each time, so they are counted here.
+        if known.guesses >= GUESSES_MAX && known.pin.as_ref().is_some_and(|held| !held.matches(&pin)) {
+            return Err(TokenError::PinGuessed { token: token.clone() });
+        }
         let Some(life) = known.life.as_mut() else { return Err(missing(token, Vec::new())) };
         let Some(open) = life.idle.last_mut() else { return Err(missing(token, Vec::new())) };
         if life.logged_in {
@@ -253,10 +260,12 @@ impl Worker<'_> {
                 life.logged_in = true;
                 known.pin = Some(pin);
                 known.refused = None;
+                known.guesses = 0;
                 Ok(())
             }
             Err(failed) => {
                 if failed.pin_refused {
+                    known.guesses = known.guesses.saturating_add(1);
                     known.refused = Some(pin);
                 }
                 if let Some(held) = &known.pin {

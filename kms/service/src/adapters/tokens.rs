@@ -209,7 +209,7 @@ fn found(key: TokenKey) -> FoundKey {
 pub(crate) fn failure(error: TokenError) -> Failure {
     let code = match &error {
         TokenError::PinWrong { .. } | TokenError::PinRefusedBefore { .. } => Code::PinWrong,
-        TokenError::PinLocked { .. } => Code::PinLocked,
+        TokenError::PinLocked { .. } | TokenError::PinGuessed { .. } => Code::PinLocked,
         TokenError::PinMalformed { .. } | TokenError::PinEncoding { .. } | TokenError::PinForm { .. } => {
             Code::InvalidArgument
         }

@@ -301,6 +301,7 @@ wire_enum!(TokenError {
     30 HostEnded { path, reason }
     31 PinHeldBack { token }
     32 PinEncoding { source }
+    33 PinGuessed { token }
 });
 
 impl Wire for std::str::Utf8Error {

@@ -227,6 +227,15 @@ pub fn wrong_pin_is_tried_once_and_harms_no_login(f: &Fixture) {
     assert!(!info.pin_locked && info.logged_in);
 }
 
+pub fn pins_are_not_guessed_beside_a_login_that_stands(f: &Fixture) {
+    let key = make(f, KeyKind::P256, "p");
+    let tried = (0..20).map(|n| f.module.login(&f.token, pin(&format!("guess{n:03}"))).wait());
+    let asked = tried.filter(|tried| !matches!(tried, Err(TokenError::PinGuessed { .. }))).count();
+    assert_eq!(asked, 3, "PINs that the token was asked about");
+    sign(f, &key, Scheme::EcdsaP256, Payload::Digest([1; 32])).unwrap();
+    f.module.login(&f.token, pin(PIN)).wait().unwrap();
+}
+
 pub fn wrong_pins_lock_where_the_token_locks(f: &Fixture) {
     const WRONG_MAX: u32 = 20;
     let locked = (0..WRONG_MAX).any(|n| {

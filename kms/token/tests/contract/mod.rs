@@ -126,6 +126,7 @@ macro_rules! contract_for {
             key_encryption_key_cannot_be_read_or_wrapped,
             removed_key_encryption_key_opens_nothing_and_takes_no_other_with_it,
             wrong_pin_is_tried_once_and_harms_no_login,
+            pins_are_not_guessed_beside_a_login_that_stands,
             wrong_pins_lock_where_the_token_locks,
             nothing_is_signed_without_a_login,
             library_ended_by_another_is_begun_again,
