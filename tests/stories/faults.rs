@@ -153,6 +153,9 @@ async fn the_service_killed_between_intent_and_release_signs_nothing_without_a_f
     let nameless =
         claims.intents.iter().filter(|id| !claims.releases.contains_key(*id) && !left.contains(*id));
     assert_eq!(nameless.count(), 0, "each final intent without a release is named");
+    let shown = keyward.json_as("operator", &["status"]);
+    assert_eq!((&shown["ledger_reachable"], &shown["token_ready"]), (&true.into(), &true.into()), "{shown}");
+    assert_eq!(shown["unreleased"].as_array().unwrap().len(), left.len(), "{shown}");
     let log = std::fs::read_to_string(keyward.dir().join("logs/service.log")).unwrap();
     assert!(log.contains("intents of earlier runs were never released"), "the restarted service says so");
     keyward.json(&["sign", "--key", "payroll", &keyward.write("message", "at the end")]);

@@ -11,6 +11,7 @@ mod ledger;
 mod node;
 mod serve;
 mod sign;
+mod status;
 mod token;
 mod up;
 mod verify;
@@ -57,6 +58,8 @@ pub(crate) enum Command {
     Sign(sign::Sign),
     /// Verifies a receipt, without any network.
     Verify(verify::Verify),
+    /// What the custody service says of itself: ledger, token, intents without a signature.
+    Status(status::Status),
     /// Reads the ledger.
     Ledger(ledger::Ledger),
     /// Measures.
@@ -102,6 +105,7 @@ impl Command {
             Self::Kek(command) => Box::pin(command.run(context)).await,
             Self::Sign(command) => Box::pin(command.run(context)).await,
             Self::Verify(command) => command.run(context),
+            Self::Status(command) => Box::pin(command.run(context)).await,
             Self::Ledger(command) => Box::pin(command.run(context)).await,
             Self::Bench(command) => Box::pin(command.run(context)).await,
             Self::Config(command) => command.run(context),
