@@ -332,7 +332,7 @@ impl Custody {
         let successor = bound.status.successor().map(|successor| successor.0);
         let mut changes = vec![Change::SetKeyState { key_id, from: row.state, to, changed_ms, successor }];
         if to == KeyState::Destroyed {
-            changes.push(Change::EraseKey(key_id));
+            changes.extend([Change::EraseKey(key_id), Change::ForgetIdlePins]);
         }
         Ok(changes)
     }

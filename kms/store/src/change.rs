@@ -88,6 +88,8 @@ pub enum Change {
     RemovePendingKey(Id),
     /// Keeps a token's PIN, sealed.
     PutPin(Pin),
+    /// Forgets the PINs of tokens that no key needs any more.
+    ForgetIdlePins,
     /// Keeps a challenge.
     PutChallenge(Challenge),
     /// Removes the oldest challenges of an account until `most` are left; the newest one stays in any case.

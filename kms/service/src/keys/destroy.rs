@@ -110,7 +110,8 @@ impl Custody {
         for row in self.store.scheduled_keys(self.clock.now_ms(), ROUND_MAX).await? {
             let key_id = keyward_domain::scheme::KeyId(row.key_id);
             let plan = change(ActKind::Destroy, &row, Entry::DestroyKey { key_id }, KeyState::Destroyed, 0);
-            let accepted = [plan.accepted, vec![Change::EraseKey(row.key_id)]].concat();
+            let accepted =
+                [plan.accepted, vec![Change::EraseKey(row.key_id), Change::ForgetIdlePins]].concat();
             match self.perform_on_key(row.key_id, Plan { accepted, ..plan }).await {
                 Ok(_) => {
                     destroyed += 1;

@@ -186,6 +186,13 @@ fn statement(change: &Change) -> Option<(Query, Touches)> {
             .bind(pin.sealed.as_slice()),
             Any,
         ),
+        Change::ForgetIdlePins => (
+            query(
+                "DELETE FROM pins WHERE NOT EXISTS
+                 (SELECT 1 FROM keys WHERE keys.token_serial = pins.token_serial AND keys.state <> 'destroyed')",
+            ),
+            Any,
+        ),
         Change::ReplacePin { serial, label, from, to } => (
             query(
                 "UPDATE pins SET sealed = $1

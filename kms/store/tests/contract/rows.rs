@@ -168,6 +168,19 @@ pub(super) async fn authorisations_pins_secrets_and_acts_come_back(store: &dyn S
     store.apply(vec![Change::PutPin(pin(vec![1]))]).await.unwrap();
     store.apply(vec![Change::PutPin(pin(vec![2]))]).await.unwrap();
     assert_eq!(store.pins().await.unwrap(), [pin(vec![2])]);
+    let mut linked = key("owner", "linked");
+    linked.custody = Custody::Linked { label: "bank".into(), serial: "1".into(), id: vec![1], agent: None };
+    store.apply(vec![Change::InsertKey(linked.clone()), Change::ForgetIdlePins]).await.unwrap();
+    assert_eq!(store.pins().await.unwrap(), [pin(vec![2])], "a key needs it");
+    let destroyed = Change::SetKeyState {
+        key_id: linked.key_id,
+        from: KeyState::Pending,
+        to: KeyState::Destroyed,
+        changed_ms: 7,
+        successor: None,
+    };
+    store.apply(vec![destroyed, Change::ForgetIdlePins]).await.unwrap();
+    assert_eq!(store.pins().await.unwrap(), [], "no key needs it");
 
     store.apply(vec![Change::PutSecret("one", vec![1])]).await.unwrap();
     store.apply(vec![Change::PutSecret("one", vec![2])]).await.unwrap();
