@@ -1,14 +1,29 @@
 //! Two servers over one database, SQLite or PostgreSQL: what is honoured once is honoured once by both, what one server
 //! stops the other stops, and what dies in the middle leaves a state from before or after.
 
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
 use keyward_client::Client;
 use keyward_domain::scheme::Scheme;
+use keyward_ledger_core::{entry::Entry, record::Record};
 use keyward_proto::custody::{
-    ChangeKeyRequest, CreateKeyRequest, KeyWithReceipt, SignRequest, SignResponse, sign_request::Payload,
+    ChangeKeyRequest, CreateKeyRequest, KeyWithReceipt, LinkRequest, RotateKeyRequest,
+    ScheduleDestructionRequest, SignRequest, SignResponse, sign_request::Payload,
 };
 use tonic::{Code, Status};
 
-use crate::support::{Random, keyward::Keyward, load::Claims, postgres::Postgres, until};
+use crate::support::{
+    Random,
+    keyward::{Keyward, PATIENCE},
+    load::{Claims, records},
+    postgres::Postgres,
+    until,
+};
+
+const STEP: Duration = Duration::from_millis(50);
 
 fn over_sqlite() -> Keyward {
     Keyward::start_with(&["--validators", "1", "--servers", "2"])
@@ -182,6 +197,113 @@ async fn a_server_killed_in_the_middle_leaves_before_or_after_and_the_other_goes
         }
         tokio::task::block_in_place(|| keyward.is_back("service-2", killed));
     }
+}
+
+/// A change of each kind, by whichever server `app`, `officer` and `operator` speak to.
+struct Changes<'a> {
+    keyward: &'a Keyward,
+    server: usize,
+}
+
+impl Changes<'_> {
+    async fn client(&self, role: &str) -> Client {
+        self.keyward.client_of(role, self.keyward.services()[self.server].clone()).await
+    }
+
+    async fn make(&self, what: &str, round: usize) -> Result<KeyWithReceipt, Status> {
+        let mark = format!("{what} {round}").into_bytes();
+        match what {
+            "rotate" => {
+                let request =
+                    RotateKeyRequest { key: "turning".into(), idempotency_key: mark.into(), to: None };
+                let app = self.client("app").await;
+                Ok(app.keys().rotate(app.request(request)).await?.into_inner())
+            }
+            "freeze" => {
+                let app = self.client("app").await;
+                freeze(&app, &format!("stopping-{round}"), &format!("freeze {round}")).await
+            }
+            "schedule" => {
+                let key = format!("leaving-{round}");
+                let request =
+                    ScheduleDestructionRequest { key, wait_ms: 86_400_000, idempotency_key: mark.into() };
+                let app = self.client("app").await;
+                Ok(app.keys().schedule_destruction(app.request(request)).await?.into_inner())
+            }
+            _ => {
+                let file = std::fs::read_to_string(self.keyward.dir().join("token.pin")).unwrap();
+                let pin = file.lines().find(|line| !line.starts_with('#')).unwrap();
+                let request = LinkRequest {
+                    token: "keyward-local".into(),
+                    key_label: ["sample-p256", "sample-ed25519"][round].into(),
+                    scheme: ["ecdsa-p256", "ed25519"][round].into(),
+                    alias: format!("linked-{round}"),
+                    pin: pin.trim().as_bytes().to_vec().into(),
+                    idempotency_key: mark.into(),
+                    ..Default::default()
+                };
+                let operator = self.client("operator").await;
+                Ok(operator.tokens().link(operator.request(request)).await?.into_inner())
+            }
+        }
+    }
+}
+
+/// The answer to a change that another server may have begun; until that is settled the living one says so.
+async fn answered(living: &Changes<'_>, what: &str, round: usize) -> KeyWithReceipt {
+    let began = Instant::now();
+    loop {
+        match living.make(what, round).await {
+            Ok(answer) => return answer,
+            Err(status) => {
+                let waits = ["IDEMPOTENCY_PENDING", "KEY_PENDING", "ACCOUNT_PENDING"];
+                assert!(waits.contains(&code(&status).as_str()), "{what} {round}: {status:?}");
+                assert!(began.elapsed() < PATIENCE, "{what} {round}: {status:?}");
+                tokio::time::sleep(STEP).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_change_killed_in_the_middle_is_made_once_or_not_at_all() {
+    const ROUNDS: usize = 1; // the supervisor starts a child again five times at most
+    let Some(postgres) = Postgres::start() else { return };
+    let keyward = over(&postgres.database());
+    let mut random = Random::of("killed changes");
+    let [app, _] = both(&keyward, "app").await;
+    for alias in ["turning", "stopping-0", "leaving-0"] {
+        app.create_app_key(alias, Scheme::Ed25519).await.unwrap();
+    }
+    for round in 0..ROUNDS {
+        for what in ["rotate", "freeze", "schedule", "link"] {
+            let (living, dying) =
+                (Changes { keyward: &keyward, server: 0 }, Changes { keyward: &keyward, server: 1 });
+            let (killed, tried) = {
+                let die = async {
+                    tokio::time::sleep(random.pause(80)).await;
+                    keyward.kill("service-2")
+                };
+                tokio::join!(die, dying.make(what, round))
+            };
+            let made = answered(&living, what, round).await;
+            if let Ok(tried) = tried {
+                assert_eq!(tried.receipt, made.receipt, "{what} {round}");
+            }
+            tokio::task::block_in_place(|| keyward.is_back("service-2", killed));
+        }
+    }
+    let mut entries = BTreeMap::new();
+    let size = keyward.ledger(&keyward.nodes()).await.status().await.unwrap().log_size;
+    for leaf in records(&keyward, &keyward.nodes()[0], size).await.into_values() {
+        let record = Record::decode(&leaf).unwrap();
+        if record.outcome.is_accepted() {
+            *entries.entry(Entry::decode(&record.entry).unwrap().name()).or_insert(0) += 1;
+        }
+    }
+    let count = |name: &str| entries.get(name).copied().unwrap_or(0);
+    assert_eq!((count("rotate-key"), count("freeze-key")), (ROUNDS, ROUNDS), "{entries:?}");
+    assert_eq!((count("schedule-destroy-key"), count("bind-key")), (ROUNDS, 3 + ROUNDS), "{entries:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
