@@ -181,6 +181,7 @@ pub(super) async fn authorisations_pins_secrets_and_acts_come_back(store: &dyn S
     };
     store.apply(vec![destroyed, Change::ForgetIdlePins]).await.unwrap();
     assert_eq!(store.pins().await.unwrap(), [], "no key needs it");
+    store.apply(vec![Change::PutPin(pin(vec![2]))]).await.unwrap();
 
     store.apply(vec![Change::PutSecret("one", vec![1])]).await.unwrap();
     store.apply(vec![Change::PutSecret("one", vec![2])]).await.unwrap();
