@@ -239,6 +239,16 @@ impl Attributes {
         }
     }
 
+    /// How many bytes [`Self::encode`] appends: a buffer that grows leaves copies of keys behind.
+    pub(crate) fn encoded_bytes(&self) -> usize {
+        let value = |value: &Value| match value {
+            Value::Flag(_) => 1,
+            Value::Number(_) => 8,
+            Value::Bytes(bytes) => 4 + bytes.len(),
+        };
+        4 + self.0.values().map(|own| 9 + value(own)).sum::<usize>()
+    }
+
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, Damage> {
         let mut attributes = Self::default();
         let mut last = None;

@@ -19,7 +19,7 @@ const VERSION_FIRST: u16 = 1;
 /// The most objects in each half, public and private.
 pub(crate) const OBJECTS_MAX: usize = 16_384;
 /// The longest sealed part.
-const SEALED_BYTES_MAX: usize = 1 << 28;
+pub(crate) const SEALED_BYTES_MAX: usize = 1 << 28;
 
 /// Objects by their number within the token.
 pub(crate) type Objects = BTreeMap<u64, Arc<Object>>;

@@ -320,7 +320,7 @@ impl Module {
     /// If the security officer is not logged in, or the PIN's length is out of range.
     pub fn init_pin(&self, handle: CK_SESSION_HANDLE, pin: &[u8]) -> Result<()> {
         let mut state = self.state();
-        let session = state.session(handle)?;
+        let session = state.live(handle)?;
         match state.token(session.slot)?.role() {
             Some(Role::Officer) => state.token_mut(session.slot)?.set_user_pin(pin),
             _ => Err(Refusal::NotLoggedIn.into()),
@@ -333,7 +333,7 @@ impl Module {
     /// If the session is read-only, the old PIN is wrong or locked, or the new one's length is out of range.
     pub fn set_pin(&self, handle: CK_SESSION_HANDLE, old: &[u8], new: &[u8]) -> Result<()> {
         let mut state = self.state();
-        let session = state.session(handle)?;
+        let session = state.live(handle)?;
         if !session.read_write {
             return Err(Refusal::SessionReadOnly.into());
         }

@@ -200,8 +200,6 @@ impl Object {
 
     /// A rough size in bytes, for `C_GetObjectSize`.
     pub(crate) fn size(&self) -> u64 {
-        let mut bytes = Zeroizing::new(Vec::new());
-        self.attributes.encode(&mut bytes);
-        bytes.len() as u64
+        self.attributes.encoded_bytes() as u64
     }
 }

@@ -6,8 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::error::{Error, Result};
-use crate::image::Image;
+use crate::error::{Error, Refusal, Result};
+use crate::image::{Image, SEALED_BYTES_MAX};
 
 /// The environment variable that names the folder.
 pub const FOLDER_VARIABLE: &str = "HSM_SIM_DIR";
@@ -55,9 +55,16 @@ pub(crate) struct Home {
     lock: PathBuf,
 }
 
-/// Held while a token is read, changed and written; the operating system releases it when a process dies.
+/// Held while a file is read, changed and written; the operating system releases it when a process dies.
 #[derive(Debug)]
-pub(crate) struct Guard(#[expect(dead_code, reason = "held for its drop")] File);
+pub(crate) struct Guard(File);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // Closing is not enough: the child of a fork may hold the same lock.
+        let _gone = self.0.unlock();
+    }
+}
 
 impl Home {
     pub(crate) fn new(folder: &Path, slot: u64) -> Self {
@@ -75,7 +82,7 @@ impl Home {
 
     /// Waits until this process alone may change the token. Makes the folder if it is missing.
     pub(crate) fn lock(&self) -> Result<Guard> {
-        lock(&self.folder, &self.lock).map(Guard).map_err(|source| store(&self.lock, source))
+        lock(&self.folder, &self.lock).map_err(|source| store(&self.lock, source))
     }
 
     pub(crate) fn load(&self) -> Result<Option<(Stamp, Image)>> {
@@ -88,7 +95,12 @@ impl Home {
 
     /// Replaces the file: a reader, or a machine that lost power, sees the old one or the new one.
     pub(crate) fn save(&self, _guard: &Guard, image: &Image) -> Result<Stamp> {
-        replace(&self.file, &image.encode()).map_err(|source| store(&self.file, source))
+        let bytes = image.encode();
+        // What could not be read again is not written.
+        if image.sealed.len() > SEALED_BYTES_MAX || bytes.len() as u64 > FILE_BYTES_MAX {
+            return Err(Refusal::TokenMemory.into());
+        }
+        replace(&self.file, &bytes).map_err(|source| store(&self.file, source))
     }
 
     pub(crate) fn path(&self) -> String {
@@ -118,12 +130,12 @@ pub(crate) fn read(path: &Path, most: u64) -> io::Result<Option<(Stamp, Vec<u8>)
     Ok(Some((Stamp::of(&metadata), bytes)))
 }
 
-/// Holds `path` for this process alone, until the file is dropped. Makes the folder if it is missing.
-pub(crate) fn lock(folder: &Path, path: &Path) -> io::Result<File> {
+/// Holds `path` for this process alone, until the guard is dropped. Makes the folder if it is missing.
+pub(crate) fn lock(folder: &Path, path: &Path) -> io::Result<Guard> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
     file.lock()?;
-    Ok(file)
+    Ok(Guard(file))
 }
 
 /// Replaces a file whole, by way of a draft beside it. The caller holds its lock.

@@ -5,7 +5,7 @@ mod certificate;
 use cryptoki_sys as sys;
 use cryptoki_sys::{CK_ATTRIBUTE_TYPE, CK_KEY_TYPE, CK_MECHANISM_TYPE, CK_OBJECT_CLASS};
 
-use crate::attribute::Attributes;
+use crate::attribute::{ATTRIBUTE_BYTES_MAX, Attributes};
 use crate::error::{Refusal, Result};
 use crate::key::Key;
 use crate::object::Object;
@@ -118,8 +118,13 @@ fn check_storage(attributes: &Attributes) -> Result<(), Refusal> {
     check_values(attributes)
 }
 
-/// Values that can be wrong by themselves: dates are empty or eight digits, lists of mechanisms are whole.
+/// Values that can be wrong by themselves: what is too long to be read again, dates that are neither empty nor eight
+/// digits, lists of mechanisms that are not whole.
 pub(crate) fn check_values(attributes: &Attributes) -> Result<(), Refusal> {
+    let bytes = |attribute| attributes.bytes(attribute).map_or(0, <[u8]>::len);
+    if attributes.iter().any(|(attribute, _)| bytes(attribute) > ATTRIBUTE_BYTES_MAX) {
+        return Err(Refusal::AttributeValue);
+    }
     let date = |attribute| {
         let date = attributes.bytes(attribute).unwrap_or_default();
         let sound = date.is_empty() || (date.len() == 8 && date.iter().all(u8::is_ascii_digit));

@@ -84,11 +84,17 @@ impl Token {
 
     fn reload(&mut self) -> Result<Freshness> {
         let loaded = self.home.load()?;
+        self.take_up(loaded)
+    }
+
+    fn take_up(&mut self, loaded: Option<(Stamp, Image)>) -> Result<Freshness> {
         let known = self.image.as_ref().map(|image| image.incarnation);
         let now = loaded.as_ref().map(|(_, image)| image.incarnation);
         let replaced = known.is_some() && known != now;
         if replaced {
             self.login = None;
+            // Numbers start anew with a token, handles do not.
+            self.numbers.clear();
         }
         let (stamp, image) = loaded.unzip();
         let objects = match (&image, &self.login) {
@@ -282,10 +288,13 @@ impl Token {
     }
 
     fn expect_same(&mut self) -> Result<()> {
-        match self.reload()? {
-            Freshness::Same | Freshness::Made => Ok(()),
-            Freshness::Replaced => Err(Refusal::TokenRemoved.into()),
+        let loaded = self.home.load()?;
+        let now = loaded.as_ref().map(|(_, image)| image.incarnation);
+        if self.image.as_ref().is_some_and(|known| Some(known.incarnation) != now) {
+            // Left for the next `refresh`, which closes the sessions of the token that is gone.
+            return Err(Refusal::TokenRemoved.into());
         }
+        self.take_up(loaded).map(|_| ())
     }
 
     pub(crate) fn object(&self, handle: CK_OBJECT_HANDLE) -> Option<&Arc<Object>> {
@@ -404,7 +413,8 @@ fn split(objects: &Objects) -> (Objects, Objects) {
 }
 
 fn seal_objects(key: &TokenKey, image: &Image, private: &Objects) -> Result<Vec<u8>> {
-    let mut plain = Zeroizing::new(Vec::new());
+    let bytes = private.values().map(|object| 8 + object.attributes().encoded_bytes()).sum::<usize>();
+    let mut plain = Zeroizing::new(Vec::with_capacity(4 + bytes));
     encode_objects(&mut plain, private);
     key.seal(&plain, &image.context())
 }

@@ -2,7 +2,7 @@
 //!
 //! Text: the line `hsm-sim faults 1`, then one [`Rule`] a line. No file is no faults.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::rule::{Fault, Rule, RuleError};
 use crate::error::Error as TokenError;
+use crate::image::Image;
 use crate::seal::Role;
 use crate::store::{self, Home, Stamp};
 use crate::token::PIN_FAILURES_MAX;
@@ -186,7 +187,7 @@ impl Control {
         }
     }
 
-    fn lock_file(&self) -> Result<File> {
+    fn lock_file(&self) -> Result<store::Guard> {
         let lock = self.folder.join("faults.lock");
         store::lock(&self.folder, &lock).map_err(|source| self.store(source))
     }
@@ -269,11 +270,11 @@ impl Control {
     pub fn damage(&self, slot: CK_SLOT_ID) -> Result<()> {
         let (file, whole) = self.token_files(slot);
         let _guard = self.lock_token(slot)?;
-        if fs::exists(&whole).map_err(|source| self.store(source))? {
-            return Ok(());
-        }
         let read = store::read(&file, store::FILE_BYTES_MAX).map_err(|source| self.store(source))?;
         let (_, mut bytes) = read.ok_or(ControlError::Nothing { slot, what: "file" })?;
+        if Image::decode(&bytes).is_err() {
+            return Ok(()); // damaged already
+        }
         store::replace(&whole, &bytes).map_err(|source| self.store(source))?;
         let middle = bytes.len() / 2;
         bytes.iter_mut().skip(middle).take(1).for_each(|byte| *byte ^= 1);
@@ -289,7 +290,11 @@ impl Control {
         let _guard = self.lock_token(slot)?;
         let read = store::read(&whole, store::FILE_BYTES_MAX).map_err(|source| self.store(source))?;
         let (_, bytes) = read.ok_or(ControlError::Nothing { slot, what: "whole copy" })?;
-        store::replace(&file, &bytes).map_err(|source| self.store(source))?;
+        let now = store::read(&file, store::FILE_BYTES_MAX).map_err(|source| self.store(source))?;
+        // A token that was made anew meanwhile is whole: the copy is of another one.
+        if now.is_none_or(|(_, now)| Image::decode(&now).is_err()) {
+            store::replace(&file, &bytes).map_err(|source| self.store(source))?;
+        }
         fs::remove_file(&whole).map_err(|source| self.store(source))
     }
 

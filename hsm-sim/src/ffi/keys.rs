@@ -5,7 +5,8 @@ use cryptoki_sys::{
     CK_ATTRIBUTE, CK_BYTE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_ULONG,
 };
 
-use super::memory::{answer, input, put, ready, room, template};
+use super::memory::{answer, input, room};
+use super::objects::makes;
 use super::parameter::mechanism;
 use super::{guard, module};
 
@@ -38,18 +39,12 @@ pub(super) unsafe extern "C" fn C_UnwrapKey(
     count: CK_ULONG,
     out: *mut CK_OBJECT_HANDLE,
 ) -> CK_RV {
-    guard(|| {
-        let module = module()?;
-        module.check_session(session)?;
-        // SAFETY: the caller's mechanism, input, template and handle.
-        unsafe {
-            ready(out)?;
-            let wrapped = input(wrapped, wrapped_length)?;
-            let made =
-                module.unwrap_key(session, &mechanism(how)?, under, wrapped, &template(entries, count)?)?;
-            put(out, made)
-        }
-    })
+    // SAFETY: the caller's mechanism, input, template and handle.
+    unsafe {
+        makes(session, (entries, count), out, |module, template| {
+            module.unwrap_key(session, &mechanism(how)?, under, input(wrapped, wrapped_length)?, template)
+        })
+    }
 }
 
 pub(super) unsafe extern "C" fn C_DeriveKey(
@@ -60,14 +55,10 @@ pub(super) unsafe extern "C" fn C_DeriveKey(
     count: CK_ULONG,
     out: *mut CK_OBJECT_HANDLE,
 ) -> CK_RV {
-    guard(|| {
-        let module = module()?;
-        module.check_session(session)?;
-        // SAFETY: the caller's mechanism, template and handle.
-        unsafe {
-            ready(out)?;
-            let made = module.derive_key(session, &mechanism(how)?, base, &template(entries, count)?)?;
-            put(out, made)
-        }
-    })
+    // SAFETY: the caller's mechanism, template and handle.
+    unsafe {
+        makes(session, (entries, count), out, |module, template| {
+            module.derive_key(session, &mechanism(how)?, base, template)
+        })
+    }
 }

@@ -6,6 +6,29 @@ use cryptoki_sys::{CK_ATTRIBUTE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_RV, CK_SESSI
 use super::memory::{attributes, present, put, put_attribute, put_numbers, ready, template, wanted};
 use super::parameter::mechanism;
 use super::{guard, module};
+use crate::error::Result;
+use crate::{Module, Template};
+
+/// A call that makes one object of a template; nothing is made whose handle cannot be handed over.
+///
+/// # Safety
+/// The template and `out` are the caller's, as in [`template`] and [`ready`].
+pub(super) unsafe fn makes(
+    session: CK_SESSION_HANDLE,
+    (entries, count): (*mut CK_ATTRIBUTE, CK_ULONG),
+    out: *mut CK_OBJECT_HANDLE,
+    make: impl FnOnce(&Module, &Template) -> Result<CK_OBJECT_HANDLE>,
+) -> CK_RV {
+    guard(|| {
+        let module = module()?;
+        module.check_session(session)?;
+        // SAFETY: as promised by the caller.
+        unsafe {
+            ready(out)?;
+            put(out, make(&module, &template(entries, count)?)?)
+        }
+    })
+}
 
 pub(super) unsafe extern "C" fn C_CreateObject(
     session: CK_SESSION_HANDLE,
@@ -13,15 +36,10 @@ pub(super) unsafe extern "C" fn C_CreateObject(
     count: CK_ULONG,
     out: *mut CK_OBJECT_HANDLE,
 ) -> CK_RV {
-    guard(|| {
-        let module = module()?;
-        module.check_session(session)?;
-        // SAFETY: the caller's template and handle.
-        unsafe {
-            ready(out)?;
-            put(out, module.create_object(session, &template(entries, count)?)?)
-        }
-    })
+    // SAFETY: the caller's template and handle.
+    unsafe {
+        makes(session, (entries, count), out, |module, template| module.create_object(session, template))
+    }
 }
 
 pub(super) unsafe extern "C" fn C_CopyObject(
@@ -31,15 +49,12 @@ pub(super) unsafe extern "C" fn C_CopyObject(
     count: CK_ULONG,
     out: *mut CK_OBJECT_HANDLE,
 ) -> CK_RV {
-    guard(|| {
-        let module = module()?;
-        module.check_session(session)?;
-        // SAFETY: the caller's template and handle.
-        unsafe {
-            ready(out)?;
-            put(out, module.copy_object(session, object, &template(entries, count)?)?)
-        }
-    })
+    // SAFETY: the caller's template and handle.
+    unsafe {
+        makes(session, (entries, count), out, |module, template| {
+            module.copy_object(session, object, template)
+        })
+    }
 }
 
 pub(super) unsafe extern "C" fn C_DestroyObject(
@@ -144,16 +159,12 @@ pub(super) unsafe extern "C" fn C_GenerateKey(
     count: CK_ULONG,
     out: *mut CK_OBJECT_HANDLE,
 ) -> CK_RV {
-    guard(|| {
-        let module = module()?;
-        module.check_session(session)?;
-        // SAFETY: the caller's mechanism, template and handle.
-        unsafe {
-            ready(out)?;
-            let made = module.generate_key(session, &mechanism(how)?, &template(entries, count)?)?;
-            put(out, made)
-        }
-    })
+    // SAFETY: the caller's mechanism, template and handle.
+    unsafe {
+        makes(session, (entries, count), out, |module, template| {
+            module.generate_key(session, &mechanism(how)?, template)
+        })
+    }
 }
 
 pub(super) unsafe extern "C" fn C_GenerateKeyPair(

@@ -44,11 +44,10 @@ pub(super) fn is_readable(start: *const u8, length: usize) -> bool {
     }
     let mut byte = 0_u8;
     // Each page by its first byte in the range. Pages are larger on some machines, never smaller.
-    let first_whole = start.addr().next_multiple_of(PAGE_BYTES) - start.addr();
-    let places =
-        std::iter::once(0).chain((first_whole..=last).step_by(PAGE_BYTES).filter(|place| *place > 0));
+    let second = PAGE_BYTES - start.addr() % PAGE_BYTES;
+    let mut places = std::iter::once(0).chain((second..=last).step_by(PAGE_BYTES));
     // SAFETY: `byte` is one byte.
-    places.into_iter().all(|place| unsafe { probe(start.wrapping_add(place), &mut byte) })
+    places.all(|place| unsafe { probe(start.wrapping_add(place), &mut byte) })
 }
 
 const PAGE_BYTES: usize = 4096;

@@ -58,7 +58,7 @@ impl Ciphering {
     /// The whole message in one call.
     pub(crate) fn whole(active: &mut Option<Self>, data: &[u8], room: Room) -> Result<Reply> {
         let operation = active.take().ok_or(Refusal::OperationMissing)?;
-        if operation.parts.is_some() {
+        if operation.parts.is_some() || operation.has_ended() {
             return Err(Refusal::OperationActive.into());
         }
         let bound = operation.output_bytes(data.len())?;

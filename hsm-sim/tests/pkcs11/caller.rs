@@ -219,16 +219,7 @@ impl Caller {
             code => return Err(code),
         }
         let data = (data.as_ptr().cast_mut(), data.len() as CK_ULONG);
-        let mut length = 0;
-        ok!(self, C_Sign, session, data.0, data.1, null_mut(), &mut length);
-        let mut signature = vec![0; length as usize];
-        match c!(self, C_Sign, session, data.0, data.1, signature.as_mut_ptr(), &mut length) {
-            CKR_OK => {
-                signature.truncate(length as usize);
-                Ok(signature)
-            }
-            code => Err(code),
-        }
+        crate::steps::output(|out, length| c!(self, C_Sign, session, data.0, data.1, out, length))
     }
 
     pub(crate) fn verify(

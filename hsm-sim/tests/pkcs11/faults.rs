@@ -337,6 +337,25 @@ fn a_damaged_store_is_an_error_until_it_is_repaired() {
 }
 
 #[test]
+fn a_copy_that_was_left_behind_replaces_no_whole_token() {
+    let desk = Desk::new();
+    let copy = desk.bench.file();
+    // As a crash between the two files of `damage` or of `repair` leaves it.
+    std::fs::write(desk.bench.path().join("token-0.whole"), &copy).unwrap();
+    let data = Template::default().number(CKA_CLASS, CKO_DATA).flag(CKA_TOKEN, true);
+    desk.caller().create(desk.session, data).unwrap();
+    let newer = desk.bench.file();
+    assert_ne!(newer, copy);
+    desk.control.repair(0).unwrap();
+    assert_eq!(desk.bench.file(), newer, "the token was whole");
+    std::fs::write(desk.bench.path().join("token-0.whole"), &copy).unwrap();
+    desk.control.damage(0).unwrap();
+    assert_eq!(desk.sign(), Err(CKR_DEVICE_ERROR), "damaged all the same");
+    desk.control.repair(0).unwrap();
+    assert_eq!(desk.bench.file(), newer);
+}
+
+#[test]
 fn a_control_file_that_cannot_be_read_is_an_error_and_not_no_faults() {
     let desk = Desk::new();
     for text in ["", "hsm-sim faults 2\n", "hsm-sim faults 1\npull zero\n", "pull 0\n"] {

@@ -108,7 +108,7 @@ fn pointers_that_lead_nowhere_are_refused() {
     let (public, private) = caller.curve_pair(session, P256, "k");
     let bad = CKR_ARGUMENTS_BAD;
     let (mut digest, mut out, mut length) = ([7_u8; 32], [0_u8; 64], 64);
-    for nowhere in [8_usize, 0xdead_beef_0000, usize::MAX - 4096, 1 << 63, usize::MAX] {
+    for nowhere in [8_usize, 0xdead_beef_0000, usize::MAX - 4096, usize::MAX - 100, 1 << 63, usize::MAX] {
         let bytes = std::ptr::without_provenance_mut::<u8>(nowhere);
         let (numbers, entries) = (bytes.cast::<CK_ULONG>(), bytes.cast::<CK_ATTRIBUTE>());
         let codes = [

@@ -283,6 +283,13 @@ fn parts_keep_their_state_over_small_buffers_and_lose_it_over_errors() {
     length = 64;
     let code = c!(caller, C_EncryptUpdate, session, text.as_mut_ptr(), 1, out.as_mut_ptr(), &mut length);
     assert_eq!(code, CKR_OPERATION_ACTIVE);
+    // Nor a whole: the nonce would serve twice.
+    ok!(caller, C_EncryptInit, session, how, key);
+    length = 0;
+    ok!(caller, C_EncryptFinal, session, null_mut(), &mut length);
+    length = 64;
+    let code = c!(caller, C_Encrypt, session, text.as_mut_ptr(), 1, out.as_mut_ptr(), &mut length);
+    assert_eq!(code, CKR_OPERATION_ACTIVE);
     ok!(caller, C_EncryptInit, session, how, key);
     ok!(caller, C_EncryptUpdate, session, text.as_mut_ptr(), 1, out.as_mut_ptr(), &mut length);
     length = 64;

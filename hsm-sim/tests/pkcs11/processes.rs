@@ -240,3 +240,28 @@ fn a_pin_changed_by_another_process_counts_here() {
     assert_eq!(bench.caller.login(session, CKU_USER, USER_PIN), CKR_PIN_INCORRECT);
     assert_eq!(bench.caller.login(session, CKU_USER, new), CKR_OK);
 }
+
+#[test]
+fn a_token_made_anew_by_another_takes_sessions_and_handles_with_it() {
+    let bench = Bench::new();
+    let caller = &bench.caller;
+    let session = caller.user_session();
+    let public =
+        Template::default().number(CKA_CLASS, CKO_DATA).flag(CKA_TOKEN, true).flag(CKA_PRIVATE, false);
+    let old = caller.create(session, public.clone()).unwrap();
+    let other = Caller::start(bench.path());
+    assert_eq!(other.init_token(0, OFFICER_PIN, "anew"), CKR_OK);
+    let pin = USER_PIN;
+    let (bytes, length) = (pin.as_ptr().cast_mut(), pin.len() as CK_ULONG);
+    let code = c!(caller, C_SetPIN, session, bytes, length, bytes, length);
+    assert_eq!(code, CKR_DEVICE_REMOVED, "the session is told");
+    let code = c!(caller, C_GetSessionInfo, session, &mut CK_SESSION_INFO::default());
+    assert_eq!(code, CKR_SESSION_HANDLE_INVALID, "once, and is gone");
+    let theirs = other.open(0, CKF_RW_SESSION);
+    assert_eq!(other.login(theirs, CKU_SO, OFFICER_PIN), CKR_OK);
+    let data = other.create(theirs, public).unwrap();
+    assert!(data > 0);
+    let again = caller.open(0, 0);
+    let mut size = 0;
+    assert_eq!(c!(caller, C_GetObjectSize, again, old, &mut size), CKR_OBJECT_HANDLE_INVALID);
+}

@@ -28,7 +28,7 @@ pub(crate) fn open_secret(key_type: CK_KEY_TYPE, value: &[u8]) -> Template {
 }
 
 /// Asks for the length, then for the output; the length must be enough.
-fn output(mut call: impl FnMut(*mut u8, *mut CK_ULONG) -> CK_RV) -> Result<Vec<u8>, CK_RV> {
+pub(crate) fn output(mut call: impl FnMut(*mut u8, *mut CK_ULONG) -> CK_RV) -> Result<Vec<u8>, CK_RV> {
     let mut length = 0;
     match call(null_mut(), &mut length) {
         CKR_OK => {}

@@ -111,6 +111,27 @@ fn wrapping_keeps_its_rules() {
 }
 
 #[test]
+fn what_could_not_be_read_again_is_not_unwrapped_into_the_token() {
+    let bench = Bench::new();
+    let (caller, session) = (&bench.caller, bench.caller.user_session());
+    let under = caller.create(session, open_secret(CKK_AES, &[7; 16])).unwrap();
+    let mut iv = [0; 16];
+    let how = &mut with_bytes(CKM_AES_CBC_PAD, &mut iv);
+    let public = Template::default()
+        .number(CKA_CLASS, CKO_SECRET_KEY)
+        .number(CKA_KEY_TYPE, CKK_GENERIC_SECRET)
+        .flag(CKA_TOKEN, true);
+    for (bytes, fits) in [((1 << 16) + 1, false), (1 << 16, true)] {
+        let wrapped = caller.encrypt(session, how, under, &vec![3; bytes]).unwrap();
+        let made = caller.unwrap(session, how, under, &wrapped, public.clone());
+        assert_eq!(made.is_ok(), fits, "{bytes} bytes: {made:?}");
+    }
+    // The token reads again.
+    bench.caller.restart(bench.path());
+    bench.caller.user_session();
+}
+
+#[test]
 fn two_sides_derive_the_same_secret() {
     let bench = Bench::new();
     let (caller, session) = (&bench.caller, bench.caller.user_session());
