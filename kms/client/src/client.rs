@@ -24,6 +24,8 @@ use crate::receipts::Trusted;
 
 /// How long a call may take: the ledger's own limit and some more.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(20);
+/// The longest that a caller may wait.
+const DEADLINE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// A full batch of receipts is longer than the library's 4 MiB.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 const SESSION_BYTES: usize = 32;
@@ -100,9 +102,9 @@ impl Client {
     }
 
     /// From now on, calls may take so long, tries and the pauses between them included. The service does not begin
-    /// what comes later; what it has begun runs to its end, and the order's mark finds it.
+    /// what comes later; what it has begun runs to its end, and the order's mark finds it. A day at most.
     pub fn with_deadline(self, deadline: Duration) -> Self {
-        Self { deadline, ..self }
+        Self { deadline: deadline.min(DEADLINE_MAX), ..self }
     }
 
     /// From now on, orders are sent up to so often: again when the service says that this may help, or does not

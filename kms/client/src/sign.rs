@@ -3,6 +3,8 @@
 mod order;
 mod stream;
 
+use std::time::Instant;
+
 use keyward_domain::payload::BATCH_LEN_MAX;
 use keyward_domain::scheme::{PublicKey, Scheme};
 use keyward_domain::{Code, KeyName};
@@ -46,14 +48,19 @@ impl Client {
 
     /// Has an order signed, within the client's deadline and as often as [`Client::with_tries`] allows.
     pub async fn sign(&self, order: &Order) -> Result<Signature, ClientError> {
-        let answer = self.try_again(|left| async move {
+        self.sign_until(order, Instant::now() + self.deadline).await
+    }
+
+    async fn sign_until(&self, order: &Order, until: Instant) -> Result<Signature, ClientError> {
+        let answer = self.try_again(until, |left| async move {
             self.answer(self.signing().sign(self.request_within(order.request(0), left)).await)
         });
         believed(self, order, answer.await?)
     }
 
     /// Has orders signed in calls of up to 256; one result for each order, in their order. Those that may be tried again
-    /// are tried again as often as [`Client::with_tries`] allows; a call that fails as a whole fails all of them.
+    /// are tried again as often as [`Client::with_tries`] allows, within one more deadline for all of them; a call that fails
+    /// as a whole fails all of them.
     pub async fn sign_batch(
         &self,
         orders: &[Order],
@@ -65,17 +72,18 @@ impl Client {
             results.extend(self.sign_chunk(call).await?);
             left = later;
         }
+        let until = Instant::now() + self.deadline;
         for (order, result) in orders.iter().zip(&mut results) {
             let again = matches!(result, Err(error) if self.tries > 1 && error.pause(1).is_some());
-            if again {
-                *result = self.sign(order).await;
+            if again && Instant::now() < until {
+                *result = self.sign_until(order, until).await;
             }
         }
         Ok(results)
     }
 
     async fn sign_chunk(&self, orders: &[Order]) -> Result<Vec<Result<Signature, ClientError>>, ClientError> {
-        let answer = self.try_again(|left| async move {
+        let answer = self.try_again(Instant::now() + self.deadline, |left| async move {
             let requests = (0..).zip(orders).map(|(tag, order)| order.request(tag)).collect();
             let request = self.request_within(SignBatchRequest { requests }, left);
             self.answer(self.signing().sign_batch(request).await)

@@ -13,11 +13,14 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 impl Client {
     /// Calls until it is done, refused for good, tried often enough, or late. Every call carries the same mark.
-    pub(crate) async fn try_again<T, F>(&self, call: impl Fn(Duration) -> F) -> Result<T, ClientError>
+    pub(crate) async fn try_again<T, F>(
+        &self,
+        until: Instant,
+        call: impl Fn(Duration) -> F,
+    ) -> Result<T, ClientError>
     where
         F: Future<Output = Result<T, ClientError>>,
     {
-        let until = Instant::now() + self.deadline;
         let mut tried = 1;
         loop {
             let error = match call(until.saturating_duration_since(Instant::now())).await {

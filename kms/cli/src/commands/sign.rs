@@ -33,7 +33,7 @@ pub(crate) struct Sign {
     #[arg(long)]
     as_certificate: bool,
     /// How long to wait, in seconds: keys at a token agent's desk may need a person there.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     wait: Option<u64>,
     /// What to sign. Of a file longer than 1 MiB the digest is sent.
     file: PathBuf,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::Context;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::local::cluster::{Cluster, VALIDATORS_DEFAULT};
 use crate::local::layout::{PROFILES, UP_FOLDER};
 use crate::local::state::Wanted;
@@ -27,20 +27,15 @@ pub(crate) struct Up {
 }
 
 impl Up {
-    fn wanted(&self) -> Result<Wanted> {
-        if let Some(url) = &self.database {
-            keyward_store::Location::postgres(url, None).map_err(|error| {
-                Failure::usage("`--database` names no database", "see `keyward up --help`").because(&error)
-            })?;
-        }
+    fn wanted(&self) -> Wanted {
         let (validators, servers) = (self.validators, self.servers);
-        Ok(Wanted { validators, servers, database: self.database.clone() })
+        Wanted { validators, servers, database: self.database.clone() }
     }
 
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
         let output = context.output;
         output.note("Keyward starts on this machine: NON-PRODUCTION, for trying things out.");
-        let mut cluster = Cluster::open(&self.dir, self.wanted()?, output)?;
+        let mut cluster = Cluster::open(&self.dir, self.wanted(), output)?;
         let started = tokio::select! {
             started = cluster.start() => started,
             () = crate::signals::end() => {

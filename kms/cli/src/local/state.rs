@@ -93,6 +93,13 @@ pub(super) fn load_or_prepare(layout: &Layout, wanted: Wanted, output: Output) -
     if !(1..=VALIDATORS_MAX).contains(&validators) {
         return Err(Failure::usage(format!("`{validators}` validators do not fit"), "choose 1 to 16"));
     }
+    // Before anything is written: the address must not carry a password.
+    if let Some(url) = &wanted.database {
+        keyward_store::Location::postgres(url, None).map_err(|error| {
+            let next = "give `postgres://user@host/name`; a password belongs into a file of its own";
+            Failure::usage("`--database` names no database", next).because(&error)
+        })?;
+    }
     output.note(format!("  a new Keyward is made in `{}`", layout.root().display()));
     let keys = prepare::prepare(layout, validators, servers)?;
     let node = |key: [u8; 32]| NodeState { key: hex::encode(key), peer_port: None, rpc_port: None };

@@ -159,9 +159,15 @@ impl Desk {
         if before.held != look.held {
             let tokens = look.held.iter().map(|held| (held.label.clone(), held.keys.len())).collect();
             self.tell(&Event::Attached { tokens });
-            self.send(from(from_agent::What::Tokens(self::tokens(&look.held)))).await;
+            self.say_tokens().await;
         }
         look
+    }
+
+    /// Says what is attached: again on each new stream, for it may have changed while that opened.
+    pub(super) async fn say_tokens(&self) {
+        let tokens = tokens(&lock(&self.look).held);
+        self.send(from(from_agent::What::Tokens(tokens))).await;
     }
 
     async fn send(&self, message: FromAgent) {
@@ -224,6 +230,16 @@ impl Desk {
                 return;
             }
             None => {}
+        }
+        if jobs.len() >= JOBS_MAX {
+            // Signatures stand in the journal too: the oldest answer makes room.
+            let answered = jobs.iter().filter_map(|(id, job)| match job {
+                Job::Answered(_, until_ms) => Some((*until_ms, *id)),
+                Job::UnderWay(_) => None,
+            });
+            if let Some((_, oldest)) = answered.min() {
+                jobs.remove(&oldest);
+            }
         }
         if jobs.len() >= JOBS_MAX {
             drop(jobs);

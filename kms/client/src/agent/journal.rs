@@ -326,7 +326,10 @@ impl Journal {
                 Kept::Failed(code) => bytes.extend(record(&[&[3], &intent[..], code.as_bytes()].concat())),
             }
         }
-        let beside = self.path.with_extension("new");
+        // Appended, not exchanged: journals beside each other must not meet here, nor one with itself.
+        let mut beside = self.path.clone().into_os_string();
+        beside.push(".new");
+        let beside = PathBuf::from(beside);
         let failed = |source| JournalError::File { path: beside.clone(), source };
         let mut file = OpenOptions::new()
             .read(true)

@@ -16,6 +16,9 @@
 //! limit = { count = 20, bytes = 1000000, window_s = 3600 }   # beyond it the rule does not fit; for `sign` alone
 //! ```
 //!
+//! A digest hides its message, and the service chooses whether a message comes as its digest: a rule that signs fits a
+//! digest only if it says `kind = "digest"` or names the hash.
+//!
 //! Unknown keys are errors, and so is a rule that would sign whatever it is shown, without limit.
 
 use std::collections::BTreeSet;
@@ -231,7 +234,12 @@ impl Rule {
         let Question { asker, key_id, payload, summary } = question;
         let begins = match payload {
             Payload::Message(message) => message.starts_with(&self.prefix),
-            Payload::Digest(_) => self.prefix.is_empty(),
+            // The service chooses whether a message comes as its digest, and a digest shows neither beginning nor
+            // length: a rule that signs unasked must name digests, or the hash.
+            Payload::Digest(_) => {
+                let named = self.kind == Some(Kind::Digest) || self.sha256.is_some();
+                self.prefix.is_empty() && (self.act != Act::Sign || named)
+            }
         };
         let len = payload.len() as u64;
         begins
@@ -317,6 +325,17 @@ mod tests {
         assert_eq!(decide(&rules, "x", &message("pay 1"), (0, 0)).0, Act::Sign);
         assert_eq!(decide(&rules, "x", &Payload::Digest(message("pay 1").hash()), (0, 0)).0, Act::Sign);
         assert_eq!(decide(&rules, "x", &message("pay 2"), (0, 0)).0, Act::Ask);
+    }
+
+    #[test]
+    fn no_rule_signs_a_digest_that_it_does_not_name() {
+        let rule = "[[rule]]\nname = \"few\"\ndo = \"sign\"\nlimit = { count = 2, window_s = 60 }\n";
+        let digest = Payload::Digest(message("steal").hash());
+        let few = Rules::parse(rule).unwrap();
+        assert_eq!(decide(&few, "x", &message("steal"), (0, 0)).0, Act::Sign);
+        assert_eq!(decide(&few, "x", &digest, (0, 0)).0, Act::Ask);
+        let named = Rules::parse(&format!("{rule}kind = \"digest\"\n")).unwrap();
+        assert_eq!(decide(&named, "x", &digest, (0, 0)).0, Act::Sign);
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub enum AgentError {
 pub struct Way {
     /// Where it is, and who we are to it.
     pub connection: Connection,
+    /// Other servers of the same service, asked in turn.
+    pub more: Vec<Connection>,
     /// The proxy to go through, if any.
     pub proxy: Option<Proxy>,
 }
@@ -76,12 +78,14 @@ pub async fn attend(desk: Arc<Desk>, way: Way, stop: impl Future<Output = ()>) -
     let mut watching = std::pin::pin!(watching);
     let mut pause = PAUSE_FIRST;
     desk.look().await;
+    let mut servers = std::iter::once(&way.connection).chain(&way.more).cycle();
     loop {
+        let connection = servers.next().unwrap_or(&way.connection);
         let began = Instant::now();
         let ended = tokio::select! {
             () = &mut stop => return Ok(()),
             () = &mut watching => return Ok(()),
-            ended = one_stream(&desk, &way) => ended,
+            ended = one_stream(&desk, connection, way.proxy.as_ref()) => ended,
         };
         desk.answer_to(None);
         let error = match ended {
@@ -113,8 +117,8 @@ async fn watch(desk: Arc<Desk>) {
     }
 }
 
-async fn one_stream(desk: &Arc<Desk>, way: &Way) -> Ended {
-    match open(desk, way).await {
+async fn one_stream(desk: &Arc<Desk>, connection: &Connection, proxy: Option<&Proxy>) -> Ended {
+    match open(desk, connection, proxy).await {
         Ok((client, mut incoming)) => loop {
             match incoming.message().await {
                 Ok(Some(message)) => desk.receive(message),
@@ -126,8 +130,12 @@ async fn one_stream(desk: &Arc<Desk>, way: &Way) -> Ended {
     }
 }
 
-async fn open(desk: &Arc<Desk>, way: &Way) -> Result<(Client, Streaming<ToAgent>), Ended> {
-    let client = Client::connect_through(&way.connection, way.proxy.as_ref()).await.map_err(judged)?;
+async fn open(
+    desk: &Arc<Desk>,
+    connection: &Connection,
+    proxy: Option<&Proxy>,
+) -> Result<(Client, Streaming<ToAgent>), Ended> {
+    let client = Client::connect_through(connection, proxy).await.map_err(judged)?;
     let (outgoing, messages) = mpsc::channel::<FromAgent>(OUTGOING_MAX);
     // The channel is fresh: there is room.
     let _room = outgoing.try_send(desk.hello());
@@ -149,7 +157,8 @@ async fn open(desk: &Arc<Desk>, way: &Way) -> Result<(Client, Streaming<ToAgent>
     };
     check_welcome(desk, &welcome).map_err(Ended::For)?;
     desk.answer_to(Some(outgoing));
-    let service = way.connection.address.clone();
+    desk.say_tokens().await;
+    let service = connection.address.clone();
     desk.tell(&Event::Connected { service, agent: welcome.agent });
     Ok((client, incoming))
 }

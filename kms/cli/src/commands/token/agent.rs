@@ -75,9 +75,13 @@ impl Agent {
         };
         let desk = Desk::new(parts).map_err(|failure| untrusted(&failure))?;
         let (ca_pem, certificate_pem, key_pem) = profile.identity()?;
-        let identity = Some(Identity { certificate_pem, key_pem });
-        let connection = Connection { address: profile.file.service.clone(), ca_pem, identity };
-        let way = Way { connection, proxy: profile.proxy()? };
+        let to = |address: &String| {
+            let (certificate_pem, key_pem) = (certificate_pem.clone(), key_pem.clone());
+            let identity = Some(Identity { certificate_pem, key_pem });
+            Connection { address: address.clone(), ca_pem: ca_pem.clone(), identity }
+        };
+        let more = profile.file.more_services.iter().map(to).collect();
+        let way = Way { connection: to(&profile.file.service), more, proxy: profile.proxy()? };
         attend(desk, way, crate::signals::end()).await.map_err(ended)
     }
 

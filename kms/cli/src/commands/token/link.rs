@@ -34,7 +34,13 @@ pub(super) struct Link {
     #[arg(long, value_name = "NAME", conflicts_with = "pin_file")]
     agent: Option<String>,
     /// How long to wait for somebody at the agent's desk, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, requires = "agent")]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 300,
+        requires = "agent",
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
     wait: u64,
     /// A file of mode 0600 that holds the token's PIN; without it, the PIN is asked for.
     #[arg(long, value_name = "FILE")]
