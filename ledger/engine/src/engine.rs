@@ -12,11 +12,7 @@ use commonware_consensus::{
     marshal::{self, core::CommitmentFallback},
     types::Height,
 };
-use commonware_cryptography::{
-    ChaCha20Poly1305,
-    ed25519::{PrivateKey, PublicKey},
-    sha256::Digest,
-};
+use commonware_cryptography::{ChaCha20Poly1305, ed25519::PublicKey, sha256::Digest};
 use commonware_macros::select;
 use commonware_p2p::{Address, AddressableManager as _, authenticated::lookup, utils::mux};
 use commonware_runtime::{Quota, Runner as _, Spawner as _, Supervisor as _, tokio};
@@ -45,7 +41,7 @@ pub const EXIT_CODE_FAULT: i32 = 70;
 /// Messages per second and peer on one channel. Queues are as long as this times the number of peers.
 const MESSAGES_PER_S: Quota = Quota::per_second(NZU32!(4096));
 /// Nodes of one network, observers included.
-const PEERS_MAX: usize = 128;
+pub(crate) const PEERS_MAX: usize = 128;
 /// How long a graceful stop may take.
 const STOP_TIME_OUT: Duration = Duration::from_secs(5);
 
@@ -209,18 +205,13 @@ struct Prepared {
 impl Prepared {
     fn new(config: EngineConfig) -> Result<Self, EngineError> {
         let refuse = |reason: String| EngineError::Config { reason };
-        if let Some(problem) = config.timing.problem() {
-            return Err(refuse(problem.into()));
-        }
         if config.worker_threads == 0 {
             return Err(refuse("no worker threads".into()));
         }
         if config.peers.len() >= PEERS_MAX {
             return Err(refuse(format!("`{}` peers are more than `{PEERS_MAX}`", config.peers.len())));
         }
-        let genesis = Block::parse(&*config.format, config.genesis).ok_or(EngineError::Genesis)?;
-        let key = config.key.expose(|seed| PrivateKey::decode(Copying(seed)));
-        let key = key.map_err(|error| refuse(error.to_string()))?;
+        let settings = Settings::new(&config, String::new())?;
         let own = config.key.public();
         let others = config.peers.iter().filter(|peer| peer.key != own);
         let known = others.map(|peer| (peer.key, peer.address)).chain([(own, config.listen)]);
@@ -237,16 +228,6 @@ impl Prepared {
             .into_iter()
             .try_collect()
             .map_err(|error| refuse(format!("a peer stands twice: {error}")))?;
-        let settings = Settings {
-            namespace: config.namespace,
-            key,
-            role: config.role,
-            genesis,
-            codec: BlockCodec(config.format),
-            epoch_length: config.epoch_length,
-            timing: config.timing,
-            prefix: String::new(),
-        };
         let (storage, listen, worker_threads) = (config.storage, config.listen, config.worker_threads);
         // commonware panics when it cannot bind, so a busy port is found here.
         TcpListener::bind(listen).map_err(|source| EngineError::Listen { address: listen, source })?;
@@ -295,8 +276,7 @@ impl Prepared {
         application: Arc<dyn Application>,
         store: Arc<dyn Store>,
     ) -> Result<(Node, Outgoing), EngineError> {
-        let payload =
-            marshal::max_payload_size::<Variant, StrictScheme>(PEERS_MAX as u32, &self.settings.codec);
+        let payload = payload_bytes_max(&self.settings.codec);
         let handshake = Cups::<_, ChaCha20Poly1305>::new(
             Sake {
                 signer: self.settings.key.clone(),
@@ -306,7 +286,7 @@ impl Prepared {
             },
             cups::Version::V1,
         );
-        let payload = commonware_p2p::max_message_size(&[mux::prefixed(payload)]);
+        let payload = commonware_p2p::max_message_size(&[payload]);
         let namespace = [self.settings.namespace.as_slice(), b"_P2P"].concat();
         let peers_max = NonZeroUsize::new(self.peers.len()).unwrap_or(NZUsize!(1));
         let mut p2p =
@@ -333,6 +313,11 @@ impl Prepared {
     }
 }
 
+/// The longest message on any channel.
+pub(crate) fn payload_bytes_max(codec: &BlockCodec) -> usize {
+    mux::prefixed(marshal::max_payload_size::<Variant, StrictScheme>(PEERS_MAX as u32, codec))
+}
+
 /// A running engine. Dropping it stops the engine without waiting; [`EngineHandle::join`] waits.
 pub struct EngineHandle {
     stop: Mutex<Option<oneshot::Sender<()>>>,
@@ -352,6 +337,15 @@ impl fmt::Debug for EngineHandle {
 }
 
 impl EngineHandle {
+    /// The handle of an engine whose tasks somebody else ends.
+    pub(crate) fn on_foreign_runtime(
+        marshal: MarshalMailbox,
+        progress: Arc<Progress>,
+        outgoing: Outgoing,
+    ) -> Self {
+        Self { stop: Mutex::new(None), thread: Mutex::new(None), marshal, progress, outgoing }
+    }
+
     /// Height of the last block that the application took as finalized.
     pub fn finalized_height(&self) -> u64 {
         self.progress.height.load(Ordering::Acquire)

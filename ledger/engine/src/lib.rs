@@ -20,6 +20,8 @@ mod epochs;
 mod gossip;
 mod journal;
 mod node;
+#[doc(hidden)]
+pub mod seat;
 mod segments;
 mod store;
 mod strict;

@@ -1,7 +1,7 @@
 //! One node, generic over runtime and network: the same code runs on tokio over TCP and on the
 //! deterministic runtime over a simulated network.
 use crate::{
-    Application, Block, EngineError, Id, Kind, Role, Store, Timing,
+    Application, Block, EngineConfig, EngineError, Id, Kind, Role, Store, Timing,
     adapter::Archive,
     block::{BlockCodec, Sealed},
     bridge::Bridge,
@@ -10,6 +10,7 @@ use crate::{
 };
 use commonware_actor::Feedback;
 use commonware_broadcast::buffered;
+use commonware_codec::{Copying, DecodeExt as _};
 use commonware_consensus::{
     Reporter, Reporters,
     marshal::{
@@ -73,6 +74,28 @@ pub(crate) struct Settings {
     pub(crate) timing: Timing,
     /// Prefix of the storage partitions: one simulated storage holds many nodes.
     pub(crate) prefix: String,
+}
+
+impl Settings {
+    /// What a configuration says, checked.
+    pub(crate) fn new(config: &EngineConfig, prefix: String) -> Result<Self, EngineError> {
+        let refuse = |reason: String| EngineError::Config { reason };
+        if let Some(problem) = config.timing.problem() {
+            return Err(refuse(problem.into()));
+        }
+        let genesis = Block::parse(&*config.format, config.genesis.clone()).ok_or(EngineError::Genesis)?;
+        let key = config.key.expose(|seed| PrivateKey::decode(Copying(seed)));
+        Ok(Self {
+            namespace: config.namespace.clone(),
+            key: key.map_err(|error| refuse(error.to_string()))?,
+            role: config.role,
+            genesis,
+            codec: BlockCodec(config.format.clone()),
+            epoch_length: config.epoch_length,
+            timing: config.timing,
+            prefix,
+        })
+    }
 }
 
 /// Verification keys of certificates by epoch.

@@ -11,10 +11,7 @@ use keyward_ledger_engine::{
     Ancestors, Application, Block, BlockHeader, BoxFuture, Certificate, EpochPlan, Event, Format, LeaderTerm,
     ProposeContext,
 };
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::{Instant, sleep_until, timeout_at},
-};
+use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use crate::{
@@ -77,10 +74,10 @@ pub(crate) struct LedgerApplication {
     gossip: Gossip,
 }
 
-/// The proposal before.
+/// The proposal before: when it was made, by the timer.
 #[derive(Clone, Copy)]
 struct Last {
-    at: Instant,
+    at: Duration,
     entries: usize,
 }
 
@@ -91,16 +88,18 @@ impl LedgerApplication {
 
     /// Waits for a batch that is in no unfinalised block, for the pace, and no longer than the leader may.
     async fn wait_for_work(&self, context: &ProposeContext) {
-        let now = Instant::now();
+        let timer = &self.shared.timer;
+        let now = timer.now();
         let last = *self.last_proposal.lock().unwrap_or_else(PoisonError::into_inner);
         let earliest = last.map_or(now, |last| last.at + self.pace.pause(last.entries));
         let latest = now + self.pace.idle.min(context.time_out / 2);
-        sleep_until(earliest.min(latest)).await;
+        timer.sleep(earliest.min(latest).saturating_sub(now)).await;
         loop {
             let arrived = self.shared.arrived.notified();
             tokio::pin!(arrived);
             arrived.as_mut().enable();
-            if self.has_work() || timeout_at(latest, arrived).await.is_err() {
+            let left = latest.saturating_sub(timer.now());
+            if self.has_work() || timer.within(left, arrived).await.is_none() {
                 break;
             }
         }
@@ -152,7 +151,7 @@ impl Application for LedgerApplication {
     ) -> BoxFuture<'_, Option<Bytes>> {
         Box::pin(async move {
             self.wait_for_work(&context).await;
-            let at = Instant::now();
+            let at = self.shared.timer.now();
             let job = |ancestors, reply| Job::Propose { parent: parent.clone(), ancestors, reply };
             let proposed = self.ask(ancestors, job).await.flatten();
             let entries = proposed.as_ref().map_or(0, |proposed| proposed.entries);

@@ -3,14 +3,7 @@
 //! Every unfinalised block has its own ledger here; only finalized blocks have effects. A finalized block
 //! that execution does not agree with ends the process: a node must stop rather than diverge.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    io,
-    path::PathBuf,
-    sync::Arc,
-    thread::JoinHandle,
-    time::Instant,
-};
+use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc, thread::JoinHandle};
 
 use bytes::Bytes;
 use keyward_ledger_core::{
@@ -26,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    Clock,
+    machine::Machine,
     pool::Verdict,
     shared::{Anchor, Placed, Settled, Shared, View},
     snapshot::{self, Snapshot},
@@ -94,10 +87,10 @@ struct Pending {
 pub(crate) struct Executor {
     shared: Arc<Shared>,
     key: SigningKey,
-    clock: Clock,
+    machine: Machine,
     snapshots: PathBuf,
     ledger: Ledger,
-    pending: HashMap<Hash, Pending>,
+    pending: BTreeMap<Hash, Pending>,
     recent: BTreeMap<u64, (SignedHeader, Ledger)>,
     anchor: Option<Arc<Anchor>>,
     /// Certificates over blocks that are not executed as final yet.
@@ -113,19 +106,19 @@ impl Executor {
     pub(crate) fn recover(
         shared: Arc<Shared>,
         key: SigningKey,
-        clock: Clock,
+        machine: Machine,
         snapshots: PathBuf,
         start: Snapshot,
     ) -> Result<Self, RecoverError> {
-        let began = Instant::now();
+        let began = machine.timer.now();
         let (from, records) = (start.ledger.height(), start.ledger.log().size());
         let mut executor = Self {
             shared,
             key,
-            clock,
+            machine,
             snapshots,
             ledger: start.ledger.clone(),
-            pending: HashMap::new(),
+            pending: BTreeMap::new(),
             recent: BTreeMap::from([(from, (start.signed_header, start.ledger))]),
             anchor: None,
             certificates: BTreeMap::new(),
@@ -141,7 +134,7 @@ impl Executor {
             height,
             records,
             replayed = height - from,
-            ms = began.elapsed().as_millis(),
+            ms = executor.machine.timer.now().saturating_sub(began).as_millis(),
             "ledger recovered"
         );
         Ok(executor)
@@ -173,22 +166,8 @@ impl Executor {
     /// Works until it is told to stop.
     pub(crate) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         while let Some(job) = jobs.blocking_recv() {
-            match job {
-                Job::Propose { parent, ancestors, reply } => {
-                    let _gone = reply.send(self.propose(&parent, &ancestors));
-                }
-                Job::Verify { parent, block, ancestors, reply } => {
-                    let _gone = reply.send(self.verify(&parent, &block, &ancestors));
-                }
-                Job::Finalized { block, reply } => {
-                    self.finalize(&block);
-                    let _gone = reply.send(());
-                }
-                Job::Certificate { height, certificate } => {
-                    self.certificates.insert(height, convert(certificate));
-                    self.advance_anchor();
-                }
-                Job::Stop => break,
+            if !self.work(job) {
+                break;
             }
         }
         if let Some(anchor) = self.anchor.clone()
@@ -198,13 +177,35 @@ impl Executor {
         }
     }
 
+    /// Does one job; `false` when it was told to stop.
+    pub(crate) fn work(&mut self, job: Job) -> bool {
+        match job {
+            Job::Propose { parent, ancestors, reply } => {
+                let _gone = reply.send(self.propose(&parent, &ancestors));
+            }
+            Job::Verify { parent, block, ancestors, reply } => {
+                let _gone = reply.send(self.verify(&parent, &block, &ancestors));
+            }
+            Job::Finalized { block, reply } => {
+                self.finalize(&block);
+                let _gone = reply.send(());
+            }
+            Job::Certificate { height, certificate } => {
+                self.certificates.insert(height, convert(certificate));
+                self.advance_anchor();
+            }
+            Job::Stop => return false,
+        }
+        true
+    }
+
     fn propose(&mut self, parent: &engine::Block, ancestors: &[engine::Block]) -> Answer<Option<Proposed>> {
         let Some(ledger) = self.ledger_at(parent, ancestors) else { return Answer::AncestorsNeeded };
         let candidates = self.shared.pool().select(PROPOSAL_BYTES, |batch| match ledger.check_batch(batch) {
             Ok(()) => Verdict::Take,
             Err(_not_now) => Verdict::Leave,
         });
-        match ledger.propose((self.clock)(), &candidates, &BlockLimits::default(), &self.key) {
+        match ledger.propose((self.machine.clock)(), &candidates, &BlockLimits::default(), &self.key) {
             Ok(proposal) => {
                 let bytes = Bytes::from(proposal.block.encode());
                 let entries = proposal.executed.leaf_hashes.len();
@@ -239,7 +240,7 @@ impl Executor {
 
     fn check(&self, ledger: &Ledger, block: &engine::Block) -> Result<(SignedHeader, Executed), String> {
         let block = Block::decode(&block.bytes).map_err(|error| chain(&error))?;
-        ledger.check_clock(block.header(), (self.clock)()).map_err(|error| chain(&error))?;
+        ledger.check_clock(block.header(), (self.machine.clock)()).map_err(|error| chain(&error))?;
         let batches = {
             let pool = self.shared.pool();
             let known: Vec<bool> = block.batches.iter().map(|batch| pool.holds(batch.id())).collect();
@@ -443,8 +444,8 @@ impl Executor {
                 warn!(%error, "alarm: a snapshot could not be written; the next restart replays more blocks");
             }
         };
-        let thread = std::thread::Builder::new().name("ledger-snapshot".into()).spawn(write);
-        thread.inspect_err(|error| warn!(%error, "alarm: no thread for a snapshot")).ok()
+        let begun = (self.machine.begin)(Box::new(write));
+        begun.inspect_err(|error| warn!(%error, "alarm: no thread for a snapshot")).ok().flatten()
     }
 
     fn publish(&self) {
@@ -505,8 +506,13 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A broken invariant: nothing that this process says from now on could be trusted.
+/// A broken invariant, as a panic carries it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Diverged;
+
+/// A broken invariant: nothing that this node says from now on could be trusted. It unwinds to
+/// [`guard`](crate::guard), which ends the process; a simulation ends the node.
 fn stop(error: &dyn std::error::Error) -> ! {
-    error!(error = chain(error), "alarm: the ledger's invariants do not hold; the process ends");
-    std::process::exit(EXIT_CODE_DIVERGED)
+    error!(error = chain(error), "alarm: the ledger's invariants do not hold; the node ends");
+    std::panic::resume_unwind(Box::new(Diverged))
 }

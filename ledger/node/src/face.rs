@@ -54,9 +54,9 @@ impl Face {
     /// The newest certified header. A node that has just started waits a little for its first.
     async fn anchor(&self) -> Result<Arc<Anchor>, Status> {
         let mut views = self.shared.view.subscribe();
-        let certified =
-            tokio::time::timeout(FIRST_CERTIFICATE_WAIT, views.wait_for(|view| view.anchor.is_some())).await;
-        let anchor = certified.ok().and_then(Result::ok).and_then(|view| view.anchor.clone());
+        let certified = views.wait_for(|view| view.anchor.is_some());
+        let certified = self.shared.timer.within(FIRST_CERTIFICATE_WAIT, certified).await;
+        let anchor = certified.and_then(Result::ok).and_then(|view| view.anchor.clone());
         anchor.ok_or_else(|| {
             Refusal::NoCertificate.status("no block above genesis is certified here yet; try again")
         })

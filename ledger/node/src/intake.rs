@@ -37,7 +37,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut incoming: mpsc::Receiver<Bytes>
 pub(crate) async fn pass_on_again(shared: Arc<Shared>, engine: Arc<EngineHandle>) {
     let mut before = HashSet::new();
     loop {
-        tokio::time::sleep(PASS_ON_AGAIN).await;
+        shared.timer.sleep(PASS_ON_AGAIN).await;
         let waiting = shared.pool().first(PASS_ON_MAX);
         let in_flight = shared.in_flight().clone();
         for batch in

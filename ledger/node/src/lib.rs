@@ -8,20 +8,14 @@ mod executor;
 mod face;
 mod index;
 mod intake;
+mod machine;
 mod pool;
 mod refusal;
 mod repair;
 mod shared;
 mod snapshot;
 
-use std::{
-    fmt, io,
-    net::SocketAddr,
-    num::NonZeroU64,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, io, net::SocketAddr, num::NonZeroU64, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use keyward_ledger_core::{
@@ -45,19 +39,18 @@ use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use application::{BlockFormat, LedgerApplication, Pace};
-use executor::{Executor, Job};
+use executor::{Diverged, Executor, Job};
 use face::Face;
 use index::Index;
+use machine::Machine;
 use shared::{Shared, View};
 use snapshot::Snapshot;
 
 pub use executor::{EXIT_CODE_DIVERGED, RecoverError};
 pub use keyward_ledger_engine::{EXIT_CODE_FAULT, Peer};
+pub use machine::Clock;
 pub use pool::{POOL_BYTES_MAX, PoolError, SUBMITTER_BATCHES_MAX, SUBMITTER_BYTES_MAX};
 pub use refusal::{CODE_TRAILER, RETRY_TRAILER};
-
-/// Milliseconds since 1970.
-pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// Jobs that wait for the executor.
 const JOBS_MAX: usize = 256;
@@ -133,6 +126,9 @@ pub enum RunError {
     /// The ledger could not be recovered.
     #[error("the ledger cannot be recovered from its files")]
     Recover(#[from] RecoverError),
+    /// Recovering was given up.
+    #[error("recovering the ledger was given up")]
+    Recovering(#[source] io::Error),
     /// The folder belongs to another ledger.
     #[error("`{}` holds another ledger; name another folder or the genesis that made it", .path.display())]
     OtherLedger {
@@ -162,32 +158,16 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), RunError> {
-    let genesis = Genesis::decode(&config.genesis)?;
-    let key = SigningKey::from_seed(&config.validator_key);
-    let (store, recovery) = Segments::open(&config.data_dir.join("blocks"), SegmentsConfig::default())?;
-    for (path, offset) in &recovery.damaged {
-        warn!(path = %path.display(), offset, "alarm: a damaged record; it counts as missing and is brought back from the others when it is needed");
-    }
-    let store = Arc::new(store);
-    let (jobs, queue) = mpsc::channel(JOBS_MAX);
-    let start = starting_point(&config, &genesis)?;
-    let shared = shared(&config, genesis, &key, &store, &start)?;
-    let snapshots = config.data_dir.join("snapshots");
-    let executor = {
-        let shared = shared.clone();
-        let recover = move || Executor::recover(shared, key, system_clock(), snapshots, start);
-        tokio::task::spawn_blocking(recover)
-            .await
-            .map_err(io::Error::other)
-            .map_err(io_error(&config.data_dir))??
+    let parts = {
+        let recover =
+            move || guard(|| Parts::assemble(&config, Machine::real()).map(|parts| (config, parts)));
+        tokio::task::spawn_blocking(recover).await.map_err(io::Error::other).map_err(RunError::Recovering)?
     };
+    let (config, Parts { shared, store, executor, queue, jobs, application, incoming }) = parts?;
     let executing = std::thread::Builder::new()
         .name("ledger-executor".into())
         .spawn(move || guard(|| executor.run(queue)))
         .map_err(io_error(&config.data_dir))?;
-    let (gossip, incoming) = intake::channel();
-    let pace = Pace { idle: config.idle_block_interval, min: config.block_interval_min };
-    let application = Arc::new(LedgerApplication::new(shared.clone(), jobs.clone(), pace, gossip));
     let engine = Arc::new(Engine::start(engine_config(&config, &shared), application, store)?);
     shared.engine.send_replace(Arc::downgrade(&engine));
     let intake = tokio::spawn(intake::run(shared.clone(), incoming));
@@ -202,6 +182,40 @@ pub async fn run(
     let joined = tokio::task::spawn_blocking(move || executing.join()).await;
     info!(engine_stopped = stopped.is_ok(), executor_stopped = joined.is_ok(), "validator stopped");
     served
+}
+
+/// A validator's parts, recovered from its files, before threads and network join them.
+pub(crate) struct Parts {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) store: Arc<Segments>,
+    pub(crate) executor: Executor,
+    /// What the executor is asked for: it does the jobs in this order.
+    pub(crate) queue: mpsc::Receiver<Job>,
+    pub(crate) jobs: mpsc::Sender<Job>,
+    pub(crate) application: Arc<LedgerApplication>,
+    /// What peers pass on, for [`intake::run`].
+    pub(crate) incoming: mpsc::Receiver<Bytes>,
+}
+
+impl Parts {
+    pub(crate) fn assemble(config: &Config, machine: Machine) -> Result<Self, RunError> {
+        let genesis = Genesis::decode(&config.genesis)?;
+        let key = SigningKey::from_seed(&config.validator_key);
+        let (store, recovery) = Segments::open(&config.data_dir.join("blocks"), SegmentsConfig::default())?;
+        for (path, offset) in &recovery.damaged {
+            warn!(path = %path.display(), offset, "alarm: a damaged record; it counts as missing and is brought back from the others when it is needed");
+        }
+        let store = Arc::new(store);
+        let start = starting_point(config, &genesis)?;
+        let shared = shared(config, genesis, &key, &store, &start, &machine)?;
+        let snapshots = config.data_dir.join("snapshots");
+        let executor = Executor::recover(shared.clone(), key, machine, snapshots, start)?;
+        let (jobs, queue) = mpsc::channel(JOBS_MAX);
+        let (gossip, incoming) = intake::channel();
+        let pace = Pace { idle: config.idle_block_interval, min: config.block_interval_min };
+        let application = Arc::new(LedgerApplication::new(shared.clone(), jobs.clone(), pace, gossip));
+        Ok(Self { shared, store, executor, queue, jobs, application, incoming })
+    }
 }
 
 /// The newest snapshot, or genesis.
@@ -223,6 +237,7 @@ fn shared(
     key: &SigningKey,
     store: &Arc<Segments>,
     start: &Snapshot,
+    machine: &Machine,
 ) -> Result<Arc<Shared>, RunError> {
     let dir = config.data_dir.join("index");
     let index = Index::open(&dir).map_err(io_error(&dir))?;
@@ -230,7 +245,7 @@ fn shared(
         index.write(0, 0, &[], &BlockOutcomes::default().encode()).map_err(io_error(&dir))?;
     }
     let view = View { ledger: start.ledger.clone(), anchor: None };
-    Ok(Arc::new(Shared::new(genesis, key.public_key(), store.clone(), index, view)))
+    Ok(Arc::new(Shared::new(genesis, key.public_key(), store.clone(), index, machine.timer.clone(), view)))
 }
 
 fn engine_config(config: &Config, shared: &Shared) -> EngineConfig {
@@ -304,20 +319,13 @@ async fn serve(
     }
 }
 
-/// The one place in this room that reads the machine's clock.
-fn system_clock() -> Clock {
-    Arc::new(|| {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+/// Ends the process when the executor panics or no longer agrees: half a node is worse than none.
+fn guard<T>(run: impl FnOnce() -> T) -> T {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let code = if panic.is::<Diverged>() { EXIT_CODE_DIVERGED } else { EXIT_CODE_FAULT };
+        tracing::error!(code, "the executor gave up: ending the process");
+        std::process::exit(code)
     })
-}
-
-/// Ends the process when the executor panics: half a node is worse than none.
-fn guard(run: impl FnOnce()) {
-    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err() {
-        tracing::error!("panic inside the executor: ending the process");
-        std::process::exit(EXIT_CODE_FAULT);
-    }
 }
 
 fn io_error(path: &std::path::Path) -> impl FnOnce(io::Error) -> RunError {

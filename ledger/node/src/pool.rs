@@ -1,6 +1,6 @@
 //! Verified batches that wait for a block: bounded in bytes, bounded and served in turn per submitter.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use keyward_ledger_core::{batch::SignedBatch, hash::Hash};
 use thiserror::Error;
@@ -43,7 +43,7 @@ struct Queue {
 /// The pool.
 #[derive(Default)]
 pub(crate) struct Pool {
-    queues: HashMap<[u8; 32], Queue>,
+    queues: BTreeMap<[u8; 32], Queue>,
     /// Submitters in the order in which they are served next.
     turns: VecDeque<[u8; 32]>,
     ids: HashSet<Hash>,

@@ -6,7 +6,6 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use keyward_ledger_engine::{Block, EngineHandle, Store as _};
-use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
 use crate::{application::BlockFormat, shared::Shared};
@@ -29,7 +28,7 @@ pub(crate) async fn blocks_from(shared: &Shared, height: u64, top: Block) -> Vec
                     height = child.height - 1,
                     "alarm: a block is missing here and nobody sent it; asking again"
                 );
-                sleep(ASK_AGAIN).await;
+                shared.timer.sleep(ASK_AGAIN).await;
             }
         }
     }
@@ -67,7 +66,7 @@ async fn parent_of(shared: &Shared, child: &Block) -> Option<Block> {
         return Some(block);
     }
     let engine = engine(shared).await?;
-    let block = timeout(FETCH_TIME_OUT, engine.fetch(child.parent)).await.ok()??;
+    let block = shared.timer.within(FETCH_TIME_OUT, engine.fetch(child.parent)).await??;
     if block.digest != child.parent || block.height + 1 != child.height {
         return None;
     }
@@ -83,6 +82,6 @@ async fn parent_of(shared: &Shared, child: &Block) -> Option<Block> {
 /// The engine, once it runs.
 async fn engine(shared: &Shared) -> Option<Arc<EngineHandle>> {
     let mut engine = shared.engine.subscribe();
-    let running = timeout(FETCH_TIME_OUT, engine.wait_for(|engine| engine.strong_count() > 0)).await;
-    running.ok()?.ok()?.upgrade()
+    let running = engine.wait_for(|engine| engine.strong_count() > 0);
+    shared.timer.within(FETCH_TIME_OUT, running).await?.ok()?.upgrade()
 }

@@ -1,7 +1,7 @@
 //! What the executor, the engine's application and the face share.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
@@ -12,7 +12,7 @@ use keyward_ledger_core::{
 use keyward_ledger_engine::{EngineHandle, Reader, Segments};
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::{index::Index, pool::Pool};
+use crate::{index::Index, machine::Timer, pool::Pool};
 
 /// A certified header: proof for every record and state entry up to it.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub(crate) enum Settled {
 
 /// Callers that wait, by batch digest.
 #[derive(Default)]
-pub(crate) struct Waiters(HashMap<Hash, (u64, Vec<oneshot::Sender<Settled>>)>);
+pub(crate) struct Waiters(BTreeMap<Hash, (u64, Vec<oneshot::Sender<Settled>>)>);
 
 impl Waiters {
     /// Waits for a batch; `not_after` bounds how long the entry is kept.
@@ -92,6 +92,7 @@ pub(crate) struct Shared {
     pub(crate) blocks: Reader,
     pub(crate) store: Arc<Segments>,
     pub(crate) index: Index,
+    pub(crate) timer: Arc<dyn Timer>,
     /// The engine once it runs. Weak, because the engine holds the application, which holds this.
     pub(crate) engine: watch::Sender<Weak<EngineHandle>>,
     pub(crate) view: watch::Sender<Arc<View>>,
@@ -109,6 +110,7 @@ impl Shared {
         validator: [u8; 32],
         store: Arc<Segments>,
         index: Index,
+        timer: Arc<dyn Timer>,
         view: View,
     ) -> Self {
         Self {
@@ -117,6 +119,7 @@ impl Shared {
             blocks: store.reader(),
             store,
             index,
+            timer,
             engine: watch::Sender::new(Weak::new()),
             view: watch::Sender::new(Arc::new(view)),
             arrived: Notify::new(),

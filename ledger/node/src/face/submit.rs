@@ -42,6 +42,8 @@ impl Face {
         }
         let mut stopping = self.stopping.clone();
         tokio::select! {
+            // A simulation repeats the order.
+            biased;
             settled = &mut settled => match settled {
                 Ok(Settled::Final(placed, anchor)) => {
                     let fin = self.proven(&placed, &anchor)?;
@@ -50,7 +52,7 @@ impl Face {
                 Ok(Settled::Expired) => Err(Refusal::BatchExpired.status("the batch's last height has passed; it is not recorded")),
                 Err(_dropped) => Err(Refusal::Stopping.status("the validator stops")),
             },
-            () = tokio::time::sleep(WAIT_MAX) => {
+            () = self.shared.timer.sleep(WAIT_MAX) => {
                 let last = batch.not_after();
                 Err(Refusal::NotFinal.status(format!("the batch is not final yet; it may become final up to height {last}")))
             }
@@ -64,7 +66,7 @@ impl Face {
         let covered = views
             .wait_for(|view| view.anchor.as_ref().is_some_and(|anchor| anchor.height() >= original.height));
         let late = || Refusal::NotFinal.status("the batch is final but not certified yet; try again");
-        let view = tokio::time::timeout(WAIT_MAX, covered).await.map_err(|_elapsed| late())?;
+        let view = self.shared.timer.within(WAIT_MAX, covered).await.ok_or_else(late)?;
         let anchor = view.map_err(|_closed| late())?.anchor.clone().ok_or_else(late)?;
         let (bytes, outcomes, first_leaf) = self.stored(original.height).await?;
         let block = keyward_ledger_core::block::Block::decode(&bytes).map_err(|error| failed(&error))?;
