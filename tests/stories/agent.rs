@@ -376,15 +376,13 @@ async fn without_a_rule_a_person_decides_and_without_a_person_nothing_is_signed(
     *bench.clerk.0.lock().unwrap() = None;
     let request = bench.request(4, MESSAGE);
     bench.send(to_agent::What::Sign(request.clone()));
-    while !bench
-        .events
-        .lock()
-        .unwrap()
-        .iter()
-        .any(|event| matches!(event, Event::Asking { job, .. } if *job == [4; 32]))
-    {
-        tokio::task::yield_now().await;
-    }
+    let asking = |event: &Event| matches!(event, Event::Asking { job, .. } if *job == [4; 32]);
+    let asked = async {
+        while !bench.events.lock().unwrap().iter().any(asking) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), asked).await.expect("the person is asked");
     bench.send(to_agent::What::Withdraw(AgentWithdraw { job: request.job, why: "expired".into() }));
     let answer = bench.answer().await;
     assert!(
@@ -438,7 +436,7 @@ async fn a_proof_of_possession_is_of_this_desks_own_ledger_and_made_here() {
         let Some(agent_answer::Result::Refusal(refusal)) = bench.answer().await.result else {
             panic!("refused")
         };
-        assert!(refusal.code == code || refusal.code == "AGENT_PROTOCOL", "{refusal:?}");
+        assert_eq!(refusal.code, code);
     }
     let mut bench = bench.restart("link = \"refuse\"");
     bench.send(to_agent::What::Prove(prove(5, key().as_bytes())));

@@ -85,6 +85,15 @@ fn pump(from: &mut TcpStream, to: &mut TcpStream) {
     let _gone = to.shutdown(std::net::Shutdown::Both);
 }
 
+/// A process that ends with the story.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _gone = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
 #[test]
 fn clients_and_agents_go_through_a_proxy_and_are_told_when_it_refuses() {
     let (keyward, proxy) = (shared(), Proxy::start());
@@ -104,11 +113,10 @@ fn clients_and_agents_go_through_a_proxy_and_are_told_when_it_refuses() {
     fs::create_dir_all(keyward.work("empty-token")).unwrap();
     agent.env("KEYWARD_PROFILE", through).env("HSM_SIM_DIR", keyward.work("empty-token"));
     let log = fs::File::create(keyward.work("proxied.log")).unwrap();
-    let mut agent = agent.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+    let _agent =
+        Ended(agent.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
     let said = || fs::read_to_string(keyward.work("proxied.log")).unwrap();
     wait_until("the agent to hold a stream through the proxy", || said().contains("\"connected\""));
     assert!(said().contains("\"missing\""), "a token that is not there is named, and may come later");
     assert_eq!(proxy.tunnels.load(Ordering::Relaxed), 2);
-    agent.kill().unwrap();
-    agent.wait().unwrap();
 }

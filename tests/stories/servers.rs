@@ -202,12 +202,16 @@ async fn a_server_killed_in_the_middle_leaves_before_or_after_and_the_other_goes
 /// A change of each kind, by whichever server `app`, `officer` and `operator` speak to.
 struct Changes<'a> {
     keyward: &'a Keyward,
-    server: usize,
+    app: Client,
+    operator: Client,
 }
 
-impl Changes<'_> {
-    async fn client(&self, role: &str) -> Client {
-        self.keyward.client_of(role, self.keyward.services()[self.server].clone()).await
+impl<'a> Changes<'a> {
+    /// Connected before anything is killed: a change that never left is no change in the middle.
+    async fn by(keyward: &'a Keyward, server: usize) -> Self {
+        let address = keyward.services()[server].clone();
+        let app = keyward.client_of("app", address.clone()).await;
+        Self { keyward, app, operator: keyward.client_of("operator", address).await }
     }
 
     async fn make(&self, what: &str, round: usize) -> Result<KeyWithReceipt, Status> {
@@ -216,18 +220,18 @@ impl Changes<'_> {
             "rotate" => {
                 let request =
                     RotateKeyRequest { key: "turning".into(), idempotency_key: mark.into(), to: None };
-                let app = self.client("app").await;
+                let app = &self.app;
                 Ok(app.keys().rotate(app.request(request)).await?.into_inner())
             }
             "freeze" => {
-                let app = self.client("app").await;
-                freeze(&app, &format!("stopping-{round}"), &format!("freeze {round}")).await
+                let app = &self.app;
+                freeze(app, &format!("stopping-{round}"), &format!("freeze {round}")).await
             }
             "schedule" => {
                 let key = format!("leaving-{round}");
                 let request =
                     ScheduleDestructionRequest { key, wait_ms: 86_400_000, idempotency_key: mark.into() };
-                let app = self.client("app").await;
+                let app = &self.app;
                 Ok(app.keys().schedule_destruction(app.request(request)).await?.into_inner())
             }
             _ => {
@@ -242,7 +246,7 @@ impl Changes<'_> {
                     idempotency_key: mark.into(),
                     ..Default::default()
                 };
-                let operator = self.client("operator").await;
+                let operator = &self.operator;
                 Ok(operator.tokens().link(operator.request(request)).await?.into_inner())
             }
         }
@@ -277,8 +281,7 @@ async fn each_change_killed_in_the_middle_is_made_once_or_not_at_all() {
     }
     for round in 0..ROUNDS {
         for what in ["rotate", "freeze", "schedule", "link"] {
-            let (living, dying) =
-                (Changes { keyward: &keyward, server: 0 }, Changes { keyward: &keyward, server: 1 });
+            let (living, dying) = (Changes::by(&keyward, 0).await, Changes::by(&keyward, 1).await);
             let (killed, tried) = {
                 let die = async {
                     tokio::time::sleep(random.pause(80)).await;

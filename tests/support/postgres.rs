@@ -120,15 +120,17 @@ impl Postgres {
     /// A program of PostgreSQL's, as the unprivileged user: it refuses root.
     fn run(&self, program: &str, arguments: &[&str]) -> Command {
         let program = self.binaries.join(program);
-        let mut command = if is_root() {
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "--pdeathsig=KILL", "--"]);
-            command.arg(program);
-            command
-        } else {
-            Command::new(program)
-        };
-        command.args(arguments).current_dir("/").env_remove("PGPASSFILE").env_remove("PGHOST");
+        let mut command = Command::new("setpriv");
+        if is_root() {
+            command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"]);
+        }
+        command
+            .args(["--pdeathsig=KILL", "--"])
+            .arg(program)
+            .args(arguments)
+            .current_dir("/")
+            .env_remove("PGPASSFILE")
+            .env_remove("PGHOST");
         command
     }
 }

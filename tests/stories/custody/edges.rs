@@ -1,6 +1,6 @@
 //! Requests that never reach a verb, or come too late for one: they carry a stable code like any other refusal.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keyward_domain::{Code, scheme::Scheme};
 use keyward_proto::custody::{CreateKeyRequest, Refusal, SignBatchRequest, SignRequest, SignStreamResponse};
@@ -117,10 +117,15 @@ async fn a_request_under_way_runs_to_its_end_and_its_mark_finds_it() {
     }
     assert!(late > 0, "no deadline passed");
     for (request, first) in marks {
+        let began = Instant::now();
         let again = loop {
             match sign(&world.app, request.clone()).await {
                 Ok(signed) => break signed,
-                Err(status) => check(Code::IdempotencyPending, &status.said()),
+                Err(status) => {
+                    check(Code::IdempotencyPending, &status.said());
+                    assert!(began.elapsed() < Duration::from_secs(60), "still pending");
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
             }
         };
         assert!(first.is_none_or(|first| first == again), "the first answer again");

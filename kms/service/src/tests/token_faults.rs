@@ -207,6 +207,15 @@ impl Desk {
                 false
             }
         };
+        // A fault that stays is met: else nobody read the control file.
+        let stays = |fault: &&str| {
+            let always = "error 0 CKR_DEVICE_ERROR on use always";
+            *fault == "pull 0"
+                || fault.starts_with("latency")
+                || fault.starts_with("crash")
+                || *fault == always
+        };
+        assert!(!(done && faults.iter().any(stays)), "{at}: the fault was not met");
         self.set(&[]);
         // The same again, without a restart; what is done is not done twice.
         if !(done && binds == 1) {
