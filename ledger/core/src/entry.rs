@@ -1,8 +1,19 @@
 //! What submitters ask of the ledger: `kind u16 || body`.
 
+mod act;
+mod author;
+mod terms;
+
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::hash::Hash;
 use crate::scheme::{KeyId, PublicKey, Scheme};
+
+pub use act::{Act, Attempt, Authored, Case, Define};
+pub use author::{AUTHORS_MAX, Author, Party, RuleName};
+pub use terms::{
+    ATTEMPTS_MAX, ApprovalTerms, AttemptsTerms, GROUPS_MAX, Group, PARTIES_MAX, PERIOD_MAX_MS, PERIOD_MIN_MS,
+    ROLE_BYTES_MAX, RateTerms, Terms, TimelockTerms, WINDOWS_MAX, Window,
+};
 
 /// The longest note.
 pub const NOTE_BYTES_MAX: usize = 4096;
@@ -39,6 +50,38 @@ pub mod kind {
     pub const INTENT: u16 = 32;
     /// Records what an intent released.
     pub const RELEASE: u16 = 33;
+    /// Sets a counter of attempts.
+    pub const DEFINE_ATTEMPTS: u16 = 80;
+    /// Spends an attempt.
+    pub const GRANT_ATTEMPT: u16 = 81;
+    /// Shows that an attempt succeeded.
+    pub const PROVE_ATTEMPT: u16 = 82;
+    /// Sets a rate.
+    pub const DEFINE_RATE: u16 = 84;
+    /// Charges a rate.
+    pub const CHARGE_RATE: u16 = 85;
+    /// Sets who must approve.
+    pub const DEFINE_APPROVAL: u16 = 88;
+    /// Asks for approvals.
+    pub const OPEN_APPROVAL: u16 = 89;
+    /// Approves.
+    pub const APPROVE: u16 = 90;
+    /// Refuses an approval.
+    pub const REFUSE_APPROVAL: u16 = 91;
+    /// Takes an approval or a case back.
+    pub const WITHDRAW_APPROVAL: u16 = 92;
+    /// Uses approvals up.
+    pub const USE_APPROVAL: u16 = 93;
+    /// Sets who may open an act, and how long it waits.
+    pub const DEFINE_TIMELOCK: u16 = 96;
+    /// Opens an act.
+    pub const OPEN_TIMELOCK: u16 = 97;
+    /// Stops an act.
+    pub const VETO_TIMELOCK: u16 = 98;
+    /// Takes an act back.
+    pub const CANCEL_TIMELOCK: u16 = 99;
+    /// Does what was opened.
+    pub const EXECUTE_TIMELOCK: u16 = 100;
 }
 
 /// Where the private key of a bound key lives.
@@ -211,6 +254,8 @@ pub enum Entry {
     Intent(Intent),
     /// Records what was released.
     Release(Release),
+    /// An act of a standard contract, with its authors.
+    Authored(Authored),
 }
 
 impl Entry {
@@ -230,6 +275,7 @@ impl Entry {
             Self::RotateKey(_) => kind::ROTATE_KEY,
             Self::Intent(_) => kind::INTENT,
             Self::Release(_) => kind::RELEASE,
+            Self::Authored(authored) => authored.act.kind(),
         }
     }
 
@@ -255,6 +301,10 @@ impl Entry {
             Self::RotateKey(rotate) => write_key(out.raw(&rotate.previous.0), &rotate.bind),
             Self::Intent(intent) => write_intent(&mut out, intent),
             Self::Release(release) => out.raw(&release.intent_id).raw(&release.signature_hash),
+            Self::Authored(authored) => {
+                authored.write(&mut out);
+                &mut out
+            }
         };
         out.finish()
     }
@@ -292,6 +342,22 @@ pub const fn kind_name(code: u16) -> &'static str {
         kind::ROTATE_KEY => "rotate-key",
         kind::INTENT => "intent",
         kind::RELEASE => "release",
+        kind::DEFINE_ATTEMPTS => "define-attempts",
+        kind::GRANT_ATTEMPT => "grant-attempt",
+        kind::PROVE_ATTEMPT => "prove-attempt",
+        kind::DEFINE_RATE => "define-rate",
+        kind::CHARGE_RATE => "charge-rate",
+        kind::DEFINE_APPROVAL => "define-approval",
+        kind::OPEN_APPROVAL => "open-approval",
+        kind::APPROVE => "approve",
+        kind::REFUSE_APPROVAL => "refuse-approval",
+        kind::WITHDRAW_APPROVAL => "withdraw-approval",
+        kind::USE_APPROVAL => "use-approval",
+        kind::DEFINE_TIMELOCK => "define-timelock",
+        kind::OPEN_TIMELOCK => "open-timelock",
+        kind::VETO_TIMELOCK => "veto-timelock",
+        kind::CANCEL_TIMELOCK => "cancel-timelock",
+        kind::EXECUTE_TIMELOCK => "execute-timelock",
         _ => "unknown",
     }
 }
@@ -337,7 +403,23 @@ fn read_body(reader: &mut Reader<'_>) -> Result<Entry, DecodeError> {
             intent_id: reader.array("intent id")?,
             signature_hash: reader.array("signature hash")?,
         })),
-        code => Err(DecodeError::UnknownCode { what: "entry kind", code: u64::from(code) }),
+        code => Authored::read(code, reader).map(Entry::Authored),
+    }
+}
+
+/// Appends `u8 0`, or `u8 1` and the hash.
+fn write_option(out: &mut Writer, hash: Option<&Hash>) {
+    match hash {
+        None => out.u8(0),
+        Some(hash) => out.u8(1).raw(hash),
+    };
+}
+
+fn read_option(reader: &mut Reader<'_>, what: &'static str) -> Result<Option<Hash>, DecodeError> {
+    match reader.u8(what)? {
+        0 => Ok(None),
+        1 => reader.array(what).map(Some),
+        code => Err(DecodeError::UnknownCode { what, code: u64::from(code) }),
     }
 }
 

@@ -13,6 +13,10 @@ pub const ZERO: Hash = [0; 32];
 pub enum Tag {
     /// The name of an account on the ledger.
     Account,
+    /// The id of a granted attempt.
+    Attempt,
+    /// What an attempt is bound to.
+    AttemptRequest,
     /// What a submitter signs of a batch.
     Batch,
     /// A batch with its signature, as pools and block bodies know it.
@@ -21,18 +25,26 @@ pub enum Tag {
     Block,
     /// A block's body.
     Body,
+    /// The id of a case.
+    Case,
     /// The checksum of a trust file's checkpoint.
     Checkpoint,
     /// A hidden payload hash in an intent.
     Commitment,
+    /// What approvers decide of a disputed act.
+    Dispute,
     /// The chain id.
     Genesis,
     /// What a genesis document holds beside name and validators.
     GenesisRest,
     /// A key id.
     Key,
+    /// What authors sign of an act.
+    Payload,
     /// What a proposer signs of a header.
     Proposal,
+    /// The id of a rule.
+    Rule,
     /// A validator set.
     Set,
     /// A signature in a release.
@@ -45,18 +57,24 @@ pub enum Tag {
 
 impl Tag {
     /// Every tag.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 21] = [
         Self::Account,
+        Self::Attempt,
+        Self::AttemptRequest,
         Self::Batch,
         Self::BatchId,
         Self::Block,
         Self::Body,
+        Self::Case,
         Self::Checkpoint,
         Self::Commitment,
+        Self::Dispute,
         Self::Genesis,
         Self::GenesisRest,
         Self::Key,
+        Self::Payload,
         Self::Proposal,
+        Self::Rule,
         Self::Set,
         Self::Signature,
         Self::StateKey,
@@ -67,16 +85,22 @@ impl Tag {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Account => "keyward/account/v1",
+            Self::Attempt => "keyward/attempt/v1",
+            Self::AttemptRequest => "keyward/attempt-request/v1",
             Self::Batch => "keyward/batch/v1",
             Self::BatchId => "keyward/batch-id/v1",
             Self::Block => "keyward/block/v1",
             Self::Body => "keyward/body/v1",
+            Self::Case => "keyward/case/v1",
             Self::Checkpoint => "keyward/checkpoint/v1",
             Self::Commitment => "keyward/commitment/v1",
+            Self::Dispute => "keyward/dispute/v1",
             Self::Genesis => "keyward/genesis/v1",
             Self::GenesisRest => "keyward/genesis-rest/v1",
             Self::Key => "keyward/key/v1",
+            Self::Payload => "keyward/payload/v1",
             Self::Proposal => "keyward/proposal/v1",
+            Self::Rule => "keyward/rule/v1",
             Self::Set => "keyward/set/v1",
             Self::Signature => "keyward/signature/v1",
             Self::StateKey => "keyward/state-key/v1",

@@ -59,6 +59,32 @@ refusals! {
     49 IntentUnknown "INTENT_UNKNOWN" "no live intent has this id",
     50 NotExecutor "NOT_EXECUTOR" "the submitter is not the intent's executor",
     51 AlreadyReleased "ALREADY_RELEASED" "the intent was released before",
+    96 AuthorUnknown "AUTHOR_UNKNOWN" "the author has no credential, or the key is not one in its holder's token",
+    97 AuthorReplayed "AUTHOR_REPLAYED" "the author's signature was taken before",
+    98 AuthorSignatureInvalid "AUTHOR_SIGNATURE_INVALID" "the author's signature does not verify",
+    99 AuthorNotNamed "AUTHOR_NOT_NAMED" "the author is not one whom the rule names for this",
+    100 AuthorsMissing "AUTHORS_MISSING" "the rule asks for other or more authors",
+    101 RuleInvalid "RULE_INVALID" "a number or list of the rule is out of its bounds",
+    102 RuleVersion "RULE_VERSION" "the rule's version is not the next one, or not the present one",
+    103 RuleUnknown "RULE_UNKNOWN" "no such rule was defined",
+    104 CaseUnknown "CASE_UNKNOWN" "no live case has this id",
+    105 CaseClosed "CASE_CLOSED" "the case was refused, withdrawn, vetoed or cancelled",
+    106 CasePayload "CASE_PAYLOAD" "the case is about another payload",
+    107 CaseUsed "CASE_USED" "the case was used up or executed before",
+    112 AttemptsCooling "ATTEMPTS_COOLING" "the last attempt is too short a time ago",
+    113 AttemptsSpent "ATTEMPTS_SPENT" "no attempt is left until one comes back",
+    114 AttemptsLocked "ATTEMPTS_LOCKED" "all attempts of a lifetime are spent",
+    115 AttemptUnknown "ATTEMPT_UNKNOWN" "no such attempt is granted, or it has ended",
+    116 AttemptProven "ATTEMPT_PROVEN" "the attempt was shown to have succeeded before",
+    117 SuccessInvalid "SUCCESS_INVALID" "the proof of success does not verify",
+    120 RateExceeded "RATE_EXCEEDED" "the charge does not fit the rate",
+    124 ApproverIsInitiator "APPROVER_IS_INITIATOR" "nobody approves what they asked for or have a part in",
+    125 ApprovalGiven "APPROVAL_GIVEN" "the account has approved before",
+    126 ApprovalNotGiven "APPROVAL_NOT_GIVEN" "the account has not approved",
+    127 ApprovalsMissing "APPROVALS_MISSING" "not every group has given its approvals",
+    132 TimelockBusy "TIMELOCK_BUSY" "an act is open under the rule",
+    133 TimelockEarly "TIMELOCK_EARLY" "the act still waits",
+    134 TimelockDisputed "TIMELOCK_DISPUTED" "the act is disputed: the approvers decide",
 }
 
 impl Refusal {
@@ -78,13 +104,18 @@ impl Refusal {
 pub struct Outcome {
     /// 0 or a refusal's code.
     pub code: u16,
-    /// What the contract adds; empty in every outcome of this version.
+    /// What the contract adds: the id of what it made, where it makes one.
     pub data: Vec<u8>,
 }
 
 impl Outcome {
     /// The entry took effect.
     pub const ACCEPTED: Self = Self { code: 0, data: Vec::new() };
+
+    /// The entry took effect, and this is what came of it.
+    pub fn accepted_with(data: &[u8]) -> Self {
+        Self { code: 0, data: data.to_vec() }
+    }
 
     /// The entry changed nothing.
     pub const fn refused(refusal: Refusal) -> Self {

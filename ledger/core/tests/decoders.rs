@@ -3,12 +3,12 @@
 
 mod common;
 
-use common::{ACCOUNT, Keys, World, mutate::hammer, signer};
+use common::{ACCOUNT, Keys, World, acts, mutate::hammer, signer};
 use keyward_ledger_core::batch::UnverifiedBatch;
 use keyward_ledger_core::block::{Block, Header, SignedHeader};
 use keyward_ledger_core::certificate::{Certificate, ValidatorSet};
 use keyward_ledger_core::ed25519::SigningKey;
-use keyward_ledger_core::entry::{BindCredential, Entry, Release};
+use keyward_ledger_core::entry::{Act, Authored, BindCredential, Entry, Release};
 use keyward_ledger_core::execute::{BlockOutcomes, LedgerHead};
 use keyward_ledger_core::genesis::Genesis;
 use keyward_ledger_core::log::Frontier;
@@ -64,6 +64,12 @@ fn entries(world: &World) -> Vec<Entry> {
         Entry::Intent(world.intent([1; 32], signer::P256.public_key().id(), b"m")),
         Entry::Release(Release { intent_id: [1; 32], signature_hash: [2; 32] }),
     ];
+    let authored = |(number, act)| {
+        // None, one of each kind: every list has a sample that holds something.
+        let authors = if number % 2 == 0 { acts::sample_authors() } else { Vec::new() };
+        Entry::Authored(Authored { act, authors })
+    };
+    entries.extend((0..).zip(acts::samples()).map(authored));
     entries.extend(signer::all().iter().map(|keys| Entry::BindKey(world.bind(&**keys, [9; 32]))));
     entries
 }
@@ -169,6 +175,55 @@ fn state_values() {
     check("intent", &value(b"intent/"), |b| layout::IntentState::decode(b).ok().map(|v| v.encode()));
     let credential = layout::CredentialState { version: 1, public_key: [1; 32] }.encode();
     check("credential", &[credential], |b| layout::CredentialState::decode(b).ok().map(|v| v.encode()));
+}
+
+/// Rules and cases as the contracts leave them behind.
+#[test]
+fn rules_and_cases_of_the_state() {
+    let mut world = World::new();
+    let [owner, alice, bob] = [0x41, 0x42, 0x43].map(acts::Person);
+    world.enroll_all(&[owner, alice, bob]);
+    let rule = owner.rule();
+    let mut timelock = acts::timelock_terms(1, &[alice, bob], &[owner]);
+    timelock.judges = Some([5; 32]);
+    let attempts = keyward_ledger_core::entry::AttemptsTerms {
+        needed: 1,
+        askers: acts::parties(&[alice, bob]),
+        ..acts::attempts_terms()
+    };
+    for act in [
+        Act::DefineAttempts(acts::define(owner, 1, attempts)),
+        Act::DefineRate(acts::define(owner, 1, acts::rate_terms())),
+        Act::DefineApproval(acts::define(owner, 1, acts::approval_terms(&[(1, &[alice]), (1, &[bob])]))),
+        Act::DefineTimelock(acts::define(owner, 1, timelock)),
+    ] {
+        assert_eq!(world.answer(act, &[owner]), "ACCEPTED");
+    }
+    world.made(Act::GrantAttempt { rule, attempt: acts::attempt(1, 1) }, &[alice]);
+    let open = Act::OpenApproval { rule, payload: acts::PAYLOAD, live_ms: 60_000 };
+    let case = acts::case(world.made(open, &[owner]));
+    world.act(Act::Approve { case, group: 1 }, &[bob]);
+    world.made(Act::OpenTimelock { rule, payload: acts::PAYLOAD }, &[alice]);
+    let value = |prefix: &[u8]| -> Vec<Vec<u8>> {
+        let (_, value) = world.ledger.state().iter().find(|(key, _)| key.starts_with(prefix)).unwrap();
+        vec![value.to_vec()]
+    };
+    macro_rules! states {
+        ($($prefix:literal $state:ident,)*) => {
+            $(check($prefix, &value($prefix.as_bytes()), |b| {
+                layout::$state::decode(b).ok().map(|value| value.encode())
+            });)*
+        };
+    }
+    states! {
+        "attempts/rule/" AttemptsState,
+        "attempts/grant/" GrantState,
+        "rate/rule/" RateState,
+        "approval/rule/" ApprovalState,
+        "approval/case/" ApprovalCase,
+        "timelock/rule/" TimelockState,
+        "timelock/case/" TimelockCase,
+    }
 }
 
 /// A key's short form and its forms with version, moment and successor, of each status.

@@ -1,16 +1,19 @@
-//! The frozen formats: `tests/vectors/{tags,entries,ledger}.json`.
+//! The frozen formats: `tests/vectors/{tags,entries,ledger,contracts,key-states}.json`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 
 use common::golden::Golden;
-use common::{ACCOUNT, Keys, World, certify, set_of, signer, validators};
+use common::{ACCOUNT, Keys, World, acts, certify, set_of, signer, validators};
 use keyward_ledger_core::block::SignedHeader;
 use keyward_ledger_core::certificate::{consensus_namespace, quorum};
+use keyward_ledger_core::contracts::attempts::success_message;
+use keyward_ledger_core::contracts::authored::authored_message;
 use keyward_ledger_core::contracts::registry::{
     credential_challenge, possession_challenge, rotation_challenge,
 };
-use keyward_ledger_core::entry::{BindCredential, Entry, Mode, Release};
+use keyward_ledger_core::contracts::timelock::dispute_payload;
+use keyward_ledger_core::entry::{Act, Authored, BindCredential, Entry, Mode, Release, kind};
 use keyward_ledger_core::hash::{Tag, account_commitment, signature_hash};
 use keyward_ledger_core::outcome::{Outcome, Refusal};
 use keyward_ledger_core::scheme::Scheme;
@@ -86,7 +89,78 @@ fn entries_and_outcomes_are_frozen() {
     for (name, entry) in entries {
         golden.hex(name, entry.encode());
     }
+    for act in acts::samples() {
+        let (name, kind) = (keyward_ledger_core::entry::kind_name(act.kind()), act.kind());
+        let (payload, party) = (act.payload(), acts::Person(0x41).party());
+        golden.hex(&format!("{name} payload"), payload);
+        let message = authored_message(&chain_id, kind, &payload, party, &[9; 32], 100);
+        golden.hex(&format!("{name} message"), message);
+        golden.hex(name, Entry::Authored(Authored { act, authors: acts::sample_authors() }).encode());
+    }
     golden.check("entries.json");
+}
+
+/// A run through every standard contract: answers, ids, state and roots.
+#[test]
+fn contract_runs_are_frozen() {
+    let (mut golden, mut world) = (Golden::default(), World::new());
+    let [owner, alice, bob] = [0x41, 0x42, 0x43].map(acts::Person);
+    world.enroll_all(&[owner, alice, bob]);
+    world.step_ms = 30_000;
+    let answer = |world: &mut World, golden: &mut Golden, name: &str, act: Act, people: &[acts::Person]| {
+        let entry = world.signed_by(act, people);
+        golden.hex(&format!("{name}: entry"), entry.encode());
+        let outcome = world.submit(&[entry]).remove(0);
+        golden.text(&format!("{name}: answer"), outcome.name());
+        golden.hex(&format!("{name}: outcome"), outcome.encode());
+        golden.hex(&format!("{name}: state root"), world.ledger.state().root());
+        outcome.data.try_into().unwrap_or_default()
+    };
+    let mut run = |name: &str, act: Act, people: &[acts::Person]| -> [u8; 32] {
+        answer(&mut world, &mut golden, name, act, people)
+    };
+    let rule = owner.rule();
+    let grant = |number| Act::GrantAttempt { rule, attempt: acts::attempt(1, number) };
+    run("01 define attempts", Act::DefineAttempts(acts::define(owner, 1, acts::attempts_terms())), &[owner]);
+    let attempt_id = run("02 grant", grant(1), &[]);
+    run("03 grant again", grant(1), &[]);
+    run("04 grant another", grant(2), &[]);
+    run("05 grant a third", grant(3), &[]);
+    run("06 grant too many", grant(4), &[]);
+    let chain_id = World::new().chain_id();
+    let signature = acts::success_key().sign(&success_message(&chain_id, &attempt_id));
+    let prove = Act::ProveAttempt { rule, attempt: acts::attempt(1, 1), signature };
+    run("07 prove", prove.clone(), &[]);
+    run("08 prove again", prove, &[]);
+    run("09 define rate", Act::DefineRate(acts::define(owner, 1, acts::rate_terms())), &[owner]);
+    let charge = |amount| Act::ChargeRate { rule, amount, what: acts::PAYLOAD };
+    run("10 charge", charge(100), &[]);
+    run("11 charge too much", charge(151), &[]);
+    let terms = acts::approval_terms(&[(1, &[alice, bob])]);
+    run("12 define approval", Act::DefineApproval(acts::define(owner, 1, terms)), &[owner]);
+    let open = Act::OpenApproval { rule, payload: acts::PAYLOAD, live_ms: 600_000 };
+    let case = acts::case(run("13 open approval", open, &[alice]));
+    run("14 approve as initiator", Act::Approve { case, group: 0 }, &[alice]);
+    run("15 approve", Act::Approve { case, group: 0 }, &[bob]);
+    run("16 use", Act::UseApproval(case), &[alice]);
+    run("17 use again", Act::UseApproval(case), &[alice]);
+    let mut terms = acts::timelock_terms(2, &[alice, bob], &[owner]);
+    terms.judges = Some(rule.id(kind::DEFINE_APPROVAL));
+    run("18 define timelock", Act::DefineTimelock(acts::define(owner, 1, terms)), &[owner]);
+    let open = Act::OpenTimelock { rule, payload: acts::PAYLOAD };
+    let first = acts::case(run("19 open", open.clone(), &[alice, bob]));
+    run("20 execute early", Act::ExecuteTimelock { case: first, judged: None }, &[alice]);
+    run("21 veto", Act::VetoTimelock(first), &[owner]);
+    let second = acts::case(run("22 open again", open, &[alice, bob]));
+    run("23 veto again", Act::VetoTimelock(second), &[owner]);
+    run("24 execute disputed", Act::ExecuteTimelock { case: second, judged: None }, &[alice]);
+    golden.hex("attempt id", attempt_id);
+    golden.hex("success message", success_message(&chain_id, &attempt_id));
+    golden.hex("dispute payload", dispute_payload(&second));
+    for (key, value) in world.business() {
+        golden.hex(&format!("state {}", hex::encode(key)), value);
+    }
+    golden.check("contracts.json");
 }
 
 #[test]

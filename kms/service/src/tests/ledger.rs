@@ -15,7 +15,7 @@ use keyward_ledger_core::{
     outcome::Outcome,
     receipt::Released,
     scheme::KeyId,
-    state::layout::{KeyState as LedgerKey, key_key},
+    state::layout::{End, KeyState as LedgerKey, key_key},
 };
 use tokio::sync::Notify;
 
@@ -66,7 +66,7 @@ impl StateView for View<'_> {
     fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
         self.writes.push((key, value));
     }
-    fn put_until(&mut self, key: Vec<u8>, value: Vec<u8>, _: u64) {
+    fn put_until(&mut self, key: Vec<u8>, value: Vec<u8>, _: End) {
         self.writes.push((key, value));
     }
 }

@@ -7,7 +7,7 @@ use super::{Call, Context, Contract, StateView, Stop, not_expired, only};
 use crate::entry::{Entry, Intent, Release};
 use crate::genesis::Role;
 use crate::outcome::{Outcome, Refusal};
-use crate::state::layout::{IntentState, intent_key};
+use crate::state::layout::{End, IntentState, intent_key};
 
 /// How many blocks ahead the last height of an intent may lie.
 pub const INTENT_BLOCKS_MAX: u64 = 4096;
@@ -60,7 +60,7 @@ fn claim(
         not_after: intent.not_after,
         released: false,
     };
-    state.put_until(claim, live.encode(), intent.not_after);
+    state.put_until(claim, live.encode(), End::Height(intent.not_after));
     Ok(())
 }
 

@@ -3,17 +3,23 @@
 //! A contract sees the state, the call and the context, and answers with an outcome. A refusal changes
 //! nothing: writes of a refused call are thrown away by the dispatcher, whatever the contract did.
 
+pub mod approval;
+pub mod attempts;
+pub mod authored;
 pub mod intent;
 pub mod keys;
+pub mod rate;
 pub mod registry;
+pub mod timelock;
 
 use thiserror::Error;
 
 use crate::codec::DecodeError;
-use crate::entry::{Entry, kind, kind_of};
+use crate::entry::{Act, Entry, kind, kind_of};
 use crate::genesis::Role;
 use crate::hash::Hash;
 use crate::outcome::{Outcome, Refusal};
+use crate::state::layout::End;
 
 /// What a contract may do with the state.
 pub trait StateView {
@@ -21,9 +27,9 @@ pub trait StateView {
     fn get(&self, key: &[u8]) -> Option<&[u8]>;
     /// Sets a key's value.
     fn put(&mut self, key: Vec<u8>, value: Vec<u8>);
-    /// Sets the value of a new key that is removed once the ledger has passed `last_height`.
-    /// INVARIANT: [`layout::last_height`](crate::state::layout::last_height) reads the same height from the value.
-    fn put_until(&mut self, key: Vec<u8>, value: Vec<u8>, last_height: u64);
+    /// Sets a key's value that is removed once the ledger has passed `end`, or whatever later end is set after it.
+    /// INVARIANT: [`layout::end_of`](crate::state::layout::end_of) reads the same end from the value.
+    fn put_until(&mut self, key: Vec<u8>, value: Vec<u8>, end: End);
 }
 
 /// Who asks for what.
@@ -91,6 +97,23 @@ pub fn contract_for(entry: &Entry) -> Option<&'static dyn Contract> {
         | Entry::DestroyKey { .. }
         | Entry::RotateKey(_) => Some(&registry::Registry),
         Entry::Intent(_) | Entry::Release(_) => Some(&intent::Intents),
+        Entry::Authored(authored) => Some(match &authored.act {
+            Act::DefineAttempts(_) | Act::GrantAttempt { .. } | Act::ProveAttempt { .. } => {
+                &attempts::Attempts
+            }
+            Act::DefineRate(_) | Act::ChargeRate { .. } => &rate::Rate,
+            Act::DefineApproval(_)
+            | Act::OpenApproval { .. }
+            | Act::Approve { .. }
+            | Act::RefuseApproval(_)
+            | Act::WithdrawApproval(_)
+            | Act::UseApproval(_) => &approval::Approval,
+            Act::DefineTimelock(_)
+            | Act::OpenTimelock { .. }
+            | Act::VetoTimelock(_)
+            | Act::CancelTimelock(_)
+            | Act::ExecuteTimelock { .. } => &timelock::Timelock,
+        }),
     }
 }
 

@@ -173,7 +173,7 @@ impl Run {
         let mut ledger = parent.clone();
         ledger.height += 1;
         ledger.time_ms = time_ms;
-        ledger.expiry.prune(ledger.height, &mut ledger.state);
+        ledger.expiry.prune(ledger.height, time_ms, &mut ledger.state);
         let entries_by_submitter = BTreeMap::new();
         Self { ledger, results: Vec::new(), leaf_hashes: Vec::new(), entries_by_submitter, entries: 0 }
     }

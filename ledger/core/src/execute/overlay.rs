@@ -3,6 +3,7 @@
 use super::expiry::Expiry;
 use crate::contracts::StateView;
 use crate::state::Tree;
+use crate::state::layout::End;
 
 pub(super) struct Overlay<'a> {
     state: &'a Tree,
@@ -12,7 +13,7 @@ pub(super) struct Overlay<'a> {
 #[derive(Default)]
 pub(super) struct Writes {
     values: Vec<(Vec<u8>, Vec<u8>)>,
-    ends: Vec<(Vec<u8>, u64)>,
+    ends: Vec<(Vec<u8>, End)>,
 }
 
 impl<'a> Overlay<'a> {
@@ -30,8 +31,8 @@ impl Writes {
         for (key, value) in self.values {
             state.insert(&key, &value);
         }
-        for (key, last_height) in self.ends {
-            expiry.add(&key, last_height);
+        for (key, end) in self.ends {
+            expiry.add(&key, end);
         }
     }
 }
@@ -46,8 +47,8 @@ impl StateView for Overlay<'_> {
         self.writes.values.push((key, value));
     }
 
-    fn put_until(&mut self, key: Vec<u8>, value: Vec<u8>, last_height: u64) {
-        self.writes.ends.push((key.clone(), last_height));
+    fn put_until(&mut self, key: Vec<u8>, value: Vec<u8>, end: End) {
+        self.writes.ends.push((key.clone(), end));
         self.put(key, value);
     }
 }

@@ -95,7 +95,7 @@ impl Ledger {
             log: head.log.clone(),
             parameters: read_parameters(&state)?,
             set: Arc::new(set),
-            expiry: Expiry::of(&state).map_err(StateBroken::of("intent"))?,
+            expiry: Expiry::of(&state).map_err(StateBroken::of("entry that ends"))?,
             state,
         })
     }

@@ -2,16 +2,25 @@
 
 use crate::block::Regime;
 use crate::codec::{DecodeError, Reader, Writer};
+use crate::entry::Party;
 use crate::genesis::{Role, Submitter};
 use crate::hash::Hash;
 use crate::scheme::KeyId;
 
+pub use super::cases::{
+    ApprovalCase, ApprovalCaseStatus, ApprovalState, AttemptsState, GrantState, RateState, Spent,
+    TimelockCase, TimelockCaseStatus, TimelockState,
+};
 pub use super::key::{KeyState, KeyStatus};
 
 /// How many sequences back and ahead of a submitter's highest one a batch may have.
 pub const SEQUENCE_WINDOW: u64 = 1024;
 
 const INTENT_PREFIX: &[u8] = b"intent/";
+const NONCE_PREFIX: &[u8] = b"authored/";
+const GRANT_PREFIX: &[u8] = b"attempts/grant/";
+const APPROVAL_CASE_PREFIX: &[u8] = b"approval/case/";
+const TIMELOCK_CASE_PREFIX: &[u8] = b"timelock/case/";
 
 /// `parameters`.
 pub fn parameters_key() -> Vec<u8> {
@@ -54,13 +63,91 @@ pub fn intent_key(id: &Hash) -> Vec<u8> {
     [INTENT_PREFIX, id].concat()
 }
 
-/// The last height at which an entry of the state lives, for those that have one.
-pub fn last_height(key: &[u8], value: &[u8]) -> Result<Option<u64>, DecodeError> {
-    if key.starts_with(INTENT_PREFIX) {
-        IntentState::decode(value).map(|intent| Some(intent.not_after))
+/// `authored/`, the party and the nonce: what an author has signed before.
+pub fn nonce_key(party: Party, nonce: &Hash) -> Vec<u8> {
+    let mut key = Writer::with_capacity(NONCE_PREFIX.len() + 65);
+    party.write(key.raw(NONCE_PREFIX));
+    key.raw(nonce);
+    key.finish()
+}
+
+/// `attempts/rule/` and the rule's id.
+pub fn attempts_key(rule: &Hash) -> Vec<u8> {
+    [b"attempts/rule/".as_slice(), rule].concat()
+}
+
+/// `attempts/grant/` and the request's hash.
+pub fn grant_key(request: &Hash) -> Vec<u8> {
+    [GRANT_PREFIX, request].concat()
+}
+
+/// `rate/rule/` and the rule's id.
+pub fn rate_key(rule: &Hash) -> Vec<u8> {
+    [b"rate/rule/".as_slice(), rule].concat()
+}
+
+/// `approval/rule/` and the rule's id.
+pub fn approval_key(rule: &Hash) -> Vec<u8> {
+    [b"approval/rule/".as_slice(), rule].concat()
+}
+
+/// `approval/case/` and the case's id.
+pub fn approval_case_key(case: &Hash) -> Vec<u8> {
+    [APPROVAL_CASE_PREFIX, case].concat()
+}
+
+/// `timelock/rule/` and the rule's id.
+pub fn timelock_key(rule: &Hash) -> Vec<u8> {
+    [b"timelock/rule/".as_slice(), rule].concat()
+}
+
+/// `timelock/case/` and the case's id.
+pub fn timelock_case_key(case: &Hash) -> Vec<u8> {
+    [TIMELOCK_CASE_PREFIX, case].concat()
+}
+
+/// The last moment of a state entry that does not live for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum End {
+    /// It lives in blocks up to this height.
+    Height(u64),
+    /// It lives in blocks up to this time, in milliseconds since 1970.
+    TimeMs(u64),
+}
+
+impl End {
+    /// Whether a block lies past it.
+    pub const fn is_before(self, height: u64, time_ms: u64) -> bool {
+        match self {
+            Self::Height(last) => last < height,
+            Self::TimeMs(last) => last < time_ms,
+        }
+    }
+}
+
+/// When an entry of the state ends, for those that do.
+pub fn end_of(key: &[u8], value: &[u8]) -> Result<Option<End>, DecodeError> {
+    let has = |prefix| key.starts_with(prefix);
+    if has(INTENT_PREFIX) {
+        IntentState::decode(value).map(|intent| Some(End::Height(intent.not_after)))
+    } else if has(NONCE_PREFIX) {
+        read_nonce(value).map(|not_after| Some(End::Height(not_after)))
+    } else if has(GRANT_PREFIX) {
+        GrantState::decode(value).map(|grant| Some(End::TimeMs(grant.ends_ms)))
+    } else if has(APPROVAL_CASE_PREFIX) {
+        ApprovalCase::decode(value).map(|case| Some(End::TimeMs(case.ends_ms)))
+    } else if has(TIMELOCK_CASE_PREFIX) {
+        TimelockCase::decode(value).map(|case| Some(End::TimeMs(case.ends_ms)))
     } else {
         Ok(None)
     }
+}
+
+fn read_nonce(value: &[u8]) -> Result<u64, DecodeError> {
+    let mut reader = Reader::new(value);
+    let not_after = reader.u64("not after")?;
+    reader.finish("nonce")?;
+    Ok(not_after)
 }
 
 macro_rules! decode_exactly {
@@ -76,6 +163,7 @@ macro_rules! decode_exactly {
         }
     };
 }
+pub(super) use decode_exactly;
 
 /// What rules the ledger: `epoch_length u64 || regime u8 || clock_bound_ms u64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

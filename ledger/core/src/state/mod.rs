@@ -3,6 +3,7 @@
 //! The tree is persistent: a clone costs nothing and shares everything that does not change, so each
 //! unfinalised block has its own. Hashes are made when a root is asked for, and kept.
 
+mod cases;
 mod key;
 pub mod layout;
 mod node;

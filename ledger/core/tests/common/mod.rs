@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod acts;
 pub mod golden;
 pub mod mutate;
 pub mod signer;
@@ -62,6 +63,9 @@ pub struct World {
     pub blocks: Vec<(Block, Executed)>,
     pub records: Vec<Record>,
     pub sequences: HashMap<[u8; 32], u64>,
+    /// How far the next block's time lies ahead of its parent's.
+    pub step_ms: u64,
+    pub nonces: u64,
 }
 
 impl World {
@@ -100,6 +104,8 @@ impl World {
             blocks,
             records,
             sequences: HashMap::new(),
+            step_ms: 100,
+            nonces: 0,
         }
     }
 
@@ -121,7 +127,7 @@ impl World {
     /// Makes, checks and keeps the next block; gives what it made.
     pub fn block(&mut self, batches: &[SignedBatch]) -> &Executed {
         let proposer = &self.validators[self.blocks.len() % self.validators.len()];
-        let now_ms = self.ledger.time_ms() + 100;
+        let now_ms = self.ledger.time_ms() + self.step_ms;
         let proposal = self.ledger.propose(now_ms, batches, &BlockLimits::default(), proposer).unwrap();
         assert_eq!(proposal.refused, []);
         let block = Block::decode(&proposal.block.encode()).unwrap();

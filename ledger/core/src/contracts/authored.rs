@@ -1,0 +1,132 @@
+//! Authority from its author: the one place where signatures of acts are checked and remembered.
+//!
+//! Who transports an act is of no interest here. A signature counts for exactly one act on one ledger, once, and up
+//! to a height.
+
+use super::keys::{bound_key, refuse_unless_active};
+use super::registry::require_open;
+use super::{Context, StateView, Stop, not_expired};
+use crate::codec::Writer;
+use crate::entry::{Author, Authored, Mode, Party};
+use crate::hash::Hash;
+use crate::outcome::Refusal;
+use crate::scheme::{self, PublicKey, Scheme};
+use crate::state::layout::{CredentialState, End, credential_key, nonce_key};
+
+/// How many blocks ahead the last height of a signature may lie.
+pub const AUTHORED_BLOCKS_MAX: u64 = 16_384;
+
+const LABEL: &[u8] = b"keyward/authored/v1";
+
+/// The message that an author signs: `u8 19 || "keyward/authored/v1" || chain id[32] || kind u16 || payload[32] || party ||
+/// nonce[32] || not_after u64`.
+pub fn authored_message(
+    chain_id: &Hash,
+    kind: u16,
+    payload: &Hash,
+    party: Party,
+    nonce: &Hash,
+    not_after: u64,
+) -> Vec<u8> {
+    let mut out = Writer::with_capacity(160);
+    // INVARIANT: the label is shorter than 256 bytes.
+    out.u8(u8::try_from(LABEL.len()).unwrap_or(u8::MAX)).raw(LABEL);
+    party.write(out.raw(chain_id).u16(kind).raw(payload));
+    out.raw(nonce).u64(not_after);
+    out.finish()
+}
+
+/// An act and those who signed it.
+#[derive(Clone, Copy, Debug)]
+pub struct Consent<'a> {
+    /// The kind of the entry.
+    pub kind: u16,
+    /// What the authors signed.
+    pub payload: Hash,
+    /// Who signed; each party once.
+    pub authors: &'a [Author],
+}
+
+impl<'a> Consent<'a> {
+    /// The consent that an entry carries.
+    pub fn of(authored: &'a Authored) -> Self {
+        Self { kind: authored.act.kind(), payload: authored.payload(), authors: &authored.authors }
+    }
+
+    /// Takes the consent of the one author. Gives it and its account.
+    pub fn one(self, state: &mut dyn StateView, context: &Context<'_>) -> Result<(Party, Hash), Stop> {
+        let [author] = self.authors else { return Err(Refusal::AuthorsMissing.into()) };
+        Ok((author.party, self.take(state, context, author)?))
+    }
+
+    /// Takes the consent of an account's credential.
+    pub fn of_account(
+        self,
+        state: &mut dyn StateView,
+        context: &Context<'_>,
+        account: &Hash,
+    ) -> Result<(), Stop> {
+        self.named(state, context, &[Party::Credential(*account)], 1).map(|_| ())
+    }
+
+    /// Takes the consent of at least `needed` of the parties, and of nobody else. Gives their accounts.
+    pub fn named(
+        self,
+        state: &mut dyn StateView,
+        context: &Context<'_>,
+        parties: &[Party],
+        needed: u8,
+    ) -> Result<Vec<Hash>, Stop> {
+        if self.authors.iter().any(|author| !parties.contains(&author.party)) {
+            return Err(Refusal::AuthorNotNamed.into());
+        }
+        if self.authors.len() < usize::from(needed) {
+            return Err(Refusal::AuthorsMissing.into());
+        }
+        self.authors.iter().map(|author| self.take(state, context, author)).collect()
+    }
+
+    /// Verifies an author's signature and remembers it as long as it could be shown again. Gives the account.
+    fn take(self, state: &mut dyn StateView, context: &Context<'_>, author: &Author) -> Result<Hash, Stop> {
+        let Author { party, nonce, not_after, signature, .. } = author;
+        not_expired(*not_after, context)?;
+        if not_after - context.height > AUTHORED_BLOCKS_MAX {
+            return Err(Refusal::ExpiryTooFar.into());
+        }
+        let (account, key) = speaker(state, author)?;
+        require_open(state, &account)?;
+        let memory = nonce_key(*party, nonce);
+        if state.get(&memory).is_some() {
+            return Err(Refusal::AuthorReplayed.into());
+        }
+        let message = authored_message(context.chain_id, self.kind, &self.payload, *party, nonce, *not_after);
+        scheme::verify(&key, &message, signature).or(Err(Refusal::AuthorSignatureInvalid))?;
+        state.put_until(memory, not_after.to_be_bytes().to_vec(), End::Height(*not_after));
+        Ok(account)
+    }
+}
+
+/// The account for which an author speaks, and the key that must have signed.
+fn speaker(state: &dyn StateView, author: &Author) -> Result<(Hash, PublicKey), Stop> {
+    match author.party {
+        Party::Credential(account) => {
+            let value = state.get(&credential_key(&account)).ok_or(Refusal::AuthorUnknown)?;
+            let CredentialState { public_key, .. } = CredentialState::decode(value)?;
+            let key = PublicKey::parse(Scheme::Ed25519, &public_key).or(Err(Refusal::AuthorUnknown))?;
+            Ok((account, key))
+        }
+        Party::Key(key_id) => {
+            let bound = bound_key(state, &key_id)?;
+            refuse_unless_active(&bound)?;
+            let key = PublicKey::parse(bound.scheme, &author.public_key).ok();
+            // A hosted key signs what its host wants: it is nobody's word.
+            let key = key.filter(|key| key.id() == key_id && bound.mode == Mode::Linked);
+            Ok((bound.account, key.ok_or(Refusal::AuthorUnknown)?))
+        }
+    }
+}
+
+/// Refuses a rule whose version is not the next one.
+pub(super) fn next_version(present: Option<u32>, version: u32) -> Result<(), Refusal> {
+    if present.unwrap_or(0).checked_add(1) == Some(version) { Ok(()) } else { Err(Refusal::RuleVersion) }
+}

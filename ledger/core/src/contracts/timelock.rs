@@ -1,0 +1,244 @@
+//! `timelock`: an act opens after a delay of block time unless somebody named vetoes it, and is executed once.
+//!
+//! One act at a time lives under a rule, and the rule stands still as long as it does. From the second veto on approvers
+//! decide, so that nobody can veto for ever.
+
+use super::authored::{Consent, next_version};
+use super::{Call, Context, Contract, StateView, Stop, approval};
+use crate::entry::{Act, Case, Define, Entry, Party, Terms as _, TimelockTerms, kind};
+use crate::hash::{Hash, Tag};
+use crate::outcome::{Outcome, Refusal};
+use crate::state::layout::{
+    End, TimelockCase, TimelockCaseStatus as Status, TimelockState, timelock_case_key, timelock_key,
+};
+
+/// From this veto on approvers decide, if the rule names some.
+const DISPUTED_FROM: u32 = 2;
+
+/// What approvers decide of a disputed act: `tagged("keyward/dispute/v1", case || payload)`.
+pub fn dispute_payload(case: &Case) -> Hash {
+    Tag::Dispute.hash(&[&case.id, &case.payload])
+}
+
+/// The contract.
+#[derive(Clone, Copy, Debug)]
+pub struct Timelock;
+
+impl Contract for Timelock {
+    fn apply(
+        &self,
+        state: &mut dyn StateView,
+        call: &Call<'_>,
+        context: &Context<'_>,
+    ) -> Result<Outcome, Stop> {
+        let Entry::Authored(authored) = call.entry else { return Err(Refusal::EntryKindUnknown.into()) };
+        let consent = Consent::of(authored);
+        match &authored.act {
+            Act::DefineTimelock(Define { rule, version, terms }) => {
+                consent.of_account(state, context, &rule.owner)?;
+                define(state, context, &rule.id(kind::DEFINE_TIMELOCK), *version, terms)
+            }
+            Act::OpenTimelock { rule, payload } => {
+                let case = asked(state, context, consent, &rule.id(kind::DEFINE_TIMELOCK), payload)?;
+                return Ok(Outcome::accepted_with(&case));
+            }
+            Act::VetoTimelock(case) => {
+                let (party, account) = consent.one(state, context)?;
+                veto(state, context, case, party, &account)
+            }
+            Act::CancelTimelock(case) => {
+                let (party, _) = consent.one(state, context)?;
+                cancel(state, context, case, party)
+            }
+            Act::ExecuteTimelock { case, judged } => {
+                let (party, _) = consent.one(state, context)?;
+                execute(state, context, case, party, judged.as_ref())
+            }
+            _ => Err(Refusal::EntryKindUnknown.into()),
+        }?;
+        Ok(Outcome::ACCEPTED)
+    }
+}
+
+/// Sets a rule in its next version, unless an act lives under it.
+pub fn define(
+    state: &mut dyn StateView,
+    context: &Context<'_>,
+    rule_id: &Hash,
+    version: u32,
+    terms: &TimelockTerms,
+) -> Result<(), Stop> {
+    let before = state.get(&timelock_key(rule_id)).map(TimelockState::decode).transpose()?;
+    next_version(before.as_ref().map(|before| before.version), version)?;
+    if !terms.is_sound() {
+        return Err(Refusal::RuleInvalid.into());
+    }
+    let (cases, vetoes) = before.as_ref().map_or((0, 0), |before| (before.cases, before.vetoes));
+    if let Some(before) = &before {
+        refuse_busy(before, context)?;
+    }
+    let after = TimelockState { version, terms: terms.clone(), cases, vetoes, live: None };
+    state.put(timelock_key(rule_id), after.encode());
+    Ok(())
+}
+
+/// Opens an act that enough openers, of as many accounts, have signed. Gives the case's id.
+pub fn asked(
+    state: &mut dyn StateView,
+    context: &Context<'_>,
+    consent: Consent<'_>,
+    rule_id: &Hash,
+    payload: &Hash,
+) -> Result<Hash, Stop> {
+    let rule = rule(state, rule_id)?;
+    refuse_busy(&rule, context)?;
+    let mut openers = consent.named(state, context, &rule.terms.openers, rule.terms.needed)?;
+    openers.sort_unstable();
+    openers.dedup();
+    if openers.len() < usize::from(rule.terms.needed) {
+        return Err(Refusal::AuthorsMissing.into());
+    }
+    Ok(open(state, context, rule_id, rule, payload, openers))
+}
+
+fn open(
+    state: &mut dyn StateView,
+    context: &Context<'_>,
+    rule_id: &Hash,
+    mut rule: TimelockState,
+    payload: &Hash,
+    partisans: Vec<Hash>,
+) -> Hash {
+    rule.cases = rule.cases.saturating_add(1);
+    let id = Tag::Case.hash(&[rule_id, &rule.cases.to_be_bytes()]);
+    let opens_ms = context.time_ms.saturating_add(rule.terms.delay_ms);
+    let ends_ms = opens_ms.saturating_add(rule.terms.open_ms);
+    let case = TimelockCase {
+        ends_ms,
+        rule: *rule_id,
+        payload: *payload,
+        opens_ms,
+        status: Status::Waiting,
+        partisans,
+    };
+    rule.live = Some((id, ends_ms));
+    state.put(timelock_key(rule_id), rule.encode());
+    state.put_until(timelock_case_key(&id), case.encode(), End::TimeMs(ends_ms));
+    id
+}
+
+/// Stops an act. From the second veto on, and where the rule names approvers, they decide; the act gets as long again.
+pub fn veto(
+    state: &mut dyn StateView,
+    context: &Context<'_>,
+    case: &Case,
+    party: Party,
+    account: &Hash,
+) -> Result<(), Stop> {
+    let (mut found, mut rule) = live_case(state, context, case)?;
+    if !rule.terms.vetoers.contains(&party) {
+        return Err(Refusal::AuthorNotNamed.into());
+    }
+    if found.status == Status::Disputed {
+        return Err(Refusal::TimelockDisputed.into());
+    }
+    rule.vetoes = rule.vetoes.saturating_add(1);
+    if rule.vetoes < DISPUTED_FROM || rule.terms.judges.is_none() {
+        end(state, case, found, rule, Status::Closed);
+        return Ok(());
+    }
+    let TimelockTerms { delay_ms, open_ms, .. } = rule.terms;
+    found.status = Status::Disputed;
+    // INVARIANT: at most AUTHORS_MAX openers, and this one vetoer.
+    found.partisans.push(*account);
+    found.ends_ms = found.ends_ms.max(context.time_ms.saturating_add(delay_ms).saturating_add(open_ms));
+    rule.live = Some((case.id, found.ends_ms));
+    state.put(timelock_key(&found.rule), rule.encode());
+    state.put_until(timelock_case_key(&case.id), found.encode(), End::TimeMs(found.ends_ms));
+    Ok(())
+}
+
+/// Takes an act back, in the name of any opener of the rule.
+pub fn cancel(
+    state: &mut dyn StateView,
+    context: &Context<'_>,
+    case: &Case,
+    party: Party,
+) -> Result<(), Stop> {
+    let (found, rule) = live_case(state, context, case)?;
+    if !rule.terms.openers.contains(&party) {
+        return Err(Refusal::AuthorNotNamed.into());
+    }
+    end(state, case, found, rule, Status::Closed);
+    Ok(())
+}
+
+/// Does what was opened, in the name of any opener of the rule. A disputed act takes the approval case that decided it.
+pub fn execute(
+    state: &mut dyn StateView,
+    context: &Context<'_>,
+    case: &Case,
+    party: Party,
+    judged: Option<&Hash>,
+) -> Result<(), Stop> {
+    let (found, mut rule) = live_case(state, context, case)?;
+    if !rule.terms.openers.contains(&party) {
+        return Err(Refusal::AuthorNotNamed.into());
+    }
+    if context.time_ms < found.opens_ms {
+        return Err(Refusal::TimelockEarly.into());
+    }
+    match (found.status, judged, rule.terms.judges) {
+        (Status::Disputed, Some(id), Some(judges)) => {
+            let decision = Case { id: *id, payload: dispute_payload(case) };
+            approval::use_up(state, context, &judges, &decision, &found.partisans)?;
+        }
+        (Status::Disputed, _, _) => return Err(Refusal::TimelockDisputed.into()),
+        (_, Some(_), _) => return Err(Refusal::CaseUnknown.into()),
+        (_, None, _) => {}
+    }
+    rule.vetoes = 0;
+    end(state, case, found, rule, Status::Executed);
+    Ok(())
+}
+
+fn end(state: &mut dyn StateView, case: &Case, found: TimelockCase, mut rule: TimelockState, status: Status) {
+    rule.live = None;
+    state.put(timelock_key(&found.rule), rule.encode());
+    state.put(timelock_case_key(&case.id), TimelockCase { status, ..found }.encode());
+}
+
+fn refuse_busy(rule: &TimelockState, context: &Context<'_>) -> Result<(), Refusal> {
+    match rule.live {
+        Some((_, ends_ms)) if ends_ms >= context.time_ms => Err(Refusal::TimelockBusy),
+        _ => Ok(()),
+    }
+}
+
+fn rule(state: &dyn StateView, rule: &Hash) -> Result<TimelockState, Stop> {
+    let value = state.get(&timelock_key(rule)).ok_or(Refusal::RuleUnknown)?;
+    Ok(TimelockState::decode(value)?)
+}
+
+/// An act about the payload that waits or is disputed, and its rule.
+fn live_case(
+    state: &dyn StateView,
+    context: &Context<'_>,
+    case: &Case,
+) -> Result<(TimelockCase, TimelockState), Stop> {
+    let value = state.get(&timelock_case_key(&case.id)).ok_or(Refusal::CaseUnknown)?;
+    let found = TimelockCase::decode(value)?;
+    if found.ends_ms < context.time_ms {
+        return Err(Refusal::CaseUnknown.into());
+    }
+    if found.payload != case.payload {
+        return Err(Refusal::CasePayload.into());
+    }
+    match found.status {
+        Status::Waiting | Status::Disputed => {}
+        Status::Closed => return Err(Refusal::CaseClosed.into()),
+        Status::Executed => return Err(Refusal::CaseUsed.into()),
+    }
+    let rule = rule(state, &found.rule)?;
+    Ok((found, rule))
+}
