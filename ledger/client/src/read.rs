@@ -145,7 +145,7 @@ impl Client {
     pub async fn follow(
         &self,
         from_height: u64,
-    ) -> Result<impl Stream<Item = Result<VerifiedBlock, ClientError>>, ClientError> {
+    ) -> Result<impl Stream<Item = Result<VerifiedBlock, ClientError>> + use<>, ClientError> {
         let request = FollowRequest { from_height: from_height.max(1) };
         let stream = self.ask(|mut rpc| async move { rpc.follow(request).await }, Ok).await?;
         let client = self.clone();

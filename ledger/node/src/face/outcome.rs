@@ -119,19 +119,18 @@ impl Face {
             return;
         }
         let mut stopping = self.stopping.clone();
-        let last = tokio::select! {
-            settled = &mut settled => match settled {
-                Ok(Settled::Final(placed, anchor)) => {
-                    self.proven(&placed, &anchor).map(|fin| answer(&name, anchor.height(), State::Final(fin)))
-                }
-                // Its last height is final; the certificate that proves it may be one block away.
-                Ok(Settled::Expired) => self.expired_for_sure(&name).await,
-                Err(_dropped) => Err(Refusal::Stopping.status("the validator stops; ask another")),
-            },
+        let settled = tokio::select! {
+            settled = &mut settled => settled.ok(),
             () = sender.closed() => return,
-            _ = stopping.wait_for(|stopping| *stopping) => {
-                Err(Refusal::Stopping.status("the validator stops; ask another"))
+            _ = stopping.wait_for(|stopping| *stopping) => None,
+        };
+        let last = match settled {
+            Some(Settled::Final(placed, anchor)) => {
+                self.proven(&placed, &anchor).map(|fin| answer(&name, anchor.height(), State::Final(fin)))
             }
+            // Its last height is final; the certificate that proves it may be one block away.
+            Some(Settled::Expired) => self.expired_for_sure(&name).await,
+            None => Err(Refusal::Stopping.status("the validator stops; ask another")),
         };
         let _gone = sender.send(last).await;
     }
@@ -140,9 +139,15 @@ impl Face {
         let (mut views, mut stopping) = (self.shared.view.subscribe(), self.stopping.clone());
         let covered =
             |view: &Arc<View>| view.anchor.as_ref().is_some_and(|anchor| anchor.height() >= name.not_after);
+        let is_covered = async {
+            let _closed = views.wait_for(covered).await.is_err();
+        };
+        let is_stopping = async {
+            let _closed = stopping.wait_for(|stopping| *stopping).await.is_err();
+        };
         tokio::select! {
-            _ = views.wait_for(covered) => {}
-            _ = stopping.wait_for(|stopping| *stopping) => {}
+            () = is_covered => {}
+            () = is_stopping => {}
         }
         self.outcome_of(name).await
     }

@@ -98,7 +98,11 @@ pub(crate) fn failed(what: &str, error: &ClientError) -> Failure {
             Failure::unreachable(what, "see whether the validators run (`keyward up`)").because(error)
         }
         ClientError::Refused { code, .. } => {
-            let mut failure = Failure::refused(what, "correct the request").because(error);
+            let next = match &**code {
+                "READ_NOT_ALLOWED" => "read it with the profile of an auditor (`--profile local-auditor`)",
+                _ => "correct the request",
+            };
+            let mut failure = Failure::refused(what, next).because(error);
             if let Some(code) = keyward_domain::Code::from_name(code) {
                 failure = failure.coded(code);
             }
