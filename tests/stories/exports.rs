@@ -15,7 +15,7 @@ use tokio_stream::StreamExt as _;
 use crate::support::{
     Random,
     cluster::{Cluster, submitter},
-    keyward::{Answer, Keyward, shared},
+    keyward::{Answer, Keyward, shared, wait_until},
     until,
 };
 
@@ -29,6 +29,17 @@ fn offline(keyward: &Keyward, arguments: &[&str]) -> Answer {
 
 fn export(keyward: &Keyward, dir: &str, more: &[&str]) -> serde_json::Value {
     keyward.json_as("auditor", &[&["ledger", "export", dir], more].concat())
+}
+
+/// Signs until the ledger is so high: alone it makes a block only now and then.
+fn grown(keyward: &Keyward, alias: &str, height: u64) {
+    keyward.json(&["key", "create", "--alias", alias, "--scheme", "ed25519"]);
+    let message = keyward.write("exports.message", "what makes the ledger grow");
+    let high = || keyward.json(&["ledger", "state", "parameters"])["height"].as_u64() >= Some(height);
+    wait_until("the ledger to grow", || {
+        keyward.json(&["sign", "--key", alias, &message]);
+        high()
+    });
 }
 
 fn folder(keyward: &Keyward, name: &str) -> String {
@@ -56,7 +67,7 @@ fn name_again(dir: &Path) {
 #[test]
 fn an_export_is_checked_offline_goes_on_where_it_ended_and_is_made_into_a_node() {
     let keyward = shared();
-    keyward.json(&["key", "create", "--alias", "exports", "--scheme", "ed25519"]);
+    grown(keyward, "exports", 6);
     let dir = folder(keyward, "export");
     let first = export(keyward, &dir, &["--to", "3"]);
     assert_eq!(
@@ -112,7 +123,7 @@ fn an_export_is_checked_offline_goes_on_where_it_ended_and_is_made_into_a_node()
 #[test]
 fn every_kind_of_byte_in_an_export_is_missed_and_named() {
     let keyward = shared();
-    keyward.json(&["key", "create", "--alias", "exports-flipped", "--scheme", "ed25519"]);
+    grown(keyward, "exports-flipped", 8);
     let dir = folder(keyward, "export-flipped");
     let to = export(keyward, &dir, &["--to", "4"])["to"].as_u64().unwrap();
     assert_eq!(to, 4);
