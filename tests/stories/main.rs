@@ -11,9 +11,12 @@
 mod agent;
 mod custody;
 mod desk;
+mod exports;
+mod face;
 mod faults;
 mod ledger;
 mod operation;
+mod proofs;
 mod proxy;
 mod python_app;
 mod receipts;

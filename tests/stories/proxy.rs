@@ -120,3 +120,21 @@ fn clients_and_agents_go_through_a_proxy_and_are_told_when_it_refuses() {
     assert!(said().contains("\"missing\""), "a token that is not there is named, and may come later");
     assert_eq!(proxy.tunnels.load(Ordering::Relaxed), 2);
 }
+
+#[test]
+fn the_ledgers_nodes_are_reached_through_the_proxy_too() {
+    let (keyward, proxy) = (shared(), Proxy::start());
+    let through = proxy.profile(keyward, "auditor", "clerk:open%20sesame@");
+    let answer = keyward.run_with(&through, &["--output", "json", "ledger", "status"]).done().json();
+    let nodes = answer["nodes"].as_array().unwrap();
+    assert!(nodes.iter().all(|node| node["error"].is_null()), "{answer}");
+    assert_eq!(proxy.tunnels.load(Ordering::Relaxed), nodes.len(), "one tunnel to each node");
+    keyward.run_with(&through, &["ledger", "state", "validators"]).done();
+    assert!(proxy.tunnels.load(Ordering::Relaxed) > nodes.len());
+
+    let before = proxy.tunnels.load(Ordering::Relaxed);
+    let refused = keyward.run_with(&proxy.profile(keyward, "app", "clerk:wrong@"), &["ledger", "status"]);
+    assert_eq!(refused.code, Some(3), "{refused:?}");
+    assert!(refused.err.contains("user name and password") && !refused.err.contains("wrong"), "{refused:?}");
+    assert_eq!(proxy.tunnels.load(Ordering::Relaxed), before, "never past a proxy that refuses");
+}

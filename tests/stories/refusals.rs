@@ -249,7 +249,9 @@ fn bad_input_on_the_command_line_is_refused_by_name_and_changes_nothing() {
         ("operator", [&link[..], &[&wrong_pin], &sample[..]].concat(), 1, "PIN_WRONG"),
         ("operator", [&link[..], &[&pin], &none[..]].concat(), 1, "TOKEN_MISSING"),
         ("operator", [&link[..], &[&pin], &nothing[..]].concat(), 1, "TOKEN_KEY_MISSING"),
-        ("app", vec!["ledger", "get", "4000000000"], 1, "RECORD_UNKNOWN"),
+        ("auditor", vec!["ledger", "get", "4000000000"], 1, "RECORD_UNKNOWN"),
+        ("app", vec!["ledger", "get", "0"], 1, "READ_NOT_ALLOWED"),
+        ("app", vec!["ledger", "tail", "--from", "1"], 1, "READ_NOT_ALLOWED"),
     ];
     let keys = [keyward.json(&["key", "list"]), keyward.json_as("operator", &["key", "list"])];
     for (role, arguments, exit, code) in cases {

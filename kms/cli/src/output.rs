@@ -39,6 +39,22 @@ impl Output {
         }
     }
 
+    /// Shows how far long work got, from `from` up to `to`: a bar on a terminal, a plain line elsewhere.
+    pub(crate) fn progress(self, what: impl Into<String>, from: u64, to: u64) -> Progress {
+        let what = what.into();
+        if self.format == Format::Json || !std::io::stderr().is_terminal() {
+            self.note(format!("  {what} .."));
+            return Progress(None);
+        }
+        let bar = ProgressBar::new(to);
+        if let Ok(style) = ProgressStyle::with_template("  {msg} {bar:30} {pos} of {len} ({eta})") {
+            bar.set_style(style);
+        }
+        bar.set_message(what);
+        bar.set_position(from);
+        Progress(Some(bar))
+    }
+
     /// Shows that something takes a while: a spinner on a terminal, a plain line elsewhere.
     pub(crate) fn wait_for(self, what: impl Into<String>) -> Waiting {
         let what = what.into();
@@ -53,6 +69,27 @@ impl Output {
         bar.set_message(what);
         bar.enable_steady_tick(Duration::from_millis(100));
         Waiting(Some(bar))
+    }
+}
+
+/// Long work whose length is known.
+#[must_use]
+pub(crate) struct Progress(Option<ProgressBar>);
+
+impl Progress {
+    /// How far it got.
+    pub(crate) fn reach(&self, position: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_position(position);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) struct ProfileFile {
     /// A submitter's sealed key, for `bench ledger`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) submitter_key: Option<PathBuf>,
-    /// The HTTP proxy that the service is reached through, `http://[user:password@]host:port`; an empty one means
+    /// The HTTP proxy that service and nodes are reached through, `http://[user:password@]host:port`; an empty one means
     /// none, whatever the environment says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) proxy: Option<String>,

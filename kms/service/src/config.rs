@@ -51,6 +51,8 @@ impl fmt::Debug for Tls {
 pub struct LedgerConfig {
     /// `https://host:port` of validators.
     pub nodes: Vec<String>,
+    /// How connections to them are opened where that is not straight: through a proxy.
+    pub dial: Option<std::sync::Arc<dyn keyward_ledger_client::Dial>>,
     /// TLS identity towards them.
     pub identity: Identity,
     /// The anchor of everything they say.

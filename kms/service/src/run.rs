@@ -197,7 +197,7 @@ async fn attach(sources: Vec<ModuleSource>, kek: KekConfig) -> Result<(Modules, 
 }
 
 async fn connect(config: LedgerConfig) -> Result<Validators, RunError> {
-    let LedgerConfig { nodes, identity, trust, submitter, deadline } = config;
+    let LedgerConfig { nodes, dial, identity, trust, submitter, deadline } = config;
     let until = tokio::time::Instant::now() + LEDGER_WAIT;
     loop {
         let identity = keyward_ledger_client::Identity {
@@ -205,8 +205,8 @@ async fn connect(config: LedgerConfig) -> Result<Validators, RunError> {
             certificate_pem: identity.certificate_pem.clone(),
             key_pem: identity.key_pem.clone(),
         };
-        let config =
-            keyward_ledger_client::Config { nodes: nodes.clone(), identity, trust: trust.clone(), deadline };
+        let (nodes, trust, dial) = (nodes.clone(), trust.clone(), dial.clone());
+        let config = keyward_ledger_client::Config { nodes, identity, trust, deadline, dial };
         let connected = async {
             let client = Client::connect(config).await?;
             // The highest sequence must be there before the committer takes the key.

@@ -1,11 +1,13 @@
 //! The validators that a client may ask, each behind its own TLS channel.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use keyward_proto::ledger::ledger_client::LedgerClient;
 use thiserror::Error;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity as TlsIdentity};
 use zeroize::Zeroizing;
+
+use crate::dial::{Dial, Through};
 
 /// The largest answer that is taken: a block of the greatest length with its proofs.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 8 << 20;
@@ -52,19 +54,27 @@ pub(crate) struct Node {
 }
 
 /// Channels to each address; they connect when they are first used, and again after a failure.
-pub(crate) fn channels(addresses: &[String], identity: &Identity) -> Result<Vec<Node>, ConnectionError> {
+pub(crate) fn channels(
+    addresses: &[String],
+    identity: &Identity,
+    dial: Option<&Arc<dyn Dial>>,
+) -> Result<Vec<Node>, ConnectionError> {
     if addresses.is_empty() {
         return Err(ConnectionError::NoNodes);
     }
-    addresses.iter().map(|address| channel(address, identity)).collect()
+    addresses.iter().map(|address| channel(address, identity, dial)).collect()
 }
 
-fn channel(address: &str, identity: &Identity) -> Result<Node, ConnectionError> {
+fn channel(
+    address: &str,
+    identity: &Identity,
+    dial: Option<&Arc<dyn Dial>>,
+) -> Result<Node, ConnectionError> {
     let refused = |source| ConnectionError::Refused { address: address.to_owned(), source };
     let tls = ClientTlsConfig::new()
         .ca_certificate(Certificate::from_pem(&identity.ca_pem))
         .identity(TlsIdentity::from_pem(&identity.certificate_pem, identity.key_pem.as_bytes()));
-    let channel = Endpoint::from_shared(address.to_owned())
+    let endpoint = Endpoint::from_shared(address.to_owned())
         .and_then(|endpoint| endpoint.tls_config(tls))
         .map_err(refused)?
         .connect_timeout(CONNECT_TIME_OUT)
@@ -72,8 +82,11 @@ fn channel(address: &str, identity: &Identity) -> Result<Node, ConnectionError> 
         .http2_keep_alive_interval(Duration::from_secs(10))
         .keep_alive_timeout(Duration::from_secs(10))
         .initial_stream_window_size(4 << 20)
-        .initial_connection_window_size(8 << 20)
-        .connect_lazy();
+        .initial_connection_window_size(8 << 20);
+    let channel = match dial {
+        None => endpoint.connect_lazy(),
+        Some(dial) => endpoint.connect_with_connector_lazy(Through(dial.clone())),
+    };
     let rpc = LedgerClient::new(channel)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);

@@ -6,9 +6,12 @@
 
 mod committer;
 mod connection;
+mod dial;
 mod error;
+mod outcome;
 mod proof;
 mod read;
+mod served;
 mod submit;
 
 use std::{
@@ -31,8 +34,10 @@ use keyward_proto::ledger::GetGenesisRequest;
 
 pub use committer::Committer;
 pub use connection::{ConnectionError, Identity};
+pub use dial::{Dial, Dialled};
 pub use error::{ClientError, CommitError};
 pub use keyward_proto::ledger::StatusResponse as Status;
+pub use outcome::Progress;
 pub use proof::{CertifiedHeader, ProofError};
 pub use read::{VerifiedBlock, VerifiedState};
 
@@ -54,6 +59,8 @@ pub struct Config {
     pub trust: Trust,
     /// How long a submission waits for finality.
     pub deadline: Duration,
+    /// How connections are opened where that is not straight: through a proxy.
+    pub dial: Option<Arc<dyn Dial>>,
 }
 
 /// A client of the ledger. Cheap to clone.
@@ -80,7 +87,7 @@ impl fmt::Debug for Client {
 impl Client {
     /// Asks the validators for their genesis document and holds it against the trust file.
     pub async fn connect(config: Config) -> Result<Self, ClientError> {
-        let nodes = connection::channels(&config.nodes, &config.identity)?;
+        let nodes = connection::channels(&config.nodes, &config.identity, config.dial.as_ref())?;
         let mut reasons = Vec::new();
         for node in &nodes {
             let call = node.rpc.clone().get_genesis(GetGenesisRequest {}).await;

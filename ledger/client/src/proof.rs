@@ -122,6 +122,11 @@ impl Checker {
         Ok(checked)
     }
 
+    /// The changes of the set that were followed.
+    pub(crate) fn links(&self) -> Vec<SetLink> {
+        self.inner().links.clone()
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -22,6 +22,8 @@ use crate::{
     proof::{Proven, hashes, leaf, malformed, prove_leaves},
 };
 
+pub(crate) type Rpc = LedgerClient<Channel>;
+
 /// Blocks that an honest validator may lag behind what this client has seen.
 const LAG_MAX: u64 = 64;
 
@@ -143,7 +145,7 @@ impl Client {
     pub async fn follow(
         &self,
         from_height: u64,
-    ) -> Result<impl Stream<Item = Result<VerifiedBlock, ClientError>>, ClientError> {
+    ) -> Result<impl Stream<Item = Result<VerifiedBlock, ClientError>> + use<>, ClientError> {
         let request = FollowRequest { from_height: from_height.max(1) };
         let stream = self.ask(|mut rpc| async move { rpc.follow(request).await }, Ok).await?;
         let client = self.clone();
@@ -189,7 +191,7 @@ impl Client {
     }
 
     /// Asks the validators in turn until one answers with what `check` believes.
-    async fn ask<T, F, R>(
+    pub(crate) async fn ask<T, F, R>(
         &self,
         call: impl Fn(LedgerClient<Channel>) -> F,
         check: impl Fn(T) -> Result<R, ProofError>,
@@ -220,7 +222,7 @@ impl Client {
     }
 }
 
-fn refused(status: &Status) -> ClientError {
+pub(crate) fn refused(status: &Status) -> ClientError {
     ClientError::Refused { code: code_of(status), message: status.message().to_owned() }
 }
 

@@ -12,6 +12,7 @@ pub mod contracts;
 pub mod ed25519;
 pub mod entry;
 pub mod execute;
+pub mod export;
 pub mod genesis;
 pub mod hash;
 pub mod log;

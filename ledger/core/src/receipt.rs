@@ -84,13 +84,13 @@ pub struct StateReceipt {
 }
 
 impl SetLink {
-    fn write(&self, out: &mut Writer) {
+    pub(crate) fn write(&self, out: &mut Writer) {
         out.raw(&self.signed_header.encode());
         self.certificate.write(out);
         out.raw(&self.set.encode());
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             signed_header: SignedHeader::read(reader)?,
             certificate: Certificate::read(reader)?,

@@ -1,10 +1,17 @@
 //! The ledger's gRPC face: hands batches in, serves what is final with proofs.
 //!
 //! TLS has shown a client certificate of our authority before anything here runs. Who may write is decided
-//! by the batch's signature, not by the connection.
+//! by the batch's signature, who may read what by the role in the certificate (`readers.rs`).
 
+mod caller;
+mod edge;
+mod outcome;
+mod streams;
 mod submit;
 
+pub(crate) use edge::coded;
+pub(crate) use streams::Streams;
+pub use streams::{FOLLOWS_MAX, FOLLOWS_PER_CONNECTION_MAX, WATCHES_MAX, WATCHES_PER_CONNECTION_MAX};
 pub(crate) use submit::take_in;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
@@ -19,14 +26,16 @@ use keyward_ledger_core::{
 use keyward_ledger_engine::EngineHandle;
 use keyward_proto::ledger::{
     self as proto, GetBlockRequest, GetGenesisRequest, GetGenesisResponse, GetRecordRequest,
-    GetRecordResponse, GetStateRequest, GetStateResponse, RecordProof, StatusRequest, StatusResponse,
-    SubmitRequest, SubmitResponse, get_record_request::By, ledger_server,
+    GetRecordResponse, GetStateRequest, GetStateResponse, Operation, OutcomeRequest, OutcomeResponse,
+    RecordProof, RefusedRead, StatusRequest, StatusResponse, SubmitRequest, SubmitResponse,
+    get_record_request::By, ledger_server,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
 use crate::{
+    readers::{Class, RefusedReads},
     refusal::Refusal,
     repair,
     shared::{Anchor, Shared},
@@ -48,6 +57,8 @@ pub(crate) struct Face {
     pub(crate) engine: Arc<EngineHandle>,
     /// Turns true when the node stops; waiting calls end then.
     pub(crate) stopping: watch::Receiver<bool>,
+    pub(crate) refused_reads: Arc<RefusedReads>,
+    pub(crate) streams: Streams,
 }
 
 impl Face {
@@ -194,6 +205,7 @@ pub(crate) fn failed(error: &dyn std::error::Error) -> Status {
         .status(format!("this validator cannot read its store: {error}; ask another validator"))
 }
 
+type OutcomeStream = Pin<Box<dyn Stream<Item = Result<OutcomeResponse, Status>> + Send>>;
 type BlockStream = Pin<Box<dyn Stream<Item = Result<proto::Block, Status>> + Send>>;
 
 #[tonic::async_trait]
@@ -206,6 +218,7 @@ impl ledger_server::Ledger for Face {
         &self,
         request: Request<GetRecordRequest>,
     ) -> Result<Response<GetRecordResponse>, Status> {
+        self.authorise(&request, Class::Records)?;
         let leaf = match request.into_inner().by {
             Some(By::LeafIndex(leaf)) => leaf,
             Some(By::Id(id)) => self.leaf_of(&id)?,
@@ -216,15 +229,18 @@ impl ledger_server::Ledger for Face {
     }
 
     async fn get_block(&self, request: Request<GetBlockRequest>) -> Result<Response<proto::Block>, Status> {
+        self.authorise(&request, Class::Records)?;
         self.block(request.into_inner().height).await.map(Response::new)
     }
 
     type FollowStream = BlockStream;
 
     async fn follow(&self, request: Request<proto::FollowRequest>) -> Result<Response<BlockStream>, Status> {
+        self.authorise(&request, Class::Records)?;
+        let slot = self.streams.take(streams::Kind::Follow, caller::connection(&request))?;
         let from = request.into_inner().from_height;
         let (sender, receiver) = mpsc::channel(FOLLOW_BUFFER);
-        tokio::spawn(self.clone().send_blocks(from, sender));
+        tokio::spawn(self.clone().send_blocks(from, sender, slot));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
@@ -232,11 +248,12 @@ impl ledger_server::Ledger for Face {
         &self,
         request: Request<GetStateRequest>,
     ) -> Result<Response<GetStateResponse>, Status> {
-        let key = request.into_inner().key;
-        if key.len() > STATE_KEY_BYTES_MAX {
+        if request.get_ref().key.len() > STATE_KEY_BYTES_MAX {
             return Err(Refusal::RequestMalformed
                 .status(format!("a state key has at most {STATE_KEY_BYTES_MAX} bytes")));
         }
+        self.authorise(&request, Class::of_state(&request.get_ref().key))?;
+        let key = request.into_inner().key;
         let anchor = self.anchor().await?;
         let state = anchor.ledger.state();
         Ok(Response::new(GetStateResponse {
@@ -246,7 +263,23 @@ impl ledger_server::Ledger for Face {
         }))
     }
 
-    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+    async fn outcome(&self, request: Request<OutcomeRequest>) -> Result<Response<OutcomeResponse>, Status> {
+        let name = outcome::BatchName::parse(request.get_ref())?;
+        self.outcome_of(&name).await.map(Response::new)
+    }
+
+    type WatchBatchStream = OutcomeStream;
+
+    async fn watch_batch(&self, request: Request<OutcomeRequest>) -> Result<Response<OutcomeStream>, Status> {
+        let name = outcome::BatchName::parse(request.get_ref())?;
+        let slot = self.streams.take(streams::Kind::Watch, caller::connection(&request))?;
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(self.clone().watch(name, sender, slot));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        let operation = caller::reader(&request).may_read(Class::Operation).then(|| self.operation());
         let view = self.shared.view();
         let ledger = &view.ledger;
         let (pool_batches, pool_bytes) = {
@@ -269,6 +302,7 @@ impl ledger_server::Ledger for Face {
             validators: ledger.set().keys().map(|key| Bytes::copy_from_slice(&key)).collect(),
             time_ms: ledger.time_ms(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            operation,
         }))
     }
 
@@ -281,8 +315,23 @@ impl ledger_server::Ledger for Face {
 }
 
 impl Face {
+    /// What only those who look after the node are told.
+    fn operation(&self) -> Operation {
+        let refused = self.refused_reads.counts().map(|(reader, class, count)| RefusedRead {
+            role: reader.name().to_owned(),
+            class: class.name().to_owned(),
+            count,
+        });
+        Operation { refused_reads: refused.collect() }
+    }
+
     /// Sends certified blocks from a height on until the follower hangs up or the node stops.
-    async fn send_blocks(mut self, from: u64, sender: mpsc::Sender<Result<proto::Block, Status>>) {
+    async fn send_blocks(
+        mut self,
+        from: u64,
+        sender: mpsc::Sender<Result<proto::Block, Status>>,
+        _slot: streams::Slot,
+    ) {
         let mut views = self.shared.view.subscribe();
         let mut next = from;
         loop {

@@ -10,8 +10,10 @@ mod index;
 mod intake;
 mod machine;
 mod pool;
+mod readers;
 mod refusal;
 mod repair;
+mod restore;
 mod shared;
 mod snapshot;
 
@@ -40,17 +42,19 @@ use zeroize::Zeroizing;
 
 use application::{BlockFormat, LedgerApplication, Pace};
 use executor::{Diverged, Executor, Job};
-use face::Face;
+use face::{Face, Streams};
 use index::Index;
 use machine::Machine;
 use shared::{Shared, View};
 use snapshot::Snapshot;
 
 pub use executor::{EXIT_CODE_DIVERGED, RecoverError};
+pub use face::{FOLLOWS_MAX, FOLLOWS_PER_CONNECTION_MAX, WATCHES_MAX, WATCHES_PER_CONNECTION_MAX};
 pub use keyward_ledger_engine::{EXIT_CODE_FAULT, Peer};
 pub use machine::Clock;
 pub use pool::{POOL_BYTES_MAX, PoolError, SUBMITTER_BATCHES_MAX, SUBMITTER_BYTES_MAX};
 pub use refusal::{CODE_TRAILER, RETRY_TRAILER};
+pub use restore::{Restore, RestoreError};
 
 /// Jobs that wait for the executor.
 const JOBS_MAX: usize = 256;
@@ -58,6 +62,8 @@ const JOBS_MAX: usize = 256;
 const REQUEST_BYTES_MAX: usize = 2 << 20;
 /// The largest answer: a block of the greatest length with its proofs.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
+/// Calls of one connection at once; more wait on the caller's side.
+const CALLS_PER_CONNECTION_MAX: u32 = 1024;
 /// How long open calls may go on after the node was asked to stop.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -277,7 +283,13 @@ async fn serve(
     let listener = TcpListener::bind(config.rpc_listen).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
     let (stop, stopping) = watch::channel(false);
-    let face = Face { shared, engine, stopping: stopping.clone() };
+    let face = Face {
+        shared,
+        engine,
+        stopping: stopping.clone(),
+        refused_reads: Arc::default(),
+        streams: Streams::default(),
+    };
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<LedgerServer<Face>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
@@ -290,14 +302,13 @@ async fn serve(
     let ledger = LedgerServer::new(face)
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(ANSWER_BYTES_MAX);
-    let router = Server::builder()
+    let server = Server::builder()
         .tls_config(tls)?
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(8 << 20)
-        .http2_keepalive_interval(Some(Duration::from_secs(10)))
-        .add_service(health_service)
-        .add_service(reflection)
-        .add_service(ledger);
+        .max_concurrent_streams(Some(CALLS_PER_CONNECTION_MAX))
+        .http2_keepalive_interval(Some(Duration::from_secs(10)));
+    let router = face::coded(server).add_service(health_service).add_service(reflection).add_service(ledger);
     let mut stopped = stopping;
     let serving = router.serve_with_incoming_shutdown(
         TcpIncoming::from(listener).with_nodelay(Some(true)),

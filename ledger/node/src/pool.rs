@@ -65,6 +65,12 @@ impl Pool {
         self.ids.contains(id)
     }
 
+    /// Whether this batch of a submitter waits here.
+    pub(crate) fn waits(&self, submitter: &[u8; 32], sequence: u64, digest: &Hash) -> bool {
+        let waiting = self.queues.get(submitter).and_then(|queue| queue.batches.get(&sequence));
+        waiting.is_some_and(|batch| batch.digest() == digest)
+    }
+
     /// Takes a batch in. `false` when this very batch waits already.
     pub(crate) fn insert(&mut self, batch: SignedBatch) -> Result<bool, PoolError> {
         let size = batch.bytes().len();

@@ -72,7 +72,12 @@ impl Waiters {
     }
 
     /// Tells everybody whose batch can no longer stand in a block above `height`, but for those in `keep`.
+    /// Whoever hung up is forgotten too.
     pub(crate) fn expire(&mut self, height: u64, keep: impl Fn(&Hash) -> bool) {
+        self.0.retain(|_, (_, senders)| {
+            senders.retain(|sender| !sender.is_closed());
+            !senders.is_empty()
+        });
         let late: Vec<_> = self
             .0
             .iter()
@@ -143,5 +148,21 @@ impl Shared {
 
     pub(crate) fn in_flight(&self) -> MutexGuard<'_, HashSet<Hash>> {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_hung_up_is_forgotten_with_the_next_block() {
+        let mut waiters = Waiters::default();
+        drop(waiters.wait([1; 32], u64::MAX));
+        let waiting = waiters.wait([2; 32], u64::MAX);
+        waiters.expire(1, |_| false);
+        assert!(!waiters.is_awaited(&[1; 32]), "a batch without end would be awaited for ever");
+        assert!(waiters.is_awaited(&[2; 32]));
+        drop(waiting);
     }
 }

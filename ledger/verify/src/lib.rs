@@ -3,12 +3,14 @@
 //! Pure: no clock, no network, no file. The rules are those of `ledger/core/SPEC.md`.
 
 mod failure;
+mod history;
 mod intent;
 mod receipt;
 mod state;
 mod tracker;
 
 pub use failure::{CertificateFailure, Failure};
+pub use history::{Broken, Depth, Held, History, HistoryFailure, HistoryVerdict};
 pub use intent::{Opening, ReadyIntent, chain_id, verify_intent};
 pub use receipt::{SignatureCheck, Verdict, verify_receipt};
 pub use state::{MaxAge, StateQuery, StateVerdict, verify_state};

@@ -116,6 +116,11 @@ impl SetTracker {
         Ok(CertifiedBlock { header: header.clone(), digest, signers, quorum: term.set.quorum() })
     }
 
+    /// The validators that certify the block at a height, as far as the links that were followed say.
+    pub fn set_at(&self, height: u64) -> Option<&ValidatorSet> {
+        self.term_at(height).map(|term| &term.set)
+    }
+
     /// The term whose validators certify the block at a height.
     fn term_at(&self, height: u64) -> Option<&Term> {
         self.terms.iter().rev().find(|term| term.after_height < height)

@@ -42,6 +42,11 @@ pub fn submitter(n: u8) -> SigningKey {
 
 impl Cluster {
     pub async fn start(epoch_length: u64) -> Self {
+        Self::start_some(epoch_length, &[0, 1, 2, 3]).await
+    }
+
+    /// Starts these of the four validators.
+    pub async fn start_some(epoch_length: u64, nodes: &[usize]) -> Self {
         let mut seeds: Vec<[u8; 32]> = (1..=4).map(|n| [n; 32]).collect();
         seeds.sort_by_key(|seed| SigningKey::from_seed(seed).public_key());
         let validators: Vec<_> = seeds.iter().map(|seed| SigningKey::from_seed(seed).public_key()).collect();
@@ -68,8 +73,8 @@ impl Cluster {
             nodes: (0..4).map(|_| None).collect(),
             rpc,
         };
-        for n in 0..4 {
-            cluster.start_node(n).await;
+        for n in nodes {
+            cluster.start_node(*n).await;
         }
         cluster
     }
@@ -126,14 +131,20 @@ impl Cluster {
         format!("https://127.0.0.1:{}", self.rpc[n].port())
     }
 
-    /// A client that asks these validators in this order.
+    /// A client that asks these validators in this order, with the certificate of a service.
     pub async fn client(&self, nodes: &[usize]) -> Client {
-        let (certificate_pem, key_pem) = self.authority.client("keyward://service/story");
+        self.client_as("keyward://service/story", nodes).await
+    }
+
+    /// The same with a certificate of this name.
+    pub async fn client_as(&self, principal: &str, nodes: &[usize]) -> Client {
+        let (certificate_pem, key_pem) = self.authority.client(principal);
         let config = keyward_ledger_client::Config {
             nodes: nodes.iter().map(|n| self.rpc_address(*n)).collect(),
             identity: Identity { ca_pem: self.authority.pem.clone(), certificate_pem, key_pem },
             trust: self.trust(),
             deadline: Duration::from_secs(5),
+            dial: None,
         };
         Client::connect(config).await.unwrap()
     }

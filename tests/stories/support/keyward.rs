@@ -242,6 +242,7 @@ impl Keyward {
             identity: keyward_ledger_client::Identity { ca_pem, certificate_pem, key_pem },
             trust: Trust::decode(&fs::read(self.trust()).unwrap()).unwrap(),
             deadline: keyward_ledger_client::DEADLINE,
+            dial: None,
         };
         keyward_ledger_client::Client::connect(config).await.unwrap()
     }

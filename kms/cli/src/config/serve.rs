@@ -75,6 +75,10 @@ pub(crate) struct AgentFile {
 pub(crate) struct LedgerFile {
     /// Its nodes: `https://host:port`.
     pub(crate) nodes: Vec<String>,
+    /// The HTTP proxy that they are reached through, `http://[user:password@]host:port`; an empty one means none,
+    /// whatever the environment says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) proxy: Option<String>,
     /// The trust file.
     pub(crate) trust: PathBuf,
     /// Our sealed submitter key.
@@ -226,6 +230,7 @@ impl LedgerFile {
         let seed = secret.open32(&from_folder(file, &self.submitter_key), SUBMITTER_KEY, owner)?;
         Ok(LedgerConfig {
             nodes: self.nodes.clone(),
+            dial: crate::proxy::way_out(self.proxy.as_deref(), &self.nodes)?,
             identity,
             trust: read_trust(&from_folder(file, &self.trust))?,
             submitter: SigningKey::from_seed(&seed),

@@ -72,6 +72,7 @@ impl Cluster {
             operator_secret: "../operator.secret".into(),
             tls: tls_files(),
             ledger: LedgerFile {
+                proxy: None,
                 nodes: self.node_urls(),
                 trust: "../trust".into(),
                 submitter_key: format!("../submitters/{}.key", numbered("service", index)).into(),

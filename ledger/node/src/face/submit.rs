@@ -78,7 +78,7 @@ impl Face {
         self.proven(&placed, &anchor)
     }
 
-    fn proven(&self, placed: &Placed, anchor: &Arc<Anchor>) -> Result<BatchFinal, Status> {
+    pub(super) fn proven(&self, placed: &Placed, anchor: &Arc<Anchor>) -> Result<BatchFinal, Status> {
         let leaves = placed.first_leaf..placed.first_leaf + placed.outcomes.len() as u64;
         let range_proof = prove_range(&self.shared.index, leaves, anchor.ledger.log().size())
             .map_err(|error| failed(&error))?;

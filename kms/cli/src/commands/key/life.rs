@@ -163,7 +163,7 @@ pub(super) fn parse_label(text: &str) -> Result<(String, String)> {
 }
 
 /// `90s`, `30m`, `12h` or `30d`, in milliseconds; at least one.
-fn parse_wait(text: &str) -> std::result::Result<u64, String> {
+pub(crate) fn parse_wait(text: &str) -> std::result::Result<u64, String> {
     let wrong = || format!("`{text}` is not a time: write a number and s, m, h or d");
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit_ms: u64 = match text.get(digits.len()..) {

@@ -4,7 +4,7 @@ mod answer;
 mod export;
 mod import;
 mod lend;
-mod life;
+pub(crate) mod life;
 mod list;
 
 use std::path::PathBuf;

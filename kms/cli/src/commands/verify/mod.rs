@@ -1,12 +1,17 @@
-//! `keyward verify`: a receipt against a trust file, without any network.
+//! `keyward verify`: a receipt, or a state receipt, against a trust file, without any network.
+
+pub(crate) mod state;
 
 use std::path::PathBuf;
 
 use keyward_ledger_core::entry::Entry;
+use keyward_ledger_core::receipt::{Receipt, StateReceipt};
 use keyward_ledger_verify::{Anchor, SignatureCheck, Verdict, verify_receipt};
 use serde_json::{Value, json};
 
+use self::state::Fresh;
 use super::Context;
+use super::ledger::state_key::StateKey;
 use crate::failure::{Failure, Result};
 use crate::files;
 
@@ -18,6 +23,12 @@ pub(crate) struct Verify {
     /// The message that was signed.
     #[arg(long, value_name = "FILE")]
     message: Option<PathBuf>,
+    /// Of a state receipt: the key that it must be about, as `keyward ledger state` names it, in one word: `"key
+    /// <KEY ID>"`.
+    #[arg(long, value_name = "KEY", conflicts_with = "message")]
+    key: Option<String>,
+    #[command(flatten)]
+    fresh: Fresh,
     /// The receipt.
     receipt: PathBuf,
 }
@@ -31,9 +42,18 @@ impl Verify {
                 profile.path(&profile.file.trust)
             }
         };
+        let (trust, receipt) = (files::read(&trust)?, files::read(&self.receipt)?);
+        if self.key.is_some() || self.fresh.is_asked() || is_state_receipt(&receipt) {
+            if self.message.is_some() {
+                return Err(invalid(&keyward_ledger_verify::Failure::MessageWithoutSignature));
+            }
+            let key = self.key.map(|key| StateKey::parse(&[key])).transpose()?;
+            let shown = state::check(&trust, &receipt, key.as_ref(), &self.fresh)?;
+            context.output.answer(state::words(&shown), &state::to_json(&shown));
+            return Ok(());
+        }
         let message = self.message.map(|path| files::read(&path)).transpose()?;
-        let verdict = verify(&files::read(&trust)?, &files::read(&self.receipt)?, message.as_deref());
-        match verdict {
+        match verify(&trust, &receipt, message.as_deref()) {
             Ok(verdict) => {
                 context.output.answer(words(&verdict), &to_json(&verdict));
                 Ok(())
@@ -41,6 +61,11 @@ impl Verify {
             Err(error) => Err(invalid(&error)),
         }
     }
+}
+
+/// A receipt is tried first: what reads as one is held to its rules.
+fn is_state_receipt(bytes: &[u8]) -> bool {
+    StateReceipt::decode(bytes).is_ok() && Receipt::decode(bytes).is_err()
 }
 
 /// The verdict, or the first thing that does not hold.
@@ -61,6 +86,10 @@ pub(crate) fn invalid(error: &keyward_ledger_verify::Failure) -> Failure {
         }
         "OTHER_MESSAGE" => "verify with the message that was signed, byte for byte",
         "MESSAGE_NEEDED" => "give the signed message with `--message`",
+        "OTHER_STATE_KEY" => {
+            "verify with the key that the receipt is about, or ask for a receipt of this one"
+        }
+        "STATE_TOO_OLD" | "STATE_TOO_LOW" => "get a newer receipt with `keyward ledger state`",
         "MESSAGE_WITHOUT_SIGNATURE" => "leave `--message` away: this receipt carries no signature",
         _ => "do not rely on what this receipt claims",
     };

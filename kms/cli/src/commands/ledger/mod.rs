@@ -1,0 +1,114 @@
+//! `keyward ledger`: what stands on the ledger, verified against the trust file.
+
+mod check;
+mod export;
+mod folder;
+mod import;
+mod records;
+mod state;
+pub(crate) mod state_key;
+mod status;
+
+use std::path::PathBuf;
+
+use keyward_ledger_client::{Client, ClientError, Config, DEADLINE, Identity};
+
+use super::Context;
+use crate::config::serve::read_trust;
+use crate::failure::{Failure, Result};
+use crate::profile::Profile;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ledger {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// What each node says of itself.
+    Status,
+    /// One record, with the receipt that proves it.
+    Get {
+        /// Its place in the log.
+        leaf_index: u64,
+        /// Writes the receipt here.
+        #[arg(long, value_name = "FILE")]
+        receipt: Option<PathBuf>,
+    },
+    /// Records as they become final, until Ctrl-C.
+    Tail {
+        /// Begins at this height [default: the newest].
+        #[arg(long, value_name = "HEIGHT")]
+        from: Option<u64>,
+        /// Ends after so many records.
+        #[arg(long, value_name = "N")]
+        count: Option<u64>,
+    },
+    /// What stands under a key of the state now, or that nothing does, with the receipt that proves it.
+    State(state::State),
+    /// Writes the ledger into files with their proofs, going on where an earlier run ended.
+    Export(export::Export),
+    /// Makes a node's data folder from an export, after checking everything in it.
+    Import(import::Import),
+    /// Checks digests, certificates, signatures, execution, outcomes and log, over the nodes or over an export.
+    Check(check::Check),
+}
+
+impl Ledger {
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        match self.verb {
+            Verb::Status => status::run(context, &connect(&context.profile()?).await?).await,
+            Verb::Get { leaf_index, receipt } => {
+                records::get(context, &connect(&context.profile()?).await?, leaf_index, receipt).await
+            }
+            Verb::Tail { from, count } => {
+                let client = connect(&context.profile()?).await?;
+                tokio::select! {
+                    done = records::tail(context, &client, from, count) => done,
+                    () = crate::signals::end() => Ok(()),
+                }
+            }
+            Verb::State(state) => state.run(context).await,
+            Verb::Export(export) => export.run(context).await,
+            Verb::Import(import) => import.run(context),
+            Verb::Check(check) => check.run(context).await,
+        }
+    }
+}
+
+/// A client of the ledger that a profile names.
+pub(crate) async fn connect(profile: &Profile) -> Result<Client> {
+    let (ca_pem, certificate_pem, key_pem) = profile.identity()?;
+    let config = Config {
+        nodes: profile.file.nodes.clone(),
+        identity: Identity { ca_pem, certificate_pem, key_pem },
+        trust: read_trust(&profile.path(&profile.file.trust))?,
+        deadline: DEADLINE,
+        dial: crate::proxy::way_out(profile.file.proxy.as_deref(), &profile.file.nodes)?,
+    };
+    Client::connect(config).await.map_err(|error| failed("cannot reach the ledger", &error))
+}
+
+/// Words for what the ledger's client says.
+pub(crate) fn failed(what: &str, error: &ClientError) -> Failure {
+    let refused = Failure::refused(what, "compare the trust file with the ledger's operators");
+    match error {
+        ClientError::Unreachable { .. } => {
+            Failure::unreachable(what, "see whether the validators run (`keyward up`)").because(error)
+        }
+        ClientError::Refused { code, .. } => {
+            let next = match &**code {
+                "READ_NOT_ALLOWED" => "read it with the profile of an auditor (`--profile local-auditor`)",
+                _ => "correct the request",
+            };
+            let mut failure = Failure::refused(what, next).because(error);
+            if let Some(code) = keyward_domain::Code::from_name(code) {
+                failure = failure.coded(code);
+            }
+            failure.code = Some(code.clone());
+            failure
+        }
+        _ => refused.because(error),
+    }
+}

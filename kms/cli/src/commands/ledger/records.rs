@@ -1,0 +1,114 @@
+//! Records: one by its place, and those that become final, as they do.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use keyward_ledger_client::{Client, ClientError, Recorded};
+use keyward_ledger_core::entry::{Entry, Intent, RotateKey, kind_name, kind_of};
+use serde_json::{Value, json};
+
+use super::failed;
+use super::status::short;
+use crate::commands::Context;
+use crate::failure::{Failure, Result};
+use crate::files::{self, Access};
+
+/// A node that hangs up is followed again, or another one, so often without getting a block.
+const FOLLOWS_WITHOUT_BLOCK_MAX: u32 = 5;
+const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
+
+pub(super) async fn get(
+    context: &Context,
+    client: &Client,
+    leaf_index: u64,
+    receipt: Option<PathBuf>,
+) -> Result<()> {
+    let recorded =
+        client.record(leaf_index).await.map_err(|error| failed("cannot read the record", &error))?;
+    let bytes = recorded.receipt(None);
+    if let Some(path) = &receipt {
+        files::write(path, &bytes, Access::Public)?;
+    }
+    let mut json = record_json(&recorded);
+    if let Value::Object(map) = &mut json {
+        map.insert("receipt".into(), json!(hex::encode(&bytes)));
+    }
+    context.output.answer(record_words(&recorded), &json);
+    Ok(())
+}
+
+pub(super) async fn tail(
+    context: &Context,
+    client: &Client,
+    from: Option<u64>,
+    count: Option<u64>,
+) -> Result<()> {
+    let cannot = |error: ClientError| failed("cannot follow the ledger", &error);
+    let newest = client.status().await.map_err(cannot)?.height;
+    let from = from.unwrap_or(newest).max(1);
+    let mut left = count.unwrap_or(u64::MAX);
+    let mut next = from;
+    let mut silent = 0;
+    while left > 0 {
+        let mut blocks = Box::pin(client.follow(next).await.map_err(cannot)?);
+        silent += 1;
+        while let Some(Ok(block)) = blocks.next().await {
+            (next, silent) = (block.block.header().height + 1, 0);
+            for recorded in block.records.iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
+                context.output.answer(record_words(recorded), &record_json(recorded));
+                left -= 1;
+            }
+            if left == 0 {
+                return Ok(());
+            }
+        }
+        if silent > FOLLOWS_WITHOUT_BLOCK_MAX {
+            return Err(Failure::unreachable("the nodes send no blocks", "see `keyward ledger status`"));
+        }
+        tokio::time::sleep(FOLLOW_PAUSE).await;
+    }
+    Ok(())
+}
+
+fn record_words(recorded: &Recorded) -> String {
+    let record = recorded.record();
+    format!(
+        "{:>8}  height {:<6} {:<14} {:<18} submitter {} #{}.{}{}",
+        recorded.leaf_index,
+        recorded.height,
+        kind_name(kind_of(&record.entry).unwrap_or_default()),
+        recorded.outcome.name(),
+        short(&record.submitter),
+        record.sequence,
+        record.index,
+        key_of(&record.entry).map(|key| format!("  key {key}")).unwrap_or_default(),
+    )
+}
+
+/// The key that an entry is about.
+fn key_of(entry: &[u8]) -> Option<String> {
+    match Entry::decode(entry).ok()? {
+        Entry::Intent(Intent { key_id, .. })
+        | Entry::FreezeKey { key_id }
+        | Entry::UnfreezeKey { key_id }
+        | Entry::ScheduleDestroyKey { key_id, .. }
+        | Entry::CancelDestroyKey { key_id }
+        | Entry::DestroyKey { key_id } => Some(key_id.to_string()),
+        Entry::BindKey(bind) | Entry::RotateKey(RotateKey { bind, .. }) => {
+            let key = keyward_domain::scheme::PublicKey::parse(bind.scheme, &bind.public_key).ok()?;
+            Some(key.id().to_string())
+        }
+        _ => None,
+    }
+}
+
+fn record_json(recorded: &Recorded) -> Value {
+    let record = recorded.record();
+    json!({
+        "leaf_index": recorded.leaf_index, "height": recorded.height, "time_ms": recorded.time_ms,
+        "kind": kind_name(kind_of(&record.entry).unwrap_or_default()), "entry": hex::encode(&record.entry),
+        "outcome": recorded.outcome.name(), "submitter": hex::encode(record.submitter),
+        "sequence": record.sequence, "index": record.index, "key_id": key_of(&record.entry),
+    })
+}

@@ -1,0 +1,188 @@
+//! State keys by the names that people give them, and what stands under them in words.
+
+use std::fmt;
+
+use keyward_ledger_core::certificate::ValidatorSet;
+use keyward_ledger_core::codec::parse_hex32;
+use keyward_ledger_core::scheme::KeyId;
+use keyward_ledger_core::state::{STATE_KEY_BYTES_MAX, layout};
+use serde_json::{Value, json};
+
+use crate::failure::{Failure, Result};
+
+/// A state key and its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StateKey {
+    bytes: Vec<u8>,
+    name: String,
+}
+
+/// Keys that are a prefix and 32 bytes.
+const PREFIXES: &[&str] = &["account", "credential", "key", "intent", "submitter"];
+
+impl StateKey {
+    /// A key from its words.
+    pub(crate) fn parse(words: &[String]) -> Result<Self> {
+        let words: Vec<_> = words.iter().flat_map(|word| word.split_whitespace()).collect();
+        let bytes = match *words.as_slice() {
+            ["validators"] => layout::validators_key(),
+            ["parameters"] => layout::parameters_key(),
+            ["raw", text] => {
+                hex::decode(text).ok().filter(|raw| raw.len() <= STATE_KEY_BYTES_MAX).ok_or_else(|| {
+                    wrong(&format!("`{text}` is not at most {STATE_KEY_BYTES_MAX} bytes in hex"))
+                })?
+            }
+            ["batch", submitter, sequence] => {
+                let sequence = sequence
+                    .parse()
+                    .map_err(|error| wrong(&format!("`{sequence}` is no sequence")).because(&error))?;
+                layout::batch_key(&id(submitter)?, sequence)
+            }
+            [kind, name] if PREFIXES.contains(&kind) => [kind.as_bytes(), b"/", &id(name)?].concat(),
+            _ => return Err(wrong(&format!("`{}` is no state key", words.join(" ")))),
+        };
+        Ok(Self { name: words.join(" "), bytes })
+    }
+
+    /// A key from a receipt.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        Self { name: name_of(bytes), bytes: bytes.to_vec() }
+    }
+
+    /// The key's bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl fmt::Display for StateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+fn wrong(what: &str) -> Failure {
+    let next = "name a key as `key <64 hex digits>`, `validators`, `parameters` or `raw <hex>`: see `--help`";
+    Failure::usage(what, next)
+}
+
+fn id(text: &str) -> Result<[u8; 32]> {
+    parse_hex32(text).ok_or_else(|| wrong(&format!("`{text}` is not 64 lower-case hex digits")))
+}
+
+fn name_of(bytes: &[u8]) -> String {
+    if bytes == layout::validators_key() || bytes == layout::parameters_key() {
+        return String::from_utf8_lossy(bytes).into_owned();
+    }
+    let of_prefix = PREFIXES.iter().find_map(|kind| {
+        let rest = bytes.strip_prefix(kind.as_bytes())?.strip_prefix(b"/")?;
+        (rest.len() == 32).then(|| format!("{kind} {}", hex::encode(rest)))
+    });
+    of_prefix.unwrap_or_else(|| format!("raw {}", hex::encode(bytes)))
+}
+
+/// What a value says, for those that this version can read.
+pub(crate) fn decoded(key: &[u8], value: &[u8]) -> Option<Value> {
+    let is = |prefix: &[u8]| key.starts_with(prefix);
+    if key == layout::validators_key() {
+        let keys: Vec<_> = ValidatorSet::decode(value).ok()?.keys().map(hex::encode).collect();
+        return Some(json!({ "validators": keys }));
+    }
+    if key == layout::parameters_key() {
+        let parameters = layout::Parameters::decode(value).ok()?;
+        return Some(json!({
+            "epoch_length": parameters.epoch_length, "regime": parameters.regime.name(),
+            "clock_bound_ms": parameters.clock_bound_ms,
+        }));
+    }
+    if is(b"key/") {
+        let state = layout::KeyState::decode(value).ok()?;
+        return Some(json!({
+            "status": status_name(state.status), "mode": state.mode.name(),
+            "scheme": state.scheme.name(), "version": state.version, "account": hex::encode(state.account),
+            "successor": state.status.successor().as_ref().map(KeyId::to_string), "bound_at_height": state.height,
+        }));
+    }
+    if is(b"account/") {
+        let state = layout::AccountState::decode(value).ok()?;
+        return Some(json!({ "open": state.open, "since_height": state.height }));
+    }
+    if is(b"credential/") {
+        let state = layout::CredentialState::decode(value).ok()?;
+        return Some(json!({ "version": state.version, "public_key": hex::encode(state.public_key) }));
+    }
+    if is(b"submitter/") {
+        let state = layout::SubmitterState::decode(value).ok()?;
+        return Some(json!({
+            "role": state.role.name(), "block_entries_max": state.block_entries_max,
+            "highest_sequence": state.highest,
+        }));
+    }
+    if is(b"batch/") {
+        let state = layout::BatchState::decode(value).ok()?;
+        return Some(json!({
+            "sequence": state.sequence, "digest": hex::encode(state.digest), "height": state.height,
+            "first_leaf": state.first_leaf, "records": state.count,
+        }));
+    }
+    if is(b"intent/") {
+        let state = layout::IntentState::decode(value).ok()?;
+        return Some(json!({
+            "executor": hex::encode(state.executor), "key_id": state.key_id.to_string(),
+            "not_after": state.not_after, "released": state.released,
+        }));
+    }
+    None
+}
+
+const fn status_name(status: layout::KeyStatus) -> &'static str {
+    match status {
+        layout::KeyStatus::Active => "active",
+        layout::KeyStatus::Frozen => "frozen",
+        layout::KeyStatus::Superseded { .. } => "superseded",
+        layout::KeyStatus::Scheduled { .. } => "scheduled",
+        layout::KeyStatus::Destroyed { .. } => "destroyed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    fn parse(text: &str) -> Result<StateKey> {
+        StateKey::parse(&[text.to_owned()])
+    }
+
+    #[test]
+    fn a_key_is_found_by_its_words_and_named_by_its_bytes() {
+        let hex = "0a".repeat(32);
+        for text in [
+            "validators".to_owned(),
+            "parameters".to_owned(),
+            format!("key {hex}"),
+            format!("account {hex}"),
+            format!("credential {hex}"),
+            format!("submitter {hex}"),
+            format!("intent {hex}"),
+            "raw 00ff".to_owned(),
+        ] {
+            let key = parse(&text).unwrap();
+            assert_eq!(key.to_string(), text);
+            assert_eq!(StateKey::of_bytes(key.bytes()), key);
+        }
+        assert_eq!(parse(&format!("key {hex}")).unwrap().bytes(), layout::key_key(&KeyId([10; 32])));
+        assert_eq!(parse(&format!("batch {hex} 1025")).unwrap().bytes(), layout::batch_key(&[10; 32], 1));
+    }
+
+    #[test]
+    fn what_names_no_key_is_wrong_usage() {
+        let long = format!("raw {}", "00".repeat(STATE_KEY_BYTES_MAX + 1));
+        let upper = format!("key {}", "AB".repeat(32));
+        for text in
+            ["", "key", "key 00", &upper, "king 00", "raw 0", "raw xy", "validators 1", &long, "batch 00 1"]
+        {
+            assert_eq!(parse(text).unwrap_err().exit, crate::failure::Exit::Usage, "{text}");
+        }
+    }
+}

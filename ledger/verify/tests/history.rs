@@ -1,0 +1,317 @@
+//! A run of blocks is checked to its end, and the first thing that does not hold is named with its height.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../../core/tests/common/mod.rs"]
+mod common;
+
+use common::golden::Golden;
+use common::{
+    ACCOUNT, World, certify,
+    mutate::{hammer, mutate},
+    validators,
+};
+use keyward_ledger_core::block::{Block, SignedHeader};
+use keyward_ledger_core::ed25519::SigningKey;
+use keyward_ledger_core::entry::Entry;
+use keyward_ledger_core::export::{
+    CHUNK_MAGIC, Chunk, ChunkName, Manifest, ProvenBlock, decode_links, encode_links,
+};
+use keyward_ledger_core::hash::sha256;
+use keyward_ledger_core::log::prove_range;
+use keyward_ledger_core::outcome::{Outcome, Refusal};
+use keyward_ledger_core::trust::{Checkpoint, Trust};
+use keyward_ledger_verify::{Anchor, Broken, Depth, Failure, History, HistoryFailure, HistoryVerdict};
+
+/// Notes, acts, a refused entry, and a block without any.
+fn world() -> World {
+    let mut world = World::new();
+    let note = |text: &str| Entry::Note(text.as_bytes().to_vec());
+    world.submit(&[note("first"), Entry::OpenAccount { account: ACCOUNT }]);
+    world.block(&[]);
+    world.submit(&[Entry::OpenAccount { account: ACCOUNT }, note("the account exists")]);
+    let (a, b) = {
+        let [service, other] = [21, 22].map(|seed| SigningKey::from_seed(&[seed; 32]));
+        (world.batch(&service, &[note("a")]), world.batch(&other, &[note("b"), note("c")]))
+    };
+    world.block(&[a, b]);
+    for n in 0..8 {
+        world.submit(&[note(&format!("note {n}"))]);
+    }
+    world
+}
+
+/// A block as it is served, certified at a height that is its own or above.
+fn proven(world: &World, height: u64, certified: u64) -> ProvenBlock {
+    let (block, executed) = &world.blocks[height as usize - 1];
+    let top = &world.blocks[certified as usize - 1].0.signed_header;
+    let (first, count) = (executed.first_leaf(), executed.leaf_hashes.len() as u64);
+    ProvenBlock {
+        block: block.encode(),
+        first_leaf: first,
+        outcomes: executed.batches.iter().flat_map(|batch| batch.outcomes.clone()).collect(),
+        range_proof: match count {
+            0 => Vec::new(),
+            count => prove_range(&world.nodes, first..first + count, top.header.log_size).unwrap(),
+        },
+        descendants: (height + 1..=certified)
+            .map(|at| world.blocks[at as usize - 1].0.signed_header.clone())
+            .collect(),
+        certificate: certify(&world.validators, top, 3),
+    }
+}
+
+/// Every third block has its certificate above it.
+fn run(world: &World) -> Vec<ProvenBlock> {
+    let last = world.blocks.len() as u64;
+    let certified = |height: u64| if height.is_multiple_of(3) { (height + 1).min(last) } else { height };
+    (1..=last).map(|height| proven(world, height, certified(height))).collect()
+}
+
+fn check_from(
+    world: &World,
+    trust: &Trust,
+    from: u64,
+    blocks: &[ProvenBlock],
+) -> Result<HistoryVerdict, Broken> {
+    let mut history = History::new(trust, &world.genesis, &[], from, Depth::Execution).unwrap();
+    for block in blocks {
+        let height = history.next_height();
+        let held = history.check(block)?;
+        assert_eq!((held.block.header().height, held.set_size), (height, 4));
+    }
+    history.finish()
+}
+
+fn check(world: &World, blocks: &[ProvenBlock]) -> Result<HistoryVerdict, Broken> {
+    check_from(world, &world.trust(), 1, blocks)
+}
+
+/// What is found when the block at a height is changed, with or without execution.
+fn broken(
+    world: &World,
+    height: u64,
+    change: impl Fn(&mut ProvenBlock),
+) -> (HistoryFailure, Option<HistoryFailure>) {
+    let mut blocks = run(world);
+    change(&mut blocks[height as usize - 1]);
+    let found = check(world, &blocks).unwrap_err();
+    assert_eq!(found.height, height, "{found:?}");
+    let from = 2;
+    let unexecuted = check_from(world, &world.trust(), from, &blocks[from as usize - 1..]);
+    if let Err(found) = &unexecuted {
+        assert_eq!(found.height, height, "{found:?}");
+    }
+    (found.cause, unexecuted.err().map(|broken| broken.cause))
+}
+
+#[test]
+fn a_whole_ledger_holds_and_so_does_every_later_part_of_it() {
+    let world = world();
+    let blocks = run(&world);
+    let verdict = check(&world, &blocks).unwrap();
+    assert_eq!((verdict.from, verdict.to, verdict.depth), (1, 12, Depth::Execution));
+    assert_eq!((verdict.records, verdict.anchor), (15, Anchor::Genesis));
+    assert_eq!(verdict.tip_digest, *world.ledger.tip());
+    for from in 2..=12 {
+        let verdict = check_from(&world, &world.trust(), from, &blocks[from as usize - 1..]).unwrap();
+        assert_eq!((verdict.from, verdict.to, verdict.depth), (from, 12, Depth::Proofs));
+    }
+    assert!(check(&world, &[]).is_err(), "nothing is not a ledger");
+}
+
+#[test]
+fn each_thing_that_does_not_hold_is_named_with_its_height() {
+    let world = world();
+    let at = |height: u64| world.blocks[height as usize - 1].0.clone();
+    let (cut, also) = broken(&world, 5, |block| drop(block.block.pop()));
+    assert!(matches!(cut, HistoryFailure::Block(_)) && also == Some(cut));
+
+    let (other, also) = broken(&world, 6, |block| *block = proven(&world, 7, 7));
+    assert_eq!((&other, also.as_ref()), (&HistoryFailure::Height { found: 7 }, Some(&other)));
+
+    // Another block at its height, with a certificate: the quorum signed twice.
+    let fork = |parent: [u8; 32]| {
+        let mut header = at(6).header().clone();
+        header.parent = parent;
+        let proposer = world.validators.iter().find(|key| key.public_key() == header.proposer).unwrap();
+        let signed = SignedHeader::sign(header, proposer);
+        let certificate = certify(&world.validators, &signed, 3);
+        (Block::new(signed, at(6).batches).unwrap().encode(), certificate)
+    };
+    let (cause, also) = broken(&world, 6, |block| {
+        let (bytes, certificate) = fork([9; 32]);
+        *block = ProvenBlock { block: bytes, certificate, descendants: Vec::new(), ..proven(&world, 6, 6) };
+    });
+    assert_eq!((&cause, also.as_ref()), (&HistoryFailure::Parent, Some(&cause)));
+
+    let (cause, also) = broken(&world, 6, |block| block.descendants[0].header.parent = [1; 32]);
+    assert_eq!((&cause, also.as_ref()), (&HistoryFailure::Descendants, Some(&cause)));
+
+    for spoil in [
+        |block: &mut ProvenBlock| block.certificate.signers[1].signature[7] ^= 1,
+        |block: &mut ProvenBlock| drop(block.certificate.signers.pop()),
+        |block: &mut ProvenBlock| block.certificate.view += 1,
+    ] {
+        let (cause, also) = broken(&world, 5, spoil);
+        assert!(matches!(cause, HistoryFailure::Certificate(Failure::Certificate(_))), "{cause:?}");
+        assert_eq!((also, cause.code()), (Some(cause.clone()), "CERTIFICATE_INVALID"));
+    }
+    let strangers = validators(71, 4);
+    let (cause, _) =
+        broken(&world, 5, |block| block.certificate = certify(&strangers, &at(5).signed_header, 3));
+    assert!(matches!(cause, HistoryFailure::Certificate(_)));
+
+    let (cause, also) =
+        broken(&world, 4, |block| block.outcomes[0] = Outcome::refused(Refusal::AccountExists));
+    assert_eq!(cause, HistoryFailure::Outcome { index: 0 });
+    assert!(matches!(also, Some(HistoryFailure::Log(_))), "the log tells without execution: {also:?}");
+    let (cause, also) = broken(&world, 4, |block| drop(block.outcomes.pop()));
+    assert_eq!(cause, HistoryFailure::OutcomeCount { entries: 3, outcomes: 2 });
+    assert_eq!(also, Some(cause));
+
+    for spoil in [
+        |block: &mut ProvenBlock| block.range_proof[0][0] ^= 1,
+        |block: &mut ProvenBlock| drop(block.range_proof.pop()),
+        |block: &mut ProvenBlock| block.range_proof.push([0; 32]),
+    ] {
+        let (cause, also) = broken(&world, 5, spoil);
+        assert!(matches!(cause, HistoryFailure::Log(_)), "{cause:?}");
+        assert_eq!(also, Some(cause));
+    }
+    for height in [2, 5] {
+        let (cause, also) = broken(&world, height, |block| block.first_leaf += 1);
+        assert_eq!((&cause, also.as_ref()), (&HistoryFailure::LogPlace, Some(&cause)));
+    }
+    let (cause, _) = broken(&world, 2, |block| block.range_proof.push([0; 32]));
+    assert_eq!(cause, HistoryFailure::LogPlace);
+}
+
+/// A quorum of liars can certify what they like: execution still says what does not follow.
+#[test]
+fn a_certified_block_that_does_not_follow_from_its_batches_is_found_by_execution() {
+    let world = world();
+    let lie = |change: &dyn Fn(&mut keyward_ledger_core::block::Header)| {
+        let (block, _) = &world.blocks[4];
+        let mut header = block.header().clone();
+        change(&mut header);
+        let proposer = world.validators.iter().find(|key| key.public_key() == header.proposer).unwrap();
+        let signed = SignedHeader::sign(header, proposer);
+        let certificate = certify(&world.validators, &signed, 3);
+        let bytes = Block::new(signed, block.batches.clone()).unwrap().encode();
+        let mut blocks = run(&world);
+        blocks[4] = ProvenBlock { block: bytes, certificate, ..proven(&world, 5, 5) };
+        check(&world, &blocks).unwrap_err()
+    };
+    for change in [
+        &(|header: &mut keyward_ledger_core::block::Header| header.state_root = [1; 32])
+            as &dyn Fn(&mut keyward_ledger_core::block::Header),
+        &|header| header.log_root = [1; 32],
+        &|header| header.next_set_hash = [1; 32],
+        &|header| header.log_size += 1,
+        &|header| header.time_ms = 0,
+    ] {
+        let found = lie(change);
+        assert_eq!(found.height, 5);
+        assert!(matches!(found.cause, HistoryFailure::Execution(_)), "{found:?}");
+    }
+}
+
+#[test]
+fn a_pinned_block_must_be_the_one_in_the_chain_and_be_reached() {
+    let world = world();
+    let blocks = run(&world);
+    let pinned = |height: u64, digest| {
+        let set_hash = *world.genesis.set().hash();
+        Trust { checkpoint: Some(Checkpoint { height, digest, set_hash }), ..world.trust() }
+    };
+    let digest = *world.blocks[6].0.digest();
+    let trust = pinned(7, digest);
+    let verdict = check_from(&world, &trust, 1, &blocks).unwrap();
+    assert_eq!(verdict.anchor, Anchor::Checkpoint { height: 7 });
+    check_from(&world, &trust, 9, &blocks[8..]).unwrap();
+    let other = check_from(&world, &pinned(7, [1; 32]), 1, &blocks).unwrap_err();
+    assert_eq!(other, Broken { height: 7, cause: HistoryFailure::Checkpoint });
+    let short = check_from(&world, &trust, 1, &blocks[..6]).unwrap_err();
+    assert!(matches!(short.cause, HistoryFailure::Certificate(Failure::OlderThanCheckpoint { .. })));
+    let mut of_others = pinned(7, digest);
+    of_others.checkpoint.as_mut().unwrap().set_hash = [5; 32];
+    let others = check_from(&world, &of_others, 1, &blocks).unwrap_err();
+    assert_eq!(others, Broken { height: 7, cause: HistoryFailure::Checkpoint });
+}
+
+#[test]
+fn every_flipped_bit_of_a_chunk_is_found_at_its_height() {
+    let world = world();
+    let blocks = run(&world);
+    let mut bytes = CHUNK_MAGIC.to_vec();
+    let mut ends = Vec::new();
+    for block in &blocks {
+        bytes.extend(block.encode());
+        ends.push(bytes.len());
+    }
+    let check = |bytes: &[u8]| -> Result<(), (u64, String)> {
+        let mut history = History::new(&world.trust(), &world.genesis, &[], 1, Depth::Execution).unwrap();
+        let mut chunk = Chunk::open(bytes).map_err(|error| (0, error.to_string()))?;
+        loop {
+            let height = history.next_height();
+            match chunk.block().map_err(|error| (height, error.to_string()))? {
+                Some(block) => history.check(&block).map_err(|broken| (broken.height, broken.to_string()))?,
+                None => break,
+            };
+        }
+        let verdict = history.finish().map_err(|broken| (broken.height, broken.to_string()))?;
+        if verdict.to == 12 { Ok(()) } else { Err((verdict.to, "cut".into())) }
+    };
+    check(&bytes).unwrap();
+    for place in 0..bytes.len() {
+        let height = ends.iter().position(|end| place < *end).unwrap() as u64 + 1;
+        let mut flipped = bytes.clone();
+        flipped[place] ^= 1 << (place % 8);
+        let found = check(&flipped).expect_err(&format!("byte {place} of block {height}"));
+        let expected = if place < CHUNK_MAGIC.len() { 0 } else { height };
+        // A length that reads on into the next block ends this one where nothing fits any more.
+        assert_eq!(found.0, expected, "byte {place}: {}", found.1);
+    }
+    for cut in (0..bytes.len()).step_by(7) {
+        assert!(check(&bytes[..cut]).is_err() || cut == 0, "cut at {cut}");
+    }
+}
+
+#[test]
+fn the_files_of_an_export_are_frozen() {
+    let world = world();
+    let blocks = run(&world);
+    let mut golden = Golden::default();
+    golden.hex("block with records", blocks[3].encode()).hex("block without records", blocks[1].encode());
+    golden.hex("block certified above", blocks[2].encode());
+    golden.hex("no links", encode_links(&[]));
+    let chunk = |first, last| ChunkName { first, last, sha256: [7; 32] };
+    let manifest = Manifest {
+        name: world.genesis.name().to_owned(),
+        chain_id: world.chain_id(),
+        genesis: sha256(&[&world.genesis.encode()]),
+        links: sha256(&[&encode_links(&[])]),
+        chunks: vec![chunk(1, 9), chunk(10, 12)],
+    };
+    golden.text("manifest", &manifest.encode()).text("chunk file", &ChunkName::file(10));
+    golden.check("exports.json");
+}
+
+#[test]
+fn decoders_of_exports_refuse_noise_and_never_panic() {
+    let world = world();
+    let blocks = run(&world);
+    let mut chunk = CHUNK_MAGIC.to_vec();
+    chunk.extend(blocks[0].encode());
+    let mut random = common::mutate::Random::seeded("export decoders");
+    let samples = [chunk.clone(), mutate(&mut random, &chunk)];
+    hammer("chunks", &samples, 4000, |bytes| {
+        if let Ok(mut chunk) = Chunk::open(bytes) {
+            while let Ok(Some(block)) = chunk.block() {
+                let again = [&CHUNK_MAGIC[..], &block.encode()].concat();
+                assert_eq!(Chunk::open(&again).unwrap().block().unwrap().as_ref(), Some(&block));
+            }
+        }
+        let _refused = decode_links(bytes);
+    });
+}
