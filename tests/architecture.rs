@@ -194,6 +194,22 @@ fn unsafe_code_stands_only_at_the_named_boundaries() {
 }
 
 #[test]
+fn pipes_that_carry_secrets_are_read_without_a_buffer_that_nobody_wipes() {
+    let hosts: Vec<_> = sources::files_ending(".rs")
+        .into_iter()
+        .filter(|path| path.starts_with("kms/token/src/host/"))
+        .map(|path| (sources::code(&sources::read(&path)), path))
+        .collect();
+    assert!(hosts.iter().any(|(code, _)| code.contains("fn read_frame")), "the frames have moved");
+    let buffered: Vec<_> = hosts
+        .iter()
+        .filter(|(code, _)| sources::words(code).any(|word| ["BufReader", "BufWriter"].contains(&word)))
+        .map(|(_, path)| path)
+        .collect();
+    assert!(buffered.is_empty(), "{buffered:?}");
+}
+
+#[test]
 fn every_crate_is_taken_under_a_licence_of_the_list() {
     let deny = manifests::read_toml("deny.toml");
     let allowed: BTreeSet<_> = manifests::strings(&deny["licenses"]["allow"]).into_iter().collect();

@@ -3,7 +3,7 @@
 mod jwk;
 mod openssh;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use keyward_domain::scheme::{PublicKey, Scheme};
 use thiserror::Error;

@@ -32,16 +32,17 @@ impl Coded for LoginLimited {
 
 impl LoginLimit {
     /// Charges an attempt; the server of an OPAQUE login never learns of most failures, so all count as failed
-    /// until `succeeded`. After the cool-down the count starts again.
+    /// until `succeeded`. What is as old as the cool-down is forgotten, however many they were: so a name may be
+    /// forgotten with it.
     pub const fn attempt(self, now_ms: u64) -> Result<Self, LoginLimited> {
         let until_ms = self.last_ms.saturating_add(COOL_DOWN_MS);
-        if self.failures < FAILURES_MAX {
-            return Ok(Self { failures: self.failures.saturating_add(1), last_ms: now_ms });
+        if now_ms >= until_ms {
+            return Ok(Self { failures: 1, last_ms: now_ms });
         }
-        if now_ms < until_ms {
+        if self.failures >= FAILURES_MAX {
             return Err(LoginLimited { wait_ms: until_ms.saturating_sub(now_ms) });
         }
-        Ok(Self { failures: 1, last_ms: now_ms })
+        Ok(Self { failures: self.failures.saturating_add(1), last_ms: now_ms })
     }
 
     /// A login succeeded.
@@ -65,6 +66,13 @@ mod tests {
         assert_eq!(exhausted().attempt(100), Err(LoginLimited { wait_ms: COOL_DOWN_MS }));
         assert_eq!(exhausted().attempt(99 + COOL_DOWN_MS), Err(LoginLimited { wait_ms: 1 }));
         assert_eq!(exhausted().attempt(100 + COOL_DOWN_MS).unwrap().failures, 1);
+    }
+
+    #[test]
+    fn attempts_are_forgotten_a_cool_down_after_the_last_one() {
+        let one = LoginLimit::default().attempt(100).unwrap();
+        assert_eq!(one.attempt(99 + COOL_DOWN_MS).unwrap().failures, 2);
+        assert_eq!(one.attempt(100 + COOL_DOWN_MS).unwrap().failures, 1);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::{
     collections::HashSet,
+    ops::RangeInclusive,
     sync::{Mutex, PoisonError},
 };
 
@@ -14,12 +15,13 @@ use keyward_ledger_core::{
     outcome::Refusal,
     state::layout::{KeyState as LedgerKey, KeyStatus, account_key, credential_key, key_key},
 };
-use keyward_store::{AccountState, Act, ActKind, Change, Id, IdempotencyKey as Name, KeyState};
+use keyward_store::{AccountState, Act, ActKind, Change, Id, IdempotencyKey as Name, KeyState, StoreError};
 
 use crate::{
     custody::{Custody, random},
     failure::Failure,
     guard::refused,
+    hex::{hex, unhex},
     ports::{Final, LedgerError},
 };
 
@@ -92,15 +94,29 @@ impl Custody {
     /// Performs an act. When it fails its idempotency key is given back, unless the act stays: then the key stays
     /// with it, and what settles the act completes or forgets it. Returns the receipt.
     pub(crate) async fn perform(&self, plan: Plan) -> Result<Vec<u8>, Failure> {
+        self.perform_with(plan, async { Ok(()) }).await
+    }
+
+    /// The same with a step outside of the database, once the entries are recorded. The act outlives the step: when
+    /// it fails or is cut short, settling takes it again.
+    pub(crate) async fn perform_with(
+        &self,
+        plan: Plan,
+        step: impl Future<Output = Result<(), Failure>> + Send,
+    ) -> Result<Vec<u8>, Failure> {
         let name = plan.name.clone();
-        let done = self.try_perform(plan).await;
+        let done = self.try_perform(plan, step).await;
         if done.is_err() {
             self.give_back(name).await;
         }
         done
     }
 
-    async fn try_perform(&self, plan: Plan) -> Result<Vec<u8>, Failure> {
+    async fn try_perform(
+        &self,
+        plan: Plan,
+        step: impl Future<Output = Result<(), Failure>> + Send,
+    ) -> Result<Vec<u8>, Failure> {
         let id = random()?;
         let _guarded = self.in_flight.insert(id);
         let act = Act {
@@ -131,6 +147,7 @@ impl Custody {
             }
             last = Some(record);
         }
+        step.await?;
         let time_ms = last.as_ref().map_or(0, |record| record.time_ms());
         let receipt = last.map(|record| record.receipt(None)).unwrap_or_default();
         let mut changes = at(plan.accepted, time_ms);
@@ -148,17 +165,17 @@ impl Custody {
                 continue;
             }
             match self.settle_act(&act).await {
-                Ok(Some(settled)) => {
-                    let mut changes = settled.changes;
-                    changes.insert(0, Change::RemoveAct(act.id));
-                    changes.extend(act.name.clone().map(|name| match settled.receipt {
-                        Some(receipt) => Change::Complete(name, receipt),
-                        None => Change::Forget(name),
-                    }));
-                    self.store.apply(changes).await?;
-                    self.forget(&act.subject);
-                    tracing::info!(kind = act.kind.word(), "settled what was left under way");
-                }
+                Ok(Some(settled)) => match self.keep_settled(&act, settled).await {
+                    Ok(()) => tracing::info!(kind = act.kind.word(), "settled what was left under way"),
+                    // Another server settled it meanwhile.
+                    Err(StoreError::Missing { what: "act" }) => {}
+                    Err(error @ StoreError::Unavailable { .. }) => return Err(error.into()),
+                    // One that does not fit does not keep the others.
+                    Err(error) => {
+                        tracing::warn!(kind = act.kind.word(), %error, "a change that was left is not kept now");
+                        waiting += 1;
+                    }
+                },
                 Ok(None) => waiting += 1,
                 // Without the ledger the others cannot be settled either.
                 Err(failure) if failure.code == Code::LedgerUnavailable => return Err(failure),
@@ -169,6 +186,18 @@ impl Custody {
             }
         }
         Ok(waiting)
+    }
+
+    async fn keep_settled(&self, act: &Act, settled: Settled) -> Result<(), StoreError> {
+        let mut changes = settled.changes;
+        changes.insert(0, Change::RemoveAct(act.id));
+        changes.extend(act.name.clone().map(|name| match settled.receipt {
+            Some(receipt) => Change::Complete(name, receipt),
+            None => Change::Forget(name),
+        }));
+        let kept = self.store.apply(changes).await;
+        self.forget(&act.subject);
+        kept
     }
 
     fn forget(&self, subject: &Id) {
@@ -184,12 +213,10 @@ impl Custody {
             ActKind::Open => self.settle_open(act, entries).await.map(Some),
             ActKind::Close => {
                 let receipt = self.commit_again(act, entries, Refusal::AccountClosed).await?;
-                let erasure = self.erasure_at_end(act.subject).await?;
-                let mut changes = vec![
-                    Change::SetAccountState(act.subject, AccountState::Open, AccountState::Closed),
-                    Change::EndSessions(act.subject),
-                ];
-                changes.extend(erasure);
+                let row = self.store.account(act.subject).await?;
+                // A second request to close it may have been faster.
+                let open = row.is_some_and(|row| row.state == AccountState::Open);
+                let changes = if open { self.closing(act.subject) } else { Vec::new() };
                 Ok(Some(Settled { changes, receipt }))
             }
             ActKind::Bind => self.settle_bind(act, entries).await.map(Some),
@@ -217,14 +244,8 @@ impl Custody {
                 _ => Ok(None),
             },
             ActKind::Rotate => self.settle_rotate(act, entries).await.map(Some),
-            ActKind::Labels => {
-                let changes = self.settle_labels(act.subject, &app, &entries).await?;
-                Ok(Some(Settled { changes, receipt: self.receipt_of(act, entries.last()).await? }))
-            }
-            ActKind::Kek => {
-                let changes = self.settle_kek(act, entries, &app).await?;
-                Ok(Some(Settled { changes, receipt: None }))
-            }
+            ActKind::Labels => self.settle_labels(act, &app, &entries).await.map(Some),
+            ActKind::Kek => self.settle_kek(act, entries, &app).await.map(Some),
             ActKind::Profile => self.settle_profile(act, entries, &app).await.map(Some),
             ActKind::Authorise => {
                 let account = self.store.key(act.subject).await?.map(|key| key.account).unwrap_or_default();
@@ -278,16 +299,15 @@ impl Custody {
                 successor: None,
             }],
             (true, _) => Vec::new(),
-            (false, _) => return Ok(Settled::undone(vec![Change::RemovePendingKey(act.subject)])),
+            (false, _) => return Ok(Settled::undone(never_bound(act.subject))),
         };
         Ok(Settled { changes, receipt: self.receipt_of(act, entries.last()).await? })
     }
 
     /// A step towards fewer rights: done again, unless it got through. What was taken back since stays so.
     async fn settle_less(&self, act: &Act, entries: Vec<Entry>, stands: Refusal) -> Result<Settled, Failure> {
-        let from = act.until.saturating_sub(UNTIL_BLOCKS);
         let recorded = match entries.last() {
-            Some(entry) => self.ledger.accepted_since(from, entry.clone()).await?,
+            Some(entry) => self.ledger.accepted_within(heights(act), entry.clone()).await?,
             None => None,
         };
         let receipt = match recorded {
@@ -373,10 +393,19 @@ impl Custody {
         entry: Option<&Entry>,
     ) -> Result<Option<Vec<u8>>, Failure> {
         let (Some(_), Some(entry)) = (&act.name, entry) else { return Ok(None) };
-        let from = act.until.saturating_sub(UNTIL_BLOCKS);
-        let found = self.ledger.accepted_since(from, entry.clone()).await?;
+        let found = self.ledger.accepted_within(heights(act), entry.clone()).await?;
         Ok(found.map(|record| record.receipt(None)))
     }
+}
+
+/// Where an act's entries stand if they do.
+fn heights(act: &Act) -> RangeInclusive<u64> {
+    act.until.saturating_sub(UNTIL_BLOCKS)..=act.until
+}
+
+/// Undoes what was kept of a key that was not bound: its row, and the PIN of its token if no other key needs it.
+pub(crate) fn never_bound(key_id: Id) -> Vec<Change> {
+    vec![Change::RemovePendingKey(key_id), Change::ForgetIdlePins]
 }
 
 /// Moments of key states, which count from the record's time, as Unix milliseconds.
@@ -390,31 +419,18 @@ fn at(mut changes: Vec<Change>, time_ms: u64) -> Vec<Change> {
 }
 
 /// What an act keeps: the app, a line end, the entries in hex.
-fn detail(entries: &[Entry], app: &str) -> String {
+pub(crate) fn detail(entries: &[Entry], app: &str) -> String {
     let mut bytes = Writer::with_capacity(512);
     bytes.count(entries.len());
     for entry in entries {
         bytes.bytes(&entry.encode());
     }
-    let mut text = format!("{app}\n");
-    for byte in bytes.as_slice() {
-        text.push(char::from(*HEX.get(usize::from(byte >> 4)).unwrap_or(&b'0')));
-        text.push(char::from(*HEX.get(usize::from(byte & 15)).unwrap_or(&b'0')));
-    }
-    text
+    format!("{app}\n{}", hex(bytes.as_slice()))
 }
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
-
 fn parse_detail(detail: &str) -> Result<(Vec<Entry>, String), String> {
-    let (app, hex) = detail.split_once('\n').ok_or("an act without entries")?;
-    let digits: Vec<u8> = hex
-        .chars()
-        .map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect::<Option<_>>()
-        .ok_or("an act's entries are not hex")?;
-    let bytes: Vec<u8> =
-        digits.chunks_exact(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
+    let (app, digits) = detail.split_once('\n').ok_or("an act without entries")?;
+    let bytes = unhex(digits).ok_or("an act's entries are not hex")?;
     let mut reader = Reader::new(&bytes);
     let read = |reader: &mut Reader<'_>| Entry::decode(reader.bytes("entry", ENTRY_BYTES_MAX)?);
     let count = reader.count("entries", ENTRIES_MAX).map_err(|error| error.to_string())?;

@@ -53,6 +53,13 @@ impl From<StoreError> for Failure {
             StoreError::AccountExists => Self::new(Code::AccountExists, "an account with that name exists"),
             StoreError::AliasTaken => Self::new(Code::AliasTaken, "the account has a key under that alias"),
             StoreError::KeyExists => Self::new(Code::KeyAlreadyBound, "the key is bound already"),
+            // Somebody else was faster between our look and our write.
+            StoreError::Missing { what: "labels" } => {
+                Self::because(Code::ServiceBusy, "the key is being changed", error)
+            }
+            StoreError::Missing { what: "open account" } => {
+                Self::because(Code::AccountClosed, "the account is not open", error)
+            }
             StoreError::Unavailable { .. } => {
                 Self::because(Code::StoreUnavailable, "the database cannot be reached now", error)
             }

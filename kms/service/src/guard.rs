@@ -78,7 +78,7 @@ impl Custody {
         mark: &[u8],
     ) -> Result<Signed, Failure> {
         let _permit = self.permit()?;
-        for _ in 1..DECISIONS_MAX {
+        for _ in 0..DECISIONS_MAX {
             if let Some(signed) = self.try_sign(caller, key_name, input, mark).await? {
                 return Ok(signed);
             }
@@ -94,10 +94,13 @@ impl Custody {
         input: &Input<B>,
         mark: &[u8],
     ) -> Result<Option<Signed>, Failure> {
-        let key = self.named_key(caller, key_name).await?;
-        self.authorise_key(caller, Verb::KeySign, &key)?;
+        let mut key = self.named_key(caller, key_name).await?;
+        if self.check_sign(caller, &key).is_err() {
+            // No refusal is from memory: another server may have unfrozen the key, or let the app use it.
+            key = self.named_key_now(caller, key_name).await?;
+            self.check_sign(caller, &key)?;
+        }
         let payload = payload(&key, input)?;
-        key.check_use()?;
         let _place = self.agent_place(&key)?;
         let claim = self.claim_of(caller, mark, self.sign_hash(&key, input, &payload))?;
         let intent = self.new_intent(&key, &payload)?;
@@ -131,6 +134,11 @@ impl Custody {
         }
         leader.end(&passed);
         passed.map(Some)
+    }
+
+    fn check_sign(&self, caller: &Caller, key: &KnownKey) -> Result<(), Failure> {
+        self.authorise_key(caller, Verb::KeySign, key)?;
+        key.check_use()
     }
 
     fn new_intent(&self, key: &KnownKey, payload: &Payload<'_>) -> Result<NewIntent, Failure> {
@@ -244,6 +252,10 @@ impl Custody {
         record: &dyn Final,
         signature: Vec<u8>,
     ) -> Result<Signed, Failure> {
+        // A person at a desk may take longer than the intent stands: the ledger would not take its release any more.
+        if self.ledger.height() > passage.intent.not_after {
+            return Err(Failure::new(Code::RequestExpired, "the intent was void before it was signed for"));
+        }
         let receipt = record.receipt(Some(Released {
             public_key: passage.key.public_key.clone(),
             r: passage.intent.r,

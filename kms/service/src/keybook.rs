@@ -125,6 +125,14 @@ impl Custody {
         }
     }
 
+    /// The same as the rows say now: another server may have changed it since it was kept. For all that decides about
+    /// a key, but signatures: their intents are held against the row itself.
+    pub(crate) async fn named_key_now(&self, caller: &Caller, name: &str) -> Result<Arc<KnownKey>, Failure> {
+        let known = self.named_key(caller, name).await?;
+        self.keys.forget(&known.row.key_id);
+        self.named_key(caller, name).await
+    }
+
     /// A key by its id.
     pub(crate) async fn key_by_id(&self, id: [u8; 32]) -> Result<Option<Arc<KnownKey>>, Failure> {
         match self.keys.by_id(&id) {

@@ -15,6 +15,7 @@ mod custody;
 mod face;
 mod failure;
 mod guard;
+mod hex;
 mod hosted;
 mod kek;
 mod keybook;

@@ -1,6 +1,6 @@
 //! What the use cases need of the world: ledger, tokens, the key-encryption key, the clock.
 
-use std::{error::Error, future::Future, num::NonZeroU32, pin::Pin};
+use std::{error::Error, future::Future, num::NonZeroU32, ops::RangeInclusive, pin::Pin};
 
 use keyward_crypto::SecretBytes;
 use keyward_domain::scheme::{PublicKey, Scheme};
@@ -33,10 +33,10 @@ pub(crate) trait Ledger: Send + Sync {
     fn commit_later(&self, entry: Entry) -> Later<'_, Result<Box<dyn Final>, LedgerError>> {
         self.commit(entry)
     }
-    /// The accepted record of exactly this entry by any submitter, in a block from `height` on.
-    fn accepted_since(
+    /// The accepted record of exactly this entry by any submitter, in a block of these heights.
+    fn accepted_within(
         &self,
-        height: u64,
+        heights: RangeInclusive<u64>,
         entry: Entry,
     ) -> Later<'_, Result<Option<Box<dyn Final>>, LedgerError>>;
     /// The verified value of a state key.
@@ -76,7 +76,7 @@ pub(crate) trait Kek: Send + Sync {
     fn seal(&self, aad: Vec<u8>, plaintext: Zeroizing<Vec<u8>>) -> Later<'_, Result<Vec<u8>, Failure>> {
         self.seal_under(self.current(), aad, plaintext)
     }
-    /// An envelope under one key, which it names.
+    /// An envelope under one key, which it names. It is known to open to what was given: nobody need look again.
     fn seal_under(
         &self,
         number: NonZeroU32,

@@ -9,7 +9,7 @@ use std::{
 use keyward_ledger_core::state::layout::intent_key;
 use keyward_store::{Change, IntentState, NewIntent};
 
-use crate::{custody::Custody, failure::Failure};
+use crate::{custody::Custody, failure::Failure, hex::hex};
 
 /// Intents that are told at most.
 const TOLD_MAX: usize = 10_000;
@@ -85,12 +85,4 @@ impl Custody {
     async fn is_claimed(&self, intent: &NewIntent) -> Result<bool, Failure> {
         Ok(self.ledger.state(intent_key(&intent.id)).await?.is_some())
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        use std::fmt::Write as _;
-        let _infallible = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -14,6 +14,8 @@ pub enum Change {
     InsertAccount(Account),
     /// From one state to another.
     SetAccountState(Id, AccountState, AccountState),
+    /// Changes nothing; refused as [`crate::StoreError::Missing`] unless the account is open until this is kept.
+    NeedOpenAccount(Id),
     /// Forgets an account that never opened.
     RemovePendingAccount(Id),
     /// What is known of tried logins.
@@ -26,6 +28,20 @@ pub enum Change {
         failures: u32,
         /// When the last was tried.
         last_ms: u64,
+    },
+    /// What is known of tried logins of a name that nobody has; refused as [`crate::StoreError::Missing`] when
+    /// something else than `from` is known.
+    SetUnknownName {
+        /// The hash of the name.
+        name: Id,
+        /// What must be known of them; none: nothing.
+        from: Option<(u32, u64)>,
+        /// Tried.
+        failures: u32,
+        /// When the last was tried.
+        last_ms: u64,
+        /// When it may be forgotten.
+        expires_ms: u64,
     },
     /// Keeps a registration under way.
     PutRegistration(Registration),
@@ -66,12 +82,14 @@ pub enum Change {
     },
     /// Removes the sealed private part of a destroyed key.
     EraseKey(Id),
-    /// Replaces a key's labels.
+    /// Replaces a key's labels, if they still are those named.
     SetLabels {
         /// The key.
         key_id: Id,
+        /// All of its labels until now.
+        from: BTreeMap<String, String>,
         /// All of its labels from now on.
-        labels: BTreeMap<String, String>,
+        to: BTreeMap<String, String>,
     },
     /// Puts a hosted key under another key-encryption key, if the row still holds what was opened.
     Reseal {
@@ -173,7 +191,7 @@ pub enum Change {
         /// The key-encryption key of the new envelope.
         kek: String,
     },
-    /// Removes a profile's data key and body for good; the row stays.
+    /// Removes a profile's data key and body for good; the row stays. Fine when there is none, or was.
     EraseProfile {
         /// The account.
         account: Id,

@@ -45,6 +45,8 @@ pub trait Store: Send + Sync {
     fn account(&self, account: Id) -> Pending<'_, Option<Account>>;
     /// The account of a kind and name.
     fn account_by_name<'a>(&'a self, kind: &'a str, name: &'a str) -> Pending<'a, Option<Account>>;
+    /// What is known of tried logins of a name that nobody has, by its hash: how many, and when the last was.
+    fn unknown_name(&self, name: Id) -> Pending<'_, Option<(u32, u64)>>;
     /// The session of a token, if it has not ended.
     fn session(&self, token_hash: Id, now_ms: u64) -> Pending<'_, Option<Session>>;
     /// A key.

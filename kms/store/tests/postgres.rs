@@ -5,7 +5,14 @@ mod contract;
 #[path = "../../../tests/support/postgres.rs"]
 mod server;
 
-use std::sync::Arc;
+use std::{
+    io::{Read as _, Write as _},
+    os::unix::net::{UnixListener, UnixStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use contract::{SUBMITTER, account, claim, id, intent, signed, signing_key};
 use keyward_store::{Change, Claimed, Database, IntentState, Location, Server, Store as _, StoreError};
@@ -118,6 +125,81 @@ async fn a_killed_database_is_a_passing_error_and_loses_nothing() {
     let second = Server { boot: [2; 16], name: "two".into(), submitter: SUBMITTER };
     let refused = other.enter(second).await;
     assert!(matches!(refused, Err(StoreError::SubmitterInUse { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_server_whose_row_was_removed_while_it_lives_enters_again() {
+    let Some(server) = Postgres::start() else { return };
+    let url = server.database();
+    let store = open(&url).await;
+    let run = Server { boot: [1; 16], name: "living".into(), submitter: SUBMITTER };
+    store.enter(run.clone()).await.unwrap();
+    server.sql(&url, "DELETE FROM servers");
+    store.take_over().await.unwrap();
+    assert_eq!(store.servers().await.unwrap(), [run]);
+}
+
+/// A machine that vanished: its connections stand, and nothing answers on them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_falls_silent_is_a_passing_error_in_bounded_time() {
+    const BOUND: std::time::Duration = std::time::Duration::from_secs(25);
+    let Some(server) = Postgres::start() else { return };
+    let between = Between::new(&server.database());
+    let store = open(&between.url).await;
+    store.enter(Server { boot: [1; 16], name: "one".into(), submitter: SUBMITTER }).await.unwrap();
+    between.silent.store(true, Ordering::Relaxed);
+    let (written, read, looked) = tokio::join!(
+        tokio::time::timeout(BOUND, store.claim(claim("meanwhile", 1, 1))),
+        tokio::time::timeout(BOUND, store.intent(id("0/0"))),
+        tokio::time::timeout(BOUND, store.take_over()),
+    );
+    for told in [written.map(|told| told.map(drop)), read.map(|told| told.map(drop))] {
+        assert!(matches!(told, Ok(Err(StoreError::Unavailable { .. }))), "{told:?}");
+    }
+    assert!(matches!(looked, Ok(Err(StoreError::Unavailable { .. }))), "{looked:?}");
+    between.silent.store(false, Ordering::Relaxed);
+    assert_eq!(store.claim(claim("afterwards", 1, 1)).await.unwrap(), Claimed::New);
+}
+
+/// Stands between a store and its server, and can fall silent: then what was connected stays so and gets nothing.
+struct Between {
+    url: String,
+    silent: Arc<AtomicBool>,
+    _folder: tempfile::TempDir,
+}
+
+impl Between {
+    fn new(url: &str) -> Self {
+        let folder = tempfile::Builder::new().prefix("kwpg").tempdir_in("/tmp").unwrap();
+        let real = url.split("host=").nth(1).unwrap().split('&').next().unwrap().to_owned();
+        let silent = Arc::new(AtomicBool::new(false));
+        let listener = UnixListener::bind(folder.path().join(".s.PGSQL.5432")).unwrap();
+        let url = url.replace(&real, folder.path().to_str().unwrap());
+        let falls_silent = silent.clone();
+        std::thread::spawn(move || {
+            for near in listener.incoming() {
+                let (near, silent) = (near.unwrap(), falls_silent.clone());
+                let Ok(far) = UnixStream::connect(format!("{real}/.s.PGSQL.5432")) else { continue };
+                for (from, to) in [(&near, &far), (&far, &near)] {
+                    let (from, to, silent) =
+                        (from.try_clone().unwrap(), to.try_clone().unwrap(), silent.clone());
+                    std::thread::spawn(move || pass_on(from, to, &silent));
+                }
+            }
+        });
+        Self { url, silent, _folder: folder }
+    }
+}
+
+fn pass_on(mut from: UnixStream, mut to: UnixStream, silent: &AtomicBool) {
+    let mut bytes = [0; 4096];
+    while let Ok(count @ 1..) = from.read(&mut bytes) {
+        // What comes in silence is lost, as on a cut line.
+        if !silent.load(Ordering::Relaxed) && to.write_all(&bytes[..count]).is_err() {
+            break;
+        }
+    }
+    let _gone = to.shutdown(std::net::Shutdown::Both);
 }
 
 /// What the hot path costs: printed, so that a change of it is seen.

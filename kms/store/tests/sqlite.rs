@@ -34,6 +34,19 @@ async fn several_servers_share_a_file() {
     contract::servers(open().await, open().await, open).await;
 }
 
+#[tokio::test]
+async fn a_server_whose_row_was_removed_while_it_lives_enters_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("custody.db");
+    let store = Database::sqlite(&file).await.unwrap();
+    let server = Server { boot: [8; 16], name: "living".into(), submitter: SUBMITTER };
+    store.enter(server.clone()).await.unwrap();
+    sqlx::query("DELETE FROM servers").execute(&mut raw(&file).await).await.unwrap();
+    assert_eq!(store.servers().await.unwrap(), []);
+    store.take_over().await.unwrap();
+    assert_eq!(store.servers().await.unwrap(), [server]);
+}
+
 /// A database of the first form, as that version wrote it.
 #[tokio::test]
 async fn a_database_of_the_first_form_is_brought_forward_with_its_rows() {

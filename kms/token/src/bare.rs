@@ -38,15 +38,15 @@ pub fn sign_bare(
             slots.into_iter().find(is_ours).ok_or_else(|| crate::library::missing(token, Vec::new()))?;
         let anchor = library.open_rw_session(slot).map_err(failed)?;
         anchor.login(UserType::User, Some(pin.auth())).map_err(failed)?;
-        let start = Barrier::new(threads);
+        // All of them first: threads that have begun wait for each other.
+        let sessions: Vec<_> =
+            (0..threads).map(|_| library.open_rw_session(slot).map_err(failed)).collect::<Result<_, _>>()?;
+        let start = &Barrier::new(threads);
         thread::scope(|scope| {
-            let loops: Vec<_> = (0..threads)
-                .map(|_| {
-                    let session = library.open_rw_session(slot).map_err(failed)?;
-                    let start = &start;
-                    Ok(scope.spawn(move || repeat(&session, id, scheme, start, seconds)))
-                })
-                .collect::<Result<_, TokenError>>()?;
+            let loops: Vec<_> = sessions
+                .into_iter()
+                .map(|session| scope.spawn(move || repeat(&session, id, scheme, start, seconds)))
+                .collect();
             let mut all = Vec::new();
             for one in loops {
                 let broke_down = || TokenError::Stopped { path: path.to_owned() };

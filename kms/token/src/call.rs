@@ -10,6 +10,7 @@ use tokio::sync::{TryAcquireError, oneshot};
 use tokio::time::timeout_at;
 
 use crate::error::TokenError;
+use crate::litter::Piece;
 use crate::module::Front;
 use crate::queue::{Job, Outcome, Reply};
 use crate::request::{Answer, Request};
@@ -42,9 +43,10 @@ impl<R: Send + 'static> Call<R> {
         let Self { front, deadline, request, pick } = self;
         let (request, until) = (request?, Instant::now() + deadline);
         for sweep in front.before(&request) {
-            front.swept(&sweep, wait(&front, sweep.request(), until, deadline).as_ref());
+            let begun = Instant::now();
+            front.swept(&sweep, begun, wait(&front, sweep.request(), until, deadline).as_ref());
         }
-        let made = front.made_by(&request);
+        let made = Piece::made_by(&request, until);
         let outcome = wait(&front, request, until, deadline);
         front.after(made, &outcome);
         front.picked(outcome, pick)
@@ -54,9 +56,10 @@ impl<R: Send + 'static> Call<R> {
         let Self { front, deadline, request, pick } = self;
         let (request, until) = (request?, Instant::now() + deadline);
         for sweep in front.before(&request) {
-            front.swept(&sweep, ask(&front, sweep.request(), until, deadline).await.as_ref());
+            let begun = Instant::now();
+            front.swept(&sweep, begun, ask(&front, sweep.request(), until, deadline).await.as_ref());
         }
-        let mut made = Leaving { front: &front, made: front.made_by(&request) };
+        let mut made = Leaving { front: &front, made: Piece::made_by(&request, until) };
         let outcome = ask(&front, request, until, deadline).await;
         front.after(made.made.take(), &outcome);
         front.picked(outcome, pick)
@@ -66,7 +69,7 @@ impl<R: Send + 'static> Call<R> {
 /// Notes what a request was to make when whoever asked leaves before the answer.
 struct Leaving<'a> {
     front: &'a Front,
-    made: Option<crate::litter::Piece>,
+    made: Option<Piece>,
 }
 
 impl Drop for Leaving<'_> {

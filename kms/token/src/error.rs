@@ -386,17 +386,10 @@ impl TokenError {
         )
     }
 
-    /// Whether something may have been made although this was answered.
+    /// Whether something may have been made although this was answered: a job that begins again after a loss may meet
+    /// almost anything the second time.
     pub(crate) const fn is_unclear(&self) -> bool {
-        !matches!(
-            self,
-            Self::KeyExists { .. }
-                | Self::KindNotOffered { .. }
-                | Self::LabelMalformed { .. }
-                | Self::Busy { .. }
-                | Self::NotLoggedIn { .. }
-                | Self::TokenAmbiguous { .. }
-        )
+        !matches!(self, Self::KeyExists { .. } | Self::LabelMalformed { .. } | Self::Busy { .. })
     }
 
     pub(crate) fn late(path: &Path, deadline: Duration, stuck: Option<Stuck>) -> Self {

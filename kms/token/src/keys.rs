@@ -66,6 +66,8 @@ impl Worker<'_> {
             }
             let made =
                 open.generate(token, kind, label, id).and_then(|()| open.only(token, &Wanted { label, id }));
+            // Nobody waits any more: nobody learns the id.
+            let made = if self.left().is_zero() { Err(Fault::Final(self.late())) } else { made };
             if matches!(made, Err(Fault::Final(_)))
                 && let Err(fault) = open.remove(token, id)
             {

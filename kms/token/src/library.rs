@@ -26,6 +26,8 @@ pub(crate) struct Library {
     /// How many sessions of one token are used at once.
     lanes: usize,
     pub(crate) doing: Arc<Doing>,
+    /// Held while a key-encryption key is looked for and made: two of one label would be ambiguous for ever.
+    pub(crate) making: Mutex<()>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -50,9 +52,8 @@ pub(crate) struct Known {
     serial: String,
     pub(crate) life: Option<Life>,
     pub(crate) pin: Option<Pin>,
-    pub(crate) refused: Option<Pin>,
-    /// Wrong PINs since the one held was given.
-    pub(crate) guesses: u32,
+    /// PINs that it refused since it took one: not given again, and counted beside one that is held.
+    pub(crate) refused: Vec<Pin>,
     /// How many wait for all its sessions to come back.
     quiet: usize,
 }
@@ -69,6 +70,11 @@ pub(crate) struct Life {
     out: usize,
     most: usize,
 }
+
+/// Wrong PINs that a token is asked about while the right one stands.
+pub(crate) const GUESSES_MAX: usize = 3;
+/// How many PINs that were refused are remembered; the oldest go first.
+pub(crate) const REFUSED_MAX: usize = 64;
 
 type Guard<'a> = MutexGuard<'a, State>;
 
@@ -89,7 +95,8 @@ impl Library {
             Err(error) => return Err(unusable(error)),
         };
         let state = Mutex::new(State { started_here, ..State::default() });
-        Ok(Self { path: path.to_owned(), pkcs11, lanes, doing, state, changed: Condvar::new() })
+        let (making, changed) = (Mutex::new(()), Condvar::new());
+        Ok(Self { path: path.to_owned(), pkcs11, lanes, doing, making, state, changed })
     }
 
     pub(crate) const fn lanes(&self) -> usize {
@@ -201,6 +208,17 @@ impl Library {
         self.state().held.insert(token, pin);
     }
 
+    /// Forgets the PIN that is held, whether the token is there or not.
+    pub(crate) fn forget(&self, token: &TokenName) {
+        let mut state = self.state();
+        state.held.remove(token);
+        if let Some(at) = state.names.get(token).copied()
+            && let Some(known) = state.tokens.get_mut(at)
+        {
+            known.pin = None;
+        }
+    }
+
     /// Slots with a token in them, asked afresh: slot numbers change.
     pub(crate) fn present(&self, worker: &Worker<'_>) -> Result<Vec<(Slot, RawInfo)>, Fault> {
         let module = TokenName::new(self.path.display().to_string());
@@ -283,7 +301,13 @@ impl Library {
         known.pin = known.pin.take().or(held);
         if known.life.is_none() {
             let mut open = Open::new(&self.pkcs11, slot, &info, token, (at, number))?;
-            open.log_in_again(token, known)?;
+            match open.log_in_again(token, known) {
+                // What becomes of the PIN that is held is no answer to whoever brings one.
+                Err(Fault::Final(error)) if worker.brings_pin => {
+                    tracing::info!(%token, %error, "not logged in with the PIN held: another one is brought");
+                }
+                result => result?,
+            }
             let logged_in = open.logged_in;
             let most = self.lanes.min(most_sessions(&info)).max(1);
             let idle = vec![open];
@@ -401,8 +425,7 @@ impl State {
             serial: info.serial_number().to_owned(),
             life: None,
             pin: None,
-            refused: None,
-            guesses: 0,
+            refused: Vec::new(),
             quiet: 0,
         });
         self.tokens.len() - 1
@@ -410,6 +433,30 @@ impl State {
 }
 
 impl Known {
+    /// Takes note of a PIN that the token looked at and refused: it is not given again.
+    pub(crate) fn refuse(&mut self, pin: Pin) {
+        if self.pin.as_ref().is_some_and(|held| held.matches(&pin)) {
+            self.pin = None;
+        }
+        if self.refused.len() == REFUSED_MAX {
+            self.refused.remove(0);
+        }
+        self.refused.push(pin);
+    }
+
+    /// Refuses a PIN that was refused before, and guesses beside a PIN that is held: the login that stands sets the
+    /// token's own count of wrong PINs back each time, so they are counted here.
+    pub(crate) fn may_try(&self, token: &TokenName, pin: &Pin) -> Result<(), TokenError> {
+        if self.refused.iter().any(|refused| refused.matches(pin)) {
+            return Err(TokenError::PinRefusedBefore { token: token.clone() });
+        }
+        let another_is_held = self.pin.as_ref().is_some_and(|held| !held.matches(pin));
+        if self.refused.len() >= GUESSES_MAX && another_is_held {
+            return Err(TokenError::PinGuessed { token: token.clone() });
+        }
+        Ok(())
+    }
+
     fn is(&self, info: &RawInfo) -> bool {
         self.label == info.label() && self.serial == info.serial_number()
     }

@@ -2,10 +2,12 @@
 //!
 //! A key's `CKA_ID` is drawn here before it is made. If the making fails, is answered too late or ends with the
 //! process that ran it, everything with this id is removed as soon as the token does anything else. Nobody was
-//! told the id, so nothing can have come to depend on such a key.
+//! told the id, so nothing can have come to depend on such a key. Until the job's deadline it may still be under way,
+//! so it is looked for again; what is made after it is removed by whoever makes it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::error::TokenError;
 use crate::request::{Answer, Request};
@@ -13,19 +15,24 @@ use crate::types::TokenName;
 
 /// How many are remembered; the oldest go first.
 const PIECES_MAX: usize = 64;
+/// A job's deadline comes to a child this much later at most.
+const ON_THE_WAY: Duration = Duration::from_secs(1);
 
 /// Something to remove.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Piece {
     token: TokenName,
     id: Vec<u8>,
+    /// Until when it may still be made.
+    until: Instant,
 }
 
 impl Piece {
-    /// What a request is going to make.
-    pub(crate) fn made_by(request: &Request) -> Option<Self> {
+    /// What a request with this deadline is going to make.
+    pub(crate) fn made_by(request: &Request, until: Instant) -> Option<Self> {
         let Request::GenerateKey { token, id, .. } = request else { return None };
-        Some(Self { token: token.clone(), id: id.clone() })
+        let until = until.checked_add(ON_THE_WAY).unwrap_or(until);
+        Some(Self { token: token.clone(), id: id.clone(), until })
     }
 
     /// Its removal.
@@ -67,9 +74,10 @@ impl Litter {
         }
     }
 
-    /// Takes note of how a removal ended.
-    pub(crate) fn swept(&self, piece: &Piece, outcome: Result<&Answer, &TokenError>) {
+    /// Takes note of how a removal ended that was begun at that moment.
+    pub(crate) fn swept(&self, piece: &Piece, begun: Instant, outcome: Result<&Answer, &TokenError>) {
         match outcome {
+            Ok(_) if begun < piece.until => {}
             Ok(_) => self.with(|pieces| pieces.retain(|other| other != piece)),
             Err(error) => {
                 tracing::warn!(token = %piece.token, %error, "a half-made key could not be removed yet")

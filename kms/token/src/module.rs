@@ -96,13 +96,8 @@ impl Front {
         self.litter.before(request)
     }
 
-    pub(crate) fn swept(&self, piece: &Piece, outcome: Result<&Answer, &TokenError>) {
-        self.litter.swept(piece, outcome);
-    }
-
-    /// What a request is going to make.
-    pub(crate) fn made_by(&self, request: &Request) -> Option<Piece> {
-        Piece::made_by(request)
+    pub(crate) fn swept(&self, piece: &Piece, begun: Instant, outcome: Result<&Answer, &TokenError>) {
+        self.litter.swept(piece, begun, outcome);
     }
 
     pub(crate) fn after(&self, made: Option<Piece>, outcome: &Outcome) {

@@ -1,12 +1,13 @@
 //! What a module can be asked and what it answers: the same for one in this process and for one in a child.
 
+use std::fmt;
+
 use keyward_domain::scheme::Scheme;
 use zeroize::Zeroizing;
 
 use crate::types::{KeyKind, Payload, Pin, TokenInfo, TokenKey, TokenName};
 
-/// One thing asked of a module.
-#[derive(Debug)]
+/// One thing asked of a module; printed without what it carries.
 pub(crate) enum Request {
     Tokens {},
     Keys {
@@ -83,8 +84,7 @@ pub(crate) enum Request {
     },
 }
 
-/// What comes back.
-#[derive(Debug)]
+/// What comes back; printed without what it carries.
 pub(crate) enum Answer {
     Done {},
     Found { found: bool },
@@ -142,5 +142,63 @@ impl Request {
     /// Whether its answer would show a half-made key.
     pub(crate) const fn shows_keys(&self) -> bool {
         matches!(self, Self::Keys { .. } | Self::FindKey { .. } | Self::GenerateKey { .. })
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let token = self.token().map_or("", TokenName::as_str);
+        write!(f, "Request({}, `{token}`)", self.what())
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Done {} => "Done",
+            Self::Found { .. } => "Found",
+            Self::Tokens { .. } => "Tokens",
+            Self::Token { .. } => "Token",
+            Self::Keys { .. } => "Keys",
+            Self::Key { .. } => "Key",
+            Self::Bytes { .. } => "Bytes(redacted)",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_and_answers_print_no_secrets() {
+        let (token, secret) = (TokenName::new("t"), || Zeroizing::new(vec![201; 4]));
+        let pin = || Pin::new("2468".into()).unwrap();
+        let seal = Request::Encrypt {
+            token: token.clone(),
+            kek: "k".into(),
+            nonce: [0; 12],
+            aad: Vec::new(),
+            plaintext: secret(),
+        };
+        assert_eq!(format!("{seal:?}"), "Request(seal, `t`)");
+        let shown = [
+            format!("{seal:#?}"),
+            format!("{:?}", Request::Login { token: token.clone(), pin: pin() }),
+            format!("{:?}", Request::InitToken { so_pin: pin(), pin: pin(), label: "l".into() }),
+            format!(
+                "{:?}",
+                Request::Sign {
+                    token,
+                    id: Vec::new(),
+                    scheme: Scheme::Ed25519,
+                    payload: Payload::Message(vec![201; 4]),
+                }
+            ),
+            format!("{:?}", Answer::Bytes { bytes: secret() }),
+        ];
+        for text in shown {
+            assert!(!text.contains("201") && !text.contains("2468"), "{text}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Key-encryption keys: AES-256 in the token, and AES-GCM with them.
 
+use std::sync::TryLockError;
+
 use cryptoki::error::{Error, RvError};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::mechanism::aead::GcmParams;
@@ -18,7 +20,15 @@ const TAG_BITS: u64 = 128;
 impl Worker<'_> {
     /// Makes the key once: where an earlier attempt of the same job has made it, it is there already. It is one
     /// object, so there is nothing half-made, and nothing is removed: envelopes may lie under it soon.
+    /// One at a time: whoever waited no longer and asks anew would not see the one that is still being made.
     pub(crate) fn generate_kek(&self, token: &TokenName, label: &str, id: &[u8]) -> Result<(), TokenError> {
+        let _making = match self.library.making.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(broken)) => broken.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                return Err(TokenError::Busy { path: self.library.path().to_owned() });
+            }
+        };
         self.with(token, |open| {
             open.require_login(token)?;
             if open.holds(token, id)? {

@@ -110,7 +110,7 @@ impl Open {
             return Ok(());
         };
         if failed.pin_refused {
-            known.refused = Some(pin);
+            known.refuse(pin);
         } else if !matches!(failed.error, Fault::Final(TokenError::PinLocked { .. }))
             || self.info(token).is_ok_and(|info| info.user_pin_locked())
         {

@@ -7,18 +7,17 @@ use cryptoki::error::{Error, RvError};
 use zeroize::Zeroizing;
 
 use crate::error::{DeviceCause, TokenError};
-use crate::library::{Library, missing};
+use crate::library::{Known, Library, Life, missing};
 use crate::queue::{Job, Outcome, Queue};
 use crate::request::{Answer, Request};
 use crate::session::Open;
 use crate::types::{Pin, TokenInfo, TokenName};
 
-/// Wrong PINs that a token is asked about while the right one stands.
-const GUESSES_MAX: u32 = 3;
-
 /// A thread's view of its module, for one job.
 pub(crate) struct Worker<'a> {
     pub(crate) library: &'a Library,
+    /// Whether the job is a login.
+    pub(crate) brings_pin: bool,
     until: Instant,
     deadline: Duration,
 }
@@ -114,7 +113,8 @@ pub(crate) fn serve(library: &Library, lane: usize, queue: &Queue) {
         if reply.is_gone() {
             continue; // whoever asked has left: do not begin
         }
-        let worker = Worker { library, until, deadline };
+        let brings_pin = matches!(request, Request::Login { .. });
+        let worker = Worker { library, brings_pin, until, deadline };
         let outcome = if worker.left().is_zero() {
             Err(worker.late())
         } else {
@@ -237,67 +237,28 @@ impl Worker<'_> {
         })?;
         let (mut state, at) = self.library.alone_with(token, self)?;
         let Some(known) = state.tokens.get_mut(at) else { return Err(missing(token, Vec::new())) };
-        if known.refused.as_ref().is_some_and(|refused| refused.matches(&pin)) {
-            return Err(TokenError::PinRefusedBefore { token: token.clone() });
+        let Some(mut life) = known.life.take() else { return Err(missing(token, Vec::new())) };
+        let result = try_pin(&mut life, token, known, pin);
+        // Where a PIN is held that does not stand, every session is closed, and the next job begins again.
+        if life.logged_in || known.pin.is_none() {
+            known.life = Some(life);
         }
-        // The login that stands sets the token's own count of wrong PINs back each time, so they are counted here.
-        if known.guesses >= GUESSES_MAX && known.pin.as_ref().is_some_and(|held| !held.matches(&pin)) {
-            return Err(TokenError::PinGuessed { token: token.clone() });
-        }
-        let Some(life) = known.life.as_mut() else { return Err(missing(token, Vec::new())) };
-        let Some(open) = life.idle.last_mut() else { return Err(missing(token, Vec::new())) };
-        if life.logged_in {
-            if known.pin.as_ref().is_some_and(|held| held.matches(&pin)) {
-                return Ok(());
-            }
-            // Logged in with another PIN: only a fresh login shows whether this one is right, too.
-            open.session.logout().map_err(while_doing(token, "log out"))?;
-        }
-        life.logged_in = false;
-        life.logins += 1;
-        match open.log_in(token, &pin) {
-            Ok(()) => {
-                life.logged_in = true;
-                known.pin = Some(pin);
-                known.refused = None;
-                known.guesses = 0;
-                Ok(())
-            }
-            Err(failed) => {
-                if failed.pin_refused {
-                    known.guesses = known.guesses.saturating_add(1);
-                    known.refused = Some(pin);
-                }
-                if let Some(held) = &known.pin {
-                    match open.log_in(token, held) {
-                        Ok(()) => life.logged_in = true,
-                        Err(again) => {
-                            let error = TokenError::from(again.error);
-                            tracing::warn!(%token, %error, "could not log in again with the PIN held");
-                        }
-                    }
-                }
-                Err(failed.error.into())
-            }
-        }
+        result
     }
 
-    /// Logs out and forgets the PIN.
+    /// Forgets the PIN, whether the token is there or not, and logs out.
     fn logout(&self, token: &TokenName) -> Result<(), TokenError> {
+        self.library.forget(token);
         let (mut state, at) = self.library.alone_with(token, self)?;
         let Some(known) = state.tokens.get_mut(at) else { return Ok(()) };
-        known.pin = None;
+        known.pin = None; // it may have been known by another name
         let Some(life) = known.life.as_mut().filter(|life| life.logged_in) else { return Ok(()) };
         life.logged_in = false;
         life.logins += 1;
-        match life.idle.last().map(|open| open.session.logout()) {
-            None | Some(Ok(()) | Err(Error::Pkcs11(RvError::UserNotLoggedIn, _))) => Ok(()),
-            Some(Err(error)) => {
-                // Closing every session of the process logs out, too.
-                known.life = None;
-                Err(while_doing(token, "log out")(error).into())
-            }
-        }
+        let Some(Err(error)) = life.idle.last().map(log_out) else { return Ok(()) };
+        // Closing every session of the process logs out, too.
+        known.life = None;
+        Err(while_doing(token, "log out")(error).into())
     }
 
     /// Random bytes of the token's own generator.
@@ -310,4 +271,56 @@ impl Worker<'_> {
             Ok(bytes)
         })
     }
+}
+
+/// Logs out; no matter if somebody else did so before.
+fn log_out(open: &Open) -> Result<(), Error> {
+    match open.session.logout() {
+        Err(Error::Pkcs11(RvError::UserNotLoggedIn, _)) => Ok(()),
+        result => result,
+    }
+}
+
+/// Logs in with a PIN, and after a wrong one again with the PIN of the login that stood.
+fn try_pin(life: &mut Life, token: &TokenName, known: &mut Known, pin: Pin) -> Result<(), TokenError> {
+    known.may_try(token, &pin)?;
+    let stood = life.logged_in;
+    if stood && known.pin.as_ref().is_some_and(|held| held.matches(&pin)) {
+        return Ok(());
+    }
+    let Some(open) = life.idle.last_mut() else { return Err(missing(token, Vec::new())) };
+    life.logged_in = false;
+    life.logins += 1;
+    if stood {
+        // Logged in with another PIN: only a fresh login shows whether this one is right, too.
+        log_out(open).map_err(while_doing(token, "log out"))?;
+    }
+    let Err(failed) = open.log_in(token, &pin) else {
+        life.logged_in = true;
+        known.pin = Some(pin);
+        known.refused.clear();
+        return Ok(());
+    };
+    if failed.pin_refused {
+        known.refuse(pin);
+    }
+    life.logged_in = stood && restore(open, token, known);
+    Err(failed.error.into())
+}
+
+/// Logs in again with the PIN of the login that stood until now; one that the token refuses is held no longer.
+fn restore(open: &mut Open, token: &TokenName, known: &mut Known) -> bool {
+    let Some(held) = known.pin.take() else { return false };
+    let Err(failed) = open.log_in(token, &held) else {
+        known.pin = Some(held);
+        return true;
+    };
+    if failed.pin_refused {
+        known.refuse(held);
+    } else {
+        known.pin = Some(held);
+    }
+    let error = TokenError::from(failed.error);
+    tracing::warn!(%token, %error, "could not log in again with the PIN held");
+    false
 }

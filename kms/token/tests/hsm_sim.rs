@@ -11,6 +11,10 @@
 mod contract;
 #[path = "hsm_sim/faults.rs"]
 mod faults;
+#[path = "hsm_sim/faults/late.rs"]
+mod late;
+#[path = "hsm_sim/faults/pins.rs"]
+mod pins;
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};

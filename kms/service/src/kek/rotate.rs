@@ -9,7 +9,7 @@ use keyward_store::{Act, ActKind, Change, Claim, Claimed, IdempotencyKey as Name
 
 use super::{KekState, load, note::Step, reseal::Left};
 use crate::{
-    acts::Plan,
+    acts::{Plan, Settled},
     caller::Caller,
     custody::{Custody, random},
     failure::Failure,
@@ -20,7 +20,7 @@ use crate::{
 const PRINCIPAL: &str = "keyward/kek";
 /// How long after a rotation an old key stays at least: longer than any server needs to read the new number and to
 /// write what it sealed before it had.
-const RETIRE_AFTER_MS: u64 = 60_000;
+pub(super) const RETIRE_AFTER_MS: u64 = 60_000;
 /// Numbers that the status looks for in the token.
 const LOOKED_FOR_MAX: usize = 16;
 
@@ -166,10 +166,15 @@ impl Custody {
             name,
             app: detail(Step::Removed, number),
         };
-        let receipt = self.perform(plan).await?;
-        self.kek.remove(number).await?;
-        tracing::info!(label = self.kek.label(number), "removed a key-encryption key");
-        Ok(receipt)
+        // What says that it is gone counts, and answers whoever asks again, only once it is.
+        self.perform_with(plan, self.remove_from_token(number)).await
+    }
+
+    async fn remove_from_token(&self, number: NonZeroU32) -> Result<(), Failure> {
+        if self.kek.remove(number).await? {
+            tracing::info!(label = self.kek.label(number), "removed a key-encryption key");
+        }
+        Ok(())
     }
 
     /// The state, if this key may go: an older one, nothing is under it, and no server can still be sealing under it.
@@ -234,29 +239,39 @@ impl Custody {
         act: &Act,
         entries: Vec<Entry>,
         detail: &str,
-    ) -> Result<Vec<Change>, Failure> {
+    ) -> Result<Settled, Failure> {
         let broken = || Failure::internal("an act of a rotation does not say which");
         let (word, number) = detail.split_once(' ').ok_or_else(broken)?;
         let step = Step::from_word(word).ok_or_else(broken)?;
         let number: NonZeroU32 = number.parse().map_err(Failure::internal)?;
-        self.commit_again(act, entries, Refusal::EntryMalformed).await?;
+        if step == Step::Removed {
+            match self.removable(number).await {
+                Ok(_) => {}
+                // Not any more, or not yet: it is asked for again.
+                Err(failure) if failure.code == Code::KekInUse => return Ok(Settled::undone(Vec::new())),
+                Err(failure) => return Err(failure),
+            }
+        }
+        let receipt = self.commit_again(act, entries, Refusal::EntryMalformed).await?;
         let (state, row) = load(self.store.as_ref(), self.kek.as_ref()).await?;
         let to = match step {
             Step::Begun if state.number < number => {
-                KekState { number, since_ms: self.clock.now_ms(), resealed: false }
+                Some(KekState { number, since_ms: self.clock.now_ms(), resealed: false })
             }
             Step::Resealed if state.number == number && !state.resealed => {
-                KekState { resealed: true, ..state }
+                Some(KekState { resealed: true, ..state })
             }
+            Step::Begun | Step::Resealed => None,
             Step::Removed => {
-                if self.removable(number).await.is_ok() {
-                    self.kek.remove(number).await?;
-                }
-                return Ok(Vec::new());
+                self.remove_from_token(number).await?;
+                None
             }
-            Step::Begun | Step::Resealed => return Ok(Vec::new()),
         };
-        Ok(vec![self.kek_state_change(row, to).await?])
+        let changes = match to {
+            Some(to) => vec![self.kek_state_change(row, to).await?],
+            None => Vec::new(),
+        };
+        Ok(Settled { changes, receipt })
     }
 }
 

@@ -10,7 +10,6 @@ use keyward_domain::{AppName, Code, authorisation};
 use keyward_ledger_core::entry::Entry;
 use keyward_policies::Verb;
 use keyward_store::{ActKind, Change};
-use sha2::{Digest as _, Sha256};
 
 use crate::{
     acts::Plan,
@@ -18,12 +17,13 @@ use crate::{
     custody::{Custody, random},
     failure::Failure,
     keybook::KnownKey,
+    note::{committed, labelled},
     once::{Once, request_hash},
 };
 
 /// The label of the notes and of their commitments.
-pub(crate) const NOTE_LABEL: &[u8] = b"keyward/authorise-note/v1";
-const BLINDING_LABEL: &[u8] = b"keyward/authorise-blinding/v1";
+const NOTE_LABEL: &str = "keyward/authorise-note/v1";
+const BLINDING_LABEL: &str = "keyward/authorise-blinding/v1";
 
 impl Custody {
     /// Authorises an app; returns the receipt.
@@ -58,7 +58,7 @@ impl Custody {
     ) -> Result<Vec<u8>, Failure> {
         let _permit = self.permit()?;
         let verb = if allow { Verb::KeyAuthorize } else { Verb::KeyRevoke };
-        let key = self.named_key(caller, key).await?;
+        let key = self.named_key_now(caller, key).await?;
         self.authorise_key(caller, verb, &key)?;
         let app = AppName::parse(app).map_err(Failure::of)?;
         let id = key.row.key_id;
@@ -111,11 +111,9 @@ impl Custody {
         let row = self.store.account(account).await?;
         let salt = row.ok_or_else(|| Failure::new(Code::AccountUnknown, "the key's account is gone"))?.salt;
         let nonce: [u8; 32] = random()?;
-        let verb = [if allow { 1 } else { 2 }];
+        let verb = if allow { 1 } else { 2 };
         let blinding = labelled(BLINDING_LABEL, &[&salt, &nonce]);
-        let commitment = labelled(NOTE_LABEL, &[&blinding, &verb, &key_id, app.as_bytes()]);
-        let length = [u8::try_from(NOTE_LABEL.len()).unwrap_or(u8::MAX)];
-        Ok(Entry::Note([&length[..], NOTE_LABEL, &verb, &nonce, &commitment].concat()))
+        Ok(committed(NOTE_LABEL, verb, &nonce, &blinding, &[&key_id, app.as_bytes()]))
     }
 }
 
@@ -128,14 +126,4 @@ fn check(key: &KnownKey, app: &AppName, allow: bool) -> Result<(), Failure> {
         return Err(Failure::new(Code::TooMany, "the key has as many authorised apps as it may have"));
     }
     Ok(())
-}
-
-fn labelled(label: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    let mut hasher = Sha256::new();
-    hasher.update([u8::try_from(label.len()).unwrap_or(u8::MAX)]);
-    hasher.update(label);
-    for part in parts {
-        hasher.update(part);
-    }
-    hasher.finalize().into()
 }

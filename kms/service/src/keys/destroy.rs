@@ -32,7 +32,7 @@ impl Custody {
         mark: &[u8],
     ) -> Result<(Arc<KnownKey>, Vec<u8>), Failure> {
         let _permit = self.permit()?;
-        let key = self.named_key(caller, name).await?;
+        let key = self.named_key_now(caller, name).await?;
         self.authorise_key(caller, Verb::KeyScheduleDestroy, &key)?;
         let wait_ms = self.waiting_period(wait_ms)?;
         let id = key.row.key_id;
@@ -58,7 +58,7 @@ impl Custody {
         mark: &[u8],
     ) -> Result<(Arc<KnownKey>, Vec<u8>), Failure> {
         let _permit = self.permit()?;
-        let key = self.named_key(caller, name).await?;
+        let key = self.named_key_now(caller, name).await?;
         self.authorise_key(caller, Verb::KeyCancelDestroy, &key)?;
         let id = key.row.key_id;
         let hash = request_hash("key.cancel-destroy", &[&id]);

@@ -45,7 +45,7 @@ impl Custody {
     ) -> Result<(Arc<KnownKey>, Vec<u8>), Failure> {
         let _permit = self.permit()?;
         let verb = if frozen { Verb::KeyFreeze } else { Verb::KeyUnfreeze };
-        let key = self.named_key(caller, name).await?;
+        let key = self.named_key_now(caller, name).await?;
         self.authorise_key(caller, verb, &key)?;
         let id = key.row.key_id;
         let ticket = match self.once(caller, mark, request_hash(verb.name(), &[&id])).await? {

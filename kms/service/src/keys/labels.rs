@@ -14,13 +14,14 @@ use keyward_ledger_core::{
     entry::Entry,
 };
 use keyward_policies::Verb;
-use keyward_store::{ActKind, Change, KeyState};
+use keyward_store::{Act, ActKind, Change, KeyState};
 
 use crate::{
-    acts::Plan,
+    acts::{Plan, Settled},
     caller::Caller,
     custody::{Custody, random},
     failure::Failure,
+    hex::{hex, unhex},
     keybook::KnownKey,
     note::{committed, labelled},
     once::{Once, request_hash},
@@ -42,7 +43,7 @@ impl Custody {
         mark: &[u8],
     ) -> Result<(Arc<KnownKey>, Vec<u8>), Failure> {
         let _permit = self.permit()?;
-        let key = self.named_key(caller, name).await?;
+        let key = self.named_key_now(caller, name).await?;
         self.authorise_key(caller, Verb::KeyLabel, &key)?;
         let labels = label::changed(&key.row.labels, set, remove).map_err(Failure::of)?;
         let id = key.row.key_id;
@@ -70,7 +71,11 @@ impl Custody {
             subject: id,
             entries: vec![note],
             before: Vec::new(),
-            accepted: vec![Change::SetLabels { key_id: id, labels: labels.clone() }],
+            accepted: vec![Change::SetLabels {
+                key_id: id,
+                from: key.row.labels.clone(),
+                to: labels.clone(),
+            }],
             refused: Vec::new(),
             name: ticket,
             app: detail(&key.row.labels, &labels),
@@ -92,22 +97,23 @@ impl Custody {
         Ok(committed(NOTE_LABEL, SET, &nonce, &blinding, &[&key_id, &encode(labels)]))
     }
 
-    /// Brings an unfinished change to its end, unless a later one overtook it.
+    /// Brings an unfinished change to its end; one that another overtook is undone.
     pub(crate) async fn settle_labels(
         &self,
-        key_id: [u8; 32],
+        act: &Act,
         detail: &str,
         entries: &[Entry],
-    ) -> Result<Vec<Change>, Failure> {
+    ) -> Result<Settled, Failure> {
         let (from, to) = parse_detail(detail).map_err(Failure::internal)?;
-        match self.store.key(key_id).await? {
+        match self.store.key(act.subject).await? {
             Some(row) if row.labels == from => {
                 for entry in entries {
                     self.ledger.commit(entry.clone()).await?;
                 }
-                Ok(vec![Change::SetLabels { key_id, labels: to }])
+                let changes = vec![Change::SetLabels { key_id: act.subject, from, to }];
+                Ok(Settled { changes, receipt: self.receipt_of(act, entries.last()).await? })
             }
-            _ => Ok(Vec::new()),
+            _ => Ok(Settled::undone(Vec::new())),
         }
     }
 }
@@ -125,20 +131,13 @@ fn encode(labels: &Labels) -> Vec<u8> {
 fn detail(from: &Labels, to: &Labels) -> String {
     let mut out = Writer::with_capacity(128);
     out.bytes(&encode(from)).bytes(&encode(to));
-    out.as_slice().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(out.as_slice())
 }
 
-fn parse_detail(hex: &str) -> Result<(Labels, Labels), DecodeError> {
+fn parse_detail(detail: &str) -> Result<(Labels, Labels), DecodeError> {
     /// All labels at their longest.
     const BYTES_MAX: usize = 64 << 10;
-    let invalid = DecodeError::Invalid { what: "labels", why: "are not hex" };
-    let digits: Option<Vec<u8>> =
-        hex.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
-    let bytes: Vec<u8> = digits
-        .ok_or(invalid)?
-        .chunks(2)
-        .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
-        .collect();
+    let bytes = unhex(detail).ok_or(DecodeError::Invalid { what: "labels", why: "are not hex" })?;
     let mut reader = Reader::new(&bytes);
     let from = decode(reader.bytes("labels before", BYTES_MAX)?)?;
     let to = decode(reader.bytes("labels after", BYTES_MAX)?)?;

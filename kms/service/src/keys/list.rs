@@ -82,7 +82,7 @@ impl Custody {
 
     /// One key.
     pub(crate) async fn show_key(&self, caller: &Caller, name: &str) -> Result<Arc<KnownKey>, Failure> {
-        let key = self.named_key(caller, name).await?;
+        let key = self.named_key_now(caller, name).await?;
         self.authorise_key(caller, Verb::KeyShow, &key)?;
         Ok(key)
     }

@@ -19,7 +19,13 @@ use keyward_domain::{
 use keyward_ledger_core::entry::{BindKey, Entry, RotateKey};
 use keyward_store::{ActKind, Change, Custody as Place, IdempotencyKey as Name, Key, KeyState, Pin};
 
-use crate::{acts::Plan, custody::Custody, failure::Failure, hosted::FIRST_VERSION, keybook::KnownKey};
+use crate::{
+    acts::{Plan, never_bound},
+    custody::Custody,
+    failure::Failure,
+    hosted::FIRST_VERSION,
+    keybook::KnownKey,
+};
 
 /// Keys of one account at most, without those that are destroyed.
 const KEYS_MAX: usize = 1024;
@@ -62,7 +68,20 @@ impl Custody {
     pub(crate) async fn bind(&self, binding: Binding) -> Result<(Arc<KnownKey>, Vec<u8>), Failure> {
         let key_id = binding.key.public_key.id().0;
         let previous = binding.previous.clone();
-        let performed = self.perform(self.bind_plan(binding).await?).await;
+        let attached = binding.key.pin.as_ref().map(|pin| pin.serial.clone());
+        let name = binding.name.clone();
+        let performed = match self.bind_plan(binding).await {
+            Ok(plan) => self.perform(plan).await,
+            Err(failure) => {
+                self.give_back(name).await;
+                Err(failure)
+            }
+        };
+        if performed.is_err()
+            && let Some(serial) = attached
+        {
+            self.release_unbound(key_id, serial).await;
+        }
         // Even a failure changed what is known: the key may be pending.
         self.keys.forget(&key_id);
         if let Some(previous) = &previous {
@@ -75,6 +94,13 @@ impl Custody {
                 Err(Failure::new(Code::KeyPending, "a newer version is being bound"))
             }
             Err(failure) => Err(failure),
+        }
+    }
+
+    /// Gives up the login that a key's proof needed, unless the key may still come to be bound.
+    async fn release_unbound(&self, key_id: [u8; 32], serial: String) {
+        if matches!(self.store.key(key_id).await, Ok(None)) {
+            self.tokens.release(serial).await;
         }
     }
 
@@ -100,7 +126,6 @@ impl Custody {
             changed_ms: 0,
             successor: None,
         }];
-        accepted.extend(binding.key.pin.map(Change::PutPin));
         let (kind, mut entries, labels) = match &binding.previous {
             None => (ActKind::Bind, vec![Entry::BindKey(bind)], Labels::new()),
             Some(previous) => {
@@ -135,13 +160,16 @@ impl Custody {
             claims: binding.key.claims,
             created_ms: self.clock.now_ms(),
         };
+        let mut before = vec![Change::InsertKey(row)];
+        // Beside the row, so that whoever settles the act has the PIN too.
+        before.extend(binding.key.pin.map(Change::PutPin));
         Ok(Plan {
             kind,
             subject: key_id,
             entries,
-            before: vec![Change::InsertKey(row)],
+            before,
             accepted,
-            refused: vec![Change::RemovePendingKey(key_id)],
+            refused: never_bound(key_id),
             name: binding.name,
             app: String::new(),
         })

@@ -53,7 +53,7 @@ impl Custody {
         mark: &[u8],
     ) -> Result<(Arc<KnownKey>, Vec<u8>), Failure> {
         let _permit = self.permit()?;
-        let key = self.named_key(caller, name).await?;
+        let key = self.named_key_now(caller, name).await?;
         self.authorise_key(caller, Verb::KeyRotate, &key)?;
         // The name as it was given: an alias means another key after the rotation.
         let fields = [&[name.as_bytes()][..], &to.fields()].concat();

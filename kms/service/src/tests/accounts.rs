@@ -159,9 +159,16 @@ async fn wrong_passwords_and_unknown_names_look_alike_and_are_limited() {
         }
         assert_eq!(code(log_in(&world, user, "correct horse", None).await), Code::LoginLimited, "{user}");
     }
+    // Neither a restart nor a second server tells them apart.
     let world = world.restart().await;
-    assert_eq!(code(log_in(&world, "alice", "correct horse", None).await), Code::LoginLimited);
+    let other = world.beside().await;
+    for user in ["alice", "nobody"] {
+        assert_eq!(code(log_in(&world, user, "correct horse", None).await), Code::LoginLimited, "{user}");
+        let (_, request) = ClientLogin::start(&password("wrong")).unwrap();
+        assert_eq!(code(other.login_start(user, &request).await), Code::LoginLimited, "{user}");
+    }
     world.pass_ms(15 * 60 * 1000);
+    assert_eq!(code(log_in(&world, "nobody", "wrong", None).await), Code::LoginFailed);
     log_in(&world, "alice", "correct horse", None).await.unwrap();
     assert_eq!(code(world.custody.login_finish([7; 16], &[0; 64], None).await.map(drop)), Code::LoginExpired);
 }

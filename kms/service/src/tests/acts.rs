@@ -3,9 +3,11 @@
 use std::sync::atomic::Ordering;
 
 use keyward_domain::Code;
-use keyward_store::KeyState;
+use keyward_ledger_core::entry::Entry;
+use keyward_store::{AccountState, Act, ActKind, Change, KeyState};
 
 use super::world::{Mood, World, account, check, code};
+use crate::acts::detail;
 
 #[tokio::test]
 async fn a_binding_that_was_recorded_unheard_becomes_a_usable_key() {
@@ -105,4 +107,50 @@ async fn an_account_that_was_opened_unheard_is_taken_over() {
     world.custody.settle_acts().await.unwrap();
     let app = world.app().await;
     world.custody.create_key(&app, "pay", "ed25519", &[]).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_account_that_is_closed_twice_holds_nothing_else_up() {
+    let world = World::new().await;
+    let (app, alice) = (world.app().await, super::accounts::person(&world, "alice").await);
+    world.custody.create_key(&app, "pay", "ed25519", &[]).await.unwrap();
+    world.ledger.set(Mood::Deaf);
+    for mark in [b"one", b"two"] {
+        assert_eq!(code(world.custody.close_account(&alice, mark).await), Code::LedgerUnavailable);
+    }
+    world.ledger.set(Mood::Gone);
+    assert_eq!(code(world.custody.freeze_key(&app, "pay", &[]).await), Code::LedgerUnavailable);
+    world.ledger.set(Mood::Good);
+    assert_eq!(world.custody.settle_acts().await.unwrap(), 0);
+    let row = world.custody.store.account(account(&alice).0).await.unwrap().unwrap();
+    assert_eq!(row.state, AccountState::Closed);
+    assert_eq!(code(world.sign(&app, "pay", b"m").await), Code::KeyFrozen, "the one behind them is settled");
+}
+
+#[tokio::test]
+async fn a_change_that_does_not_fit_waits_alone() {
+    let world = World::new().await;
+    let app = world.app().await;
+    let (key, _) = world.custody.create_key(&app, "pay", "ed25519", &[]).await.unwrap();
+    let act = |id, created_ms| Act {
+        id,
+        kind: ActKind::Open,
+        // An account that is there and open: nothing is pending of it.
+        subject: account(&app).0,
+        detail: detail(&[Entry::OpenAccount { account: account(&app).0 }], ""),
+        until: 4096,
+        created_ms,
+        boot: world.custody.boot,
+        name: None,
+    };
+    world.custody.store.apply(vec![Change::PutAct(act([1; 32], 0))]).await.unwrap();
+    let freeze = Act {
+        kind: ActKind::Freeze,
+        subject: key.row.key_id,
+        detail: detail(&[Entry::FreezeKey { key_id: key.public_key.id() }], ""),
+        ..act([2; 32], 1)
+    };
+    world.custody.store.apply(vec![Change::PutAct(freeze)]).await.unwrap();
+    assert_eq!(world.custody.settle_acts().await.unwrap(), 1, "the first one alone");
+    assert_eq!(code(world.sign(&app, "pay", b"m").await), Code::KeyFrozen);
 }

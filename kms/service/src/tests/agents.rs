@@ -190,6 +190,25 @@ async fn a_closed_desk_and_a_silent_one_are_told_apart_and_a_late_answer_is_drop
 }
 
 #[tokio::test]
+async fn what_a_desk_signs_after_its_intent_is_void_does_not_leave() {
+    let (world, key) = (World::new().await, key());
+    let mut peer = Peer::with(&world.custody, "desk", key.public_key()).await;
+    let operator = linked(&world, &mut peer, &key).await;
+    let asked = ask(&world.custody, &operator, b"slow", b"mark");
+    let sign = peer.sign().await;
+    world.ledger.height.fetch_add(4001, std::sync::atomic::Ordering::Relaxed);
+    peer.answer(&sign.job, key.sign_message(b"slow").unwrap()).await;
+    assert_eq!(code(asked.await.unwrap()), Code::RequestExpired);
+    assert!(world.custody.store.queued_releases(super::world::SUBMITTER, 10).await.unwrap().is_empty());
+    world.custody.settle_unreleased().await.unwrap();
+    assert_eq!(world.custody.unreleased.list(), [], "given up");
+    let asked = ask(&world.custody, &operator, b"slow", b"mark");
+    let sign = peer.sign().await;
+    peer.answer(&sign.job, key.sign_message(b"slow").unwrap()).await;
+    check(&asked.await.unwrap().unwrap(), b"slow");
+}
+
+#[tokio::test]
 async fn a_hostile_agent_is_refused_by_name() {
     let (world, key) = (World::new().await, key());
     let mut peer = Peer::with(&world.custody, "desk", key.public_key()).await;

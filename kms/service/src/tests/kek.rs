@@ -1,14 +1,17 @@
 //! Rotating the key-encryption key: everything comes under the new one, whatever is interrupted.
 
-use keyward_domain::Code;
+use std::sync::atomic::Ordering;
+
+use keyward_crypto::hosted_key_aad;
+use keyward_domain::{Code, scheme::KeyId};
 use keyward_ledger_core::entry::Entry;
-use keyward_store::Change;
+use keyward_store::{Change, Custody as Place};
 
 use super::{
     accounts::person,
     world::{Mood, PIN, World, check, code},
 };
-use crate::{caller::Caller, tokens::link::Link};
+use crate::{caller::Caller, ports::Kek as _, tokens::link::Link};
 
 const OFFICER: &str = "keyward://officer/olga";
 
@@ -60,10 +63,7 @@ async fn everything_comes_under_the_new_key_and_the_old_one_goes_only_when_asked
     assert_eq!(code(world.custody.remove_kek(&officer, 1, &[]).await), Code::KekInUse);
     let (fresh, _) = world.custody.create_key(&app, "fresh", "ed25519", &[]).await.unwrap();
     let row = world.custody.store.key(fresh.row.key_id).await.unwrap().unwrap();
-    assert!(
-        matches!(row.custody, keyward_store::Custody::Hosted { ref kek, .. } if kek == "kek/2"),
-        "{row:?}"
-    );
+    assert!(matches!(row.custody, Place::Hosted { ref kek, .. } if kek == "kek/2"), "{row:?}");
     check(&world.sign(&app, "hosted", b"m").await.unwrap(), b"m");
 
     world.custody.tend_kek().await.unwrap();
@@ -112,15 +112,100 @@ async fn a_rotation_that_was_recorded_unheard_counts_later() {
 }
 
 #[tokio::test]
+async fn a_rotation_that_a_crash_cut_short_is_the_same_one_when_asked_again() {
+    for mood in [Mood::Deaf, Mood::Gone] {
+        let world = World::new().await;
+        let (_, officer) = furnished(&world).await;
+        world.ledger.set(mood);
+        assert_eq!(code(world.custody.rotate_kek(&officer, b"mark").await), Code::LedgerUnavailable);
+        world.ledger.set(Mood::Good);
+        let world = world.restart().await;
+        world.custody.store.take_over().await.unwrap();
+        assert_eq!(world.custody.settle_acts().await.unwrap(), 0);
+        assert!(!world.custody.rotate_kek(&officer, b"mark").await.unwrap().is_empty());
+        assert_eq!(world.custody.follow_kek().await.unwrap().number.get(), 2, "{mood:?}");
+        assert_eq!(world.kek.keks.lock().unwrap().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_removal_counts_only_once_the_token_has_no_such_key() {
+    let world = World::new().await;
+    let (_, officer) = furnished(&world).await;
+    world.custody.rotate_kek(&officer, &[]).await.unwrap();
+    world.custody.tend_kek().await.unwrap();
+    world.pass_ms(60_000);
+    world.kek.stuck.store(true, Ordering::Relaxed);
+    assert_eq!(code(world.custody.remove_kek(&officer, 1, b"mark").await), Code::TokenUnavailable);
+    assert_eq!(code(world.custody.remove_kek(&officer, 1, b"mark").await), Code::IdempotencyPending);
+    assert_eq!(world.custody.settle_acts().await.unwrap(), 1, "it waits for the token");
+    assert_eq!(world.kek.keks.lock().unwrap().len(), 2);
+    world.kek.stuck.store(false, Ordering::Relaxed);
+    let world = world.restart().await;
+    world.custody.store.take_over().await.unwrap();
+    assert_eq!(world.custody.settle_acts().await.unwrap(), 0);
+    assert_eq!(world.kek.keks.lock().unwrap().keys().copied().collect::<Vec<_>>(), [2]);
+    assert!(!world.custody.remove_kek(&officer, 1, b"mark").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_removal_that_was_left_is_undone_when_the_key_is_needed_again() {
+    let world = World::new().await;
+    let (_, officer) = furnished(&world).await;
+    world.custody.rotate_kek(&officer, &[]).await.unwrap();
+    world.custody.tend_kek().await.unwrap();
+    world.pass_ms(60_000);
+    world.ledger.set(Mood::Gone);
+    assert_eq!(code(world.custody.remove_kek(&officer, 1, b"mark").await), Code::LedgerUnavailable);
+    world.ledger.set(Mood::Good);
+    seal_under_the_first(&world, "hosted").await;
+    assert_eq!(world.custody.settle_acts().await.unwrap(), 0);
+    assert_eq!(world.kek.keks.lock().unwrap().len(), 2);
+    assert_eq!(code(world.custody.remove_kek(&officer, 1, b"mark").await), Code::KekInUse, "asked anew");
+}
+
+/// What a server does that has not read of a rotation yet.
+async fn seal_under_the_first(world: &World, alias: &str) {
+    let (custody, app) = (&world.custody, world.app().await);
+    let row = custody.store.key_by_alias(app.account.unwrap().0, alias).await.unwrap().unwrap();
+    let Place::Hosted { sealed, .. } = row.custody else { panic!("not hosted") };
+    let aad = hosted_key_aad(&KeyId(row.key_id), &row.account, row.version);
+    let secret = world.kek.open(aad.clone(), sealed.clone()).await.unwrap();
+    let plain = secret.expose(|bytes| bytes.to_vec().into());
+    let to_sealed = world.kek.seal_under(crate::kek::FIRST, aad, plain).await.unwrap();
+    let kek = "kek".to_owned();
+    let behind = Change::Reseal { key_id: row.key_id, from_sealed: sealed, to_sealed, kek };
+    custody.store.apply(vec![behind]).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_comes_under_the_old_key_after_the_end_of_a_rotation_is_brought_over_too() {
+    let world = World::new().await;
+    let (app, officer) = furnished(&world).await;
+    world.custody.rotate_kek(&officer, &[]).await.unwrap();
+    world.custody.tend_kek().await.unwrap();
+    assert!(world.custody.follow_kek().await.unwrap().resealed);
+    seal_under_the_first(&world, "hosted").await;
+    assert_eq!(world.custody.kek_status(&officer).await.unwrap().left.keys, 1);
+    world.pass_ms(60_000);
+    world.custody.tend_kek().await.unwrap();
+    assert_eq!(world.custody.kek_status(&officer).await.unwrap().left.keys, 0);
+    assert_eq!(notes(&world), 2, "the end is recorded once");
+    world.custody.remove_kek(&officer, 1, &[]).await.unwrap();
+    world.pass_ms(60_000);
+    check(&world.sign(&app, "hosted", b"m").await.unwrap(), b"m");
+}
+
+#[tokio::test]
 async fn without_a_ledger_or_a_token_nothing_rotates() {
     let world = World::new().await;
     let (_, officer) = furnished(&world).await;
     world.ledger.set(Mood::Gone);
     assert_eq!(code(world.custody.rotate_kek(&officer, &[]).await), Code::LedgerUnavailable);
     world.ledger.set(Mood::Good);
-    world.kek.broken.store(true, std::sync::atomic::Ordering::Relaxed);
+    world.kek.broken.store(true, Ordering::Relaxed);
     assert_eq!(code(world.custody.rotate_kek(&officer, &[]).await), Code::TokenUnavailable);
-    world.kek.broken.store(false, std::sync::atomic::Ordering::Relaxed);
+    world.kek.broken.store(false, Ordering::Relaxed);
     assert_eq!(world.custody.follow_kek().await.unwrap().number.get(), 1);
     world.custody.rotate_kek(&officer, &[]).await.unwrap();
     assert_eq!(world.custody.follow_kek().await.unwrap().number.get(), 2);
@@ -155,7 +240,7 @@ async fn what_does_not_open_keeps_the_old_key_in_use_and_holds_nobody_else_up() 
     let (app, officer) = furnished(&world).await;
     let (key, _) = world.custody.create_key(&app, "broken", "ed25519", &[]).await.unwrap();
     let row = world.custody.store.key(key.row.key_id).await.unwrap().unwrap();
-    let keyward_store::Custody::Hosted { sealed, kek } = row.custody else { panic!("not hosted") };
+    let Place::Hosted { sealed, kek } = row.custody else { panic!("not hosted") };
     let mut damaged = sealed.clone();
     *damaged.last_mut().unwrap() ^= 1;
     let key_id = key.row.key_id;

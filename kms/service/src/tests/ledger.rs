@@ -2,9 +2,10 @@
 
 use std::{
     collections::HashMap,
+    ops::RangeInclusive,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -42,6 +43,8 @@ pub(super) enum Mood {
 struct Chain {
     state: HashMap<Vec<u8>, Vec<u8>>,
     log: Vec<(Entry, Outcome)>,
+    /// Of each entry of the log.
+    heights: Vec<u64>,
 }
 
 pub(super) struct FakeLedger {
@@ -49,6 +52,9 @@ pub(super) struct FakeLedger {
     pub(super) mood: Mutex<Mood>,
     pub(super) height: AtomicU64,
     pub(super) asked: Notify,
+    /// The first server's entries are recorded, and it hears of them when it is let go.
+    pub(super) hold: AtomicBool,
+    held: Notify,
     /// Ledger time is that of the world.
     clock: Arc<FakeClock>,
 }
@@ -79,6 +85,8 @@ impl FakeLedger {
             mood: Mutex::new(Mood::Good),
             height: AtomicU64::new(10),
             asked: Notify::new(),
+            hold: AtomicBool::new(false),
+            held: Notify::new(),
         }
     }
 
@@ -103,6 +111,7 @@ impl FakeLedger {
             chain.state.extend(writes);
         }
         chain.log.push((entry, outcome.clone()));
+        chain.heights.push(height);
         FakeFinal { outcome, height, time_ms, leaf_index: chain.log.len() as u64 - 1 }
     }
 
@@ -117,7 +126,13 @@ impl FakeLedger {
             let mood = *self.mood.lock().unwrap();
             self.asked.notify_one();
             match mood {
-                Mood::Good => Ok(Box::new(self.record_as(&submitter, entry)) as Box<dyn Final>),
+                Mood::Good => {
+                    let recorded = self.record_as(&submitter, entry);
+                    if submitter == SUBMITTER && self.hold.load(Ordering::Relaxed) {
+                        self.held.notified().await;
+                    }
+                    Ok(Box::new(recorded) as Box<dyn Final>)
+                }
                 Mood::Gone => Err(gone(self.height())),
                 Mood::Deaf => {
                     self.record_as(&submitter, entry);
@@ -126,6 +141,12 @@ impl FakeLedger {
                 Mood::Silent => std::future::pending().await,
             }
         })
+    }
+
+    /// Ends `hold`.
+    pub(super) fn let_go(&self) {
+        self.hold.store(false, Ordering::Relaxed);
+        self.held.notify_one();
     }
 
     /// What the validators do with claims whose last height has passed.
@@ -162,15 +183,20 @@ impl Ledger for FakeLedger {
     fn commit(&self, entry: Entry) -> Later<'_, Result<Box<dyn Final>, LedgerError>> {
         self.commit_as(SUBMITTER, entry)
     }
-    fn accepted_since(&self, _: u64, entry: Entry) -> Later<'_, Result<Option<Box<dyn Final>>, LedgerError>> {
+    fn accepted_within(
+        &self,
+        heights: RangeInclusive<u64>,
+        entry: Entry,
+    ) -> Later<'_, Result<Option<Box<dyn Final>>, LedgerError>> {
         Box::pin(async move {
-            let log = self.log();
+            let chain = self.chain.lock().unwrap();
+            let log = chain.log.iter().zip(&chain.heights).enumerate();
             let found = log
-                .into_iter()
-                .enumerate()
-                .find(|(_, (kept, outcome))| *kept == entry && outcome.is_accepted());
-            Ok(found.map(|(index, (_, outcome))| {
-                let (height, time_ms) = (self.height(), self.clock.now_ms());
+                .filter(|(_, (_, height))| heights.contains(height))
+                .map(|(index, ((kept, outcome), height))| (index, kept, outcome.clone(), *height))
+                .find(|(_, kept, outcome, _)| **kept == entry && outcome.is_accepted());
+            Ok(found.map(|(index, _, outcome, height)| {
+                let time_ms = self.clock.now_ms();
                 Box::new(FakeFinal { outcome, height, time_ms, leaf_index: index as u64 }) as Box<dyn Final>
             }))
         })
@@ -238,12 +264,12 @@ impl Ledger for Beside {
     fn commit(&self, entry: Entry) -> Later<'_, Result<Box<dyn Final>, LedgerError>> {
         self.0.commit_as(OTHER_SUBMITTER, entry)
     }
-    fn accepted_since(
+    fn accepted_within(
         &self,
-        height: u64,
+        heights: RangeInclusive<u64>,
         entry: Entry,
     ) -> Later<'_, Result<Option<Box<dyn Final>>, LedgerError>> {
-        self.0.accepted_since(height, entry)
+        self.0.accepted_within(heights, entry)
     }
     fn state(&self, key: Vec<u8>) -> Later<'_, Result<Option<Vec<u8>>, LedgerError>> {
         self.0.state(key)

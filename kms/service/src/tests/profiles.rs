@@ -113,6 +113,26 @@ async fn the_end_of_an_account_and_an_officer_erase_too() {
 }
 
 #[tokio::test]
+async fn a_profile_that_was_on_its_way_when_its_account_closed_is_not_kept() {
+    let world = World::new().await;
+    let alice = person(&world, "alice").await;
+    let closing = world.beside().await;
+    let mine = fields(&[("name", "Alice")]);
+    // It hangs between its record and its row.
+    world.ledger.hold.store(true, std::sync::atomic::Ordering::Relaxed);
+    let (custody, caller) = (world.custody.clone(), alice.clone());
+    let writing = tokio::spawn(async move { custody.set_profile(&caller, &mine, b"mark").await });
+    while notes(&world, 1) == 0 {
+        tokio::task::yield_now().await;
+    }
+    closing.close_account(&alice, &[]).await.unwrap();
+    world.ledger.let_go();
+    assert_eq!(code(writing.await.unwrap()), Code::AccountClosed);
+    assert_eq!(world.custody.settle_acts().await.unwrap(), 0);
+    assert_eq!(world.custody.store.profile(alice.account.unwrap().0).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_profile_moved_to_another_account_does_not_open() {
     let world = World::new().await;
     let (alice, bob) = (person(&world, "alice").await, person(&world, "bob").await);

@@ -3,11 +3,12 @@
 use std::sync::atomic::Ordering;
 
 use keyward_domain::Code;
+use keyward_ledger_core::entry::Entry;
 use keyward_store::IntentState;
 use zeroize::Zeroizing;
 
-use super::world::{PIN, World, account, check, code};
-use crate::tokens::link::Link;
+use super::world::{Mood, PIN, World, account, check, code};
+use crate::{keys::rotate::To, tokens::link::Link};
 
 const OPERATOR: &str = "keyward://operator/ops";
 
@@ -74,4 +75,42 @@ async fn a_signature_that_does_not_verify_never_leaves() {
     assert_eq!(code(world.sign(&operator, "bank-key", b"m").await), Code::SignatureInvalid);
     assert!(world.custody.store.queued_releases(super::world::SUBMITTER, 10).await.unwrap().is_empty());
     assert_eq!(world.custody.unreleased.list()[0].1, IntentState::Final);
+}
+
+#[tokio::test]
+async fn a_link_that_a_crash_cut_short_keeps_its_pin_or_leaves_nothing() {
+    for (mood, blocks, linked) in [(Mood::Deaf, 0, true), (Mood::Gone, 0, true), (Mood::Gone, 5000, false)] {
+        let world = World::new().await;
+        let operator = world.caller(OPERATOR).await;
+        world.ledger.set(mood);
+        let cut = world.custody.link_key(&operator, link("bank", "payments", "ecdsa-p256", PIN)).await;
+        assert_eq!(code(cut), Code::LedgerUnavailable);
+        assert_eq!(world.tokens.released.load(Ordering::Relaxed), 0, "the key may still be bound");
+        world.ledger.set(Mood::Good);
+        world.ledger.height.fetch_add(blocks, Ordering::Relaxed);
+        let world = world.restart().await;
+        world.custody.store.take_over().await.unwrap();
+        assert_eq!(world.custody.settle_acts().await.unwrap(), 0);
+        assert_eq!(world.custody.store.pins().await.unwrap().len(), usize::from(linked));
+        let world = world.restart().await;
+        let operator = world.caller(OPERATOR).await;
+        match world.sign(&operator, "bank-key", b"m").await {
+            Ok(signed) if linked => check(&signed, b"m"),
+            other => assert!(!linked && code(other) == Code::KeyUnknown),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_login_for_a_key_that_the_ledger_refuses_is_given_up() {
+    let world = World::new().await;
+    let operator = world.caller(OPERATOR).await;
+    let (key, _) =
+        world.custody.link_key(&operator, link("bank", "payments", "ecdsa-p256", PIN)).await.unwrap();
+    // Behind our back: the ledger refuses the rotation that our row allows.
+    world.ledger.record(Entry::ScheduleDestroyKey { key_id: key.public_key.id(), wait_ms: 5_000 });
+    let to = To::Token(link("bank", "payments-2", "ecdsa-p256", PIN));
+    assert_eq!(code(world.custody.rotate_key(&operator, "bank-key", to, &[]).await), Code::KeyScheduled);
+    assert_eq!(world.tokens.released.load(Ordering::Relaxed), 1);
+    assert_eq!(world.custody.store.pins().await.unwrap().len(), 1, "the first key's");
 }

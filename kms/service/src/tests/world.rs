@@ -41,6 +41,8 @@ pub(super) struct FakeKek {
     pub(super) keks: Mutex<BTreeMap<u32, Arc<MemoryKek>>>,
     current: AtomicU32,
     pub(super) broken: AtomicBool,
+    /// Nothing is removed.
+    pub(super) stuck: AtomicBool,
 }
 
 impl FakeKek {
@@ -108,6 +110,9 @@ impl Kek for FakeKek {
     fn remove(&self, number: NonZeroU32) -> Later<'_, Result<bool, Failure>> {
         Box::pin(async move {
             self.check()?;
+            if self.stuck.load(Ordering::Relaxed) {
+                return Err(Failure::new(Code::TokenUnavailable, "it does not let go"));
+            }
             Ok(self.keks.lock().unwrap().remove(&number.get()).is_some())
         })
     }

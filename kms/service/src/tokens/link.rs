@@ -7,7 +7,6 @@ use keyward_domain::{
     AccountId, Alias, Code, Mode, challenge,
     scheme::{self, KeyId, Scheme},
 };
-use keyward_ledger_core::contracts::registry::{possession_challenge, rotation_challenge};
 use keyward_policies::Verb;
 use keyward_store::{Custody as Place, Id, KeyState, Pin};
 use zeroize::Zeroizing;
@@ -70,17 +69,7 @@ impl Custody {
             self.prove_key(caller, account, scheme, link, None).await
         };
         match proven.await {
-            Ok(key) => {
-                let attached = key.pin.as_ref().map(|pin| pin.serial.clone());
-                let bound = self.bind(Binding { account, alias, key, name, previous: None });
-                let bound = bound.await;
-                if bound.is_err()
-                    && let Some(serial) = attached
-                {
-                    self.tokens.release(serial).await;
-                }
-                bound
-            }
+            Ok(key) => self.bind(Binding { account, alias, key, name, previous: None }).await,
             Err(failure) => {
                 self.give_back(name).await;
                 Err(failure)
@@ -139,19 +128,9 @@ impl Custody {
         }
         let nonce = random()?;
         let not_after = self.ledger.height().saturating_add(challenge::LIFETIME_BLOCKS);
-        let (chain, mode) = (self.ledger.chain_id(), Mode::Linked);
-        let message = match &previous {
-            None => possession_challenge(&chain, &account.0, mode, &public_key, &nonce, not_after),
-            Some(previous) => rotation_challenge(
-                &chain,
-                &account.0,
-                mode,
-                &public_key,
-                &nonce,
-                not_after,
-                &KeyId(*previous),
-            ),
-        };
+        let rotated = previous.map(KeyId);
+        let message =
+            self.possession_message(account, Mode::Linked, &public_key, &nonce, not_after, rotated.as_ref());
         let At { label, serial, found } = at;
         let proof = if link.agent.is_empty() {
             let what = ToSign::Message(message.clone());

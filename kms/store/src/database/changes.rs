@@ -9,6 +9,8 @@ use crate::{Account, Change, Id, JobState, StoreError};
 
 /// Settled rows that one pruning removes at most.
 const PRUNE_MAX: i64 = 5_000;
+/// Names that nobody has whose tries are remembered after a pruning.
+const NAMES_MAX: i64 = 65_536;
 
 /// All of the changes; the caller rolls back when one fails.
 pub(super) async fn apply(on: &mut Connection, changes: &[Change]) -> Result<(), StoreError> {
@@ -28,8 +30,8 @@ async fn step(on: &mut Connection, change: &Change) -> Result<(), StoreError> {
     match change {
         Change::InsertAccount(account) => return insert_account(on, account).await,
         Change::InsertKey(key) => return keys::insert(on, key).await,
-        Change::SetLabels { key_id, labels } => {
-            return one(keys::set_labels(on, *key_id, labels).await?, "key");
+        Change::SetLabels { key_id, from, to } => {
+            return one(keys::set_labels(on, *key_id, from, to).await?, "labels");
         }
         Change::Released(intents) => return released(on, "released", intents).await,
         Change::Late(intents) => return released(on, "late", intents).await,
@@ -66,6 +68,11 @@ fn statement(change: &Change) -> Option<(Query, Touches)> {
                 .bind(from.word()),
             One("account"),
         ),
+        // A write, so that it waits for whoever is closing the account.
+        Change::NeedOpenAccount(account) => (
+            query("UPDATE accounts SET state = state WHERE account = $1 AND state = 'open'").bind(*account),
+            One("open account"),
+        ),
         Change::RemovePendingAccount(account) => {
             (query("DELETE FROM accounts WHERE account = $1 AND state = 'pending'").bind(*account), Any)
         }
@@ -81,6 +88,22 @@ fn statement(change: &Change) -> Option<(Query, Touches)> {
                     (set.bind(*failures).bind(*last_ms), One("count of logins"))
                 }
             }
+        }
+        Change::SetUnknownName { name, from, failures, last_ms, expires_ms } => {
+            let kept = |statement| query(statement).bind(*failures).bind(*last_ms).bind(*expires_ms).bind(*name);
+            let set = match from {
+                None => kept(
+                    "INSERT INTO unknown_names (failures, last_ms, expires_ms, name) VALUES ($1, $2, $3, $4)
+                     ON CONFLICT (name) DO NOTHING",
+                ),
+                Some((failures, last_ms)) => kept(
+                    "UPDATE unknown_names SET failures = $1, last_ms = $2, expires_ms = $3
+                     WHERE name = $4 AND failures = $5 AND last_ms = $6",
+                )
+                .bind(*failures)
+                .bind(*last_ms),
+            };
+            (set, One("count of logins"))
         }
         Change::PutRegistration(row) => (
             query(
@@ -113,17 +136,9 @@ fn statement(change: &Change) -> Option<(Query, Touches)> {
         Change::EndSessions(account) => {
             (query("DELETE FROM sessions WHERE account = $1").bind(*account), Any)
         }
-        Change::KeepSessions { account, newest, most } => (
-            query(
-                "DELETE FROM sessions WHERE account = $1 AND token_hash <> $2 AND token_hash NOT IN (
-                 SELECT token_hash FROM sessions WHERE account = $1 AND token_hash <> $2
-                 ORDER BY expires_ms DESC, token_hash LIMIT $3)",
-            )
-            .bind(*account)
-            .bind(*newest)
-            .bind(most.saturating_sub(1) as u64),
-            Any,
-        ),
+        Change::KeepSessions { account, newest, most } => {
+            (keep_newest("sessions", "token_hash", *account, *newest, *most), Any)
+        }
 
         Change::SetKeyState { key_id, from, to, changed_ms, successor } => (
             query(
@@ -217,17 +232,9 @@ fn statement(change: &Change) -> Option<(Query, Touches)> {
                 .bind(from.as_slice()),
             One("secret"),
         ),
-        Change::KeepChallenges { account, newest, most } => (
-            query(
-                "DELETE FROM challenges WHERE account = $1 AND nonce <> $2 AND nonce NOT IN (
-                 SELECT nonce FROM challenges WHERE account = $1 AND nonce <> $2
-                 ORDER BY expires_ms DESC, nonce LIMIT $3)",
-            )
-            .bind(*account)
-            .bind(*newest)
-            .bind(most.saturating_sub(1) as u64),
-            Any,
-        ),
+        Change::KeepChallenges { account, newest, most } => {
+            (keep_newest("challenges", "nonce", *account, *newest, *most), Any)
+        }
         Change::PutChallenge(row) => (
             query(
                 "INSERT INTO challenges (nonce, account, scheme, not_after, expires_ms)
@@ -326,7 +333,7 @@ fn statement(change: &Change) -> Option<(Query, Touches)> {
             .bind(Vec::new())
             .bind(*at_ms)
             .bind(*account),
-            One("profile"),
+            Any,
         ),
 
         Change::PutAgentJob(job) => (
@@ -362,6 +369,18 @@ fn statement(change: &Change) -> Option<(Query, Touches)> {
             )
         }
     })
+}
+
+/// Removes an account's rows that end first until `most` are left; the newest one stays in any case.
+fn keep_newest(table: &'static str, name: &'static str, account: Id, newest: Id, most: usize) -> Query {
+    let others = format!("account = $1 AND {name} <> $2");
+    query(format!(
+        "DELETE FROM {table} WHERE {others} AND {name} NOT IN
+         (SELECT {name} FROM {table} WHERE {others} ORDER BY expires_ms DESC, {name} LIMIT $3)"
+    ))
+    .bind(account)
+    .bind(newest)
+    .bind(most.saturating_sub(1) as u64)
 }
 
 async fn insert_account(on: &mut Connection, row: &Account) -> Result<(), StoreError> {
@@ -407,11 +426,20 @@ pub(super) async fn prune(on: &mut Connection, now_ms: u64, keep_from_ms: u64) -
         "DELETE FROM registrations WHERE expires_ms <= $1",
         "DELETE FROM sessions WHERE expires_ms <= $1",
         "DELETE FROM challenges WHERE expires_ms <= $1",
+        "DELETE FROM unknown_names WHERE expires_ms <= $1",
     ];
     let mut gone = 0;
     for statement in expired {
         gone += query(statement).bind(now_ms).execute(on).await?;
     }
+    // Whoever tries names without end is not to fill the disk: the newest are kept.
+    gone += query(
+        "DELETE FROM unknown_names WHERE expires_ms <
+         (SELECT expires_ms FROM unknown_names ORDER BY expires_ms DESC LIMIT 1 OFFSET $1)",
+    )
+    .bind(NAMES_MAX)
+    .execute(on)
+    .await?;
     let settled = [
         "DELETE FROM idempotency WHERE (principal, key) IN
          (SELECT principal, key FROM idempotency WHERE created_ms < $1 LIMIT $2)",

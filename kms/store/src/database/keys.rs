@@ -141,20 +141,23 @@ pub(super) async fn insert(on: &mut Connection, row: &Key) -> Result<(), StoreEr
     }
 }
 
-/// Replaces the labels, and what searching knows of them.
+/// Replaces the labels, and what searching knows of them. They are compared as text, which names them in order.
 pub(super) async fn set_labels(
     on: &mut Connection,
     key_id: Id,
-    labels: &BTreeMap<String, String>,
+    from: &BTreeMap<String, String>,
+    to: &BTreeMap<String, String>,
 ) -> Result<u64, StoreError> {
-    let changed = query("UPDATE keys SET labels = $1, revision = revision + 1 WHERE key_id = $2")
-        .bind(to_text(labels)?)
-        .bind(key_id)
-        .execute(on)
-        .await?;
+    let changed =
+        query("UPDATE keys SET labels = $1, revision = revision + 1 WHERE key_id = $2 AND labels = $3")
+            .bind(to_text(to)?)
+            .bind(key_id)
+            .bind(to_text(from)?)
+            .execute(on)
+            .await?;
     if changed == 1 {
         query("DELETE FROM key_labels WHERE key_id = $1").bind(key_id).execute(on).await?;
-        index_labels(on, key_id, labels).await?;
+        index_labels(on, key_id, to).await?;
     }
     Ok(changed)
 }

@@ -124,6 +124,9 @@ impl Store for Database {
     fn account_by_name<'a>(&'a self, kind: &'a str, name: &'a str) -> Pending<'a, Option<Account>> {
         Box::pin(read::account_by_name(&self.readers, kind, name))
     }
+    fn unknown_name(&self, name: Id) -> Pending<'_, Option<(u32, u64)>> {
+        Box::pin(read::unknown_name(&self.readers, name))
+    }
     fn session(&self, token_hash: Id, now_ms: u64) -> Pending<'_, Option<Session>> {
         Box::pin(read::session(&self.readers, token_hash, now_ms))
     }

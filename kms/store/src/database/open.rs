@@ -41,11 +41,15 @@ const BOUNDS: [(&str, &str); 6] = [
     ("tcp_keepalives_count", "3"),
 ];
 
-const SQLITE: [(&str, &str); 2] = [
+const SQLITE: [(&str, &str); 3] = [
     ("custody", include_str!("../../migrations/sqlite/0001_custody.sql")),
     ("life", include_str!("../../migrations/sqlite/0002_life.sql")),
+    ("names", include_str!("../../migrations/sqlite/0003_names.sql")),
 ];
-const POSTGRES: [(&str, &str); 1] = [("custody", include_str!("../../migrations/postgres/0001_custody.sql"))];
+const POSTGRES: [(&str, &str); 2] = [
+    ("custody", include_str!("../../migrations/postgres/0001_custody.sql")),
+    ("names", include_str!("../../migrations/postgres/0002_names.sql")),
+];
 
 /// How to open connections.
 #[derive(Clone)]

@@ -26,6 +26,13 @@ pub(super) async fn account_by_name(
     one(query(ACCOUNT).then("kind = $1 AND name = $2").bind(kind).bind(name).read(on).await?, to_account)
 }
 
+pub(super) async fn unknown_name(on: &Readers, name: Id) -> Result<Option<(u32, u64)>, StoreError> {
+    let at = |column| Place("unknown_names", column);
+    let rows =
+        query("SELECT failures, last_ms FROM unknown_names WHERE name = $1").bind(name).read(on).await?;
+    one(rows, |row| Ok((row.number(0, at("failures"))?, row.number(1, at("last_ms"))?)))
+}
+
 pub(super) async fn session(
     on: &Readers,
     token_hash: Id,

@@ -11,7 +11,7 @@ use std::{
 use super::{
     Database,
     open::{Opener, beside, private_file},
-    sql::{Connection, query},
+    sql::{Connection, WORD_TIMEOUT, query, within},
     writer::{Answer, Work},
 };
 use crate::{Id, Server, StoreError};
@@ -56,8 +56,14 @@ impl Database {
         let mut lease = self.lease.lock().await;
         let Some(lease) = lease.as_mut() else { return Ok(0) };
         self.renew(lease).await?;
+        let servers = super::read::servers(&self.readers).await?;
+        if !servers.iter().any(|row| row.boot == lease.server.boot) {
+            // While the lock was lost, after a restart of the database, another server took us for ended.
+            tracing::warn!("this server's row was gone: it enters again");
+            self.write(Work::Enter(lease.server.clone())).await?;
+        }
         let mut ended = Vec::new();
-        for other in super::read::servers(&self.readers).await? {
+        for other in servers {
             if other.submitter != lease.server.submitter && self.is_free(&other.submitter).await? {
                 tracing::warn!(server = other.name, "a server ended without leaving");
                 ended.push(other.boot);
@@ -73,7 +79,9 @@ impl Database {
     async fn renew(&self, lease: &mut Lease) -> Result<(), StoreError> {
         let held = match &mut lease.lock {
             Some(Lock::File { .. }) => return Ok(()),
-            Some(Lock::Session(session)) => query("SELECT 1").rows(session).await.is_ok(),
+            Some(Lock::Session(session)) => {
+                within(WORD_TIMEOUT, query("SELECT 1").rows(session)).await.is_ok()
+            }
             None => false,
         };
         if held {
@@ -108,10 +116,8 @@ impl Database {
             }
             Opener::Postgres { .. } => {
                 let mut session = self.opener.connect().await?;
-                let rows = query("SELECT 1 WHERE pg_try_advisory_lock($1)")
-                    .bind(lock_number(submitter))
-                    .rows(&mut session)
-                    .await?;
+                let lock = query("SELECT 1 WHERE pg_try_advisory_lock($1)").bind(lock_number(submitter));
+                let rows = within(WORD_TIMEOUT, lock.rows(&mut session)).await?;
                 Ok((!rows.is_empty()).then_some(Lock::Session(session)))
             }
         }
@@ -134,7 +140,7 @@ impl Database {
         let Some(lease) = self.lease.lock().await.take() else { return Ok(()) };
         self.write(Work::Leave(lease.server.boot)).await?;
         if let Some(Lock::Session(session)) = lease.lock
-            && let Err(error) = session.close().await
+            && let Err(error) = within(WORD_TIMEOUT, session.close()).await
         {
             tracing::debug!(%error, "the session of the submitter's lock did not close in order");
         }

@@ -1,6 +1,8 @@
 //! One way to speak to both databases: statements with `$1` places, values, rows. The statements themselves are the
 //! part of SQL that SQLite and PostgreSQL understand alike; where they differ, [`Kind`] is asked.
 
+use std::time::Duration;
+
 use sqlx::{
     AssertSqlSafe, Connection as _, PgConnection, PgExecutor, PgPool, Row as _, SqliteConnection,
     SqliteExecutor, SqlitePool, postgres::PgRow, sqlite::SqliteRow,
@@ -13,6 +15,24 @@ use crate::{Id, StoreError};
 pub(crate) enum Kind {
     Sqlite,
     Postgres,
+}
+
+/// How long a step may take at a server: longer than any bound that the server keeps itself. Only one whose machine
+/// vanished reaches it, which TCP alone would notice much later.
+pub(crate) const STEP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a server may take to answer a word that needs no work.
+pub(crate) const WORD_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A step at a server that may have vanished; whether it was done is not known when it is late.
+pub(crate) async fn within<T, E: Into<StoreError>>(
+    bound: Duration,
+    step: impl Future<Output = Result<T, E>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(bound, step).await {
+        Ok(done) => done.map_err(Into::into),
+        Err(elapsed) => Err(StoreError::Unavailable { source: Box::new(elapsed) }),
+    }
 }
 
 /// A connection that writes.
@@ -174,10 +194,10 @@ impl Query {
 
     /// Its rows, by whichever reader is free.
     pub(crate) async fn read(self, readers: &Readers) -> Result<Vec<Row>, StoreError> {
-        Ok(match readers {
-            Readers::Sqlite(pool) => self.sqlite_rows(pool).await?,
-            Readers::Postgres(pool) => self.postgres_rows(pool).await?,
-        })
+        match readers {
+            Readers::Sqlite(pool) => Ok(self.sqlite_rows(pool).await?),
+            Readers::Postgres(pool) => within(STEP_TIMEOUT, self.postgres_rows(pool)).await,
+        }
     }
 
     async fn sqlite_rows<'e>(self, on: impl SqliteExecutor<'e>) -> Result<Vec<Row>, sqlx::Error> {

@@ -1,13 +1,13 @@
 //! Group commit: a task owns a writing connection and gives concurrent writers one transaction.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::{
     group, hot,
     open::Opener,
-    sql::{Connection, command},
+    sql::{Connection, Kind, STEP_TIMEOUT, WORD_TIMEOUT, command, within},
 };
 use crate::{Challenge, Change, Claim, Claimed, Id, Registration, Server, Signed, StoreError, Taken};
 
@@ -80,7 +80,7 @@ pub(super) async fn run(opener: Opener, first: Connection, queue: Queue) {
 
 async fn close(connection: Option<Connection>) {
     if let Some(connection) = connection
-        && let Err(error) = connection.close().await
+        && let Err(error) = bounded(connection.kind(), WORD_TIMEOUT, connection.close()).await
     {
         tracing::debug!(%error, "a writing connection did not close in order");
     }
@@ -99,7 +99,7 @@ async fn serve(opener: &Opener, connection: Option<Connection>, jobs: &mut Vec<J
         }
     };
     let works: Vec<&Work> = jobs.iter().map(|job| &job.work).collect();
-    match commit(&mut connection, &works).await {
+    match bounded(connection.kind(), STEP_TIMEOUT, commit(&mut connection, &works)).await {
         Ok(answers) => {
             for (job, answer) in jobs.drain(..).zip(answers) {
                 // A caller that stopped waiting does not undo the write.
@@ -109,7 +109,8 @@ async fn serve(opener: &Opener, connection: Option<Connection>, jobs: &mut Vec<J
         }
         Err(error) => {
             tracing::warn!(%error, "a write transaction failed");
-            let good = command(&mut connection, "ROLLBACK").await.is_ok();
+            let good =
+                bounded(connection.kind(), WORD_TIMEOUT, command(&mut connection, "ROLLBACK")).await.is_ok();
             refuse(jobs, &error);
             // SQLite's connection is a file, and stays; one to a server that failed is not trusted again.
             (good || matches!(connection, Connection::Sqlite(_))).then_some(connection)
@@ -121,15 +122,27 @@ async fn serve(opener: &Opener, connection: Option<Connection>, jobs: &mut Vec<J
 /// happened yet, and a new one is made.
 async fn begun(opener: &Opener, connection: Option<Connection>) -> Result<Connection, StoreError> {
     if let Some(mut connection) = connection {
-        match group::begin(&mut connection).await {
+        match bounded(connection.kind(), WORD_TIMEOUT, group::begin(&mut connection)).await {
             Ok(()) => return Ok(connection),
-            Err(error) if matches!(connection, Connection::Sqlite(_)) => return Err(error.into()),
+            Err(error) if matches!(connection, Connection::Sqlite(_)) => return Err(error),
             Err(error) => tracing::info!(%error, "a connection to the database was lost: a new one is made"),
         }
     }
     let mut connection = opener.connect().await?;
-    group::begin(&mut connection).await?;
+    bounded(connection.kind(), WORD_TIMEOUT, group::begin(&mut connection)).await?;
     Ok(connection)
+}
+
+/// A step of a transaction. A file is waited for; a server may have vanished.
+async fn bounded<T, E: Into<StoreError>>(
+    kind: Kind,
+    bound: Duration,
+    step: impl Future<Output = Result<T, E>>,
+) -> Result<T, StoreError> {
+    match kind {
+        Kind::Sqlite => step.await.map_err(Into::into),
+        Kind::Postgres => within(bound, step).await,
+    }
 }
 
 async fn commit(

@@ -53,7 +53,7 @@ pub(super) async fn every_change_of_a_key_grows_its_revision(store: &dyn Store) 
         set(row.key_id, KeyState::Pending, KeyState::Active),
         Change::PutAuthorisation { key_id: row.key_id, app: app(), created_ms: 1 },
         Change::RemoveAuthorisation { key_id: row.key_id, app: app() },
-        Change::SetLabels { key_id: row.key_id, labels: [("a".into(), "b".into())].into() },
+        Change::SetLabels { key_id: row.key_id, from: [].into(), to: [("a".into(), "b".into())].into() },
         Change::SetAccountState(
             id("revisions"),
             keyward_store::AccountState::Open,
@@ -99,10 +99,13 @@ pub(super) async fn keys_are_found_by_what_is_known_of_them(store: &dyn Store) {
     store.apply(vec![set(two.key_id, KeyState::Pending, KeyState::Active)]).await.unwrap();
     let active = search(KeyFilter { state: Some(KeyState::Active), ..all.clone() }).await;
     assert_eq!(active.iter().map(|key| key.key_id).collect::<Vec<_>>(), [two.key_id]);
-    store.apply(vec![Change::SetLabels { key_id: one.key_id, labels: [].into() }]).await.unwrap();
+    let remove = |key_id| Change::SetLabels { key_id, from: one.labels.clone(), to: [].into() };
+    store.apply(vec![remove(one.key_id)]).await.unwrap();
     assert_eq!(search(label("team", "red")).await, []);
-    let missing = Change::SetLabels { key_id: id("no such key"), labels: [].into() };
-    assert!(matches!(store.apply(vec![missing]).await, Err(StoreError::Missing { .. })));
+    for (overtaken, why) in [(one.key_id, "they changed meanwhile"), (id("no such key"), "no key")] {
+        let refused = store.apply(vec![remove(overtaken)]).await;
+        assert!(matches!(refused, Err(StoreError::Missing { what: "labels" })), "{why}: {refused:?}");
+    }
 }
 
 pub(super) async fn erasing_needs_a_destroyed_key_and_leaves_the_row(store: &dyn Store) {

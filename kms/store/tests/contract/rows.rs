@@ -63,6 +63,11 @@ pub(super) async fn state_changes_need_the_state_they_start_from(store: &dyn Sto
     assert_eq!(store.key(row.key_id).await.unwrap().map(|key| key.state), Some(KeyState::Frozen));
     let wrong = vec![Change::SetAccountState(id("states"), AccountState::Pending, AccountState::Open)];
     assert!(matches!(store.apply(wrong).await, Err(StoreError::Missing { .. })));
+    let need_open = || vec![Change::NeedOpenAccount(id("states"))];
+    store.apply(need_open()).await.unwrap();
+    let close = Change::SetAccountState(id("states"), AccountState::Open, AccountState::Closed);
+    store.apply(vec![close]).await.unwrap();
+    assert!(matches!(store.apply(need_open()).await, Err(StoreError::Missing { .. })));
 }
 
 pub(super) async fn tried_logins_are_counted(store: &dyn Store) {
@@ -74,6 +79,23 @@ pub(super) async fn tried_logins_are_counted(store: &dyn Store) {
     assert!(one.is_ok() != two.is_ok(), "two tries are two counts: {one:?} {two:?}");
     let row = store.account(id("guesser")).await.unwrap().unwrap();
     assert_eq!((row.login_failures, row.login_last_ms), (3, 900));
+}
+
+pub(super) async fn tries_of_names_that_nobody_has_are_counted_until_they_expire(store: &dyn Store) {
+    let name = id("hash of a name");
+    let set =
+        |from, failures| Change::SetUnknownName { name, from, failures, last_ms: 900, expires_ms: 2000 };
+    assert_eq!(store.unknown_name(name).await.unwrap(), None);
+    for (from, failures) in [(None, 1), (Some((1, 900)), 2)] {
+        let (one, two) = (vec![set(from, failures)], vec![set(from, failures)]);
+        let (one, two) = tokio::join!(store.apply(one), store.apply(two));
+        assert!(one.is_ok() != two.is_ok(), "two tries are two counts: {one:?} {two:?}");
+        assert_eq!(store.unknown_name(name).await.unwrap(), Some((failures, 900)));
+    }
+    store.prune(1999, 0).await.unwrap();
+    assert!(store.unknown_name(name).await.unwrap().is_some());
+    store.prune(2000, 0).await.unwrap();
+    assert_eq!(store.unknown_name(name).await.unwrap(), None);
 }
 
 pub(super) async fn sessions_end_by_time_and_by_command(store: &dyn Store) {
@@ -249,9 +271,10 @@ pub(super) async fn a_profile_is_erased_for_good(store: &dyn Store) {
     let gone =
         Profile { sealed_key: vec![], kek: String::new(), body: vec![], erased_ms: Some(77), ..row(0) };
     assert_eq!(store.profile(id("private")).await.unwrap(), Some(gone.clone()));
-    for again in [erase(), Change::PutProfile(row(4))] {
-        assert!(matches!(store.apply(vec![again]).await, Err(StoreError::Missing { .. })));
-    }
+    let nobodys = Change::EraseProfile { account: id("nobody"), at_ms: 78 };
+    store.apply(vec![Change::EraseProfile { account: id("private"), at_ms: 78 }, nobodys]).await.unwrap();
+    let again = store.apply(vec![Change::PutProfile(row(4))]).await;
+    assert!(matches!(again, Err(StoreError::Missing { .. })));
     assert_eq!(store.profile(id("private")).await.unwrap(), Some(gone));
 }
 

@@ -30,8 +30,7 @@ pub fn serve_host(module: &Path) -> io::Result<()> {
     serve(module, File::from(input), File::from(output))
 }
 
-fn serve(path: &Path, input: File, mut output: File) -> io::Result<()> {
-    let mut input = io::BufReader::new(input);
+fn serve(path: &Path, mut input: File, mut output: File) -> io::Result<()> {
     let greeting = frame::read_frame(&mut input)?.ok_or(io::ErrorKind::UnexpectedEof)?;
     let (patience, threads) = frame::read_hello(&greeting)?;
     let started = Module::open_with(path, threads);

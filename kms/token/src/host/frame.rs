@@ -26,13 +26,19 @@ const MAGIC: [u8; 4] = *b"KWTH";
 /// The bytes of one frame, wiped on drop.
 pub(super) type Frame = Zeroizing<Vec<u8>>;
 
-/// Reads a frame; none at the end of the pipe.
+/// Reads a frame; none at the end of the pipe. The reader keeps no buffer: what it holds back would not be wiped.
 pub(super) fn read_frame(from: &mut impl Read) -> io::Result<Option<Frame>> {
     let mut length = [0; 4];
-    match from.read(&mut length)? {
-        0 => return Ok(None),
-        got => from.read_exact(length.get_mut(got..).unwrap_or_default())?,
+    let got = loop {
+        match from.read(&mut length) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            got => break got?,
+        }
+    };
+    if got == 0 {
+        return Ok(None);
     }
+    from.read_exact(length.get_mut(got..).unwrap_or_default())?;
     let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
     if length > FRAME_BYTES_MAX {
         return Err(malformed("a frame longer than 4 MiB"));

@@ -40,6 +40,7 @@ pub(super) fn keep(shared: &Arc<Shared>, ready: &SyncSender<Result<(), TokenErro
                 let _gone = ready.try_send(Err(error));
                 return;
             }
+            Err(TokenError::HostEnded { reason, .. }) => reason,
             Err(error) => error.to_string(),
         };
         early = if began.elapsed() >= LASTED { 0 } else { early.saturating_add(1) };
@@ -72,6 +73,8 @@ fn wait_until(shared: &Shared, moment: Instant) -> bool {
 /// A child whose module has started.
 struct Running {
     process: Child,
+    /// Ends with the thread that reads its answers.
+    reader: Receiver<()>,
 }
 
 impl Running {
@@ -96,8 +99,9 @@ impl Running {
         let (Some(stdin), Some(stdout)) = (process.stdin.take(), process.stdout.take()) else {
             return Err(shared.ended("it has no pipes"));
         };
-        let running = Self { process };
-        match running.begin(shared, child, stdin, stdout) {
+        let (reading, reader) = sync_channel(0);
+        let mut running = Self { process, reader };
+        match running.begin(shared, child, stdin, stdout, reading) {
             Ok(()) => Ok(running),
             Err(error) => {
                 running.end(Duration::ZERO);
@@ -112,13 +116,18 @@ impl Running {
         child: u64,
         mut stdin: ChildStdin,
         stdout: ChildStdout,
+        reading: SyncSender<()>,
     ) -> Result<(), TokenError> {
         let failed = |error: io::Error| shared.ended(&format!("it did not start: {error}"));
         frame::write_frame(&mut stdin, &frame::hello(shared.program.patience, shared.program.threads))
             .map_err(failed)?;
         let (greeted, greeting) = sync_channel(1);
         let reader = shared.clone();
-        spawn("keyward-token-in", move || read(&reader, child, stdout, &greeted)).map_err(failed)?;
+        let read = move || {
+            let _until_the_end = reading;
+            read(&reader, child, stdout, &greeted);
+        };
+        spawn("keyward-token-in", read).map_err(failed)?;
         match greeting.recv_timeout(DEADLINE) {
             Ok(started) => started.map_err(failed)??,
             Err(_) => return Err(shared.ended("it does not start its module in time")),
@@ -139,12 +148,14 @@ impl Running {
                 return String::from("nobody uses it any more");
             }
             if state.phase == Phase::Down || matches!(self.process.try_wait(), Ok(Some(_)) | Err(_)) {
-                let said = std::mem::take(&mut state.reason);
+                state.phase = Phase::Down; // nothing more is asked of it
                 drop(state);
                 let status = self.end(LOOK);
+                let said = std::mem::take(&mut shared.state().reason);
                 return if said.is_empty() { status } else { format!("{status}: {said}") };
             }
             if state.is_hanging(shared.program.patience) {
+                state.phase = Phase::Down;
                 drop(state);
                 self.end(Duration::ZERO);
                 return String::from("it said nothing for too long and was killed");
@@ -154,8 +165,15 @@ impl Running {
         }
     }
 
-    /// Lets it end by itself for a while, then kills it; says how it ended.
-    fn end(mut self, patience: Duration) -> String {
+    /// Lets it end by itself for a while, then kills it; says how it ended. What it had said before was heard then,
+    /// unless something else holds its output open.
+    fn end(&mut self, patience: Duration) -> String {
+        let status = self.end_process(patience);
+        let _ended_or_late = self.reader.recv_timeout(ENDING);
+        status
+    }
+
+    fn end_process(&mut self, patience: Duration) -> String {
         let until = Instant::now() + patience;
         loop {
             match self.process.try_wait() {
@@ -184,10 +202,9 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
 fn read(
     shared: &Shared,
     child: u64,
-    stdout: ChildStdout,
+    mut stdout: ChildStdout,
     greeted: &SyncSender<io::Result<Result<(), TokenError>>>,
 ) {
-    let mut stdout = io::BufReader::new(stdout);
     let greeting = frame::read_frame(&mut stdout)
         .and_then(|frame| frame::read_hello_back(&frame.ok_or(io::ErrorKind::UnexpectedEof)?));
     let up = matches!(greeting, Ok(Ok(())));

@@ -71,7 +71,6 @@ struct Pending {
 /// What an answer changes here.
 enum Subject {
     Login(TokenName, Pin),
-    Logout(TokenName),
     Other(Option<TokenName>),
 }
 
@@ -114,6 +113,9 @@ impl Host {
     /// Passes a job on to the child, or lets it wait for the next one.
     pub(crate) fn send(&self, job: Job) -> Result<(), TokenError> {
         let mut state = self.0.state();
+        if let Request::Logout { token } = &job.request {
+            state.forget(token); // whatever becomes of the job
+        }
         if state.closed {
             return Err(TokenError::Stopped { path: self.0.path.clone() });
         }
@@ -122,7 +124,7 @@ impl Host {
         }
         let soon = Instant::now() + WAIT_FOR_CHILD;
         if state.not_before > soon {
-            return Err(self.0.ended(&state.reason));
+            return Err(self.0.ended(state.why()));
         }
         state.waiting.push_back(job);
         Ok(())
@@ -164,6 +166,7 @@ impl Shared {
         }
         state.frames = Some(frames);
         state.phase = Phase::Up;
+        state.reason.clear(); // that was the one before
         state.heard = Instant::now();
         while let Some(job) = state.waiting.pop_front() {
             if let Err(error) = state.pass_on(self, job) {
@@ -203,15 +206,17 @@ impl Shared {
         state.heard = Instant::now();
         if number == NOBODY {
             if let Err(error) = outcome {
+                // It ends by itself now: what is asked from here on is for the next one.
                 state.reason = error.to_string();
+                state.phase = Phase::Down;
+                self.changed.notify_all();
             }
             return;
         }
         let Some(Pending { reply, subject, .. }) = state.pending.remove(&number) else { return };
         match subject {
             Subject::Login(token, pin) => state.pins.logged_in(&token, pin, &outcome),
-            Subject::Logout(token) if outcome.is_ok() => state.pins.forget(&token),
-            Subject::Logout(_) | Subject::Other(None) => {}
+            Subject::Other(None) => {}
             Subject::Other(Some(token)) => state.pins.met(&token, &outcome),
         }
         drop(state);
@@ -227,18 +232,43 @@ impl State {
         now > self.heard + patience && self.pending.values().any(overdue)
     }
 
+    /// Holds no PIN of this token any more, nor one whose login is not answered yet.
+    fn forget(&mut self, token: &TokenName) {
+        self.pins.forget(token);
+        for pending in self.pending.values_mut() {
+            if matches!(&pending.subject, Subject::Login(other, _) if other == token) {
+                pending.subject = Subject::Other(None);
+            }
+        }
+    }
+
+    /// Why the last child ended, or that this one does.
+    fn why(&self) -> &str {
+        if self.reason.is_empty() { "it reads nothing any more" } else { &self.reason }
+    }
+
     fn pass_on(&mut self, shared: &Shared, job: Job) -> Result<(), TokenError> {
         let Job { request, until, reply, place, .. } = job;
+        if reply.is_gone() {
+            return Ok(()); // whoever asked has left: do not begin
+        }
         let subject = match &request {
             Request::Login { token, pin } if self.pins.was_refused(token, pin) => {
                 let _gone = reply.send(Err(TokenError::PinRefusedBefore { token: token.clone() }));
                 return Ok(());
             }
+            Request::Login { token, pin } if self.pins.was_guessed(token, pin) => {
+                let _gone = reply.send(Err(TokenError::PinGuessed { token: token.clone() }));
+                return Ok(());
+            }
             Request::Login { token, pin } => Subject::Login(token.clone(), pin.duplicate()),
-            Request::Logout { token } => Subject::Logout(token.clone()),
+            Request::Logout { token } => {
+                self.forget(token); // a login that waited with it was passed on before it
+                Subject::Other(None)
+            }
             other => Subject::Other(other.token().cloned()),
         };
-        let Some(frames) = &self.frames else { return Err(shared.ended(&self.reason)) };
+        let Some(frames) = &self.frames else { return Err(shared.ended(self.why())) };
         self.number += 1;
         match frames.try_send(frame::ask(self.number, left_ms(until), &request)) {
             Ok(()) => {
@@ -246,7 +276,7 @@ impl State {
                 Ok(())
             }
             Err(TrySendError::Full(_)) => Err(TokenError::Busy { path: shared.path.clone() }),
-            Err(TrySendError::Disconnected(_)) => Err(shared.ended(&self.reason)),
+            Err(TrySendError::Disconnected(_)) => Err(shared.ended(self.why())),
         }
     }
 }

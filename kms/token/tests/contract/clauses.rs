@@ -217,6 +217,8 @@ pub fn wrong_pin_is_tried_once_and_harms_no_login(f: &Fixture) {
     if let Err(TokenError::PinWrong { tries, .. }) = first {
         assert_ne!(tries, PinTries::Final, "one wrong PIN of many");
     }
+    let other = f.module.login(&f.token, pin("11111111")).wait();
+    assert!(matches!(other, Err(TokenError::PinWrong { .. })), "{other:?}");
     for _ in 0..20 {
         let again = wrong();
         assert!(matches!(again, Err(TokenError::PinRefusedBefore { .. })), "{again:?}");

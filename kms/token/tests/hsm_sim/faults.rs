@@ -16,8 +16,8 @@ use crate::contract::clauses::{kill, until};
 use crate::contract::{self, Fixture, LABEL, PIN, pin};
 
 /// No answer takes longer than this, with the deadlines that are given here.
-const BOUND: Duration = Duration::from_secs(20);
-const DIGEST: [u8; 32] = [7; 32];
+pub(crate) const BOUND: Duration = Duration::from_secs(20);
+pub(crate) const DIGEST: [u8; 32] = [7; 32];
 
 macro_rules! clauses {
     ($adapter:ident: $($clause:ident),+ $(,)?) => {
@@ -31,6 +31,7 @@ macro_rules! clauses {
         )+
     };
 }
+pub(crate) use clauses;
 
 mod here {
     clauses!(HERE:
@@ -59,15 +60,17 @@ mod hosted {
         crash_inside_each_job_ends_the_child_alone,
         child_killed_inside_each_job_is_replaced,
         hanging_child_is_ended_and_replaced,
+        each_child_is_blamed_for_its_own_end,
+        last_words_of_a_child_reach_whoever_waits,
         refused_pin_is_not_given_to_the_next_child,
         child_ends_with_its_parents_handle,
     );
 }
 
-type Job = (&'static str, fn(&World<'_>) -> Result<(), TokenError>);
+pub(crate) type Job = (&'static str, fn(&World<'_>) -> Result<(), TokenError>);
 
 /// Everything a service does with a token.
-const JOBS: [Job; 6] = [
+pub(crate) const JOBS: [Job; 6] = [
     ("sign", |w| {
         let public = w.key.public_key(Scheme::EcdsaP256).unwrap();
         let signature =
@@ -104,19 +107,19 @@ const JOBS: [Job; 6] = [
 ];
 
 /// A token with a key, a key-encryption key and something sealed.
-struct World<'a> {
+pub(crate) struct World<'a> {
     f: &'a Fixture,
-    module: Module,
-    key: TokenKey,
+    pub(crate) module: Module,
+    pub(crate) key: TokenKey,
     sealed: Vec<u8>,
 }
 
 impl<'a> World<'a> {
-    fn new(f: &'a Fixture) -> Self {
+    pub(crate) fn new(f: &'a Fixture) -> Self {
         Self::on(f, f.module.clone())
     }
 
-    fn on(f: &'a Fixture, module: Module) -> Self {
+    pub(crate) fn on(f: &'a Fixture, module: Module) -> Self {
         let key = module.generate_key(&f.token, KeyKind::P256, "p").wait().unwrap();
         module.generate_kek(&f.token, "kek").wait().unwrap();
         let plain = Zeroizing::new(vec![3; 32]);
@@ -125,7 +128,7 @@ impl<'a> World<'a> {
     }
 
     /// Everything works, and nothing half-made is left.
-    fn is_whole(&self, after: &str) {
+    pub(crate) fn is_whole(&self, after: &str) {
         clear(self.f);
         for (name, job) in JOBS {
             job(self).unwrap_or_else(|error| panic!("{name} after {after}: {error:?}"));
@@ -142,13 +145,17 @@ fn errors_inside_each_job_are_typed_and_over_with_the_fault(f: &Fixture) {
     {
         for when in ["", " after"] {
             for (name, job) in &JOBS[..5] {
-                let rule = format!("error 0 {code} on use always{when}");
+                let rule = format!("error 0 {code} on use times always{when}");
                 faults(f, &[&rule]);
                 let error = bounded(name, || job(&world)).unwrap_err();
-                assert!(
-                    matches!(error, TokenError::Device { .. } | TokenError::DecryptRefused { .. }),
-                    "{name}, {rule}: {error:?}"
+                // A general error is also how tokens say no: to an envelope, and to a kind of key.
+                let typed = matches!(
+                    error,
+                    TokenError::Device { .. }
+                        | TokenError::DecryptRefused { .. }
+                        | TokenError::KindNotOffered { .. }
                 );
+                assert!(typed, "{name}, {rule}: {error:?}");
                 clear(f);
                 bounded(name, || job(&world))
                     .unwrap_or_else(|error| panic!("{name} after {rule}: {error:?}"));
@@ -202,7 +209,7 @@ fn operation_left_active_does_not_stop_the_next_one(f: &Fixture) {
 fn pair_that_was_made_without_an_answer_is_removed(f: &Fixture) {
     let world = World::new(f);
     let rules = [
-        "error 0 CKR_DEVICE_ERROR on C_GenerateKeyPair always after",
+        "error 0 CKR_DEVICE_ERROR on C_GenerateKeyPair times always after",
         "error 0 0x50 on C_GenerateKeyPair after",
         "pull 0 on C_GenerateKeyPair after",
     ];
@@ -346,6 +353,40 @@ fn hanging_child_is_ended_and_replaced(f: &Fixture) {
     world.is_whole("a hanging child");
 }
 
+fn each_child_is_blamed_for_its_own_end(f: &Fixture) {
+    let world = World::new(f);
+    let ends: Vec<_> = (0..3)
+        .map(|_| {
+            faults(f, &["crash 0 on C_Sign"]);
+            let error = bounded("sign", || JOBS[0].1(&world)).unwrap_err();
+            assert!(matches!(error, TokenError::HostEnded { .. }), "{error:?}");
+            eventually("sign", || JOBS[0].1(&world));
+            error.to_string()
+        })
+        .collect();
+    assert!(ends[0].contains("signal: 6") && !ends[0].contains("not started"), "{ends:?}");
+    assert!(ends.iter().all(|end| *end == ends[0]), "{ends:?}");
+}
+
+fn last_words_of_a_child_reach_whoever_waits(f: &Fixture) {
+    let program = HostProgram { patience: Duration::from_millis(500), ..contract::host() };
+    let module = Module::open_in_child(&f.path, program).unwrap();
+    module.login(&f.token, pin(PIN)).wait().unwrap();
+    let world = World::on(f, module);
+    faults(f, &["latency 0 600000 on C_Sign"]);
+    let sign = |module: &Module| {
+        module.sign(&f.token, &world.key.id, Scheme::EcdsaP256, Payload::Digest(DIGEST)).wait()
+    };
+    thread::scope(|scope| {
+        let patient = scope.spawn(|| sign(&world.module.with_deadline(BOUND)));
+        let hurried = sign(&world.module.with_deadline(Duration::from_secs(1)));
+        assert!(hurried.is_err());
+        let error = patient.join().unwrap().unwrap_err();
+        assert!(matches!(error, TokenError::HostEnded { .. }), "{error:?}");
+        assert!(error.to_string().contains("to sign has lasted for"), "{error}");
+    });
+}
+
 fn refused_pin_is_not_given_to_the_next_child(f: &Fixture) {
     let wrong = || f.module.login(&f.token, pin("00000000")).wait().unwrap_err();
     assert!(matches!(wrong(), TokenError::PinWrong { .. }));
@@ -368,7 +409,7 @@ fn child_ends_with_its_parents_handle(f: &Fixture) {
 }
 
 /// The result, if it came in time.
-fn bounded<R>(name: &str, work: impl FnOnce() -> R) -> R {
+pub(crate) fn bounded<R>(name: &str, work: impl FnOnce() -> R) -> R {
     let began = Instant::now();
     let result = work();
     assert!(began.elapsed() < BOUND, "{name} took {:?}", began.elapsed());
@@ -376,7 +417,7 @@ fn bounded<R>(name: &str, work: impl FnOnce() -> R) -> R {
 }
 
 /// The next child takes a moment: until then, jobs are told so.
-fn eventually(name: &str, mut work: impl FnMut() -> Result<(), TokenError>) {
+pub(crate) fn eventually(name: &str, mut work: impl FnMut() -> Result<(), TokenError>) {
     until(name, || match work() {
         Ok(()) => true,
         Err(TokenError::HostEnded { .. }) => false,
@@ -385,13 +426,13 @@ fn eventually(name: &str, mut work: impl FnMut() -> Result<(), TokenError>) {
 }
 
 /// Replaces the control file of the simulator.
-fn faults(f: &Fixture, rules: &[&str]) {
+pub(crate) fn faults(f: &Fixture, rules: &[&str]) {
     let text = format!("hsm-sim faults 1\n{}\n", rules.join("\n"));
     replace(&f.folder.join("store/faults"), text.as_bytes());
 }
 
 /// The simulator's own tool, beside its library.
-fn tool(f: &Fixture, arguments: &[&str]) {
+pub(crate) fn tool(f: &Fixture, arguments: &[&str]) {
     let mut folders = f.path.ancestors().skip(1).take(2);
     let tool = folders.find_map(|folder| Some(folder.join("hsm-fault")).filter(|tool| tool.is_file()));
     let tool = tool.expect("`hsm-fault` lies beside the module: build the package hsm-sim");
@@ -400,7 +441,7 @@ fn tool(f: &Fixture, arguments: &[&str]) {
     assert!(status.success(), "hsm-fault {arguments:?}");
 }
 
-fn clear(f: &Fixture) {
+pub(crate) fn clear(f: &Fixture) {
     let file = f.folder.join("store/faults");
     if file.exists() {
         fs::remove_file(file).unwrap();
@@ -414,7 +455,7 @@ fn replace(file: &Path, bytes: &[u8]) {
 }
 
 /// Looks at the token as another application does, from this process.
-fn beside<R>(f: &Fixture, look: impl FnOnce(&cryptoki::session::Session) -> R) -> R {
+pub(crate) fn beside<R>(f: &Fixture, look: impl FnOnce(&cryptoki::session::Session) -> R) -> R {
     let library = Pkcs11::new(&f.path).unwrap();
     if f.adapter.hosted {
         let _started_before = library.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK));
@@ -428,7 +469,7 @@ fn beside<R>(f: &Fixture, look: impl FnOnce(&cryptoki::session::Session) -> R) -
     look(&session)
 }
 
-fn objects(f: &Fixture, label: &str) -> usize {
+pub(crate) fn objects(f: &Fixture, label: &str) -> usize {
     let wanted = [cryptoki::object::Attribute::Label(label.as_bytes().to_vec())];
     beside(f, |session| session.find_objects(&wanted).unwrap().len())
 }
