@@ -9,6 +9,7 @@
 )]
 
 mod agent;
+mod checkpoints;
 mod custody;
 mod desk;
 mod exports;

@@ -25,16 +25,17 @@ use keyward_ledger_core::{
 };
 use keyward_ledger_engine::EngineHandle;
 use keyward_proto::ledger::{
-    self as proto, GetBlockRequest, GetGenesisRequest, GetGenesisResponse, GetRecordRequest,
-    GetRecordResponse, GetStateRequest, GetStateResponse, Operation, OutcomeRequest, OutcomeResponse,
-    RecordProof, RefusedRead, StatusRequest, StatusResponse, SubmitRequest, SubmitResponse,
-    get_record_request::By, ledger_server,
+    self as proto, GetBlockRequest, GetCheckpointRequest, GetCheckpointResponse, GetGenesisRequest,
+    GetGenesisResponse, GetRecordRequest, GetRecordResponse, GetStateRequest, GetStateResponse, Operation,
+    OutcomeRequest, OutcomeResponse, RecordProof, RefusedRead, StatusRequest, StatusResponse, SubmitRequest,
+    SubmitResponse, get_record_request::By, ledger_server,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
 use crate::{
+    checkpoint::Checkpoints,
     readers::{Class, RefusedReads},
     refusal::Refusal,
     repair,
@@ -55,6 +56,7 @@ const DESCENDANTS_MAX: u64 = 256;
 pub(crate) struct Face {
     pub(crate) shared: Arc<Shared>,
     pub(crate) engine: Arc<EngineHandle>,
+    pub(crate) checkpoints: Option<Arc<Checkpoints>>,
     /// Turns true when the node stops; waiting calls end then.
     pub(crate) stopping: watch::Receiver<bool>,
     pub(crate) refused_reads: Arc<RefusedReads>,
@@ -304,6 +306,17 @@ impl ledger_server::Ledger for Face {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             operation,
         }))
+    }
+
+    async fn get_checkpoint(
+        &self,
+        request: Request<GetCheckpointRequest>,
+    ) -> Result<Response<GetCheckpointResponse>, Status> {
+        let none = || Refusal::CheckpointUnknown.status("this validator has no checkpoint key; ask another");
+        self.authorise(&request, Class::Public)?;
+        let checkpoints = self.checkpoints.as_ref().ok_or_else(none)?;
+        let anchor = self.anchor().await?;
+        checkpoints.answer(&self.shared, &anchor, &request.into_inner()).map(Response::new)
     }
 
     async fn get_genesis(

@@ -4,6 +4,7 @@
 //! runtime. They meet over bounded channels. The order of stopping is: gRPC, engine, executor, stores.
 
 mod application;
+mod checkpoint;
 mod executor;
 mod face;
 mod index;
@@ -41,6 +42,7 @@ use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use application::{BlockFormat, LedgerApplication, Pace};
+use checkpoint::Checkpoints;
 use executor::{Diverged, Executor, Job};
 use face::{Face, Streams};
 use index::Index;
@@ -92,6 +94,8 @@ pub struct Config {
     pub genesis: Vec<u8>,
     /// The Ed25519 seed with which it votes, proposes and meets its peers.
     pub validator_key: Zeroizing<[u8; 32]>,
+    /// The Ed25519 seed with which it signs checkpoints of the log; none: it makes none.
+    pub checkpoint_key: Option<Zeroizing<[u8; 32]>>,
     /// Where it listens for peers.
     pub peer_listen: SocketAddr,
     /// Every validator; itself may be among them.
@@ -178,9 +182,13 @@ pub async fn run(
     shared.engine.send_replace(Arc::downgrade(&engine));
     let intake = tokio::spawn(intake::run(shared.clone(), incoming));
     let passing_on = tokio::spawn(intake::pass_on_again(shared.clone(), engine.clone()));
+    let checkpoints = Checkpoints::new(&config, &shared).map(Arc::new);
+    let checkpointing =
+        tokio::spawn(checkpoint::run(checkpoints.clone(), shared.clone(), Machine::real().clock));
 
-    let served = serve(&config, shared, engine.clone(), shutdown, ready).await;
+    let served = serve(&config, shared, engine.clone(), checkpoints, shutdown, ready).await;
 
+    checkpointing.abort();
     intake.abort();
     passing_on.abort();
     let stopped = tokio::task::spawn_blocking(move || engine.join()).await;
@@ -276,6 +284,7 @@ async fn serve(
     config: &Config,
     shared: Arc<Shared>,
     engine: Arc<EngineHandle>,
+    checkpoints: Option<Arc<Checkpoints>>,
     shutdown: impl Future<Output = ()> + Send,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), RunError> {
@@ -286,6 +295,7 @@ async fn serve(
     let face = Face {
         shared,
         engine,
+        checkpoints,
         stopping: stopping.clone(),
         refused_reads: Arc::default(),
         streams: Streams::default(),

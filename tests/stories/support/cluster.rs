@@ -89,6 +89,7 @@ impl Cluster {
             data_dir: self.node_dir(n),
             genesis: self.genesis.encode(),
             validator_key: Zeroizing::new(self.seeds[n]),
+            checkpoint_key: Some(Zeroizing::new(self.seeds[n].map(|byte| !byte))),
             peer_listen: self.peers[n].address,
             peers: self.peers.clone(),
             rpc_listen: self.rpc[n],

@@ -1,6 +1,7 @@
 //! `keyward ledger`: what stands on the ledger, verified against the trust file.
 
 mod check;
+mod checkpoint;
 mod export;
 mod folder;
 mod import;
@@ -35,7 +36,12 @@ enum Verb {
         /// Writes the receipt here.
         #[arg(long, value_name = "FILE")]
         receipt: Option<PathBuf>,
+        /// Writes the inclusion proof here as a COSE Receipt (RFC 9942).
+        #[arg(long, value_name = "FILE")]
+        cose: Option<PathBuf>,
     },
+    /// The newest checkpoint of the log, cosigned by the validators, for transparency-log tools (C2SP).
+    Checkpoint(checkpoint::Checkpoint),
     /// Records as they become final, until Ctrl-C.
     Tail {
         /// Begins at this height [default: the newest].
@@ -59,8 +65,11 @@ impl Ledger {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
         match self.verb {
             Verb::Status => status::run(context, &connect(&context.profile()?).await?).await,
-            Verb::Get { leaf_index, receipt } => {
-                records::get(context, &connect(&context.profile()?).await?, leaf_index, receipt).await
+            Verb::Get { leaf_index, receipt, cose } => {
+                records::get(context, &connect(&context.profile()?).await?, leaf_index, receipt, cose).await
+            }
+            Verb::Checkpoint(checkpoint) => {
+                checkpoint.run(context, &connect(&context.profile()?).await?).await
             }
             Verb::Tail { from, count } => {
                 let client = connect(&context.profile()?).await?;

@@ -8,6 +8,7 @@ use keyward_ledger_client::{Client, ClientError, Recorded};
 use keyward_ledger_core::entry::{Entry, Intent, RotateKey, kind_name, kind_of};
 use serde_json::{Value, json};
 
+use super::checkpoint::write_cose;
 use super::failed;
 use super::status::short;
 use crate::commands::Context;
@@ -23,6 +24,7 @@ pub(super) async fn get(
     client: &Client,
     leaf_index: u64,
     receipt: Option<PathBuf>,
+    cose: Option<PathBuf>,
 ) -> Result<()> {
     let recorded =
         client.record(leaf_index).await.map_err(|error| failed("cannot read the record", &error))?;
@@ -33,6 +35,9 @@ pub(super) async fn get(
     let mut json = record_json(&recorded);
     if let Value::Object(map) = &mut json {
         map.insert("receipt".into(), json!(hex::encode(&bytes)));
+        if let Some(path) = &cose {
+            map.insert("cose".into(), write_cose(client, &recorded, path).await?);
+        }
     }
     context.output.answer(record_words(&recorded), &json);
     Ok(())
