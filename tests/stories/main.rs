@@ -16,6 +16,7 @@ mod face;
 mod faults;
 mod ledger;
 mod operation;
+mod ports;
 mod proofs;
 mod proxy;
 mod python_app;
