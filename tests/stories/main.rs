@@ -17,6 +17,7 @@ mod face;
 mod faults;
 mod ledger;
 mod operation;
+mod ports;
 mod proofs;
 mod proxy;
 mod python_app;
