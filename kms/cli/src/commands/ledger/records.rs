@@ -17,7 +17,7 @@ use crate::files::{self, Access};
 
 /// A node that hangs up is followed again, or another one, so often without getting a block.
 const FOLLOWS_WITHOUT_BLOCK_MAX: u32 = 5;
-const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
+pub(super) const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
 
 pub(super) async fn get(
     context: &Context,
