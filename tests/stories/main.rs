@@ -9,6 +9,7 @@
 )]
 
 mod agent;
+mod ceremony;
 mod custody;
 mod desk;
 mod exports;
