@@ -10,12 +10,14 @@
 
 mod agent;
 mod checkpoints;
+mod ceremony;
 mod custody;
 mod desk;
 mod exports;
 mod face;
 mod faults;
 mod ledger;
+mod members;
 mod operation;
 mod ports;
 mod proofs;
@@ -23,5 +25,6 @@ mod proxy;
 mod python_app;
 mod receipts;
 mod refusals;
+mod regimes;
 mod servers;
 mod support;

@@ -122,9 +122,12 @@ impl Face {
             header = self.header(above).await?;
             descendants.push(header.clone());
         }
-        let log_size = SignedHeader::decode(&header).map_err(|error| failed(&error))?.header.log_size;
+        let found = SignedHeader::decode(&header).map_err(|error| failed(&error))?.header;
         let certificate = crate::executor::convert(certificate).encode().into();
-        Ok((proto::Anchor { header, certificate, links: Vec::new() }, descendants, log_size))
+        let (shared, view) = (&self.shared, self.shared.view());
+        let links = shared.links.below(certified, &found.set_hash, &view.ledger, &shared.blocks);
+        let links = links.map_err(|error| failed(&error))?;
+        Ok((proto::Anchor { header, certificate, links }, descendants, found.log_size))
     }
 
     async fn header(&self, height: u64) -> Result<Bytes, Status> {
@@ -190,8 +193,7 @@ impl Anchor {
         proto::Anchor {
             header: Bytes::copy_from_slice(&self.header.encode()),
             certificate: self.certificate.encode().into(),
-            // The set of genesis holds for every epoch: there is no change to link.
-            links: Vec::new(),
+            links: self.links.clone(),
         }
     }
 }

@@ -5,11 +5,14 @@
 
 mod application;
 mod checkpoint;
+mod duties;
 mod executor;
 mod face;
 mod index;
 mod intake;
+mod links;
 mod machine;
+mod plan;
 mod pool;
 mod readers;
 mod refusal;
@@ -24,7 +27,7 @@ use bytes::Bytes;
 use keyward_ledger_core::{
     certificate::consensus_namespace,
     ed25519::SigningKey,
-    execute::{BlockOutcomes, Ledger},
+    execute::{BlockOutcomes, Ledger, StateBroken},
     genesis::{Genesis, GenesisError},
 };
 use keyward_ledger_engine::{
@@ -38,7 +41,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig, server::TcpIncoming};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use zeroize::Zeroizing;
 
 use application::{BlockFormat, LedgerApplication, Pace};
@@ -54,6 +57,7 @@ pub use executor::{EXIT_CODE_DIVERGED, RecoverError};
 pub use face::{FOLLOWS_MAX, FOLLOWS_PER_CONNECTION_MAX, WATCHES_MAX, WATCHES_PER_CONNECTION_MAX};
 pub use keyward_ledger_engine::{EXIT_CODE_FAULT, Peer};
 pub use machine::Clock;
+pub use plan::EXIT_CODE_OUTDATED;
 pub use pool::{POOL_BYTES_MAX, PoolError, SUBMITTER_BATCHES_MAX, SUBMITTER_BYTES_MAX};
 pub use refusal::{CODE_TRAILER, RETRY_TRAILER};
 pub use restore::{Restore, RestoreError};
@@ -98,7 +102,8 @@ pub struct Config {
     pub checkpoint_key: Option<Zeroizing<[u8; 32]>>,
     /// Where it listens for peers.
     pub peer_listen: SocketAddr,
-    /// Every validator; itself may be among them.
+    /// The other nodes as far as the ledger does not name them; itself may be among them. Of those that joined by
+    /// entry the address stands in the state.
     pub peers: Vec<Peer>,
     /// Where it listens for gRPC; port 0 for a free one.
     pub rpc_listen: SocketAddr,
@@ -139,6 +144,9 @@ pub enum RunError {
     /// Recovering was given up.
     #[error("recovering the ledger was given up")]
     Recovering(#[source] io::Error),
+    /// The state holds what no contract wrote.
+    #[error("the ledger's state is broken")]
+    State(#[from] StateBroken),
     /// The folder belongs to another ledger.
     #[error("`{}` holds another ledger; name another folder or the genesis that made it", .path.display())]
     OtherLedger {
@@ -178,9 +186,11 @@ pub async fn run(
         .name("ledger-executor".into())
         .spawn(move || guard(|| executor.run(queue)))
         .map_err(io_error(&config.data_dir))?;
-    let engine = Arc::new(Engine::start(engine_config(&config, &shared), application, store)?);
+    let engine = Arc::new(start_engine(&config, &shared, application, store)?);
     shared.engine.send_replace(Arc::downgrade(&engine));
     let intake = tokio::spawn(intake::run(shared.clone(), incoming));
+    let own_key = SigningKey::from_seed(&config.validator_key);
+    let duties = tokio::spawn(duties::run(shared.clone(), engine.clone(), own_key));
     let passing_on = tokio::spawn(intake::pass_on_again(shared.clone(), engine.clone()));
     let checkpoints = Checkpoints::new(&config, &shared).map(Arc::new);
     let checkpointing =
@@ -191,6 +201,7 @@ pub async fn run(
     checkpointing.abort();
     intake.abort();
     passing_on.abort();
+    duties.abort();
     let stopped = tokio::task::spawn_blocking(move || engine.join()).await;
     let _already_gone = jobs.send(Job::Stop).await;
     let joined = tokio::task::spawn_blocking(move || executing.join()).await;
@@ -232,6 +243,28 @@ impl Parts {
     }
 }
 
+/// Starts the engine; as an observer if the votes that this key signed are not known any more.
+fn start_engine(
+    config: &Config,
+    shared: &Shared,
+    application: Arc<LedgerApplication>,
+    store: Arc<Segments>,
+) -> Result<EngineHandle, RunError> {
+    let start = |role| {
+        Engine::start(engine_config(config, shared, role)?, application.clone(), store.clone())
+            .map_err(RunError::from)
+    };
+    match start(Role::Validator) {
+        Err(RunError::Engine(
+            lost @ (EngineError::VoteJournalLost { .. } | EngineError::VoteJournalReplaced { .. }),
+        )) => {
+            error!(%lost, "alarm: this node must not vote with its key any more; it follows as an observer until the members rotate the key");
+            start(Role::Observer)
+        }
+        started => started,
+    }
+}
+
 /// The newest snapshot, or genesis.
 fn starting_point(config: &Config, genesis: &Genesis) -> Result<Snapshot, RunError> {
     let dir = config.data_dir.join("snapshots");
@@ -259,25 +292,27 @@ fn shared(
         index.write(0, 0, &[], &BlockOutcomes::default().encode()).map_err(io_error(&dir))?;
     }
     let view = View { ledger: start.ledger.clone(), anchor: None };
-    Ok(Arc::new(Shared::new(genesis, key.public_key(), store.clone(), index, machine.timer.clone(), view)))
+    let (peers, timer) = (config.peers.clone(), machine.timer.clone());
+    Ok(Arc::new(Shared::new(genesis, key.public_key(), peers, store.clone(), index, timer, view)))
 }
 
-fn engine_config(config: &Config, shared: &Shared) -> EngineConfig {
+fn engine_config(config: &Config, shared: &Shared, role: Role) -> Result<EngineConfig, RunError> {
     let document = shared.genesis.document();
-    EngineConfig {
+    let peers = plan::peers(shared, &shared.view().ledger)?;
+    Ok(EngineConfig {
         namespace: consensus_namespace(shared.genesis.chain_id()),
         genesis: Bytes::from(shared.genesis.block().encode()),
         format: Arc::new(BlockFormat),
         key: ConsensusKey::new(config.validator_key.clone()),
-        role: Role::Validator,
+        role,
         listen: config.peer_listen,
-        peers: config.peers.clone(),
+        peers: peers.into_iter().map(|(key, address)| Peer { key, address }).collect(),
         storage: config.data_dir.join("engine"),
         // INVARIANT: genesis refuses an epoch shorter than 2.
         epoch_length: NonZeroU64::new(document.epoch_length).unwrap_or(NonZeroU64::MIN),
         timing: Timing::default(),
         worker_threads: 2,
-    }
+    })
 }
 
 async fn serve(

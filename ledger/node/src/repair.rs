@@ -5,6 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use keyward_ledger_core::{entry::ComplaintKind, hash::ZERO};
 use keyward_ledger_engine::{Block, EngineHandle, Store as _};
 use tracing::{error, info, warn};
 
@@ -53,6 +54,7 @@ pub(crate) async fn block_at(shared: &Shared, height: u64) -> Option<Bytes> {
 fn stored(shared: &Shared, height: u64) -> Option<Bytes> {
     shared.blocks.block(height).unwrap_or_else(|error| {
         warn!(%error, height, "alarm: a stored block does not check");
+        shared.reports.complain(ComplaintKind::Scrub, height, ZERO);
         None
     })
 }

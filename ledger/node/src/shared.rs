@@ -9,10 +9,11 @@ use keyward_ledger_core::{
     block::SignedHeader, certificate::Certificate, execute::Ledger, genesis::Genesis, hash::Hash,
     outcome::Outcome,
 };
-use keyward_ledger_engine::{EngineHandle, Reader, Segments};
+use keyward_ledger_engine::{EngineHandle, Peer, Reader, Segments};
+use keyward_proto::ledger as proto;
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::{index::Index, machine::Timer, pool::Pool};
+use crate::{duties::Reports, index::Index, links::Links, machine::Timer, pool::Pool};
 
 /// A certified header: proof for every record and state entry up to it.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(crate) struct Anchor {
     pub(crate) certificate: Certificate,
     /// The ledger after that block, for proofs.
     pub(crate) ledger: Ledger,
+    /// The changes of the validator set below that block.
+    pub(crate) links: Vec<proto::SetLink>,
 }
 
 /// The ledger after the newest finalized block, and the newest certified header at or below it.
@@ -94,6 +97,10 @@ impl Waiters {
 pub(crate) struct Shared {
     pub(crate) genesis: Genesis,
     pub(crate) validator: [u8; 32],
+    /// The nodes of the configuration.
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) links: Links,
+    pub(crate) reports: Reports,
     pub(crate) blocks: Reader,
     pub(crate) store: Arc<Segments>,
     pub(crate) index: Index,
@@ -113,6 +120,7 @@ impl Shared {
     pub(crate) fn new(
         genesis: Genesis,
         validator: [u8; 32],
+        peers: Vec<Peer>,
         store: Arc<Segments>,
         index: Index,
         timer: Arc<dyn Timer>,
@@ -121,6 +129,9 @@ impl Shared {
         Self {
             genesis,
             validator,
+            peers,
+            links: Links::default(),
+            reports: Reports::default(),
             blocks: store.reader(),
             store,
             index,

@@ -59,6 +59,10 @@ enum Verb {
     Import(import::Import),
     /// Checks digests, certificates, signatures, execution, outcomes and log, over the nodes or over an export.
     Check(check::Check),
+    /// Who runs the ledger: list, join, propose, approve.
+    Member(super::member::MemberCommand),
+    /// How the ledger agrees, since when and why.
+    Regime(super::member::Regime),
 }
 
 impl Ledger {
@@ -82,6 +86,8 @@ impl Ledger {
             Verb::Export(export) => export.run(context).await,
             Verb::Import(import) => import.run(context),
             Verb::Check(check) => check.run(context).await,
+            Verb::Member(command) => Box::pin(command.run(context)).await,
+            Verb::Regime(command) => Box::pin(command.run(context)).await,
         }
     }
 }
