@@ -441,6 +441,7 @@ impl Entry {
                 for vote in &evidence.votes {
                     out.bytes(&vote.message).raw(&vote.signature);
                 }
+                &mut out
             }
             Self::Complaint(complaint) => {
                 out.u8(complaint.kind as u8).raw(&complaint.author).u64(complaint.epoch);
