@@ -9,8 +9,8 @@
 )]
 
 mod agent;
-mod checkpoints;
 mod ceremony;
+mod checkpoints;
 mod custody;
 mod desk;
 mod exports;

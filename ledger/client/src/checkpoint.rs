@@ -112,8 +112,8 @@ impl Client {
         let header = self.0.checker.anchor(answer.anchor)?;
         self.saw(&header);
         let chain_id = self.chain_id();
-        let note =
-            Note::parse(&answer.note, &origin(&self.0.trust.name, &chain_id)).map_err(other("checkpoint"))?;
+        let note = Note::parse(&answer.note, &origin(&self.0.trust.name, &chain_id))
+            .or(Err(ProofError::Other { part: "checkpoint" }))?;
         let checkpoint = &note.checkpoint;
         if request.log_size.is_some_and(|size| size != checkpoint.size) {
             return Err(ProofError::Other { part: "size" });

@@ -173,7 +173,10 @@ fn changed_checkpoints_are_refused_or_signed_by_nobody() {
     let text = note.encode();
     let mut random = Random::seeded("changed_checkpoints");
     for _ in 0..4_000 {
-        let Ok(changed) = String::from_utf8(mutate(&mut random, text.as_bytes())) else { continue };
+        let Ok(changed) = String::from_utf8(mutate(&mut random, text.as_bytes(), log.origin.as_bytes()))
+        else {
+            continue;
+        };
         let Ok(parsed) = Note::parse(&changed, &log.origin) else { continue };
         assert_eq!(parsed.encode(), changed, "a note has one form");
         if parsed.checkpoint != note.checkpoint {
@@ -184,7 +187,9 @@ fn changed_checkpoints_are_refused_or_signed_by_nobody() {
     }
     let [line, _] = Verifier::of(&log.origin, log.keys[0].public_key()).map(|verifier| verifier.line());
     for _ in 0..2_000 {
-        let Ok(changed) = String::from_utf8(mutate(&mut random, line.as_bytes())) else { continue };
+        let Ok(changed) = String::from_utf8(mutate(&mut random, line.as_bytes(), text.as_bytes())) else {
+            continue;
+        };
         if let Ok(parsed) = Verifier::parse(&changed) {
             assert_eq!(parsed.line(), changed, "a verifier has one line");
         }

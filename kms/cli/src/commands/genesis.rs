@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::Context;
 use super::member::{MemberFile, SubmitterLine, parse_key, parse_role};
-use crate::config::node::VALIDATOR_KEY;
+use crate::config::node::{CHECKPOINT_KEY, VALIDATOR_KEY};
 use crate::config::serve::SUBMITTER_KEY;
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
@@ -114,6 +114,8 @@ impl Ceremony {
 
 const SECRET: &str = "operator.secret";
 const VALIDATOR: &str = "validator.key";
+/// For checkpoints of the log: `checkpoint_key` in `node.toml`.
+const CHECKPOINT: &str = "checkpoint.key";
 const SUBMITTER: &str = "submitter.key";
 /// Public: whose the sealed keys are.
 const OWNER: &str = "owner";
@@ -127,6 +129,7 @@ impl Key {
         }
         let node = principal(Role::Node, &self.node)?;
         let secret = OperatorSecret::create(&at(SECRET))?;
+        make(&secret, &at(CHECKPOINT), CHECKPOINT_KEY, &node)?;
         let validator = make(&secret, &at(VALIDATOR), VALIDATOR_KEY, &node)?;
         let service = self.service.as_deref().map(|name| principal(Role::Service, name)).transpose()?;
         let submitter =
