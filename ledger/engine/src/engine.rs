@@ -88,6 +88,12 @@ pub enum EngineError {
         /// The engine's folder.
         path: PathBuf,
     },
+    /// A file of the vote journal does not check; see [`EngineError::VoteJournalLost`].
+    #[error("vote journal `{}` is damaged; start as an observer until the key is rotated", .path.display())]
+    VoteJournalDamaged {
+        /// The file.
+        path: PathBuf,
+    },
     /// The engine's own folder cannot be used.
     #[error("engine folder `{}` failed", .path.display())]
     Folder {
@@ -159,6 +165,7 @@ impl Engine {
     ) -> Result<EngineHandle, EngineError> {
         let prepared = Prepared::new(config)?;
         journal::check(&prepared.storage, prepared.settings.role, &*store)?;
+        journal::check_votes(&prepared.storage, prepared.settings.role)?;
         let (ready, started) = mpsc::sync_channel(1);
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()

@@ -1,13 +1,13 @@
 //! The vote journal's mark: 32 random bytes kept both in the engine's folder and in the block store, so
 //! that a folder that was lost or replaced is noticed before the first vote.
-use crate::{EngineError, Role, Store};
+use crate::{EngineError, Role, Store, files};
 use std::{
     fs::{self, File},
     io::{self, Write as _},
     path::Path,
 };
 
-const FILE: &str = "journal-mark";
+pub(crate) const FILE: &str = "journal-mark";
 
 /// Compares the two marks and makes them on the first start.
 ///
@@ -26,6 +26,25 @@ pub(crate) fn check(folder: &Path, role: Role, store: &dyn Store) -> Result<(), 
             let mark = create(folder)?;
             store.set_journal_mark(mark).map_err(EngineError::Store)
         }
+    }
+}
+
+/// Whether folder and store bear the same mark.
+pub(crate) fn agree(folder: &Path, store: &dyn Store) -> Result<bool, EngineError> {
+    // A mark of another length does not read: it is another one.
+    Ok(read(folder)? == store.journal_mark().ok().flatten())
+}
+
+/// Refuses votes that do not check, for all later starts too: whoever opens such a journal for writing cuts
+/// it off at the damage, and then it looks whole.
+pub(crate) fn check_votes(folder: &Path, role: Role) -> Result<(), EngineError> {
+    let damaged =
+        files::damaged_votes(folder).map_err(|source| EngineError::Folder { path: folder.into(), source })?;
+    let Some(path) = damaged.into_iter().next() else { return Ok(()) };
+    create(folder)?;
+    match role {
+        Role::Observer => Ok(()),
+        Role::Validator => Err(EngineError::VoteJournalDamaged { path }),
     }
 }
 
