@@ -2,17 +2,28 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicBool},
 };
 
 use keyward_ledger_core::{
-    block::SignedHeader, certificate::Certificate, execute::Ledger, genesis::Genesis, hash::Hash,
+    block::SignedHeader,
+    certificate::{Certificate, ValidatorSet},
+    execute::Ledger,
+    genesis::Genesis,
+    hash::Hash,
     outcome::Outcome,
 };
 use keyward_ledger_engine::{EngineHandle, Reader, Segments};
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::{index::Index, machine::Timer, pool::Pool};
+use crate::{
+    alarms::Alarms,
+    index::Index,
+    machine::{Machine, Timer},
+    pool::Pool,
+    repair::Others,
+    scrub::Scrub,
+};
 
 /// A certified header: proof for every record and state entry up to it.
 #[derive(Debug)]
@@ -99,7 +110,11 @@ pub(crate) struct Shared {
     pub(crate) index: Index,
     pub(crate) timer: Arc<dyn Timer>,
     /// The engine once it runs. Weak, because the engine holds the application, which holds this.
-    pub(crate) engine: watch::Sender<Weak<EngineHandle>>,
+    pub(crate) others: watch::Sender<Weak<dyn Others>>,
+    pub(crate) alarms: Alarms,
+    pub(crate) scrub: Scrub,
+    /// The executor should write a snapshot soon.
+    pub(crate) snapshot_wanted: AtomicBool,
     pub(crate) view: watch::Sender<Arc<View>>,
     /// A batch came into the pool.
     pub(crate) arrived: Notify,
@@ -115,23 +130,37 @@ impl Shared {
         validator: [u8; 32],
         store: Arc<Segments>,
         index: Index,
-        timer: Arc<dyn Timer>,
+        machine: &Machine,
         view: View,
     ) -> Self {
+        let no_engine: Weak<dyn Others> = Weak::<EngineHandle>::new();
         Self {
             genesis,
             validator,
             blocks: store.reader(),
             store,
             index,
-            timer,
-            engine: watch::Sender::new(Weak::new()),
+            timer: machine.timer.clone(),
+            others: watch::Sender::new(no_engine),
+            alarms: Alarms::new(machine.clock.clone()),
+            scrub: Scrub::default(),
+            snapshot_wanted: AtomicBool::new(false),
             view: watch::Sender::new(Arc::new(view)),
             arrived: Notify::new(),
             pool: Mutex::default(),
             waiters: Mutex::default(),
             in_flight: Mutex::default(),
         }
+    }
+
+    /// The validator set with a hash, if it is known here.
+    pub(crate) fn set_with(&self, hash: &Hash) -> Option<Arc<ValidatorSet>> {
+        let set = self.view().ledger.set().clone();
+        if set.hash() == hash {
+            return Some(set);
+        }
+        let genesis = self.genesis.set();
+        (genesis.hash() == hash).then(|| Arc::new(genesis.clone()))
     }
 
     pub(crate) fn view(&self) -> Arc<View> {
