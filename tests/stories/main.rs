@@ -22,4 +22,5 @@ mod python_app;
 mod receipts;
 mod refusals;
 mod servers;
+mod storage;
 mod support;

@@ -5,6 +5,7 @@ mod export;
 mod folder;
 mod import;
 mod records;
+mod scrub;
 mod state;
 pub(crate) mod state_key;
 mod status;
@@ -28,6 +29,8 @@ pub(crate) struct Ledger {
 enum Verb {
     /// What each node says of itself.
     Status,
+    /// Asks every node to read all that it stores again now.
+    Scrub,
     /// One record, with the receipt that proves it.
     Get {
         /// Its place in the log.
@@ -59,6 +62,7 @@ impl Ledger {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
         match self.verb {
             Verb::Status => status::run(context, &connect(&context.profile()?).await?).await,
+            Verb::Scrub => scrub::run(context, &connect(&context.profile()?).await?).await,
             Verb::Get { leaf_index, receipt } => {
                 records::get(context, &connect(&context.profile()?).await?, leaf_index, receipt).await
             }
