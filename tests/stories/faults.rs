@@ -27,9 +27,9 @@ async fn a_validator_killed_at_any_moment_restarts_under_load_and_nothing_acknow
     let mut keyward = Keyward::start();
     keyward.json(&["key", "create", "--alias", "payroll", "--scheme", "ed25519"]);
     let mut signed = Vec::new();
-    let supervisors = if keyward_tests::soak() { 20 } else { 1 };
-    for supervisor in 0..supervisors {
-        if supervisor > 0 {
+    let (wanted, mut kills) = (if keyward_tests::soak() { 100 } else { 5 }, 0);
+    while kills < wanted {
+        if kills > 0 {
             assert!(keyward.interrupt().success());
             keyward.up();
         }
@@ -40,20 +40,22 @@ async fn a_validator_killed_at_any_moment_restarts_under_load_and_nothing_acknow
             sleep(random.pause(700)).await;
             let node = format!("node-{}", 1 + turn % 4);
             let mut killed = keyward.kill(&node);
-            // Often it dies again while it starts and catches up.
-            if random.below(2) == 0 {
+            kills += 1;
+            // Often, and the first always, it dies again while it starts and catches up.
+            if turn == first || random.below(2) == 0 {
                 until("it to be started", async || {
                     keyward.children().get(&node).is_some_and(|new| *new != killed)
                 })
                 .await;
                 sleep(random.pause(400)).await;
                 killed = keyward.kill(&node);
+                kills += 1;
             }
             load.signs(20).await;
             tokio::task::block_in_place(|| keyward.is_back(&node, killed));
         }
         let met = load.stop().await;
-        println!("{} signatures, refused: {:?}", met.signed.len(), met.refused);
+        println!("{kills} kills, {} signatures, refused: {:?}", met.signed.len(), met.refused);
         signed.extend(met.signed);
     }
     nothing_is_lost(&keyward, &signed).await;

@@ -9,18 +9,23 @@
 )]
 
 mod agent;
+mod ceremony;
+mod checkpoints;
 mod custody;
 mod desk;
 mod exports;
 mod face;
 mod faults;
 mod ledger;
+mod members;
 mod operation;
+mod ports;
 mod proofs;
 mod proxy;
 mod python_app;
 mod receipts;
 mod refusals;
+mod regimes;
 mod servers;
 mod storage;
 mod support;

@@ -4,6 +4,7 @@
 //! labelled so. Requests go to one validator and to the next when it does not answer; a batch may go to
 //! several, for the ledger records it once.
 
+mod checkpoint;
 mod committer;
 mod connection;
 mod dial;
@@ -32,6 +33,7 @@ use keyward_ledger_core::{
 use keyward_ledger_verify::SetTracker;
 use keyward_proto::ledger::GetGenesisRequest;
 
+pub use checkpoint::MergedCheckpoint;
 pub use committer::Committer;
 pub use connection::{ConnectionError, Identity};
 pub use dial::{Dial, Dialled};

@@ -111,7 +111,10 @@ impl Checker {
         let signed_header = SignedHeader::decode(&anchor.header).map_err(malformed("header"))?;
         let certificate = Certificate::decode(&anchor.certificate).map_err(malformed("certificate"))?;
         let block = inner.tracker.certify(&signed_header, &certificate)?;
-        let links = inner.links.clone();
+        // A receipt carries the changes below its block, and no later ones.
+        let height = block.header().height;
+        let below = |link: &&SetLink| link.signed_header.header.height < height;
+        let links = inner.links.iter().filter(below).cloned().collect();
         let certified = Certified { signed_header, certificate, genesis: self.genesis.clone(), links };
         let encoded = certified.encode();
         let checked = Arc::new(CertifiedHeader { block, certified, encoded });

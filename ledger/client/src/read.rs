@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use keyward_ledger_core::{
     block::{Block, SignedHeader},
+    certificate::ValidatorSet,
     hash::Hash,
     receipt::StateReceipt,
     state::{StateProof, layout},
@@ -194,6 +195,12 @@ impl Client {
     /// The highest sequence of a submitter that the ledger knows; 0 before its first batch.
     pub async fn highest_sequence(&self, submitter: &[u8; 32]) -> Result<u64, ClientError> {
         let Some(value) = self.state(&layout::submitter_key(submitter)).await?.value else {
+            // A validator submits with its own key, whether it did so before or not.
+            let set = self.state(&layout::validators_key()).await?.value.unwrap_or_default();
+            let set = ValidatorSet::decode(&set).map_err(malformed("validators"))?;
+            if set.member(submitter).is_some() {
+                return Ok(0);
+            }
             let message = "this key is no submitter of the ledger; name it in genesis".to_owned();
             return Err(ClientError::Refused { code: "SUBMITTER_UNKNOWN".into(), message });
         };

@@ -30,6 +30,9 @@ pub enum Role {
     Keeper = 2,
     /// An operator: notes, freezing and thawing keys.
     Operator = 3,
+    /// A validator that submits with its own key, as long as it is one: notes, and what carries its author's
+    /// signature. Nobody is given this role.
+    Member = 4,
 }
 
 impl Role {
@@ -44,16 +47,18 @@ impl Role {
             1 => Some(Self::Service),
             2 => Some(Self::Keeper),
             3 => Some(Self::Operator),
+            4 => Some(Self::Member),
             _ => None,
         }
     }
 
-    /// `service`, `keeper` or `operator`.
+    /// `service`, `keeper`, `operator` or `member`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Service => "service",
             Self::Keeper => "keeper",
             Self::Operator => "operator",
+            Self::Member => "member",
         }
     }
 }
@@ -142,6 +147,12 @@ pub enum GenesisError {
         /// Why.
         #[source]
         cause: Ed25519Error,
+    },
+    /// A submitter has the role that validators have by themselves.
+    #[error("submitter {index} has the role `member`, which is not given")]
+    SubmitterRole {
+        /// The place in the list.
+        index: usize,
     },
     /// A number lies outside its range.
     #[error("`{what}` is {value}, at least {min} is needed")]
@@ -333,6 +344,9 @@ fn check_submitters(submitters: &[Submitter]) -> Result<(), GenesisError> {
     for (index, submitter) in submitters.iter().enumerate() {
         VerifyingKey::parse(&submitter.key).map_err(|cause| GenesisError::SubmitterKey { index, cause })?;
         at_least("block entries", u64::from(submitter.block_entries_max), 1)?;
+        if submitter.role == Role::Member {
+            return Err(GenesisError::SubmitterRole { index });
+        }
     }
     Ok(())
 }

@@ -13,6 +13,10 @@ pub const ZERO: Hash = [0; 32];
 pub enum Tag {
     /// The name of an account on the ledger.
     Account,
+    /// What a member signs of a state that it holds.
+    Agreement,
+    /// What a validator signs to approve a change.
+    ApproveChange,
     /// The id of a granted attempt.
     Attempt,
     /// What an attempt is bound to.
@@ -27,10 +31,14 @@ pub enum Tag {
     Body,
     /// The id of a case.
     Case,
+    /// A proposed change of members or rules.
+    Change,
     /// The checksum of a trust file's checkpoint.
     Checkpoint,
     /// A hidden payload hash in an intent.
     Commitment,
+    /// What a member or a submitter signs of what went wrong.
+    Complaint,
     /// What approvers decide of a disputed act.
     Dispute,
     /// The chain id.
@@ -39,10 +47,14 @@ pub enum Tag {
     GenesisRest,
     /// A key id.
     Key,
+    /// What a node's key signs to join.
+    Member,
     /// What authors sign of an act.
     Payload,
     /// What a proposer signs of a header.
     Proposal,
+    /// What a new key signs to take a node's place.
+    RotateMember,
     /// The id of a rule.
     Rule,
     /// A validator set.
@@ -57,8 +69,10 @@ pub enum Tag {
 
 impl Tag {
     /// Every tag.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 27] = [
         Self::Account,
+        Self::Agreement,
+        Self::ApproveChange,
         Self::Attempt,
         Self::AttemptRequest,
         Self::Batch,
@@ -66,14 +80,18 @@ impl Tag {
         Self::Block,
         Self::Body,
         Self::Case,
+        Self::Change,
         Self::Checkpoint,
         Self::Commitment,
+        Self::Complaint,
         Self::Dispute,
         Self::Genesis,
         Self::GenesisRest,
         Self::Key,
+        Self::Member,
         Self::Payload,
         Self::Proposal,
+        Self::RotateMember,
         Self::Rule,
         Self::Set,
         Self::Signature,
@@ -85,6 +103,8 @@ impl Tag {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Account => "keyward/account/v1",
+            Self::Agreement => "keyward/agreement/v1",
+            Self::ApproveChange => "keyward/approve-change/v1",
             Self::Attempt => "keyward/attempt/v1",
             Self::AttemptRequest => "keyward/attempt-request/v1",
             Self::Batch => "keyward/batch/v1",
@@ -92,14 +112,18 @@ impl Tag {
             Self::Block => "keyward/block/v1",
             Self::Body => "keyward/body/v1",
             Self::Case => "keyward/case/v1",
+            Self::Change => "keyward/change/v1",
             Self::Checkpoint => "keyward/checkpoint/v1",
             Self::Commitment => "keyward/commitment/v1",
+            Self::Complaint => "keyward/complaint/v1",
             Self::Dispute => "keyward/dispute/v1",
             Self::Genesis => "keyward/genesis/v1",
             Self::GenesisRest => "keyward/genesis-rest/v1",
             Self::Key => "keyward/key/v1",
+            Self::Member => "keyward/member/v1",
             Self::Payload => "keyward/payload/v1",
             Self::Proposal => "keyward/proposal/v1",
+            Self::RotateMember => "keyward/rotate-member/v1",
             Self::Rule => "keyward/rule/v1",
             Self::Set => "keyward/set/v1",
             Self::Signature => "keyward/signature/v1",

@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod block;
 pub mod certificate;
+pub mod change;
 pub mod codec;
 pub mod contracts;
 pub mod ed25519;
@@ -22,3 +23,4 @@ pub mod record;
 pub mod scheme;
 pub mod state;
 pub mod trust;
+pub mod vote;

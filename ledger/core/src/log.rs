@@ -1,9 +1,11 @@
 //! The log: the Merkle tree of RFC 9162 (section 2.1) over every record since genesis.
 
+mod consistency;
 mod frontier;
 mod proof;
 mod range;
 
+pub use consistency::{prove_consistency, root_at, verify_consistency};
 pub use frontier::Frontier;
 pub use proof::{HashStore, PROOF_HASHES_MAX, ProofError, prove_inclusion, verify_inclusion};
 pub use range::{RANGE_HASHES_MAX, prove_range, verify_range};

@@ -5,19 +5,26 @@ mod common;
 
 use common::{ACCOUNT, Keys, World, acts, mutate::hammer, signer};
 use keyward_ledger_core::batch::UnverifiedBatch;
-use keyward_ledger_core::block::{Block, Header, SignedHeader};
-use keyward_ledger_core::certificate::{Certificate, ValidatorSet};
+use keyward_ledger_core::block::{Block, Header, Regime, SignedHeader};
+use keyward_ledger_core::certificate::{Certificate, ValidatorSet, finalize_message};
+use keyward_ledger_core::change::{Change, Configuration, Member};
 use keyward_ledger_core::ed25519::SigningKey;
 use keyward_ledger_core::entry::{Act, Authored, BindCredential, Entry, Release};
+use keyward_ledger_core::entry::{
+    Agreement, ApproveChange, Complaint, ComplaintKind, Evidence, ProposeChange, SignedVote,
+};
 use keyward_ledger_core::execute::{BlockOutcomes, LedgerHead};
-use keyward_ledger_core::genesis::Genesis;
+use keyward_ledger_core::genesis::{Genesis, Role, Submitter};
 use keyward_ledger_core::log::Frontier;
 use keyward_ledger_core::outcome::{Outcome, Refusal};
 use keyward_ledger_core::receipt::{Receipt, StateReceipt};
 use keyward_ledger_core::record::Record;
 use keyward_ledger_core::scheme::{KeyId, PublicKey, Scheme};
+use keyward_ledger_core::state::member::{ChangeState, ChangeStatus, MemberState, TermState};
+use keyward_ledger_core::state::regime::{Book, Reason, RegimeState, Trigger};
 use keyward_ledger_core::state::{StateProof, layout};
 use keyward_ledger_core::trust::{Checkpoint, Trust};
+use keyward_ledger_core::vote::Vote;
 
 const ROUNDS: usize = 4_000;
 
@@ -63,6 +70,23 @@ fn entries(world: &World) -> Vec<Entry> {
         Entry::RotateKey(world.rotate(&signer::Ed25519, [9; 32], signer::P256.public_key().id())),
         Entry::Intent(world.intent([1; 32], signer::P256.public_key().id(), b"m")),
         Entry::Release(Release { intent_id: [1; 32], signature_hash: [2; 32] }),
+        Entry::ProposeChange(ProposeChange {
+            change: Change::Promote { key: [3; 32] }.encode(),
+            not_after: 9,
+            proposer: [4; 32],
+            signature: [5; 64],
+        }),
+        Entry::ApproveChange(ApproveChange { change_id: [1; 32], validator: [2; 32], signature: [3; 64] }),
+        Entry::Evidence(Evidence { validator: [1; 32], votes: [vote(7), vote(9)] }),
+        Entry::Complaint(Complaint {
+            kind: ComplaintKind::Unheard,
+            author: [1; 32],
+            epoch: 2,
+            number: 3,
+            hash: [4; 32],
+            signature: [5; 64],
+        }),
+        Entry::Agreement(Agreement { member: [1; 32], height: 2, state_root: [3; 32], signature: [4; 64] }),
     ];
     let authored = |(number, act)| {
         // None, one of each kind: every list has a sample that holds something.
@@ -72,6 +96,69 @@ fn entries(world: &World) -> Vec<Entry> {
     entries.extend((0..).zip(acts::samples()).map(authored));
     entries.extend(signer::all().iter().map(|keys| Entry::BindKey(world.bind(&**keys, [9; 32]))));
     entries
+}
+
+fn vote(len: usize) -> SignedVote {
+    SignedVote { message: vec![6; len], signature: [8; 64] }
+}
+
+#[test]
+fn changes_and_what_the_state_holds_of_them() {
+    let member = Member {
+        key: [1; 32],
+        name: "bank-a".into(),
+        peer: "10.1.2.3:7000".parse().unwrap(),
+        rpc: "https://a.example:7443".into(),
+    };
+    let away = Member { peer: "[2001:db8::1]:7001".parse().unwrap(), ..member.clone() };
+    let changes = [
+        Change::Admit { member: member.clone(), proof: [7; 64] },
+        Change::Admit { member: away, proof: [8; 64] },
+        Change::Promote { key: [2; 32] },
+        Change::Remove { key: [2; 32] },
+        Change::Rotate { old: [2; 32], new: [3; 32], proof: [9; 64] },
+        Change::SetSubmitter(Submitter { key: [4; 32], role: Role::Keeper, block_entries_max: 9 }),
+        Change::RemoveSubmitter { key: [4; 32] },
+        Change::Configure(Configuration::initial(5000)),
+        Change::Announce { version: 2, from_epoch: 77 },
+    ];
+    let samples: Vec<_> = changes.iter().map(Change::encode).collect();
+    check("change", &samples, |bytes| Change::decode(bytes).ok().map(|change| change.encode()));
+    let state = ChangeState {
+        status: ChangeStatus::Dropped,
+        height: 9,
+        not_after: 500,
+        proposer: [1; 32],
+        approvals: vec![[1; 32], [2; 32]],
+        change: samples[2].clone(),
+    };
+    check("change state", &[state.encode()], |bytes| {
+        ChangeState::decode(bytes).ok().map(|state| state.encode())
+    });
+    let state = MemberState { present: true, height: 9, member };
+    check("member state", &[state.encode()], |bytes| {
+        MemberState::decode(&[1; 32], bytes).ok().map(|state| state.encode())
+    });
+    let term = TermState {
+        first_epoch: 3,
+        regime: Regime::Fast,
+        set: world().genesis.set().clone(),
+        suspects: vec![[1; 32]],
+    };
+    check("term", &[term.encode()], |bytes| TermState::decode(bytes).ok().map(|term| term.encode()));
+    let trigger = Trigger { reason: Reason::Scrubs, leaf_index: 77, subject: [1; 32] };
+    let regime = RegimeState { regime: Regime::Strict, first_epoch: 4, height: 1023, trigger };
+    check("regime", &[regime.encode()], |bytes| RegimeState::decode(bytes).ok().map(|state| state.encode()));
+    let book = Book { fault_epoch: 3, suspects: vec![[1; 32]], waiting: Some(trigger) };
+    let calm = Book::default();
+    check("book", &[book.encode(), calm.encode()], |bytes| {
+        Book::decode(bytes).ok().map(|book| book.encode())
+    });
+    let vote = finalize_message(&[7; 32], 300, 5_000_000, 4_999_999, &[9; 32]);
+    hammer("vote", &[vote], ROUNDS, |bytes| {
+        // One vote has one message: what parses says where it differs.
+        let _read = Vote::parse(&[7; 32], bytes);
+    });
 }
 
 fn world() -> World {

@@ -5,19 +5,30 @@ mod common;
 
 use common::golden::Golden;
 use common::{ACCOUNT, Keys, World, acts, certify, set_of, signer, validators};
+use keyward_ledger_core::block::Regime;
 use keyward_ledger_core::block::SignedHeader;
-use keyward_ledger_core::certificate::{consensus_namespace, quorum};
+use keyward_ledger_core::certificate::{consensus_namespace, finalize_message, quorum};
+use keyward_ledger_core::change::{
+    Change, Configuration, Member, RegimeMode, approval_message, change_id, rotation_message,
+};
 use keyward_ledger_core::contracts::attempts::success_message;
 use keyward_ledger_core::contracts::authored::authored_message;
+use keyward_ledger_core::contracts::regime::{agreement_message, complaint_message};
 use keyward_ledger_core::contracts::registry::{
     credential_challenge, possession_challenge, rotation_challenge,
 };
 use keyward_ledger_core::contracts::timelock::dispute_payload;
 use keyward_ledger_core::entry::{Act, Authored, BindCredential, Entry, Mode, Release, kind};
+use keyward_ledger_core::entry::{
+    Agreement, ApproveChange, Complaint, ComplaintKind, Evidence, ProposeChange, SignedVote,
+};
+use keyward_ledger_core::genesis::{Role, Submitter};
 use keyward_ledger_core::hash::{Tag, account_commitment, signature_hash};
 use keyward_ledger_core::outcome::{Outcome, Refusal};
 use keyward_ledger_core::scheme::Scheme;
 use keyward_ledger_core::state::layout::{self, KeyStatus};
+use keyward_ledger_core::state::member::{ChangeState, ChangeStatus, MemberState, TermState};
+use keyward_ledger_core::state::regime::{Book, FaultState, Reason, RegimeState, Trigger};
 use keyward_ledger_core::trust::{Checkpoint, Trust};
 
 /// RSA-PSS draws a salt, so its signatures are never the same.
@@ -282,4 +293,85 @@ fn certificate_needs_a_quorum_of_distinct_members_with_valid_signatures() {
     assert!(keyward_ledger_core::certificate::Certificate::decode(&twice.encode()).is_err());
     assert!(set.verify(&chain_id, &twice).is_err());
     assert!(set.verify(&[0; 32], &good).is_err(), "another ledger");
+}
+
+/// What members decide: entries, changes, what is signed, and how it stands in the state.
+#[test]
+fn changes_are_frozen() {
+    let (mut golden, world) = (Golden::default(), World::new());
+    let chain_id = world.chain_id();
+    let member = Member {
+        key: world.validators[0].public_key(),
+        name: "bank-a".into(),
+        peer: "10.1.2.3:7000".parse().unwrap(),
+        rpc: "https://a.example:7443".into(),
+    };
+    let away = Member { peer: "[2001:db8::1]:7001".parse().unwrap(), ..member.clone() };
+    let (old, new) = (world.validators[0].public_key(), world.validators[1].public_key());
+    let submitter = Submitter { key: old, role: Role::Keeper, block_entries_max: 9 };
+    let configuration =
+        Configuration { version: 1, mode: RegimeMode::Strict, ..Configuration::initial(5000) };
+    golden.hex("member message", member.message(&chain_id));
+    golden.hex("rotation message", rotation_message(&chain_id, &old, &new));
+    let changes = [
+        Change::Admit { member: member.clone(), proof: [7; 64] },
+        Change::Admit { member: away, proof: [8; 64] },
+        Change::Promote { key: old },
+        Change::Remove { key: old },
+        Change::Rotate { old, new, proof: [9; 64] },
+        Change::SetSubmitter(submitter),
+        Change::RemoveSubmitter { key: old },
+        Change::Configure(configuration),
+        Change::Announce { version: 2, from_epoch: 77 },
+    ];
+    for (number, change) in changes.iter().enumerate() {
+        golden.hex(&format!("change {number} {}", change.name()), change.encode());
+        assert_eq!(Change::decode(&change.encode()).unwrap(), *change);
+    }
+    let change = changes[2].encode();
+    let id = change_id(&chain_id, &old, 500, &change);
+    golden.hex("change id", id);
+    golden.hex("approval message", approval_message(&chain_id, &id));
+    let propose = ProposeChange { change: change.clone(), not_after: 500, proposer: old, signature: [1; 64] };
+    golden.hex("propose-change", Entry::ProposeChange(propose).encode());
+    let approve = ApproveChange { change_id: id, validator: new, signature: [2; 64] };
+    golden.hex("approve-change", Entry::ApproveChange(approve).encode());
+    let state = MemberState { present: true, height: 9, member };
+    golden.hex("member state", state.encode());
+    let waiting = ChangeState {
+        status: ChangeStatus::Pending,
+        height: 9,
+        not_after: 500,
+        proposer: old,
+        approvals: vec![old, new],
+        change,
+    };
+    golden.hex("change state", waiting.encode());
+    let set = world.genesis.set().clone();
+    let term = TermState { first_epoch: 3, regime: Regime::Fast, set, suspects: vec![old] };
+    golden.hex("term state", term.encode());
+    let finalize = finalize_message(&chain_id, 3, 300, 299, &[5; 32]);
+    let vote = SignedVote { message: finalize, signature: [3; 64] };
+    let evidence = Evidence { validator: old, votes: [vote.clone(), vote] };
+    golden.hex("evidence", Entry::Evidence(evidence).encode());
+    let complaint = Complaint {
+        kind: ComplaintKind::SkippedViews,
+        author: old,
+        epoch: 3,
+        number: 40,
+        hash: [0; 32],
+        signature: [4; 64],
+    };
+    golden.hex("complaint message", complaint_message(&chain_id, &complaint));
+    golden.hex("complaint", Entry::Complaint(complaint).encode());
+    golden.hex("agreement message", agreement_message(&chain_id, &old, 768, &[6; 32]));
+    let agreement = Agreement { member: old, height: 768, state_root: [6; 32], signature: [5; 64] };
+    golden.hex("agreement", Entry::Agreement(agreement).encode());
+    let trigger = Trigger { reason: Reason::Equivocation, leaf_index: 77, subject: old };
+    let regime = RegimeState { regime: Regime::Strict, first_epoch: 4, height: 1023, trigger };
+    golden.hex("regime state", regime.encode());
+    let book = Book { fault_epoch: 3, suspects: vec![old], waiting: Some(trigger) };
+    golden.hex("regime book", book.encode());
+    golden.hex("regime fault", FaultState { epoch: 3, view: 300, leaf_index: 77 }.encode());
+    golden.check("changes.json");
 }

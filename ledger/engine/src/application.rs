@@ -1,5 +1,5 @@
 //! What the engine asks of the application that executes blocks: propose, verify, take what is final.
-use crate::{Block, Certificate};
+use crate::{Block, Certificate, Peer};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use std::{fmt, future::Future, pin::Pin, time::Duration};
@@ -66,6 +66,17 @@ pub struct EpochPlan {
     pub validators: Vec<[u8; 32]>,
     /// How leaders change.
     pub term: LeaderTerm,
+    /// Validators that do not lead, unless too few others are left.
+    pub suspects: Vec<[u8; 32]>,
+    /// All nodes to be connected with, validators or not. Empty: those that the engine was started with.
+    pub peers: Vec<Peer>,
+}
+
+impl EpochPlan {
+    /// A plan without suspects, among the nodes that the engine was started with.
+    pub const fn new(validators: Vec<[u8; 32]>, term: LeaderTerm) -> Self {
+        Self { validators, term, suspects: Vec::new(), peers: Vec::new() }
+    }
 }
 
 /// A vote as anybody can check it: an Ed25519 signature by the strict rule over exactly these bytes.

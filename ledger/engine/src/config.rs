@@ -111,7 +111,8 @@ pub struct EngineConfig {
     pub role: Role,
     /// Where to listen for peers.
     pub listen: SocketAddr,
-    /// All other nodes, validators or not. The own key may be among them.
+    /// The other nodes as far as they are known at the start, validators or not; epochs may name others. The own
+    /// key may be among them.
     pub peers: Vec<Peer>,
     /// Folder of the engine's own files: votes not yet superseded, and caches.
     pub storage: PathBuf,

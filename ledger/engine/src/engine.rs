@@ -1,6 +1,6 @@
 //! The engine on its own thread: commonware's tokio runtime, authenticated TCP, real storage.
 use crate::{
-    Application, Block, EngineConfig, Store, StoreError,
+    Application, Block, EngineConfig, Peer, Store, StoreError,
     block::BlockCodec,
     gossip::{self, Outgoing},
     journal,
@@ -42,6 +42,8 @@ pub const EXIT_CODE_FAULT: i32 = 70;
 const MESSAGES_PER_S: Quota = Quota::per_second(NZU32!(4096));
 /// Nodes of one network, observers included.
 pub(crate) const PEERS_MAX: usize = 128;
+/// Nodes that may join while an engine runs: queues have room for them from the start.
+const PEERS_ROOM: usize = 8;
 /// How long a graceful stop may take.
 const STOP_TIME_OUT: Duration = Duration::from_secs(5);
 
@@ -86,12 +88,6 @@ pub enum EngineError {
     #[error("vote journal in `{}` does not belong to this store: it was lost or replaced", .path.display())]
     VoteJournalReplaced {
         /// The engine's folder.
-        path: PathBuf,
-    },
-    /// A file of the vote journal does not check; see [`EngineError::VoteJournalLost`].
-    #[error("vote journal `{}` is damaged; start as an observer until the key is rotated", .path.display())]
-    VoteJournalDamaged {
-        /// The file.
         path: PathBuf,
     },
     /// The engine's own folder cannot be used.
@@ -163,16 +159,22 @@ impl Engine {
         application: Arc<dyn Application>,
         store: Arc<dyn Store>,
     ) -> Result<EngineHandle, EngineError> {
-        let prepared = Prepared::new(config)?;
-        journal::check(&prepared.storage, prepared.settings.role, &*store)?;
-        journal::check_votes(&prepared.storage, prepared.settings.role)?;
+        let mut prepared = Prepared::new(config)?;
+        prepared.settings.journal = Some(journal::check(&prepared.storage, prepared.own.key, &*store)?);
         let (ready, started) = mpsc::sync_channel(1);
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("ledger-engine".into())
             .spawn(move || guard(|| prepared.run(application, store, &ready, stopped)))
             .map_err(EngineError::Thread)?;
-        let Started { marshal, progress, outgoing } = started.recv().map_err(EngineError::Ended)??;
+        let Started { marshal, progress, outgoing } = match started.recv().map_err(EngineError::Ended) {
+            Ok(Ok(started)) => started,
+            Ok(Err(error)) | Err(error) => {
+                // Its port and files are free again once this returns.
+                let _ = thread.join();
+                return Err(error);
+            }
+        };
         Ok(EngineHandle {
             stop: Mutex::new(Some(stop)),
             thread: Mutex::new(Some(thread)),
@@ -191,6 +193,8 @@ fn guard(run: impl FnOnce()) {
     }
 }
 
+type Oracle = lookup::Oracle<PublicKey>;
+
 /// What the handle needs of an engine that runs.
 struct Started {
     marshal: MarshalMailbox,
@@ -205,8 +209,49 @@ struct Prepared {
     settings: Settings,
     storage: PathBuf,
     listen: SocketAddr,
+    own: Peer,
     peers: Map<PublicKey, Address>,
     worker_threads: usize,
+}
+
+/// Ourselves and the others, as the network takes them.
+fn known(own: &Peer, others: &[Peer]) -> Result<Map<PublicKey, Address>, String> {
+    let others = others.iter().filter(|peer| peer.key != own.key);
+    let known = others.chain([own]).map(|Peer { key, address }| {
+        strict_key(key)
+            .and_then(|_| PublicKey::decode(Copying(key)).ok())
+            .map(|key| (key, Address::from(*address)))
+            .ok_or_else(|| format!("peer key `{}` is not a canonical key", crate::block::hex(key)))
+    });
+    let known: Vec<_> = known.collect::<Result<_, _>>()?;
+    known.into_iter().try_collect().map_err(|error| format!("a peer stands twice: {error}"))
+}
+
+/// Tracks the nodes of each epoch that names them; those it does not name are let go.
+fn tracker(oracle: Oracle, own: Peer, room: usize) -> node::Track {
+    let oracle = Mutex::new(oracle);
+    Arc::new(move |epoch, peers| {
+        if peers.is_empty() {
+            return;
+        }
+        let kept = peers.get(..peers.len().min(room.saturating_sub(1))).unwrap_or_default();
+        if kept.len() < peers.len() {
+            error!(
+                epoch,
+                left_out = peers.len() - kept.len(),
+                "alarm: more nodes than this network was started for; start this node again"
+            );
+        }
+        match known(&own, kept) {
+            Ok(peers) => {
+                let _ = oracle
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .track(epoch.saturating_add(1), peers);
+            }
+            Err(reason) => error!(epoch, reason, "alarm: an epoch's nodes are refused; the ones before stay"),
+        }
+    })
 }
 
 impl Prepared {
@@ -220,25 +265,12 @@ impl Prepared {
         }
         let settings = Settings::new(&config, String::new())?;
         let own = config.key.public();
-        let others = config.peers.iter().filter(|peer| peer.key != own);
-        let known = others.map(|peer| (peer.key, peer.address)).chain([(own, config.listen)]);
-        let known = known.map(|(key, address)| {
-            strict_key(&key)
-                .and_then(|_| PublicKey::decode(Copying(&key)).ok())
-                .map(|key| (key, Address::from(address)))
-                .ok_or_else(|| {
-                    refuse(format!("peer key `{}` is not a canonical key", crate::block::hex(&key)))
-                })
-        });
-        let known: Vec<_> = known.collect::<Result<_, _>>()?;
-        let peers = known
-            .into_iter()
-            .try_collect()
-            .map_err(|error| refuse(format!("a peer stands twice: {error}")))?;
+        let own = Peer { key: own, address: config.listen };
+        let peers = known(&own, &config.peers).map_err(refuse)?;
         let (storage, listen, worker_threads) = (config.storage, config.listen, config.worker_threads);
         // commonware panics when it cannot bind, so a busy port is found here.
         TcpListener::bind(listen).map_err(|source| EngineError::Listen { address: listen, source })?;
-        Ok(Self { settings, storage, listen, peers, worker_threads })
+        Ok(Self { settings, storage, listen, own, peers, worker_threads })
     }
 
     fn run(
@@ -278,7 +310,7 @@ impl Prepared {
     }
 
     async fn start(
-        self,
+        mut self,
         context: &tokio::Context,
         application: Arc<dyn Application>,
         store: Arc<dyn Store>,
@@ -295,10 +327,11 @@ impl Prepared {
         );
         let payload = commonware_p2p::max_message_size(&[payload]);
         let namespace = [self.settings.namespace.as_slice(), b"_P2P"].concat();
-        let peers_max = NonZeroUsize::new(self.peers.len()).unwrap_or(NZUsize!(1));
+        let room = self.peers.len() + PEERS_ROOM;
+        let peers_max = NonZeroUsize::new(room).unwrap_or(NZUsize!(1));
         let mut p2p =
             lookup::Config::local(handshake, &namespace, self.listen, peers_max, payload, node::MAILBOX_SIZE);
-        // The set of peers is fixed for the life of an engine.
+        // Each epoch names all of its nodes, those of the epoch before included.
         p2p.tracked_peer_sets = NZUsize!(1);
         p2p.peer_connection_cooldown = Duration::from_millis(250);
         p2p.dial_frequency = Duration::from_millis(200);
@@ -308,6 +341,7 @@ impl Prepared {
         p2p.allowed_handshake_rate_per_subnet = Quota::per_second(NZU32!(256));
         let (mut network, mut oracle) = lookup::Network::new(context.child("network"), p2p);
         let _ = oracle.track(0, self.peers);
+        self.settings.track = tracker(oracle.clone(), self.own, room);
         let networks = CHANNELS.map(|channel| network.register(channel, MESSAGES_PER_S));
         let messages = network.register(gossip::CHANNEL, MESSAGES_PER_S);
         network.start();

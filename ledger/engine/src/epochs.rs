@@ -3,6 +3,8 @@ use crate::{
     Application, EngineError, EpochPlan, Event, Id, LeaderTerm, Role, Store,
     block::{Block, Sealed},
     early::Early,
+    elector::Turns,
+    journal::{self, Journal},
     node::{
         App, BUFFER_BYTES, MAILBOX_SIZE, MarshalMailbox, Progress, Schemes, Settings, VIEW_RETENTION,
         non_zero,
@@ -13,12 +15,10 @@ use crate::{
 use commonware_codec::{Copying, DecodeExt as _};
 use commonware_consensus::{
     Heightable as _, Reporters,
-    simplex::{self, elector::RoundRobin},
+    simplex::{self, elector::Terms},
     types::{Epoch, Epocher, FixedEpocher, Height, TermLength, ViewDelta},
 };
-use commonware_cryptography::{
-    Digested, Sha256, certificate::Scheme as _, ed25519::PublicKey, sha256::Digest,
-};
+use commonware_cryptography::{Digested, certificate::Scheme as _, ed25519::PublicKey, sha256::Digest};
 use commonware_macros::select;
 use commonware_p2p::{
     Blocker, Receiver, Sender,
@@ -130,7 +130,7 @@ where
             }
         };
         running.abort();
-        start = epochs.start(number + 1, boundary)?;
+        start = epochs.start(number + 1, boundary, false)?;
         network = next;
     }
 }
@@ -155,7 +155,11 @@ where
             0 => self.settings.genesis.digest,
             _ => self.boundary_digest(number * length - 1)?,
         };
-        let start = self.start(number, boundary)?;
+        // A key that comes after another one on this machine may have voted in this epoch before that: it votes
+        // from the next epoch on.
+        let journal = self.settings.journal.as_ref();
+        let silent = journal.is_some_and(|journal| journal.of_another_key);
+        let start = self.start(number, boundary, silent)?;
         self.check_journal(context, &start).await?;
         Ok(start)
     }
@@ -172,13 +176,15 @@ where
         Err(EngineError::BoundaryMissing { height })
     }
 
-    fn start(&self, number: u64, boundary: [u8; 32]) -> Result<Start, EngineError> {
+    fn start(&self, number: u64, boundary: [u8; 32], silent: bool) -> Result<Start, EngineError> {
         let plan = self.application.plan(number);
         let set = validator_set(number, &plan)?;
-        let key = (self.settings.role == Role::Validator).then(|| self.settings.key.clone());
+        let votes = self.settings.role == Role::Validator && !silent;
+        let key = votes.then(|| self.settings.key.clone());
         let scheme = StrictScheme::new(&self.settings.namespace, set, key);
         self.schemes.install(number, scheme.clone());
         self.progress.epoch.store(number, Ordering::Relaxed);
+        (self.settings.track)(number, &plan.peers);
         let last = self.epocher.last(Epoch::new(number)).ok_or(EngineError::EpochsOver { epoch: number })?;
         Ok(Start { number, last: last.get(), boundary, plan, scheme })
     }
@@ -186,7 +192,17 @@ where
     /// A finalization in the store that carries our signature proves that the journal held a vote of that
     /// view. A journal without it was lost or rolled back: voting again could contradict what we signed.
     async fn check_journal(&self, context: &E, start: &Start) -> Result<(), EngineError> {
-        let Some(me) = start.scheme.me().and_then(|me| me.signer()) else { return Ok(()) };
+        let Some(me) = start.scheme.me().and_then(|me| me.signer()) else {
+            // Who does not vote in the epoch in progress has no vote to contradict in those that come after: a lost
+            // journal does not matter.
+            return match self.settings.role {
+                Role::Validator => journal::renew(self.settings.journal.as_ref(), &*self.store),
+                Role::Observer => Ok(()),
+            };
+        };
+        if let Some(Journal { folder, sound: false, .. }) = &self.settings.journal {
+            return Err(EngineError::VoteJournalReplaced { path: folder.clone() });
+        }
         let Some(signed) = self.last_signed_view(start.number, me.get())? else { return Ok(()) };
         let names = match context.scan(&self.partition(start.number)).await {
             Ok(names) => names,
@@ -253,7 +269,10 @@ where
             context.child("simplex").with_attribute("epoch", start.number),
             simplex::Config {
                 scheme: start.scheme.clone(),
-                elector: elector(start.plan.term, timing.stall_time_out, timing.pipeline_views),
+                elector: Turns {
+                    terms: terms(start.plan.term, timing.stall_time_out, timing.pipeline_views),
+                    suspects: start.plan.suspects.clone(),
+                },
                 blocker: self.blocker.clone(),
                 automaton: self.automaton.clone(),
                 relay: self.automaton.clone(),
@@ -281,15 +300,13 @@ where
     }
 }
 
-fn elector(term: LeaderTerm, stall: Duration, pipeline: u64) -> RoundRobin<Sha256> {
+fn terms(term: LeaderTerm, stall: Duration, pipeline: u64) -> Terms {
     match term {
         LeaderTerm::Stable { views } if views > 1 => match NonZeroU32::new(views) {
-            Some(views) => {
-                RoundRobin::default().with_term(TermLength::new(views), stall, ViewDelta::new(pipeline))
-            }
-            None => RoundRobin::default(),
+            Some(views) => Terms::stable(TermLength::new(views), stall, ViewDelta::new(pipeline)),
+            None => Terms::rotating(),
         },
-        _ => RoundRobin::default(),
+        _ => Terms::rotating(),
     }
 }
 

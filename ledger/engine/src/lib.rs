@@ -6,7 +6,7 @@
 //! blocks mean, pools, RPC and verification for others are not its business.
 //!
 //! Votes are durable before they are sent, in a journal per epoch. An engine whose journal was lost or
-//! rolled back refuses to vote ([`EngineError::VoteJournalLost`]).
+//! rolled back refuses to vote ([`EngineError::VoteJournalLost`]), until it has a key that never voted.
 mod adapter;
 mod application;
 mod block;
@@ -15,6 +15,7 @@ mod certificate;
 mod config;
 mod convert;
 mod early;
+mod elector;
 mod engine;
 mod epochs;
 mod files;

@@ -1,11 +1,12 @@
 //! One node, generic over runtime and network: the same code runs on tokio over TCP and on the
 //! deterministic runtime over a simulated network.
 use crate::{
-    Application, Block, EngineConfig, EngineError, Id, Kind, Role, Store, Timing,
+    Application, Block, EngineConfig, EngineError, Id, Kind, Peer, Role, Store, Timing,
     adapter::Archive,
     block::{BlockCodec, Sealed},
     bridge::Bridge,
     epochs::{self, Epochs},
+    journal::Journal,
     strict::StrictScheme,
 };
 use commonware_actor::Feedback;
@@ -63,6 +64,9 @@ const SCHEMES_KEPT: u64 = 8;
 pub(crate) const BUFFER_BYTES: NonZeroUsize = NZUsize!(1 << 20);
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 
+/// Takes the number of an epoch that starts and its nodes.
+pub(crate) type Track = Arc<dyn Fn(u64, &[Peer]) + Send + Sync>;
+
 /// What a node is started with, beside runtime and network.
 pub(crate) struct Settings {
     pub(crate) namespace: Vec<u8>,
@@ -72,6 +76,10 @@ pub(crate) struct Settings {
     pub(crate) codec: BlockCodec,
     pub(crate) epoch_length: NonZeroU64,
     pub(crate) timing: Timing,
+    /// The votes' folder, where there is one.
+    pub(crate) journal: Option<Journal>,
+    /// Says which nodes an epoch has.
+    pub(crate) track: Track,
     /// Prefix of the storage partitions: one simulated storage holds many nodes.
     pub(crate) prefix: String,
 }
@@ -93,6 +101,8 @@ impl Settings {
             codec: BlockCodec(config.format.clone()),
             epoch_length: config.epoch_length,
             timing: config.timing,
+            journal: None,
+            track: Arc::new(|_, _| ()),
             prefix,
         })
     }

@@ -45,8 +45,8 @@ where
     S: Sender<PublicKey = PublicKey>,
     R: Receiver<PublicKey = PublicKey>,
 {
-    journal::check(&config.storage, config.role, &*store)?;
-    let settings = Settings::new(&config, prefix)?;
+    let mut settings = Settings::new(&config, prefix)?;
+    settings.journal = Some(journal::check(&config.storage, config.key.public(), &*store)?);
     let bytes_max = payload_bytes_max(&settings.codec);
     let [votes, certificates, requests, blocks, backfill, messages] = networks;
     let networks = [votes, certificates, requests, blocks, backfill];

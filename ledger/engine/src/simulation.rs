@@ -203,6 +203,8 @@ impl EngineDefinition for Network {
             codec: BlockCodec(Arc::new(ToyFormat)),
             epoch_length: NZU64!(20),
             timing: Timing::default(),
+            journal: None,
+            track: Arc::new(|_, _| ()),
             prefix: format!("n{}-", context.index),
         };
         let Ok(networks) = context.channels.try_into() else { panic!("five channels") };

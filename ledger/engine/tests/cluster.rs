@@ -173,7 +173,7 @@ fn a_byte_flipped_in_any_of_the_engines_files_is_named_and_one_in_a_vote_stops_t
     fs::write(&newest, &flipped).unwrap();
     let config = cluster.config(1);
     match cluster.try_run(1, config) {
-        Err(EngineError::VoteJournalDamaged { path }) => assert_eq!(path, newest),
+        Err(EngineError::VoteJournalReplaced { path }) => assert_eq!(path, folder),
         other => panic!("{other:?}"),
     }
     let config = cluster.config(1);
@@ -186,6 +186,29 @@ fn a_byte_flipped_in_any_of_the_engines_files_is_named_and_one_in_a_vote_stops_t
     fs::write(&newest, &whole).unwrap();
     let config = cluster.config(1);
     assert!(matches!(cluster.try_run(1, config), Err(EngineError::VoteJournalReplaced { .. })));
+}
+
+#[test]
+fn another_key_begins_a_journal_of_its_own() {
+    let mut cluster = Cluster::start(4, 1000, LeaderTerm::Rotating);
+    cluster.wait(10);
+    cluster.stop(1);
+    let folder = cluster.engine_folder(1);
+    let mark = fs::read(folder.join("journal-mark")).unwrap();
+    // A key that is in no set: what the old one signed does not bind it.
+    let key = keyward_ledger_engine::ConsensusKey::new(zeroize::Zeroizing::new([99; 32]));
+    let config = cluster.config(1);
+    cluster.try_run(1, keyward_ledger_engine::EngineConfig { key, ..config }).unwrap();
+    let renewed = fs::read(folder.join("journal-mark")).unwrap();
+    assert_ne!(mark, renewed);
+    cluster.stop(1);
+    // The old one has voted in this epoch: when it comes back, it is silent until the next.
+    let config = cluster.config(1);
+    cluster.try_run(1, config).unwrap();
+    assert_ne!(fs::read(folder.join("journal-mark")).unwrap(), renewed);
+    cluster.wait(cluster.top() + 5);
+    let events = cluster.members[1].as_ref().unwrap().toy.events();
+    assert!(events.contains(&Event::EpochStarted { epoch: 0, voting: false }), "{events:?}");
 }
 
 #[test]

@@ -6,9 +6,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use keyward_ledger_core::block::{self, BLOCK_BYTES_MAX, Regime};
+use keyward_ledger_core::block::{self, BLOCK_BYTES_MAX};
 use keyward_ledger_engine::{
-    Ancestors, Application, Block, BlockHeader, BoxFuture, Certificate, EpochPlan, Event, Format, LeaderTerm,
+    Ancestors, Application, Block, BlockHeader, BoxFuture, Certificate, EpochPlan, Event, Format,
     ProposeContext,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -16,14 +16,12 @@ use tracing::{debug, info, warn};
 
 use crate::{
     alarms::{Alarm, Code},
-    executor::{Answer, Job},
+    executor::{Answer, Job, stop},
     intake::Gossip,
+    plan::plan,
     repair,
     shared::Shared,
 };
-
-/// Views of one leader in the fast regime.
-const FAST_TERM_VIEWS: u32 = 64;
 
 /// How blocks are read: the format of `ledger/core`.
 pub(crate) struct BlockFormat;
@@ -89,6 +87,10 @@ impl LedgerApplication {
 
     /// Waits for a batch that is in no unfinalised block, for the pace, and no longer than the leader may.
     async fn wait_for_work(&self, context: &ProposeContext) {
+        // What waits for the epoch's end waits for blocks, full or not.
+        if self.shared.view().ledger.hurries().unwrap_or(false) {
+            return;
+        }
         let timer = &self.shared.timer;
         let now = timer.now();
         let last = *self.last_proposal.lock().unwrap_or_else(PoisonError::into_inner);
@@ -201,14 +203,8 @@ impl Application for LedgerApplication {
         }
     }
 
-    fn plan(&self, _epoch: u64) -> EpochPlan {
-        // The set of genesis holds for every epoch: no entry of this version changes it.
-        let document = self.shared.genesis.document();
-        let term = match document.regime {
-            Regime::Fast => LeaderTerm::Stable { views: FAST_TERM_VIEWS },
-            Regime::Strict => LeaderTerm::Rotating,
-        };
-        EpochPlan { validators: document.validators.clone(), term }
+    fn plan(&self, epoch: u64) -> EpochPlan {
+        plan(&self.shared, epoch).unwrap_or_else(|broken| stop(&broken))
     }
 
     fn gossip(&self, from: [u8; 32], message: Bytes) {
@@ -220,8 +216,12 @@ impl Application for LedgerApplication {
     fn event(&self, event: Event) {
         match event {
             Event::EpochStarted { epoch, voting } => debug!(epoch, voting, "epoch started"),
-            Event::Nullified { epoch, view } => info!(epoch, view, "a view was skipped"),
+            Event::Nullified { epoch, view } => {
+                info!(epoch, view, "a view was skipped");
+                self.shared.reports.skipped(epoch);
+            }
             Event::Fault(evidence) => {
+                self.shared.reports.fault(&evidence);
                 let validator = hex::encode(evidence.validator);
                 warn!(validator, fault = ?evidence.fault, epoch = evidence.epoch, view = evidence.view, "alarm: signed evidence of a fault");
                 let text =

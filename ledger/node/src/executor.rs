@@ -408,7 +408,20 @@ impl Executor {
         if certificate.block_digest != *ledger.tip() {
             stop(&io::Error::other(format!("the certificate at height {height} is over another block")));
         }
-        let anchor = Arc::new(Anchor { header: header.clone(), certificate, ledger: ledger.clone() });
+        let set_hash = &header.header.set_hash;
+        let links = match self.shared.links.below(height, set_hash, ledger, &self.shared.blocks) {
+            Ok(links) => links,
+            Err(error) => {
+                warn!(
+                    error = chain(&error),
+                    height,
+                    "alarm: a change of the validators cannot be shown; nothing newer is served with proof"
+                );
+                return;
+            }
+        };
+        let anchor = Anchor { header: header.clone(), certificate, ledger: ledger.clone(), links };
+        let anchor = Arc::new(anchor);
         self.anchor = Some(anchor.clone());
         // Published first: whoever is answered below finds here what the answer says.
         self.publish();
@@ -520,7 +533,7 @@ pub(crate) struct Diverged;
 
 /// A broken invariant: nothing that this node says from now on could be trusted. It unwinds to
 /// [`guard`](crate::guard), which ends the process; a simulation ends the node.
-fn stop(error: &dyn std::error::Error) -> ! {
+pub(crate) fn stop(error: &dyn std::error::Error) -> ! {
     error!(error = chain(error), "alarm: the ledger's invariants do not hold; the node ends");
     std::panic::resume_unwind(Box::new(Diverged))
 }

@@ -26,10 +26,10 @@ use keyward_ledger_core::{
 };
 use keyward_ledger_engine::EngineHandle;
 use keyward_proto::ledger::{
-    self as proto, GetBlockRequest, GetGenesisRequest, GetGenesisResponse, GetRecordRequest,
-    GetRecordResponse, GetStateRequest, GetStateResponse, Operation, OutcomeRequest, OutcomeResponse,
-    RecordProof, RefusedRead, ScrubRequest, ScrubResponse, StatusRequest, StatusResponse, SubmitRequest,
-    SubmitResponse, get_record_request::By, ledger_server,
+    self as proto, GetBlockRequest, GetCheckpointRequest, GetCheckpointResponse, GetGenesisRequest,
+    GetGenesisResponse, GetRecordRequest, GetRecordResponse, GetStateRequest, GetStateResponse, Operation,
+    OutcomeRequest, OutcomeResponse, RecordProof, RefusedRead, ScrubRequest, ScrubResponse, StatusRequest,
+    StatusResponse, SubmitRequest, SubmitResponse, get_record_request::By, ledger_server,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
@@ -37,6 +37,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     alarms::{Alarm, Code},
+    checkpoint::Checkpoints,
     readers::{Class, RefusedReads},
     refusal::Refusal,
     repair,
@@ -57,6 +58,7 @@ const DESCENDANTS_MAX: u64 = 256;
 pub(crate) struct Face {
     pub(crate) shared: Arc<Shared>,
     pub(crate) engine: Arc<EngineHandle>,
+    pub(crate) checkpoints: Option<Arc<Checkpoints>>,
     /// Turns true when the node stops; waiting calls end then.
     pub(crate) stopping: watch::Receiver<bool>,
     pub(crate) refused_reads: Arc<RefusedReads>,
@@ -122,9 +124,12 @@ impl Face {
             header = self.header(above).await?;
             descendants.push(header.clone());
         }
-        let log_size = SignedHeader::decode(&header).map_err(|error| failed(&error))?.header.log_size;
+        let found = SignedHeader::decode(&header).map_err(|error| failed(&error))?.header;
         let certificate = crate::executor::convert(certificate).encode().into();
-        Ok((proto::Anchor { header, certificate, links: Vec::new() }, descendants, log_size))
+        let (shared, view) = (&self.shared, self.shared.view());
+        let links = shared.links.below(certified, &found.set_hash, &view.ledger, &shared.blocks);
+        let links = links.map_err(|error| failed(&error))?;
+        Ok((proto::Anchor { header, certificate, links }, descendants, found.log_size))
     }
 
     async fn header(&self, height: u64) -> Result<Bytes, Status> {
@@ -199,8 +204,7 @@ impl Anchor {
         proto::Anchor {
             header: Bytes::copy_from_slice(&self.header.encode()),
             certificate: self.certificate.encode().into(),
-            // The set of genesis holds for every epoch: there is no change to link.
-            links: Vec::new(),
+            links: self.links.clone(),
         }
     }
 }
@@ -321,6 +325,17 @@ impl ledger_server::Ledger for Face {
         self.authorise(&request, Class::Operation)?;
         self.shared.scrub.ask();
         Ok(Response::new(ScrubResponse {}))
+    }
+
+    async fn get_checkpoint(
+        &self,
+        request: Request<GetCheckpointRequest>,
+    ) -> Result<Response<GetCheckpointResponse>, Status> {
+        let none = || Refusal::CheckpointUnknown.status("this validator has no checkpoint key; ask another");
+        self.authorise(&request, Class::Public)?;
+        let checkpoints = self.checkpoints.as_ref().ok_or_else(none)?;
+        let anchor = self.anchor().await?;
+        checkpoints.answer(&self.shared, &anchor, &request.into_inner()).map(Response::new)
     }
 
     async fn get_genesis(

@@ -5,12 +5,16 @@
 
 mod alarms;
 mod application;
+mod checkpoint;
+mod duties;
 mod executor;
 mod face;
 mod index;
 mod intake;
+mod links;
 mod machine;
 mod peers;
+mod plan;
 mod pool;
 mod readers;
 mod refusal;
@@ -26,7 +30,7 @@ use bytes::Bytes;
 use keyward_ledger_core::{
     certificate::consensus_namespace,
     ed25519::SigningKey,
-    execute::{BlockOutcomes, Ledger},
+    execute::{BlockOutcomes, Ledger, StateBroken},
     genesis::{Genesis, GenesisError},
     log::Frontier,
 };
@@ -41,10 +45,11 @@ use tokio::{
     sync::{mpsc, watch},
 };
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig, server::TcpIncoming};
-use tracing::info;
+use tracing::{error, info};
 use zeroize::Zeroizing;
 
 use application::{BlockFormat, LedgerApplication, Pace};
+use checkpoint::Checkpoints;
 use executor::{Diverged, Executor, Job};
 use face::{Face, Streams};
 use index::Index;
@@ -58,6 +63,7 @@ pub use executor::{EXIT_CODE_DIVERGED, RecoverError};
 pub use face::{FOLLOWS_MAX, FOLLOWS_PER_CONNECTION_MAX, WATCHES_MAX, WATCHES_PER_CONNECTION_MAX};
 pub use keyward_ledger_engine::{EXIT_CODE_FAULT, Peer};
 pub use machine::Clock;
+pub use plan::EXIT_CODE_OUTDATED;
 pub use pool::{POOL_BYTES_MAX, PoolError, SUBMITTER_BATCHES_MAX, SUBMITTER_BYTES_MAX};
 pub use refusal::{CODE_TRAILER, RETRY_TRAILER};
 pub use restore::{Restore, RestoreError};
@@ -99,9 +105,12 @@ pub struct Config {
     pub genesis: Vec<u8>,
     /// The Ed25519 seed with which it votes, proposes and meets its peers.
     pub validator_key: Zeroizing<[u8; 32]>,
+    /// The Ed25519 seed with which it signs checkpoints of the log; none: it makes none.
+    pub checkpoint_key: Option<Zeroizing<[u8; 32]>>,
     /// Where it listens for peers.
     pub peer_listen: SocketAddr,
-    /// Every validator; itself may be among them.
+    /// The other nodes as far as the ledger does not name them; itself may be among them. Of those that joined by
+    /// entry the address stands in the state.
     pub peers: Vec<Peer>,
     /// Where it listens for gRPC; port 0 for a free one.
     pub rpc_listen: SocketAddr,
@@ -144,6 +153,9 @@ pub enum RunError {
     /// Recovering was given up.
     #[error("recovering the ledger was given up")]
     Recovering(#[source] io::Error),
+    /// The state holds what no contract wrote.
+    #[error("the ledger's state is broken")]
+    State(#[from] StateBroken),
     /// The folder belongs to another ledger.
     #[error("`{}` holds another ledger; name another folder or the genesis that made it", .path.display())]
     OtherLedger {
@@ -183,11 +195,13 @@ pub async fn run(
         .name("ledger-executor".into())
         .spawn(move || guard(|| executor.run(queue)))
         .map_err(io_error(&config.data_dir))?;
-    let engine = Arc::new(Engine::start(engine_config(&config, &shared), application, store)?);
+    let engine = Arc::new(start_engine(&config, &shared, application, store)?);
     let others: Arc<dyn repair::Others> = engine.clone();
     shared.others.send_replace(Arc::downgrade(&others));
     drop(others);
     let intake = tokio::spawn(intake::run(shared.clone(), incoming));
+    let own_key = SigningKey::from_seed(&config.validator_key);
+    let duties = tokio::spawn(duties::run(shared.clone(), engine.clone(), own_key));
     let passing_on = tokio::spawn(intake::pass_on_again(shared.clone(), engine.clone()));
     let comparing = tokio::spawn(peers::tell_of_blocks(shared.clone()));
     let folders =
@@ -200,12 +214,17 @@ pub async fn run(
         .name("ledger-scrub".into())
         .spawn(move || scrubber.run())
         .map_err(io_error(&config.data_dir))?;
+    let checkpoints = Checkpoints::new(&config, &shared).map(Arc::new);
+    let checkpointing =
+        tokio::spawn(checkpoint::run(checkpoints.clone(), shared.clone(), Machine::real().clock));
 
-    let served = serve(&config, shared, engine.clone(), shutdown, ready).await;
+    let served = serve(&config, shared, engine.clone(), checkpoints, shutdown, ready).await;
 
+    checkpointing.abort();
     intake.abort();
     passing_on.abort();
     comparing.abort();
+    duties.abort();
     stop_scrub.send_replace(true);
     let _ended = tokio::task::spawn_blocking(move || scrubbing.join()).await;
     let stopped = tokio::task::spawn_blocking(move || engine.join()).await;
@@ -236,7 +255,8 @@ impl Parts {
         let store = Arc::new(store);
         let (start, index) = starting_point(config, &genesis)?;
         let view = View { ledger: start.ledger.clone(), anchor: None };
-        let shared = Arc::new(Shared::new(genesis, key.public_key(), store.clone(), index, &machine, view));
+        let (public_key, peers) = (key.public_key(), config.peers.clone());
+        let shared = Arc::new(Shared::new(genesis, public_key, peers, store.clone(), index, &machine, view));
         for (path, offset) in &recovery.damaged {
             let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let text = format!("`{file}` at byte {offset}; what it held counts as missing");
@@ -250,6 +270,30 @@ impl Parts {
         let pace = Pace { idle: config.idle_block_interval, min: config.block_interval_min };
         let application = Arc::new(LedgerApplication::new(shared.clone(), jobs.clone(), pace, gossip));
         Ok(Self { shared, store, executor, queue, jobs, application, incoming })
+    }
+}
+
+/// Starts the engine; as an observer if the votes that this key signed are not known any more.
+fn start_engine(
+    config: &Config,
+    shared: &Shared,
+    application: Arc<LedgerApplication>,
+    store: Arc<Segments>,
+) -> Result<EngineHandle, RunError> {
+    let start = |role| {
+        Engine::start(engine_config(config, shared, role)?, application.clone(), store.clone())
+            .map_err(RunError::from)
+    };
+    match start(Role::Validator) {
+        Err(RunError::Engine(
+            lost @ (EngineError::VoteJournalLost { .. } | EngineError::VoteJournalReplaced { .. }),
+        )) => {
+            error!(%lost, "alarm: this node must not vote with its key any more; it follows as an observer until the members rotate the key");
+            let text = format!("{lost}; this node follows as an observer until its key is rotated");
+            shared.alarms.raise(Alarm::new(Code::EngineDamaged, text));
+            start(Role::Observer)
+        }
+        started => started,
     }
 }
 
@@ -272,28 +316,30 @@ fn starting_point(config: &Config, genesis: &Genesis) -> Result<(Snapshot, Index
     Ok((start, index))
 }
 
-fn engine_config(config: &Config, shared: &Shared) -> EngineConfig {
+fn engine_config(config: &Config, shared: &Shared, role: Role) -> Result<EngineConfig, RunError> {
     let document = shared.genesis.document();
-    EngineConfig {
+    let peers = plan::peers(shared, &shared.view().ledger)?;
+    Ok(EngineConfig {
         namespace: consensus_namespace(shared.genesis.chain_id()),
         genesis: Bytes::from(shared.genesis.block().encode()),
         format: Arc::new(BlockFormat),
         key: ConsensusKey::new(config.validator_key.clone()),
-        role: Role::Validator,
+        role,
         listen: config.peer_listen,
-        peers: config.peers.clone(),
+        peers: peers.into_iter().map(|(key, address)| Peer { key, address }).collect(),
         storage: config.data_dir.join("engine"),
         // INVARIANT: genesis refuses an epoch shorter than 2.
         epoch_length: NonZeroU64::new(document.epoch_length).unwrap_or(NonZeroU64::MIN),
         timing: Timing::default(),
         worker_threads: 2,
-    }
+    })
 }
 
 async fn serve(
     config: &Config,
     shared: Arc<Shared>,
     engine: Arc<EngineHandle>,
+    checkpoints: Option<Arc<Checkpoints>>,
     shutdown: impl Future<Output = ()> + Send,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), RunError> {
@@ -304,6 +350,7 @@ async fn serve(
     let face = Face {
         shared,
         engine,
+        checkpoints,
         stopping: stopping.clone(),
         refused_reads: Arc::default(),
         streams: Streams::default(),

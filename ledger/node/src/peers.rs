@@ -18,6 +18,7 @@ use bytes::Bytes;
 use keyward_ledger_core::{
     block::{SIGNED_HEADER_BYTES, SignedHeader},
     certificate::Certificate,
+    entry::ComplaintKind,
     hash::Hash,
 };
 use keyward_ledger_engine::{self as engine, Store as _};
@@ -165,6 +166,9 @@ fn compare(shared: &Arc<Shared>, from: &[u8; 32], body: &[u8]) {
         }
         let what = if own.digest == said.digest { "another state root" } else { "another block" };
         let text = format!("that node says it holds {what} than this one");
+        if own.digest == said.digest {
+            shared.reports.complain(ComplaintKind::StateRoot, said.height, said.state_root);
+        }
         shared.alarms.raise(Alarm::new(Code::NodeDiffers, text).at(said.height).about(*from));
         // One of the two is wrong. If the certificate here does not say who, a scrub finds out.
         if !own_holds(shared, said.height) {

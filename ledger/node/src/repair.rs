@@ -5,6 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use keyward_ledger_core::{entry::ComplaintKind, hash::ZERO};
 use keyward_ledger_engine::{Block, BoxFuture, EngineHandle, Kind, Store as _};
 use tracing::{error, info, warn};
 
@@ -76,6 +77,7 @@ pub(crate) async fn block_at(shared: &Shared, height: u64) -> Option<Bytes> {
 pub(crate) fn stored(shared: &Shared, height: u64) -> Option<Bytes> {
     shared.blocks.block(height).unwrap_or_else(|error| {
         shared.alarms.raise(Alarm::new(Code::BlockLost, error.to_string()).at(height));
+        shared.reports.complain(ComplaintKind::Scrub, height, ZERO);
         None
     })
 }

@@ -19,6 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use keyward_ledger_core::{entry::ComplaintKind, hash::ZERO};
 use keyward_ledger_engine::{Kind, Place, damaged_files};
 use tokio::{runtime::Handle, sync::watch};
 use tracing::info;
@@ -228,6 +229,9 @@ impl Run<'_> {
     /// Something does not check.
     fn found(&mut self, alarm: Alarm) {
         self.shared.scrub.change(|status| status.found += 1);
+        if let (Code::BlockLost | Code::ChainBroken, Some(height)) = (alarm.code, alarm.height) {
+            self.shared.reports.complain(ComplaintKind::Scrub, height, ZERO);
+        }
         self.shared.alarms.raise(alarm);
     }
 

@@ -13,12 +13,15 @@ use keyward_ledger_core::{
     hash::Hash,
     outcome::Outcome,
 };
-use keyward_ledger_engine::{EngineHandle, Reader, Segments};
+use keyward_ledger_engine::{EngineHandle, Peer, Reader, Segments};
+use keyward_proto::ledger as proto;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::{
     alarms::Alarms,
+    duties::Reports,
     index::Index,
+    links::Links,
     machine::{Machine, Timer},
     pool::Pool,
     repair::Others,
@@ -32,6 +35,8 @@ pub(crate) struct Anchor {
     pub(crate) certificate: Certificate,
     /// The ledger after that block, for proofs.
     pub(crate) ledger: Ledger,
+    /// The changes of the validator set below that block.
+    pub(crate) links: Vec<proto::SetLink>,
 }
 
 /// The ledger after the newest finalized block, and the newest certified header at or below it.
@@ -105,6 +110,10 @@ impl Waiters {
 pub(crate) struct Shared {
     pub(crate) genesis: Genesis,
     pub(crate) validator: [u8; 32],
+    /// The nodes of the configuration.
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) links: Links,
+    pub(crate) reports: Reports,
     pub(crate) blocks: Reader,
     pub(crate) store: Arc<Segments>,
     pub(crate) index: Index,
@@ -128,6 +137,7 @@ impl Shared {
     pub(crate) fn new(
         genesis: Genesis,
         validator: [u8; 32],
+        peers: Vec<Peer>,
         store: Arc<Segments>,
         index: Index,
         machine: &Machine,
@@ -137,6 +147,9 @@ impl Shared {
         Self {
             genesis,
             validator,
+            peers,
+            links: Links::default(),
+            reports: Reports::default(),
             blocks: store.reader(),
             store,
             index,
@@ -160,7 +173,11 @@ impl Shared {
             return Some(set);
         }
         let genesis = self.genesis.set();
-        (genesis.hash() == hash).then(|| Arc::new(genesis.clone()))
+        if genesis.hash() == hash {
+            return Some(Arc::new(genesis.clone()));
+        }
+        let changes = self.view().ledger.set_changes(0).ok()?.into_iter();
+        changes.map(|change| change.set).find(|set| set.hash() == hash).map(Arc::new)
     }
 
     pub(crate) fn view(&self) -> Arc<View> {

@@ -2,6 +2,9 @@
 //!
 //! Pure: no clock, no network, no file. The rules are those of `ledger/core/SPEC.md`.
 
+mod base64;
+pub mod checkpoint;
+pub mod cose;
 mod failure;
 mod history;
 mod intent;

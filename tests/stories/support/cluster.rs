@@ -25,6 +25,8 @@ pub struct Cluster {
     pub authority: Authority,
     dir: TempDir,
     peers: Vec<Peer>,
+    /// What stands in each node's own configuration.
+    known: Vec<Vec<Peer>>,
     seeds: Vec<[u8; 32]>,
     nodes: Vec<Option<Running>>,
     rpc: Vec<SocketAddr>,
@@ -62,12 +64,14 @@ impl Cluster {
             regime: Regime::Fast,
             clock_bound_ms: 10_000,
         });
-        let peers = validators.iter().map(|key| Peer { key: *key, address: free_address() }).collect();
+        let peers: Vec<_> =
+            validators.iter().map(|key| Peer { key: *key, address: free_address() }).collect();
         let rpc = (0..4).map(|_| free_address()).collect();
         let mut cluster = Self {
             genesis: genesis.unwrap(),
             authority: Authority::new(),
             dir: tempfile::tempdir().unwrap(),
+            known: vec![peers.clone(); 4],
             peers,
             seeds,
             nodes: (0..4).map(|_| None).collect(),
@@ -77,6 +81,33 @@ impl Cluster {
             cluster.start_node(*n).await;
         }
         cluster
+    }
+
+    /// The key of a node, for what its organisation signs.
+    pub fn key(&self, n: usize) -> SigningKey {
+        SigningKey::from_seed(&self.seeds[n])
+    }
+
+    /// Where a node listens for the others.
+    pub fn peer_address(&self, n: usize) -> SocketAddr {
+        self.peers[n].address
+    }
+
+    /// Another node, not started yet; of the others it knows those in `known`, and they do not know it.
+    pub fn add_node(&mut self, seed: [u8; 32], known: &[usize]) -> usize {
+        let key = SigningKey::from_seed(&seed).public_key();
+        let known = known.iter().map(|n| self.peers[*n].clone()).collect();
+        self.peers.push(Peer { key, address: free_address() });
+        self.seeds.push(seed);
+        self.known.push(known);
+        self.rpc.push(free_address());
+        self.nodes.push(None);
+        self.nodes.len() - 1
+    }
+
+    /// Gives a node, which is stopped, another key.
+    pub fn replace_key(&mut self, n: usize, seed: [u8; 32]) {
+        self.seeds[n] = seed;
     }
 
     pub fn node_dir(&self, n: usize) -> std::path::PathBuf {
@@ -89,8 +120,9 @@ impl Cluster {
             data_dir: self.node_dir(n),
             genesis: self.genesis.encode(),
             validator_key: Zeroizing::new(self.seeds[n]),
+            checkpoint_key: Some(Zeroizing::new(self.seeds[n].map(|byte| !byte))),
             peer_listen: self.peers[n].address,
-            peers: self.peers.clone(),
+            peers: self.known[n].clone(),
             rpc_listen: self.rpc[n],
             tls: ServerTls { ca_pem: self.authority.pem.clone(), certificate_pem, key_pem },
             idle_block_interval: keyward_ledger_node::IDLE_BLOCK_INTERVAL,
@@ -116,7 +148,7 @@ impl Cluster {
     }
 
     pub async fn stop(mut self) {
-        for n in 0..4 {
+        for n in 0..self.nodes.len() {
             if self.nodes[n].is_some() {
                 self.stop_node(n).await;
             }

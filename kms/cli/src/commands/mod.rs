@@ -5,9 +5,11 @@ mod bench;
 mod completions;
 mod config;
 mod demo;
+mod genesis;
 mod kek;
 mod key;
 mod ledger;
+mod member;
 mod node;
 mod serve;
 mod sign;
@@ -42,6 +44,8 @@ pub(crate) enum Command {
     Demo(demo::Demo),
     /// Starts validators, service and software token on this machine, until Ctrl-C.
     Up(up::Up),
+    /// Founds a ledger by several organisations: key, join, assemble, check.
+    Genesis(genesis::Ceremony),
     /// Runs one validator.
     Node(node::Node),
     /// Runs one custody service.
@@ -97,6 +101,7 @@ impl Command {
         match self {
             Self::Demo(command) => Box::pin(command.run(context)).await,
             Self::Up(command) => Box::pin(command.run(context)).await,
+            Self::Genesis(command) => command.run(context),
             Self::Node(command) => Box::pin(command.run()).await,
             Self::Serve(command) => Box::pin(command.run()).await,
             Self::Token(command) => Box::pin(command.run(context)).await,

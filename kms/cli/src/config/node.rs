@@ -18,6 +18,8 @@ use crate::sealed::OperatorSecret;
 pub(crate) const PREFIX: &str = "KEYWARD_NODE_";
 /// What a sealed validator key is sealed for.
 pub(crate) const VALIDATOR_KEY: &str = "validator-key";
+/// What a sealed checkpoint key is sealed for.
+pub(crate) const CHECKPOINT_KEY: &str = "checkpoint-key";
 /// What a sealed TLS key is sealed for.
 pub(crate) const TLS_KEY: &str = "tls-key";
 
@@ -33,6 +35,9 @@ pub(crate) struct NodeConfig {
     pub(crate) operator_secret: PathBuf,
     /// The validator's sealed key.
     pub(crate) validator_key: PathBuf,
+    /// The sealed key with which it signs checkpoints of the log; without one it makes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) checkpoint_key: Option<PathBuf>,
     /// Where other validators reach us.
     pub(crate) peer_listen: SocketAddr,
     /// Where callers reach us.
@@ -95,6 +100,10 @@ impl NodeConfig {
             data_dir: at(&self.data_dir),
             genesis: files::read(&at(&self.genesis))?,
             validator_key: secret.open32(&at(&self.validator_key), VALIDATOR_KEY, &owner)?,
+            checkpoint_key: match &self.checkpoint_key {
+                None => None,
+                Some(path) => Some(secret.open32(&at(path), CHECKPOINT_KEY, &owner)?),
+            },
             peer_listen: self.peer_listen,
             peers: self.peers.iter().map(PeerConfig::open).collect::<Result<_>>()?,
             rpc_listen: self.rpc_listen,

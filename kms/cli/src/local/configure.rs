@@ -43,7 +43,9 @@ impl Cluster {
         });
         let peers: Vec<_> = peers.collect();
         for (index, node) in self.state.nodes.iter().enumerate() {
-            let config = node_config(node, &peers);
+            // Folders that are older than checkpoints have no key for them.
+            let signs = self.layout.checkpoint_key(index + 1).exists();
+            let config = node_config(node, signs, &peers);
             prepare::write_toml(&self.layout.node_config(index + 1), &config)?;
         }
         for index in 1..=self.servers() {
@@ -92,12 +94,13 @@ impl Cluster {
     }
 }
 
-fn node_config(node: &NodeState, peers: &[PeerConfig]) -> NodeConfig {
+fn node_config(node: &NodeState, signs_checkpoints: bool, peers: &[PeerConfig]) -> NodeConfig {
     NodeConfig {
         data_dir: "data".into(),
         genesis: "../genesis".into(),
         operator_secret: "../operator.secret".into(),
         validator_key: "validator.key".into(),
+        checkpoint_key: signs_checkpoints.then(|| "checkpoint.key".into()),
         peer_listen: local(node.peer_port.unwrap_or_default()),
         rpc_listen: local(node.rpc_port.unwrap_or_default()),
         idle_block_interval_ms: node::idle_block_interval_ms(),

@@ -60,6 +60,11 @@ impl Layout {
         self.root.join(format!("node-{index}"))
     }
 
+    /// A validator's sealed key for checkpoints of the log.
+    pub(crate) fn checkpoint_key(&self, index: usize) -> PathBuf {
+        self.node(index).join("checkpoint.key")
+    }
+
     pub(crate) fn node_config(&self, index: usize) -> PathBuf {
         self.node(index).join("node.toml")
     }

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::layout::{Layout, PROFILES};
 use crate::authority::{Authority, Issued};
-use crate::config::node::{TLS_KEY, VALIDATOR_KEY};
+use crate::config::node::{CHECKPOINT_KEY, TLS_KEY, VALIDATOR_KEY};
 use crate::config::serve::{SUBMITTER_KEY, TOKEN_PIN};
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
@@ -71,6 +71,7 @@ fn prepare_node(
     let folder = layout.node(index);
     let owner = principal(Role::Node, &format!("node-{index}"))?;
     write_server(&folder, &authority.issue_server(&owner)?, secret, &owner)?;
+    make_key(secret, &layout.checkpoint_key(index), CHECKPOINT_KEY, &owner)?;
     make_key(secret, &folder.join("validator.key"), VALIDATOR_KEY, &owner)
 }
 

@@ -8,7 +8,9 @@ pub mod attempts;
 pub mod authored;
 pub mod intent;
 pub mod keys;
+pub mod members;
 pub mod rate;
+pub mod regime;
 pub mod registry;
 pub mod timelock;
 
@@ -52,6 +54,8 @@ pub struct Context<'a> {
     pub height: u64,
     /// The time of that block.
     pub time_ms: u64,
+    /// The place in the log of the record being made.
+    pub leaf_index: u64,
 }
 
 /// Why a contract does not accept: the submitter's fault, or a broken state.
@@ -114,6 +118,8 @@ pub fn contract_for(entry: &Entry) -> Option<&'static dyn Contract> {
             | Act::CancelTimelock(_)
             | Act::ExecuteTimelock { .. } => &timelock::Timelock,
         }),
+        Entry::ProposeChange(_) | Entry::ApproveChange(_) => Some(&members::Members),
+        Entry::Evidence(_) | Entry::Complaint(_) | Entry::Agreement(_) => Some(&regime::Regimes),
     }
 }
 

@@ -4,8 +4,16 @@ use thiserror::Error;
 
 use super::{Ledger, StateBroken};
 use crate::batch::SignedBatch;
+use crate::genesis::Role;
 use crate::hash::Hash;
 use crate::state::layout::{BatchState, SEQUENCE_WINDOW, SubmitterState, batch_key, submitter_key};
+
+/// How many entries of a validator that submits with its own key one block may carry.
+pub const MEMBER_ENTRIES_MAX: u32 = 16;
+
+/// A validator that has not submitted anything.
+const MEMBER: SubmitterState =
+    SubmitterState { role: Role::Member, block_entries_max: MEMBER_ENTRIES_MAX, highest: 0 };
 
 /// Why a batch may not enter a block. A block that carries such a batch is invalid as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -147,9 +155,18 @@ impl Ledger {
     }
 
     /// What the state holds about a submitter.
+    ///
+    /// A validator in force that nobody made a submitter is one by itself, with the role `member`; somebody who
+    /// was removed is none.
     pub fn submitter(&self, submitter: &[u8; 32]) -> Result<Option<SubmitterState>, StateBroken> {
         let value = self.state.get(&submitter_key(submitter));
-        value.map(SubmitterState::decode).transpose().map_err(StateBroken::of("submitter"))
+        let known = value.map(SubmitterState::decode).transpose().map_err(StateBroken::of("submitter"))?;
+        Ok(match known {
+            Some(state) if state.role != Role::Member => {
+                Some(state).filter(|state| state.block_entries_max > 0)
+            }
+            known => self.set.member(submitter).map(|_| known.unwrap_or(MEMBER)),
+        })
     }
 
     pub(super) fn admit(&self, batch: &SignedBatch, height: u64) -> Result<SubmitterState, BatchRefusal> {

@@ -4,6 +4,7 @@
 //! cheap, so each unfinalised block has one. Notes cost one leaf hash each and leave the state alone.
 
 mod admission;
+mod boundary;
 mod expiry;
 mod overlay;
 mod propose;
@@ -16,7 +17,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-pub use admission::{BatchRefusal, Submission};
+pub use admission::{BatchRefusal, MEMBER_ENTRIES_MAX, Submission};
+pub use boundary::{EXECUTION_VERSION, SetChange, Term};
 pub use propose::{BlockLimits, Proposal};
 pub use result::{BatchResult, BlockOutcomes, Executed};
 pub use snapshot::{LedgerHead, SnapshotError};
@@ -224,7 +226,12 @@ impl Run {
             return Ok(Outcome::ACCEPTED);
         }
         let ledger = &mut self.ledger;
-        let context = Context { chain_id: &ledger.chain_id, height: ledger.height, time_ms: ledger.time_ms };
+        let context = Context {
+            chain_id: &ledger.chain_id,
+            height: ledger.height,
+            time_ms: ledger.time_ms,
+            leaf_index: ledger.log.size(),
+        };
         let mut overlay = Overlay::new(&ledger.state);
         let outcome = contracts::dispatch(&mut overlay, batch.submitter(), role, entry, &context)
             .map_err(StateBroken::of("contract state"))?;

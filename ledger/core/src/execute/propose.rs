@@ -58,6 +58,7 @@ impl Ledger {
                 Err(refusal) => refused.push((place, refusal)),
             }
         }
+        run.close()?;
         let header = run.header(self, key.public_key());
         let signed_header = SignedHeader::sign(header, key);
         let batches = run.results.iter().map(|result| result.batch.clone().into()).collect();

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::{BatchRefusal, Executed, Ledger, Run, StateBroken};
+use super::{BatchRefusal, EXECUTION_VERSION, Executed, Ledger, Run, StateBroken};
 use crate::batch::SignedBatch;
 use crate::block::{Block, Header};
 use crate::ed25519::Ed25519Error;
@@ -52,6 +52,14 @@ pub enum BlockRefusal {
         #[source]
         cause: BatchRefusal,
     },
+    /// The members announced rules that this program does not know; not the block's fault.
+    #[error("blocks from here on are executed by version {needed}, this program knows version {known}")]
+    Version {
+        /// The version that was announced.
+        needed: u32,
+        /// What this program knows.
+        known: u32,
+    },
     /// The node's own state is broken; not the block's fault.
     #[error("the state is broken")]
     StateBroken(#[from] StateBroken),
@@ -96,6 +104,10 @@ impl Ledger {
         if let Some((field, _)) = checks.into_iter().find(|(_, holds)| !holds) {
             return Err(BlockRefusal::Header { field });
         }
+        let needed = self.version_of(header.epoch)?;
+        if needed > EXECUTION_VERSION {
+            return Err(BlockRefusal::Version { needed, known: EXECUTION_VERSION });
+        }
         if header.time_ms < self.time_ms {
             return Err(BlockRefusal::TimeWentBack { time_ms: header.time_ms, parent_ms: self.time_ms });
         }
@@ -114,6 +126,7 @@ impl Ledger {
                 cause => BlockRefusal::Batch { index, cause },
             })?;
         }
+        run.close()?;
         compare(header, &run.header(self, header.proposer))?;
         Ok(run.finish(*block.digest()))
     }

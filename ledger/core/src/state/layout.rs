@@ -138,6 +138,8 @@ pub fn end_of(key: &[u8], value: &[u8]) -> Result<Option<End>, DecodeError> {
         ApprovalCase::decode(value).map(|case| Some(End::TimeMs(case.ends_ms)))
     } else if has(TIMELOCK_CASE_PREFIX) {
         TimelockCase::decode(value).map(|case| Some(End::TimeMs(case.ends_ms)))
+    } else if super::member::is_change_key(key) {
+        super::member::ChangeState::decode(value).map(|change| Some(End::Height(change.not_after)))
     } else {
         Ok(None)
     }
@@ -199,7 +201,7 @@ decode_exactly!(Parameters, "parameters");
 pub struct SubmitterState {
     /// What it may submit.
     pub role: Role,
-    /// How many of its entries one block may carry.
+    /// How many of its entries one block may carry; 0 for one that was removed.
     pub block_entries_max: u32,
     /// The highest sequence in a block; 0 before the first.
     pub highest: u64,

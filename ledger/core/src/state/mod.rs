@@ -6,8 +6,10 @@
 mod cases;
 mod key;
 pub mod layout;
+pub mod member;
 mod node;
 mod proof;
+pub mod regime;
 
 use std::fmt;
 

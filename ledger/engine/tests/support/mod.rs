@@ -189,7 +189,7 @@ impl Application for Toy {
     }
 
     fn plan(&self, _: u64) -> EpochPlan {
-        EpochPlan { validators: self.validators.clone(), term: self.term }
+        EpochPlan::new(self.validators.clone(), self.term)
     }
 
     fn event(&self, event: Event) {

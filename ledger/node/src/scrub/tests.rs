@@ -160,7 +160,8 @@ impl Node {
         let machine = Machine::real();
         let store = Arc::new(store);
         let genesis = Genesis::decode(&chain.genesis.encode()).unwrap();
-        let shared = Arc::new(Shared::new(genesis, key.public_key(), store, index, &machine, view));
+        let shared =
+            Arc::new(Shared::new(genesis, key.public_key(), Vec::new(), store, index, &machine, view));
         let executor = Executor::recover(shared.clone(), key, machine, snapshots.clone(), start).unwrap();
         drop(executor);
         let double = Double { chain: chain.clone(), shared: OnceLock::new(), there };
@@ -439,7 +440,15 @@ fn a_block_put_in_anothers_place_with_checks_that_fit_is_found_by_the_chain() {
     let index = Index::open(&dir.path().join("index")).unwrap();
     let view = View { ledger: view.ledger.clone(), anchor: None };
     let genesis = Genesis::decode(&chain.genesis.encode()).unwrap();
-    let shared = Arc::new(Shared::new(genesis, [0; 32], Arc::new(exchanged), index, &Machine::real(), view));
+    let shared = Arc::new(Shared::new(
+        genesis,
+        [0; 32],
+        Vec::new(),
+        Arc::new(exchanged),
+        index,
+        &Machine::real(),
+        view,
+    ));
     let double = Double { chain: chain.clone(), shared: OnceLock::new(), there: true };
     double.shared.set(Arc::downgrade(&shared)).unwrap();
     let others: Arc<dyn Others> = Arc::new(double);

@@ -9,6 +9,7 @@ use keyward_ledger_verify::{Anchor, Depth, Held, History, HistoryVerdict};
 use serde_json::{Value, json};
 
 use super::folder::{Folder, check_chunk, other_file, refuted};
+use super::records::FOLLOW_PAUSE;
 use super::{connect, failed};
 use crate::commands::Context;
 use crate::commands::verify::invalid;
@@ -72,6 +73,9 @@ impl Check {
         let progress = context.output.progress("checking blocks", 0, to);
         let mut without_block = 0;
         while history.next_height() <= to {
+            if without_block > 0 {
+                tokio::time::sleep(FOLLOW_PAUSE).await;
+            }
             let mut blocks = Box::pin(client.served(history.next_height()).await.map_err(cannot)?);
             without_block += 1;
             while history.next_height() <= to {

@@ -10,6 +10,7 @@ use keyward_ledger_verify::{Depth, History};
 use serde_json::json;
 
 use super::folder::{Folder, Writing, check_chunk, refuted};
+use super::records::FOLLOW_PAUSE;
 use super::{connect, failed};
 use crate::commands::Context;
 use crate::commands::verify::invalid;
@@ -119,6 +120,9 @@ async fn fetch(
     let mut writing = Writing::from(history.next_height());
     let mut without_block = 0;
     while history.next_height() <= to {
+        if without_block > 0 {
+            tokio::time::sleep(FOLLOW_PAUSE).await;
+        }
         let mut blocks = Box::pin(client.served(history.next_height()).await.map_err(cannot)?);
         without_block += 1;
         while history.next_height() <= to {

@@ -1,6 +1,7 @@
 //! `keyward ledger`: what stands on the ledger, verified against the trust file.
 
 mod check;
+mod checkpoint;
 mod export;
 mod folder;
 mod import;
@@ -38,7 +39,12 @@ enum Verb {
         /// Writes the receipt here.
         #[arg(long, value_name = "FILE")]
         receipt: Option<PathBuf>,
+        /// Writes the inclusion proof here as a COSE Receipt (RFC 9942).
+        #[arg(long, value_name = "FILE")]
+        cose: Option<PathBuf>,
     },
+    /// The newest checkpoint of the log, cosigned by the validators, for transparency-log tools (C2SP).
+    Checkpoint(checkpoint::Checkpoint),
     /// Records as they become final, until Ctrl-C.
     Tail {
         /// Begins at this height [default: the newest].
@@ -56,6 +62,10 @@ enum Verb {
     Import(import::Import),
     /// Checks digests, certificates, signatures, execution, outcomes and log, over the nodes or over an export.
     Check(check::Check),
+    /// Who runs the ledger: list, join, propose, approve.
+    Member(super::member::MemberCommand),
+    /// How the ledger agrees, since when and why.
+    Regime(super::member::Regime),
 }
 
 impl Ledger {
@@ -63,8 +73,11 @@ impl Ledger {
         match self.verb {
             Verb::Status => status::run(context, &connect(&context.profile()?).await?).await,
             Verb::Scrub => scrub::run(context, &connect(&context.profile()?).await?).await,
-            Verb::Get { leaf_index, receipt } => {
-                records::get(context, &connect(&context.profile()?).await?, leaf_index, receipt).await
+            Verb::Get { leaf_index, receipt, cose } => {
+                records::get(context, &connect(&context.profile()?).await?, leaf_index, receipt, cose).await
+            }
+            Verb::Checkpoint(checkpoint) => {
+                checkpoint.run(context, &connect(&context.profile()?).await?).await
             }
             Verb::Tail { from, count } => {
                 let client = connect(&context.profile()?).await?;
@@ -77,6 +90,8 @@ impl Ledger {
             Verb::Export(export) => export.run(context).await,
             Verb::Import(import) => import.run(context),
             Verb::Check(check) => check.run(context).await,
+            Verb::Member(command) => Box::pin(command.run(context)).await,
+            Verb::Regime(command) => Box::pin(command.run(context)).await,
         }
     }
 }

@@ -8,6 +8,7 @@ use keyward_ledger_client::{Client, ClientError, Recorded};
 use keyward_ledger_core::entry::{Entry, Intent, RotateKey, kind_name, kind_of};
 use serde_json::{Value, json};
 
+use super::checkpoint::write_cose;
 use super::failed;
 use super::status::short;
 use crate::commands::Context;
@@ -16,13 +17,14 @@ use crate::files::{self, Access};
 
 /// A node that hangs up is followed again, or another one, so often without getting a block.
 const FOLLOWS_WITHOUT_BLOCK_MAX: u32 = 5;
-const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
+pub(super) const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
 
 pub(super) async fn get(
     context: &Context,
     client: &Client,
     leaf_index: u64,
     receipt: Option<PathBuf>,
+    cose: Option<PathBuf>,
 ) -> Result<()> {
     let recorded =
         client.record(leaf_index).await.map_err(|error| failed("cannot read the record", &error))?;
@@ -33,6 +35,9 @@ pub(super) async fn get(
     let mut json = record_json(&recorded);
     if let Value::Object(map) = &mut json {
         map.insert("receipt".into(), json!(hex::encode(&bytes)));
+        if let Some(path) = &cose {
+            map.insert("cose".into(), write_cose(client, &recorded, path).await?);
+        }
     }
     context.output.answer(record_words(&recorded), &json);
     Ok(())

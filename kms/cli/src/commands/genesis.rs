@@ -1,0 +1,290 @@
+//! `keyward genesis`: founding a ledger by several organisations, none of which shows a private key to another.
+//!
+//! Each makes its key where it stays and writes a member file; one puts the files together; everybody checks that
+//! its own file stands in the result, and compares the chain id with the others.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use keyward_domain::{Principal, Role};
+use keyward_ledger_core::block::Regime;
+use keyward_ledger_core::ed25519::SigningKey;
+use keyward_ledger_core::genesis::{EPOCH_LENGTH_DEFAULT, Genesis, GenesisDocument, Submitter};
+use keyward_ledger_core::hash::ZERO;
+use keyward_ledger_core::trust::Trust;
+use serde_json::json;
+
+use super::Context;
+use super::member::{MemberFile, SubmitterLine, parse_key, parse_role};
+use crate::config::node::VALIDATOR_KEY;
+use crate::config::serve::SUBMITTER_KEY;
+use crate::failure::{Failure, Result};
+use crate::files::{self, Access};
+use crate::sealed::{OperatorSecret, random32};
+
+/// Founding a ledger.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ceremony {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Makes an organisation's keys, where they stay.
+    Key(Key),
+    /// Writes the organisation's member file for the others.
+    Join(Join),
+    /// Puts the member files together: genesis and trust file.
+    Assemble(Assemble),
+    /// Checks a genesis against member files, and shows its chain id.
+    Check(Check),
+}
+
+#[derive(Debug, clap::Args)]
+struct Key {
+    /// The folder for the keys.
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// The node's name in its certificate: `keyward://node/NAME`.
+    #[arg(long, value_name = "NAME")]
+    node: String,
+    /// The service's name in its certificate: a key to submit with is made too.
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Join {
+    /// The folder that `keyward genesis key` made.
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// The organisation's name on the ledger.
+    #[arg(long)]
+    name: String,
+    /// Where the others reach the node.
+    #[arg(long, value_name = "IP:PORT")]
+    peer: std::net::SocketAddr,
+    /// Where the node answers callers.
+    #[arg(long, value_name = "URL")]
+    rpc: String,
+    /// Where to write.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+struct Assemble {
+    /// The ledger's name.
+    #[arg(long)]
+    name: String,
+    /// Blocks of an epoch.
+    #[arg(long, value_name = "N", default_value_t = EPOCH_LENGTH_DEFAULT)]
+    epoch_length: u64,
+    /// How far a proposal's time may lie from a voter's clock.
+    #[arg(long, value_name = "MS", default_value_t = 30_000)]
+    clock_bound_ms: u64,
+    /// Where to write the genesis; the trust file goes beside it.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// The member files.
+    #[arg(required = true, value_name = "FILE")]
+    members: Vec<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Check {
+    /// The genesis.
+    genesis: PathBuf,
+    /// Member files that must stand in it: our own, or all of them.
+    #[arg(required = true, value_name = "FILE")]
+    members: Vec<PathBuf>,
+}
+
+impl Ceremony {
+    pub(crate) fn run(self, context: &Context) -> Result<()> {
+        match self.verb {
+            Verb::Key(key) => key.run(context),
+            Verb::Join(join) => join.run(context),
+            Verb::Assemble(assemble) => assemble.run(context),
+            Verb::Check(check) => check.run(context),
+        }
+    }
+}
+
+const SECRET: &str = "operator.secret";
+const VALIDATOR: &str = "validator.key";
+const SUBMITTER: &str = "submitter.key";
+/// Public: whose the sealed keys are.
+const OWNER: &str = "owner";
+
+impl Key {
+    fn run(self, context: &Context) -> Result<()> {
+        let at = |name: &str| self.dir.join(name);
+        if at(SECRET).exists() || at(VALIDATOR).exists() {
+            let what = format!("`{}` holds keys already", self.dir.display());
+            return Err(Failure::refused(what, "choose another folder: keys are never overwritten"));
+        }
+        let node = principal(Role::Node, &self.node)?;
+        let secret = OperatorSecret::create(&at(SECRET))?;
+        let validator = make(&secret, &at(VALIDATOR), VALIDATOR_KEY, &node)?;
+        let service = self.service.as_deref().map(|name| principal(Role::Service, name)).transpose()?;
+        let submitter =
+            service.map(|owner| make(&secret, &at(SUBMITTER), SUBMITTER_KEY, &owner)).transpose()?;
+        let submitter = submitter.map(hex::encode);
+        let owner =
+            [Some(node.uri()), submitter.clone()].into_iter().flatten().collect::<Vec<_>>().join("\n");
+        files::write(&at(OWNER), format!("{owner}\n").as_bytes(), Access::Public)?;
+        let words = format!(
+            "keys in `{}`, sealed; keep `{}` apart from backups of the rest\nvalidator {}{}",
+            self.dir.display(),
+            at(SECRET).display(),
+            hex::encode(validator),
+            submitter.as_ref().map(|key| format!("\nsubmitter {key}")).unwrap_or_default()
+        );
+        let json = json!({ "validator": hex::encode(validator), "submitter": submitter });
+        context.output.answer(words, &json);
+        Ok(())
+    }
+}
+
+fn principal(role: Role, name: &str) -> Result<Principal> {
+    Principal::new(role, name).map_err(|error| Failure::of_coded("the name is refused", &error))
+}
+
+fn make(secret: &OperatorSecret, path: &Path, purpose: &str, owner: &Principal) -> Result<[u8; 32]> {
+    let seed = random32()?;
+    secret.seal(path, purpose, owner, seed.as_ref())?;
+    Ok(SigningKey::from_seed(&seed).public_key())
+}
+
+impl Join {
+    fn run(self, context: &Context) -> Result<()> {
+        let at = |name: &str| self.dir.join(name);
+        let owner = files::read_text(&at(OWNER))?;
+        let mut lines = owner.lines();
+        let node = lines.next().and_then(|uri| Principal::parse(uri).ok()).ok_or_else(|| {
+            let what = format!("`{}` names no node", at(OWNER).display());
+            Failure::refused(what, "make the keys with `keyward genesis key`")
+        })?;
+        let submitters =
+            lines.map(|key| SubmitterLine { key: key.to_owned(), role: "service".to_owned() }).collect();
+        let secret = OperatorSecret::load(&at(SECRET))?;
+        let seed = secret.open32(&at(VALIDATOR), VALIDATOR_KEY, &node)?;
+        let key = SigningKey::from_seed(&seed);
+        let file = MemberFile::sign(&ZERO, &key, (self.name, self.peer, self.rpc), submitters)?;
+        file.write(&self.out)?;
+        let words = format!(
+            "`{}` is for whoever puts the genesis together; keep a copy to check it by",
+            self.out.display()
+        );
+        context.output.answer(words, &json!({ "key": file.key, "file": self.out }));
+        Ok(())
+    }
+}
+
+/// The validators and submitters that files name, each file checked.
+fn named(files: &[PathBuf]) -> Result<(Vec<MemberFile>, Vec<[u8; 32]>, Vec<Submitter>)> {
+    let (mut found, mut validators, mut submitters) = (Vec::new(), Vec::new(), Vec::new());
+    for path in files {
+        let file = MemberFile::load(path)?;
+        validators.push(file.member(&ZERO)?.0.key);
+        for line in &file.submitters {
+            submitters.push(Submitter::new(parse_key(&line.key)?, parse_role(&line.role)?));
+        }
+        found.push(file);
+    }
+    validators.sort_unstable();
+    submitters.sort_unstable_by_key(|submitter| submitter.key);
+    Ok((found, validators, submitters))
+}
+
+impl Assemble {
+    fn run(self, context: &Context) -> Result<()> {
+        if self.out.exists() {
+            let what = format!("`{}` is there already", self.out.display());
+            return Err(Failure::refused(what, "choose another file: a genesis is never overwritten"));
+        }
+        let (members, validators, submitters) = named(&self.members)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let document = GenesisDocument {
+            name: self.name,
+            time_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+            validators,
+            submitters,
+            epoch_length: self.epoch_length,
+            regime: Regime::Fast,
+            clock_bound_ms: self.clock_bound_ms,
+        };
+        let genesis = Genesis::new(document).map_err(|error| {
+            Failure::refused("the member files make no genesis", "each node and each submitter stands once")
+                .because(&error)
+        })?;
+        files::write(&self.out, &genesis.encode(), Access::Public)?;
+        let trust = Trust::genesis(genesis.name().to_owned(), *genesis.chain_id());
+        let trust_file = self.out.with_extension("trust");
+        files::write(&trust_file, trust.encode().as_bytes(), Access::Public)?;
+        let peers: Vec<_> = members
+            .iter()
+            .map(|member| format!("[[peers]]\nkey = \"{}\"\naddress = \"{}\"", member.key, member.peer))
+            .collect();
+        let words = format!(
+            "{}\ntrust file `{}`\nnow everybody checks (`keyward genesis check`), and has in node.toml:\n{}",
+            show(&genesis),
+            trust_file.display(),
+            peers.join("\n")
+        );
+        context.output.answer(words, &json(&genesis));
+        Ok(())
+    }
+}
+
+impl Check {
+    fn run(self, context: &Context) -> Result<()> {
+        let genesis = Genesis::decode(&files::read(&self.genesis)?).map_err(|error| {
+            let what = format!("`{}` is no genesis", self.genesis.display());
+            Failure::refused(what, "ask for the file again").because(&error)
+        })?;
+        let (_, validators, submitters) = named(&self.members)?;
+        let document = genesis.document();
+        let lacking = validators.iter().find(|key| !document.validators.contains(key));
+        let lacking = lacking.or_else(|| {
+            submitters.iter().find(|wanted| !document.submitters.contains(wanted)).map(|wanted| &wanted.key)
+        });
+        if let Some(key) = lacking {
+            let what = format!("{} does not stand in the genesis as its file says", hex::encode(key));
+            return Err(Failure::refused(what, "do not start with it; have it put together again"));
+        }
+        let (files, all) = (validators.len(), document.validators.len());
+        let extra = if files == all {
+            "every validator has one of these files".to_owned()
+        } else {
+            format!("{} of {all} validators have none of these files", all - files)
+        };
+        let words = format!("{}\n{extra}; compare the chain id with the others", show(&genesis));
+        context.output.answer(words, &json(&genesis));
+        Ok(())
+    }
+}
+
+fn show(genesis: &Genesis) -> String {
+    let document = genesis.document();
+    format!(
+        "ledger `{}`\nchain id {}\n{} validators, {} submitters, epochs of {} blocks",
+        genesis.name(),
+        hex::encode(genesis.chain_id()),
+        document.validators.len(),
+        document.submitters.len(),
+        document.epoch_length
+    )
+}
+
+fn json(genesis: &Genesis) -> serde_json::Value {
+    let document = genesis.document();
+    json!({
+        "name": genesis.name(), "chain_id": hex::encode(genesis.chain_id()),
+        "validators": document.validators.iter().map(hex::encode).collect::<Vec<_>>(),
+        "submitters": document.submitters.iter().map(|submitter| hex::encode(submitter.key)).collect::<Vec<_>>(),
+        "epoch_length": document.epoch_length, "time_ms": document.time_ms,
+    })
+}

@@ -1,0 +1,245 @@
+//! Files that organisations hand each other: a node that wants to join, a key that takes a place. Text, with
+//! nothing secret in it; each is signed by the key that joins.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use keyward_ledger_core::change::{Change, Member, rotation_message};
+use keyward_ledger_core::ed25519;
+use keyward_ledger_core::genesis::is_name;
+use keyward_ledger_core::hash::{Hash, ZERO};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{parse_key, validator_key};
+use crate::commands::Context;
+use crate::config::serve::read_trust;
+use crate::failure::{Failure, Result};
+use crate::files::{self, Access};
+
+/// A node that wants to join a ledger.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MemberFile {
+    /// `keyward-member-1`.
+    format: String,
+    /// The ledger, 64 hex digits; zeros for one that is still to be founded.
+    ledger: String,
+    /// The node's key.
+    pub(crate) key: String,
+    /// The organisation's name on the ledger.
+    pub(crate) name: String,
+    /// Where the node listens for the others.
+    pub(crate) peer: SocketAddr,
+    /// Where it answers callers.
+    pub(crate) rpc: String,
+    /// The key's signature.
+    proof: String,
+    /// Keys that its services submit with, for a ledger that is to be founded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) submitters: Vec<SubmitterLine>,
+}
+
+/// A submitter in a member file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SubmitterLine {
+    pub(crate) key: String,
+    pub(crate) role: String,
+}
+
+const FORMAT: &str = "keyward-member-1";
+const ROTATION_FORMAT: &str = "keyward-rotation-1";
+
+impl MemberFile {
+    /// Signs a file for a node.
+    pub(crate) fn sign(
+        ledger: &Hash,
+        key: &ed25519::SigningKey,
+        (name, peer, rpc): (String, SocketAddr, String),
+        submitters: Vec<SubmitterLine>,
+    ) -> Result<Self> {
+        let member = Member { key: key.public_key(), name, peer, rpc };
+        let unwritable = peer.port() == 0
+            || !is_name(&member.name)
+            || member.rpc.is_empty()
+            || member.rpc.len() > keyward_ledger_core::change::RPC_ADDRESS_BYTES_MAX
+            || !member.rpc.bytes().all(|byte| byte.is_ascii_graphic());
+        if unwritable {
+            return Err(Failure::usage(
+                "the ledger would not take that name or these addresses",
+                "a name is 1 to 64 of a-z, 0-9 and -; ports are not 0; the callers' address is visible ASCII",
+            ));
+        }
+        let proof = hex::encode(key.sign(&member.message(ledger)));
+        let (format, ledger, key) = (FORMAT.to_owned(), hex::encode(ledger), hex::encode(member.key));
+        Ok(Self { format, ledger, key, name: member.name, peer, rpc: member.rpc, proof, submitters })
+    }
+
+    pub(crate) fn load(path: &Path) -> Result<Self> {
+        let file: Self = read_toml(path)?;
+        check_format(path, &file.format, FORMAT)?;
+        Ok(file)
+    }
+
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+        write_toml(path, self)
+    }
+
+    /// The node, if the file is for this ledger and its key signed it.
+    pub(crate) fn member(&self, ledger: &Hash) -> Result<(Member, [u8; 64])> {
+        if parse_key(&self.ledger)? != *ledger {
+            let for_what = if *ledger == ZERO { "a ledger that is to be founded" } else { "this ledger" };
+            return Err(Failure::refused(
+                format!("the file of `{}` is not for {for_what}", self.name),
+                "ask for another one",
+            ));
+        }
+        let member = Member {
+            key: parse_key(&self.key)?,
+            name: self.name.clone(),
+            peer: self.peer,
+            rpc: self.rpc.clone(),
+        };
+        let proof = parse_signature(&self.proof)?;
+        ed25519::verify(&member.key, &member.message(ledger), &proof).map_err(|error| {
+            let what = format!("the file of `{}` is not signed by its key", self.name);
+            Failure::refused(what, "ask its organisation for it again").because(&error)
+        })?;
+        Ok((member, proof))
+    }
+
+    /// The change that takes the node in.
+    pub(super) fn admission(&self, ledger: &Hash) -> Result<Change> {
+        let (member, proof) = self.member(ledger)?;
+        Ok(Change::Admit { member, proof })
+    }
+}
+
+/// A key that takes the place of a node's.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RotationFile {
+    format: String,
+    old: String,
+    new: String,
+    proof: String,
+}
+
+impl RotationFile {
+    pub(super) fn load(path: &Path) -> Result<Self> {
+        let file: Self = read_toml(path)?;
+        check_format(path, &file.format, ROTATION_FORMAT)?;
+        Ok(file)
+    }
+
+    pub(super) fn change(&self) -> Result<Change> {
+        let (old, new) = (parse_key(&self.old)?, parse_key(&self.new)?);
+        Ok(Change::Rotate { old, new, proof: parse_signature(&self.proof)? })
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Join {
+    /// The configuration of our node, whose key signs.
+    #[arg(long, value_name = "FILE")]
+    node: PathBuf,
+    /// Our name on the ledger.
+    #[arg(long)]
+    name: String,
+    /// Where the others reach the node.
+    #[arg(long, value_name = "IP:PORT")]
+    peer: SocketAddr,
+    /// Where the node answers callers.
+    #[arg(long, value_name = "URL")]
+    rpc: String,
+    /// The ledger's trust file.
+    #[arg(long, value_name = "FILE")]
+    trust: PathBuf,
+    /// Where to write.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+impl Join {
+    pub(super) fn run(self, context: &Context) -> Result<()> {
+        let trust = read_trust(&self.trust)?;
+        let key = validator_key(&self.node)?;
+        let file = MemberFile::sign(&trust.chain_id, &key, (self.name, self.peer, self.rpc), Vec::new())?;
+        file.write(&self.out)?;
+        let words = format!(
+            "node {} asks to join `{}`: give `{}` to its members",
+            file.key,
+            trust.name,
+            self.out.display()
+        );
+        context.output.answer(words, &json!({ "key": file.key, "file": self.out }));
+        Ok(())
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Rotation {
+    /// The configuration of our node, with the new key, which signs.
+    #[arg(long, value_name = "FILE")]
+    node: PathBuf,
+    /// The key so far.
+    #[arg(long, value_name = "KEY")]
+    old: String,
+    /// The ledger's trust file.
+    #[arg(long, value_name = "FILE")]
+    trust: PathBuf,
+    /// Where to write.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+impl Rotation {
+    pub(super) fn run(self, context: &Context) -> Result<()> {
+        let trust = read_trust(&self.trust)?;
+        let (key, old) = (validator_key(&self.node)?, parse_key(&self.old)?);
+        let new = key.public_key();
+        let proof = hex::encode(key.sign(&rotation_message(&trust.chain_id, &old, &new)));
+        let file =
+            RotationFile { format: ROTATION_FORMAT.into(), old: self.old, new: hex::encode(new), proof };
+        write_toml(&self.out, &file)?;
+        let words = format!(
+            "key {} asks for the place of {}: give `{}` to the members",
+            file.new,
+            file.old,
+            self.out.display()
+        );
+        context.output.answer(words, &json!({ "old": file.old, "new": file.new, "file": self.out }));
+        Ok(())
+    }
+}
+
+fn parse_signature(text: &str) -> Result<[u8; 64]> {
+    let mut bytes = [0; 64];
+    hex::decode_to_slice(text, &mut bytes).map_err(|error| {
+        Failure::refused("the proof is not 128 hex digits", "ask for the file again").because(&error)
+    })?;
+    Ok(bytes)
+}
+
+fn check_format(path: &Path, found: &str, wanted: &str) -> Result<()> {
+    if found == wanted {
+        return Ok(());
+    }
+    let what = format!("`{}` is a `{found}`, not a `{wanted}`", path.display());
+    Err(Failure::refused(what, "give another file"))
+}
+
+fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    toml::from_str(&files::read_text(path)?).map_err(|error| {
+        let what = format!("`{}` is malformed", path.display());
+        Failure::refused(what, "ask for the file again").because(&error)
+    })
+}
+
+fn write_toml(path: &Path, value: &impl Serialize) -> Result<()> {
+    let text = toml::to_string(value).map_err(|error| {
+        Failure::refused(format!("cannot write `{}`", path.display()), "tell us about this").because(&error)
+    })?;
+    files::write(path, text.as_bytes(), Access::Public)
+}

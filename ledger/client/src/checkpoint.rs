@@ -1,0 +1,184 @@
+//! Checkpoints of the log, collected from the validators, held against a certified header and merged.
+
+use std::collections::BTreeMap;
+
+use keyward_ledger_core::certificate::quorum;
+use keyward_ledger_core::ed25519;
+use keyward_ledger_core::hash::Hash;
+use keyward_ledger_core::log::{verify_consistency, verify_inclusion};
+use keyward_ledger_verify::Failure;
+use keyward_ledger_verify::checkpoint::{Note, Verifier, binding_message, origin};
+use keyward_ledger_verify::cose;
+use keyward_proto::ledger::{GetCheckpointRequest, GetCheckpointResponse};
+
+use crate::{
+    CertifiedHeader, Client, ClientError, ProofError, Recorded, describe,
+    proof::{hash, hashes},
+};
+
+/// A checkpoint with the signatures of several validators.
+#[derive(Clone, Debug)]
+pub struct MergedCheckpoint {
+    /// The checkpoint, proven to be a state of the certified log.
+    pub note: Note,
+    /// The two names of each validator's key that signed it.
+    pub verifiers: Vec<[Verifier; 2]>,
+    /// That the log begins with the one of the size that was asked for (RFC 9162); empty if none was.
+    pub consistency: Vec<Hash>,
+    /// A COSE Receipt of the record that was asked for.
+    pub cose_receipt: Option<Vec<u8>>,
+    /// Validators that gave no signature, and why.
+    pub silent: Vec<String>,
+}
+
+/// What one validator gave, checked.
+struct Given {
+    note: Note,
+    key: [u8; 32],
+    sizes: Vec<u64>,
+    consistency: Vec<Hash>,
+    inclusion: Vec<Hash>,
+    cose_signature: Vec<u8>,
+}
+
+impl Client {
+    /// The newest checkpoint that a quorum signed, or the one with most signatures, merged from all that answer. With a
+    /// consistency proof from the size `from`, unless that is 0, and a COSE Receipt of `record`.
+    pub async fn checkpoint(
+        &self,
+        from: u64,
+        record: Option<&Recorded>,
+    ) -> Result<MergedCheckpoint, ClientError> {
+        let (newest, silent) = self.collect(GetCheckpointRequest::default(), record).await;
+        let sizes = newest.iter().flat_map(|given| &given.sizes).copied();
+        let least = record.map_or(0, |record| record.leaf_index + 1).max(from);
+        let wanted = quorum(self.0.nodes.len());
+        let size = best(sizes.filter(|size| *size >= least), wanted);
+        let Some(log_size) = size else {
+            let reasons = match silent.is_empty() {
+                true => format!("no checkpoint covers {least} records yet; try again in a few seconds"),
+                false => silent.join("; "),
+            };
+            return Err(ClientError::Unreachable { reasons });
+        };
+        let leaf_index = record.map(|record| record.leaf_index);
+        let request = GetCheckpointRequest { log_size: Some(log_size), from_size: from, leaf_index };
+        let (given, silent) = self.collect(request, record).await;
+        let verifier = |given: &Given| Verifier::of(&given.note.checkpoint.origin, given.key);
+        let verifiers = given.iter().map(verifier).collect();
+        let mut given = given.into_iter();
+        let Some(first) = given.next() else {
+            return Err(ClientError::Unreachable { reasons: silent.join("; ") });
+        };
+        let mut note = first.note;
+        for other in given {
+            // Both are states of the same certified log and of one size, so they are the same.
+            note.merge(&other.note).or(Err(ProofError::Other { part: "checkpoint" }))?;
+        }
+        let cose_receipt = record.filter(|_| !first.inclusion.is_empty()).map(|record| {
+            let (leaf, path) = (record.leaf_index, &first.inclusion);
+            cose::receipt(&note.checkpoint, first.key, leaf, path, &first.cose_signature)
+        });
+        Ok(MergedCheckpoint { note, verifiers, consistency: first.consistency, cose_receipt, silent })
+    }
+
+    /// Asks every validator; gives what is believed, and why the others' is not.
+    async fn collect(
+        &self,
+        request: GetCheckpointRequest,
+        record: Option<&Recorded>,
+    ) -> (Vec<Given>, Vec<String>) {
+        let (mut given, mut silent) = (Vec::new(), Vec::new());
+        for node in &self.0.nodes {
+            let mut rpc = node.rpc.clone();
+            match tokio::time::timeout(self.0.deadline, rpc.get_checkpoint(request)).await {
+                Err(_elapsed) => silent.push(format!("{}: no answer in time", node.address)),
+                Ok(Err(status)) => silent.push(describe(node, &status)),
+                Ok(Ok(answer)) => match self.believed(answer.into_inner(), &request, record) {
+                    Ok(believed) => given.push(believed),
+                    Err(error) => silent.push(format!("{}: {error}", node.address)),
+                },
+            }
+        }
+        (given, silent)
+    }
+
+    fn believed(
+        &self,
+        answer: GetCheckpointResponse,
+        request: &GetCheckpointRequest,
+        record: Option<&Recorded>,
+    ) -> Result<Given, ProofError> {
+        let header = self.0.checker.anchor(answer.anchor)?;
+        self.saw(&header);
+        let chain_id = self.chain_id();
+        let note =
+            Note::parse(&answer.note, &origin(&self.0.trust.name, &chain_id)).map_err(other("checkpoint"))?;
+        let checkpoint = &note.checkpoint;
+        if request.log_size.is_some_and(|size| size != checkpoint.size) {
+            return Err(ProofError::Other { part: "size" });
+        }
+        let key = hash("checkpoint key", &answer.checkpoint_key)?;
+        let validator = hash("validator", &answer.validator)?;
+        let bound = ed25519::verify(&validator, &binding_message(&chain_id, &key), &answer.binding).is_ok();
+        let signed = Verifier::of(&checkpoint.origin, key).iter().all(|it| note.signed_by(it).is_some());
+        if !bound || !is_member(&header, &validator) || !signed {
+            return Err(ProofError::Other { part: "signature of a validator" });
+        }
+        let (certified, proof) = (header.block.header(), hashes("consistency", &answer.anchor_proof)?);
+        verify_consistency(
+            checkpoint.size,
+            certified.log_size,
+            &proof,
+            &checkpoint.root,
+            &certified.log_root,
+        )
+        .map_err(Failure::Inclusion)?;
+        let inclusion = hashes("inclusion proof", &answer.inclusion)?;
+        if let (Some(record), Some(leaf)) = (record, request.leaf_index) {
+            let id = record.record().id();
+            verify_inclusion(&id, leaf, checkpoint.size, &inclusion, &checkpoint.root)
+                .map_err(Failure::Inclusion)?;
+            cose::verify(checkpoint, key, &answer.cose_signature)
+                .or(Err(ProofError::Other { part: "signature of a receipt" }))?;
+        }
+        Ok(Given {
+            key,
+            sizes: answer.log_sizes,
+            consistency: hashes("consistency", &answer.consistency)?,
+            inclusion,
+            cose_signature: answer.cose_signature.to_vec(),
+            note,
+        })
+    }
+}
+
+/// Whether a key is one of the set that certified the header.
+fn is_member(header: &CertifiedHeader, validator: &[u8; 32]) -> bool {
+    let certified = &header.certified;
+    let set = certified.links.last().map_or(&certified.genesis.set, |link| &link.set);
+    set.member(validator).is_some()
+}
+
+/// The greatest size that `wanted` validators have; else the greatest of those that most have.
+fn best(sizes: impl Iterator<Item = u64>, wanted: usize) -> Option<u64> {
+    let mut counts = BTreeMap::<u64, usize>::new();
+    for size in sizes {
+        *counts.entry(size).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(size, count)| ((*count).min(wanted), *size)).map(|(size, _)| size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::best;
+
+    #[test]
+    fn the_newest_checkpoint_of_a_quorum_is_the_best() {
+        assert_eq!(best([5, 9, 5, 9, 5, 9, 12].into_iter(), 3), Some(9));
+        assert_eq!(best([5, 9, 5, 9, 5, 12].into_iter(), 3), Some(5));
+        assert_eq!(best([5, 9, 12, 9].into_iter(), 3), Some(9));
+        assert_eq!(best([5, 12].into_iter(), 3), Some(12));
+        assert_eq!(best([].into_iter(), 3), None);
+    }
+}

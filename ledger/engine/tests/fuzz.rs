@@ -1,0 +1,86 @@
+//! Segment files and certificates, changed: opening never panics, and nothing is served that was not stored.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[allow(dead_code, unreachable_pub, missing_docs)]
+#[path = "../../core/tests/common/mutate.rs"]
+mod mutate;
+
+use bytes::Bytes;
+use keyward_ledger_engine::{Block, Certificate, Segments, SegmentsConfig, Store as _};
+use mutate::hammer;
+use std::fs;
+
+fn digest(height: u64) -> [u8; 32] {
+    let mut digest = [7; 32];
+    digest[..8].copy_from_slice(&height.to_be_bytes());
+    digest
+}
+
+fn body(height: u64) -> Bytes {
+    vec![height as u8; 20 + (height as usize * 37) % 100].into()
+}
+
+fn certificate(height: u64) -> Certificate {
+    Certificate {
+        epoch: 0,
+        view: height,
+        parent_view: height - 1,
+        digest: digest(height),
+        set_size: 4,
+        signers: vec![(0, [1; 64]), (1, [2; 64]), (3, [3; 64])],
+    }
+}
+
+const STORED: u64 = 6;
+
+/// The bytes of a segment that holds some blocks and certificates.
+fn segment() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = Segments::open(folder.path(), SegmentsConfig::default()).unwrap();
+    for height in 1..=STORED {
+        let block = Block { height, parent: [0; 32], digest: digest(height), bytes: body(height) };
+        store.put_block(&block).unwrap();
+        store.put_certificate(height, &certificate(height)).unwrap();
+    }
+    store.sync().unwrap();
+    fs::read(folder.path().join("0000000000.segment")).unwrap()
+}
+
+#[test]
+fn certificates_have_one_encoding_and_never_panic() {
+    let samples: Vec<_> = (1..=3).map(|height| certificate(height).encode()).collect();
+    hammer("engine certificate", &samples, 20_000, |bytes| {
+        if let Ok(certificate) = Certificate::decode(bytes) {
+            assert_eq!(certificate.encode(), bytes);
+        }
+    });
+}
+
+#[test]
+fn a_changed_segment_serves_what_was_stored_or_nothing() {
+    let good = segment();
+    let folder = tempfile::tempdir().unwrap();
+    hammer("segment", &[good], 600, |bytes| {
+        for entry in fs::read_dir(folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() { fs::remove_file(path).unwrap() } else { fs::remove_dir_all(path).unwrap() }
+        }
+        fs::write(folder.path().join("0000000000.segment"), bytes).unwrap();
+        let Ok((store, _)) = Segments::open(folder.path(), SegmentsConfig::default()) else { return };
+        let reader = store.reader();
+        for height in 0..=STORED + 2 {
+            if let Ok(Some(bytes)) = reader.block(height) {
+                assert_eq!(bytes, body(height), "another block at height {height}");
+            }
+            if let Ok(Some(found)) = reader.certificate(height) {
+                assert_eq!(found, certificate(height), "another certificate at height {height}");
+            }
+        }
+        // It goes on being a store.
+        let height = STORED + 9;
+        let block = Block { height, parent: [0; 32], digest: digest(height), bytes: body(height) };
+        store.put_block(&block).unwrap();
+        store.sync().unwrap();
+        assert_eq!(reader.block(height).unwrap(), Some(body(height)));
+    });
+}

@@ -1,0 +1,140 @@
+//! Founding a ledger together, and deciding about it on the command line of real nodes.
+
+use std::path::Path;
+
+use keyward_ledger_core::genesis::Genesis;
+use serde_json::Value;
+
+use crate::support::keyward::{Keyward, binary, clean, wait_until};
+
+struct Said {
+    ok: bool,
+    json: Value,
+    err: String,
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Said {
+    let mut command = clean(binary());
+    let output = command.current_dir(folder).args(["--output", "json"]).args(arguments).output().unwrap();
+    let json = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let err = String::from_utf8(output.stderr).unwrap();
+    Said { ok: output.status.success(), json, err }
+}
+
+fn done(folder: &Path, arguments: &[&str]) -> Value {
+    let said = run(folder, arguments);
+    assert!(said.ok, "{arguments:?}: {}", said.err);
+    said.json
+}
+
+#[test]
+fn organisations_found_a_ledger_without_showing_each_other_a_private_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let mut keys = Vec::new();
+    for bank in ["a", "b", "c", "d"] {
+        let node = format!("bank-{bank}");
+        let made = done(here, &["genesis", "key", "--dir", bank, "--node", &node, "--service", &node]);
+        keys.push(made["validator"].as_str().unwrap().to_owned());
+        let (peer, rpc) =
+            (format!("10.0.0.1:70{}", bank.as_bytes()[0]), format!("https://{node}.example:7443"));
+        let out = format!("{bank}.member");
+        done(
+            here,
+            &[
+                "genesis", "join", "--dir", bank, "--name", &node, "--peer", &peer, "--rpc", &rpc, "--out",
+                &out,
+            ],
+        );
+    }
+    let files = ["a.member", "b.member", "c.member", "d.member"];
+    let again = run(here, &["genesis", "key", "--dir", "a", "--node", "bank-a"]);
+    assert!(!again.ok && again.err.contains("never overwritten"), "{}", again.err);
+
+    let assembled = done(
+        here,
+        &[&["genesis", "assemble", "--name", "four-banks", "--out", "genesis"], &files[..]].concat(),
+    );
+    let chain_id = assembled["chain_id"].as_str().unwrap().to_owned();
+    for own in files {
+        assert_eq!(done(here, &["genesis", "check", "genesis", own])["chain_id"], chain_id.as_str());
+    }
+    let genesis = Genesis::decode(&std::fs::read(here.join("genesis")).unwrap()).unwrap();
+    let mut validators: Vec<_> = genesis.set().keys().map(hex::encode).collect();
+    validators.sort_unstable();
+    keys.sort_unstable();
+    assert_eq!(validators, keys);
+    assert_eq!(genesis.document().submitters.len(), 4);
+    let trust = std::fs::read_to_string(here.join("genesis.trust")).unwrap();
+    assert_eq!(trust, format!("keyward-trust-1 four-banks {chain_id}\n"));
+
+    // Whoever assembles cannot put another key in the place of somebody's, nor leave somebody out.
+    let text = std::fs::read_to_string(here.join("a.member")).unwrap();
+    let key = text.lines().find_map(|line| line.strip_prefix("key = ")).unwrap().trim_matches('"').to_owned();
+    let other = std::fs::read_to_string(here.join("b.member")).unwrap();
+    let other =
+        other.lines().find_map(|line| line.strip_prefix("key = ")).unwrap().trim_matches('"').to_owned();
+    std::fs::write(here.join("forged.member"), text.replacen(&key, &other, 1)).unwrap();
+    let forged = run(here, &["genesis", "assemble", "--name", "x", "--out", "y", "forged.member"]);
+    assert!(!forged.ok && forged.err.contains("not signed by its key"), "{}", forged.err);
+    done(
+        here,
+        &[
+            "genesis",
+            "assemble",
+            "--name",
+            "three-banks",
+            "--out",
+            "three",
+            "a.member",
+            "b.member",
+            "c.member",
+        ],
+    );
+    let left_out = run(here, &["genesis", "check", "three", "d.member"]);
+    assert!(!left_out.ok && left_out.err.contains("does not stand in the genesis"), "{}", left_out.err);
+    let twice = run(here, &["genesis", "assemble", "--name", "x", "--out", "y", "a.member", "a.member"]);
+    assert!(!twice.ok, "one node stands once");
+}
+
+#[test]
+fn validators_decide_on_the_command_line_and_the_ledger_shows_it() {
+    let keyward = Keyward::start();
+    let node = |n: u32| keyward.dir().join(format!("node-{n}/node.toml")).to_str().unwrap().to_owned();
+    let listed = keyward.json(&["ledger", "member", "list"]);
+    assert_eq!((listed["nodes"].as_array().unwrap().len(), listed["quorum"].as_u64()), (4, Some(3)));
+    let regime = keyward.json(&["ledger", "regime"]);
+    assert_eq!((regime["regime"].as_str(), regime["mode"].as_str()), (Some("fast"), Some("auto")));
+    let first = node(1);
+    let propose = [
+        "ledger",
+        "member",
+        "propose",
+        "--node",
+        &first,
+        "configure",
+        "--mode",
+        "strict",
+        "--clean-epochs",
+        "5",
+    ];
+    let id = keyward.json(&propose)["id"].as_str().unwrap().to_owned();
+    let open = keyward.json(&["ledger", "member", "list"])["changes"][0].clone();
+    assert_eq!((open["id"].as_str(), open["approvals"].as_u64()), (Some(&*id), Some(1)));
+    let twice = keyward.run(&["--output", "json", "ledger", "member", "approve", "--node", &first, &id]);
+    assert_eq!((twice.code, twice.refusal().as_str()), (Some(1), "APPROVED_BEFORE"), "{twice:?}");
+    for n in [2, 3] {
+        keyward.json(&["ledger", "member", "approve", "--node", &node(n), &id]);
+    }
+    wait_until("the epoch to end", || keyward.json(&["ledger", "regime"])["regime"] == "strict");
+    let regime = keyward.json(&["ledger", "regime"]);
+    assert_eq!(
+        (regime["reason"].as_str(), regime["clean_epochs"].as_u64()),
+        (Some("configuration"), Some(5))
+    );
+    assert!(keyward.json(&["ledger", "member", "list"])["changes"].as_array().unwrap().is_empty());
+    // The service goes on as before, under the other regime.
+    keyward.json(&["key", "create", "--alias", "payroll", "--scheme", "ed25519"]);
+    let message = keyward.write("message", "signed in the strict regime");
+    keyward.json(&["sign", "--key", "payroll", &message]);
+}
