@@ -30,7 +30,7 @@ pub(super) async fn run(context: &Context, client: &Client) -> Result<()> {
 
 /// What the scrubber of a node did, if the node tells us.
 pub(super) fn to_json(status: &Status) -> Value {
-    let scrub = status.operation.as_ref().and_then(|operation| operation.scrub);
+    let scrub = status.operation.as_ref().and_then(|operation| operation.scrub.as_ref());
     scrub.map_or(Value::Null, |scrub| {
         json!({
             "runs": scrub.runs, "running": scrub.running, "height": scrub.height, "bytes": scrub.bytes,
