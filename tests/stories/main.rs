@@ -27,4 +27,5 @@ mod receipts;
 mod refusals;
 mod regimes;
 mod servers;
+mod storage;
 mod support;

@@ -38,7 +38,7 @@ pub use committer::Committer;
 pub use connection::{ConnectionError, Identity};
 pub use dial::{Dial, Dialled};
 pub use error::{ClientError, CommitError};
-pub use keyward_proto::ledger::StatusResponse as Status;
+pub use keyward_proto::ledger::{Alarm, StatusResponse as Status};
 pub use outcome::Progress;
 pub use proof::{CertifiedHeader, ProofError};
 pub use read::{VerifiedBlock, VerifiedState};

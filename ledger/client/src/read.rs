@@ -12,7 +12,8 @@ use keyward_ledger_core::{
 };
 use keyward_proto::ledger::{
     self as proto, FollowRequest, GetBlockRequest, GetRecordRequest, GetRecordResponse, GetStateRequest,
-    GetStateResponse, RecordId, StatusRequest, get_record_request::By, ledger_client::LedgerClient,
+    GetStateResponse, RecordId, ScrubRequest, StatusRequest, get_record_request::By,
+    ledger_client::LedgerClient,
 };
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Status, transport::Channel};
@@ -63,6 +64,16 @@ impl Client {
             let answer = node.rpc.clone().status(StatusRequest {}).await;
             let answer = answer.map(tonic::Response::into_inner).map_err(|status| describe(node, &status));
             answers.push((node.address.clone(), answer));
+        }
+        answers
+    }
+
+    /// Asks every validator to read all that it stores again now. What it finds, its status says.
+    pub async fn scrub(&self) -> Vec<(String, Result<(), String>)> {
+        let mut answers = Vec::new();
+        for node in &self.0.nodes {
+            let answer = node.rpc.clone().scrub(ScrubRequest {}).await;
+            answers.push((node.address.clone(), answer.map(drop).map_err(|status| describe(node, &status))));
         }
         answers
     }

@@ -177,9 +177,10 @@ pub trait Application: Send + Sync + 'static {
     /// behind the application's. The answer for an epoch must never change.
     fn plan(&self, epoch: u64) -> EpochPlan;
 
-    /// Takes a message that a peer's application sent with [`EngineHandle::gossip`](crate::EngineHandle::gossip).
-    /// Peers may lie, repeat and flood: check it, bound what is kept. Must not block.
-    fn gossip(&self, _message: Bytes) {}
+    /// Takes a message that the application of the peer with key `from` sent with
+    /// [`EngineHandle::gossip`](crate::EngineHandle::gossip). Peers may lie, repeat and flood: check it, bound
+    /// what is kept. Must not block.
+    fn gossip(&self, _from: [u8; 32], _message: Bytes) {}
 
     /// Takes a notice. Must not block.
     fn event(&self, event: Event);

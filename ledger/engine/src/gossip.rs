@@ -1,5 +1,5 @@
 //! Messages of the application to every peer, beside consensus: best effort, bounded, never relied on.
-use crate::Application;
+use crate::{Application, bridge::key_bytes};
 use bytes::Bytes;
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_macros::select_loop;
@@ -55,8 +55,8 @@ where
                 let _reached = sender.send(Recipients::All, message, false);
             },
             received = receiver.recv() => {
-                let Ok((_, message)) = received else { break };
-                application.gossip(Bytes::from(message));
+                let Ok((from, message)) = received else { break };
+                application.gossip(key_bytes(&from), Bytes::from(message));
             },
         }
     });

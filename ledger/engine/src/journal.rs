@@ -1,14 +1,15 @@
 //! The vote journal's mark: 32 random bytes kept both in the engine's folder and in the block store, so
 //! that a folder that was lost or replaced is noticed before the first vote.
-use crate::{EngineError, Store};
+use crate::{EngineError, Store, files};
 use sha2::{Digest as _, Sha256};
 use std::{
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
+use tracing::error;
 
-const FILE: &str = "journal-mark";
+pub(crate) const FILE: &str = "journal-mark";
 
 /// What is known of the votes in the engine's folder.
 #[derive(Clone, Debug)]
@@ -45,7 +46,8 @@ pub(crate) fn check(folder: &Path, key: [u8; 32], store: &dyn Store) -> Result<J
     };
     let of_another_key =
         there.is_some_and(|mark| mark.starts_with(NAMED) && mark.get(16..) != Some(name(&key).as_slice()));
-    Ok(Journal { folder: folder.into(), key, sound: sound && !of_another_key, of_another_key })
+    let sound = votes_check(folder, &key, of_another_key)? && sound && !of_another_key;
+    Ok(Journal { folder: folder.into(), key, sound, of_another_key })
 }
 
 /// Begins a journal anew, for a key that has no vote to contradict.
@@ -56,6 +58,31 @@ pub(crate) fn renew(journal: Option<&Journal>, store: &dyn Store) -> Result<(), 
         }
         _ => Ok(()),
     }
+}
+
+/// Whether folder and store bear the same mark.
+pub(crate) fn agree(folder: &Path, store: &dyn Store) -> Result<bool, EngineError> {
+    // A mark of another length does not read: it is another one.
+    Ok(read(folder)? == store.journal_mark().ok().flatten())
+}
+
+/// Whether the votes check. Damaged ones count as lost, for all later starts too: whoever opens such a journal
+/// for writing cuts it off at the damage, and then it looks whole. Those of another key contradict nobody.
+fn votes_check(folder: &Path, key: &[u8; 32], of_another_key: bool) -> Result<bool, EngineError> {
+    let damaged =
+        files::damaged_votes(folder).map_err(|source| EngineError::Folder { path: folder.into(), source })?;
+    if damaged.is_empty() {
+        return Ok(true);
+    }
+    if of_another_key {
+        for path in damaged {
+            fs::remove_file(&path).map_err(|source| EngineError::Folder { path, source })?;
+        }
+        return Ok(true);
+    }
+    error!(?damaged, "alarm: the vote journal does not check; it counts as lost");
+    create(folder, key)?;
+    Ok(false)
 }
 
 /// The first half of a key's SHA-256.

@@ -5,7 +5,7 @@ mod cluster_support;
 mod support;
 
 use cluster_support::Cluster;
-use keyward_ledger_engine::{EngineError, Event, LeaderTerm, Role, Store as _};
+use keyward_ledger_engine::{EngineConfig, EngineError, Event, LeaderTerm, Role, Store as _, damaged_files};
 use std::{
     fs,
     time::{Duration, Instant},
@@ -118,6 +118,74 @@ fn a_lost_vote_journal_stops_the_validator_but_not_the_observer() {
     cluster.assert_one_chain();
     let observer = cluster.members[1].as_ref().unwrap();
     assert!(observer.toy.events().contains(&Event::EpochStarted { epoch: 0, voting: false }));
+}
+
+/// Every file below the engine's folder, in partitions.
+fn engine_files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = |folder: &std::path::Path| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let partitions = entries(folder).filter(|path| path.is_dir());
+    partitions.flat_map(|partition| entries(&partition).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn a_byte_flipped_in_any_of_the_engines_files_is_named_and_one_in_a_vote_stops_the_validator_for_good() {
+    let mut cluster = Cluster::start(4, 1000, LeaderTerm::Rotating);
+    cluster.wait(80);
+    let (folder, store) = (cluster.engine_folder(1), cluster.members[1].as_ref().unwrap().store.clone());
+    assert_eq!(damaged_files(&folder, &*store).unwrap(), Vec::<std::path::PathBuf>::new(), "while it runs");
+    cluster.stop(1);
+    assert_eq!(damaged_files(&folder, &*store).unwrap(), Vec::<std::path::PathBuf>::new(), "at rest");
+    let (mut flips, mut kinds) = (0, std::collections::BTreeMap::<String, usize>::new());
+    for path in engine_files(&folder) {
+        let partition = path.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+        // Votes of many views look the same; a few of them are enough.
+        let seen = kinds.entry(partition.clone()).or_default();
+        if *seen >= 3 || fs::metadata(&path).unwrap().len() == 0 {
+            continue;
+        }
+        *seen += 1;
+        let bytes = fs::read(&path).unwrap();
+        // Header with its padding, every byte that is not zero in steps, the ends of pages.
+        let written = (4096..bytes.len()).filter(|at| bytes[*at] != 0).step_by(41);
+        let ends =
+            (4096..bytes.len()).filter(|at| at % 4096 >= 4084).filter(|_| !partition.ends_with("-value"));
+        for at in (0..12).chain([13, 4095]).chain(written).chain(ends).filter(|at| *at < bytes.len()) {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << (at % 8);
+            fs::write(&path, &flipped).unwrap();
+            let named = damaged_files(&folder, &*store).unwrap();
+            assert!(named.contains(&path), "`{}` byte {at}: {named:?}", path.display());
+            flips += 1;
+        }
+        fs::write(&path, &bytes).unwrap();
+    }
+    println!("{flips} flips in {kinds:?}");
+    assert!(kinds.keys().any(|name| name.starts_with("votes-")) && flips > 500, "{kinds:?}");
+    drop(store);
+
+    // The newest vote, where a fallback to an older one would go unnoticed.
+    let votes = engine_files(&folder).into_iter().filter(|path| path.to_str().unwrap().contains("votes-"));
+    let newest = votes.filter(|path| fs::metadata(path).unwrap().len() > 8000).max().unwrap();
+    let whole = fs::read(&newest).unwrap();
+    let mut flipped = whole.clone();
+    let last = (4096..whole.len() - 12).rev().find(|at| whole[*at] != 0).unwrap();
+    flipped[last] ^= 4;
+    fs::write(&newest, &flipped).unwrap();
+    let config = cluster.config(1);
+    match cluster.try_run(1, config) {
+        Err(EngineError::VoteJournalReplaced { path }) => assert_eq!(path, folder),
+        other => panic!("{other:?}"),
+    }
+    let config = cluster.config(1);
+    let target = cluster.top() + 20;
+    cluster.try_run(1, EngineConfig { role: Role::Observer, ..config }).unwrap();
+    cluster.wait(target);
+    cluster.assert_one_chain();
+    cluster.stop(1);
+    // What was opened since was cut off at the damage and checks again: still no votes.
+    fs::write(&newest, &whole).unwrap();
+    let config = cluster.config(1);
+    assert!(matches!(cluster.try_run(1, config), Err(EngineError::VoteJournalReplaced { .. })));
 }
 
 #[test]

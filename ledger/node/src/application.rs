@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use crate::{
+    alarms::{Alarm, Code},
     executor::{Answer, Job, stop},
     intake::Gossip,
     plan::plan,
@@ -206,9 +207,9 @@ impl Application for LedgerApplication {
         plan(&self.shared, epoch).unwrap_or_else(|broken| stop(&broken))
     }
 
-    fn gossip(&self, message: Bytes) {
-        if self.gossip.try_send(message).is_err() {
-            debug!("too many batches of peers wait to be verified: one is dropped");
+    fn gossip(&self, from: [u8; 32], message: Bytes) {
+        if self.gossip.try_send((from, message)).is_err() {
+            debug!("too many messages of peers wait to be looked at: one is dropped");
         }
     }
 
@@ -223,8 +224,14 @@ impl Application for LedgerApplication {
                 self.shared.reports.fault(&evidence);
                 let validator = hex::encode(evidence.validator);
                 warn!(validator, fault = ?evidence.fault, epoch = evidence.epoch, view = evidence.view, "alarm: signed evidence of a fault");
+                let text =
+                    format!("{:?} in epoch {}, view {}", evidence.fault, evidence.epoch, evidence.view);
+                self.shared.alarms.raise(Alarm::new(Code::VotesConflict, text).about(evidence.validator));
             }
-            Event::StoreDamaged { reason } => warn!(reason, "alarm: stored bytes do not check"),
+            Event::StoreDamaged { reason } => {
+                self.shared.alarms.raise(Alarm::new(Code::StoreDamaged, reason));
+                self.shared.scrub.ask();
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use keyward_ledger_core::block::{SIGNED_HEADER_BYTES, SignedHeader};
 use keyward_ledger_core::ed25519::SigningKey;
 use keyward_ledger_core::log::{ProofError, prove_consistency, prove_inclusion, root_at};
 use keyward_ledger_verify::checkpoint::{LogCheckpoint, Note, binding_message, origin};
@@ -20,6 +21,7 @@ use crate::Config;
 use crate::face::{failed, hashes};
 use crate::machine::Clock;
 use crate::refusal::Refusal;
+use crate::repair;
 use crate::shared::{Anchor, Shared};
 
 /// A checkpoint is made after every block whose height is a multiple of this.
@@ -73,11 +75,22 @@ impl Checkpoints {
 
     /// Signs the log as it was after the block at `height`, which the anchor covers.
     fn make(&self, shared: &Shared, anchor: &Anchor, height: u64, now_ms: u64) -> Result<(), MakeError> {
-        let size = match height {
-            height if height >= anchor.height() => anchor.ledger.log().size(),
-            height => shared.index.place(height + 1)?.first_leaf,
+        let (size, certified) = match height {
+            height if height >= anchor.height() => (anchor.ledger.log().size(), anchor.ledger.log().root()),
+            height => {
+                let bytes = repair::stored(shared, height);
+                let header = bytes.as_deref().and_then(|bytes| bytes.get(..SIGNED_HEADER_BYTES));
+                let header = header.and_then(|bytes| SignedHeader::decode(bytes).ok());
+                let header = header.ok_or_else(|| std::io::Error::other("the block is missing here"))?;
+                (header.header.log_size, header.header.log_root)
+            }
         };
         let root = root_at(&shared.index, size)?;
+        if root != certified {
+            // Files may be damaged under us: only what a quorum certified is signed.
+            shared.scrub.ask();
+            return Err(std::io::Error::other("the log's files do not make the certified root").into());
+        }
         let checkpoint = LogCheckpoint { origin: self.origin.clone(), size, root };
         let note = checkpoint.sign(&self.key, now_ms / 1_000);
         let cose_signature = cose::sign(&checkpoint, &self.key);

@@ -3,7 +3,13 @@
 //! Every unfinalised block has its own ledger here; only finalized blocks have effects. A finalized block
 //! that execution does not agree with ends the process: a node must stop rather than diverge.
 
-use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc, thread::JoinHandle};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    thread::JoinHandle,
+};
 
 use bytes::Bytes;
 use keyward_ledger_core::{
@@ -21,6 +27,7 @@ use tracing::{debug, error, info, warn};
 use crate::{
     machine::Machine,
     pool::Verdict,
+    repair,
     shared::{Anchor, Placed, Settled, Shared, View},
     snapshot::{self, Snapshot},
 };
@@ -144,7 +151,7 @@ impl Executor {
         loop {
             let height = self.ledger.height() + 1;
             // A damaged block counts as missing: the engine fetches it from the others.
-            let Some(bytes) = self.shared.blocks.block(height)? else { return Ok(()) };
+            let Some(bytes) = repair::stored(&self.shared, height) else { return Ok(()) };
             let block = Block::decode(&bytes).map_err(|source| RecoverError::Block { height, source })?;
             let executed =
                 self.ledger.replay(&block).map_err(|source| RecoverError::Refused { height, source })?;
@@ -341,9 +348,9 @@ impl Executor {
     fn take_effect(&mut self, signed_header: SignedHeader, executed: Executed) -> Result<(), io::Error> {
         let index = &self.shared.index;
         let height = executed.ledger.height();
-        index.write(height, executed.first_leaf(), &executed.leaf_hashes, &executed.outcomes().encode())?;
+        index.write(height, self.ledger.log(), &executed.leaf_hashes, &executed.outcomes().encode())?;
         for result in &executed.batches {
-            index.write_sequence(result.batch.submitter(), result.batch.sequence(), result.first_leaf)?;
+            index.sequences.write(result.batch.submitter(), result.batch.sequence(), result.first_leaf)?;
         }
         self.ledger = executed.ledger;
         self.recent.insert(height, (signed_header, self.ledger.clone()));
@@ -439,7 +446,8 @@ impl Executor {
 
     fn snapshot_when_due(&mut self, anchor: &Anchor) {
         let (height, records) = (anchor.height(), anchor.header.header.log_size);
-        if height >= self.snapshot_height + SNAPSHOT_BLOCKS
+        if self.shared.snapshot_wanted.swap(false, Ordering::Relaxed)
+            || height >= self.snapshot_height + SNAPSHOT_BLOCKS
             || records >= self.snapshot_records + SNAPSHOT_RECORDS
         {
             self.write_snapshot(anchor);

@@ -5,6 +5,7 @@
 
 mod caller;
 mod edge;
+mod health;
 mod outcome;
 mod streams;
 mod submit;
@@ -27,14 +28,15 @@ use keyward_ledger_engine::EngineHandle;
 use keyward_proto::ledger::{
     self as proto, GetBlockRequest, GetCheckpointRequest, GetCheckpointResponse, GetGenesisRequest,
     GetGenesisResponse, GetRecordRequest, GetRecordResponse, GetStateRequest, GetStateResponse, Operation,
-    OutcomeRequest, OutcomeResponse, RecordProof, RefusedRead, StatusRequest, StatusResponse, SubmitRequest,
-    SubmitResponse, get_record_request::By, ledger_server,
+    OutcomeRequest, OutcomeResponse, RecordProof, RefusedRead, ScrubRequest, ScrubResponse, StatusRequest,
+    StatusResponse, SubmitRequest, SubmitResponse, get_record_request::By, ledger_server,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
 use crate::{
+    alarms::{Alarm, Code},
     checkpoint::Checkpoints,
     readers::{Class, RefusedReads},
     refusal::Refusal,
@@ -144,9 +146,14 @@ impl Face {
 
     async fn stored(&self, height: u64) -> Result<(Bytes, BlockOutcomes, u64), Status> {
         let bytes = self.bytes(height).await?;
-        let place = self.shared.index.place(height).map_err(|error| failed(&error))?;
-        let outcomes = self.shared.index.outcomes(place).map_err(|error| failed(&error))?;
-        let outcomes = BlockOutcomes::decode(&outcomes).map_err(|error| failed(&error))?;
+        let entry = self.shared.index.entry(height).map_err(|error| failed(&error))?;
+        let (place, outcomes) = entry.ok_or_else(|| {
+            let text = "the outcomes of a block do not check".to_owned();
+            self.shared.alarms.raise(Alarm::new(Code::IndexDamaged, text).at(height));
+            self.shared.scrub.ask();
+            Refusal::StoreFailed
+                .status(format!("the outcomes of block {height} are damaged here; ask another validator"))
+        })?;
         Ok((bytes, outcomes, place.first_leaf))
     }
 
@@ -176,8 +183,12 @@ impl Face {
         let submitter = <[u8; 32]>::try_from(&*id.submitter).map_err(|error| {
             Refusal::RequestMalformed.status(format!("a submitter has 32 bytes: {error}"))
         })?;
-        let first =
-            self.shared.index.first_leaf_of(&submitter, id.sequence).map_err(|error| failed(&error))?;
+        let first = self
+            .shared
+            .index
+            .sequences
+            .first_leaf(&submitter, id.sequence)
+            .map_err(|error| failed(&error))?;
         let unknown = || Refusal::RecordUnknown.status("no finalized batch has this submitter and sequence");
         let first = first.ok_or_else(unknown)?;
         first.checked_add(u64::from(id.index)).ok_or_else(unknown)
@@ -310,6 +321,12 @@ impl ledger_server::Ledger for Face {
         }))
     }
 
+    async fn scrub(&self, request: Request<ScrubRequest>) -> Result<Response<ScrubResponse>, Status> {
+        self.authorise(&request, Class::Operation)?;
+        self.shared.scrub.ask();
+        Ok(Response::new(ScrubResponse {}))
+    }
+
     async fn get_checkpoint(
         &self,
         request: Request<GetCheckpointRequest>,
@@ -337,7 +354,14 @@ impl Face {
             class: class.name().to_owned(),
             count,
         });
-        Operation { refused_reads: refused.collect() }
+        let (alarms_raised, alarms_open) = self.shared.alarms.counts();
+        Operation {
+            refused_reads: refused.collect(),
+            scrub: Some(health::scrub_status(&self.shared)),
+            alarms_raised,
+            alarms_open,
+            alarms: health::alarms(&self.shared),
+        }
     }
 
     /// Sends certified blocks from a height on until the follower hangs up or the node stops.

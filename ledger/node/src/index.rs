@@ -2,26 +2,35 @@
 //! log's hashes and where each submitter's sequences went.
 //!
 //! Every entry is written at the place that its number gives it, so executing a block again after a
-//! crash writes the same bytes again. Nothing here is the truth: the blocks are. `sync` is called before
-//! a snapshot says that the files are complete up to its height.
+//! crash writes the same bytes again. Nothing here is the truth: the blocks are, and the scrubber holds
+//! these files against them. `sync` is called before a snapshot says that the files are complete up to
+//! its height.
+//!
+//! `places` holds 40 bytes for each height: `first leaf u64 || records u64 || offset u64 || length u64 ||
+//! check[8]`; offset and length are those of the encoded outcomes in `outcomes`, and the check is the
+//! beginning of the SHA-256 of the height, the fields before it and the outcomes.
+
+mod log;
+mod sequences;
 
 use std::{
-    collections::HashMap,
     fs::{self, File, OpenOptions},
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
-use keyward_ledger_core::log::{self, HashStore};
+use keyward_ledger_core::{execute::BlockOutcomes, hash::Hash, log::Frontier, log::HashStore};
+use sha2::{Digest, Sha256};
 
-/// Levels of the log: 2^40 records.
-const LEVELS: usize = 41;
-const HASH_BYTES: u64 = 32;
-const PLACE_BYTES: u64 = 32;
-/// Marks a written sequence, because an unwritten hole of a file reads as zero.
-const SEQUENCE_WRITTEN: u64 = 1 << 63;
+use log::Levels;
+use sequences::Sequences;
+
+const FIELDS_BYTES: usize = 32;
+const PLACE_BYTES: usize = FIELDS_BYTES + 8;
+/// Longer than the outcomes of any block.
+const OUTCOMES_BYTES_MAX: u64 = 32 << 20;
 
 /// Where the records of one height lie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,99 +41,126 @@ pub(crate) struct Place {
     pub(crate) outcomes_len: u64,
 }
 
+impl Place {
+    /// Where the outcomes of the next height begin.
+    pub(crate) const fn outcomes_end(&self) -> u64 {
+        self.outcomes_offset.saturating_add(self.outcomes_len)
+    }
+
+    fn fields(&self) -> [u8; FIELDS_BYTES] {
+        let fields = [self.first_leaf, self.count, self.outcomes_offset, self.outcomes_len];
+        let mut bytes = [0; FIELDS_BYTES];
+        for (to, field) in bytes.chunks_exact_mut(8).zip(fields) {
+            to.copy_from_slice(&field.to_be_bytes());
+        }
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Self {
+        let (fields, _) = bytes.as_chunks::<8>();
+        let [first_leaf, count, outcomes_offset, outcomes_len] =
+            [0, 1, 2, 3].map(|i| fields.get(i).map_or(0, |field| u64::from_be_bytes(*field)));
+        Self { first_leaf, count, outcomes_offset, outcomes_len }
+    }
+
+    fn check(&self, height: u64, outcomes: &[u8]) -> [u8; 8] {
+        let hash = Sha256::new().chain_update(height.to_be_bytes()).chain_update(self.fields());
+        let hash: [u8; 32] = hash.chain_update(outcomes).finalize().into();
+        hash.first_chunk().copied().unwrap_or_default()
+    }
+}
+
 /// The derived files of one validator. Readers may run beside the one writer.
 pub(crate) struct Index {
     dir: PathBuf,
-    heights: File,
+    places: File,
     outcomes: File,
-    levels: Vec<File>,
-    sequences: Mutex<HashMap<[u8; 32], Arc<File>>>,
+    /// Where the outcomes of the next block go: never read back from a file that may be damaged.
+    outcomes_end: AtomicU64,
+    levels: Levels,
+    pub(crate) sequences: Sequences,
 }
 
 impl Index {
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
-        fs::create_dir_all(dir.join("log"))?;
-        fs::create_dir_all(dir.join("sequences"))?;
-        let levels = (0..LEVELS)
-            .map(|level| open(&dir.join("log").join(format!("level-{level:02}"))))
-            .collect::<io::Result<_>>()?;
+        fs::create_dir_all(dir)?;
+        // Places without checks, of an earlier version: the blocks are executed again.
+        match fs::remove_file(dir.join("heights")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         Ok(Self {
-            heights: open(&dir.join("heights"))?,
+            places: open(&dir.join("places"))?,
             outcomes: open(&dir.join("outcomes"))?,
-            levels,
-            sequences: Mutex::default(),
+            outcomes_end: AtomicU64::new(0),
+            levels: Levels::open(&dir.join("log"))?,
+            sequences: Sequences::open(&dir.join("sequences"))?,
             dir: dir.to_owned(),
         })
     }
 
-    /// Writes the places, outcomes and log hashes of one finalized block.
+    /// Goes on after `height`; `false` if what stands there does not check or has another log size.
+    pub(crate) fn resume(&self, height: u64, log_size: u64) -> io::Result<bool> {
+        let Some((place, _)) = self.entry(height)? else { return Ok(false) };
+        if place.first_leaf.checked_add(place.count) != Some(log_size) {
+            return Ok(false);
+        }
+        self.outcomes_end.store(place.outcomes_end(), Ordering::Relaxed);
+        Ok(true)
+    }
+
+    /// Writes the places, outcomes and log hashes of the next finalized block; `log` is the one before it.
     pub(crate) fn write(
         &self,
         height: u64,
-        first_leaf: u64,
-        leaf_hashes: &[[u8; 32]],
+        log: &Frontier,
+        leaf_hashes: &[Hash],
         outcomes: &[u8],
     ) -> io::Result<()> {
-        let before = if height == 0 { Place::default() } else { self.place(height - 1)? };
         let place = Place {
-            first_leaf,
+            first_leaf: log.size(),
             count: leaf_hashes.len() as u64,
-            outcomes_offset: before.outcomes_offset + before.outcomes_len,
+            outcomes_offset: self.outcomes_end.load(Ordering::Relaxed),
             outcomes_len: outcomes.len() as u64,
         };
-        self.outcomes.write_all_at(outcomes, place.outcomes_offset)?;
-        self.write_hashes(first_leaf, leaf_hashes)?;
-        let mut bytes = Vec::with_capacity(PLACE_BYTES as usize);
-        for field in [place.first_leaf, place.count, place.outcomes_offset, place.outcomes_len] {
-            bytes.extend_from_slice(&field.to_be_bytes());
-        }
-        self.heights.write_all_at(&bytes, height * PLACE_BYTES)
-    }
-
-    /// Appends leaf hashes to level 0 and each completed pair to the level above.
-    fn write_hashes(&self, first_leaf: u64, leaf_hashes: &[[u8; 32]]) -> io::Result<()> {
-        let mut first = first_leaf;
-        let mut hashes = leaf_hashes.to_vec();
-        for (level, file) in self.levels.iter().enumerate() {
-            if hashes.is_empty() {
-                break;
-            }
-            file.write_all_at(hashes.as_flattened(), first * HASH_BYTES)?;
-            // A first hash with an odd number completes the pair that an earlier block began.
-            if first % 2 == 1 {
-                hashes.insert(0, self.read_hash(level, first - 1)?);
-                first -= 1;
-            }
-            let (pairs, _) = hashes.as_chunks::<2>();
-            hashes = pairs.iter().map(|[left, right]| log::node_hash(left, right)).collect();
-            first /= 2;
-        }
+        self.levels.append(log, leaf_hashes)?;
+        self.write_place(height, place, outcomes)?;
+        self.outcomes_end.store(place.outcomes_end(), Ordering::Relaxed);
         Ok(())
     }
 
-    fn read_hash(&self, level: usize, index: u64) -> io::Result<[u8; 32]> {
-        let file = self
-            .levels
-            .get(level)
-            .ok_or_else(|| io::Error::other(format!("log level {level} is beyond the bound")))?;
-        let mut hash = [0; 32];
-        file.read_exact_at(&mut hash, index * HASH_BYTES)?;
-        Ok(hash)
+    /// Writes the outcomes of a height where they belong.
+    pub(crate) fn write_place(&self, height: u64, place: Place, outcomes: &[u8]) -> io::Result<()> {
+        self.outcomes.write_all_at(outcomes, place.outcomes_offset)?;
+        let bytes = [place.fields().as_slice(), &place.check(height, outcomes)].concat();
+        self.places.write_all_at(&bytes, offset(height))
     }
 
-    pub(crate) fn place(&self, height: u64) -> io::Result<Place> {
-        let mut bytes = [0; PLACE_BYTES as usize];
-        self.heights.read_exact_at(&mut bytes, height * PLACE_BYTES)?;
-        let (fields, _) = bytes.as_chunks::<8>();
-        let [first_leaf, count, outcomes_offset, outcomes_len] =
-            [0, 1, 2, 3].map(|i| fields.get(i).map_or(0, |f| u64::from_be_bytes(*f)));
-        Ok(Place { first_leaf, count, outcomes_offset, outcomes_len })
+    /// Where a height's records lie, unchecked: [`Index::entry`] says whether it is true.
+    fn place(&self, height: u64) -> io::Result<Place> {
+        let mut bytes = [0; FIELDS_BYTES];
+        self.places.read_exact_at(&mut bytes, offset(height))?;
+        Ok(Place::read(&bytes))
     }
 
-    pub(crate) fn outcomes(&self, place: Place) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; usize::try_from(place.outcomes_len).map_err(io::Error::other)?];
-        self.outcomes.read_exact_at(&mut bytes, place.outcomes_offset)?;
-        Ok(bytes)
+    /// Where a height's records lie, and their outcomes; `None` if they are missing or do not check.
+    pub(crate) fn entry(&self, height: u64) -> io::Result<Option<(Place, BlockOutcomes)>> {
+        let mut bytes = [0; PLACE_BYTES];
+        if !read_if_there(&self.places, &mut bytes, offset(height))? {
+            return Ok(None);
+        }
+        let place = Place::read(&bytes);
+        let Some(length) = Some(place.outcomes_len).filter(|length| *length <= OUTCOMES_BYTES_MAX) else {
+            return Ok(None);
+        };
+        let mut outcomes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        if i64::try_from(place.outcomes_end()).is_err()
+            || !read_if_there(&self.outcomes, &mut outcomes, place.outcomes_offset)?
+            || !bytes.ends_with(&place.check(height, &outcomes))
+        {
+            return Ok(None);
+        }
+        Ok(BlockOutcomes::decode(&outcomes).ok().map(|outcomes| (place, outcomes)))
     }
 
     /// The height whose block holds a leaf, among the heights `0..=tip`.
@@ -133,74 +169,51 @@ impl Index {
         while low < high {
             let middle = low + (high - low) / 2;
             let place = self.place(middle)?;
-            if place.first_leaf + place.count <= leaf { low = middle + 1 } else { high = middle }
-        }
-        let place = self.place(low)?;
-        Ok((place.first_leaf..place.first_leaf + place.count).contains(&leaf).then_some(low))
-    }
-
-    /// Remembers at which leaf the batch of a submitter's sequence begins.
-    pub(crate) fn write_sequence(
-        &self,
-        submitter: &[u8; 32],
-        sequence: u64,
-        first_leaf: u64,
-    ) -> io::Result<()> {
-        let file = self.sequence_file(submitter)?;
-        file.write_all_at(&(first_leaf | SEQUENCE_WRITTEN).to_be_bytes(), sequence * 8)
-    }
-
-    pub(crate) fn first_leaf_of(&self, submitter: &[u8; 32], sequence: u64) -> io::Result<Option<u64>> {
-        if !self.dir.join("sequences").join(name(submitter)).exists() {
-            return Ok(None);
-        }
-        let Some(offset) = sequence.checked_mul(8).filter(|offset| i64::try_from(*offset).is_ok()) else {
-            return Ok(None);
-        };
-        let mut bytes = [0; 8];
-        match self.sequence_file(submitter)?.read_exact_at(&mut bytes, offset) {
-            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-            Err(e) => Err(e),
-            Ok(()) => {
-                let value = u64::from_be_bytes(bytes);
-                Ok((value & SEQUENCE_WRITTEN != 0).then_some(value & !SEQUENCE_WRITTEN))
+            if place.first_leaf.saturating_add(place.count) <= leaf {
+                low = middle + 1
+            } else {
+                high = middle
             }
         }
+        let place = self.place(low)?;
+        let holds = place.first_leaf <= leaf && leaf - place.first_leaf < place.count;
+        Ok(holds.then_some(low))
     }
 
-    fn sequence_file(&self, submitter: &[u8; 32]) -> io::Result<Arc<File>> {
-        let mut files = self.sequences.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(file) = files.get(submitter) {
-            return Ok(file.clone());
-        }
-        let file = Arc::new(open(&self.dir.join("sequences").join(name(submitter)))?);
-        files.insert(*submitter, file.clone());
-        Ok(file)
+    /// Puts a hash of the log back in its place.
+    pub(crate) fn write_node(&self, level: u32, index: u64, hash: &Hash) -> io::Result<()> {
+        self.levels.write(level, index, hash)
     }
 
     /// Makes everything written so far durable.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        self.heights.sync_data()?;
+        self.places.sync_data()?;
         self.outcomes.sync_data()?;
-        for level in &self.levels {
-            level.sync_data()?;
-        }
-        let files: Vec<_> =
-            self.sequences.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
-        files.iter().try_for_each(|file| file.sync_data())
+        self.levels.sync()?;
+        self.sequences.sync()?;
+        File::open(&self.dir)?.sync_all()
     }
+}
+
+impl HashStore for Index {
+    fn node(&self, level: u32, index: u64) -> Option<[u8; 32]> {
+        self.levels.read(level, index).ok()
+    }
+}
+
+const fn offset(height: u64) -> u64 {
+    height.saturating_mul(PLACE_BYTES as u64)
 }
 
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)
 }
 
-fn name(submitter: &[u8; 32]) -> String {
-    hex::encode(submitter)
-}
-
-impl HashStore for Index {
-    fn node(&self, level: u32, index: u64) -> Option<[u8; 32]> {
-        self.read_hash(usize::try_from(level).ok()?, index).ok()
+/// Fills the buffer, or says that the file ends before.
+fn read_if_there(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
+    match file.read_exact_at(buffer, offset) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
     }
 }

@@ -8,7 +8,7 @@ use keyward_ledger_engine::EngineHandle;
 use tokio::sync::mpsc;
 use tracing::debug;
 
-use crate::{face::take_in, shared::Shared};
+use crate::{face::take_in, peers::Peers, shared::Shared};
 
 /// Messages of peers that wait to be verified; more are dropped, for submitters hand in again.
 const INCOMING_MAX: usize = 1024;
@@ -18,15 +18,21 @@ const PASS_ON_AGAIN: Duration = Duration::from_millis(700);
 /// Batches that are passed on again at a time.
 const PASS_ON_MAX: usize = 64;
 
-pub(crate) type Gossip = mpsc::Sender<Bytes>;
+/// A peer's key and what it sent.
+pub(crate) type Message = ([u8; 32], Bytes);
+pub(crate) type Gossip = mpsc::Sender<Message>;
 
-pub(crate) fn channel() -> (Gossip, mpsc::Receiver<Bytes>) {
+pub(crate) fn channel() -> (Gossip, mpsc::Receiver<Message>) {
     mpsc::channel(INCOMING_MAX)
 }
 
 /// Takes in what peers send. A batch that does not verify is dropped: the peer may only have passed it on.
-pub(crate) async fn run(shared: Arc<Shared>, mut incoming: mpsc::Receiver<Bytes>) {
-    while let Some(message) = incoming.recv().await {
+pub(crate) async fn run(shared: Arc<Shared>, mut incoming: mpsc::Receiver<Message>) {
+    let mut peers = Peers::default();
+    while let Some((from, message)) = incoming.recv().await {
+        if peers.take(&shared, &from, &message) {
+            continue;
+        }
         if let Err(reason) = take(&shared, &message) {
             debug!(reason, "a peer's batch is dropped");
         }

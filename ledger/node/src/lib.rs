@@ -3,6 +3,7 @@
 //! Threads: the engine has its own thread and runtime; one thread executes; gRPC runs on the caller's tokio
 //! runtime. They meet over bounded channels. The order of stopping is: gRPC, engine, executor, stores.
 
+mod alarms;
 mod application;
 mod checkpoint;
 mod duties;
@@ -12,12 +13,14 @@ mod index;
 mod intake;
 mod links;
 mod machine;
+mod peers;
 mod plan;
 mod pool;
 mod readers;
 mod refusal;
 mod repair;
 mod restore;
+mod scrub;
 mod shared;
 mod snapshot;
 
@@ -29,6 +32,7 @@ use keyward_ledger_core::{
     ed25519::SigningKey,
     execute::{BlockOutcomes, Ledger, StateBroken},
     genesis::{Genesis, GenesisError},
+    log::Frontier,
 };
 use keyward_ledger_engine::{
     ConsensusKey, Engine, EngineConfig, EngineError, EngineHandle, Role, Segments, SegmentsConfig,
@@ -41,7 +45,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig, server::TcpIncoming};
-use tracing::{error, info, warn};
+use tracing::{error, info};
 use zeroize::Zeroizing;
 
 use application::{BlockFormat, LedgerApplication, Pace};
@@ -50,9 +54,11 @@ use executor::{Diverged, Executor, Job};
 use face::{Face, Streams};
 use index::Index;
 use machine::Machine;
+use scrub::{Folders, Scrubber};
 use shared::{Shared, View};
 use snapshot::Snapshot;
 
+pub use alarms::{Alarm, Code};
 pub use executor::{EXIT_CODE_DIVERGED, RecoverError};
 pub use face::{FOLLOWS_MAX, FOLLOWS_PER_CONNECTION_MAX, WATCHES_MAX, WATCHES_PER_CONNECTION_MAX};
 pub use keyward_ledger_engine::{EXIT_CODE_FAULT, Peer};
@@ -61,6 +67,7 @@ pub use plan::EXIT_CODE_OUTDATED;
 pub use pool::{POOL_BYTES_MAX, PoolError, SUBMITTER_BATCHES_MAX, SUBMITTER_BYTES_MAX};
 pub use refusal::{CODE_TRAILER, RETRY_TRAILER};
 pub use restore::{Restore, RestoreError};
+pub use scrub::{ScrubPace, ScrubStatus};
 
 /// Jobs that wait for the executor.
 const JOBS_MAX: usize = 256;
@@ -113,6 +120,8 @@ pub struct Config {
     pub idle_block_interval: Duration,
     /// Least time between two blocks of one proposer.
     pub block_interval_min: Duration,
+    /// How hard the scrubber works.
+    pub scrub: ScrubPace,
 }
 
 /// Default of [`Config::idle_block_interval`].
@@ -187,11 +196,24 @@ pub async fn run(
         .spawn(move || guard(|| executor.run(queue)))
         .map_err(io_error(&config.data_dir))?;
     let engine = Arc::new(start_engine(&config, &shared, application, store)?);
-    shared.engine.send_replace(Arc::downgrade(&engine));
+    let others: Arc<dyn repair::Others> = engine.clone();
+    shared.others.send_replace(Arc::downgrade(&others));
+    drop(others);
     let intake = tokio::spawn(intake::run(shared.clone(), incoming));
     let own_key = SigningKey::from_seed(&config.validator_key);
     let duties = tokio::spawn(duties::run(shared.clone(), engine.clone(), own_key));
     let passing_on = tokio::spawn(intake::pass_on_again(shared.clone(), engine.clone()));
+    let comparing = tokio::spawn(peers::tell_of_blocks(shared.clone()));
+    let folders =
+        Folders { engine: config.data_dir.join("engine"), snapshots: config.data_dir.join("snapshots") };
+    let (stop_scrub, stopping) = watch::channel(false);
+    let runtime = tokio::runtime::Handle::current();
+    let (pace, patience) = (config.scrub, scrub::PATIENCE);
+    let scrubber = Scrubber { shared: shared.clone(), folders, pace, patience, runtime, stopping };
+    let scrubbing = std::thread::Builder::new()
+        .name("ledger-scrub".into())
+        .spawn(move || scrubber.run())
+        .map_err(io_error(&config.data_dir))?;
     let checkpoints = Checkpoints::new(&config, &shared).map(Arc::new);
     let checkpointing =
         tokio::spawn(checkpoint::run(checkpoints.clone(), shared.clone(), Machine::real().clock));
@@ -201,7 +223,10 @@ pub async fn run(
     checkpointing.abort();
     intake.abort();
     passing_on.abort();
+    comparing.abort();
     duties.abort();
+    stop_scrub.send_replace(true);
+    let _ended = tokio::task::spawn_blocking(move || scrubbing.join()).await;
     let stopped = tokio::task::spawn_blocking(move || engine.join()).await;
     let _already_gone = jobs.send(Job::Stop).await;
     let joined = tokio::task::spawn_blocking(move || executing.join()).await;
@@ -219,7 +244,7 @@ pub(crate) struct Parts {
     pub(crate) jobs: mpsc::Sender<Job>,
     pub(crate) application: Arc<LedgerApplication>,
     /// What peers pass on, for [`intake::run`].
-    pub(crate) incoming: mpsc::Receiver<Bytes>,
+    pub(crate) incoming: mpsc::Receiver<intake::Message>,
 }
 
 impl Parts {
@@ -227,12 +252,17 @@ impl Parts {
         let genesis = Genesis::decode(&config.genesis)?;
         let key = SigningKey::from_seed(&config.validator_key);
         let (store, recovery) = Segments::open(&config.data_dir.join("blocks"), SegmentsConfig::default())?;
-        for (path, offset) in &recovery.damaged {
-            warn!(path = %path.display(), offset, "alarm: a damaged record; it counts as missing and is brought back from the others when it is needed");
-        }
         let store = Arc::new(store);
-        let start = starting_point(config, &genesis)?;
-        let shared = shared(config, genesis, &key, &store, &start, &machine)?;
+        let (start, index) = starting_point(config, &genesis)?;
+        let view = View { ledger: start.ledger.clone(), anchor: None };
+        let (public_key, peers) = (key.public_key(), config.peers.clone());
+        let shared = Arc::new(Shared::new(genesis, public_key, peers, store.clone(), index, &machine, view));
+        for (path, offset) in &recovery.damaged {
+            let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let text = format!("`{file}` at byte {offset}; what it held counts as missing");
+            shared.alarms.raise(Alarm::new(Code::StoreDamaged, text));
+            shared.scrub.ask();
+        }
         let snapshots = config.data_dir.join("snapshots");
         let executor = Executor::recover(shared.clone(), key, machine, snapshots, start)?;
         let (jobs, queue) = mpsc::channel(JOBS_MAX);
@@ -259,41 +289,31 @@ fn start_engine(
             lost @ (EngineError::VoteJournalLost { .. } | EngineError::VoteJournalReplaced { .. }),
         )) => {
             error!(%lost, "alarm: this node must not vote with its key any more; it follows as an observer until the members rotate the key");
+            let text = format!("{lost}; this node follows as an observer until its key is rotated");
+            shared.alarms.raise(Alarm::new(Code::EngineDamaged, text));
             start(Role::Observer)
         }
         started => started,
     }
 }
 
-/// The newest snapshot, or genesis.
-fn starting_point(config: &Config, genesis: &Genesis) -> Result<Snapshot, RunError> {
-    let dir = config.data_dir.join("snapshots");
-    let found = snapshot::newest(&dir).map_err(io_error(&dir))?;
-    let at_genesis =
-        || Snapshot { signed_header: genesis.block().signed_header, ledger: Ledger::genesis(genesis) };
-    let start = found.unwrap_or_else(at_genesis);
+/// The newest snapshot up to which the derived files are whole, or genesis.
+fn starting_point(config: &Config, genesis: &Genesis) -> Result<(Snapshot, Index), RunError> {
+    let (dir, index_dir) = (config.data_dir.join("snapshots"), config.data_dir.join("index"));
+    let index = Index::open(&index_dir).map_err(io_error(&index_dir))?;
+    let whole = |found: &Snapshot| index.resume(found.ledger.height(), found.ledger.log().size());
+    let start = match snapshot::newest(&dir, whole).map_err(io_error(&dir))? {
+        Some(found) => found,
+        None => {
+            let outcomes = BlockOutcomes::default().encode();
+            index.write(0, &Frontier::default(), &[], &outcomes).map_err(io_error(&index_dir))?;
+            Snapshot { signed_header: genesis.block().signed_header, ledger: Ledger::genesis(genesis) }
+        }
+    };
     if start.ledger.chain_id() != genesis.chain_id() {
         return Err(RunError::OtherLedger { path: config.data_dir.clone() });
     }
-    Ok(start)
-}
-
-fn shared(
-    config: &Config,
-    genesis: Genesis,
-    key: &SigningKey,
-    store: &Arc<Segments>,
-    start: &Snapshot,
-    machine: &Machine,
-) -> Result<Arc<Shared>, RunError> {
-    let dir = config.data_dir.join("index");
-    let index = Index::open(&dir).map_err(io_error(&dir))?;
-    if start.ledger.height() == 0 {
-        index.write(0, 0, &[], &BlockOutcomes::default().encode()).map_err(io_error(&dir))?;
-    }
-    let view = View { ledger: start.ledger.clone(), anchor: None };
-    let (peers, timer) = (config.peers.clone(), machine.timer.clone());
-    Ok(Arc::new(Shared::new(genesis, key.public_key(), peers, store.clone(), index, timer, view)))
+    Ok((start, index))
 }
 
 fn engine_config(config: &Config, shared: &Shared, role: Role) -> Result<EngineConfig, RunError> {

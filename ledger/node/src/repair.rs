@@ -6,10 +6,14 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use keyward_ledger_core::{entry::ComplaintKind, hash::ZERO};
-use keyward_ledger_engine::{Block, EngineHandle, Store as _};
+use keyward_ledger_engine::{Block, BoxFuture, EngineHandle, Kind, Store as _};
 use tracing::{error, info, warn};
 
-use crate::{application::BlockFormat, shared::Shared};
+use crate::{
+    alarms::{Alarm, Code},
+    application::BlockFormat,
+    shared::Shared,
+};
 
 /// How long one block is asked for.
 const FETCH_TIME_OUT: Duration = Duration::from_secs(5);
@@ -17,6 +21,25 @@ const FETCH_TIME_OUT: Duration = Duration::from_secs(5);
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Blocks above a missing one among which to look for one that is there.
 const LOOK_ABOVE: u64 = 256;
+
+/// The other nodes, as far as repair and comparison need them.
+pub(crate) trait Others: Send + Sync {
+    /// A block by its digest, once somebody has it.
+    fn fetch(&self, digest: [u8; 32]) -> BoxFuture<'_, Option<Block>>;
+
+    /// Sends a message to each of them, best effort.
+    fn tell(&self, message: Bytes);
+}
+
+impl Others for EngineHandle {
+    fn fetch(&self, digest: [u8; 32]) -> BoxFuture<'_, Option<Block>> {
+        Box::pin(self.fetch(digest))
+    }
+
+    fn tell(&self, message: Bytes) {
+        self.gossip(message);
+    }
+}
 
 /// The blocks from `height` up to and with `top`, oldest first. Waits until the others have what is missing.
 pub(crate) async fn blocks_from(shared: &Shared, height: u64, top: Block) -> Vec<Block> {
@@ -50,30 +73,43 @@ pub(crate) async fn block_at(shared: &Shared, height: u64) -> Option<Bytes> {
     Some(block.bytes)
 }
 
-/// What the store holds at a height; damage is reported and counts as missing.
-fn stored(shared: &Shared, height: u64) -> Option<Bytes> {
+/// What the store holds at a height; damage is an alarm and counts as missing.
+pub(crate) fn stored(shared: &Shared, height: u64) -> Option<Bytes> {
     shared.blocks.block(height).unwrap_or_else(|error| {
-        warn!(%error, height, "alarm: a stored block does not check");
+        shared.alarms.raise(Alarm::new(Code::BlockLost, error.to_string()).at(height));
         shared.reports.complain(ComplaintKind::Scrub, height, ZERO);
         None
     })
 }
 
-async fn parent_of(shared: &Shared, child: &Block) -> Option<Block> {
-    let held = shared.blocks.block_by_digest(child.parent).unwrap_or_else(|error| {
-        warn!(%error, height = child.height - 1, "alarm: a stored block does not check");
-        None
-    });
-    if let Some(block) = held.and_then(|bytes| Block::parse(&BlockFormat, bytes)) {
-        return Some(block);
+/// Takes a record that checks but is not what the chain says out of the store.
+pub(crate) fn void(shared: &Shared, kind: Kind, height: u64) {
+    if let Err(error) = shared.store.void(kind, height) {
+        shared.alarms.raise(Alarm::new(Code::DiskFailed, error.to_string()).at(height));
     }
-    let engine = engine(shared).await?;
-    let block = shared.timer.within(FETCH_TIME_OUT, engine.fetch(child.parent)).await??;
-    if block.digest != child.parent || block.height + 1 != child.height {
+}
+
+async fn parent_of(shared: &Shared, child: &Block) -> Option<Block> {
+    let height = child.height.checked_sub(1)?;
+    let held = stored(shared, height).and_then(|bytes| Block::parse(&BlockFormat, bytes));
+    match held.filter(|block| block.digest == child.parent) {
+        Some(block) => Some(block),
+        None => fetch(shared, height, child.parent).await,
+    }
+}
+
+/// Asks the others for the block with a digest at a height, and keeps it.
+pub(crate) async fn fetch(shared: &Shared, height: u64, digest: [u8; 32]) -> Option<Block> {
+    let others = others(shared).await?;
+    let block = shared.timer.within(FETCH_TIME_OUT, others.fetch(digest)).await??;
+    if block.digest != digest || block.height != height {
         return None;
     }
     match shared.store.put_block(&block).and_then(|()| shared.store.sync()) {
-        Ok(()) => info!(height = block.height, "a block was brought back from the other validators"),
+        Ok(()) => {
+            info!(height = block.height, "a block was brought back from the other validators");
+            shared.alarms.repaired(|alarm| alarm.code == Code::BlockLost && alarm.height == Some(height));
+        }
         Err(error) => {
             warn!(%error, height = block.height, "alarm: a block that was brought back cannot be kept")
         }
@@ -81,9 +117,9 @@ async fn parent_of(shared: &Shared, child: &Block) -> Option<Block> {
     Some(block)
 }
 
-/// The engine, once it runs.
-async fn engine(shared: &Shared) -> Option<Arc<EngineHandle>> {
-    let mut engine = shared.engine.subscribe();
-    let running = engine.wait_for(|engine| engine.strong_count() > 0);
+/// The others, once the engine runs.
+pub(crate) async fn others(shared: &Shared) -> Option<Arc<dyn Others>> {
+    let mut others = shared.others.subscribe();
+    let running = others.wait_for(|others| others.strong_count() > 0);
     shared.timer.within(FETCH_TIME_OUT, running).await?.ok()?.upgrade()
 }

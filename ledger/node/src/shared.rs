@@ -2,18 +2,31 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicBool},
 };
 
 use keyward_ledger_core::{
-    block::SignedHeader, certificate::Certificate, execute::Ledger, genesis::Genesis, hash::Hash,
+    block::SignedHeader,
+    certificate::{Certificate, ValidatorSet},
+    execute::Ledger,
+    genesis::Genesis,
+    hash::Hash,
     outcome::Outcome,
 };
 use keyward_ledger_engine::{EngineHandle, Peer, Reader, Segments};
 use keyward_proto::ledger as proto;
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::{duties::Reports, index::Index, links::Links, machine::Timer, pool::Pool};
+use crate::{
+    alarms::Alarms,
+    duties::Reports,
+    index::Index,
+    links::Links,
+    machine::{Machine, Timer},
+    pool::Pool,
+    repair::Others,
+    scrub::Scrub,
+};
 
 /// A certified header: proof for every record and state entry up to it.
 #[derive(Debug)]
@@ -106,7 +119,11 @@ pub(crate) struct Shared {
     pub(crate) index: Index,
     pub(crate) timer: Arc<dyn Timer>,
     /// The engine once it runs. Weak, because the engine holds the application, which holds this.
-    pub(crate) engine: watch::Sender<Weak<EngineHandle>>,
+    pub(crate) others: watch::Sender<Weak<dyn Others>>,
+    pub(crate) alarms: Alarms,
+    pub(crate) scrub: Scrub,
+    /// The executor should write a snapshot soon.
+    pub(crate) snapshot_wanted: AtomicBool,
     pub(crate) view: watch::Sender<Arc<View>>,
     /// A batch came into the pool.
     pub(crate) arrived: Notify,
@@ -123,9 +140,10 @@ impl Shared {
         peers: Vec<Peer>,
         store: Arc<Segments>,
         index: Index,
-        timer: Arc<dyn Timer>,
+        machine: &Machine,
         view: View,
     ) -> Self {
+        let no_engine: Weak<dyn Others> = Weak::<EngineHandle>::new();
         Self {
             genesis,
             validator,
@@ -135,14 +153,31 @@ impl Shared {
             blocks: store.reader(),
             store,
             index,
-            timer,
-            engine: watch::Sender::new(Weak::new()),
+            timer: machine.timer.clone(),
+            others: watch::Sender::new(no_engine),
+            alarms: Alarms::new(machine.clock.clone()),
+            scrub: Scrub::default(),
+            snapshot_wanted: AtomicBool::new(false),
             view: watch::Sender::new(Arc::new(view)),
             arrived: Notify::new(),
             pool: Mutex::default(),
             waiters: Mutex::default(),
             in_flight: Mutex::default(),
         }
+    }
+
+    /// The validator set with a hash, if it is known here.
+    pub(crate) fn set_with(&self, hash: &Hash) -> Option<Arc<ValidatorSet>> {
+        let set = self.view().ledger.set().clone();
+        if set.hash() == hash {
+            return Some(set);
+        }
+        let genesis = self.genesis.set();
+        if genesis.hash() == hash {
+            return Some(Arc::new(genesis.clone()));
+        }
+        let changes = self.view().ledger.set_changes(0).ok()?.into_iter();
+        changes.map(|change| change.set).find(|set| set.hash() == hash).map(Arc::new)
     }
 
     pub(crate) fn view(&self) -> Arc<View> {

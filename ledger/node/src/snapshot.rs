@@ -55,13 +55,19 @@ pub(crate) fn write(dir: &Path, snapshot: &Snapshot) -> io::Result<()> {
     Ok(())
 }
 
-/// The newest snapshot that checks.
-pub(crate) fn newest(dir: &Path) -> io::Result<Option<Snapshot>> {
+/// The newest snapshot that checks and that `usable` takes.
+pub(crate) fn newest(
+    dir: &Path,
+    usable: impl Fn(&Snapshot) -> io::Result<bool>,
+) -> io::Result<Option<Snapshot>> {
     if !dir.exists() {
         return Ok(None);
     }
     for path in list(dir)?.into_iter().rev() {
         match read(&fs::read(&path)?) {
+            Ok(snapshot) if !usable(&snapshot)? => {
+                warn!(path = %path.display(), "alarm: the derived files do not reach as far as this snapshot");
+            }
             Ok(snapshot) => {
                 info!(
                     height = snapshot.ledger.height(),
@@ -72,15 +78,32 @@ pub(crate) fn newest(dir: &Path) -> io::Result<Option<Snapshot>> {
             }
             Err(reason) => {
                 warn!(path = %path.display(), reason, "alarm: a snapshot does not check and is set aside");
-                fs::rename(&path, path.with_extension("damaged"))?;
+                set_aside(&path)?;
             }
         }
     }
     Ok(None)
 }
 
+/// The header of a snapshot whose every byte checks.
+pub(crate) fn check(path: &Path) -> io::Result<Option<SignedHeader>> {
+    let bytes = fs::read(path)?;
+    let Some((body, sum)) = bytes.split_last_chunk::<32>() else { return Ok(None) };
+    if Sha256::digest(body).as_slice() != sum {
+        return Ok(None);
+    }
+    let mut rest = Rest(body);
+    let head = rest.take(8).and_then(|_magic| rest.bytes());
+    Ok(head.ok().and_then(|head| LedgerHead::decode(head).ok()).map(|head| head.signed_header))
+}
+
+/// Takes a snapshot that does not check out of use.
+pub(crate) fn set_aside(path: &Path) -> io::Result<()> {
+    fs::rename(path, path.with_extension("damaged"))
+}
+
 /// Snapshot files, oldest first.
-fn list(dir: &Path) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn list(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths: Vec<_> = fs::read_dir(dir)?
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
         .filter(|path| {
@@ -195,11 +218,11 @@ mod tests {
     #[test]
     fn a_snapshot_reads_back_and_only_the_newest_two_stay() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(newest(dir.path()).unwrap().is_none());
+        assert!(newest(dir.path(), |_| Ok(true)).unwrap().is_none());
         for height in [1, 2, 3] {
             write(dir.path(), &sample(height)).unwrap();
         }
-        let back = newest(dir.path()).unwrap().unwrap().ledger;
+        let back = newest(dir.path(), |_| Ok(true)).unwrap().unwrap().ledger;
         let expected = sample(3).ledger;
         assert_eq!(
             (back.height(), back.tip(), back.state().root()),
@@ -222,7 +245,7 @@ mod tests {
             assert!(read(&bytes[..place]).is_err(), "cut at {place}");
         }
         fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
-        assert_eq!(newest(dir.path()).unwrap().unwrap().ledger.height(), 1);
+        assert_eq!(newest(dir.path(), |_| Ok(true)).unwrap().unwrap().ledger.height(), 1);
         assert!(!path.exists());
     }
 }

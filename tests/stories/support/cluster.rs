@@ -127,6 +127,7 @@ impl Cluster {
             tls: ServerTls { ca_pem: self.authority.pem.clone(), certificate_pem, key_pem },
             idle_block_interval: keyward_ledger_node::IDLE_BLOCK_INTERVAL,
             block_interval_min: keyward_ledger_node::BLOCK_INTERVAL_MIN,
+            scrub: keyward_ledger_node::ScrubPace::default(),
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let (ready, is_ready) = oneshot::channel();

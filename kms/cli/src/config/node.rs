@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use keyward_ledger_node::{Config, Peer, ServerTls};
+use keyward_ledger_node::{Config, Peer, ScrubPace, ServerTls};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -48,6 +48,12 @@ pub(crate) struct NodeConfig {
     /// The least time between two blocks, in milliseconds.
     #[serde(default = "block_interval_min_ms")]
     pub(crate) block_interval_min_ms: u64,
+    /// The pause between two readings of everything that is stored, in seconds.
+    #[serde(default = "scrub_pause_s")]
+    pub(crate) scrub_pause_s: u64,
+    /// How much of it is read in a second, in bytes.
+    #[serde(default = "scrub_bytes_per_s")]
+    pub(crate) scrub_bytes_per_s: u64,
     pub(crate) tls: TlsFiles,
     /// Every validator, ourselves included.
     pub(crate) peers: Vec<PeerConfig>,
@@ -69,6 +75,14 @@ pub(crate) const fn idle_block_interval_ms() -> u64 {
 
 pub(crate) const fn block_interval_min_ms() -> u64 {
     keyward_ledger_node::BLOCK_INTERVAL_MIN.as_millis() as u64
+}
+
+pub(crate) fn scrub_pause_s() -> u64 {
+    ScrubPace::default().pause.as_secs()
+}
+
+pub(crate) fn scrub_bytes_per_s() -> u64 {
+    ScrubPace::default().bytes_per_s
 }
 
 impl NodeConfig {
@@ -96,6 +110,10 @@ impl NodeConfig {
             tls: self.tls.open(file, &secret)?,
             idle_block_interval: Duration::from_millis(self.idle_block_interval_ms),
             block_interval_min: Duration::from_millis(self.block_interval_min_ms),
+            scrub: ScrubPace {
+                pause: Duration::from_secs(self.scrub_pause_s),
+                bytes_per_s: self.scrub_bytes_per_s.max(1),
+            },
         })
     }
 }

@@ -105,6 +105,8 @@ fn node_config(node: &NodeState, signs_checkpoints: bool, peers: &[PeerConfig]) 
         rpc_listen: local(node.rpc_port.unwrap_or_default()),
         idle_block_interval_ms: node::idle_block_interval_ms(),
         block_interval_min_ms: node::block_interval_min_ms(),
+        scrub_pause_s: node::scrub_pause_s(),
+        scrub_bytes_per_s: node::scrub_bytes_per_s(),
         tls: tls_files(),
         peers: peers.to_vec(),
     }

@@ -6,7 +6,7 @@ use crate::block::Block;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::hash::Hash;
 use crate::outcome::Outcome;
-use crate::record::Record;
+use crate::record::{Place, Record};
 
 /// What one batch made.
 #[derive(Clone, Debug)]
@@ -108,6 +108,27 @@ impl BlockOutcomes {
             left = left.checked_sub(batch.entry_count())?;
         }
         None
+    }
+
+    /// The leaf hashes that the block's records have under these outcomes, in order; `None` if the block
+    /// carries another number of entries.
+    pub fn leaf_hashes(&self, block: &Block) -> Option<Vec<Hash>> {
+        let entries: usize = block.batches.iter().map(|batch| batch.entry_count()).sum();
+        if u32::try_from(entries).ok()? != self.count {
+            return None;
+        }
+        let (height, time_ms) = (block.header().height, block.header().time_ms);
+        let mut others = self.others.iter().peekable();
+        let mut hashes = Vec::with_capacity(entries);
+        let placed =
+            block.batches.iter().flat_map(|batch| (0..).zip(batch.entries()).map(move |e| (batch, e)));
+        for (number, (batch, (index, entry))) in (0..).zip(placed) {
+            let other = others.next_if(|(at, _)| *at == number).map(|(_, outcome)| outcome);
+            let place =
+                Place { height, time_ms, submitter: batch.submitter(), sequence: batch.sequence(), index };
+            hashes.push(place.leaf_hash(entry, other.unwrap_or(&Outcome::ACCEPTED)));
+        }
+        Some(hashes)
     }
 
     /// The encoding: `count u32 || n u32 || (index u32 || outcome)...`.

@@ -115,6 +115,17 @@ impl Index {
         self.table(kind).records.last_key_value().map(|(height, _)| *height)
     }
 
+    /// What lies in a segment from `offset` on, in the order of the file. Looks at every record.
+    pub(super) fn in_segment(&self, segment: u32, offset: u64) -> Vec<(Kind, u64, Location)> {
+        let all = [Kind::Block, Kind::Certificate].into_iter().flat_map(|kind| {
+            self.table(kind).records.iter().map(move |(height, location)| (kind, *height, *location))
+        });
+        let mut found: Vec<_> =
+            all.filter(|(_, _, at)| at.segment == segment && at.offset >= offset).collect();
+        found.sort_unstable_by_key(|(_, _, at)| at.offset);
+        found
+    }
+
     pub(super) fn count(&self) -> usize {
         self.blocks.records.len() + self.certificates.records.len()
     }

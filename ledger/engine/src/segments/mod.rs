@@ -8,8 +8,10 @@ mod index;
 mod reader;
 mod record;
 mod scan;
+mod scrub;
 
 pub use reader::Reader;
+pub use scrub::{Damaged, Place, Scrubbed};
 
 use crate::{Block, Certificate, Id, Kind, Store, StoreError};
 use bytes::Bytes;
@@ -89,7 +91,7 @@ impl Segments {
             } else if scanned.end < length {
                 recovery.damaged.push((path.clone(), scanned.end));
             }
-            files.push(Arc::new(file));
+            files.push(Segment { file: Arc::new(file), end: length });
         }
         recovery.records = index.count();
         let shared = Shared {
@@ -104,6 +106,12 @@ impl Segments {
         };
         shared.start_writer()?;
         Ok((Self(Arc::new(shared)), recovery))
+    }
+
+    /// Forgets a record that checks but is not what the chain says; a fresh copy may take its place.
+    pub fn void(&self, kind: Kind, height: u64) -> Result<(), StoreError> {
+        let found = self.0.index().find(kind, Id::Height(height));
+        found.map_or(Ok(()), |(_, location)| self.0.void(kind, height, location))
     }
 
     /// A handle for reading from other threads.
@@ -182,8 +190,15 @@ pub(crate) struct Shared {
     synced: Mutex<u64>,
     /// A sync failed: what the disk holds is unknown, so nothing is called durable any more.
     broken: AtomicBool,
-    files: RwLock<Vec<Arc<File>>>,
+    files: RwLock<Vec<Segment>>,
     _lock: File,
+}
+
+/// A segment file.
+struct Segment {
+    file: Arc<File>,
+    /// Its length, once it grows no more.
+    end: u64,
 }
 
 impl Shared {
@@ -213,7 +228,7 @@ impl Shared {
 
     fn file(&self, segment: u32) -> Option<Arc<File>> {
         let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
-        files.get(segment as usize).cloned()
+        files.get(segment as usize).map(|segment| segment.file.clone())
     }
 
     fn path(&self, segment: u32) -> PathBuf {
@@ -259,7 +274,12 @@ impl Shared {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
         let file = Arc::new(file.map_err(io_error(&path))?);
         sync_folder(&self.folder)?;
-        self.files.write().unwrap_or_else(PoisonError::into_inner).push(file.clone());
+        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(closed) = files.last_mut() {
+            closed.end = writer.end;
+        }
+        files.push(Segment { file: file.clone(), end: 0 });
+        drop(files);
         writer.segment = Some((number, file.clone()));
         writer.end = 0;
         Ok((number, file))
@@ -268,8 +288,8 @@ impl Shared {
     fn start_writer(&self) -> Result<(), StoreError> {
         let mut writer = self.writer();
         let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(file) = files.last() {
-            writer.segment = Some((files.len() as u32 - 1, file.clone()));
+        if let Some(segment) = files.last() {
+            writer.segment = Some((files.len() as u32 - 1, segment.file.clone()));
             return Ok(());
         }
         drop(files);
@@ -323,8 +343,10 @@ impl Shared {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => record.clear(),
             Err(source) => return Err(StoreError::Io { path, source }),
         }
-        if is_good(&record, kind, height, id) {
-            return Ok(Some((height, Bytes::from(record).slice(HEADER_BYTES..))));
+        if let Some(header) = good_header(&record, kind, height) {
+            // A digest that stood at this height once may not be that of the record that stands there now.
+            let fits = matches!(id, Id::Height(_)) || id == Id::Digest(header.digest);
+            return Ok(fits.then(|| (height, Bytes::from(record).slice(HEADER_BYTES..))));
         }
         self.void(kind, height, location)?;
         Err(StoreError::Damaged { kind, height, path, offset: location.offset })
@@ -343,22 +365,14 @@ impl Shared {
     }
 }
 
-fn is_good(record: &[u8], kind: Kind, height: u64, id: Id) -> bool {
-    let Some((header, body)) = record.split_at_checked(HEADER_BYTES) else { return false };
-    Header::decode(header).is_some_and(|header| {
+fn good_header(record: &[u8], kind: Kind, height: u64) -> Option<Header> {
+    let (header, body) = record.split_at_checked(HEADER_BYTES)?;
+    Header::decode(header).filter(|header| {
         header.tag == Tag::Holds(kind)
             && header.height == height
             && header.length as usize == body.len()
-            && id_fits(id, &header)
             && header.fits(body)
     })
-}
-
-fn id_fits(id: Id, header: &Header) -> bool {
-    match id {
-        Id::Height(height) => header.height == height,
-        Id::Digest(digest) => header.digest == digest,
-    }
 }
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {

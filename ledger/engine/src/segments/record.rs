@@ -18,6 +18,8 @@ pub(super) enum Tag {
     Holds(Kind),
     /// The record of that kind at this height is damaged and does not count; the body is empty.
     Voids(Kind),
+    /// Holds nothing: it stands where damaged bytes stood, as long as they were.
+    Fills,
 }
 
 impl Tag {
@@ -27,6 +29,7 @@ impl Tag {
             Self::Holds(Kind::Certificate) => 2,
             Self::Voids(Kind::Block) => 0x81,
             Self::Voids(Kind::Certificate) => 0x82,
+            Self::Fills => 0x80,
         }
     }
 
@@ -36,6 +39,7 @@ impl Tag {
             2 => Some(Self::Holds(Kind::Certificate)),
             0x81 => Some(Self::Voids(Kind::Block)),
             0x82 => Some(Self::Voids(Kind::Certificate)),
+            0x80 => Some(Self::Fills),
             _ => None,
         }
     }

@@ -45,7 +45,20 @@ fn enter(index: &mut Index, segment: u32, offset: u64, header: &Header) {
             index.insert(kind, header.height, header.digest, location);
         }
         Tag::Voids(kind) => index.remove(kind, header.height),
+        Tag::Fills => {}
     }
+}
+
+/// The bytes of the record at `offset` if all of it checks and ends at `end` or before.
+pub(super) fn good_extent(file: &File, offset: u64, end: u64) -> io::Result<Option<u64>> {
+    let found = match header_at(file, offset, end) {
+        Ok(Some(header)) if body_fits(file, offset, &header)? => Some(header.extent()),
+        Ok(_) => None,
+        // Somebody cut the file off.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+        Err(error) => return Err(error),
+    };
+    Ok(found)
 }
 
 /// The header at `offset`, if it checks and its record ends inside the file.
@@ -60,12 +73,16 @@ fn header_at(file: &File, offset: u64, length: u64) -> io::Result<Option<Header>
 
 fn body_fits(file: &File, offset: u64, header: &Header) -> io::Result<bool> {
     let mut body = vec![0; header.length as usize];
-    file.read_exact_at(&mut body, offset + HEADER_BYTES as u64)?;
-    Ok(header.fits(&body))
+    match file.read_exact_at(&mut body, offset + HEADER_BYTES as u64) {
+        Ok(()) => Ok(header.fits(&body)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The next offset at which a whole good record lies.
-fn next_good(file: &File, from: u64, length: u64) -> io::Result<Option<u64>> {
+pub(super) fn next_good(file: &File, from: u64, length: u64) -> io::Result<Option<u64>> {
+    let length = length.min(file.metadata()?.len());
     let mut rest = vec![0; usize::try_from(length.saturating_sub(from)).map_err(io::Error::other)?];
     file.read_exact_at(&mut rest, from)?;
     let starts = rest.windows(MAGIC.len()).enumerate().filter(|(_, window)| *window == MAGIC);

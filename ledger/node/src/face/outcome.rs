@@ -68,7 +68,8 @@ impl Face {
     /// The batch's place, if its sequence was used up; refused when another batch did.
     async fn place_of(&self, name: &BatchName, view: &View) -> Result<Option<Placed>, Status> {
         let index = &self.shared.index;
-        let first = index.first_leaf_of(&name.submitter, name.sequence).map_err(|error| failed(&error))?;
+        let first = index.sequences.first_leaf(&name.submitter, name.sequence);
+        let first = first.map_err(|error| failed(&error))?;
         let Some(first_leaf) = first.filter(|leaf| *leaf < view.ledger.log().size()) else { return Ok(None) };
         let height =
             index.height_of_leaf(first_leaf, view.ledger.height()).map_err(|error| failed(&error))?;

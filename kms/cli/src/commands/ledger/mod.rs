@@ -6,6 +6,7 @@ mod export;
 mod folder;
 mod import;
 mod records;
+mod scrub;
 mod state;
 pub(crate) mod state_key;
 mod status;
@@ -29,6 +30,8 @@ pub(crate) struct Ledger {
 enum Verb {
     /// What each node says of itself.
     Status,
+    /// Asks every node to read all that it stores again now.
+    Scrub,
     /// One record, with the receipt that proves it.
     Get {
         /// Its place in the log.
@@ -69,6 +72,7 @@ impl Ledger {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
         match self.verb {
             Verb::Status => status::run(context, &connect(&context.profile()?).await?).await,
+            Verb::Scrub => scrub::run(context, &connect(&context.profile()?).await?).await,
             Verb::Get { leaf_index, receipt, cose } => {
                 records::get(context, &connect(&context.profile()?).await?, leaf_index, receipt, cose).await
             }

@@ -3,6 +3,7 @@
 use keyward_ledger_client::{Client, Status};
 use serde_json::{Value, json};
 
+use super::scrub;
 use crate::commands::Context;
 use crate::failure::{Failure, Result};
 use crate::output::table;
@@ -22,7 +23,9 @@ pub(super) async fn run(context: &Context, client: &Client) -> Result<()> {
         table(&head, &rows)
     );
     let json = json!({ "name": trust.name, "chain_id": hex::encode(trust.chain_id), "nodes": nodes });
-    context.output.answer(words + &refused_reads(&statuses), &json);
+    let answered_by = statuses.iter().filter_map(|(node, status)| Some((node, status.as_ref().ok()?)));
+    let alarms: String = answered_by.map(|(node, status)| scrub::alarm_words(node, status)).collect();
+    context.output.answer(words + &refused_reads(&statuses) + &alarms, &json);
     if answered == 0 {
         return Err(Failure::unreachable("no node answers", "see whether the validators run (`keyward up`)"));
     }
@@ -75,6 +78,8 @@ fn to_json(node: &str, status: std::result::Result<&Status, &String>) -> Value {
             "refused_reads": status.operation.as_ref().map(|operation| operation.refused_reads.iter().map(|read| {
                 json!({ "role": read.role, "class": read.class, "count": read.count })
             }).collect::<Vec<_>>()),
+            "scrub": scrub::to_json(status), "alarms": scrub::alarms_json(status),
+            "alarms_open": status.operation.as_ref().map(|operation| operation.alarms_open),
         }),
         Err(why) => json!({ "node": node, "error": why }),
     }
