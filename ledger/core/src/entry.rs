@@ -2,6 +2,7 @@
 
 mod act;
 mod author;
+mod statement;
 mod terms;
 
 use crate::codec::{DecodeError, Reader, Writer};
@@ -10,6 +11,9 @@ use crate::scheme::{KeyId, PublicKey, Scheme};
 
 pub use act::{Act, Attempt, Authored, Case, Define};
 pub use author::{AUTHORS_MAX, Author, Party, RuleName};
+pub use statement::{
+    Agreement, ApproveChange, Complaint, ComplaintKind, Evidence, ProposeChange, SignedVote,
+};
 pub use terms::{
     ATTEMPTS_MAX, ApprovalTerms, AttemptsTerms, GROUPS_MAX, Group, PARTIES_MAX, PERIOD_MAX_MS, PERIOD_MIN_MS,
     ROLE_BYTES_MAX, RateTerms, Terms, TimelockTerms, WINDOWS_MAX, Window,
@@ -212,105 +216,6 @@ pub struct Release {
     pub signature_hash: Hash,
 }
 
-/// A change of members or rules, proposed by a validator.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProposeChange {
-    /// The [`Change`](crate::change::Change). The contract parses it, so that a bad one is refused by name.
-    pub change: Vec<u8>,
-    /// The last height at which it may be approved.
-    pub not_after: u64,
-    /// The proposing validator's key.
-    pub proposer: [u8; 32],
-    /// Its signature over the [`change_id`](crate::change::change_id).
-    pub signature: [u8; 64],
-}
-
-/// A validator's approval of a proposed change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApproveChange {
-    /// The [`change_id`](crate::change::change_id).
-    pub change_id: Hash,
-    /// The validator's key.
-    pub validator: [u8; 32],
-    /// Its signature over the [`approval_message`](crate::change::approval_message).
-    pub signature: [u8; 64],
-}
-
-/// A vote of the engine's protocol as it was signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignedVote {
-    /// The signed bytes, at most 256; [`Vote`](crate::vote::Vote) reads them.
-    pub message: Vec<u8>,
-    /// The signature over exactly these bytes.
-    pub signature: [u8; 64],
-}
-
-/// Two votes of one validator that exclude each other.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Evidence {
-    /// Who signed both.
-    pub validator: [u8; 32],
-    /// The votes.
-    pub votes: [SignedVote; 2],
-}
-
-/// What a complaint is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum ComplaintKind {
-    /// A member's: another node shows another state root at the height `number`; `hash` is that root.
-    StateRoot = 1,
-    /// A member's: what its files hold of the height `number` does not verify; `hash` is zeros.
-    Scrub = 2,
-    /// A member's: `number` views of the epoch were skipped; `hash` is zeros.
-    SkippedViews = 3,
-    /// A submitter's: its batch of sequence `number` and digest `hash` is not taken up.
-    Unheard = 4,
-}
-
-impl ComplaintKind {
-    /// The kind of a code, if there is one.
-    pub const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            1 => Some(Self::StateRoot),
-            2 => Some(Self::Scrub),
-            3 => Some(Self::SkippedViews),
-            4 => Some(Self::Unheard),
-            _ => None,
-        }
-    }
-}
-
-/// What went wrong, as a member or a submitter signed it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Complaint {
-    /// What it is about.
-    pub kind: ComplaintKind,
-    /// Who complains.
-    pub author: [u8; 32],
-    /// The epoch in which it happened: the present one or the one before.
-    pub epoch: u64,
-    /// See [`ComplaintKind`].
-    pub number: u64,
-    /// See [`ComplaintKind`].
-    pub hash: Hash,
-    /// The author's signature over [`complaint_message`](crate::contracts::regime::complaint_message).
-    pub signature: [u8; 64],
-}
-
-/// Which state a member has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Agreement {
-    /// The member.
-    pub member: [u8; 32],
-    /// The height.
-    pub height: u64,
-    /// The state root after the block at that height.
-    pub state_root: Hash,
-    /// Its signature over [`agreement_message`](crate::contracts::regime::agreement_message).
-    pub signature: [u8; 64],
-}
-
 /// An entry of a kind that this version knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
@@ -429,28 +334,11 @@ impl Entry {
                 authored.write(&mut out);
                 &mut out
             }
-            Self::ProposeChange(propose) => {
-                out.bytes(&propose.change).u64(propose.not_after);
-                out.raw(&propose.proposer).raw(&propose.signature)
-            }
-            Self::ApproveChange(approve) => {
-                out.raw(&approve.change_id).raw(&approve.validator).raw(&approve.signature)
-            }
-            Self::Evidence(evidence) => {
-                out.raw(&evidence.validator);
-                for vote in &evidence.votes {
-                    out.bytes(&vote.message).raw(&vote.signature);
-                }
-                &mut out
-            }
-            Self::Complaint(complaint) => {
-                out.u8(complaint.kind as u8).raw(&complaint.author).u64(complaint.epoch);
-                out.u64(complaint.number).raw(&complaint.hash).raw(&complaint.signature)
-            }
-            Self::Agreement(agreement) => {
-                out.raw(&agreement.member).u64(agreement.height);
-                out.raw(&agreement.state_root).raw(&agreement.signature)
-            }
+            Self::ProposeChange(propose) => propose.write(&mut out),
+            Self::ApproveChange(approve) => approve.write(&mut out),
+            Self::Evidence(evidence) => evidence.write(&mut out),
+            Self::Complaint(complaint) => complaint.write(&mut out),
+            Self::Agreement(agreement) => agreement.write(&mut out),
         };
         out.finish()
     }
@@ -554,28 +442,11 @@ fn read_body(reader: &mut Reader<'_>) -> Result<Entry, DecodeError> {
             intent_id: reader.array("intent id")?,
             signature_hash: reader.array("signature hash")?,
         })),
-        kind::PROPOSE_CHANGE => Ok(Entry::ProposeChange(ProposeChange {
-            change: reader.bytes("change", crate::change::CHANGE_BYTES_MAX)?.to_vec(),
-            not_after: reader.u64("not after")?,
-            proposer: reader.array("proposer")?,
-            signature: reader.array("signature")?,
-        })),
-        kind::APPROVE_CHANGE => Ok(Entry::ApproveChange(ApproveChange {
-            change_id: reader.array("change id")?,
-            validator: reader.array("validator")?,
-            signature: reader.array("signature")?,
-        })),
-        kind::EVIDENCE => Ok(Entry::Evidence(Evidence {
-            validator: reader.array("validator")?,
-            votes: [read_vote(reader)?, read_vote(reader)?],
-        })),
-        kind::COMPLAINT => read_complaint(reader).map(Entry::Complaint),
-        kind::AGREEMENT => Ok(Entry::Agreement(Agreement {
-            member: reader.array("member")?,
-            height: reader.u64("height")?,
-            state_root: reader.array("state root")?,
-            signature: reader.array("signature")?,
-        })),
+        kind::PROPOSE_CHANGE => ProposeChange::read(reader).map(Entry::ProposeChange),
+        kind::APPROVE_CHANGE => ApproveChange::read(reader).map(Entry::ApproveChange),
+        kind::EVIDENCE => Evidence::read(reader).map(Entry::Evidence),
+        kind::COMPLAINT => Complaint::read(reader).map(Entry::Complaint),
+        kind::AGREEMENT => Agreement::read(reader).map(Entry::Agreement),
         code => Authored::read(code, reader).map(Entry::Authored),
     }
 }
@@ -594,26 +465,6 @@ fn read_option(reader: &mut Reader<'_>, what: &'static str) -> Result<Option<Has
         1 => reader.array(what).map(Some),
         code => Err(DecodeError::UnknownCode { what, code: u64::from(code) }),
     }
-}
-
-fn read_vote(reader: &mut Reader<'_>) -> Result<SignedVote, DecodeError> {
-    Ok(SignedVote {
-        message: reader.bytes("vote", crate::vote::VOTE_BYTES_MAX)?.to_vec(),
-        signature: reader.array("signature")?,
-    })
-}
-
-fn read_complaint(reader: &mut Reader<'_>) -> Result<Complaint, DecodeError> {
-    let code = reader.u8("complaint kind")?;
-    Ok(Complaint {
-        kind: ComplaintKind::from_code(code)
-            .ok_or(DecodeError::UnknownCode { what: "complaint kind", code: u64::from(code) })?,
-        author: reader.array("author")?,
-        epoch: reader.u64("epoch")?,
-        number: reader.u64("number")?,
-        hash: reader.array("hash")?,
-        signature: reader.array("signature")?,
-    })
 }
 
 fn read_credential(reader: &mut Reader<'_>) -> Result<BindCredential, DecodeError> {
