@@ -203,7 +203,7 @@ where
         }
         let Some(me) = start.scheme.me().and_then(|me| me.signer()) else { return Ok(()) };
         let Some(signed) = self.last_signed_view(start.number, me.get())? else { return Ok(()) };
-        let names = match context.scan(&self.partition(start.number)).await {
+        let names = match context.scan(&self.partition(start.number, true)).await {
             Ok(names) => names,
             Err(RuntimeError::PartitionMissing(_)) => Vec::new(),
             Err(source) => return Err(EngineError::Storage { reason: source.to_string() }),
@@ -234,18 +234,22 @@ where
         Ok(None)
     }
 
-    fn partition(&self, epoch: u64) -> String {
-        format!("{}votes-{epoch}", self.settings.prefix)
+    /// Who only watches has a journal of its own: votes of a key before must not be taken for ours.
+    fn partition(&self, epoch: u64, voting: bool) -> String {
+        format!("{}{}-{epoch}", self.settings.prefix, if voting { "votes" } else { "watch" })
     }
 
     /// Removes the votes of epochs that cannot run again: every block below the previous epoch is durably
     /// counted as done when this one starts.
     async fn forget(&self, context: &E, epoch: u64) -> Result<(), EngineError> {
         let Some(old) = epoch.checked_sub(2) else { return Ok(()) };
-        match context.remove(&self.partition(old), None).await {
-            Ok(()) | Err(RuntimeError::PartitionMissing(_)) => Ok(()),
-            Err(source) => Err(EngineError::Storage { reason: source.to_string() }),
+        for voting in [true, false] {
+            match context.remove(&self.partition(old, voting), None).await {
+                Ok(()) | Err(RuntimeError::PartitionMissing(_)) => {}
+                Err(source) => return Err(EngineError::Storage { reason: source.to_string() }),
+            }
         }
+        Ok(())
     }
 
     async fn finalized(&self, block: &Digested<Sealed>) {
@@ -278,7 +282,7 @@ where
                 reporter: Reporters::from((self.automaton.clone(), watch)),
                 track_historical_votes: false,
                 strategy: Sequential,
-                partition: self.partition(start.number),
+                partition: self.partition(start.number, voting),
                 mailbox_size: MAILBOX_SIZE,
                 epoch: Epoch::new(start.number),
                 floor: simplex::Floor::Genesis(Digest(start.boundary)),
