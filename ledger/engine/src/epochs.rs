@@ -55,6 +55,9 @@ where
     pub(crate) blocker: B,
     pub(crate) marshal: MarshalMailbox,
     pub(crate) progress: Arc<Progress>,
+    /// With a vote journal that is not ours or not whole: the last epoch in which this key may have voted here, as
+    /// far as the store goes. It votes in later ones alone.
+    pub(crate) quiet_through: Option<u64>,
 }
 
 /// An epoch about to run.
@@ -130,7 +133,7 @@ where
             }
         };
         running.abort();
-        start = epochs.start(number + 1, boundary, false)?;
+        start = epochs.start(number + 1, boundary)?;
         network = next;
     }
 }
@@ -155,11 +158,7 @@ where
             0 => self.settings.genesis.digest,
             _ => self.boundary_digest(number * length - 1)?,
         };
-        // A key that comes after another one on this machine may have voted in this epoch before that: it votes
-        // from the next epoch on.
-        let journal = self.settings.journal.as_ref();
-        let silent = journal.is_some_and(|journal| journal.of_another_key);
-        let start = self.start(number, boundary, silent)?;
+        let start = self.start(number, boundary)?;
         self.check_journal(context, &start).await?;
         Ok(start)
     }
@@ -176,10 +175,14 @@ where
         Err(EngineError::BoundaryMissing { height })
     }
 
-    fn start(&self, number: u64, boundary: [u8; 32], silent: bool) -> Result<Start, EngineError> {
+    fn start(&self, number: u64, boundary: [u8; 32]) -> Result<Start, EngineError> {
         let plan = self.application.plan(number);
         let set = validator_set(number, &plan)?;
-        let votes = self.settings.role == Role::Validator && !silent;
+        let validator = self.settings.role == Role::Validator;
+        if validator && self.quiet_through.and_then(|through| through.checked_add(1)) == Some(number) {
+            journal::renew(self.settings.journal.as_ref(), &*self.store)?;
+        }
+        let votes = validator && self.quiet_through.is_none_or(|through| number > through);
         let key = votes.then(|| self.settings.key.clone());
         let scheme = StrictScheme::new(&self.settings.namespace, set, key);
         self.schemes.install(number, scheme.clone());
@@ -192,17 +195,13 @@ where
     /// A finalization in the store that carries our signature proves that the journal held a vote of that
     /// view. A journal without it was lost or rolled back: voting again could contradict what we signed.
     async fn check_journal(&self, context: &E, start: &Start) -> Result<(), EngineError> {
-        let Some(me) = start.scheme.me().and_then(|me| me.signer()) else {
-            // Who does not vote in the epoch in progress has no vote to contradict in those that come after: a lost
-            // journal does not matter.
-            return match self.settings.role {
-                Role::Validator => journal::renew(self.settings.journal.as_ref(), &*self.store),
-                Role::Observer => Ok(()),
-            };
-        };
-        if let Some(Journal { folder, sound: false, .. }) = &self.settings.journal {
+        if let Some(Journal { folder, key, sound: false, of_another_key: false }) = &self.settings.journal
+            && self.settings.role == Role::Validator
+            && start.plan.validators.contains(key)
+        {
             return Err(EngineError::VoteJournalReplaced { path: folder.clone() });
         }
+        let Some(me) = start.scheme.me().and_then(|me| me.signer()) else { return Ok(()) };
         let Some(signed) = self.last_signed_view(start.number, me.get())? else { return Ok(()) };
         let names = match context.scan(&self.partition(start.number)).await {
             Ok(names) => names,

@@ -17,7 +17,7 @@ pub(crate) struct Journal {
     /// The folder.
     pub(crate) folder: PathBuf,
     /// The key of this node.
-    key: [u8; 32],
+    pub(crate) key: [u8; 32],
     /// Whether it is the one that the store was written with.
     pub(crate) sound: bool,
     /// Whether the store was written with another key: this one has not voted here then.

@@ -269,6 +269,9 @@ where
     };
     let automaton = Inline::new(context.child("inline"), bridge, marshal.clone(), epocher.clone());
     let (sender, finalized) = mpsc::unbounded();
+    let unsound = settings.journal.as_ref().is_some_and(|journal| !journal.sound);
+    let next = store.last(Kind::Block).map_or(0, |last| last.saturating_add(1));
+    let quiet_through = unsound.then(|| next / settings.epoch_length.get());
     let epochs = Epochs {
         settings,
         epocher,
@@ -280,6 +283,7 @@ where
         blocker,
         marshal: marshal.clone(),
         progress: progress.clone(),
+        quiet_through,
     };
     // The schemes must be known before marshal asks for them.
     let first = epochs.first(&context, processed).await?;

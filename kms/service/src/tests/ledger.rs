@@ -103,7 +103,8 @@ impl FakeLedger {
         let height = self.height.load(Ordering::Relaxed);
         let mut chain = self.chain.lock().unwrap();
         let time_ms = self.clock.now_ms();
-        let context = Context { chain_id: &CHAIN, height, time_ms };
+        let leaf_index = chain.log.len() as u64;
+        let context = Context { chain_id: &CHAIN, height, time_ms, leaf_index };
         let mut view = View { base: &chain.state, writes: Vec::new() };
         let outcome = dispatch(&mut view, submitter, Role::Service, &entry.encode(), &context).unwrap();
         let writes = view.writes;
@@ -112,7 +113,7 @@ impl FakeLedger {
         }
         chain.log.push((entry, outcome.clone()));
         chain.heights.push(height);
-        FakeFinal { outcome, height, time_ms, leaf_index: chain.log.len() as u64 - 1 }
+        FakeFinal { outcome, height, time_ms, leaf_index }
     }
 
     /// What stands under a key.
