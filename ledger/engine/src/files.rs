@@ -21,7 +21,7 @@ const HEADER: &[u8; 6] = b"CWIK\x00\x01";
 const ENTRY_BYTES: usize = 52;
 /// A file that is being written may not check in the middle of that.
 const LOOKS: usize = 5;
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Folders of votes begin so.
 const VOTES: &str = "votes-";
 
