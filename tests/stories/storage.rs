@@ -16,12 +16,13 @@ async fn a_byte_flipped_under_a_running_node_is_alarmed_and_the_block_is_healed(
     let keyward = Keyward::start();
     keyward.json(&["key", "create", "--alias", "payroll", "--scheme", "ed25519"]);
     keyward.json(&["sign", "--key", "payroll", &keyward.write("message", "pay")]);
-    // The first record of a segment is the first block; a place in its header.
+    // The record of the first block above genesis; a place in its header.
     let path = keyward.dir().join("node-2/data/blocks/0000000000.segment");
-    let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, 150).unwrap();
-    file.write_all_at(&[byte[0] ^ 8], 150).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let begin = [b"KWR1\x01".as_slice(), &1_u64.to_be_bytes()].concat();
+    let at = 150 + bytes.windows(begin.len()).position(|window| window == begin).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.write_all_at(&[bytes[at] ^ 8], at as u64).unwrap();
 
     keyward.json_as("operator", &["ledger", "scrub"]);
     let lost = |status: &Value| {

@@ -65,7 +65,7 @@ fn approve(world: &World, by: &SigningKey, id: Hash) -> Entry {
 fn end_epoch(world: &mut World) {
     loop {
         world.block(&[]);
-        if (world.ledger.height() + 1) % common::EPOCH_LENGTH == 0 {
+        if (world.ledger.height() + 1).is_multiple_of(common::EPOCH_LENGTH) {
             break;
         }
     }

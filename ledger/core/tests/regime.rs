@@ -76,7 +76,7 @@ fn agreement(world: &World, by: usize, height: u64, state_root: Hash) -> Entry {
 fn end_epoch(world: &mut World) {
     loop {
         world.block(&[]);
-        if (world.ledger.height() + 1) % common::EPOCH_LENGTH == 0 {
+        if (world.ledger.height() + 1).is_multiple_of(common::EPOCH_LENGTH) {
             break;
         }
     }

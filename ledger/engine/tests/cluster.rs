@@ -184,7 +184,8 @@ fn a_byte_flipped_in_any_of_the_engines_files_is_named_and_one_in_a_vote_stops_t
     cluster.wait(target);
     cluster.assert_one_chain();
     cluster.stop(1);
-    // What was opened since was cut off at the damage and checks again: still no votes.
+    // Votes that check again, whoever put them back: still no votes.
+    fs::create_dir_all(newest.parent().unwrap()).unwrap();
     fs::write(&newest, &whole).unwrap();
     let config = cluster.config(1);
     assert!(matches!(cluster.try_run(1, config), Err(EngineError::VoteJournalReplaced { .. })));

@@ -215,7 +215,7 @@ impl Run<'_> {
     /// `false` when the node stops first.
     fn all(&mut self) -> bool {
         self.segments();
-        let walked = walk::Walk::of(self).is_some_and(|mut walk| walk.to_the_top());
+        let walked = walk::Walk::of(self).is_some_and(|mut walk| walk.climb());
         self.certificates();
         self.snapshots();
         self.engine_files();

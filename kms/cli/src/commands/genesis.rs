@@ -186,8 +186,15 @@ impl Join {
     }
 }
 
+/// What member files name, sorted as a genesis has it.
+struct Named {
+    files: Vec<MemberFile>,
+    validators: Vec<[u8; 32]>,
+    submitters: Vec<Submitter>,
+}
+
 /// The validators and submitters that files name, each file checked.
-fn named(files: &[PathBuf]) -> Result<(Vec<MemberFile>, Vec<[u8; 32]>, Vec<Submitter>)> {
+fn named(files: &[PathBuf]) -> Result<Named> {
     let (mut found, mut validators, mut submitters) = (Vec::new(), Vec::new(), Vec::new());
     for path in files {
         let file = MemberFile::load(path)?;
@@ -199,7 +206,7 @@ fn named(files: &[PathBuf]) -> Result<(Vec<MemberFile>, Vec<[u8; 32]>, Vec<Submi
     }
     validators.sort_unstable();
     submitters.sort_unstable_by_key(|submitter| submitter.key);
-    Ok((found, validators, submitters))
+    Ok(Named { files: found, validators, submitters })
 }
 
 impl Assemble {
@@ -208,7 +215,7 @@ impl Assemble {
             let what = format!("`{}` is there already", self.out.display());
             return Err(Failure::refused(what, "choose another file: a genesis is never overwritten"));
         }
-        let (members, validators, submitters) = named(&self.members)?;
+        let Named { files: members, validators, submitters } = named(&self.members)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let document = GenesisDocument {
             name: self.name,
@@ -248,7 +255,7 @@ impl Check {
             let what = format!("`{}` is no genesis", self.genesis.display());
             Failure::refused(what, "ask for the file again").because(&error)
         })?;
-        let (_, validators, submitters) = named(&self.members)?;
+        let Named { validators, submitters, .. } = named(&self.members)?;
         let document = genesis.document();
         let lacking = validators.iter().find(|key| !document.validators.contains(key));
         let lacking = lacking.or_else(|| {

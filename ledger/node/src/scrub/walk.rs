@@ -43,7 +43,7 @@ impl<'a, 'b> Walk<'a, 'b> {
     }
 
     /// `false` if it did not get there.
-    pub(super) fn to_the_top(&mut self) -> bool {
+    pub(super) fn climb(&mut self) -> bool {
         while self.height < self.top.0 && !self.run.stops() {
             let Some(digests) = self.window() else { return false };
             for digest in digests {
