@@ -288,8 +288,10 @@ mod tests {
     }
 
     #[test]
-    fn every_refusal_of_the_ledger_is_known_here() {
-        for refusal in keyward_ledger_core::outcome::Refusal::ALL {
+    fn every_refusal_of_the_services_entries_is_known_here() {
+        // From 64 on they are about entries that no verb of the service hands in: members, regimes, contracts.
+        let handed_in = |refusal: &&keyward_ledger_core::outcome::Refusal| refusal.code() < 64;
+        for refusal in keyward_ledger_core::outcome::Refusal::ALL.iter().filter(handed_in) {
             assert_ne!(Code::of_ledger(refusal.name()), Code::LedgerRefused, "{}", refusal.name());
         }
     }
