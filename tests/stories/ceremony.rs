@@ -36,8 +36,8 @@ fn organisations_found_a_ledger_without_showing_each_other_a_private_key() {
         let node = format!("bank-{bank}");
         let made = done(here, &["genesis", "key", "--dir", bank, "--node", &node, "--service", &node]);
         keys.push(made["validator"].as_str().unwrap().to_owned());
-        let (peer, rpc) =
-            (format!("10.0.0.1:70{}", bank.as_bytes()[0]), format!("https://{node}.example:7443"));
+        let port = 7000 + u16::from(bank.as_bytes()[0]);
+        let (peer, rpc) = (format!("10.0.0.1:{port}"), format!("https://{node}.example:7443"));
         let out = format!("{bank}.member");
         done(
             here,

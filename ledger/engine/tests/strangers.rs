@@ -86,34 +86,37 @@ fn outsider(
     (Engine::start(config, toy.clone(), Arc::new(store)).unwrap(), toy, wires)
 }
 
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited two minutes for {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn a_peer_with_a_strangers_key_is_answered_not_one_byte() {
     let mut cluster = Cluster::start(4, 50, LeaderTerm::Rotating);
     cluster.wait(5);
     let (stranger, toy, wires) = outsider(&cluster, 77, support::NAMESPACE);
+    until("the stranger to call everybody", || wires.iter().all(|wire| wire.told().0 > 0));
     cluster.wait(cluster.top() + 60);
-    for wire in &wires {
-        let (said, heard) = wire.told();
-        assert!(said > 0, "the stranger called");
-        assert_eq!(heard, 0, "and nobody answered");
-    }
+    assert!(wires.iter().all(|wire| wire.told().1 == 0), "nobody answered");
     assert_eq!(toy.height(), 0);
     stranger.join();
     // A validator's own key, for another ledger.
     cluster.stop(3);
     let (other_ledger, toy, wires) = outsider(&cluster, 4, b"another ledger");
+    until("it to call", || wires[..3].iter().all(|wire| wire.told().0 > 0));
     cluster.wait(cluster.top() + 40);
     assert!(wires[..3].iter().all(|wire| wire.told().1 == 0), "nobody answered");
     assert_eq!(toy.height(), 0);
     other_ledger.join();
     // The same wires carry an answer for the validator itself: it is the key that decides.
     let (member, toy, wires) = outsider(&cluster, 4, support::NAMESPACE);
-    let heard = || wires.iter().any(|wire| wire.told().1 > 1000) && toy.height() > 0;
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while !heard() {
-        assert!(Instant::now() < deadline, "the validator itself is answered");
-        thread::sleep(Duration::from_millis(20));
-    }
+    until("the validator itself to be answered", || {
+        wires.iter().any(|wire| wire.told().1 > 1000) && toy.height() > 0
+    });
     member.join();
 }
 
