@@ -91,6 +91,14 @@ fn organisations_found_a_ledger_without_showing_each_other_a_private_key() {
             "c.member",
         ],
     );
+    // Nor bring in somebody who may write: what a file was given on its way stands in nobody's own.
+    let mut more = std::fs::read_to_string(here.join("b.member")).unwrap();
+    more.push_str(&format!("\n[[submitters]]\nkey = \"{key}\"\nrole = \"service\"\n"));
+    std::fs::write(here.join("more.member"), more).unwrap();
+    let with_more = ["a.member", "more.member", "c.member", "d.member"];
+    done(here, &[&["genesis", "assemble", "--name", "four-banks", "--out", "more"], &with_more[..]].concat());
+    let added = run(here, &[&["genesis", "check", "more"], &files[..]].concat());
+    assert!(!added.ok && added.err.contains("none of the members' files"), "{}", added.err);
     let left_out = run(here, &["genesis", "check", "three", "d.member"]);
     assert!(!left_out.ok && left_out.err.contains("does not stand in the genesis"), "{}", left_out.err);
     let twice = run(here, &["genesis", "assemble", "--name", "x", "--out", "y", "a.member", "a.member"]);

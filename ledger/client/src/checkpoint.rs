@@ -1,6 +1,6 @@
 //! Checkpoints of the log, collected from the validators, held against a certified header and merged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use keyward_ledger_core::certificate::quorum;
 use keyward_ledger_core::ed25519;
@@ -12,7 +12,7 @@ use keyward_ledger_verify::cose;
 use keyward_proto::ledger::{GetCheckpointRequest, GetCheckpointResponse};
 
 use crate::{
-    CertifiedHeader, Client, ClientError, ProofError, Recorded, describe,
+    CertifiedHeader, Client, ClientError, ProofError, Recorded, in_time,
     proof::{hash, hashes},
 };
 
@@ -35,7 +35,7 @@ pub struct MergedCheckpoint {
 struct Given {
     note: Note,
     key: [u8; 32],
-    sizes: Vec<u64>,
+    sizes: BTreeSet<u64>,
     consistency: Vec<Hash>,
     inclusion: Vec<Hash>,
     cose_signature: Vec<u8>,
@@ -91,10 +91,9 @@ impl Client {
         let (mut given, mut silent) = (Vec::new(), Vec::new());
         for node in &self.0.nodes {
             let mut rpc = node.rpc.clone();
-            match tokio::time::timeout(self.0.deadline, rpc.get_checkpoint(request)).await {
-                Err(_elapsed) => silent.push(format!("{}: no answer in time", node.address)),
-                Ok(Err(status)) => silent.push(describe(node, &status)),
-                Ok(Ok(answer)) => match self.believed(answer.into_inner(), &request, record) {
+            match in_time(self.0.deadline, node, rpc.get_checkpoint(request)).await {
+                Err(reason) => silent.push(reason),
+                Ok(answer) => match self.believed(answer, &request, record) {
                     Ok(believed) => given.push(believed),
                     Err(error) => silent.push(format!("{}: {error}", node.address)),
                 },
@@ -112,16 +111,23 @@ impl Client {
         let header = self.0.checker.anchor(answer.anchor)?;
         self.saw(&header);
         let chain_id = self.chain_id();
-        let note = Note::parse(&answer.note, &origin(&self.0.trust.name, &chain_id))
+        let mut note = Note::parse(&answer.note, &origin(&self.0.trust.name, &chain_id))
             .or(Err(ProofError::Other { part: "checkpoint" }))?;
+        let key = hash("checkpoint key", &answer.checkpoint_key)?;
+        // A validator speaks for itself alone: other lines would crowd out those of the others.
+        let own = Verifier::of(&note.checkpoint.origin, key);
+        let is_own = |name: &str, bytes: &[u8]| {
+            own.iter().any(|verifier| verifier.name == name && bytes.starts_with(&verifier.id()))
+        };
+        note.signatures.retain(|line| is_own(&line.name, &line.bytes));
+        note.signatures.truncate(own.len());
         let checkpoint = &note.checkpoint;
         if request.log_size.is_some_and(|size| size != checkpoint.size) {
             return Err(ProofError::Other { part: "size" });
         }
-        let key = hash("checkpoint key", &answer.checkpoint_key)?;
         let validator = hash("validator", &answer.validator)?;
         let bound = ed25519::verify(&validator, &binding_message(&chain_id, &key), &answer.binding).is_ok();
-        let signed = Verifier::of(&checkpoint.origin, key).iter().all(|it| note.signed_by(it).is_some());
+        let signed = own.iter().all(|verifier| note.signed_by(verifier).is_some());
         if !bound || !is_member(&header, &validator) || !signed {
             return Err(ProofError::Other { part: "signature of a validator" });
         }
@@ -144,7 +150,8 @@ impl Client {
         }
         Ok(Given {
             key,
-            sizes: answer.log_sizes,
+            // Each counts once for a validator, however often it says it.
+            sizes: answer.log_sizes.into_iter().collect(),
             consistency: hashes("consistency", &answer.consistency)?,
             inclusion,
             cose_signature: answer.cose_signature.to_vec(),

@@ -90,26 +90,24 @@ impl Client {
     /// Asks the validators for their genesis document and holds it against the trust file.
     pub async fn connect(config: Config) -> Result<Self, ClientError> {
         let nodes = connection::channels(&config.nodes, &config.identity, config.dial.as_ref())?;
-        let mut reasons = Vec::new();
+        let (mut reasons, mut refuted) = (Vec::new(), None);
         for node in &nodes {
-            let call = node.rpc.clone().get_genesis(GetGenesisRequest {}).await;
-            match call {
-                Ok(answer) => {
-                    let genesis =
-                        Genesis::decode(&answer.into_inner().genesis).map_err(ClientError::Genesis)?;
-                    return Self::of(config, nodes, genesis);
-                }
-                Err(status) => reasons.push(describe(node, &status)),
+            let mut rpc = node.rpc.clone();
+            match in_time(config.deadline, node, rpc.get_genesis(GetGenesisRequest {})).await {
+                // One that lies is passed over: the others may be honest.
+                Ok(answer) => match proven_genesis(&config.trust, &answer.genesis) {
+                    Ok((genesis, tracker)) => return Ok(Self::of(config, nodes, genesis, tracker)),
+                    Err(error) => refuted = Some(error),
+                },
+                Err(reason) => reasons.push(reason),
             }
         }
-        Err(ClientError::Unreachable { reasons: reasons.join("; ") })
+        Err(refuted.unwrap_or(ClientError::Unreachable { reasons: reasons.join("; ") }))
     }
 
-    fn of(config: Config, nodes: Vec<Node>, genesis: Genesis) -> Result<Self, ClientError> {
-        let tracker =
-            SetTracker::new(config.trust.clone(), &genesis.proof()).map_err(ClientError::OtherLedger)?;
+    fn of(config: Config, nodes: Vec<Node>, genesis: Genesis, tracker: SetTracker) -> Self {
         let checker = Checker::new(tracker, genesis.proof());
-        Ok(Self(Arc::new(Inner {
+        Self(Arc::new(Inner {
             nodes,
             preferred: AtomicUsize::new(0),
             genesis,
@@ -117,7 +115,7 @@ impl Client {
             checker,
             height: AtomicU64::new(0),
             deadline: config.deadline,
-        })))
+        }))
     }
 
     /// The genesis hash.
@@ -160,6 +158,26 @@ impl Client {
 }
 
 /// What a validator said, with every cause: a TLS alert is the last of several.
+/// A genesis document, if it is the one that is trusted.
+fn proven_genesis(trust: &Trust, bytes: &[u8]) -> Result<(Genesis, SetTracker), ClientError> {
+    let genesis = Genesis::decode(bytes).map_err(ClientError::Genesis)?;
+    let tracker = SetTracker::new(trust.clone(), &genesis.proof()).map_err(ClientError::OtherLedger)?;
+    Ok((genesis, tracker))
+}
+
+/// A node's answer, or why there is none: one that holds the line and says nothing holds nobody up.
+async fn in_time<T>(
+    deadline: Duration,
+    node: &Node,
+    call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+) -> Result<T, String> {
+    match tokio::time::timeout(deadline, call).await {
+        Ok(Ok(answer)) => Ok(answer.into_inner()),
+        Ok(Err(status)) => Err(describe(node, &status)),
+        Err(_elapsed) => Err(format!("{}: no answer in time", node.address)),
+    }
+}
+
 fn describe(node: &Node, status: &tonic::Status) -> String {
     let mut text = format!("{}: {}", node.address, status.message());
     let mut cause = std::error::Error::source(status);

@@ -21,6 +21,7 @@ use tonic::{Status, transport::Channel};
 use crate::{
     CertifiedHeader, Client, ClientError, ProofError, Recorded, describe,
     error::{code_of, may_ask_another},
+    in_time,
     proof::{Proven, hashes, leaf, malformed, prove_leaves},
 };
 
@@ -61,8 +62,8 @@ impl Client {
     pub async fn statuses(&self) -> Vec<(String, Result<crate::Status, String>)> {
         let mut answers = Vec::new();
         for node in &self.0.nodes {
-            let answer = node.rpc.clone().status(StatusRequest {}).await;
-            let answer = answer.map(tonic::Response::into_inner).map_err(|status| describe(node, &status));
+            let mut rpc = node.rpc.clone();
+            let answer = in_time(self.0.deadline, node, rpc.status(StatusRequest {})).await;
             answers.push((node.address.clone(), answer));
         }
         answers
@@ -72,8 +73,9 @@ impl Client {
     pub async fn scrub(&self) -> Vec<(String, Result<(), String>)> {
         let mut answers = Vec::new();
         for node in &self.0.nodes {
-            let answer = node.rpc.clone().scrub(ScrubRequest {}).await;
-            answers.push((node.address.clone(), answer.map(drop).map_err(|status| describe(node, &status))));
+            let mut rpc = node.rpc.clone();
+            let answer = in_time(self.0.deadline, node, rpc.scrub(ScrubRequest {})).await;
+            answers.push((node.address.clone(), answer.map(drop)));
         }
         answers
     }

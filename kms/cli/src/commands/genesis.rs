@@ -255,7 +255,9 @@ impl Check {
             let what = format!("`{}` is no genesis", self.genesis.display());
             Failure::refused(what, "ask for the file again").because(&error)
         })?;
-        let Named { validators, submitters, .. } = named(&self.members)?;
+        let Named { mut validators, submitters, .. } = named(&self.members)?;
+        // The same file twice speaks for one validator.
+        validators.dedup();
         let document = genesis.document();
         let lacking = validators.iter().find(|key| !document.validators.contains(key));
         let lacking = lacking.or_else(|| {
@@ -266,6 +268,12 @@ impl Check {
             return Err(Failure::refused(what, "do not start with it; have it put together again"));
         }
         let (files, all) = (validators.len(), document.validators.len());
+        let added = document.submitters.iter().find(|submitter| !submitters.contains(submitter));
+        if let Some(submitter) = added.filter(|_| files == all) {
+            let what =
+                format!("submitter {} stands in none of the members' files", hex::encode(submitter.key));
+            return Err(Failure::refused(what, "do not start with it; have it put together again"));
+        }
         let extra = if files == all {
             "every validator has one of these files".to_owned()
         } else {

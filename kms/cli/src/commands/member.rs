@@ -199,8 +199,9 @@ async fn propose(context: &Context, asked: Propose) -> Result<()> {
     let client = connect(&context.profile()?).await?;
     let key = validator_key(&asked.node)?;
     let change = asked.change.change(&client).await?;
-    let status = client.status().await.map_err(|error| failed("cannot reach the ledger", &error))?;
-    let not_after = status.height.saturating_add(asked.life_blocks);
+    // Proven: a node that lies about the height would choose how long the proposal lives.
+    let (height, _) = client.proven_tip().await.map_err(|error| failed("cannot reach the ledger", &error))?;
+    let not_after = height.saturating_add(asked.life_blocks);
     let (bytes, proposer) = (change.encode(), key.public_key());
     let id = change_id(&client.chain_id(), &proposer, not_after, &bytes);
     let signature = key.sign(&id);
