@@ -3,6 +3,7 @@
 mod act;
 mod author;
 mod statement;
+mod subjects;
 mod terms;
 
 use crate::codec::{DecodeError, Reader, Writer};
@@ -14,6 +15,7 @@ pub use author::{AUTHORS_MAX, Author, Party, RuleName};
 pub use statement::{
     Agreement, ApproveChange, Complaint, ComplaintKind, Evidence, ProposeChange, SignedVote,
 };
+pub use subjects::SUBJECTS_VERSION;
 pub use terms::{
     ATTEMPTS_MAX, ApprovalTerms, AttemptsTerms, GROUPS_MAX, Group, PARTIES_MAX, PERIOD_MAX_MS, PERIOD_MIN_MS,
     ROLE_BYTES_MAX, RateTerms, Terms, TimelockTerms, WINDOWS_MAX, Window,
@@ -399,6 +401,11 @@ pub const fn kind_name(code: u16) -> &'static str {
         kind::AGREEMENT => "agreement",
         _ => "unknown",
     }
+}
+
+/// The kind of a name, if there is one.
+pub fn kind_from_name(name: &str) -> Option<u16> {
+    (1..=kind::EXECUTE_TIMELOCK).find(|code| kind_name(*code) == name && name != kind_name(0))
 }
 
 fn write_credential<'a>(out: &'a mut Writer, bind: &BindCredential) -> &'a mut Writer {

@@ -18,6 +18,7 @@ pub mod genesis;
 pub mod hash;
 pub mod log;
 pub mod outcome;
+pub mod question;
 pub mod receipt;
 pub mod record;
 pub mod scheme;

@@ -352,6 +352,8 @@ impl Executor {
         for result in &executed.batches {
             index.sequences.write(result.batch.submitter(), result.batch.sequence(), result.first_leaf)?;
         }
+        let (time_ms, ids) = (executed.ledger.time_ms(), executed.leaf_hashes);
+        self.shared.lookup.hand_over(height, time_ms, executed.batches, ids);
         self.ledger = executed.ledger;
         self.recent.insert(height, (signed_header, self.ledger.clone()));
         while self.recent.len() > RECENT_MAX {

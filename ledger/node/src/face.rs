@@ -5,6 +5,7 @@
 
 mod caller;
 mod edge;
+mod find;
 mod health;
 mod outcome;
 mod streams;
@@ -12,7 +13,10 @@ mod submit;
 
 pub(crate) use edge::coded;
 pub(crate) use streams::Streams;
-pub use streams::{FOLLOWS_MAX, FOLLOWS_PER_CONNECTION_MAX, WATCHES_MAX, WATCHES_PER_CONNECTION_MAX};
+pub use streams::{
+    FINDS_MAX, FINDS_PER_CONNECTION_MAX, FOLLOWS_MAX, FOLLOWS_PER_CONNECTION_MAX, WATCHES_MAX,
+    WATCHES_PER_CONNECTION_MAX,
+};
 pub(crate) use submit::take_in;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
@@ -243,6 +247,15 @@ impl ledger_server::Ledger for Face {
         Ok(Response::new(record))
     }
 
+    async fn find(
+        &self,
+        request: Request<proto::FindRequest>,
+    ) -> Result<Response<proto::FindResponse>, Status> {
+        self.authorise(&request, Class::Records)?;
+        let connection = caller::connection(&request);
+        self.find_records(&request.into_inner(), connection).await.map(Response::new)
+    }
+
     async fn get_block(&self, request: Request<GetBlockRequest>) -> Result<Response<proto::Block>, Status> {
         self.authorise(&request, Class::Records)?;
         self.block(request.into_inner().height).await.map(Response::new)
@@ -361,6 +374,7 @@ impl Face {
             alarms_raised,
             alarms_open,
             alarms: health::alarms(&self.shared),
+            look_up_height: self.shared.lookup.covered(),
         }
     }
 

@@ -12,6 +12,7 @@ mod face;
 mod index;
 mod intake;
 mod links;
+mod lookup;
 mod machine;
 mod peers;
 mod plan;
@@ -53,6 +54,7 @@ use checkpoint::Checkpoints;
 use executor::{Diverged, Executor, Job};
 use face::{Face, Streams};
 use index::Index;
+use lookup::Lookup;
 use machine::Machine;
 use scrub::{Folders, Scrubber};
 use shared::{Shared, View};
@@ -60,7 +62,10 @@ use snapshot::Snapshot;
 
 pub use alarms::{Alarm, Code};
 pub use executor::{EXIT_CODE_DIVERGED, RecoverError};
-pub use face::{FOLLOWS_MAX, FOLLOWS_PER_CONNECTION_MAX, WATCHES_MAX, WATCHES_PER_CONNECTION_MAX};
+pub use face::{
+    FINDS_MAX, FINDS_PER_CONNECTION_MAX, FOLLOWS_MAX, FOLLOWS_PER_CONNECTION_MAX, WATCHES_MAX,
+    WATCHES_PER_CONNECTION_MAX,
+};
 pub use keyward_ledger_engine::{EXIT_CODE_FAULT, Peer};
 pub use machine::Clock;
 pub use plan::EXIT_CODE_OUTDATED;
@@ -206,8 +211,15 @@ pub async fn run(
     let comparing = tokio::spawn(peers::tell_of_blocks(shared.clone()));
     let folders =
         Folders { engine: config.data_dir.join("engine"), snapshots: config.data_dir.join("snapshots") };
-    let (stop_scrub, stopping) = watch::channel(false);
+    let (stop_threads, stopping) = watch::channel(false);
     let runtime = tokio::runtime::Handle::current();
+    let noting = {
+        let (shared, runtime, stopping) = (shared.clone(), runtime.clone(), stopping.clone());
+        std::thread::Builder::new()
+            .name("ledger-look-up".into())
+            .spawn(move || lookup::follow(&shared, &runtime, stopping))
+            .map_err(io_error(&config.data_dir))?
+    };
     let (pace, patience) = (config.scrub, scrub::PATIENCE);
     let scrubber = Scrubber { shared: shared.clone(), folders, pace, patience, runtime, stopping };
     let scrubbing = std::thread::Builder::new()
@@ -225,8 +237,8 @@ pub async fn run(
     passing_on.abort();
     comparing.abort();
     duties.abort();
-    stop_scrub.send_replace(true);
-    let _ended = tokio::task::spawn_blocking(move || scrubbing.join()).await;
+    stop_threads.send_replace(true);
+    let _ended = tokio::task::spawn_blocking(move || (scrubbing.join(), noting.join())).await;
     let stopped = tokio::task::spawn_blocking(move || engine.join()).await;
     let _already_gone = jobs.send(Job::Stop).await;
     let joined = tokio::task::spawn_blocking(move || executing.join()).await;
@@ -256,7 +268,11 @@ impl Parts {
         let (start, index) = starting_point(config, &genesis)?;
         let view = View { ledger: start.ledger.clone(), anchor: None };
         let (public_key, peers) = (key.public_key(), config.peers.clone());
-        let shared = Arc::new(Shared::new(genesis, public_key, peers, store.clone(), index, &machine, view));
+        let look_up_dir = config.data_dir.join("look-up");
+        let lookup = Lookup::open(&look_up_dir, genesis.chain_id(), lookup::Layout::default());
+        let derived = (index, lookup.map_err(io_error(&look_up_dir))?);
+        let shared =
+            Arc::new(Shared::new(genesis, public_key, peers, store.clone(), derived, &machine, view));
         for (path, offset) in &recovery.damaged {
             let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let text = format!("`{file}` at byte {offset}; what it held counts as missing");

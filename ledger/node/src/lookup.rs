@@ -1,339 +1,264 @@
-//! Look-up of records: by entry id, submitter, kind and subject, in a range of time.
+//! Look-up of records: by id, submitter, kind, subject and time.
 //!
-//! A thread of its own follows the finalized blocks and notes under 16 bytes of a hash of what is looked up
-//! in which blocks it stands; whoever looks reads these blocks and compares, so a collision costs time and
-//! nothing else. Derived: without its folder it is made again from the blocks, and it never holds them up.
+//! A thread of its own follows the finalized blocks and notes under 16 bytes of what is looked up in which blocks it
+//! stands; whoever looks reads these blocks and compares, so that names which share their 16 bytes cost time and
+//! nothing else. Derived data: lost, damaged or of another version it is noted again from the blocks. Neither
+//! agreement nor execution waits for it; an answer says up to which height it is complete.
 
+mod find;
+mod follow;
+mod reference;
+mod run;
 mod runs;
+mod scrub;
 
-use std::{io, path::Path, sync::Arc, sync::PoisonError, sync::RwLock};
+#[cfg(test)]
+mod tests;
 
-use keyward_ledger_core::{
-    block::{Block, SIGNED_HEADER_BYTES, SignedHeader},
-    entry::{Entry, Intent, RotateKey, kind, kind_of},
-    hash::Hash,
-    log::HashStore as _,
-    scheme::PublicKey,
+use std::{
+    collections::VecDeque,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
-use sha2::{Digest, Sha256};
-use tokio::{runtime::Handle, sync::watch};
 
-use crate::{
-    alarms::{Alarm, Code},
-    repair,
-    shared::Shared,
-};
-use runs::{Key, Run, Runs};
+use keyward_ledger_core::{execute::BatchResult, hash::Hash};
+use tokio::sync::{Semaphore, watch};
 
-/// References in memory before they are written out.
-const FRESH_MAX: usize = 1 << 18;
-/// Blocks that one question may read.
-const BLOCKS_READ_MAX: usize = 16;
-/// Records in one answer.
-pub(crate) const FOUND_MAX: usize = 256;
-/// How long to wait for a block that is missing here.
-const MISSING_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
+pub(crate) use find::{FOUND_MAX, FindError, Page, find};
+pub(crate) use follow::{alarm, catch_up, follow};
+use reference::{Key, Reference, height_in, is_time, reference, references};
+use run::Run;
+pub(crate) use runs::RunFailed;
+use runs::{MergeFailed, Runs, remove};
+pub(crate) use scrub::Said;
 
-/// What is looked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum By {
-    /// A record's id: its leaf hash.
-    Id(Hash),
-    /// Who submitted it.
-    Submitter([u8; 32]),
-    /// The kind of its entry.
-    Kind(u16),
-    /// An account, key, credential or intent that its entry names.
-    Subject([u8; 32]),
-    /// Everything.
-    All,
-}
+/// Questions that are answered at once; more wait.
+const FINDS_AT_ONCE: usize = 2;
+/// Executed blocks that wait to be noted; what comes when it is full is read from the store later.
+const HANDED_MAX: usize = 8;
 
-/// A question: records from a leaf on, of blocks whose time lies in a range, both ends included.
+/// How references are kept.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Question {
-    pub(crate) by: By,
-    pub(crate) from_ms: u64,
-    pub(crate) to_ms: u64,
-    pub(crate) from_leaf: u64,
-    pub(crate) limit: usize,
+pub(crate) struct Layout {
+    /// References in memory before they are written out.
+    pub(crate) fresh_max: usize,
+    /// Blocks in memory before they are written out.
+    pub(crate) blocks_max: u64,
+    /// Runs that are merged into one.
+    pub(crate) merged: usize,
 }
 
-/// A record that was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
-    pub(crate) leaf_index: u64,
-    pub(crate) height: u64,
-    pub(crate) time_ms: u64,
-    pub(crate) submitter: [u8; 32],
-    pub(crate) kind: u16,
-    pub(crate) id: Hash,
-}
-
-/// A part of an answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Page {
-    pub(crate) found: Vec<Found>,
-    /// From which leaf to ask for more; `None` when nothing more stands up to `covered`.
-    pub(crate) next_leaf: Option<u64>,
-    /// The height up to which everything was looked at.
-    pub(crate) covered: u64,
-}
-
-impl By {
-    fn key(&self) -> Option<Key> {
-        let (class, value): (u8, &[u8]) = match self {
-            Self::Id(id) => (1, id),
-            Self::Submitter(submitter) => (2, submitter),
-            Self::Kind(kind) => (3, &kind.to_be_bytes()),
-            Self::Subject(subject) => (4, subject),
-            Self::All => return None,
-        };
-        let hash: [u8; 32] = Sha256::new()
-            .chain_update(b"keyward/look-up/v1")
-            .chain_update([class])
-            .chain_update(value)
-            .finalize()
-            .into();
-        hash.first_chunk().copied()
-    }
-
-    fn fits(&self, submitter: &[u8; 32], entry: &[u8], id: &Hash) -> bool {
-        match self {
-            Self::Id(wanted) => wanted == id,
-            Self::Submitter(wanted) => wanted == submitter,
-            Self::Kind(wanted) => kind_of(entry) == Some(*wanted),
-            Self::Subject(wanted) => subjects(entry).contains(wanted),
-            Self::All => true,
-        }
+impl Default for Layout {
+    fn default() -> Self {
+        Self { fresh_max: 1 << 16, blocks_max: 4096, merged: 8 }
     }
 }
 
-/// The 32-byte names that an entry is about.
-fn subjects(entry: &[u8]) -> Vec<[u8; 32]> {
-    if kind_of(entry) == Some(kind::NOTE) {
-        return Vec::new();
-    }
-    let key_id = |scheme, bytes: &[u8]| PublicKey::parse(scheme, bytes).ok().map(|key| key.id().0);
-    match Entry::decode(entry) {
-        Ok(Entry::OpenAccount { account } | Entry::CloseAccount { account }) => vec![account],
-        Ok(Entry::BindCredential(bind)) => vec![bind.account, bind.public_key],
-        Ok(Entry::BindKey(bind)) => {
-            [bind.account].into_iter().chain(key_id(bind.scheme, &bind.public_key)).collect()
-        }
-        Ok(Entry::RotateKey(RotateKey { previous, bind })) => {
-            [bind.account, previous.0].into_iter().chain(key_id(bind.scheme, &bind.public_key)).collect()
-        }
-        Ok(
-            Entry::FreezeKey { key_id }
-            | Entry::UnfreezeKey { key_id }
-            | Entry::ScheduleDestroyKey { key_id, .. }
-            | Entry::CancelDestroyKey { key_id }
-            | Entry::DestroyKey { key_id },
-        ) => vec![key_id.0],
-        Ok(Entry::Intent(Intent { id, key_id, .. })) => vec![id, key_id.0],
-        Ok(Entry::Release(release)) => vec![release.intent_id],
-        _ => Vec::new(),
-    }
+/// A block as the executor hands it over.
+struct Handed {
+    height: u64,
+    time_ms: u64,
+    batches: Vec<BatchResult>,
+    ids: Vec<Hash>,
 }
 
 /// What was noted so far.
-pub(crate) struct Lookup(RwLock<State>);
+pub(crate) struct Lookup {
+    layout: Layout,
+    noted: RwLock<Noted>,
+    /// Held by who notes, writes or takes out.
+    writing: Mutex<()>,
+    handed: Mutex<VecDeque<Handed>>,
+    /// The height up to which blocks are noted, for those who wait.
+    covered: watch::Sender<u64>,
+    pub(crate) places: Arc<Semaphore>,
+}
 
-struct State {
+#[derive(Clone)]
+struct Noted {
     runs: Runs,
-    /// References of the blocks above the last run.
-    fresh: Vec<(Key, u64)>,
+    /// References to the blocks above the last run.
+    fresh: Vec<Reference>,
     covered: u64,
 }
 
 impl Lookup {
-    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
-        let runs = Runs::open(dir)?;
+    pub(crate) fn open(dir: &Path, chain_id: &Hash, layout: Layout) -> io::Result<Self> {
+        let runs = Runs::open(dir, chain_id)?;
         let covered = runs.covered();
-        Ok(Self(RwLock::new(State { runs, fresh: Vec::new(), covered })))
+        Ok(Self {
+            layout,
+            noted: RwLock::new(Noted { runs, fresh: Vec::new(), covered }),
+            writing: Mutex::default(),
+            handed: Mutex::default(),
+            covered: watch::Sender::new(covered),
+            places: Arc::new(Semaphore::new(FINDS_AT_ONCE)),
+        })
     }
 
     /// The height up to which blocks are noted.
     pub(crate) fn covered(&self) -> u64 {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).covered
+        self.noted().covered
     }
 
-    /// Notes the block above the last one.
-    fn note(&self, height: u64, keys: impl IntoIterator<Item = Key>) -> io::Result<()> {
-        let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        state.fresh.extend(keys.into_iter().map(|key| (key, height)));
-        state.covered = height;
-        if state.fresh.len() >= FRESH_MAX {
-            let mut fresh = std::mem::take(&mut state.fresh);
-            fresh.sort_unstable();
-            state.runs.write(height, &fresh)?;
+    /// Tells when the height changes up to which blocks are noted.
+    pub(crate) fn progress(&self) -> watch::Receiver<u64> {
+        self.covered.subscribe()
+    }
+
+    /// Takes over what a block made, if there is room; never waits for more than another who puts or takes one.
+    pub(crate) fn hand_over(&self, height: u64, time_ms: u64, batches: Vec<BatchResult>, ids: Vec<Hash>) {
+        let mut handed = self.handed();
+        if handed.len() < HANDED_MAX {
+            handed.push_back(Handed { height, time_ms, batches, ids });
         }
-        Ok(())
     }
 
-    /// At most `max` heights from `from` to `to` at which a key was noted, ascending.
-    fn heights(&self, key: &Key, from: u64, to: u64, max: usize) -> io::Result<Vec<u64>> {
-        let state = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let mut heights = state.runs.find(key, from, to, max)?;
-        let fresh = state.fresh.iter().filter(|(at, height)| at == key && (from..=to).contains(height));
-        heights.extend(fresh.map(|(_, height)| *height).take(max.saturating_sub(heights.len())));
-        Ok(heights)
-    }
-
-    /// Files that do not check are dropped with those above them; what they said is noted again.
-    pub(crate) fn scrub(&self) -> io::Result<Vec<String>> {
-        let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let damaged = state.runs.drop_damaged()?;
-        if !damaged.is_empty() {
-            (state.covered, state.fresh) = (state.runs.covered(), Vec::new());
+    /// The block at a height, if it was handed over; those below are dropped.
+    fn take(&self, height: u64) -> Option<Handed> {
+        let mut handed = self.handed();
+        while handed.front().is_some_and(|block| block.height < height) {
+            handed.pop_front();
         }
-        Ok(damaged)
+        if handed.front()?.height == height { handed.pop_front() } else { None }
     }
-}
 
-/// Notes finalized blocks until the node stops.
-pub(crate) fn follow(shared: &Arc<Shared>, runtime: &Handle, mut stopping: watch::Receiver<bool>) {
-    let mut views = shared.view.subscribe();
-    loop {
-        let next = shared.lookup.covered() + 1;
-        let wait = if next <= shared.view().ledger.height() {
-            match note_block(shared, next) {
-                Ok(true) => None,
-                Ok(false) => Some(MISSING_WAIT),
-                Err(error) => {
-                    shared.alarms.raise(Alarm::new(Code::DiskFailed, format!("look-up: {error}")));
-                    Some(MISSING_WAIT)
-                }
-            }
-        } else {
-            Some(std::time::Duration::MAX)
+    /// Notes the block above the last one, and writes out and merges what has grown enough.
+    fn note(&self, height: u64, references: &[Reference]) -> Result<(), MergeFailed> {
+        let runs = {
+            let mut noted = self.noted_mut();
+            noted.fresh.extend_from_slice(references);
+            noted.covered = height;
+            let is_due = noted.fresh.len() >= self.layout.fresh_max
+                || height >= noted.runs.covered() + self.layout.blocks_max;
+            is_due.then(|| (noted.runs.clone(), noted.fresh.clone()))
         };
-        let stops = runtime.block_on(async {
-            match wait {
-                None => *stopping.borrow(),
-                Some(wait) => tokio::select! {
-                    biased;
-                    _ = stopping.wait_for(|stopping| *stopping) => true,
-                    changed = views.changed(), if wait == std::time::Duration::MAX => changed.is_err(),
-                    () = tokio::time::sleep(wait.min(std::time::Duration::from_secs(60))) => false,
-                },
+        self.covered.send_replace(height);
+        match runs {
+            Some((runs, fresh)) => self.write_out(runs, fresh, height),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes what is noted in memory; readers go on meanwhile with what was there before.
+    fn write_out(&self, mut runs: Runs, mut fresh: Vec<Reference>, last: u64) -> Result<(), MergeFailed> {
+        fresh.sort_unstable();
+        runs.write(last, &fresh)?;
+        {
+            let mut noted = self.noted_mut();
+            noted.runs = runs.clone();
+            noted.fresh = Vec::new();
+        }
+        loop {
+            let replaced = runs.merge(self.layout.merged)?;
+            if replaced.is_empty() {
+                return Ok(());
             }
-        });
-        if stops {
+            self.noted_mut().runs = runs.clone();
+            replaced.iter().for_each(|path| remove(path));
+        }
+    }
+
+    /// Whether what is noted in memory could not be written out before; tries again.
+    fn write_what_waits(&self) -> Result<(), MergeFailed> {
+        let (runs, fresh, covered) = {
+            let noted = self.noted();
+            (noted.runs.clone(), noted.fresh.clone(), noted.covered)
+        };
+        let is_due =
+            fresh.len() >= self.layout.fresh_max || covered >= runs.covered() + self.layout.blocks_max;
+        if is_due { self.write_out(runs, fresh, covered) } else { Ok(()) }
+    }
+
+    /// Takes a run out that cannot be read, and all that follow: what they said is noted again.
+    pub(crate) fn take_out(&self, path: &Path) {
+        let _writing = self.writing();
+        self.cut(path);
+    }
+
+    /// INVARIANT: the caller holds `writing`.
+    fn cut(&self, path: &Path) {
+        let mut noted = self.noted_mut();
+        let cut: Vec<PathBuf> = noted.runs.cut(path);
+        if cut.is_empty() {
             return;
         }
-    }
-}
-
-/// `false` if the block or what is derived from it is not there now.
-pub(crate) fn note_block(shared: &Shared, height: u64) -> io::Result<bool> {
-    let Some(records) = Records::read(shared, height)? else { return Ok(false) };
-    let mut keys = Vec::new();
-    records.for_each(shared, |_, submitter, entry, id| {
-        let subjects = subjects(entry).into_iter().map(By::Subject);
-        let plain = [By::Id(*id), By::Submitter(*submitter), By::Kind(kind_of(entry).unwrap_or_default())];
-        keys.extend(plain.into_iter().chain(subjects).filter_map(|by| by.key()));
-        true
-    });
-    keys.sort_unstable();
-    keys.dedup();
-    shared.lookup.note(height, keys)?;
-    Ok(true)
-}
-
-/// The records of one block, as the look-up sees them.
-struct Records {
-    block: Block,
-    first_leaf: u64,
-}
-
-impl Records {
-    fn read(shared: &Shared, height: u64) -> io::Result<Option<Self>> {
-        let Some(bytes) = repair::stored(shared, height) else { return Ok(None) };
-        let Some((place, _)) = shared.index.entry(height)? else { return Ok(None) };
-        let block = Block::decode(&bytes).map_err(io::Error::other)?;
-        Ok(Some(Self { block, first_leaf: place.first_leaf }))
+        noted.fresh = Vec::new();
+        noted.covered = noted.runs.covered();
+        self.covered.send_replace(noted.covered);
+        drop(noted);
+        cut.iter().for_each(|path| remove(path));
     }
 
-    /// Calls `seen` with leaf, submitter, entry and id until it says `false`.
-    fn for_each(&self, shared: &Shared, mut seen: impl FnMut(u64, &[u8; 32], &[u8], &Hash) -> bool) {
-        let batches = self.block.batches.iter();
-        let entries = batches.flat_map(|batch| batch.entries().map(|entry| (batch.submitter(), entry)));
-        for (leaf, (submitter, entry)) in (self.first_leaf..).zip(entries) {
-            let id = shared.index.node(0, leaf).unwrap_or_default();
-            if !seen(leaf, submitter, entry, &id) {
-                return;
-            }
-        }
-    }
-}
-
-/// Answers a question.
-pub(crate) fn find(shared: &Shared, question: &Question) -> io::Result<Page> {
-    let covered = shared.lookup.covered();
-    let mut page = Page { covered, ..Page::default() };
-    let Some((from, to)) = heights_between(shared, question.from_ms, question.to_ms, covered)? else {
-        return Ok(page);
-    };
-    let from = match shared.index.height_of_leaf(question.from_leaf, covered)? {
-        Some(height) => from.max(height),
-        None if question.from_leaf == 0 => from,
-        None => return Ok(page),
-    };
-    let max = BLOCKS_READ_MAX + 1;
-    let heights = match question.by.key() {
-        Some(key) => shared.lookup.heights(&key, from, to, max)?,
-        None => (from..=to).take(max).collect(),
-    };
-    let limit = question.limit.clamp(1, FOUND_MAX);
-    for (read, height) in heights.into_iter().enumerate() {
-        let Some(records) = Records::read(shared, height)? else {
-            return Err(io::Error::other(format!("block {height} is missing here")));
+    /// What is noted now, as far as it is about these keys and times.
+    fn seen(&self, keys: &[Key]) -> Seen {
+        let noted = self.noted();
+        let wanted = |reference: &&Reference| {
+            is_time(reference) || reference.first_chunk().is_some_and(|key| keys.contains(key))
         };
-        if read == BLOCKS_READ_MAX {
-            page.next_leaf = Some(records.first_leaf.max(question.from_leaf));
-            break;
-        }
-        let time_ms = records.block.header().time_ms;
-        records.for_each(shared, |leaf_index, submitter, entry, id| {
-            if leaf_index < question.from_leaf || !question.by.fits(submitter, entry, id) {
-                return true;
-            }
-            if page.found.len() >= limit {
-                page.next_leaf = Some(leaf_index);
-                return false;
-            }
-            let kind = kind_of(entry).unwrap_or_default();
-            page.found.push(Found { leaf_index, height, time_ms, submitter: *submitter, kind, id: *id });
-            true
-        });
-        if page.next_leaf.is_some() {
-            break;
-        }
+        let mut fresh: Vec<_> = noted.fresh.iter().filter(wanted).copied().collect();
+        fresh.sort_unstable();
+        Seen { runs: noted.runs.iter().cloned().collect(), fresh, covered: noted.covered }
     }
-    Ok(page)
+
+    fn noted(&self) -> RwLockReadGuard<'_, Noted> {
+        self.noted.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn noted_mut(&self) -> RwLockWriteGuard<'_, Noted> {
+        self.noted.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn handed(&self) -> MutexGuard<'_, VecDeque<Handed>> {
+        self.handed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// The first and last height up to `top` whose time lies in a range.
-fn heights_between(shared: &Shared, from_ms: u64, to_ms: u64, top: u64) -> io::Result<Option<(u64, u64)>> {
-    let from = if from_ms == 0 { 1 } else { first_height(shared, top, |time_ms| time_ms >= from_ms)? };
-    let end = if to_ms == u64::MAX { top + 1 } else { first_height(shared, top, |time_ms| time_ms > to_ms)? };
-    Ok((from < end).then_some((from, end - 1)))
+/// What was noted at one moment.
+struct Seen {
+    runs: Vec<Arc<Run>>,
+    fresh: Vec<Reference>,
+    covered: u64,
 }
 
-/// The first height in `1..=top` whose time is late enough, or `top + 1`: times never go back.
-fn first_height(shared: &Shared, top: u64, late: impl Fn(u64) -> bool) -> io::Result<u64> {
-    let (mut low, mut high) = (1, top + 1);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let bytes = repair::stored(shared, middle);
-        let header =
-            bytes.as_deref().and_then(|bytes| bytes.get(..SIGNED_HEADER_BYTES)).map(SignedHeader::decode);
-        let Some(Ok(header)) = header else {
-            return Err(io::Error::other(format!("block {middle} is missing here")));
-        };
-        if late(header.header.time_ms) { high = middle } else { low = middle + 1 }
+impl Seen {
+    /// The lowest height from `from` on at which something is noted under a key.
+    fn next(&self, key: &Key, from: u64) -> Result<Option<u64>, RunFailed> {
+        let least = reference(key, from);
+        for run in self.runs.iter().filter(|run| run.head.last >= from) {
+            let found = run.at_or_after(&least).map_err(RunFailed::of(run))?;
+            if let Some(found) = found.filter(|found| found.starts_with(key)) {
+                return Ok(Some(height_in(&found)));
+            }
+        }
+        let found = self.fresh.get(self.fresh.partition_point(|reference| *reference < least));
+        Ok(found.filter(|found| found.starts_with(key)).map(height_in))
     }
-    Ok(low)
+
+    /// The lowest height whose time is not before another; times never go back.
+    fn first_at(&self, time_ms: u64) -> Result<Option<u64>, RunFailed> {
+        let least = reference::time(time_ms);
+        for run in &self.runs {
+            let found = run.at_or_after(&least).map_err(RunFailed::of(run))?;
+            if let Some(found) = found.filter(is_time) {
+                return Ok(Some(height_in(&found)));
+            }
+        }
+        let found = self.fresh.get(self.fresh.partition_point(|reference| *reference < least));
+        Ok(found.filter(|found| is_time(found)).map(height_in))
+    }
+}
+
+#[cfg(test)]
+impl Lookup {
+    /// Notes a block of which nothing is said.
+    #[expect(clippy::unwrap_used, reason = "a test")]
+    pub(crate) fn note_for_test(&self, height: u64) {
+        self.note(height, &[]).unwrap();
+    }
 }

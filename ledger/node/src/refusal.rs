@@ -40,6 +40,7 @@ refusals! {
     MethodUnknown "METHOD_UNKNOWN" Unimplemented false,
     ReadNotAllowed "READ_NOT_ALLOWED" PermissionDenied false,
     StreamsFull "STREAMS_FULL" ResourceExhausted true,
+    LookUpBusy "LOOK_UP_BUSY" ResourceExhausted true,
     RecordUnknown "RECORD_UNKNOWN" NotFound false,
     HeightUnknown "HEIGHT_UNKNOWN" NotFound false,
     CheckpointUnknown "CHECKPOINT_UNKNOWN" NotFound true,

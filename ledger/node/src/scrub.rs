@@ -26,6 +26,7 @@ use tracing::info;
 
 use crate::{
     alarms::{Alarm, Code},
+    lookup::{self, Said},
     peers,
     shared::Shared,
     snapshot,
@@ -197,7 +198,8 @@ impl Scrubber {
         let open = run.open;
         if whole {
             self.shared.alarms.repaired(|alarm| {
-                let ours = !matches!(alarm.code, Code::NodeDiffers | Code::VotesConflict);
+                let ours =
+                    !matches!(alarm.code, Code::NodeDiffers | Code::VotesConflict | Code::LookUpBehind);
                 ours && !open.iter().any(|(code, height)| *code == alarm.code && *height == alarm.height)
             });
         }
@@ -215,7 +217,10 @@ impl Run<'_> {
     /// `false` when the node stops first.
     fn all(&mut self) -> bool {
         self.segments();
-        let walked = walk::Walk::of(self).is_some_and(|mut walk| walk.climb());
+        let said = self.look_up();
+        let walked = walk::Walk::of(self, said).is_some_and(|mut walk| walk.climb());
+        // What was taken out is noted again at once, so that this run may call it repaired.
+        lookup::catch_up(self.shared, || self.stops());
         self.certificates();
         self.snapshots();
         self.engine_files();
@@ -278,6 +283,20 @@ impl Run<'_> {
                 }
             }
         }
+    }
+
+    /// Reads every file of the look-up.
+    fn look_up(&mut self) -> Said {
+        let shared = self.shared;
+        let read = shared.lookup.read_all(|bytes| {
+            self.paced(bytes);
+            !self.stops()
+        });
+        read.unwrap_or_else(|failed| {
+            self.found(lookup::alarm(&failed));
+            shared.lookup.take_out(&failed.path);
+            Said::default()
+        })
     }
 
     fn damaged(&mut self, damaged: &keyward_ledger_engine::Damaged) {

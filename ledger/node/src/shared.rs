@@ -22,6 +22,7 @@ use crate::{
     duties::Reports,
     index::Index,
     links::Links,
+    lookup::Lookup,
     machine::{Machine, Timer},
     pool::Pool,
     repair::Others,
@@ -117,6 +118,7 @@ pub(crate) struct Shared {
     pub(crate) blocks: Reader,
     pub(crate) store: Arc<Segments>,
     pub(crate) index: Index,
+    pub(crate) lookup: Lookup,
     pub(crate) timer: Arc<dyn Timer>,
     /// The engine once it runs. Weak, because the engine holds the application, which holds this.
     pub(crate) others: watch::Sender<Weak<dyn Others>>,
@@ -139,7 +141,7 @@ impl Shared {
         validator: [u8; 32],
         peers: Vec<Peer>,
         store: Arc<Segments>,
-        index: Index,
+        (index, lookup): (Index, Lookup),
         machine: &Machine,
         view: View,
     ) -> Self {
@@ -153,6 +155,7 @@ impl Shared {
             blocks: store.reader(),
             store,
             index,
+            lookup,
             timer: machine.timer.clone(),
             others: watch::Sender::new(no_engine),
             alarms: Alarms::new(machine.clock.clone()),

@@ -17,6 +17,8 @@ pub(crate) enum Kind {
     Follow,
     /// What becomes of one batch: waits, and says little.
     Watch,
+    /// A question to the look-up, from asking to answer.
+    Find,
 }
 
 impl Kind {
@@ -25,6 +27,7 @@ impl Kind {
         match self {
             Self::Follow => (FOLLOWS_PER_CONNECTION_MAX, FOLLOWS_MAX),
             Self::Watch => (WATCHES_PER_CONNECTION_MAX, WATCHES_MAX),
+            Self::Find => (FINDS_PER_CONNECTION_MAX, FINDS_MAX),
         }
     }
 }
@@ -37,6 +40,11 @@ pub const FOLLOWS_MAX: usize = 256;
 pub const WATCHES_PER_CONNECTION_MAX: usize = 256;
 /// Watched batches of all connections.
 pub const WATCHES_MAX: usize = 4096;
+
+/// Questions of one connection.
+pub const FINDS_PER_CONNECTION_MAX: usize = 4;
+/// Questions of all connections.
+pub const FINDS_MAX: usize = 64;
 
 type Open = HashMap<(Kind, Option<SocketAddr>), usize>;
 

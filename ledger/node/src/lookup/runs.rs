@@ -1,154 +1,193 @@
-//! Sorted files of references, each for a run of heights.
-//!
-//! A file `run-<last height>` holds `"KWLOOK01" || first height u64 || last height u64 || count u64 ||
-//! (key[16] || height u64)... || SHA-256 of everything before`, the references sorted. Written once, never
-//! changed.
+//! The files of references that follow each other from height 1 on, merged as they grow many.
+
 use std::{
-    fs::{self, File},
-    io,
-    os::unix::fs::FileExt,
+    cmp::Reverse,
+    collections::BinaryHeap,
+    fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use sha2::{Digest, Sha256};
+use keyward_ledger_core::hash::Hash;
+use tracing::warn;
 
-/// The first bytes of a hash of what is looked up.
-pub(super) type Key = [u8; 16];
+use super::{
+    reference::Reference,
+    run::{Head, References, Run},
+};
 
-const MAGIC: &[u8; 8] = b"KWLOOK01";
-const HEAD_BYTES: u64 = 8 + 3 * 8;
-const REFERENCE_BYTES: u64 = 16 + 8;
-
-pub(super) struct Run {
-    path: PathBuf,
-    file: File,
-    first: u64,
-    last: u64,
-    count: u64,
+/// A run that cannot be read: it is taken out, and what it said is noted again from the blocks.
+#[derive(Debug, thiserror::Error)]
+#[error("`{name}` of the look-up cannot be read")]
+pub(crate) struct RunFailed {
+    pub(super) name: String,
+    pub(crate) path: PathBuf,
+    #[source]
+    pub(super) source: io::Error,
 }
 
+/// Why runs were not merged.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MergeFailed {
+    #[error(transparent)]
+    Read(#[from] RunFailed),
+    #[error("a merged run of the look-up cannot be written")]
+    Write(#[from] io::Error),
+}
+
+impl RunFailed {
+    pub(super) fn of(run: &Run) -> impl FnOnce(io::Error) -> Self {
+        let path = run.path.clone();
+        move |source| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+            Self { name, path, source }
+        }
+    }
+}
+
+/// Immutable; changed by making another.
+#[derive(Clone)]
 pub(super) struct Runs {
     dir: PathBuf,
-    runs: Vec<Run>,
+    chain_id: Hash,
+    runs: Vec<Arc<Run>>,
 }
 
 impl Runs {
-    /// Opens the files that follow each other from height 1 on; the others are removed.
-    pub(super) fn open(dir: &Path) -> io::Result<Self> {
+    /// Opens the runs that follow each other; of those that overlap the longest, which is merged of the others.
+    pub(super) fn open(dir: &Path, chain_id: &Hash) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
-        let mut paths: Vec<_> =
-            fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
-        paths.sort();
-        let mut runs = Self { dir: dir.to_owned(), runs: Vec::new() };
-        for path in paths {
-            match Run::open(&path)? {
-                Some(run) if run.first == runs.covered() + 1 => runs.runs.push(run),
-                _ => fs::remove_file(&path)?,
+        let (mut found, mut others) = (Vec::new(), Vec::new());
+        for entry in fs::read_dir(dir)? {
+            let path = entry?.path();
+            match Run::open(path.clone(), chain_id) {
+                Ok(Some(run)) => found.push(Arc::new(run)),
+                Ok(None) => others.push(path),
+                Err(error) => {
+                    warn!(%error, path = %path.display(), "alarm: a file of the look-up cannot be read");
+                    others.push(path);
+                }
             }
         }
+        found.sort_by_key(|run| (run.head.first, Reverse(run.head.last)));
+        let mut runs = Self { dir: dir.to_owned(), chain_id: *chain_id, runs: Vec::new() };
+        for run in found {
+            if run.head.first == runs.covered() + 1 {
+                runs.runs.push(run)
+            } else {
+                others.push(run.path.clone())
+            }
+        }
+        others.iter().for_each(|path| remove(path));
         Ok(runs)
     }
 
     /// The last height of the last run.
     pub(super) fn covered(&self) -> u64 {
-        self.runs.last().map_or(0, |run| run.last)
+        self.runs.last().map_or(0, |run| run.head.last)
     }
 
-    /// Writes the run that follows, durably.
-    pub(super) fn write(&mut self, last: u64, sorted: &[(Key, u64)]) -> io::Result<()> {
-        let (path, beside) = (self.dir.join(format!("run-{last:020}")), self.dir.join("new"));
-        let mut bytes = MAGIC.to_vec();
-        for number in [self.covered() + 1, last, sorted.len() as u64] {
-            bytes.extend_from_slice(&number.to_be_bytes());
-        }
-        for (key, height) in sorted {
-            bytes.extend_from_slice(key);
-            bytes.extend_from_slice(&height.to_be_bytes());
-        }
-        let sum = Sha256::digest(&bytes);
-        bytes.extend_from_slice(&sum);
-        fs::write(&beside, &bytes)?;
-        File::open(&beside)?.sync_all()?;
-        fs::rename(&beside, &path)?;
-        File::open(&self.dir)?.sync_all()?;
-        self.runs.extend(Run::open(&path)?);
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Run>> {
+        self.runs.iter()
+    }
+
+    /// Writes the run that follows, of sorted references.
+    pub(super) fn write(&mut self, last: u64, sorted: &[Reference]) -> io::Result<()> {
+        let head = Head { first: self.covered() + 1, last, count: sorted.len() as u64, level: 0 };
+        let run = Run::write(&self.dir, &self.chain_id, head, sorted.iter().copied().map(Ok))?;
+        self.runs.push(Arc::new(run));
         Ok(())
     }
 
-    /// At most `max` heights from `from` to `to` under a key, ascending.
-    pub(super) fn find(&self, key: &Key, from: u64, to: u64, max: usize) -> io::Result<Vec<u64>> {
-        let mut heights = Vec::new();
-        for run in self.runs.iter().filter(|run| run.last >= from && run.first <= to) {
-            run.find(key, from, to, max, &mut heights)?;
+    /// Merges the last runs into one if `count` of them were merged equally often; the parts that it replaces.
+    pub(super) fn merge(&mut self, count: usize) -> Result<Vec<PathBuf>, MergeFailed> {
+        let first = self.runs.len().saturating_sub(count);
+        let parts = self.runs.get(first..).unwrap_or_default();
+        let heads = || parts.iter().map(|run| run.head);
+        let Some(head) = heads().next().filter(|head| heads().all(|other| other.level == head.level)) else {
+            return Ok(Vec::new());
+        };
+        if parts.len() < count {
+            return Ok(Vec::new());
         }
-        Ok(heights)
+        let merged = Head {
+            first: head.first,
+            last: self.covered(),
+            count: heads().map(|head| head.count).sum(),
+            level: head.level + 1,
+        };
+        let mut failed = None;
+        let written = Run::write(&self.dir, &self.chain_id, merged, Merged::of(parts, &mut failed)?);
+        let run = match failed {
+            Some(failed) => return Err(failed.into()),
+            None => written?,
+        };
+        let replaced = self.runs.split_off(first).iter().map(|run| run.path.clone()).collect();
+        self.runs.push(Arc::new(run));
+        Ok(replaced)
     }
 
-    /// Removes the first file that does not check and all that follow; returns their names.
-    pub(super) fn drop_damaged(&mut self) -> io::Result<Vec<String>> {
-        let mut good = 0;
-        while let Some(run) = self.runs.get(good) {
-            let same = |now: Run| (now.first, now.last, now.count) == (run.first, run.last, run.count);
-            if !Run::open(&run.path)?.is_some_and(same) {
-                break;
-            }
-            good += 1;
-        }
-        let dropped = self.runs.split_off(good).into_iter();
-        dropped
-            .map(|run| {
-                match fs::remove_file(&run.path) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => {}
-                }
-                Ok(run.path.file_name().unwrap_or_default().to_string_lossy().into_owned())
-            })
-            .collect()
+    /// Takes out a run and all that follow; their files.
+    pub(super) fn cut(&mut self, path: &Path) -> Vec<PathBuf> {
+        let at = self.runs.iter().position(|run| run.path == path).unwrap_or(self.runs.len());
+        self.runs.split_off(at).iter().map(|run| run.path.clone()).collect()
+    }
+
+    pub(super) fn chain_id(&self) -> &Hash {
+        &self.chain_id
     }
 }
 
-impl Run {
-    /// Reads all of a file; `None` if it does not check.
-    fn open(path: &Path) -> io::Result<Option<Self>> {
-        let bytes = match fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
+/// What cannot be removed now is when the folder is opened again.
+pub(super) fn remove(path: &Path) {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            warn!(%error, path = %path.display(), "a file of the look-up cannot be removed");
+        }
+        _ => {}
+    }
+}
+
+/// The references of several runs in order.
+struct Merged<'a> {
+    parts: Vec<References>,
+    runs: &'a [Arc<Run>],
+    heads: BinaryHeap<Reverse<(Reference, usize)>>,
+    failed: &'a mut Option<RunFailed>,
+}
+
+impl<'a> Merged<'a> {
+    fn of(runs: &'a [Arc<Run>], failed: &'a mut Option<RunFailed>) -> Result<Self, RunFailed> {
+        let parts = runs.iter().cloned().map(References::of).collect();
+        let mut merged = Self { parts, runs, heads: BinaryHeap::new(), failed };
+        for part in 0..runs.len() {
+            merged.advance(part)?;
+        }
+        Ok(merged)
+    }
+
+    fn advance(&mut self, part: usize) -> Result<(), RunFailed> {
+        let (Some(references), Some(run)) = (self.parts.get_mut(part), self.runs.get(part)) else {
+            return Ok(());
         };
-        let Some((body, sum)) = bytes.split_last_chunk::<32>() else { return Ok(None) };
-        let (Some(magic), Some(numbers)) = (body.get(..8), body.get(8..32)) else { return Ok(None) };
-        let (numbers, _) = numbers.as_chunks::<8>();
-        let [first, last, count] = [0, 1, 2].map(|at| numbers.get(at).map_or(0, |n| u64::from_be_bytes(*n)));
-        let length = count.checked_mul(REFERENCE_BYTES).and_then(|length| length.checked_add(HEAD_BYTES));
-        let good =
-            magic == MAGIC && length == Some(body.len() as u64) && Sha256::digest(body).as_slice() == sum;
-        let file = File::open(path)?;
-        Ok(good.then(|| Self { path: path.to_owned(), file, first, last, count }))
-    }
-
-    fn reference(&self, number: u64) -> io::Result<(Key, u64)> {
-        let mut bytes = [0; REFERENCE_BYTES as usize];
-        self.file.read_exact_at(&mut bytes, HEAD_BYTES + number * REFERENCE_BYTES)?;
-        let (mut key, mut height) = (Key::default(), [0; 8]);
-        key.copy_from_slice(bytes.get(..16).unwrap_or_default());
-        height.copy_from_slice(bytes.get(16..).unwrap_or_default());
-        Ok((key, u64::from_be_bytes(height)))
-    }
-
-    fn find(&self, key: &Key, from: u64, to: u64, max: usize, heights: &mut Vec<u64>) -> io::Result<()> {
-        let (mut low, mut high) = (0, self.count);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.reference(middle)? < (*key, from) { low = middle + 1 } else { high = middle }
-        }
-        while low < self.count && heights.len() < max {
-            let (at, height) = self.reference(low)?;
-            if at != *key || height > to {
-                break;
-            }
-            heights.push(height);
-            low += 1;
-        }
+        let next = references.next().transpose().map_err(RunFailed::of(run))?;
+        self.heads.extend(next.map(|reference| Reverse((reference, part))));
         Ok(())
+    }
+}
+
+impl Iterator for Merged<'_> {
+    type Item = io::Result<Reference>;
+
+    fn next(&mut self) -> Option<io::Result<Reference>> {
+        let Reverse((reference, part)) = self.heads.pop()?;
+        match self.advance(part) {
+            Ok(()) => Some(Ok(reference)),
+            Err(failed) => {
+                let error = io::Error::other(failed.name.clone());
+                *self.failed = Some(failed);
+                Some(Err(error))
+            }
+        }
     }
 }

@@ -13,6 +13,7 @@ use super::Run;
 use crate::{
     alarms::{Alarm, Code},
     index::Place,
+    lookup::Said,
     repair,
 };
 
@@ -24,12 +25,14 @@ pub(super) struct Derived {
     outcomes_end: u64,
     /// Batches of each submitter.
     batches: HashMap<[u8; 32], u64>,
+    /// What the look-up's files say.
+    look_up: Said,
     /// A ledger that follows some blocks behind, to execute again what cannot be read.
     ledger: Ledger,
 }
 
 impl Derived {
-    pub(super) fn genesis(run: &mut Run<'_>) -> std::io::Result<Self> {
+    pub(super) fn genesis(run: &mut Run<'_>, look_up: Said) -> std::io::Result<Self> {
         let ledger = Ledger::genesis(&run.shared.genesis);
         let outcomes = keyward_ledger_core::execute::BlockOutcomes::default().encode();
         let place = Place { outcomes_len: outcomes.len() as u64, ..Place::default() };
@@ -41,6 +44,7 @@ impl Derived {
             log: Frontier::default(),
             outcomes_end: place.outcomes_end(),
             batches: HashMap::new(),
+            look_up,
             ledger,
         })
     }
@@ -49,6 +53,12 @@ impl Derived {
     pub(super) fn follow(&mut self, run: &mut Run<'_>, block: &Block) -> Result<(), Error> {
         let leaves = self.leaves(run, block)?;
         let shared = run.shared;
+        if let Some(path) = self.look_up.follow(block, &leaves) {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let text = format!("`{name}` says something else than the blocks");
+            run.found(Alarm::new(Code::LookUpDamaged, text));
+            shared.lookup.take_out(&path);
+        }
         let (mut differing, index) = (Vec::new(), &shared.index);
         let mut first_leaf = self.log.size();
         for leaf in &leaves {

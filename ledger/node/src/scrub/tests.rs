@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 use super::*;
 use crate::{
-    application::BlockFormat, executor::Executor, index::Index, machine::Machine, peers::Peers,
-    repair::Others, shared::View, snapshot::Snapshot,
+    application::BlockFormat, executor::Executor, index::Index, lookup::Lookup, machine::Machine,
+    peers::Peers, repair::Others, shared::View, snapshot::Snapshot,
 };
 use bytes::Bytes;
 use keyward_ledger_core::{
@@ -31,6 +31,8 @@ const PATIENT: Duration = Duration::from_millis(20);
 const UNCERTIFIED: [u64; 3] = [4, 5, 9];
 /// Small, so that there are many.
 const SEGMENTS: SegmentsConfig = SegmentsConfig { segment_bytes_max: 6000, record_bytes_max: 64 << 20 };
+
+const LOOK_UP: lookup::Layout = lookup::Layout { fresh_max: 60, blocks_max: 3, merged: 2 };
 
 /// A chain with its certificates: what the other nodes hold.
 struct Chain {
@@ -142,6 +144,8 @@ struct Node {
     _others: Arc<dyn Others>,
     _stop: watch::Sender<bool>,
     found_on_open: usize,
+    /// Up to which height the look-up's files were whole.
+    noted_on_open: u64,
 }
 
 impl Node {
@@ -160,10 +164,14 @@ impl Node {
         let machine = Machine::real();
         let store = Arc::new(store);
         let genesis = Genesis::decode(&chain.genesis.encode()).unwrap();
+        let lookup = Lookup::open(&dir.join("look-up"), genesis.chain_id(), LOOK_UP).unwrap();
+        let noted_on_open = lookup.covered();
+        let derived = (index, lookup);
         let shared =
-            Arc::new(Shared::new(genesis, key.public_key(), Vec::new(), store, index, &machine, view));
+            Arc::new(Shared::new(genesis, key.public_key(), Vec::new(), store, derived, &machine, view));
         let executor = Executor::recover(shared.clone(), key, machine, snapshots.clone(), start).unwrap();
         drop(executor);
+        assert!(lookup::catch_up(&shared, || false) || !there);
         let double = Double { chain: chain.clone(), shared: OnceLock::new(), there };
         double.shared.set(Arc::downgrade(&shared)).unwrap();
         let others: Arc<dyn Others> = Arc::new(double);
@@ -179,7 +187,14 @@ impl Node {
             runtime: runtime.clone(),
             stopping,
         };
-        Self { shared, scrubber, _others: others, _stop: stop, found_on_open: recovery.damaged.len() }
+        Self {
+            shared,
+            scrubber,
+            _others: others,
+            _stop: stop,
+            found_on_open: recovery.damaged.len(),
+            noted_on_open,
+        }
     }
 
     fn scrub(&self) -> ScrubStatus {
@@ -297,6 +312,10 @@ fn holds_everything(node: &Node, chain: &Chain, what: &str) {
     }
 }
 
+fn is_derived(path: &Path) -> bool {
+    path.starts_with("index") || path.starts_with("look-up")
+}
+
 fn flip(path: &Path, at: usize, mask: u8) {
     let mut bytes = fs::read(path).unwrap();
     bytes[at] ^= mask;
@@ -332,7 +351,7 @@ fn a_byte_flipped_anywhere_under_a_running_node_is_found_by_one_scrub_and_put_ri
             let again = node.scrub();
             assert_eq!((again.runs, again.found), (2, 0), "{what}: {:?}", node.shared.alarms.newest(9));
             let after = files(dir.path());
-            for (path, bytes) in before.iter().filter(|(path, _)| path.starts_with("index")) {
+            for (path, bytes) in before.iter().filter(|(path, _)| is_derived(path)) {
                 assert_eq!(after.get(path), Some(bytes), "{what}: `{}` is rebuilt", path.display());
             }
             if path.starts_with("snapshots") {
@@ -343,7 +362,7 @@ fn a_byte_flipped_anywhere_under_a_running_node_is_found_by_one_scrub_and_put_ri
         }
     }
     println!("flipped, found and put right: {flips:?}");
-    assert_eq!(flips.len(), 3, "blocks, index, snapshots: {flips:?}");
+    assert_eq!(flips.len(), 4, "blocks, index, look-up, snapshots: {flips:?}");
 }
 
 #[test]
@@ -352,6 +371,8 @@ fn a_byte_flipped_while_a_node_was_stopped_is_found_at_its_start_or_by_one_scrub
     let (chain, mut random) = (Arc::new(Chain::new()), Random::new());
     let whole = pristine(&chain, runtime.handle());
     let before = files(whole.path());
+    let noted = Node::open(whole.path(), &chain, runtime.handle(), true).noted_on_open;
+    assert!(noted > HEIGHT / 2);
     let mut flips = 0;
     for (path, bytes) in before.iter().filter(|(path, _)| !path.ends_with("lock")) {
         for _ in 0..12 {
@@ -369,8 +390,14 @@ fn a_byte_flipped_while_a_node_was_stopped_is_found_at_its_start_or_by_one_scrub
             let rewritten = path.starts_with("index");
             let cut_off = node.shared.store.last(Kind::Block) < Some(HEIGHT)
                 || node.shared.store.last(Kind::Certificate) < Some(HEIGHT);
-            let noticed =
-                status.found > 0 || node.found_on_open > 0 || aside || rewritten || cut_off || top < HEIGHT;
+            let noted_again = node.noted_on_open < noted;
+            let noticed = status.found > 0
+                || noted_again
+                || node.found_on_open > 0
+                || aside
+                || rewritten
+                || cut_off
+                || top < HEIGHT;
             assert!(noticed, "{what}: noticed");
             assert_eq!(status.unrepaired, 0, "{what}");
             let again = node.scrub();
@@ -438,6 +465,7 @@ fn a_block_put_in_anothers_place_with_checks_that_fit_is_found_by_the_chain() {
     let view = node.shared.view();
     let (exchanged, _) = Segments::open(&dir.path().join("blocks"), SEGMENTS).unwrap();
     let index = Index::open(&dir.path().join("index")).unwrap();
+    let lookup = Lookup::open(&dir.path().join("look-up"), chain.genesis.chain_id(), LOOK_UP).unwrap();
     let view = View { ledger: view.ledger.clone(), anchor: None };
     let genesis = Genesis::decode(&chain.genesis.encode()).unwrap();
     let shared = Arc::new(Shared::new(
@@ -445,7 +473,7 @@ fn a_block_put_in_anothers_place_with_checks_that_fit_is_found_by_the_chain() {
         [0; 32],
         Vec::new(),
         Arc::new(exchanged),
-        index,
+        (index, lookup),
         &Machine::real(),
         view,
     ));
@@ -471,4 +499,28 @@ fn a_block_put_in_anothers_place_with_checks_that_fit_is_found_by_the_chain() {
     assert_eq!(shared.scrub.status().unrepaired, 0);
     assert_eq!(shared.store.block(Id::Height(7)).unwrap().unwrap(), chain.blocks[&7].bytes);
     assert_eq!(shared.store.certificate(Id::Height(7)).unwrap().unwrap(), chain.certificates[&7]);
+}
+
+#[test]
+fn a_look_up_whose_checks_fit_but_that_says_something_else_than_the_blocks_is_found_and_made_again() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let chain = Arc::new(Chain::new());
+    let whole = pristine(&chain, runtime.handle());
+    let before = files(whole.path());
+    // Somebody who writes the files writes good checks too, but leaves everything out.
+    let dir = whole.path().join("look-up");
+    fs::remove_dir_all(&dir).unwrap();
+    let liar = Lookup::open(&dir, chain.genesis.chain_id(), LOOK_UP).unwrap();
+    (1..=HEIGHT).for_each(|height| liar.note_for_test(height));
+    let node = Node::open(whole.path(), &chain, runtime.handle(), true);
+    assert!(node.noted_on_open > HEIGHT / 2, "believed so far");
+    let status = node.scrub();
+    assert!(status.found > 0 && status.unrepaired == 0, "{status:?}");
+    let alarms = node.shared.alarms.newest(9);
+    assert!(alarms.iter().any(|alarm| alarm.code == Code::LookUpDamaged && alarm.repaired), "{alarms:?}");
+    assert_eq!(node.scrub().found, 0);
+    let after = files(whole.path());
+    for (path, bytes) in before.iter().filter(|(path, _)| path.starts_with("look-up")) {
+        assert_eq!(after.get(path), Some(bytes), "`{}` is made again", path.display());
+    }
 }

@@ -11,6 +11,7 @@ use super::{BLOCK_WORK, Run, WANTED_MAX, derived::Derived};
 use crate::{
     alarms::{Alarm, Code},
     executor::convert,
+    lookup::Said,
     repair,
 };
 
@@ -27,12 +28,12 @@ pub(super) struct Walk<'a, 'b> {
 
 impl<'a, 'b> Walk<'a, 'b> {
     /// Begins at genesis.
-    pub(super) fn of(run: &'a mut Run<'b>) -> Option<Self> {
+    pub(super) fn of(run: &'a mut Run<'b>, said: Said) -> Option<Self> {
         let genesis = run.shared.genesis.block();
         let view = run.shared.view();
         let top = (view.ledger.height(), *view.ledger.tip());
         let (digest, next_set_hash) = (*genesis.digest(), genesis.header().next_set_hash);
-        let derived = match Derived::genesis(run) {
+        let derived = match Derived::genesis(run, said) {
             Ok(derived) => derived,
             Err(error) => {
                 run.disk_failed(&error);

@@ -1,0 +1,86 @@
+//! What an entry is about: the 32-byte names under which its record is looked up.
+
+use super::{Act, Authored, Entry, Intent, Party, RotateKey, RuleName, kind};
+use crate::hash::Hash;
+use crate::scheme::{PublicKey, Scheme};
+
+/// Grows by one whenever an entry names something else than before, so that what was looked up is noted again.
+pub const SUBJECTS_VERSION: u8 = 1;
+
+impl Entry {
+    /// The accounts, keys, credentials, intents, rules, cases, changes and members that the entry names; SPEC.md
+    /// "Look-up". Not part of what the ledger agrees on: nothing that is executed depends on it.
+    pub fn subjects(&self) -> Vec<Hash> {
+        match self {
+            Self::Note(_) => Vec::new(),
+            Self::OpenAccount { account } | Self::CloseAccount { account } => vec![*account],
+            Self::BindCredential(bind) => vec![bind.account, bind.public_key],
+            Self::BindKey(bind) => with_key(vec![bind.account], bind.scheme, &bind.public_key),
+            Self::RotateKey(RotateKey { previous, bind }) => {
+                with_key(vec![bind.account, previous.0], bind.scheme, &bind.public_key)
+            }
+            Self::FreezeKey { key_id }
+            | Self::UnfreezeKey { key_id }
+            | Self::ScheduleDestroyKey { key_id, .. }
+            | Self::CancelDestroyKey { key_id }
+            | Self::DestroyKey { key_id } => vec![key_id.0],
+            Self::Intent(Intent { id, key_id, .. }) => vec![*id, key_id.0],
+            Self::Release(release) => vec![release.intent_id],
+            Self::Authored(authored) => authored.subjects(),
+            Self::ProposeChange(propose) => vec![propose.proposer],
+            Self::ApproveChange(approve) => vec![approve.change_id, approve.validator],
+            Self::Evidence(evidence) => vec![evidence.validator],
+            Self::Complaint(complaint) => vec![complaint.author],
+            Self::Agreement(agreement) => vec![agreement.member],
+        }
+    }
+}
+
+fn with_key(mut subjects: Vec<Hash>, scheme: Scheme, public_key: &[u8]) -> Vec<Hash> {
+    subjects.extend(PublicKey::parse(scheme, public_key).ok().map(|key| key.id().0));
+    subjects
+}
+
+impl Authored {
+    fn subjects(&self) -> Vec<Hash> {
+        let authors = self.authors.iter().map(|author| match author.party {
+            Party::Credential(account) => account,
+            Party::Key(key_id) => key_id.0,
+        });
+        self.act.subjects().into_iter().chain(authors).collect()
+    }
+}
+
+impl Act {
+    /// A rule by its owner, its name and its id; a case by its id; what is to be done by its hash.
+    fn subjects(&self) -> Vec<Hash> {
+        let rule = |rule: &RuleName, kind| vec![rule.owner, rule.name, rule.id(kind)];
+        match self {
+            Self::DefineAttempts(define) => rule(&define.rule, kind::DEFINE_ATTEMPTS),
+            Self::DefineRate(define) => rule(&define.rule, kind::DEFINE_RATE),
+            Self::DefineApproval(define) => rule(&define.rule, kind::DEFINE_APPROVAL),
+            Self::DefineTimelock(define) => rule(&define.rule, kind::DEFINE_TIMELOCK),
+            Self::GrantAttempt { rule: name, .. } | Self::ProveAttempt { rule: name, .. } => {
+                rule(name, kind::DEFINE_ATTEMPTS)
+            }
+            Self::ChargeRate { rule: name, what, .. } => {
+                [rule(name, kind::DEFINE_RATE), vec![*what]].concat()
+            }
+            Self::OpenApproval { rule: name, payload, .. } => {
+                [rule(name, kind::DEFINE_APPROVAL), vec![*payload]].concat()
+            }
+            Self::OpenTimelock { rule: name, payload } => {
+                [rule(name, kind::DEFINE_TIMELOCK), vec![*payload]].concat()
+            }
+            Self::Approve { case, .. }
+            | Self::RefuseApproval(case)
+            | Self::WithdrawApproval(case)
+            | Self::UseApproval(case)
+            | Self::VetoTimelock(case)
+            | Self::CancelTimelock(case) => vec![case.id, case.payload],
+            Self::ExecuteTimelock { case, judged } => {
+                [case.id, case.payload].into_iter().chain(*judged).collect()
+            }
+        }
+    }
+}
