@@ -7,6 +7,7 @@ mod config;
 mod failure;
 mod files;
 mod local;
+mod moment;
 mod output;
 mod profile;
 mod proxy;

@@ -85,3 +85,6 @@ impl Client {
         Ok(Found { records, next_leaf: answer.next_leaf, more: answer.more, complete_to: answer.complete_to })
     }
 }
+
+#[cfg(test)]
+mod tests;

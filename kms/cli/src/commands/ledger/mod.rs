@@ -3,6 +3,7 @@
 mod check;
 mod checkpoint;
 mod export;
+mod find;
 mod folder;
 mod import;
 mod records;
@@ -43,6 +44,8 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         cose: Option<PathBuf>,
     },
+    /// Records by id, submitter, kind, what they name, and time; each with the place of its proof.
+    Find(find::Find),
     /// The newest checkpoint of the log, cosigned by the validators, for transparency-log tools (C2SP).
     Checkpoint(checkpoint::Checkpoint),
     /// Records as they become final, until Ctrl-C.
@@ -76,6 +79,7 @@ impl Ledger {
             Verb::Get { leaf_index, receipt, cose } => {
                 records::get(context, &connect(&context.profile()?).await?, leaf_index, receipt, cose).await
             }
+            Verb::Find(find) => find.run(context, &connect(&context.profile()?).await?).await,
             Verb::Checkpoint(checkpoint) => {
                 checkpoint.run(context, &connect(&context.profile()?).await?).await
             }

@@ -76,7 +76,7 @@ pub(super) async fn tail(
     Ok(())
 }
 
-fn record_words(recorded: &Recorded) -> String {
+pub(super) fn record_words(recorded: &Recorded) -> String {
     let record = recorded.record();
     format!(
         "{:>8}  height {:<6} {:<14} {:<18} submitter {} #{}.{}{}",
@@ -108,10 +108,10 @@ fn key_of(entry: &[u8]) -> Option<String> {
     }
 }
 
-fn record_json(recorded: &Recorded) -> Value {
+pub(super) fn record_json(recorded: &Recorded) -> Value {
     let record = recorded.record();
     json!({
-        "leaf_index": recorded.leaf_index, "height": recorded.height, "time_ms": recorded.time_ms,
+        "leaf_index": recorded.leaf_index, "id": hex::encode(record.id()), "height": recorded.height, "time_ms": recorded.time_ms,
         "kind": kind_name(kind_of(&record.entry).unwrap_or_default()), "entry": hex::encode(&record.entry),
         "outcome": recorded.outcome.name(), "submitter": hex::encode(record.submitter),
         "sequence": record.sequence, "index": record.index, "key_id": key_of(&record.entry),
