@@ -13,6 +13,7 @@ mod ceremony;
 mod checkpoints;
 mod custody;
 mod desk;
+mod disk;
 mod exports;
 mod face;
 mod faults;

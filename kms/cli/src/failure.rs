@@ -16,6 +16,8 @@ pub(crate) enum Exit {
     Usage = 2,
     /// Nobody answered.
     Unreachable = 3,
+    /// A validator's disk is full, read-only or broken.
+    Disk = 73,
 }
 
 /// A command's end without success.

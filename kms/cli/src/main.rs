@@ -31,9 +31,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if output.format == Format::Json {
-                println!("{}", failure.json());
+                output::line(&failure.json().to_string());
             }
-            eprintln!("keyward: {failure}");
+            output::aside(&format!("keyward: {failure}"));
             failure.exit_code()
         }
     }
@@ -57,5 +57,7 @@ fn run(arguments: Arguments, output: Output) -> Result<()> {
 fn start_log(default: &str) {
     let filter = std::env::var("KEYWARD_LOG").unwrap_or_else(|_not_set| default.to_owned());
     let filter = EnvFilter::builder().parse_lossy(filter);
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    // A log whose disk is full must not bring down, nor halt half of, what would have logged.
+    log.log_internal_errors(false).init();
 }

@@ -34,8 +34,8 @@ impl Output {
     /// Prints words on the side: for people only, on standard error when standard output carries JSON.
     pub(crate) fn note(self, human: impl AsRef<str>) {
         match self.format {
-            Format::Human => line(human.as_ref()),
-            Format::Json => eprintln!("{}", human.as_ref()),
+            Format::Human => said(writeln!(std::io::stdout(), "{}", human.as_ref())),
+            Format::Json => aside(human.as_ref()),
         }
     }
 
@@ -105,10 +105,28 @@ impl Drop for Waiting {
     }
 }
 
-/// A closed pipe ends us quietly: whoever read has read enough.
-fn line(text: &str) {
+/// An answer. A closed pipe ends us quietly: whoever read has read enough. One that cannot be written for another
+/// reason, such as a full disk, is no answer.
+pub(crate) fn line(text: &str) {
     let mut out = std::io::stdout().lock();
-    if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => {
+            aside(&format!("keyward: cannot write the answer: {error}"));
+            std::process::exit(1)
+        }
+        Ok(()) => {}
+    }
+}
+
+/// A line on standard error; one that nobody can take is lost, and no reason to end.
+pub(crate) fn aside(text: &str) {
+    let _lost = writeln!(std::io::stderr(), "{text}").is_err();
+}
+
+/// Words on the side: lost where they cannot be written, but for a closed pipe, as above.
+fn said(said: std::io::Result<()>) {
+    if said.is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
         std::process::exit(0);
     }
 }

@@ -23,3 +23,10 @@ pub(crate) async fn end_of_input() {
     let mut bytes = [0; 64];
     while matches!(input.read(&mut bytes).await, Ok(read) if read > 0) {}
 }
+
+/// From now on a file that may not grow is an error like a full disk, and not this process's death.
+pub(crate) fn bear_file_limits() {
+    let number = rustix::process::Signal::XFSZ.as_raw();
+    // Without a handler it ends the process: that is no worse than before.
+    let _unheard = signal(SignalKind::from_raw(number)).is_err();
+}

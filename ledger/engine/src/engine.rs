@@ -2,6 +2,7 @@
 use crate::{
     Application, Block, EngineConfig, Peer, Store, StoreError,
     block::BlockCodec,
+    disk,
     gossip::{self, Outgoing},
     journal,
     node::{self, CHANNELS, MarshalMailbox, Node, Progress, Settings, Silent, Variant},
@@ -27,7 +28,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, atomic::Ordering, mpsc},
     thread::JoinHandle,
     time::Duration,
@@ -153,7 +154,7 @@ impl Engine {
     /// Starts an engine on its own thread and returns once it runs.
     ///
     /// A panic or a fatal storage failure inside it is logged and ends the process with
-    /// [`EXIT_CODE_FAULT`]: a node that lost its footing must not go on.
+    /// [`EXIT_CODE_FAULT`], or with [`EXIT_CODE_DISK`](crate::EXIT_CODE_DISK) if its disk takes no writes: a node that lost its footing must not go on.
     pub fn start(
         config: EngineConfig,
         application: Arc<dyn Application>,
@@ -165,7 +166,10 @@ impl Engine {
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("ledger-engine".into())
-            .spawn(move || guard(|| prepared.run(application, store, &ready, stopped)))
+            .spawn(move || {
+                let storage = prepared.storage.clone();
+                guard(&storage, || prepared.run(application, store, &ready, stopped));
+            })
             .map_err(EngineError::Thread)?;
         let Started { marshal, progress, outgoing } = match started.recv().map_err(EngineError::Ended) {
             Ok(Ok(started)) => started,
@@ -186,10 +190,10 @@ impl Engine {
 }
 
 /// Ends the process if `run` panics: half an engine is worse than none.
-fn guard(run: impl FnOnce()) {
+fn guard(storage: &Path, run: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(run)).is_err() {
         error!("panic inside the engine: ending the process");
-        std::process::exit(EXIT_CODE_FAULT);
+        std::process::exit(disk::exit_code(storage));
     }
 }
 
@@ -280,8 +284,9 @@ impl Prepared {
         ready: &Ready,
         stopped: oneshot::Receiver<()>,
     ) {
+        let storage = self.storage.clone();
         let runtime = tokio::Config::new()
-            .with_storage_directory(self.storage.clone())
+            .with_storage_directory(storage.clone())
             .with_worker_threads(self.worker_threads);
         tokio::Runner::new(runtime).start(|context| async move {
             let (node, outgoing) = match self.start(&context, application, store).await {
@@ -299,7 +304,7 @@ impl Prepared {
                 _ = handle => {
                     let fault = progress.fault.get();
                     error!(?fault, "the engine ended on its own: ending the process");
-                    std::process::exit(EXIT_CODE_FAULT);
+                    std::process::exit(disk::exit_code(&storage));
                 },
             }
             info!("engine stops");

@@ -14,6 +14,7 @@ mod bridge;
 mod certificate;
 mod config;
 mod convert;
+mod disk;
 mod early;
 mod elector;
 mod engine;
@@ -41,6 +42,7 @@ pub use application::{
 pub use block::{Block, BlockHeader, Format};
 pub use certificate::{Certificate, CertificateError, SIGNERS_MAX};
 pub use config::{ConsensusKey, EngineConfig, Peer, Role, Timing};
+pub use disk::{DISK_REMEDY, EXIT_CODE_DISK, is_disk_error, probe_disk};
 pub use engine::{EXIT_CODE_FAULT, Engine, EngineError, EngineHandle};
 pub use files::damaged_files;
 pub use segments::{Damaged, Place, Reader, Recovery, Scrubbed, Segments, SegmentsConfig};

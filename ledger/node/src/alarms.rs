@@ -49,6 +49,8 @@ codes! {
     VotesConflict "VOTES_CONFLICT",
     /// A file cannot be read or written.
     DiskFailed "DISK_FAILED",
+    /// The disk is nearly full.
+    DiskLow "DISK_LOW",
     /// A file of the look-up does not check; what it said is noted again from the blocks.
     LookUpDamaged "LOOK_UP_DAMAGED",
     /// The look-up cannot be written; answers to questions are complete up to an older height.

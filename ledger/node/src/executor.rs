@@ -25,6 +25,8 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, info, warn};
 
 use crate::{
+    DISK_REMEDY,
+    alarms::{Alarm, Code},
     machine::Machine,
     pool::Verdict,
     repair,
@@ -32,7 +34,7 @@ use crate::{
     snapshot::{self, Snapshot},
 };
 
-/// The process's exit code when execution and the finalized chain disagree, or derived files fail.
+/// The process's exit code when execution and the finalized chain disagree.
 pub const EXIT_CODE_DIVERGED: i32 = 71;
 /// Unfinalised blocks that are kept executed.
 const PENDING_MAX: usize = 256;
@@ -334,7 +336,7 @@ impl Executor {
             })
             .collect();
         if let Err(error) = self.take_effect(signed_header, executed) {
-            stop(&error);
+            give_up(&error);
         }
         self.forget_below();
         // Published first: whoever starts to wait after the look at the waiters below finds the batch here.
@@ -464,7 +466,8 @@ impl Executor {
         // The ledger is persistent, so it can be written while execution goes on. Derived files first.
         let write = move || {
             if let Err(error) = shared.index.sync().and_then(|()| snapshot::write(&dir, &snapshot)) {
-                warn!(%error, "alarm: a snapshot could not be written; the next restart replays more blocks");
+                let text = format!("a snapshot cannot be written, so a start executes more blocks: {error}");
+                shared.alarms.raise(Alarm::new(Code::DiskFailed, text));
             }
         };
         let begun = (self.machine.begin)(Box::new(write));
@@ -527,6 +530,20 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// A disk that takes no writes, as a panic carries it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DiskGaveUp;
+
+/// Derived files cannot be written: the blocks are durable, and executed again at the next start.
+fn give_up(error: &io::Error) -> ! {
+    let error = chain(error);
+    error!(
+        error,
+        "alarm: the disk does not take what is written; this node has stopped voting and ends: {DISK_REMEDY}"
+    );
+    std::panic::resume_unwind(Box::new(DiskGaveUp))
 }
 
 /// A broken invariant, as a panic carries it.

@@ -6,6 +6,7 @@
 mod alarms;
 mod application;
 mod checkpoint;
+mod disk;
 mod duties;
 mod executor;
 mod face;
@@ -37,7 +38,7 @@ use keyward_ledger_core::{
 };
 use keyward_ledger_engine::{
     ConsensusKey, Engine, EngineConfig, EngineError, EngineHandle, Role, Segments, SegmentsConfig,
-    StoreError, Timing,
+    StoreError, Timing, is_disk_error,
 };
 use keyward_proto::ledger::ledger_server::LedgerServer;
 use thiserror::Error;
@@ -51,7 +52,7 @@ use zeroize::Zeroizing;
 
 use application::{BlockFormat, LedgerApplication, Pace};
 use checkpoint::Checkpoints;
-use executor::{Diverged, Executor, Job};
+use executor::{DiskGaveUp, Diverged, Executor, Job};
 use face::{Face, Streams};
 use index::Index;
 use lookup::Lookup;
@@ -66,7 +67,7 @@ pub use face::{
     FINDS_MAX, FINDS_PER_CONNECTION_MAX, FOLLOWS_MAX, FOLLOWS_PER_CONNECTION_MAX, WATCHES_MAX,
     WATCHES_PER_CONNECTION_MAX,
 };
-pub use keyward_ledger_engine::{EXIT_CODE_FAULT, Peer};
+pub use keyward_ledger_engine::{DISK_REMEDY, EXIT_CODE_DISK, EXIT_CODE_FAULT, Peer};
 pub use machine::Clock;
 pub use plan::EXIT_CODE_OUTDATED;
 pub use pool::{POOL_BYTES_MAX, PoolError, SUBMITTER_BATCHES_MAX, SUBMITTER_BYTES_MAX};
@@ -182,6 +183,34 @@ pub enum RunError {
     /// The gRPC server failed.
     #[error("the grpc server failed")]
     Rpc(#[from] tonic::transport::Error),
+    /// The disk is all but full.
+    #[error("the disk of `{}` has {free_bytes} bytes left and {needed_bytes} are needed", .path.display())]
+    DiskFull {
+        /// The folder.
+        path: PathBuf,
+        /// What is free.
+        free_bytes: u64,
+        /// What must be.
+        needed_bytes: u64,
+    },
+    /// The disk takes no writes.
+    #[error("the disk of `{}` is read-only", .path.display())]
+    DiskReadOnly {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+impl RunError {
+    /// Whether the disk is the reason: see [`DISK_REMEDY`].
+    pub fn is_of_disk(&self) -> bool {
+        match self {
+            Self::DiskFull { .. } | Self::DiskReadOnly { .. } => true,
+            // A port may be forbidden too.
+            Self::Listen { .. } | Self::Engine(EngineError::Listen { .. }) | Self::Rpc(_) => false,
+            other => is_disk_error(other),
+        }
+    }
 }
 
 /// Runs a validator until `shutdown` completes. `ready` is called with the gRPC address once it serves.
@@ -230,7 +259,18 @@ pub async fn run(
     let checkpointing =
         tokio::spawn(checkpoint::run(checkpoints.clone(), shared.clone(), Machine::real().clock));
 
-    let served = serve(&config, shared, engine.clone(), checkpoints, shutdown, ready).await;
+    let mut disk_gave_up = None;
+    let watched = shared.clone();
+    let end = async {
+        tokio::select! {
+            () = shutdown => {}
+            error = disk::watch(&config.data_dir, &watched.alarms) => {
+                error!(%error, "alarm: this node stops voting and ends: {DISK_REMEDY}");
+                disk_gave_up = Some(error);
+            }
+        }
+    };
+    let served = serve(&config, shared, engine.clone(), checkpoints, end, ready).await;
 
     checkpointing.abort();
     intake.abort();
@@ -243,7 +283,7 @@ pub async fn run(
     let _already_gone = jobs.send(Job::Stop).await;
     let joined = tokio::task::spawn_blocking(move || executing.join()).await;
     info!(engine_stopped = stopped.is_ok(), executor_stopped = joined.is_ok(), "validator stopped");
-    served
+    disk_gave_up.map_or(served, Err)
 }
 
 /// A validator's parts, recovered from its files, before threads and network join them.
@@ -262,6 +302,8 @@ pub(crate) struct Parts {
 impl Parts {
     pub(crate) fn assemble(config: &Config, machine: Machine) -> Result<Self, RunError> {
         let genesis = Genesis::decode(&config.genesis)?;
+        std::fs::create_dir_all(&config.data_dir).map_err(io_error(&config.data_dir))?;
+        disk::check(&config.data_dir)?;
         let key = SigningKey::from_seed(&config.validator_key);
         let (store, recovery) = Segments::open(&config.data_dir.join("blocks"), SegmentsConfig::default())?;
         let store = Arc::new(store);
@@ -414,7 +456,11 @@ async fn serve(
 /// Ends the process when the executor panics or no longer agrees: half a node is worse than none.
 fn guard<T>(run: impl FnOnce() -> T) -> T {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        let code = if panic.is::<Diverged>() { EXIT_CODE_DIVERGED } else { EXIT_CODE_FAULT };
+        let code = match () {
+            () if panic.is::<Diverged>() => EXIT_CODE_DIVERGED,
+            () if panic.is::<DiskGaveUp>() => EXIT_CODE_DISK,
+            () => EXIT_CODE_FAULT,
+        };
         tracing::error!(code, "the executor gave up: ending the process");
         std::process::exit(code)
     })

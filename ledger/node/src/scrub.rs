@@ -198,8 +198,10 @@ impl Scrubber {
         let open = run.open;
         if whole {
             self.shared.alarms.repaired(|alarm| {
-                let ours =
-                    !matches!(alarm.code, Code::NodeDiffers | Code::VotesConflict | Code::LookUpBehind);
+                let ours = !matches!(
+                    alarm.code,
+                    Code::NodeDiffers | Code::VotesConflict | Code::LookUpBehind | Code::DiskLow
+                );
                 ours && !open.iter().any(|(code, height)| *code == alarm.code && *height == alarm.height)
             });
         }

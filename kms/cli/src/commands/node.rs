@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use keyward_ledger_node::DISK_REMEDY;
+
 use crate::commands::serve::{announce, end_of};
 use crate::config::node::NodeConfig;
-use crate::failure::{Failure, Result};
+use crate::failure::{Exit, Failure, Result};
 use crate::local::child::Ready;
 
 #[derive(Debug, clap::Args)]
@@ -23,10 +25,17 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) async fn run(self) -> Result<()> {
         keyward_crypto::disable_core_dumps().map_err(|error| failed(&error))?;
+        crate::signals::bear_file_limits();
         let config = NodeConfig::load(&self.config, &self.settings)?.open(&self.config)?;
         let supervised = self.supervised;
         let ready = move |address| announce(&Ready { ready: address, unreleased: 0 }, supervised);
-        keyward_ledger_node::run(config, end_of(supervised), ready).await.map_err(|error| failed(&error))
+        keyward_ledger_node::run(config, end_of(supervised), ready).await.map_err(|error| {
+            if error.is_of_disk() {
+                let failure = Failure::refused("the validator stopped voting and ended", DISK_REMEDY);
+                return Failure { exit: Exit::Disk, ..failure.because(&error) };
+            }
+            failed(&error)
+        })
     }
 }
 

@@ -24,6 +24,13 @@ pub(crate) struct Ready {
     pub(crate) unreleased: usize,
 }
 
+/// How a child ended.
+pub(crate) struct Ended {
+    pub(crate) how: String,
+    /// Its disk took no writes.
+    pub(crate) by_disk: bool,
+}
+
 /// A running child.
 pub(crate) struct Child {
     pub(crate) name: String,
@@ -101,10 +108,13 @@ impl Child {
     }
 
     /// How it ended, if it did.
-    pub(crate) fn has_ended(&mut self) -> Option<String> {
+    pub(crate) fn has_ended(&mut self) -> Option<Ended> {
         match self.process.try_wait() {
-            Ok(status) => status.map(|status| status.to_string()),
-            Err(error) => Some(error.to_string()),
+            Ok(status) => status.map(|status| Ended {
+                how: status.to_string(),
+                by_disk: status.code() == Some(keyward_ledger_node::EXIT_CODE_DISK),
+            }),
+            Err(error) => Some(Ended { how: error.to_string(), by_disk: false }),
         }
     }
 

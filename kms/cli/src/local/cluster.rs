@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::child::{Child, Ready};
+use super::child::{Child, Ended, Ready};
 use super::configure::url;
 use super::layout::{Layout, numbered};
 use super::prepare;
@@ -23,6 +23,8 @@ const READY_DEADLINE: Duration = Duration::from_secs(60);
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 /// How often one child is started again before it is left alone.
 const RESTARTS_MAX: u32 = 5;
+/// How long a validator whose disk takes no writes is left alone before it is tried again.
+const DISK_PAUSE: Duration = Duration::from_secs(5);
 /// How long a child runs until its earlier ends no longer count.
 const HEALTHY: Duration = Duration::from_secs(60);
 
@@ -54,6 +56,8 @@ struct Slot {
     restarts: u32,
     /// When it was started last.
     since: Option<Instant>,
+    /// When it is started again after its disk took no writes.
+    after_disk: Option<Instant>,
 }
 
 impl Cluster {
@@ -157,7 +161,11 @@ impl Cluster {
     /// Starts a validator again and waits until it is ready.
     pub(crate) async fn start_node(&mut self, index: usize) -> Result<()> {
         self.spawn_node(index)?;
-        self.node_ready(index).await.map(|_ready| ())
+        self.node_ready(index).await?;
+        if let Some(slot) = self.slot(index) {
+            slot.after_disk = None;
+        }
+        Ok(())
     }
 
     /// Starts every server, and waits until they are ready; what the first one said.
@@ -207,10 +215,18 @@ impl Cluster {
     async fn look_after(&mut self) {
         for index in 1..=self.validators() {
             let (died, output) = (self.slot(index).and_then(Slot::died), self.output);
-            if let Some(how) = died
-                && restarts(&output, &format!("node-{index}"), &how, self.slot(index))
-                && let Err(failure) = self.start_node(index).await
-            {
+            let starts = match died {
+                Some(ended) if ended.by_disk => {
+                    self.wait_for_disk(index, &ended.how);
+                    false
+                }
+                Some(ended) => restarts(&output, &format!("node-{index}"), &ended.how, self.slot(index)),
+                None => self.slot(index).is_some_and(|slot| slot.disk_pause_is_over()),
+            };
+            if starts && let Err(failure) = self.start_node(index).await {
+                if self.slot(index).is_some_and(|slot| slot.after_disk.is_some()) {
+                    continue;
+                }
                 self.output.note(format!("  node-{index} does not start: {failure}"));
             }
         }
@@ -219,12 +235,22 @@ impl Cluster {
             let output = self.output;
             let slot = index.checked_sub(1).and_then(|place| self.services.get_mut(place));
             if let Some(slot) = slot
-                && let Some(how) = slot.died()
-                && restarts(&output, &name, &how, Some(slot))
+                && let Some(ended) = slot.died()
+                && restarts(&output, &name, &ended.how, Some(slot))
                 && let Err(failure) = self.start_server(index).await
             {
                 self.output.note(format!("  {name} does not start: {failure}"));
             }
+        }
+    }
+
+    /// A full disk is nobody's fault for ever: the validator is tried again and again, and said so once.
+    fn wait_for_disk(&mut self, index: usize, how: &str) {
+        let Some(slot) = self.slot(index) else { return };
+        let again = slot.after_disk.replace(Instant::now() + DISK_PAUSE).is_some();
+        if !again {
+            let then = "its disk is full or takes no writes; free space: it is tried again";
+            self.output.note(format!("  node-{index} ended ({how}); {then}"));
         }
     }
 
@@ -285,9 +311,13 @@ impl Slot {
     }
 
     /// How the child ended, if it did since it was last looked at.
-    fn died(&mut self) -> Option<String> {
-        let how = self.child.as_mut()?.has_ended()?;
+    fn died(&mut self) -> Option<Ended> {
+        let ended = self.child.as_mut()?.has_ended()?;
         self.child = None;
-        Some(how)
+        Some(ended)
+    }
+
+    fn disk_pause_is_over(&self) -> bool {
+        self.child.is_none() && self.after_disk.is_some_and(|at| at <= Instant::now())
     }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Context, parse_key};
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
-use crate::output::Format;
+use crate::output::{Format, aside};
 use crate::service::{Service, failed};
 
 #[derive(Debug, clap::Args)]
@@ -32,8 +32,8 @@ impl Export {
         let exported = service.client.export_key(&key, &self.format, &self.network).await;
         let exported = exported.map_err(failed("cannot export the key"))?;
         if self.format == "address-p2tr" {
-            eprintln!(
-                "note: spending from this address takes the tweaked key (BIP 341), which `sign` does not use"
+            aside(
+                "note: spending from this address takes the tweaked key (BIP 341), which `sign` does not use",
             );
         }
         let bytes = exported.exported.as_ref();
