@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::support::keyward::{Keyward, binary, clean, wait_until};
 
+/// Bytes of a file system's block.
+const BLOCK: u64 = 4096;
+
 /// From now on no file of this process grows beyond so many bytes, as on a full disk.
 fn take_no_more_than(process: u32, bytes: u64) {
     let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
@@ -30,11 +33,12 @@ fn a_validator_whose_disk_takes_no_more_stops_voting_says_so_and_comes_back_with
         receipts.push(receipt);
     };
     sign(&keyward);
-    // Once no file may grow, the vote journal among them; once it is the block segment that ends in mid-record.
+    // Once nothing may grow beyond its first block, the vote journal among it; once what ends in mid-record is, as a
+    // rule, the segment of blocks. Disks are filled by blocks.
     for (name, segment) in [("node-3", false), ("node-4", true)] {
         let path = keyward.dir().join(name).join("data/blocks/0000000000.segment");
         let process = keyward.pid(name);
-        take_no_more_than(process, if segment { length(&path) + 100 } else { 1 });
+        take_no_more_than(process, if segment { length(&path).next_multiple_of(BLOCK) } else { BLOCK });
         for _ in 0..3 {
             sign(&keyward);
         }
