@@ -18,6 +18,7 @@ mod exports;
 mod face;
 mod faults;
 mod find;
+mod founding;
 mod ledger;
 mod members;
 mod operation;
