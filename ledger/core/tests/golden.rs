@@ -26,7 +26,7 @@ use keyward_ledger_core::genesis::{Role, Submitter};
 use keyward_ledger_core::hash::{Tag, account_commitment, signature_hash};
 use keyward_ledger_core::outcome::{Outcome, Refusal};
 use keyward_ledger_core::scheme::Scheme;
-use keyward_ledger_core::state::layout::{self, KeyStatus};
+use keyward_ledger_core::state::layout::{self, KeyStatus, TimelockState};
 use keyward_ledger_core::state::member::{ChangeState, ChangeStatus, MemberState, TermState};
 use keyward_ledger_core::state::regime::{Book, FaultState, Reason, RegimeState, Trigger};
 use keyward_ledger_core::trust::{Checkpoint, Trust};
@@ -171,6 +171,10 @@ fn contract_runs_are_frozen() {
     for (key, value) in world.business() {
         golden.hex(&format!("state {}", hex::encode(key)), value);
     }
+    let (id, terms) = (rule.id(kind::DEFINE_TIMELOCK), acts::timelock_terms(1, &[bob], &[owner]));
+    let disputed = world.ledger.state().get(&layout::timelock_key(&id)).unwrap();
+    let waits = TimelockState { next: Some(terms), ..TimelockState::decode(disputed).unwrap() };
+    golden.hex("timelock rule with a definition that waits", waits.encode());
     golden.check("contracts.json");
 }
 

@@ -127,6 +127,11 @@ impl Ledger {
         regime::book(&Overlay::new(&self.state)).map_err(StateBroken::of("regime"))
     }
 
+    /// Whether a fault of this epoch or a later one is written down, so that complaints of the epoch add nothing.
+    pub fn has_fault(&self, epoch: u64) -> Result<bool, StateBroken> {
+        regime::has_fault(&Overlay::new(&self.state), epoch).map_err(StateBroken::of("regime"))
+    }
+
     /// Whether a complaint of this author is open: handed in, and not counted yet.
     pub fn has_complained(
         &self,
