@@ -84,7 +84,12 @@ fn convict(state: &mut dyn StateView, context: &Context<'_>, evidence: &Evidence
     alarm(state, context, Reason::Equivocation, evidence.validator, now)
 }
 
-fn complain(state: &mut dyn StateView, context: &Context<'_>, complaint: &Complaint) -> Result<(), Stop> {
+/// Takes a complaint in, and counts those of its kind.
+pub(crate) fn complain(
+    state: &mut dyn StateView,
+    context: &Context<'_>,
+    complaint: &Complaint,
+) -> Result<(), Stop> {
     let (kind, now) = (complaint.kind, present(state, context)?);
     within_reach(complaint.epoch, now)?;
     let message = complaint_message(context.chain_id, complaint);
