@@ -10,6 +10,7 @@ use keyward_ledger_core::block::SignedHeader;
 use keyward_ledger_core::certificate::{consensus_namespace, finalize_message, quorum};
 use keyward_ledger_core::change::{
     Change, Configuration, Member, RegimeMode, approval_message, change_id, rotation_message,
+    submitters_message,
 };
 use keyward_ledger_core::contracts::attempts::success_message;
 use keyward_ledger_core::contracts::authored::authored_message;
@@ -317,6 +318,8 @@ fn changes_are_frozen() {
         Configuration { version: 1, mode: RegimeMode::Strict, ..Configuration::initial(5000) };
     golden.hex("member message", member.message(&chain_id));
     golden.hex("rotation message", rotation_message(&chain_id, &old, &new));
+    let submitters = [old, new].map(|key| Submitter { key, role: Role::Service, block_entries_max: 9 });
+    golden.hex("submitters message", submitters_message(&member.key, &submitters));
     let changes = [
         Change::Admit { member: member.clone(), proof: [7; 64] },
         Change::Admit { member: away, proof: [8; 64] },

@@ -328,7 +328,11 @@ fn complaints_that_were_counted_are_not_counted_again() {
     let late = complaint(&world, &world.validators[2], ComplaintKind::Scrub, 1);
     assert_eq!(world.names(&both), ["ACCEPTED"; 2]);
     assert_eq!(world.names(&both), ["COMPLAINT_KNOWN"; 2], "the same two, shown again");
-    assert_eq!(world.names(&[late.clone()]), ["COMPLAINT_KNOWN"], "of an epoch whose fault is written down");
+    assert_eq!(
+        world.names(std::slice::from_ref(&late)),
+        ["COMPLAINT_KNOWN"],
+        "of an epoch whose fault is written down"
+    );
     end_epoch(&mut world);
     world.block(&[]);
     assert_eq!(world.names(&both), ["COMPLAINT_KNOWN"; 2], "in the epoch after");

@@ -279,7 +279,7 @@ fn agreement(
 /// Complaints in batches that wait here: a leader that does not take a submitter's batches does not take those
 /// either, so the members carry them. Each submitter has one carried, the newest that the ledger would take.
 fn carried(shared: &Shared, ledger: &Ledger) -> Result<Vec<Entry>, StateBroken> {
-    let found = shared.pool().newest_of_each(POOLED_MAX, |batch| complaint_in(batch));
+    let found = shared.pool().newest_of_each(POOLED_MAX, complaint_in);
     let mut entries = Vec::new();
     for complaints in found {
         for complaint in complaints {
