@@ -3,7 +3,7 @@
 //! leaves between is settled by asking the ledger, so that the two never disagree for good.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     ops::RangeInclusive,
     sync::{Mutex, PoisonError},
 };
@@ -61,6 +61,20 @@ impl InFlight {
 
     fn contains(&self, id: &Id) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+    }
+}
+
+/// The tokens whose logins count for keys of which it is not known yet whether they will be bound.
+#[derive(Default)]
+pub(crate) struct Undecided(Mutex<HashMap<Id, Vec<String>>>);
+
+impl Undecided {
+    pub(crate) fn insert(&self, key_id: Id, serial: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key_id).or_default().push(serial);
+    }
+
+    pub(crate) fn take(&self, key_id: &Id) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key_id).unwrap_or_default()
     }
 }
 
@@ -190,6 +204,7 @@ impl Custody {
 
     async fn keep_settled(&self, act: &Act, settled: Settled) -> Result<(), StoreError> {
         let mut changes = settled.changes;
+        let never_came = changes.contains(&Change::RemovePendingKey(act.subject));
         changes.insert(0, Change::RemoveAct(act.id));
         changes.extend(act.name.clone().map(|name| match settled.receipt {
             Some(receipt) => Change::Complete(name, receipt),
@@ -197,6 +212,13 @@ impl Custody {
         }));
         let kept = self.store.apply(changes).await;
         self.forget(&act.subject);
+        if kept.is_ok() && matches!(act.kind, ActKind::Bind | ActKind::Rotate) {
+            // Of a key that is bound one login counts on.
+            let counted_on = usize::from(!never_came);
+            for serial in self.undecided.take(&act.subject).into_iter().skip(counted_on) {
+                self.tokens.release(serial).await;
+            }
+        }
         kept
     }
 

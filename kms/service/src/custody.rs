@@ -9,7 +9,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::{
     accounts::{login::Logins, principal::Opening},
-    acts::InFlight,
+    acts::{InFlight, Undecided},
     agents::Agents,
     caller::Sessions,
     failure::Failure,
@@ -38,6 +38,7 @@ pub(crate) struct Custody {
     pub(crate) logins: Logins,
     pub(crate) opening: Opening,
     pub(crate) in_flight: InFlight,
+    pub(crate) undecided: Undecided,
     pub(crate) unreleased: Unreleased,
     pub(crate) owed: Owed,
     pub(crate) agents: Arc<Agents>,

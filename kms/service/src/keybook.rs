@@ -101,8 +101,19 @@ impl KeyBook {
     pub(crate) fn forget(&self, id: &[u8; 32]) {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         inner.generation += 1;
-        if let Some(key) = inner.by_id.remove(id) {
-            inner.by_alias.remove(&(key.row.account, key.row.alias.clone()));
+        inner.remove(id);
+    }
+
+    /// The next use reads the key anew; nothing is known to have changed, so the loads of others are kept.
+    fn set_aside(&self, id: &[u8; 32]) {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+}
+
+impl Inner {
+    fn remove(&mut self, id: &[u8; 32]) {
+        if let Some(key) = self.by_id.remove(id) {
+            self.by_alias.remove(&(key.row.account, key.row.alias.clone()));
         }
     }
 }
@@ -129,7 +140,7 @@ impl Custody {
     /// a key, but signatures: their intents are held against the row itself.
     pub(crate) async fn named_key_now(&self, caller: &Caller, name: &str) -> Result<Arc<KnownKey>, Failure> {
         let known = self.named_key(caller, name).await?;
-        self.keys.forget(&known.row.key_id);
+        self.keys.set_aside(&known.row.key_id);
         self.named_key(caller, name).await
     }
 

@@ -259,6 +259,7 @@ pub(crate) async fn assemble(
         logins: Default::default(),
         opening: Default::default(),
         in_flight: Default::default(),
+        undecided: Default::default(),
         unreleased: Default::default(),
         owed: Default::default(),
         agents: Arc::new(Agents::new(agents, limits.agent_wait)),

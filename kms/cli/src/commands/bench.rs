@@ -3,7 +3,8 @@
 //! `bench sign` has an app's hosted key sign; `bench ledger` records notes. Both warm up, then count what is answered
 //! within the measured time. Without a profile or `--dir` they start a Keyward of their own in a temporary folder,
 //! with the supervisor of `keyward up`, and remove it afterwards; `bench sign --servers N` puts N custody servers over
-//! one database and spreads its connections over them.
+//! one database and spreads its connections over them. `bench growth` fills a ledger of its own, and asks what an entry
+//! costs then, how fast full validators start, and how fast one that lost everything is in step.
 //!
 //! What the figures mean:
 //! - an *operation* is one signature with its final receipt, or one entry that is final and proven to the client;
@@ -13,14 +14,18 @@
 //! - `bare_us_per_operation`: the same cryptography in a loop of one thread of this process, in the same run. Of a
 //!   signature: making and verifying it, which the guard must do. Of an entry: its leaf hash, its share of the log's
 //!   inner hashes and of its batch's digest and signature check, once for each validator;
+//! - `bare_operations_per_s` of `bench ledger`: entries in opaque blocks as full as those measured, which the consensus
+//!   engine alone orders, as many of it as there are validators, in this process;
 //! - `strangers_cpu_percent`: how much of the machine was taken by processes that are none of ours.
 //!
 //! One receipt in a hundred is verified offline against the trust file; every answer must carry one.
 
 mod bare;
 mod cpu;
+mod growth;
 mod ledger;
 mod load;
+mod opaque;
 mod report;
 mod sign;
 mod site;
@@ -46,6 +51,8 @@ enum Verb {
     Sign(sign::Sign),
     /// Notes on the ledger, each final and proven.
     Ledger(ledger::Ledger),
+    /// Cost, start and catching up of a ledger that grows.
+    Growth(growth::Growth),
     /// The token room beside the bare `cryptoki` loop, on a software token of its own.
     Token(token::Token),
 }
@@ -101,7 +108,7 @@ impl Verb {
         match self {
             Self::Sign(sign) => Some(&sign.load),
             Self::Ledger(ledger) => Some(&ledger.load),
-            Self::Token(_) => None,
+            Self::Growth(_) | Self::Token(_) => None,
         }
     }
 }
@@ -111,15 +118,17 @@ impl Verb {
     fn wanted(&self) -> Wanted {
         match self {
             Self::Sign(sign) => sign.wanted(),
-            Self::Ledger(_) | Self::Token(_) => Wanted::default(),
+            Self::Ledger(_) | Self::Growth(_) | Self::Token(_) => Wanted::default(),
         }
     }
 }
 
 impl Bench {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
-        if let Verb::Token(token) = self.verb {
-            return Box::pin(token.run(context)).await;
+        match self.verb {
+            Verb::Token(token) => return Box::pin(token.run(context)).await,
+            Verb::Growth(growth) => return Box::pin(growth.run(context)).await,
+            Verb::Sign(_) | Verb::Ledger(_) => {}
         }
         let dir = self.verb.load().and_then(|load| load.dir.as_deref());
         let mut site = Site::choose(context, dir, self.verb.wanted())?;
@@ -140,7 +149,7 @@ impl Bench {
         match self.verb {
             Verb::Sign(sign) => Box::pin(sign.measure(context, site)).await,
             Verb::Ledger(ledger) => Box::pin(ledger.measure(context, site)).await,
-            Verb::Token(_) => Err(Failure::usage("a token is measured without a Keyward", "")),
+            Verb::Growth(_) | Verb::Token(_) => Err(Failure::usage("this is measured otherwise", "")),
         }
     }
 }

@@ -111,12 +111,7 @@ impl Cluster {
         self.prepare_token(&["secp256k1", "p256", "ed25519", "rsa-2048"]).await?;
         {
             let _waiting = self.output.wait_for(format!("{} validators start", self.validators()));
-            for index in 1..=self.validators() {
-                self.spawn_node(index)?;
-            }
-            for index in 1..=self.validators() {
-                self.node_ready(index).await?;
-            }
+            self.start_nodes().await?;
         }
         let _waiting = self.output.wait_for("the custody service starts");
         self.start_service().await
@@ -150,6 +145,17 @@ impl Cluster {
         };
         if let Some(mut child) = self.slot(index).and_then(|slot| slot.child.take()) {
             child.kill().await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Starts all validators and waits until they are ready.
+    pub(crate) async fn start_nodes(&mut self) -> Result<()> {
+        for index in 1..=self.validators() {
+            self.spawn_node(index)?;
+        }
+        for index in 1..=self.validators() {
+            self.node_ready(index).await?;
         }
         Ok(())
     }

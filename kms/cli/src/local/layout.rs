@@ -60,6 +60,11 @@ impl Layout {
         self.root.join(format!("node-{index}"))
     }
 
+    /// What node `index` stores, counted from 1.
+    pub(crate) fn node_data(&self, index: usize) -> PathBuf {
+        self.node(index).join("data")
+    }
+
     /// A validator's sealed key for checkpoints of the log.
     pub(crate) fn checkpoint_key(&self, index: usize) -> PathBuf {
         self.node(index).join("checkpoint.key")

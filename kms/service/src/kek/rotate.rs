@@ -244,7 +244,8 @@ impl Custody {
         let (word, number) = detail.split_once(' ').ok_or_else(broken)?;
         let step = Step::from_word(word).ok_or_else(broken)?;
         let number: NonZeroU32 = number.parse().map_err(Failure::internal)?;
-        if step == Step::Removed {
+        // One that is gone stays gone, whatever began since; the rest is to record it.
+        if step == Step::Removed && self.kek.exists(number).await? {
             match self.removable(number).await {
                 Ok(_) => {}
                 // Not any more, or not yet: it is asked for again.

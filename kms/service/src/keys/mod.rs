@@ -77,10 +77,8 @@ impl Custody {
                 Err(failure)
             }
         };
-        if performed.is_err()
-            && let Some(serial) = attached
-        {
-            self.release_unbound(key_id, serial).await;
+        if let (Err(failure), Some(serial)) = (&performed, attached) {
+            self.release_unbound(key_id, serial, failure.code).await;
         }
         // Even a failure changed what is known: the key may be pending.
         self.keys.forget(&key_id);
@@ -97,10 +95,17 @@ impl Custody {
         }
     }
 
-    /// Gives up the login that a key's proof needed, unless the key may still come to be bound.
-    async fn release_unbound(&self, key_id: [u8; 32], serial: String) {
+    /// Gives up the login that a key's proof needed; while the key may still come to be bound, that waits.
+    async fn release_unbound(&self, key_id: [u8; 32], serial: String, code: Code) {
+        // The row that was there already is of whoever was faster, with a login of its own.
+        if matches!(code, Code::KeyAlreadyBound | Code::AliasTaken) {
+            return self.tokens.release(serial).await;
+        }
+        self.undecided.insert(key_id, serial);
         if matches!(self.store.key(key_id).await, Ok(None)) {
-            self.tokens.release(serial).await;
+            for serial in self.undecided.take(&key_id) {
+                self.tokens.release(serial).await;
+            }
         }
     }
 

@@ -149,6 +149,25 @@ async fn a_removal_counts_only_once_the_token_has_no_such_key() {
 }
 
 #[tokio::test]
+async fn a_removal_that_happened_counts_whatever_began_since() {
+    let world = World::new().await;
+    let (_, officer) = furnished(&world).await;
+    world.custody.rotate_kek(&officer, &[]).await.unwrap();
+    world.custody.tend_kek().await.unwrap();
+    world.pass_ms(60_000);
+    world.kek.stuck.store(true, Ordering::Relaxed);
+    assert_eq!(code(world.custody.remove_kek(&officer, 1, b"mark").await), Code::TokenUnavailable);
+    // The token removed it, but the answer was lost; meanwhile the next rotation began.
+    world.kek.keks.lock().unwrap().remove(&1);
+    world.kek.stuck.store(false, Ordering::Relaxed);
+    world.custody.rotate_kek(&officer, &[]).await.unwrap();
+    let world = world.restart().await;
+    world.custody.store.take_over().await.unwrap();
+    assert_eq!(world.custody.settle_acts().await.unwrap(), 0);
+    assert!(!world.custody.remove_kek(&officer, 1, b"mark").await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_removal_that_was_left_is_undone_when_the_key_is_needed_again() {
     let world = World::new().await;
     let (_, officer) = furnished(&world).await;

@@ -102,6 +102,38 @@ async fn a_link_that_a_crash_cut_short_keeps_its_pin_or_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_login_for_a_key_that_turns_out_never_bound_is_given_up() {
+    for (mood, blocks, released) in [(Mood::Gone, 5000, 1), (Mood::Deaf, 0, 0)] {
+        let world = World::new().await;
+        let operator = world.caller(OPERATOR).await;
+        world.ledger.set(mood);
+        let cut = world.custody.link_key(&operator, link("bank", "payments", "ecdsa-p256", PIN)).await;
+        assert_eq!(code(cut), Code::LedgerUnavailable);
+        world.ledger.set(Mood::Good);
+        world.ledger.height.fetch_add(blocks, Ordering::Relaxed);
+        assert_eq!(world.tokens.released.load(Ordering::Relaxed), 0, "the key may still be bound");
+        assert_eq!(world.custody.settle_acts().await.unwrap(), 0);
+        assert_eq!(world.tokens.released.load(Ordering::Relaxed), released);
+    }
+}
+
+#[tokio::test]
+async fn of_two_links_of_one_key_that_race_one_login_counts_on() {
+    let world = World::new().await;
+    let operator = world.caller(OPERATOR).await;
+    let (one, two) = tokio::join!(
+        world.custody.link_key(&operator, link("bank", "payments", "ecdsa-p256", PIN)),
+        world.custody.link_key(&operator, link("bank", "payments", "ecdsa-p256", PIN)),
+    );
+    let refused = match (one, two) {
+        (Ok(_), Err(failure)) | (Err(failure), Ok(_)) => failure.code,
+        other => panic!("{other:?}"),
+    };
+    assert!([Code::KeyAlreadyBound, Code::AliasTaken].contains(&refused), "{refused:?}");
+    assert_eq!(world.tokens.released.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
 async fn a_login_for_a_key_that_the_ledger_refuses_is_given_up() {
     let world = World::new().await;
     let operator = world.caller(OPERATOR).await;

@@ -12,6 +12,9 @@ const PRUNE_MAX: i64 = 5_000;
 /// Names that nobody has whose tries are remembered after a pruning.
 const NAMES_MAX: i64 = 65_536;
 
+/// Rows of unknown names that one pruning removes beyond those at most.
+const NAMES_AT_ONCE_MAX: i64 = 1 << 20;
+
 /// All of the changes; the caller rolls back when one fails.
 pub(super) async fn apply(on: &mut Connection, changes: &[Change]) -> Result<(), StoreError> {
     for change in changes {
@@ -432,11 +435,13 @@ pub(super) async fn prune(on: &mut Connection, now_ms: u64, keep_from_ms: u64) -
     for statement in expired {
         gone += query(statement).bind(now_ms).execute(on).await?;
     }
-    // Whoever tries names without end is not to fill the disk: the newest are kept.
+    // Whoever tries names without end is not to fill the disk, nor to wash out a name that is held back: those with the
+    // most failures are kept, and the newest of them.
     gone += query(
-        "DELETE FROM unknown_names WHERE expires_ms <
-         (SELECT expires_ms FROM unknown_names ORDER BY expires_ms DESC LIMIT 1 OFFSET $1)",
+        "DELETE FROM unknown_names WHERE name IN
+         (SELECT name FROM unknown_names ORDER BY failures DESC, expires_ms DESC, name LIMIT $1 OFFSET $2)",
     )
+    .bind(NAMES_AT_ONCE_MAX)
     .bind(NAMES_MAX)
     .execute(on)
     .await?;

@@ -31,6 +31,7 @@ pub(crate) async fn suite(store: &dyn Store) {
     rows::state_changes_need_the_state_they_start_from(store).await;
     rows::tried_logins_are_counted(store).await;
     rows::tries_of_names_that_nobody_has_are_counted_until_they_expire(store).await;
+    rows::a_flood_of_names_washes_out_no_name_that_is_held_back(store).await;
     rows::sessions_end_by_time_and_by_command(store).await;
     rows::the_oldest_sessions_and_challenges_go_when_there_are_too_many(store).await;
     rows::single_use_rows_are_taken_once(store).await;

@@ -98,6 +98,27 @@ pub(super) async fn tries_of_names_that_nobody_has_are_counted_until_they_expire
     assert_eq!(store.unknown_name(name).await.unwrap(), None);
 }
 
+pub(super) async fn a_flood_of_names_washes_out_no_name_that_is_held_back(store: &dyn Store) {
+    let set = |name, failures, expires_ms| Change::SetUnknownName {
+        name,
+        from: None,
+        failures,
+        last_ms: 900,
+        expires_ms,
+    };
+    let held = id("guessed often");
+    store.apply(vec![set(held, 7, 2000)]).await.unwrap();
+    for chunk in 0..66_u32 {
+        let names = (0..1000).map(|n| set(id(&format!("flood {chunk} {n}")), 1, 3000 + u64::from(chunk)));
+        store.apply(names.collect()).await.unwrap();
+    }
+    assert_eq!(store.prune(1, 0).await.unwrap(), 66_001 - 65_536);
+    assert_eq!(store.unknown_name(held).await.unwrap(), Some((7, 900)));
+    assert_eq!(store.unknown_name(id("flood 65 7")).await.unwrap(), Some((1, 900)));
+    store.prune(10_000, 0).await.unwrap();
+    assert_eq!(store.unknown_name(held).await.unwrap(), None);
+}
+
 pub(super) async fn sessions_end_by_time_and_by_command(store: &dyn Store) {
     open_account(store, "session").await;
     let session = Session {

@@ -65,8 +65,12 @@ impl Pins {
         if self.was_refused(token, &pin) {
             return;
         }
-        if self.refused.len() == REFUSED_MAX {
-            self.refused.remove(0);
+        // Each token has places of its own: guesses at one do not make those at another forgotten.
+        let is_of_it = |(other, _): &(TokenName, Pin)| other == token;
+        if self.refused.iter().filter(|refused| is_of_it(refused)).count() >= REFUSED_MAX
+            && let Some(oldest) = self.refused.iter().position(is_of_it)
+        {
+            self.refused.remove(oldest);
         }
         self.refused.push((token.clone(), pin));
     }
@@ -131,10 +135,13 @@ mod tests {
         pins.logged_in(&token, pin("1234"), &wrong());
         assert_eq!(pins.held().count(), 0);
         assert!(pins.was_refused(&token, &pin("1234")) && !pins.was_guessed(&token, &pin("0004")));
+        let another = TokenName::new("another");
+        pins.logged_in(&another, pin("0001"), &wrong());
         for guess in 0..REFUSED_MAX {
             pins.logged_in(&token, pin(&format!("guess {guess}")), &wrong());
         }
-        assert_eq!(pins.refused.len(), REFUSED_MAX);
+        assert_eq!(pins.refused.len(), REFUSED_MAX + 1);
+        assert!(pins.was_refused(&another, &pin("0001")), "another token's");
         assert!(!pins.was_refused(&token, &pin("0001")) && pins.was_refused(&token, &pin("guess 0")));
     }
 }

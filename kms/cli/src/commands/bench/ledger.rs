@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::load::{self, Measured, Plan, Recorder};
 use super::report::{Part, Report};
 use super::site::Site;
-use super::{Load, bare};
+use super::{Load, bare, opaque};
 use crate::certificate::principal_of;
 use crate::commands::Context;
 use crate::commands::ledger::{connect, failed};
@@ -25,10 +25,15 @@ use crate::files;
 use crate::profile::Profile;
 use crate::sealed::OperatorSecret;
 
-const NOTE_BYTES: usize = 100;
+/// Of each note, where nothing else is asked for.
+pub(super) const NOTE_BYTES: u16 = 300;
+/// Batches under way at once, where nothing else is asked for.
+pub(super) const LANES: usize = 8;
 /// Blocks after which a batch can no longer become final.
-const NOT_AFTER_BLOCKS: u64 = 2048;
+pub(super) const NOT_AFTER_BLOCKS: u64 = 2048;
 const BARE: &str = "leaf and log hashes, share of the batch's digest and signature check, on every validator";
+/// How long the engine alone is measured.
+const ENGINE_ALONE: Duration = Duration::from_secs(5);
 /// How long one client asks alone.
 const ALONE: Plan = Plan { warm_up: Duration::from_millis(500), seconds: Duration::from_secs(3) };
 
@@ -39,6 +44,9 @@ pub(crate) struct Ledger {
     /// Measures this way of asking alone [default: batch, and single beside it].
     #[arg(long, value_enum)]
     interface: Option<Interface>,
+    /// Bytes of each note.
+    #[arg(long, value_name = "N", default_value_t = NOTE_BYTES, value_parser = clap::value_parser!(u16).range(8..=4096))]
+    note_bytes: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -62,7 +70,7 @@ impl Interface {
     /// Batches, or notes, under way at once where nothing else is asked for.
     const fn concurrency(self) -> usize {
         match self {
-            Self::Batch => 8,
+            Self::Batch => LANES,
             Self::Single => 64,
         }
     }
@@ -70,7 +78,7 @@ impl Interface {
 
 impl Ledger {
     pub(super) async fn measure(self, context: &Context, site: &Site) -> Result<Report> {
-        let bench = Bench::open(site, self.load.connections(1)).await?;
+        let bench = Bench::open(site, self.load.connections(1), usize::from(self.note_bytes)).await?;
         let entries = self.load.batch(500);
         let bare_us = bare::entry(bench.job.batch(1, 1, entries)?, site.validators()).await?;
         let alone = {
@@ -85,10 +93,12 @@ impl Ledger {
         let main = parts.pop().ok_or_else(|| Failure::usage("nothing is measured", "choose an interface"))?;
         Ok(Report {
             what: format!(
-                "record {NOTE_BYTES}-byte notes on {} validators, {entries} in a batch where batches are made here, \
+                "record {}-byte notes on {} validators, {entries} in a batch where batches are made here, \
                  each final and proven",
+                self.note_bytes,
                 site.validators()
             ),
+            engine_per_s: bench.engine_alone(context, site, &main.measured).await?,
             main,
             others,
             bare_us,
@@ -117,14 +127,14 @@ impl Ledger {
     }
 }
 
-struct Bench {
-    clients: Vec<Client>,
+pub(super) struct Bench {
+    pub(super) clients: Vec<Client>,
     seed: Zeroizing<[u8; 32]>,
-    job: Job,
+    pub(super) job: Job,
 }
 
 #[derive(Clone)]
-struct Job(Arc<Inner>);
+pub(super) struct Job(Arc<Inner>);
 
 struct Inner {
     chain_id: [u8; 32],
@@ -132,10 +142,11 @@ struct Inner {
     trust: Vec<u8>,
     sequence: AtomicU64,
     notes: AtomicU64,
+    note_bytes: usize,
 }
 
 impl Bench {
-    async fn open(site: &Site, connections: usize) -> Result<Self> {
+    pub(super) async fn open(site: &Site, connections: usize, note_bytes: usize) -> Result<Self> {
         let profile = site.profile("operator")?;
         let seed = submitter_seed(&profile)?;
         let mut clients = Vec::with_capacity(connections);
@@ -153,6 +164,7 @@ impl Bench {
             trust: files::read(&profile.path(&profile.file.trust))?,
             sequence: AtomicU64::new(0),
             notes: AtomicU64::new(0),
+            note_bytes,
         };
         Ok(Self { clients, seed, job: Job(Arc::new(inner)) })
     }
@@ -181,8 +193,21 @@ impl Bench {
         load::run(site, plan, recorder, workers).await
     }
 
+    /// Entries per second that the engine alone orders in blocks as full as those measured.
+    async fn engine_alone(&self, context: &Context, site: &Site, measured: &Measured) -> Result<Option<f64>> {
+        if !site.is_local() || measured.blocks == 0 {
+            return Ok(None);
+        }
+        let _waiting = context.output.wait_for("the engine alone");
+        let in_block = measured.records.div_ceil(measured.blocks);
+        let entry_bytes = Entry::Note(self.job.note()).encode().len();
+        let body_bytes = usize::try_from(in_block).unwrap_or(usize::MAX).saturating_mul(entry_bytes);
+        let blocks = opaque::blocks_per_s(site.validators(), body_bytes, ENGINE_ALONE).await?;
+        Ok(Some(blocks * in_block as f64))
+    }
+
     /// Goes on after the highest sequence that the ledger knows.
-    async fn take_up_sequence(&self) -> Result<()> {
+    pub(super) async fn take_up_sequence(&self) -> Result<()> {
         let highest = self.first()?.highest_sequence(&self.job.0.key.public_key()).await;
         let highest = highest.map_err(|error| failed("cannot write to the ledger", &error))?;
         self.job.0.sequence.store(highest + 1, Ordering::Relaxed);
@@ -208,7 +233,7 @@ fn submitter_seed(profile: &Profile) -> Result<Zeroizing<[u8; 32]>> {
 
 async fn lane(client: Client, job: Job, recorder: Arc<Recorder>, entries: usize) {
     while !recorder.over() {
-        let sequence = job.0.sequence.fetch_add(1, Ordering::Relaxed);
+        let sequence = job.next_sequence();
         let batch = match job.batch(sequence, client.height() + NOT_AFTER_BLOCKS, entries) {
             Ok(batch) => batch,
             Err(failure) => return recorder.broken(failure.message()),
@@ -241,11 +266,15 @@ impl Job {
     fn note(&self) -> Vec<u8> {
         let number = self.0.notes.fetch_add(1, Ordering::Relaxed);
         let mut note = number.to_be_bytes().to_vec();
-        note.resize(NOTE_BYTES, 0);
+        note.resize(self.0.note_bytes, 0);
         note
     }
 
-    fn batch(&self, sequence: u64, not_after: u64, entries: usize) -> Result<SignedBatch> {
+    pub(super) fn next_sequence(&self) -> u64 {
+        self.0.sequence.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn batch(&self, sequence: u64, not_after: u64, entries: usize) -> Result<SignedBatch> {
         let entries = (0..entries).map(|_| Entry::Note(self.note()).encode()).collect();
         let batch = Batch { chain_id: self.0.chain_id, sequence, not_after, entries };
         batch.sign(&self.0.key).map_err(|error| {

@@ -24,6 +24,8 @@ pub(super) struct Report {
     pub(super) others: Vec<Part>,
     pub(super) bare_us: f64,
     pub(super) bare_what: &'static str,
+    /// What the engine alone orders, in operations per second, with as many of them in a block.
+    pub(super) engine_per_s: Option<f64>,
     /// Of one client that asks again when it is answered.
     pub(super) alone_p50_ms: f64,
     /// Whether the CPU time of the other processes is known.
@@ -38,10 +40,18 @@ impl Report {
         json.insert("bare_what".into(), json!(self.bare_what));
         json.insert("client_alone_p50_ms".into(), tenths(self.alone_p50_ms));
         json.insert("cores".into(), json!(cores()));
+        if let Some(bare) = self.engine_per_s {
+            json.insert("bare_operations_per_s".into(), tenths(bare));
+            json.insert("share_of_bare".into(), hundredths(self.share(bare)));
+        }
         let others =
             self.others.iter().map(|part| (part.interface.to_owned(), Value::Object(self.part(part))));
         json.insert("others".into(), Value::Object(others.collect()));
         Value::Object(json)
+    }
+
+    fn share(&self, bare: f64) -> f64 {
+        rate(self.main.measured.operations, &self.main.measured) / bare.max(f64::EPSILON)
     }
 
     fn part(&self, part: &Part) -> Map<String, Value> {
@@ -92,7 +102,7 @@ impl Report {
             std::iter::once(&self.main).chain(&self.others).map(|part| self.row(part)).collect();
         let (errors, strangers) = (&self.main.measured.first_error, strangers(&self.main.measured));
         format!(
-            "{}\n{}\nbare cost {:.1} us ({}); one client alone {:.1} ms; {} cores{}{}\n{} receipts were verified offline",
+            "{}\n{}\nbare cost {:.1} us ({}); one client alone {:.1} ms; {} cores{}{}{}\n{} receipts were verified offline",
             self.what,
             table(&head, &rows),
             self.bare_us,
@@ -104,6 +114,12 @@ impl Report {
             } else {
                 String::new()
             },
+            self.engine_per_s
+                .map(|bare| {
+                    let share = self.share(bare);
+                    format!("\nthe engine alone orders {bare:.0} per s as opaque bytes: {share:.2} of that are reached")
+                })
+                .unwrap_or_default(),
             errors.as_ref().map(|error| format!("\nfirst error: {error}")).unwrap_or_default(),
             std::iter::once(&self.main)
                 .chain(&self.others)
@@ -145,13 +161,18 @@ fn strangers(measured: &Measured) -> f64 {
     100.0 * theirs / (measured.seconds.max(f64::EPSILON) * cores() as f64)
 }
 
-fn cores() -> usize {
+pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// A number with one decimal place.
-fn tenths(number: f64) -> Value {
+pub(super) fn tenths(number: f64) -> Value {
     json!((number * 10.0).round() / 10.0)
+}
+
+/// A number with two decimal places.
+pub(super) fn hundredths(number: f64) -> Value {
+    json!((number * 100.0).round() / 100.0)
 }
 
 #[cfg(test)]
@@ -182,6 +203,7 @@ mod tests {
             others: Vec::new(),
             bare_us: 99.96,
             bare_what: "x",
+            engine_per_s: Some(1000.0),
             alone_p50_ms: 20.0,
             local,
         }
@@ -194,6 +216,7 @@ mod tests {
         assert_eq!(json["cpu_us_per_operation"], json!(3000.0));
         assert_eq!(json["cpu_us_by_process"]["service"], json!(1000.0));
         assert_eq!(json["bare_us_per_operation"], json!(100.0));
+        assert_eq!((&json["bare_operations_per_s"], &json["share_of_bare"]), (&json!(1000.0), &json!(0.5)));
     }
 
     #[test]

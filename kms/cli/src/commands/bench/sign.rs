@@ -110,6 +110,7 @@ impl Sign {
             others,
             bare_us,
             bare_what: BARE,
+            engine_per_s: None,
             alone_p50_ms: alone.p50_ms,
             local: site.is_local(),
         })

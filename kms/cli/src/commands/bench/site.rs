@@ -81,6 +81,14 @@ impl Site {
         Profile::read(&folder.join(profile::FILE))
     }
 
+    /// The Keyward that we started ourselves.
+    pub(super) fn own(&mut self) -> Result<&mut Cluster> {
+        match &mut self.place {
+            Place::Own { cluster: Some(cluster), .. } => Ok(cluster),
+            _ => Err(Failure::usage("what is measured is not ours to stop", "measure a Keyward of its own")),
+        }
+    }
+
     /// CPU time used so far.
     pub(super) fn usage(&self) -> Usage {
         cpu::usage(&self.processes)
