@@ -31,23 +31,23 @@ const SILENT_LOOKS_MAX: u32 = 10;
 pub(crate) struct Late(pub(crate) SignedBatch);
 
 impl Late {
-    /// Waits until it is proven that the ledger goes on without the batch, and gives the height; `None` if nobody takes the
-    /// batch in, it is recorded, can no longer be, or its submitter has nothing to complain of.
+    /// Waits until it is proven that the ledger goes on without the batch, though validators take it in, and gives the
+    /// height; `None` if nobody takes it in, it is recorded, can no longer be, or its submitter has nothing to complain of.
     pub(crate) async fn is_passed_over(self, client: Client) -> Option<(Self, u64)> {
-        // Where every pool is full, the ledger has too much to do, and is not deaf.
-        if client.spread(&self.0).await == 0 {
-            return None;
-        }
         let (mut first, mut silent) = (None, 0);
         while silent < SILENT_LOOKS_MAX {
+            // Handed in again each time: a validator that was started again has forgotten what waited.
+            let takers = client.spread(&self.0).await;
             match self.proven(&client).await {
                 Ok(None) => return None,
-                Ok(Some(height)) => {
+                Ok(Some(height)) if takers > 0 => {
                     silent = 0;
                     if height >= *first.get_or_insert(height) + UNHEARD_BLOCKS {
                         return Some((self, height));
                     }
                 }
+                // Where every pool is full, the ledger has too much to do, and is not deaf.
+                Ok(Some(_)) => (first, silent) = (None, silent + 1),
                 Err(error) => {
                     tracing::debug!(error = &error as &dyn std::error::Error, "no word of a late batch");
                     silent += 1;

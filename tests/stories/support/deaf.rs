@@ -19,7 +19,8 @@ use tonic::{
     codegen::{BoxFuture, Service, http},
     server::{Grpc, NamedService, UnaryService},
     transport::{
-        Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Server, ServerTlsConfig, server::TcpIncoming,
+        Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Server, ServerTlsConfig,
+        server::TcpIncoming,
     },
 };
 

@@ -3,11 +3,12 @@
 use super::*;
 use crate::{index::Index, machine::Machine, shared::View};
 use keyward_ledger_core::{
+    certificate::finalize_message,
     execute::{BlockLimits, Executed},
     genesis::{Genesis, GenesisDocument, Role, Submitter},
     outcome::Outcome,
 };
-use keyward_ledger_engine::{Segments, SegmentsConfig};
+use keyward_ledger_engine::{self as engine, Fault, Segments, SegmentsConfig};
 use tempfile::TempDir;
 
 struct World {
@@ -177,4 +178,32 @@ fn each_submitter_has_one_complaint_carried_that_holds() {
     assert_eq!(names(&world.block(&[said])), ["ACCEPTED", "ACCEPTED"]);
     assert!(world.ledger.hurries().unwrap(), "two submitters are enough");
     assert!(world.say(&mut None).is_none(), "they are heard");
+}
+
+#[test]
+fn what_the_engine_saw_of_an_equivocation_becomes_evidence_that_ends_the_fast_regime() {
+    let mut world = World::new();
+    let (cheat, mut under_way) = (validator(3), None);
+    let vote = |digest: u8| {
+        let message = finalize_message(world.ledger.chain_id(), 0, 9, 8, &[digest; 32]);
+        engine::SignedVote { signature: cheat.sign(&message), message }
+    };
+    let votes = [vote(1), vote(2)];
+    let (fault, validator) = (Fault::ConflictingFinalize, cheat.public_key());
+    let seen = Proof { fault, epoch: 0, view: 9, validator, votes };
+    for _ in 0..3 {
+        world.shared.reports.fault(&seen);
+    }
+    let said = world.say(&mut under_way).unwrap();
+    assert_eq!(said.entry_count(), 1, "once, however often it was seen");
+    assert_eq!(names(&world.block(&[said])), ["ACCEPTED"]);
+    assert!(world.say(&mut under_way).is_none());
+    world.shared.reports.fault(&seen);
+    assert!(world.say(&mut under_way).is_none(), "nor when it is seen again");
+    assert_eq!(world.ledger.fault(&validator).unwrap().unwrap().view, 9);
+    for _ in 0..8 {
+        world.block(&[]);
+    }
+    assert_eq!(world.ledger.parameters().regime, Regime::Strict);
+    assert_eq!(world.ledger.regime().unwrap().trigger.subject, validator);
 }
