@@ -16,6 +16,7 @@ mod desk;
 mod exports;
 mod face;
 mod faults;
+mod founding;
 mod ledger;
 mod members;
 mod operation;

@@ -29,9 +29,13 @@ pub struct Notes {
 
 impl Notes {
     pub async fn start(client: Client) -> Self {
+        Self::of(client, submitter(0)).await
+    }
+
+    pub async fn of(client: Client, submitter: SigningKey) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
-        let committer = Committer::start(client, submitter(0)).await.unwrap();
+        let committer = Committer::start(client, submitter).await.unwrap();
         let task = tokio::spawn(async move {
             let mut all = Vec::new();
             while !stopped.load(Ordering::Relaxed) {

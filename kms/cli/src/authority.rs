@@ -1,4 +1,5 @@
-//! A local certificate authority for trying things out: one root, one certificate per node, service and role.
+//! Certificates: requests for an organisation's own authority, and a local one for trying things out, with one root and
+//! one certificate per node, service and role.
 
 use std::time::{Duration, SystemTime};
 
@@ -23,6 +24,42 @@ pub(crate) struct Issued {
     pub(crate) key_pem: Zeroizing<String>,
 }
 
+/// A key, and what asks an authority for its certificate, both PEM.
+pub(crate) struct Requested {
+    pub(crate) request_pem: String,
+    pub(crate) key_pem: Zeroizing<String>,
+}
+
+/// A fresh key, and a request (PKCS #10) that names its owner and its hosts.
+pub(crate) fn request(owner: &Principal, hosts: &[String]) -> Result<Requested> {
+    let key = KeyPair::generate().map_err(failed)?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, owner.to_string());
+    name_hosts(&mut params, owner, hosts)?;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = usages(!hosts.is_empty());
+    let request_pem = params.serialize_request(&key).and_then(|request| request.pem()).map_err(failed)?;
+    Ok(Requested { request_pem, key_pem: Zeroizing::new(key.serialize_pem()) })
+}
+
+/// Of those that serve and call, or call alone.
+fn usages(serves: bool) -> Vec<ExtendedKeyUsagePurpose> {
+    let serving = serves.then_some(ExtendedKeyUsagePurpose::ServerAuth);
+    serving.into_iter().chain([ExtendedKeyUsagePurpose::ClientAuth]).collect()
+}
+
+fn name_hosts<H: AsRef<str>>(params: &mut CertificateParams, owner: &Principal, hosts: &[H]) -> Result<()> {
+    params.subject_alt_names.push(SanType::URI(owner.uri().try_into().map_err(failed)?));
+    for host in hosts.iter().map(AsRef::as_ref) {
+        params.subject_alt_names.push(match host.parse() {
+            Ok(address) => SanType::IpAddress(address),
+            Err(_not_an_address) => SanType::DnsName(host.try_into().map_err(failed)?),
+        });
+    }
+    Ok(())
+}
+
 /// The authority: its certificate and key.
 pub(crate) struct Authority {
     pub(crate) certificate_pem: String,
@@ -43,33 +80,20 @@ impl Authority {
     /// A certificate of a node or service on this machine: it serves and it calls.
     pub(crate) fn issue_server(&self, principal: &Principal) -> Result<Issued> {
         let hosts = ["localhost", "127.0.0.1", "::1"];
-        let usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        self.issue(principal, &hosts, usages)
+        self.issue(principal, &hosts)
     }
 
     /// A certificate of a caller.
     pub(crate) fn issue_client(&self, principal: &Principal) -> Result<Issued> {
-        self.issue(principal, &[], vec![ExtendedKeyUsagePurpose::ClientAuth])
+        self.issue(principal, &[])
     }
 
-    fn issue(
-        &self,
-        principal: &Principal,
-        hosts: &[&str],
-        usages: Vec<ExtendedKeyUsagePurpose>,
-    ) -> Result<Issued> {
+    fn issue(&self, principal: &Principal, hosts: &[&str]) -> Result<Issued> {
         let key = KeyPair::generate().map_err(failed)?;
         let mut params = params(&principal.to_string())?;
-        let uri = principal.uri().try_into().map_err(failed)?;
-        params.subject_alt_names.push(SanType::URI(uri));
-        for host in hosts {
-            params.subject_alt_names.push(match host.parse() {
-                Ok(address) => SanType::IpAddress(address),
-                Err(_not_an_address) => SanType::DnsName((*host).try_into().map_err(failed)?),
-            });
-        }
+        name_hosts(&mut params, principal, hosts)?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = usages;
+        params.extended_key_usages = usages(!hosts.is_empty());
         params.use_authority_key_identifier_extension = true;
         let certificate_pem = params.signed_by(&key, &self.issuer).map_err(failed)?.pem();
         Ok(Issued { certificate_pem, key_pem: Zeroizing::new(key.serialize_pem()) })

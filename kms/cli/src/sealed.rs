@@ -28,6 +28,8 @@ pub(crate) const NON_PRODUCTION: &str =
 pub(crate) struct OperatorSecret {
     path: PathBuf,
     kek: MemoryKek,
+    /// Whether it is one that `up` made: so is then what is sealed under it.
+    for_trial: bool,
 }
 
 impl std::fmt::Debug for OperatorSecret {
@@ -39,10 +41,19 @@ impl std::fmt::Debug for OperatorSecret {
 impl OperatorSecret {
     /// Makes a fresh secret and its file.
     pub(crate) fn create(path: &Path) -> Result<Self> {
+        Self::make(path, false)
+    }
+
+    /// The same for trying things out.
+    pub(crate) fn create_for_trial(path: &Path) -> Result<Self> {
+        Self::make(path, true)
+    }
+
+    fn make(path: &Path, for_trial: bool) -> Result<Self> {
         let secret = random32()?;
-        let text = Zeroizing::new(format!("{NON_PRODUCTION}{}\n", *Zeroizing::new(hex::encode(*secret))));
-        files::write(path, text.as_bytes(), Access::Secret)?;
-        Self::derive(path, &secret)
+        let (label, hex) = (label(for_trial), Zeroizing::new(hex::encode(*secret)));
+        files::write(path, Zeroizing::new(format!("{label}{}\n", *hex)).as_bytes(), Access::Secret)?;
+        Self::derive(path, &secret, for_trial)
     }
 
     /// Reads the secret of a file.
@@ -54,10 +65,10 @@ impl OperatorSecret {
             let what = format!("`{}` holds no operator's secret", path.display());
             Failure::refused(what, "restore the file: one line of 64 hex digits").because(&error)
         })?;
-        Self::derive(path, &secret)
+        Self::derive(path, &secret, text.starts_with(NON_PRODUCTION))
     }
 
-    fn derive(path: &Path, secret: &[u8; 32]) -> Result<Self> {
+    fn derive(path: &Path, secret: &[u8; 32], for_trial: bool) -> Result<Self> {
         let broken =
             || Failure::refused("the operator's secret cannot be used", "free some memory, then try again");
         let mut key = Zeroizing::new([0; 32]);
@@ -65,7 +76,7 @@ impl OperatorSecret {
             .expand(INFO, key.as_mut())
             .map_err(|error| broken().because(&error))?;
         let kek = MemoryKek::new(&key).map_err(|error| broken().because(&error))?;
-        Ok(Self { path: path.to_owned(), kek })
+        Ok(Self { path: path.to_owned(), kek, for_trial })
     }
 
     /// Seals bytes into a file that names its purpose and its owner.
@@ -74,7 +85,8 @@ impl OperatorSecret {
         let sealed = seal(&self.kek, &service_secret_aad(&named), plain).map_err(|error| {
             Failure::refused(format!("cannot seal `{}`", path.display()), "try again").because(&error)
         })?;
-        let text = format!("{NON_PRODUCTION}{BEGIN}{named}-----\n{}\n{END}\n", hex::encode(sealed));
+        let label = label(self.for_trial);
+        let text = format!("{label}{BEGIN}{named}-----\n{}\n{END}\n", hex::encode(sealed));
         files::write(path, text.as_bytes(), Access::Secret)
     }
 
@@ -113,6 +125,10 @@ impl OperatorSecret {
         }
         Err(Failure::refused(format!("`{}` does not hold 32 bytes", path.display()), "restore the file"))
     }
+}
+
+const fn label(for_trial: bool) -> &'static str {
+    if for_trial { NON_PRODUCTION } else { "" }
 }
 
 fn named(purpose: &str, owner: &Principal) -> String {
@@ -160,7 +176,12 @@ mod tests {
         let other = OperatorSecret::create(&at("other")).unwrap();
         assert!(other.open(&at("key"), "validator-key", &node("one")).is_err());
         let text = std::fs::read_to_string(at("key")).unwrap();
-        assert!(text.contains("NON-PRODUCTION") && !text.contains(&hex::encode([7; 32])));
+        assert!(!text.contains("NON-PRODUCTION") && !text.contains(&hex::encode([7; 32])));
+        OperatorSecret::create_for_trial(&at("trial")).unwrap();
+        OperatorSecret::load(&at("trial")).unwrap().seal(&at("tried"), "one", &node("one"), b"x").unwrap();
+        for tried in ["trial", "tried"] {
+            assert!(std::fs::read_to_string(at(tried)).unwrap().starts_with(NON_PRODUCTION));
+        }
     }
 
     #[test]

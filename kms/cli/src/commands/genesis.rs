@@ -3,6 +3,8 @@
 //! Each makes its key where it stays and writes a member file; one puts the files together; everybody checks that
 //! its own file stands in the result, and compares the chain id with the others.
 
+mod node;
+
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -38,6 +40,8 @@ enum Verb {
     Assemble(Assemble),
     /// Checks a genesis against member files, and shows its chain id.
     Check(Check),
+    /// Writes the configuration of the organisation's node.
+    Node(node::Node),
 }
 
 #[derive(Debug, clap::Args)]
@@ -107,6 +111,7 @@ impl Ceremony {
             Verb::Join(join) => join.run(context),
             Verb::Assemble(assemble) => assemble.run(context),
             Verb::Check(check) => check.run(context),
+            Verb::Node(node) => node.run(context),
         }
     }
 }
@@ -222,7 +227,7 @@ impl Assemble {
             let next = "choose another file: a genesis and its trust file are never overwritten";
             return Err(Failure::refused(what, next));
         }
-        let Named { files: members, validators, submitters } = named(&self.members)?;
+        let Named { validators, submitters, .. } = named(&self.members)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let document = GenesisDocument {
             name: self.name,
@@ -240,15 +245,10 @@ impl Assemble {
         files::write(&self.out, &genesis.encode(), Access::Public)?;
         let trust = Trust::genesis(genesis.name().to_owned(), *genesis.chain_id());
         files::write(&trust_file, trust.encode().as_bytes(), Access::Public)?;
-        let peers: Vec<_> = members
-            .iter()
-            .map(|member| format!("[[peers]]\nkey = \"{}\"\naddress = \"{}\"", member.key, member.peer))
-            .collect();
         let words = format!(
-            "{}\ntrust file `{}`\nnow everybody checks (`keyward genesis check`), and has in node.toml:\n{}",
+            "{}\ntrust file `{}`\nnow everybody checks it (`keyward genesis check`) and configures a node (`keyward genesis node`)",
             show(&genesis),
             trust_file.display(),
-            peers.join("\n")
         );
         context.output.answer(words, &json(&genesis));
         Ok(())

@@ -2,6 +2,7 @@
 
 mod account;
 mod bench;
+mod certificate;
 mod completions;
 mod config;
 mod demo;
@@ -46,6 +47,8 @@ pub(crate) enum Command {
     Up(up::Up),
     /// Founds a ledger by several organisations: key, join, assemble, check.
     Genesis(genesis::Ceremony),
+    /// Certificates of nodes, services and callers: keys and requests for your authority.
+    Certificate(certificate::Certificate),
     /// Runs one validator.
     Node(node::Node),
     /// Runs one custody service.
@@ -102,6 +105,7 @@ impl Command {
             Self::Demo(command) => Box::pin(command.run(context)).await,
             Self::Up(command) => Box::pin(command.run(context)).await,
             Self::Genesis(command) => command.run(context),
+            Self::Certificate(command) => command.run(context),
             Self::Node(command) => Box::pin(command.run()).await,
             Self::Serve(command) => Box::pin(command.run()).await,
             Self::Token(command) => Box::pin(command.run(context)).await,

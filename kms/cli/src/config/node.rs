@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keyward_ledger_node::{Config, Peer, ScrubPace, ServerTls};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -129,6 +132,15 @@ impl PeerConfig {
     }
 }
 
+/// Whether a certificate is of this private key.
+fn certifies(certificate_pem: &str, key_pem: &str) -> bool {
+    let chain = CertificateDer::pem_slice_iter(certificate_pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+    let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes());
+    let (Ok(chain), Ok(key)) = (chain, key) else { return false };
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    CertifiedKey::from_der(chain, key, &provider).is_ok_and(|certified| certified.keys_match().is_ok())
+}
+
 impl TlsFiles {
     fn open(&self, file: &Path, secret: &OperatorSecret) -> Result<ServerTls> {
         let (ca_pem, certificate_pem, key_pem) = self.open_parts(file, secret)?;
@@ -148,10 +160,16 @@ impl TlsFiles {
             Failure::refused(format!("`{}` is not PEM", key.display()), "restore the file")
                 .because(&error.utf8_error())
         })?;
-        Ok((
-            files::read_text(&from_folder(file, &self.ca))?,
-            files::read_text(&from_folder(file, &self.certificate))?,
-            Zeroizing::new(pem),
-        ))
+        let (pem, certificate) =
+            (Zeroizing::new(pem), files::read_text(&from_folder(file, &self.certificate))?);
+        if !certifies(&certificate, &pem) {
+            let what = format!(
+                "`{}` does not certify the key in `{}`",
+                self.certificate.display(),
+                self.key.display()
+            );
+            return Err(Failure::refused(what, "give the certificate that was made of this key's request"));
+        }
+        Ok((files::read_text(&from_folder(file, &self.ca))?, certificate, pem))
     }
 }

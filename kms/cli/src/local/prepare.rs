@@ -31,7 +31,7 @@ const CLOCK_BOUND_MS: u64 = 30_000;
 pub(crate) fn prepare(layout: &Layout, validators: usize, servers: usize) -> Result<Vec<[u8; 32]>> {
     files::make_folder(layout.root())?;
     files::write(&layout.readme(), README.as_bytes(), Access::Public)?;
-    let secret = OperatorSecret::create(&layout.operator_secret())?;
+    let secret = OperatorSecret::create_for_trial(&layout.operator_secret())?;
     let authority = Authority::create()?;
     files::write(&layout.ca(), authority.certificate_pem.as_bytes(), Access::Public)?;
     let mut keys = Vec::with_capacity(validators);

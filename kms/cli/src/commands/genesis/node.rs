@@ -1,0 +1,118 @@
+//! `keyward genesis node`: the configuration of an organisation's node, from what the ceremony left.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use keyward_ledger_core::genesis::Genesis;
+use serde_json::json;
+
+use super::{CHECKPOINT, SECRET, VALIDATOR};
+use crate::commands::Context;
+use crate::commands::member::MemberFile;
+use crate::config::TlsFiles;
+use crate::config::node::{self, NodeConfig, PeerConfig};
+use crate::failure::{Failure, Result};
+use crate::files::{self, Access};
+
+const CONFIG: &str = "node.toml";
+const GENESIS: &str = "genesis";
+const CA: &str = "ca.pem";
+const CERTIFICATE: &str = "certificate.pem";
+const TLS: &str = "tls.key";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Node {
+    /// The folder that `keyward genesis key` made; `tls.key` lies in it, too.
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// The genesis that all agreed on.
+    #[arg(long, value_name = "FILE")]
+    genesis: PathBuf,
+    /// The node's certificate, PEM: what the authority made of the request.
+    #[arg(long, value_name = "FILE")]
+    certificate: PathBuf,
+    /// The authority that nodes, services and callers are certified by, PEM.
+    #[arg(long, value_name = "FILE")]
+    ca: PathBuf,
+    /// Where the node listens for the others.
+    #[arg(long, value_name = "IP:PORT")]
+    peer_listen: SocketAddr,
+    /// Where it listens for callers.
+    #[arg(long, value_name = "IP:PORT")]
+    rpc_listen: SocketAddr,
+    /// The founders' member files, for their addresses; whoever joins later is made known by the ledger.
+    #[arg(required = true, value_name = "FILE")]
+    members: Vec<PathBuf>,
+}
+
+impl Node {
+    pub(super) fn run(self, context: &Context) -> Result<()> {
+        let at = |name: &str| self.dir.join(name);
+        let config = at(CONFIG);
+        if config.exists() {
+            let what = format!("`{}` is there already", config.display());
+            return Err(Failure::refused(what, "edit it, or choose another folder"));
+        }
+        let genesis = files::read(&self.genesis)?;
+        let peers = peers(&genesis, &self.genesis, &self.members)?;
+        let settings = NodeConfig {
+            data_dir: "data".into(),
+            genesis: GENESIS.into(),
+            operator_secret: SECRET.into(),
+            validator_key: VALIDATOR.into(),
+            checkpoint_key: at(CHECKPOINT).exists().then(|| CHECKPOINT.into()),
+            peer_listen: self.peer_listen,
+            rpc_listen: self.rpc_listen,
+            idle_block_interval_ms: node::idle_block_interval_ms(),
+            block_interval_min_ms: node::block_interval_min_ms(),
+            scrub_pause_s: node::scrub_pause_s(),
+            scrub_bytes_per_s: node::scrub_bytes_per_s(),
+            tls: TlsFiles { ca: CA.into(), certificate: CERTIFICATE.into(), key: TLS.into() },
+            peers,
+        };
+        let text = toml::to_string(&settings).map_err(|error| {
+            Failure::refused("the configuration cannot be written", "tell us about this").because(&error)
+        })?;
+        for (name, from) in [(GENESIS, &self.genesis), (CA, &self.ca), (CERTIFICATE, &self.certificate)] {
+            files::write(&at(name), &files::read(from)?, Access::Public)?;
+        }
+        // Written last: a folder without it was not finished. What does not hold together is no configuration.
+        let checked = self.dir.join("node.toml.new");
+        files::write(&checked, text.as_bytes(), Access::Public)?;
+        let opened = settings.open(&checked).map(drop);
+        let placed = opened.and_then(|()| place(&checked, &config));
+        if placed.is_err() {
+            let _left = std::fs::remove_file(&checked);
+        }
+        placed?;
+        let words = format!("`{}` is ready: keyward node --config {0}", config.display());
+        context.output.answer(words, &json!({ "config": config }));
+        Ok(())
+    }
+}
+
+fn place(from: &Path, to: &Path) -> Result<()> {
+    std::fs::rename(from, to).map_err(|error| {
+        let what = format!("cannot write `{}`", to.display());
+        Failure::refused(what, "check its folder's permissions").because(&error)
+    })
+}
+
+/// The founders, as their own files say where they are.
+fn peers(genesis: &[u8], path: &Path, members: &[PathBuf]) -> Result<Vec<PeerConfig>> {
+    let genesis = Genesis::decode(genesis).map_err(|error| {
+        Failure::refused(format!("`{}` is no genesis", path.display()), "ask for the file again")
+            .because(&error)
+    })?;
+    let named = super::named(members)?;
+    let mut peers = Vec::with_capacity(named.files.len());
+    for file in named.files {
+        if !genesis.set().keys().any(|key| hex::encode(key) == file.key) {
+            let what = format!("the validator of `{}` does not stand in the genesis", file.name);
+            return Err(Failure::refused(what, "give the founders' files alone"));
+        }
+        let MemberFile { key, peer: address, .. } = file;
+        peers.push(PeerConfig { key, address });
+    }
+    Ok(peers)
+}
