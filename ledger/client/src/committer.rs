@@ -234,7 +234,7 @@ impl Loop {
     fn settle(&mut self, Finished { jobs, late, result }: Finished) {
         let is_late = result.as_ref().is_err_and(|error| matches!(**error, CommitError::Unavailable { .. }));
         if is_late && self.watched.is_empty() {
-            self.watched.spawn(late.is_passed_over(self.client.clone()));
+            self.watched.spawn(late.passed_over(self.client.clone()));
         }
         match result {
             Ok(records) => {

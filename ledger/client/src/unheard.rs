@@ -33,7 +33,7 @@ pub(crate) struct Late(pub(crate) SignedBatch);
 impl Late {
     /// Waits until it is proven that the ledger goes on without the batch, though validators take it in, and gives the
     /// height; `None` if nobody takes it in, it is recorded, can no longer be, or its submitter has nothing to complain of.
-    pub(crate) async fn is_passed_over(self, client: Client) -> Option<(Self, u64)> {
+    pub(crate) async fn passed_over(self, client: Client) -> Option<(Self, u64)> {
         let (mut first, mut silent) = (None, 0);
         while silent < SILENT_LOOKS_MAX {
             // Handed in again each time: a validator that was started again has forgotten what waited.
