@@ -94,11 +94,36 @@ fn organisations_found_a_ledger_without_showing_each_other_a_private_key() {
     // Nor bring in somebody who may write: what a file was given on its way stands in nobody's own.
     let mut more = std::fs::read_to_string(here.join("b.member")).unwrap();
     more.push_str(&format!("\n[[submitters]]\nkey = \"{key}\"\nrole = \"service\"\n"));
-    std::fs::write(here.join("more.member"), more).unwrap();
+    std::fs::write(here.join("more.member"), &more).unwrap();
     let with_more = ["a.member", "more.member", "c.member", "d.member"];
+    let add = |out: &str| {
+        run(here, &[&["genesis", "assemble", "--name", "four-banks", "--out", out], &with_more[..]].concat())
+    };
+    let unsigned = add("unsigned");
+    assert!(!unsigned.ok && unsigned.err.contains("not signed by its key"), "{}", unsigned.err);
+    let older: Vec<_> = more.lines().filter(|line| !line.starts_with("submitters_proof")).collect();
+    std::fs::write(here.join("more.member"), older.join("\n").replace("member-2", "member-1")).unwrap();
+    let unsigned = add("unsigned");
+    assert!(!unsigned.ok && unsigned.err.contains("are not signed"), "{}", unsigned.err);
+    assert!(!here.join("unsigned").exists());
+    // What the bank signs for whoever assembles, and not for the others, is seen by the others.
+    let owner = std::fs::read_to_string(here.join("b/owner")).unwrap();
+    std::fs::write(here.join("b/owner"), format!("{owner}{key}\n")).unwrap();
+    let join = ["--name", "bank-b", "--peer", "10.0.0.1:7098", "--rpc", "https://bank-b.example:7443"];
+    done(here, &[&["genesis", "join", "--dir", "b", "--out", "more.member"], &join[..]].concat());
     done(here, &[&["genesis", "assemble", "--name", "four-banks", "--out", "more"], &with_more[..]].concat());
     let added = run(here, &[&["genesis", "check", "more"], &files[..]].concat());
     assert!(!added.ok && added.err.contains("none of the members' files"), "{}", added.err);
+    // Neither file is ever overwritten, nor the one by the other.
+    let trust = std::fs::read(here.join("genesis.trust")).unwrap();
+    for (out, why) in
+        [("genesis", "there already"), ("genesis.new", "there already"), ("new.trust", "another ending")]
+    {
+        let again = run(here, &[&["genesis", "assemble", "--name", "x", "--out", out], &files[..]].concat());
+        assert!(!again.ok && again.err.contains(why), "{out}: {}", again.err);
+    }
+    assert_eq!(std::fs::read(here.join("genesis.trust")).unwrap(), trust);
+    assert!(!here.join("genesis.new").exists() && !here.join("new.trust").exists());
     let left_out = run(here, &["genesis", "check", "three", "d.member"]);
     assert!(!left_out.ok && left_out.err.contains("does not stand in the genesis"), "{}", left_out.err);
     let twice = run(here, &["genesis", "assemble", "--name", "x", "--out", "y", "a.member", "a.member"]);

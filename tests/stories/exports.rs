@@ -8,7 +8,7 @@ use keyward_ledger_core::{
     export::{ChunkName, Manifest, ProvenBlock},
     hash::sha256,
 };
-use keyward_ledger_node::Restore;
+use keyward_ledger_node::{Restore, RestoreError};
 use keyward_ledger_verify::{Depth, History};
 use tokio_stream::StreamExt as _;
 
@@ -231,4 +231,12 @@ fn an_import_that_was_not_finished_leaves_nothing_and_never_overwrites() {
     fs::write(place.join("validator.key"), "of somebody").unwrap();
     assert!(Restore::begin(&place).is_err());
     assert_eq!(fs::read(place.join("validator.key")).unwrap(), b"of somebody");
+    // What a killed import leaves behind is named, and how to go on.
+    let other = folder.path().join("other");
+    std::mem::forget(Restore::begin(&other).unwrap());
+    let error = Restore::begin(&other).unwrap_err();
+    let beside = folder.path().join("other.importing");
+    assert!(matches!(&error, RestoreError::Unfinished { path } if *path == beside), "{error:?}");
+    fs::remove_dir_all(beside).unwrap();
+    drop(Restore::begin(&other).unwrap());
 }

@@ -6,6 +6,7 @@ use bytes_of::{Raw, RawCodec};
 use keyward_ledger_client::{Client, ClientError, Committer, Progress};
 use keyward_ledger_core::{
     batch::{Batch, SignedBatch},
+    block::Block,
     entry::Entry,
     state::layout,
 };
@@ -24,6 +25,7 @@ use tonic::{
 use crate::support::{
     Random,
     cluster::{Cluster, submitter},
+    line::Line,
     until,
 };
 
@@ -211,33 +213,24 @@ async fn blocks_are_followed_from_the_first_without_gaps_while_they_come_in_and_
     let committer = Committer::start(client, submitter(0)).await.unwrap();
     let mut random = Random::of("following over restarts");
     let (mut next, mut notes) = (1, Vec::new());
+    let mut blocks = Box::pin(reader.follow(next).await.unwrap());
     for round in 0..3 {
-        let mut blocks = Box::pin(reader.follow(next).await.unwrap());
         for n in 0..10 + random.below(10) {
             committer.commit(&note(&format!("round {round}, note {n}"))).await.unwrap();
         }
         // Reads on for a while, then the validator goes down in the middle of the stream.
         let stop_at = next + random.below(12);
-        while let Some(Ok(block)) = blocks.next().await {
+        while next <= stop_at {
+            let block = blocks.next().await.unwrap().unwrap();
             assert_eq!(block.block.header().height, next, "no gap and nothing twice");
             notes.extend(block.records.iter().map(|recorded| recorded.record().entry.clone()));
             next += 1;
-            if next > stop_at {
-                break;
-            }
         }
         cluster.stop_node(3).await;
-        while let Some(Ok(block)) = blocks.next().await {
-            assert_eq!(block.block.header().height, next);
-            notes.extend(block.records.iter().map(|recorded| recorded.record().entry.clone()));
-            next += 1;
-        }
         committer.commit(&note(&format!("round {round}, while it is away"))).await.unwrap();
         cluster.start_node(3).await;
     }
     let last = committer.commit(&note("the last")).await.unwrap();
-    until("the validator to be followed again", async || reader.follow(next).await.is_ok()).await;
-    let mut blocks = Box::pin(reader.follow(next).await.unwrap());
     while next <= last.height {
         let block = blocks.next().await.unwrap().unwrap();
         assert_eq!(block.block.header().height, next);
@@ -250,6 +243,51 @@ async fn blocks_are_followed_from_the_first_without_gaps_while_they_come_in_and_
     }
     assert_eq!(notes, expected, "every record once, in the order of the log");
     cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_validator_that_opens_a_stream_and_says_nothing_is_left_for_another() {
+    let cluster = Cluster::start(64).await;
+    let committer = Committer::start(cluster.client(&[1, 2]).await, submitter(0)).await.unwrap();
+    committer.commit(&note("first")).await.unwrap();
+    let line = Line::to(cluster.rpc_socket(0)).await;
+    let nodes = vec![line.address(), cluster.rpc_address(1)];
+    let deadline = Duration::from_secs(1);
+    let client = cluster.client_at("keyward://auditor/ada", nodes, deadline).await;
+    let mut followed = Box::pin(client.follow(1).await.unwrap());
+    let mut served = Box::pin(client.served(1).await.unwrap());
+    let mut next = 1;
+    let mut read_on = async |height: u64| {
+        while next <= height {
+            let block = followed.next().await.unwrap().unwrap().block;
+            assert_eq!(block.header().height, next, "no gap and nothing twice");
+            let raw = served.next().await.unwrap().unwrap().block;
+            assert_eq!(Block::decode(&raw).unwrap().digest(), block.digest());
+            next += 1;
+        }
+    };
+    read_on(client.status().await.unwrap().height).await;
+    line.hold();
+    let last = committer.commit(&note("while the line is held")).await.unwrap().height;
+    read_on(last).await;
+    // Nobody is left: the streams end, and say so.
+    cluster.stop().await;
+    let ended =
+        |error: Option<Result<(), ClientError>>| matches!(error, Some(Err(ClientError::Unreachable { .. })));
+    let (one, other) = tokio::join!(
+        async {
+            while let Some(Ok(_)) = followed.next().await {}
+            followed.next().await.is_none()
+        },
+        async {
+            let mut last = None;
+            while let Some(block) = served.next().await {
+                last = Some(block.map(drop));
+            }
+            ended(last)
+        }
+    );
+    assert!(one && other);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,10 +1,12 @@
 //! How the ledger agrees while a validator cheats.
 
-use keyward_ledger_client::Client;
+use std::time::Duration;
+
+use keyward_ledger_client::{Client, CommitError, Committer};
 use keyward_ledger_core::{
     block::Regime,
     certificate::finalize_message,
-    entry::{Entry, Evidence, SignedVote},
+    entry::{ComplaintKind, Entry, Evidence, SignedVote},
     receipt::Receipt,
     state::regime::{Reason, RegimeState, regime_key},
 };
@@ -12,7 +14,10 @@ use keyward_ledger_verify::verify_receipt;
 
 use crate::{
     members::{Council, Notes},
-    support::{cluster::Cluster, until},
+    support::{
+        cluster::{Cluster, submitter},
+        deaf, until,
+    },
 };
 
 /// What the ledger says, with proof, of the last switch.
@@ -94,5 +99,34 @@ async fn a_leader_that_signs_two_votes_ends_the_fast_regime_and_agreement_brings
     }
     regimes.dedup();
     assert_eq!(regimes, [Regime::Fast, Regime::Strict, Regime::Fast], "{} notes", notes.len());
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn submitters_that_no_validator_hears_complain_by_themselves_and_end_the_fast_regime() {
+    let cluster = Cluster::start(32).await;
+    let notes = Notes::start(cluster.client(&[0, 1, 2, 3]).await).await;
+    let council = Council::new(&cluster, &[0, 1, 2, 3]).await;
+    let mut faces = Vec::new();
+    for node in 0..4 {
+        faces.push(deaf::face_of(&cluster, node).await);
+    }
+    let mut unheard = Vec::new();
+    for n in [1, 2] {
+        let patience = Duration::from_secs(1);
+        let client = cluster.client_at("keyward://service/story", faces.clone(), patience).await;
+        let committer = Committer::start(client, submitter(n)).await.unwrap();
+        let error = committer.commit(&Entry::Note(b"is anybody there?".to_vec())).await.unwrap_err();
+        assert!(matches!(error.root(), CommitError::Unavailable { .. }), "{error}");
+        unheard.push(committer);
+    }
+    let strict = becomes(&council.client, Regime::Strict).await;
+    assert_eq!(strict.trigger.reason, Reason::Unheard);
+    let record = council.client.record(strict.trigger.leaf_index).await.unwrap();
+    assert!(record.outcome.is_accepted());
+    let Ok(Entry::Complaint(complaint)) = Entry::decode(&record.record().entry) else { panic!() };
+    assert_eq!((complaint.kind, complaint.number), (ComplaintKind::Unheard, 1));
+    assert!(unheard.iter().any(|committer| *committer.submitter() == complaint.author));
+    assert!(notes.stop().await.len() > 16, "whoever is heard was heard all the time");
     cluster.stop().await;
 }

@@ -2,12 +2,13 @@
 //!
 //! A batch leaves at once when nothing is under way; while batches are under way the next one gathers
 //! what arrives. Nothing waits on purpose, but for entries that nobody waits for: they ride along with the next
-//! batch that leaves, so that they cost no block of their own.
+//! batch that leaves, so that they cost no block of their own. A batch that is not final in time is watched, and complained
+//! of if the ledger goes on without it.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use keyward_ledger_core::{
-    batch::{BATCH_BYTES_MAX, BATCH_HEAD_BYTES, Batch, SignedBatch},
+    batch::{BATCH_BYTES_MAX, BATCH_HEAD_BYTES, Batch, BatchError, SignedBatch},
     ed25519::SigningKey,
     entry::Entry,
 };
@@ -17,7 +18,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{Client, ClientError, CommitError, Recorded};
+use crate::{Client, ClientError, CommitError, Recorded, unheard::Late};
 
 /// Entries that one batch takes along.
 const BATCH_ENTRIES: usize = 1024;
@@ -61,7 +62,8 @@ impl Committer {
         let submitter = key.public_key();
         let next_sequence = client.highest_sequence(&submitter).await? + 1;
         let (jobs, waiting) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(Loop { client, key, next_sequence, gathered: Gathered::default() }.run(waiting));
+        let (gathered, watched, complained) = (Gathered::default(), JoinSet::new(), None);
+        tokio::spawn(Loop { client, key, next_sequence, gathered, watched, complained }.run(waiting));
         Ok(Self { submitter, jobs })
     }
 
@@ -153,9 +155,17 @@ struct Loop {
     key: SigningKey,
     next_sequence: u64,
     gathered: Gathered,
+    /// The late batch that is watched, one at a time.
+    watched: JoinSet<Option<(Late, u64)>>,
+    /// The epoch of the last complaint: one in each is enough.
+    complained: Option<u64>,
 }
 
-type Finished = (Vec<Job>, Result<Vec<Recorded>, Arc<CommitError>>);
+struct Finished {
+    jobs: Vec<Job>,
+    late: Late,
+    result: Result<Vec<Recorded>, Arc<CommitError>>,
+}
 
 impl Loop {
     async fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
@@ -168,7 +178,10 @@ impl Loop {
                     None => break,
                 },
                 Some(finished) = in_flight.join_next() => {
-                    if let Ok((jobs, result)) = finished { self.settle(jobs, result) }
+                    if let Ok(finished) = finished { self.settle(finished) }
+                }
+                Some(watched) = self.watched.join_next() => {
+                    if let Ok(Some((late, height))) = watched { self.complain(late, height) }
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             }
@@ -177,8 +190,8 @@ impl Loop {
             }
         }
         while let Some(finished) = in_flight.join_next().await {
-            if let Ok((jobs, result)) = finished {
-                self.settle(jobs, result);
+            if let Ok(finished) = finished {
+                self.settle(finished);
             }
         }
     }
@@ -195,23 +208,34 @@ impl Loop {
 
     fn send(&mut self, in_flight: &mut JoinSet<Finished>) {
         let jobs = self.gathered.next_jobs(Instant::now());
-        let batch = Batch {
-            chain_id: self.client.chain_id(),
-            sequence: self.next_sequence,
-            not_after: self.client.height() + NOT_AFTER_BLOCKS,
-            entries: jobs.iter().map(|job| job.entry.clone()).collect(),
-        };
-        self.next_sequence += 1;
-        match batch.sign(&self.key) {
+        match self.next_batch(jobs.iter().map(|job| job.entry.clone()).collect()) {
             Ok(batch) => {
                 let client = self.client.clone();
-                in_flight.spawn(async move { (jobs, submit(&client, &batch).await) });
+                in_flight.spawn(async move {
+                    let result = submit(&client, &batch).await;
+                    Finished { jobs, late: Late(batch), result }
+                });
             }
             Err(source) => answer_all(jobs, &Arc::new(CommitError::Batch { source })),
         }
     }
 
-    fn settle(&mut self, jobs: Vec<Job>, result: Result<Vec<Recorded>, Arc<CommitError>>) {
+    fn next_batch(&mut self, entries: Vec<Vec<u8>>) -> Result<SignedBatch, BatchError> {
+        let batch = Batch {
+            chain_id: self.client.chain_id(),
+            sequence: self.next_sequence,
+            not_after: self.client.height() + NOT_AFTER_BLOCKS,
+            entries,
+        };
+        self.next_sequence += 1;
+        batch.sign(&self.key)
+    }
+
+    fn settle(&mut self, Finished { jobs, late, result }: Finished) {
+        let is_late = result.as_ref().is_err_and(|error| matches!(**error, CommitError::Unavailable { .. }));
+        if is_late && self.watched.is_empty() {
+            self.watched.spawn(late.passed_over(self.client.clone()));
+        }
         match result {
             Ok(records) => {
                 for (job, recorded) in jobs.into_iter().zip(records) {
@@ -221,6 +245,29 @@ impl Loop {
             }
             Err(error) if error.is_sequence_taken() => self.try_again(jobs, &error),
             Err(error) => answer_all(jobs, &error),
+        }
+    }
+
+    /// Says that a batch is passed over, in a batch of its own: validators carry complaints that wait at theirs.
+    fn complain(&mut self, late: Late, height: u64) {
+        let epoch = Some(self.client.epoch_of(height + 1));
+        if self.complained == epoch {
+            return;
+        }
+        self.complained = epoch;
+        let entry = late.complaint(&self.client, &self.key, height);
+        let sequence = late.0.sequence();
+        tracing::warn!(
+            sequence,
+            height,
+            "the ledger goes on without a batch: complaining to every validator"
+        );
+        match self.next_batch(vec![entry.encode()]) {
+            Ok(batch) => {
+                let client = self.client.clone();
+                tokio::spawn(async move { client.spread(&batch).await });
+            }
+            Err(error) => tracing::warn!(%error, "a complaint cannot be made"),
         }
     }
 

@@ -112,6 +112,11 @@ pub(crate) fn code_of(status: &Status) -> String {
     code.map_or_else(|| format!("{:?}", status.code()), str::to_owned)
 }
 
+/// A validator's refusal.
+pub(crate) fn refused(status: &Status) -> ClientError {
+    ClientError::Refused { code: code_of(status), message: status.message().to_owned() }
+}
+
 /// Whether another validator may answer better.
 pub(crate) fn may_ask_another(status: &Status) -> bool {
     use tonic::Code;

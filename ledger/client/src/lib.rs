@@ -10,11 +10,13 @@ mod connection;
 mod dial;
 mod error;
 mod find;
+mod following;
 mod outcome;
 mod proof;
 mod read;
 mod served;
 mod submit;
+mod unheard;
 
 use std::{
     fmt,
@@ -44,6 +46,7 @@ pub use keyward_proto::ledger::{Alarm, StatusResponse as Status};
 pub use outcome::Progress;
 pub use proof::{CertifiedHeader, ProofError};
 pub use read::{VerifiedBlock, VerifiedState};
+pub use unheard::UNHEARD_BLOCKS;
 
 use connection::Node;
 use keyward_ledger_core::{outcome::Outcome, record::Record};
@@ -144,9 +147,17 @@ impl Client {
         self.0.height.fetch_max(header.block.header().height, Ordering::Relaxed);
     }
 
+    /// The validator that answered last.
+    fn preferred(&self) -> usize {
+        self.0.preferred.load(Ordering::Relaxed)
+    }
+
     /// The validators in the order in which to ask them.
     fn nodes(&self) -> impl Iterator<Item = (usize, &Node)> {
-        let first = self.0.preferred.load(Ordering::Relaxed);
+        self.nodes_from(self.preferred())
+    }
+
+    fn nodes_from(&self, first: usize) -> impl Iterator<Item = (usize, &Node)> {
         let count = self.0.nodes.len();
         (0..count).filter_map(move |step| {
             let index = (first + step) % count;
@@ -159,7 +170,6 @@ impl Client {
     }
 }
 
-/// What a validator said, with every cause: a TLS alert is the last of several.
 /// A genesis document, if it is the one that is trusted.
 fn proven_genesis(trust: &Trust, bytes: &[u8]) -> Result<(Genesis, SetTracker), ClientError> {
     let genesis = Genesis::decode(bytes).map_err(ClientError::Genesis)?;
@@ -180,6 +190,7 @@ async fn in_time<T>(
     }
 }
 
+/// What a validator said, with every cause: a TLS alert is the last of several.
 fn describe(node: &Node, status: &tonic::Status) -> String {
     let mut text = format!("{}: {}", node.address, status.message());
     let mut cause = std::error::Error::source(status);

@@ -10,8 +10,8 @@ use tokio_stream::{Stream, StreamExt as _};
 
 use crate::{
     Client, ClientError, ProofError, Recorded,
+    error::refused,
     proof::{self, malformed},
-    read::refused,
 };
 
 /// Where a batch stands.

@@ -11,17 +11,16 @@ use keyward_ledger_core::{
     state::{StateProof, layout},
 };
 use keyward_proto::ledger::{
-    self as proto, FollowRequest, GetBlockRequest, GetRecordRequest, GetRecordResponse, GetStateRequest,
-    GetStateResponse, RecordId, ScrubRequest, StatusRequest, get_record_request::By,
-    ledger_client::LedgerClient,
+    self as proto, GetBlockRequest, GetRecordRequest, GetRecordResponse, GetStateRequest, GetStateResponse,
+    RecordId, ScrubRequest, StatusRequest, get_record_request::By, ledger_client::LedgerClient,
 };
-use tokio_stream::{Stream, StreamExt as _};
+use tokio_stream::Stream;
 use tonic::{Status, transport::Channel};
 
 use crate::{
     CertifiedHeader, Client, ClientError, ProofError, Recorded, describe,
-    error::{code_of, may_ask_another},
-    in_time,
+    error::{may_ask_another, refused},
+    following, in_time,
     proof::{Proven, hashes, leaf, malformed, prove_leaves},
 };
 
@@ -154,23 +153,17 @@ impl Client {
         Ok(VerifiedBlock { block, records })
     }
 
-    /// Finalized blocks from a height on, each verified. Ends with an error when the validator hangs up:
-    /// follow again from the next height.
+    /// Finalized blocks from a height on, each verified, without a gap and without a repeat. A validator that hangs up,
+    /// says nothing or is not believed is left for the next; the stream ends with an error when none sends the next block.
     pub async fn follow(
         &self,
         from_height: u64,
     ) -> Result<impl Stream<Item = Result<VerifiedBlock, ClientError>> + use<>, ClientError> {
-        let request = FollowRequest { from_height: from_height.max(1) };
-        let stream = self.ask(|mut rpc| async move { rpc.follow(request).await }, Ok).await?;
-        let client = self.clone();
-        let mut next = from_height.max(1);
-        Ok(stream.map(move |answer| {
-            let answer = answer.map_err(|status| refused(&status))?;
+        following::blocks(self, from_height, |client, height, answer| {
             let anchor = client.0.checker.anchor(answer.anchor.clone())?;
-            let block = client.proven_block(answer, next, &anchor)?;
-            next += 1;
-            Ok(block)
-        }))
+            client.proven_block(answer, height, &anchor)
+        })
+        .await
     }
 
     /// What stands under a state key, or proof that nothing does. An answer that is far older than what this
@@ -219,14 +212,27 @@ impl Client {
     where
         F: Future<Output = Result<tonic::Response<T>, Status>>,
     {
-        let nodes: Vec<_> = self.nodes().map(|(index, node)| (index, node.clone())).collect();
+        self.ask_from(self.preferred(), call, check).await.map(|(checked, _)| checked)
+    }
+
+    /// The same, beginning with one of them. Gives the one that answered too.
+    pub(crate) async fn ask_from<T, F, R>(
+        &self,
+        first: usize,
+        call: impl Fn(LedgerClient<Channel>) -> F,
+        check: impl Fn(T) -> Result<R, ProofError>,
+    ) -> Result<(R, usize), ClientError>
+    where
+        F: Future<Output = Result<tonic::Response<T>, Status>>,
+    {
+        let nodes: Vec<_> = self.nodes_from(first).map(|(index, node)| (index, node.clone())).collect();
         let (mut reasons, mut worst) = (Vec::new(), None);
         for (index, node) in &nodes {
             let answer = tokio::time::timeout(self.0.deadline, call(node.rpc.clone())).await;
             match answer.map(|answer| answer.map(|answer| check(answer.into_inner()))) {
                 Ok(Ok(Ok(checked))) => {
                     self.prefer(*index);
-                    return Ok(checked);
+                    return Ok((checked, *index));
                 }
                 Ok(Ok(Err(error))) => {
                     tracing::warn!(%error, node = node.address, "a validator's answer is not believed");
@@ -240,10 +246,6 @@ impl Client {
         }
         Err(worst.unwrap_or(ClientError::Unreachable { reasons: reasons.join("; ") }))
     }
-}
-
-pub(crate) fn refused(status: &Status) -> ClientError {
-    ClientError::Refused { code: code_of(status), message: status.message().to_owned() }
 }
 
 /// Whether the headers lead from a block up to the certified one, each naming the one below.

@@ -1,16 +1,19 @@
 //! Blocks as a validator serves them, for whoever checks them from end to end: nothing here is verified but the links.
 
 use keyward_ledger_core::{
-    block::SignedHeader, certificate::Certificate, export::ProvenBlock, outcome::Outcome, receipt::SetLink,
+    block::{SIGNED_HEADER_BYTES, SignedHeader},
+    certificate::Certificate,
+    export::ProvenBlock,
+    outcome::Outcome,
+    receipt::SetLink,
     state::layout,
 };
-use keyward_proto::ledger::{self as proto, FollowRequest};
-use tokio_stream::{Stream, StreamExt as _};
+use keyward_proto::ledger as proto;
+use tokio_stream::Stream;
 
 use crate::{
-    Client, ClientError, ProofError,
+    Client, ClientError, ProofError, following,
     proof::{hashes, malformed},
-    read::refused,
 };
 
 impl Client {
@@ -21,21 +24,21 @@ impl Client {
     }
 
     /// Blocks from a height on, from 1, with what is said to prove them. Not verified: `keyward_ledger_verify::History`
-    /// does that. Ends with an error when the validator hangs up.
+    /// does that. They come without a gap and without a repeat, from whichever validator sends them; the stream ends
+    /// with an error when none sends the next one.
     pub async fn served(
         &self,
         from_height: u64,
     ) -> Result<impl Stream<Item = Result<ProvenBlock, ClientError>> + use<>, ClientError> {
-        let request = FollowRequest { from_height: from_height.max(1) };
-        let stream = self.ask(|mut rpc| async move { rpc.follow(request).await }, Ok).await?;
-        Ok(stream.map(|answer| {
-            let answer = answer.map_err(|status| refused(&status))?;
-            proven_block(answer).map_err(ClientError::from)
-        }))
+        following::blocks(self, from_height, |_, height, answer| proven_block(answer, height)).await
     }
 }
 
-fn proven_block(answer: proto::Block) -> Result<ProvenBlock, ProofError> {
+fn proven_block(answer: proto::Block, height: u64) -> Result<ProvenBlock, ProofError> {
+    let own = answer.block.get(..SIGNED_HEADER_BYTES).ok_or(ProofError::Missing { part: "block" })?;
+    if SignedHeader::decode(own).map_err(malformed("block"))?.header.height != height {
+        return Err(ProofError::Other { part: "height" });
+    }
     let anchor = answer.anchor.ok_or(ProofError::Missing { part: "anchor" })?;
     let outcome = |bytes: &bytes::Bytes| Outcome::decode(bytes).map_err(malformed("outcome"));
     let header = |bytes: &bytes::Bytes| SignedHeader::decode(bytes).map_err(malformed("descendants"));

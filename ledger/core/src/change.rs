@@ -231,6 +231,15 @@ pub fn rotation_message(chain_id: &Hash, old: &[u8; 32], new: &[u8; 32]) -> Hash
     Tag::RotateMember.hash(&[chain_id, old, new])
 }
 
+/// What a node that founds a ledger signs of those who submit for it:
+/// `tagged("keyward/member-submitters/v1", member key || list(1024) of submitter)`.
+pub fn submitters_message(member: &[u8; 32], submitters: &[Submitter]) -> Hash {
+    let mut out = Writer::with_capacity(40 + 37 * submitters.len());
+    out.raw(member).count(submitters.len());
+    submitters.iter().for_each(|submitter| submitter.write(&mut out));
+    Tag::MemberSubmitters.hash(&[&out.finish()])
+}
+
 /// The name of a proposed change, which is also what its proposer signs:
 /// `tagged("keyward/change/v1", chain id || proposer || u64 not_after || bytes change)`.
 pub fn change_id(chain_id: &Hash, proposer: &[u8; 32], not_after: u64, change: &[u8]) -> Hash {

@@ -49,6 +49,8 @@ pub enum Tag {
     Key,
     /// What a node's key signs to join.
     Member,
+    /// What a founding node signs of those who submit for it.
+    MemberSubmitters,
     /// What authors sign of an act.
     Payload,
     /// What a proposer signs of a header.
@@ -69,7 +71,7 @@ pub enum Tag {
 
 impl Tag {
     /// Every tag.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Account,
         Self::Agreement,
         Self::ApproveChange,
@@ -89,6 +91,7 @@ impl Tag {
         Self::GenesisRest,
         Self::Key,
         Self::Member,
+        Self::MemberSubmitters,
         Self::Payload,
         Self::Proposal,
         Self::RotateMember,
@@ -121,6 +124,7 @@ impl Tag {
             Self::GenesisRest => "keyward/genesis-rest/v1",
             Self::Key => "keyward/key/v1",
             Self::Member => "keyward/member/v1",
+            Self::MemberSubmitters => "keyward/member-submitters/v1",
             Self::Payload => "keyward/payload/v1",
             Self::Proposal => "keyward/proposal/v1",
             Self::RotateMember => "keyward/rotate-member/v1",

@@ -113,6 +113,8 @@ fn limits_of_submitter_and_proposer_are_held() {
     let limit = BatchRefusal::SubmitterLimit { entries: 9, limit: 8 };
     assert_eq!(refusal(&world, &[batch(1, 4), batch(2, 5)]), (1, limit.clone()));
     assert!(limit.may_pass_later());
+    assert_eq!(world.ledger.check_batch(&batch(1, 8)), Ok(()));
+    assert_eq!(world.ledger.check_batch(&batch(1, 9)), Err(limit), "it would wait for ever");
     let candidates = [batch(1, 4), batch(2, 3), batch(3, 1)];
     let count = |limits: &BlockLimits| {
         let proposal = world.ledger.propose(0, &candidates, limits, &world.validators[0]).unwrap();

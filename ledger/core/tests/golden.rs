@@ -10,6 +10,7 @@ use keyward_ledger_core::block::SignedHeader;
 use keyward_ledger_core::certificate::{consensus_namespace, finalize_message, quorum};
 use keyward_ledger_core::change::{
     Change, Configuration, Member, RegimeMode, approval_message, change_id, rotation_message,
+    submitters_message,
 };
 use keyward_ledger_core::contracts::attempts::success_message;
 use keyward_ledger_core::contracts::authored::authored_message;
@@ -26,7 +27,7 @@ use keyward_ledger_core::genesis::{Role, Submitter};
 use keyward_ledger_core::hash::{Tag, account_commitment, signature_hash};
 use keyward_ledger_core::outcome::{Outcome, Refusal};
 use keyward_ledger_core::scheme::Scheme;
-use keyward_ledger_core::state::layout::{self, KeyStatus};
+use keyward_ledger_core::state::layout::{self, KeyStatus, TimelockState};
 use keyward_ledger_core::state::member::{ChangeState, ChangeStatus, MemberState, TermState};
 use keyward_ledger_core::state::regime::{Book, FaultState, Reason, RegimeState, Trigger};
 use keyward_ledger_core::trust::{Checkpoint, Trust};
@@ -171,6 +172,10 @@ fn contract_runs_are_frozen() {
     for (key, value) in world.business() {
         golden.hex(&format!("state {}", hex::encode(key)), value);
     }
+    let (id, terms) = (rule.id(kind::DEFINE_TIMELOCK), acts::timelock_terms(1, &[bob], &[owner]));
+    let disputed = world.ledger.state().get(&layout::timelock_key(&id)).unwrap();
+    let waits = TimelockState { next: Some(terms), ..TimelockState::decode(disputed).unwrap() };
+    golden.hex("timelock rule with a definition that waits", waits.encode());
     golden.check("contracts.json");
 }
 
@@ -313,6 +318,8 @@ fn changes_are_frozen() {
         Configuration { version: 1, mode: RegimeMode::Strict, ..Configuration::initial(5000) };
     golden.hex("member message", member.message(&chain_id));
     golden.hex("rotation message", rotation_message(&chain_id, &old, &new));
+    let submitters = [old, new].map(|key| Submitter { key, role: Role::Service, block_entries_max: 9 });
+    golden.hex("submitters message", submitters_message(&member.key, &submitters));
     let changes = [
         Change::Admit { member: member.clone(), proof: [7; 64] },
         Change::Admit { member: away, proof: [8; 64] },

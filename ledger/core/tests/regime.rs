@@ -84,8 +84,12 @@ fn end_epoch(world: &mut World) {
 
 fn configure(world: &mut World, change: impl Fn(Configuration) -> Configuration) {
     let present = world.ledger.configuration().unwrap();
-    let change =
-        Change::Configure(change(Configuration { version: present.version + 1, ..present })).encode();
+    decide(world, &Change::Configure(change(Configuration { version: present.version + 1, ..present })));
+}
+
+/// Three of the four decide a change, and the epoch ends.
+fn decide(world: &mut World, change: &Change) {
+    let change = change.encode();
     let by = &world.validators[0];
     let id = change_id(&world.chain_id(), &by.public_key(), 10_000, &change);
     let proposer = by.public_key();
@@ -313,6 +317,86 @@ fn a_pinned_regime_holds_whatever_happens() {
         (now.regime, now.trigger.reason, now.trigger.subject),
         (Regime::Strict, Reason::Configuration, ZERO)
     );
+    replays(&world);
+}
+
+#[test]
+fn complaints_that_were_counted_are_not_counted_again() {
+    let mut world = fast();
+    let both: Vec<_> =
+        (0..2).map(|by| complaint(&world, &world.validators[by], ComplaintKind::Scrub, 1)).collect();
+    let late = complaint(&world, &world.validators[2], ComplaintKind::Scrub, 1);
+    assert_eq!(world.names(&both), ["ACCEPTED"; 2]);
+    assert_eq!(world.names(&both), ["COMPLAINT_KNOWN"; 2], "the same two, shown again");
+    assert_eq!(
+        world.names(std::slice::from_ref(&late)),
+        ["COMPLAINT_KNOWN"],
+        "of an epoch whose fault is written down"
+    );
+    end_epoch(&mut world);
+    world.block(&[]);
+    assert_eq!(world.names(&both), ["COMPLAINT_KNOWN"; 2], "in the epoch after");
+    assert_eq!(world.names(&[late]), ["COMPLAINT_KNOWN"]);
+    assert_eq!(world.ledger.book().unwrap().fault_epoch, 0);
+    // New ones are heard, also of the epoch that has begun only now.
+    let new: Vec<_> =
+        (0..2).map(|by| complaint(&world, &world.validators[by], ComplaintKind::Scrub, 1)).collect();
+    assert_eq!(world.names(&new), ["ACCEPTED"; 2]);
+    assert_eq!(world.ledger.book().unwrap().fault_epoch, 1);
+    replays(&world);
+}
+
+#[test]
+fn who_has_left_is_no_suspect_in_a_pinned_regime_either() {
+    let mut world = fast();
+    configure(&mut world, |configuration| Configuration { mode: RegimeMode::Fast, ..configuration });
+    let (left, stays) = (world.validators[3].public_key(), world.validators[2].public_key());
+    for by in [2, 3] {
+        let proof = equivocation(&world, by, world.ledger.epoch_of(world.ledger.height() + 1));
+        assert_eq!(world.names(&[proof]), ["ACCEPTED"]);
+    }
+    assert_eq!(world.ledger.book().unwrap().suspects.len(), 2);
+    let epoch = world.ledger.epoch_of(world.ledger.height() + 1);
+    decide(&mut world, &Change::Remove { key: left });
+    assert_eq!(world.ledger.book().unwrap().suspects, [stays]);
+    // Evidence of the epoch before still convicts, and makes no suspect of who cannot lead.
+    let later = message(&world.chain_id(), "_NOTARIZE", epoch, 301, Some([1; 32]));
+    let other = message(&world.chain_id(), "_NOTARIZE", epoch, 301, Some([2; 32]));
+    let known = evidence(&world.validators[3], [later, other]);
+    assert_eq!(world.names(&[known]), ["EVIDENCE_KNOWN"]);
+    assert_eq!(world.ledger.book().unwrap().suspects, [stays]);
+    replays(&world);
+}
+
+#[test]
+fn who_was_convicted_after_leaving_is_no_suspect() {
+    let mut world = fast();
+    let left = world.validators[3].public_key();
+    decide(&mut world, &Change::Remove { key: left });
+    let proof = equivocation(&world, 3, 0);
+    assert_eq!(world.names(&[proof]), ["ACCEPTED"]);
+    assert!(world.ledger.fault(&left).unwrap().is_some(), "it is written down");
+    assert!(world.ledger.book().unwrap().suspects.is_empty());
+    replays(&world);
+}
+
+#[test]
+fn the_agreement_of_a_member_that_leaves_holds_nothing_up() {
+    let mut world = fast();
+    world.submit(&[equivocation(&world, 1, 0)]);
+    for _ in 0..3 {
+        end_epoch(&mut world);
+    }
+    world.block(&[]);
+    // The one that leaves agreed first, and on another block.
+    let mut all = vec![agreement(&world, 3, 23, [9; 32])];
+    all.extend((0..3).map(|by| agreement(&world, by, 24, [5; 32])));
+    assert_eq!(world.names(&all), ["ACCEPTED"; 4]);
+    let last = world.ledger.log().size() - 1;
+    let left = world.validators[3].public_key();
+    decide(&mut world, &Change::Remove { key: left });
+    let now = world.ledger.regime().unwrap();
+    assert_eq!((now.regime, now.trigger.leaf_index), (Regime::Fast, last));
     replays(&world);
 }
 

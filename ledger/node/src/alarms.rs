@@ -1,7 +1,7 @@
 //! What is wrong and needs somebody's eye: bounded, counted, named by stable codes.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     fmt,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -159,6 +159,14 @@ impl Alarms {
             alarm.repaired = true;
             info!(code = alarm.code.name(), height = alarm.height, text = alarm.text, "repaired");
         }
+    }
+
+    /// The heights that alarms of a code are about which stand unrepaired.
+    pub(crate) fn open_heights(&self, code: Code) -> Vec<u64> {
+        let kept = self.kept();
+        let open = kept.alarms.iter().filter(|alarm| alarm.code == code && !alarm.repaired);
+        let heights: BTreeSet<_> = open.filter_map(|alarm| alarm.height).collect();
+        heights.into_iter().collect()
     }
 
     /// The newest alarms, newest first.

@@ -9,7 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use keyward_ledger_core::block::{SIGNED_HEADER_BYTES, SignedHeader};
 use keyward_ledger_core::ed25519::SigningKey;
-use keyward_ledger_core::log::{ProofError, prove_consistency, prove_inclusion, root_at};
+use keyward_ledger_core::hash::Hash;
+use keyward_ledger_core::log::{
+    HashStore, ProofError, prove_consistency, prove_inclusion, root_at, verify_consistency,
+};
 use keyward_ledger_verify::checkpoint::{LogCheckpoint, Note, binding_message, origin};
 use keyward_ledger_verify::cose;
 use keyward_proto::ledger::{GetCheckpointRequest, GetCheckpointResponse};
@@ -37,6 +40,8 @@ enum MakeError {
     Index(#[from] std::io::Error),
     #[error("the log cannot be read: {0}")]
     Log(#[from] ProofError),
+    #[error("the log's files do not make what the certified log began with")]
+    OtherLog(#[source] ProofError),
 }
 
 /// A checkpoint with this validator's signatures.
@@ -75,22 +80,20 @@ impl Checkpoints {
 
     /// Signs the log as it was after the block at `height`, which the anchor covers.
     fn make(&self, shared: &Shared, anchor: &Anchor, height: u64, now_ms: u64) -> Result<(), MakeError> {
-        let (size, certified) = match height {
-            height if height >= anchor.height() => (anchor.ledger.log().size(), anchor.ledger.log().root()),
+        let log = anchor.ledger.log();
+        let size = match height {
+            height if height >= anchor.height() => log.size(),
             height => {
                 let bytes = repair::stored(shared, height);
                 let header = bytes.as_deref().and_then(|bytes| bytes.get(..SIGNED_HEADER_BYTES));
                 let header = header.and_then(|bytes| SignedHeader::decode(bytes).ok());
                 let header = header.ok_or_else(|| std::io::Error::other("the block is missing here"))?;
-                (header.header.log_size, header.header.log_root)
+                header.header.log_size
             }
         };
-        let root = root_at(&shared.index, size)?;
-        if root != certified {
-            // Files may be damaged under us: only what a quorum certified is signed.
+        let root = root_below(&shared.index, size, (log.size(), &log.root())).inspect_err(|_damaged| {
             shared.scrub.ask();
-            return Err(std::io::Error::other("the log's files do not make the certified root").into());
-        }
+        })?;
         let checkpoint = LogCheckpoint { origin: self.origin.clone(), size, root };
         let note = checkpoint.sign(&self.key, now_ms / 1_000);
         let cose_signature = cose::sign(&checkpoint, &self.key);
@@ -144,6 +147,19 @@ impl Checkpoints {
     }
 }
 
+/// The root of the log's first `size` records, proven to be those that the certified log begins with: what lies in
+/// files alone, headers included, may be damaged or exchanged under us.
+fn root_below(
+    files: &dyn HashStore,
+    size: u64,
+    (certified_size, certified_root): (u64, &Hash),
+) -> Result<Hash, MakeError> {
+    let root = root_at(files, size)?;
+    let proof = prove_consistency(files, size, certified_size)?;
+    verify_consistency(size, certified_size, &proof, &root, certified_root).map_err(MakeError::OtherLog)?;
+    Ok(root)
+}
+
 /// Makes checkpoints as the ledger grows, until the node stops.
 pub(crate) async fn run(checkpoints: Option<Arc<Checkpoints>>, shared: Arc<Shared>, clock: Clock) {
     let Some(checkpoints) = checkpoints else { return };
@@ -164,6 +180,63 @@ pub(crate) async fn run(checkpoints: Option<Arc<Checkpoints>>, shared: Arc<Share
         }
         if views.changed().await.is_err() {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use keyward_ledger_core::log::{Frontier, leaf_hash};
+    use std::collections::HashMap;
+
+    #[derive(Clone, Default)]
+    struct Files(HashMap<(u32, u64), Hash>);
+
+    impl HashStore for Files {
+        fn node(&self, level: u32, index: u64) -> Option<Hash> {
+            self.0.get(&(level, index)).copied()
+        }
+    }
+
+    fn log(leaves: &[u8]) -> (Files, Hash) {
+        let (mut files, mut log) = (Files::default(), Frontier::default());
+        for leaf in leaves {
+            log.append_with(leaf_hash(&[*leaf]), |level, index, hash| {
+                files.0.insert((level, index), hash);
+            });
+        }
+        (files, log.root())
+    }
+
+    #[test]
+    fn only_a_beginning_of_the_certified_log_is_signed() {
+        let leaves: Vec<u8> = (0..13).collect();
+        let (files, root) = log(&leaves);
+        for size in 0..=13 {
+            let below = root_below(&files, size, (13, &root)).unwrap();
+            assert_eq!(below, log(leaves.get(..usize::try_from(size).unwrap()).unwrap()).1);
+        }
+        assert!(root_below(&files, 14, (13, &root)).is_err(), "a header that lies about the size");
+        // Files that fit each other, headers included, of another history up to height 8.
+        let mut other = leaves.clone();
+        other.swap(2, 3);
+        let (exchanged, _) = log(&other);
+        for size in 1..=13 {
+            let found = root_below(&exchanged, size, (13, &root));
+            assert!(matches!(found, Err(MakeError::OtherLog(_))), "{size}");
+        }
+        for place in files.0.keys() {
+            let mut damaged = files.clone();
+            damaged.0.entry(*place).and_modify(|hash| hash[0] ^= 1);
+            for size in 1..=13 {
+                let found = root_below(&damaged, size, (13, &root));
+                let same = found
+                    .as_ref()
+                    .is_ok_and(|found| *found == root_below(&files, size, (13, &root)).unwrap());
+                assert!(same || found.is_err(), "{place:?} {size}");
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 //! the complaints of submitters whose batches wait here.
 //!
 //! One batch is under way at a time and none is handed in more often than once a second, so that a node that sees
-//! many faults does not fill blocks with them.
+//! many faults does not fill blocks with them. Nothing is said that the next block would refuse.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -12,13 +12,13 @@ use std::{
 
 use bytes::Bytes;
 use keyward_ledger_core::{
-    batch::Batch,
+    batch::{Batch, SignedBatch},
     block::{Regime, SIGNED_HEADER_BYTES, SignedHeader},
     change::RegimeMode,
     contracts::regime::{agreement_message, complaint_message},
     ed25519::SigningKey,
     entry::{Agreement, Complaint, ComplaintKind, Entry, Evidence, SignedVote, kind, kind_of},
-    execute::{Ledger, StateBroken},
+    execute::{Ledger, StateBroken, Submission},
     hash::{Hash, ZERO},
 };
 use keyward_ledger_engine::{EngineHandle, Evidence as Proof};
@@ -36,8 +36,8 @@ const WAITING_MAX: usize = 64;
 const ENTRIES_MAX: usize = 8;
 /// Blocks in which a batch of ours may become final.
 const LIFE_BLOCKS: u64 = 64;
-/// Waiting batches in which complaints are looked for.
-const POOLED_MAX: usize = 64;
+/// Waiting batches of each submitter in which its complaint is looked for: the newest ones.
+const POOLED_MAX: usize = 8;
 /// Epochs whose skipped views are remembered.
 const EPOCHS_KEPT: usize = 3;
 
@@ -105,8 +105,7 @@ impl Reports {
 
 /// A batch of ours that is not known to be final.
 struct UnderWay {
-    sequence: u64,
-    not_after: u64,
+    batch: SignedBatch,
     complaints: Vec<(ComplaintKind, u64)>,
 }
 
@@ -143,11 +142,15 @@ fn say(
 ) -> Result<Option<Bytes>, StateBroken> {
     let Some(state) = ledger.submitter(&key.public_key())? else { return Ok(None) };
     if let Some(before) = under_way.take() {
-        if state.highest >= before.sequence {
-            shared.reports.said(&before.complaints);
-        } else if ledger.height() <= before.not_after {
-            *under_way = Some(before);
-            return Ok(None);
+        let batch = &before.batch;
+        match ledger.submission(batch.submitter(), batch.sequence(), batch.digest())? {
+            Submission::Recorded(_) => shared.reports.said(&before.complaints),
+            Submission::New if ledger.height() <= batch.not_after() => {
+                *under_way = Some(before);
+                return Ok(None);
+            }
+            // It came too late, or one of an earlier run of this node has its sequence: what it said is said again.
+            _ => {}
         }
     }
     let mut entries = own_entries(&shared.reports, shared, ledger, key)?;
@@ -174,8 +177,9 @@ fn say(
         return Ok(None);
     }
     info!(sequence, ?kinds, "this node tells the ledger");
-    *under_way = Some(UnderWay { sequence, not_after, complaints });
-    Ok(Some(Bytes::copy_from_slice(batch.bytes())))
+    let bytes = Bytes::copy_from_slice(batch.bytes());
+    *under_way = Some(UnderWay { batch, complaints });
+    Ok(Some(bytes))
 }
 
 fn own_entries(
@@ -187,9 +191,12 @@ fn own_entries(
     let now = ledger.epoch_of(ledger.height().saturating_add(1));
     let mut entries = Vec::new();
     let configuration = ledger.configuration()?;
-    let own = key.public_key();
     {
         let mut inner = reports.inner();
+        if ledger.has_fault(now)? {
+            // The ledger knows already that this epoch is not clean.
+            inner.complaints.clear();
+        }
         let mut kept = VecDeque::new();
         for (epoch, evidence) in inner.evidence.drain(..) {
             let known = ledger.fault(&evidence.validator)?.is_some_and(|fault| fault.epoch >= epoch);
@@ -216,8 +223,9 @@ fn own_entries(
             if kind == ComplaintKind::SkippedViews && !may_help {
                 continue;
             }
-            if !ledger.has_complained(kind, &own, epoch)? {
-                entries.push(Entry::Complaint(signed_complaint(ledger, key, kind, epoch, number, hash)));
+            let complaint = signed_complaint(ledger, key, kind, epoch, number, hash);
+            if ledger.takes_complaint(&complaint)? {
+                entries.push(Entry::Complaint(complaint));
             }
         }
     }
@@ -269,19 +277,29 @@ fn agreement(
 }
 
 /// Complaints in batches that wait here: a leader that does not take a submitter's batches does not take those
-/// either, so the members carry them.
+/// either, so the members carry them. Each submitter has one carried, the newest that the ledger would take.
 fn carried(shared: &Shared, ledger: &Ledger) -> Result<Vec<Entry>, StateBroken> {
-    let waiting = shared.pool().first(POOLED_MAX);
+    let found = shared.pool().newest_of_each(POOLED_MAX, complaint_in);
     let mut entries = Vec::new();
-    for batch in &waiting {
-        for entry in batch.entries().take(ENTRIES_MAX).filter(|entry| kind_of(entry) == Some(kind::COMPLAINT))
-        {
-            let Ok(Entry::Complaint(complaint)) = Entry::decode(entry) else { continue };
-            let theirs = complaint.kind == ComplaintKind::Unheard && complaint.author == *batch.submitter();
-            if theirs && !ledger.has_complained(complaint.kind, &complaint.author, complaint.epoch)? {
+    for complaints in found {
+        for complaint in complaints {
+            if ledger.takes_complaint(&complaint)? {
                 entries.push(Entry::Complaint(complaint));
+                break;
             }
         }
     }
     Ok(entries)
 }
+
+/// The first complaint in a batch, if it is the submitter's own that it is not heard.
+fn complaint_in(batch: &SignedBatch) -> Option<Complaint> {
+    let mut entries = batch.entries().take(ENTRIES_MAX);
+    let entry = entries.find(|entry| kind_of(entry) == Some(kind::COMPLAINT))?;
+    let Ok(Entry::Complaint(complaint)) = Entry::decode(entry) else { return None };
+    let own = complaint.kind == ComplaintKind::Unheard && complaint.author == *batch.submitter();
+    own.then_some(complaint)
+}
+
+#[cfg(test)]
+mod tests;

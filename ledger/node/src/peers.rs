@@ -2,7 +2,8 @@
 //!
 //! Every few seconds a node says what it holds at its newest certified height and at one old height that
 //! nobody can foresee, read from its disk. Whoever hears something else than it holds itself raises an alarm
-//! that names node and height. Peers may lie, repeat and flood: a message changes nothing here but alarms,
+//! that names node and height; such a height is told again now and then, so that the alarm ends when the same node says the
+//! same. Peers may lie, repeat and flood: a message changes nothing here but alarms,
 //! unless it is a certificate that this node misses and that holds.
 //!
 //! ```text
@@ -97,8 +98,19 @@ fn statement(shared: &Shared) -> Option<Bytes> {
     // The state root is that of the state in memory, not the one in the header.
     let (height, digest) = (anchor.height(), *anchor.ledger.tip());
     let newest = Held { height, digest, state_root: anchor.ledger.state().root() };
-    let old = Held::stored(shared, random_below(newest.height)? + 1)?;
+    let old = Held::stored(shared, old_height(shared, newest.height)?)?;
     Some([[STATEMENT].as_slice(), &newest.encode(), &old.encode()].concat().into())
+}
+
+/// The old height of a statement: one about which nodes differed, as often as not, or else any.
+fn old_height(shared: &Shared, newest: u64) -> Option<u64> {
+    let mut differing = shared.alarms.open_heights(Code::NodeDiffers);
+    differing.retain(|height| (1..=newest).contains(height));
+    let chosen = random_below(2 * differing.len() as u64).and_then(|at| usize::try_from(at).ok());
+    match chosen.and_then(|at| differing.get(at)) {
+        Some(height) => Some(*height),
+        None => Some(random_below(newest)? + 1),
+    }
 }
 
 fn random_below(bound: u64) -> Option<u64> {
@@ -162,6 +174,8 @@ fn compare(shared: &Arc<Shared>, from: &[u8; 32], body: &[u8]) {
         // What is not final here yet cannot be compared.
         let Some(own) = Held::stored(shared, said.height) else { continue };
         if own == said {
+            let about = |alarm: &Alarm| (alarm.node, alarm.height) == (Some(*from), Some(said.height));
+            shared.alarms.repaired(|alarm| alarm.code == Code::NodeDiffers && about(alarm));
             continue;
         }
         let what = if own.digest == said.digest { "another state root" } else { "another block" };

@@ -127,9 +127,26 @@ impl Pool {
         chosen
     }
 
-    /// At most `count` waiting batches.
+    /// At most `count` waiting batches, the oldest of each submitter in turn.
     pub(crate) fn first(&self, count: usize) -> Vec<SignedBatch> {
-        self.queues.values().flat_map(|queue| queue.batches.values()).take(count).cloned().collect()
+        let mut waiting: VecDeque<_> = self.queues.values().map(|queue| queue.batches.values()).collect();
+        let mut found = Vec::new();
+        while let Some(mut batches) = waiting.pop_front().filter(|_| found.len() < count) {
+            let Some(batch) = batches.next() else { continue };
+            found.push(batch.clone());
+            waiting.push_back(batches);
+        }
+        found
+    }
+
+    /// What `find` finds in the `count` newest waiting batches of each submitter that has some, newest first.
+    pub(crate) fn newest_of_each<T>(
+        &self,
+        count: usize,
+        find: impl Fn(&SignedBatch) -> Option<T>,
+    ) -> Vec<Vec<T>> {
+        let newest = |queue: &Queue| queue.batches.values().rev().take(count).filter_map(&find).collect();
+        self.queues.values().map(newest).filter(|found: &Vec<T>| !found.is_empty()).collect()
     }
 
     /// Whether a batch waits for which `holds`.
@@ -205,6 +222,22 @@ mod tests {
         let chosen = pool.select(4 * size, |_| Verdict::Take);
         assert_eq!(chosen.len(), 4);
         assert_eq!(chosen.iter().filter(|b| b.submitter() == batch(2, 1, 9, 100).submitter()).count(), 1);
+    }
+
+    #[test]
+    fn who_has_much_waiting_does_not_hide_the_others() {
+        let mut pool = Pool::default();
+        for sequence in 1..=10 {
+            for submitter in 1..=2 {
+                pool.insert(batch(submitter, sequence, 9, 10)).unwrap();
+            }
+        }
+        pool.insert(batch(3, 7, 9, 10)).unwrap();
+        let first: Vec<_> = pool.first(5).iter().map(SignedBatch::sequence).collect();
+        assert_eq!((first.len(), first.iter().filter(|sequence| **sequence == 7).count()), (5, 1));
+        let mut newest = pool.newest_of_each(3, |batch| (batch.sequence() > 8).then(|| batch.sequence()));
+        newest.sort();
+        assert_eq!(newest, [[10, 9], [10, 9]]);
     }
 
     #[test]

@@ -24,6 +24,12 @@ pub enum RestoreError {
         /// The folder.
         path: PathBuf,
     },
+    /// An earlier one was broken off, or is under way: what it wrote so far lies beside the place.
+    #[error("`{}` holds what an unfinished import wrote", .path.display())]
+    Unfinished {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A folder failed.
     #[error("`{}` failed", .path.display())]
     Io {
@@ -60,7 +66,7 @@ impl Restore {
         name.push(".importing");
         let beside = place.with_file_name(name);
         if beside.exists() {
-            return Err(RestoreError::NotEmpty { path: beside });
+            return Err(RestoreError::Unfinished { path: beside });
         }
         let (store, _new) = Segments::open(&beside.join("blocks"), SegmentsConfig::default())?;
         Ok(Self { beside, place: place.to_owned(), store: Some(store), unsynced: 0 })

@@ -159,6 +159,11 @@ impl Cluster {
         Trust::genesis(self.genesis.name().to_owned(), *self.genesis.chain_id())
     }
 
+    /// Where a validator listens for callers.
+    pub fn rpc_socket(&self, n: usize) -> SocketAddr {
+        self.rpc[n]
+    }
+
     /// Where a validator answers callers.
     pub fn rpc_address(&self, n: usize) -> String {
         format!("https://127.0.0.1:{}", self.rpc[n].port())
@@ -171,12 +176,18 @@ impl Cluster {
 
     /// The same with a certificate of this name.
     pub async fn client_as(&self, principal: &str, nodes: &[usize]) -> Client {
+        let nodes = nodes.iter().map(|n| self.rpc_address(*n)).collect();
+        self.client_at(principal, nodes, Duration::from_secs(5)).await
+    }
+
+    /// A client that asks at these addresses, and waits so long.
+    pub async fn client_at(&self, principal: &str, nodes: Vec<String>, deadline: Duration) -> Client {
         let (certificate_pem, key_pem) = self.authority.client(principal);
         let config = keyward_ledger_client::Config {
-            nodes: nodes.iter().map(|n| self.rpc_address(*n)).collect(),
+            nodes,
             identity: Identity { ca_pem: self.authority.pem.clone(), certificate_pem, key_pem },
             trust: self.trust(),
-            deadline: Duration::from_secs(5),
+            deadline,
             dial: None,
         };
         Client::connect(config).await.unwrap()

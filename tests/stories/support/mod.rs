@@ -2,7 +2,9 @@
 
 pub mod authority;
 pub mod cluster;
+pub mod deaf;
 pub mod keyward;
+pub mod line;
 pub mod load;
 #[path = "../../support/postgres.rs"]
 pub mod postgres;

@@ -12,12 +12,11 @@ use keyward_domain::{Principal, Role};
 use keyward_ledger_core::block::Regime;
 use keyward_ledger_core::ed25519::SigningKey;
 use keyward_ledger_core::genesis::{EPOCH_LENGTH_DEFAULT, Genesis, GenesisDocument, Submitter};
-use keyward_ledger_core::hash::ZERO;
 use keyward_ledger_core::trust::Trust;
 use serde_json::json;
 
 use super::Context;
-use super::member::{MemberFile, SubmitterLine, parse_key, parse_role};
+use super::member::{MemberFile, parse_key};
 use crate::config::node::{CHECKPOINT_KEY, VALIDATOR_KEY};
 use crate::config::serve::SUBMITTER_KEY;
 use crate::failure::{Failure, Result};
@@ -175,12 +174,11 @@ impl Join {
             let what = format!("`{}` names no node", at(OWNER).display());
             Failure::refused(what, "make the keys with `keyward genesis key`")
         })?;
-        let submitters =
-            lines.map(|key| SubmitterLine { key: key.to_owned(), role: "service".to_owned() }).collect();
+        let services = lines.map(parse_key).collect::<Result<Vec<_>>>()?;
         let secret = OperatorSecret::load(&at(SECRET))?;
         let seed = secret.open32(&at(VALIDATOR), VALIDATOR_KEY, &node)?;
         let key = SigningKey::from_seed(&seed);
-        let file = MemberFile::sign(&ZERO, &key, (self.name, self.peer, self.rpc), submitters)?;
+        let file = MemberFile::sign_founding(&key, (self.name, self.peer, self.rpc), &services)?;
         file.write(&self.out)?;
         let words = format!(
             "`{}` is for whoever puts the genesis together; keep a copy to check it by",
@@ -203,10 +201,9 @@ fn named(files: &[PathBuf]) -> Result<Named> {
     let (mut found, mut validators, mut submitters) = (Vec::new(), Vec::new(), Vec::new());
     for path in files {
         let file = MemberFile::load(path)?;
-        validators.push(file.member(&ZERO)?.0.key);
-        for line in &file.submitters {
-            submitters.push(Submitter::new(parse_key(&line.key)?, parse_role(&line.role)?));
-        }
+        let (member, own) = file.founding()?;
+        validators.push(member.key);
+        submitters.extend(own);
         found.push(file);
     }
     validators.sort_unstable();
@@ -216,9 +213,19 @@ fn named(files: &[PathBuf]) -> Result<Named> {
 
 impl Assemble {
     fn run(self, context: &Context) -> Result<()> {
-        if self.out.exists() {
-            let what = format!("`{}` is there already", self.out.display());
-            return Err(Failure::refused(what, "choose another file: a genesis is never overwritten"));
+        let trust_file = self.out.with_extension("trust");
+        if trust_file == self.out {
+            let what = format!(
+                "`{}` is the place of the trust file, which goes beside the genesis",
+                self.out.display()
+            );
+            return Err(Failure::usage(what, "give the genesis another ending than `.trust`"));
+        }
+        if let Some(there) = [&self.out, &trust_file].into_iter().find(|path| path.symlink_metadata().is_ok())
+        {
+            let what = format!("`{}` is there already", there.display());
+            let next = "choose another file: a genesis and its trust file are never overwritten";
+            return Err(Failure::refused(what, next));
         }
         let Named { validators, submitters, .. } = named(&self.members)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -237,7 +244,6 @@ impl Assemble {
         })?;
         files::write(&self.out, &genesis.encode(), Access::Public)?;
         let trust = Trust::genesis(genesis.name().to_owned(), *genesis.chain_id());
-        let trust_file = self.out.with_extension("trust");
         files::write(&trust_file, trust.encode().as_bytes(), Access::Public)?;
         let words = format!(
             "{}\ntrust file `{}`\nnow everybody checks it (`keyward genesis check`) and configures a node (`keyward genesis node`)",

@@ -31,7 +31,7 @@ use crate::output::table;
 use crate::sealed::OperatorSecret;
 
 pub(crate) use change::parse_role;
-pub(crate) use file::{MemberFile, SubmitterLine};
+pub(crate) use file::MemberFile;
 pub(crate) use regime::Regime;
 
 /// Blocks in which a proposal may be approved, where nothing else is asked for.

@@ -110,7 +110,8 @@ pub fn granted(
     Ok(granted.filter(|granted| granted.ends_ms >= context.time_ms))
 }
 
-/// Grants what its askers signed. Asked again, it is the same attempt, which costs nothing and needs nobody.
+/// Grants what its askers signed. Asked again, it is the same attempt, which costs nothing and needs nobody; what askers
+/// signed for it anew is remembered, so that it cannot be shown for another attempt once this one has ended.
 pub fn asked(
     state: &mut dyn StateView,
     context: &Context<'_>,
@@ -119,6 +120,8 @@ pub fn asked(
     attempt: &Attempt,
 ) -> Result<GrantState, Stop> {
     if let Some(granted) = granted(state, context, rule, attempt)? {
+        let counter = counter(state, context, rule)?;
+        consent.remember(state, context, &counter.terms.askers)?;
         return Ok(granted);
     }
     let counter = counter(state, context, rule)?;

@@ -86,6 +86,22 @@ impl<'a> Consent<'a> {
         self.authors.iter().map(|author| self.take(state, context, author)).collect()
     }
 
+    /// Remembers the signatures of the parties that could be taken, where none is needed: they are spent.
+    pub fn remember(
+        self,
+        state: &mut dyn StateView,
+        context: &Context<'_>,
+        parties: &[Party],
+    ) -> Result<(), Stop> {
+        for author in self.authors.iter().filter(|author| parties.contains(&author.party)) {
+            match self.take(state, context, author) {
+                Ok(_) | Err(Stop::Refused(_)) => {}
+                Err(broken) => return Err(broken),
+            }
+        }
+        Ok(())
+    }
+
     /// Verifies an author's signature and remembers it as long as it could be shown again. Gives the account.
     fn take(self, state: &mut dyn StateView, context: &Context<'_>, author: &Author) -> Result<Hash, Stop> {
         let Author { party, nonce, not_after, signature, .. } = author;

@@ -84,7 +84,12 @@ fn convict(state: &mut dyn StateView, context: &Context<'_>, evidence: &Evidence
     alarm(state, context, Reason::Equivocation, evidence.validator, now)
 }
 
-fn complain(state: &mut dyn StateView, context: &Context<'_>, complaint: &Complaint) -> Result<(), Stop> {
+/// Takes a complaint in, and counts those of its kind.
+pub(crate) fn complain(
+    state: &mut dyn StateView,
+    context: &Context<'_>,
+    complaint: &Complaint,
+) -> Result<(), Stop> {
     let (kind, now) = (complaint.kind, present(state, context)?);
     within_reach(complaint.epoch, now)?;
     let message = complaint_message(context.chain_id, complaint);
@@ -106,7 +111,8 @@ fn complain(state: &mut dyn StateView, context: &Context<'_>, complaint: &Compla
     let mut open = read_complaints(state.get(&complaints_key()))?;
     open.retain(|other| other.epoch.saturating_add(1) >= now);
     let new = Complained { kind: kind as u8, author: complaint.author, epoch: complaint.epoch };
-    if open.contains(&new) {
+    // What was counted is gone from the list, but not said anew: its epoch's fault is written down.
+    if open.contains(&new) || has_fault(state, complaint.epoch)? {
         return Err(Refusal::ComplaintKnown.into());
     }
     if open.len() >= COMPLAINTS_MAX {
@@ -177,7 +183,9 @@ fn alarm(
 ) -> Result<(), Stop> {
     let mut book = book(state)?;
     book.fault_epoch = now;
+    // INVARIANT: suspects are members in force or of the next epoch, so that the list has its bound.
     if reason == Reason::Equivocation
+        && set_in_force(state)?.member(&subject).is_some()
         && let Err(place) = book.suspects.binary_search(&subject)
     {
         book.suspects.insert(place, subject);
@@ -229,6 +237,11 @@ fn within_reach(epoch: u64, now: u64) -> Result<(), Refusal> {
 /// What stands against the fast regime.
 pub(crate) fn book(state: &dyn StateView) -> Result<Book, DecodeError> {
     state.get(&book_key()).map_or_else(|| Ok(Book::default()), Book::decode)
+}
+
+/// Whether a fault of this epoch or a later one is written down: complaints of the epoch add nothing to it.
+pub(crate) fn has_fault(state: &dyn StateView, epoch: u64) -> Result<bool, DecodeError> {
+    Ok(state.get(&book_key()).is_some() && book(state)?.fault_epoch >= epoch)
 }
 
 /// The switch that made the regime in force, if there was one.
@@ -283,12 +296,14 @@ pub(crate) fn close(
             state.put(agreements_key(), write_agreements(&[]));
         }
     }
-    if switch.is_some() || book.waiting.is_some() {
+    let before = book.suspects.len();
+    book.suspects.retain(|key| set.member(key).is_some());
+    if switch.is_some() || book.waiting.is_some() || book.suspects.len() < before {
         book.waiting = None;
         state.put(book_key(), book.encode());
     }
     let suspects = match regime {
-        Regime::Strict => book.suspects.into_iter().filter(|key| set.member(key).is_some()).collect(),
+        Regime::Strict => book.suspects,
         Regime::Fast => Vec::new(),
     };
     Ok(NextRegime { regime, suspects })
@@ -311,7 +326,8 @@ fn calm(
     if clean < u64::from(configuration.clean_epochs) {
         return Ok(None);
     }
-    let agreed = read_agreements(state.get(&agreements_key()))?;
+    let mut agreed = read_agreements(state.get(&agreements_key()))?;
+    agreed.retain(|agreed| set.member(&agreed.member).is_some());
     let length = parameters(state)?.epoch_length;
     let of = |key: [u8; 32]| agreed.iter().find(|agreed| agreed.member == key);
     let Some(first) = agreed.first() else { return Ok(None) };

@@ -1,7 +1,8 @@
 //! `timelock`: an act opens after a delay of block time unless somebody named vetoes it, and is executed once.
 //!
-//! One act at a time lives under a rule, and the rule stands still as long as it does. From the second veto on approvers
-//! decide, so that nobody can veto for ever.
+//! One act at a time lives under a rule, and the rule stands still as long as it does: a definition waits for its end, so
+//! that whoever opens act after act cannot hold off a change, and is dropped if the act is executed. From the second veto
+//! on approvers decide, so that nobody can veto for ever.
 
 use super::authored::{Consent, next_version};
 use super::{Call, Context, Contract, StateView, Stop, approval};
@@ -60,7 +61,7 @@ impl Contract for Timelock {
     }
 }
 
-/// Sets a rule in its next version, unless an act lives under it.
+/// Sets a rule in its next version, once no act lives under it. Defined again meanwhile, the last definition counts.
 pub fn define(
     state: &mut dyn StateView,
     context: &Context<'_>,
@@ -68,16 +69,20 @@ pub fn define(
     version: u32,
     terms: &TimelockTerms,
 ) -> Result<(), Stop> {
-    let before = state.get(&timelock_key(rule_id)).map(TimelockState::decode).transpose()?;
+    let before = match state.get(&timelock_key(rule_id)) {
+        Some(value) => Some(settled(TimelockState::decode(value)?, context)),
+        None => None,
+    };
     next_version(before.as_ref().map(|before| before.version), version)?;
     if !terms.is_sound() {
         return Err(Refusal::RuleInvalid.into());
     }
-    let (cases, vetoes) = before.as_ref().map_or((0, 0), |before| (before.cases, before.vetoes));
-    if let Some(before) = &before {
-        refuse_busy(before, context)?;
-    }
-    let after = TimelockState { version, terms: terms.clone(), cases, vetoes, live: None };
+    let (terms, next) = (terms.clone(), None);
+    let after = match before {
+        None => TimelockState { version, terms, cases: 0, vetoes: 0, live: None, next },
+        Some(before) if before.live.is_some() => TimelockState { next: Some(terms), ..before },
+        Some(before) => TimelockState { version, terms, next, ..before },
+    };
     state.put(timelock_key(rule_id), after.encode());
     Ok(())
 }
@@ -90,8 +95,10 @@ pub fn asked(
     rule_id: &Hash,
     payload: &Hash,
 ) -> Result<Hash, Stop> {
-    let rule = rule(state, rule_id)?;
-    refuse_busy(&rule, context)?;
+    let rule = settled(rule(state, rule_id)?, context);
+    if rule.live.is_some() {
+        return Err(Refusal::TimelockBusy.into());
+    }
     let mut openers = consent.named(state, context, &rule.terms.openers, rule.terms.needed)?;
     openers.sort_unstable();
     openers.dedup();
@@ -198,20 +205,34 @@ pub fn execute(
         (_, None, _) => {}
     }
     rule.vetoes = 0;
+    // What was executed may have changed who speaks for the owner.
+    rule.next = None;
     end(state, case, found, rule, Status::Executed);
     Ok(())
 }
 
-fn end(state: &mut dyn StateView, case: &Case, found: TimelockCase, mut rule: TimelockState, status: Status) {
-    rule.live = None;
-    state.put(timelock_key(&found.rule), rule.encode());
+fn end(state: &mut dyn StateView, case: &Case, found: TimelockCase, rule: TimelockState, status: Status) {
+    state.put(timelock_key(&found.rule), at_rest(rule).encode());
     state.put(timelock_case_key(&case.id), TimelockCase { status, ..found }.encode());
 }
 
-fn refuse_busy(rule: &TimelockState, context: &Context<'_>) -> Result<(), Refusal> {
+/// The rule as it stands now: an act whose time is over does not live any more.
+fn settled(rule: TimelockState, context: &Context<'_>) -> TimelockState {
     match rule.live {
-        Some((_, ends_ms)) if ends_ms >= context.time_ms => Err(Refusal::TimelockBusy),
-        _ => Ok(()),
+        Some((_, ends_ms)) if ends_ms >= context.time_ms => rule,
+        _ => at_rest(rule),
+    }
+}
+
+/// The rule without its act: a definition that waited holds.
+fn at_rest(rule: TimelockState) -> TimelockState {
+    match rule.next {
+        None => TimelockState { live: None, ..rule },
+        // INVARIANT: the definition was taken for the version after this one, so there is one.
+        Some(terms) => {
+            let version = rule.version.saturating_add(1);
+            TimelockState { version, terms, live: None, next: None, ..rule }
+        }
     }
 }
 

@@ -136,9 +136,12 @@ pub enum Submission {
 }
 
 impl Ledger {
-    /// Whether the batch may enter the next block. Pools ask this; the limits of a block are not looked at.
+    /// Whether the batch may enter the next block. Pools ask this; of the limits of a block only that is looked at which the
+    /// batch would pass by itself, for it could never enter one.
     pub fn check_batch(&self, batch: &SignedBatch) -> Result<(), BatchRefusal> {
-        self.admit(batch, self.height + 1).map(|_| ())
+        let limit = self.admit(batch, self.height + 1)?.block_entries_max;
+        let entries = u32::try_from(batch.entry_count()).unwrap_or(u32::MAX);
+        if entries > limit { Err(BatchRefusal::SubmitterLimit { entries, limit }) } else { Ok(()) }
     }
 
     /// What is known of a submitter's sequence and the digest of its batch.

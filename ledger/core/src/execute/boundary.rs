@@ -7,15 +7,14 @@ use super::{Ledger, Run, StateBroken};
 use crate::block::Regime;
 use crate::certificate::ValidatorSet;
 use crate::change::{Configuration, Member};
-use crate::contracts::{Context, members, regime};
-use crate::entry::ComplaintKind;
+use crate::contracts::{Context, Stop, members, regime};
+use crate::entry::Complaint;
 use crate::hash::{Hash, ZERO};
 use crate::state::member::{
     ChangeState, MemberState, OBSERVERS_MAX, TermState, change_key, decode_list, member_key, observers_key,
 };
 use crate::state::regime::{
-    Agreed, Book, Complained, FaultState, Reason, RegimeState, Trigger, agreements_key, complaints_key,
-    fault_key, read_agreements, read_complaints,
+    Agreed, Book, FaultState, Reason, RegimeState, Trigger, agreements_key, fault_key, read_agreements,
 };
 
 /// The version of the rules by which this program executes blocks.
@@ -127,16 +126,24 @@ impl Ledger {
         regime::book(&Overlay::new(&self.state)).map_err(StateBroken::of("regime"))
     }
 
-    /// Whether a complaint of this author is open: handed in, and not counted yet.
-    pub fn has_complained(
-        &self,
-        kind: ComplaintKind,
-        author: &[u8; 32],
-        epoch: u64,
-    ) -> Result<bool, StateBroken> {
-        let value = self.state.get(&complaints_key());
-        let open = read_complaints(value).map_err(StateBroken::of("complaints"))?;
-        Ok(open.contains(&Complained { kind: kind as u8, author: *author, epoch }))
+    /// Whether a fault of this epoch or a later one is written down, so that complaints of the epoch add nothing.
+    pub fn has_fault(&self, epoch: u64) -> Result<bool, StateBroken> {
+        regime::has_fault(&Overlay::new(&self.state), epoch).map_err(StateBroken::of("regime"))
+    }
+
+    /// Whether the next block would accept this complaint.
+    pub fn takes_complaint(&self, complaint: &Complaint) -> Result<bool, StateBroken> {
+        let context = Context {
+            chain_id: &self.chain_id,
+            height: self.height.saturating_add(1),
+            time_ms: self.time_ms,
+            leaf_index: self.log.size(),
+        };
+        match regime::complain(&mut Overlay::new(&self.state), &context, complaint) {
+            Ok(()) => Ok(true),
+            Err(Stop::Refused(_)) => Ok(false),
+            Err(Stop::Broken(error)) => Err(StateBroken::of("regime")(error)),
+        }
     }
 
     /// A member's last agreement.

@@ -237,7 +237,8 @@ impl ApprovalCase {
 }
 decode_exactly!(ApprovalCase, "approval case");
 
-/// A timelock rule: `version u32 || terms || cases u64 || vetoes u32 || (0 u8 | 1 u8 || case[32] || ends_ms u64)`.
+/// A timelock rule: `version u32 || terms || cases u64 || vetoes u32 || (0 u8 | 1 u8 || case[32] || ends_ms u64)`, and
+/// in the end the terms of a definition that waits for the act, if there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimelockState {
     /// 1, then one more each time.
@@ -250,6 +251,8 @@ pub struct TimelockState {
     pub vetoes: u32,
     /// The act that waits or is disputed, and the last block time at which it does.
     pub live: Option<(Hash, u64)>,
+    /// The terms of the next version, which hold once the act is over and was not executed.
+    pub next: Option<TimelockTerms>,
 }
 
 impl TimelockState {
@@ -262,6 +265,9 @@ impl TimelockState {
             None => out.u8(0),
             Some((case, ends_ms)) => out.u8(1).raw(case).u64(*ends_ms),
         };
+        if let Some(next) = &self.next {
+            next.write(&mut out);
+        }
         out.finish()
     }
 
@@ -274,6 +280,10 @@ impl TimelockState {
             live: match read_bool(reader, "live")? {
                 false => None,
                 true => Some((reader.array("case id")?, reader.u64("end")?)),
+            },
+            next: match reader.rest() {
+                [] => None,
+                _ => Some(TimelockTerms::read(reader)?),
             },
         })
     }

@@ -69,6 +69,24 @@ fn the_same_request_is_the_same_attempt_and_another_one_is_not() {
 }
 
 #[test]
+fn what_was_signed_for_a_granted_attempt_cannot_be_shown_for_a_later_one() {
+    let mut world = counted(|terms| (terms.needed, terms.askers) = (1, parties(&[ALICE])));
+    let signed = world.signed_by(grant(1), &[ALICE]);
+    let again = world.signed_by(grant(1), &[ALICE]);
+    let granted = world.submit(&[signed.clone(), again.clone(), signed.clone()]);
+    assert!(granted.iter().all(|outcome| *outcome == granted[0] && outcome.is_accepted()));
+    // Whoever else signs is neither needed nor remembered.
+    let before = world.business();
+    let by_stranger = world.signed_by(grant(1), &[STRANGER]);
+    assert_eq!(world.names(&[by_stranger]), ["ACCEPTED"]);
+    assert_eq!(world.business(), before);
+    // A day passes with hardly a block, so that the signatures could be shown again.
+    world.wait(GRANT_LIVE_MS + 1);
+    assert_eq!(world.names(&[again, signed]), ["AUTHOR_REPLAYED"; 2]);
+    world.made(grant(1), &[ALICE]);
+}
+
+#[test]
 fn only_a_proof_of_success_fills_the_counter_and_only_once() {
     let mut world = counted(|_| {});
     let first = world.made(grant(1), &[]);

@@ -25,6 +25,7 @@ use keyward_ledger_core::entry::{
 use keyward_ledger_core::execute::{Ledger, LedgerHead};
 use keyward_ledger_core::hash::Hash;
 use keyward_ledger_core::outcome::Outcome;
+use keyward_ledger_core::state::layout::{TimelockState, timelock_key};
 use proptest::collection::vec;
 use proptest::prelude::*;
 

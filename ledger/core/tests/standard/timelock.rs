@@ -32,7 +32,7 @@ fn an_act_waits_out_its_delay_and_is_executed_once() {
     let opened = world.ledger.time_ms();
     refused(&mut world, open_act(), &[ALICE, BOB], "TIMELOCK_BUSY");
     let change = Act::DefineTimelock(define(OWNER, 2, timelock_terms(1, &[CAROL], &[OWNER])));
-    refused(&mut world, change.clone(), &[OWNER], "TIMELOCK_BUSY");
+    assert_eq!(world.answer(change.clone(), &[OWNER]), "ACCEPTED", "it waits");
     world.step_ms = 0;
     refused(&mut world, execute(id), &[ALICE], "TIMELOCK_EARLY");
     world.wait(opened + DELAY_MS - 1 - world.ledger.time_ms());
@@ -46,7 +46,42 @@ fn an_act_waits_out_its_delay_and_is_executed_once() {
     assert_eq!(world.answer(execute(id), &[ALICE]), "ACCEPTED");
     refused(&mut world, execute(id), &[ALICE], "CASE_USED");
     refused(&mut world, Act::VetoTimelock(case(id)), &[OWNER], "CASE_USED");
+    // Executed, the act may have changed whose the rule is: what waited is dropped, and said again or not.
+    assert_eq!(rule(&world).version, 1);
     assert_eq!(world.answer(change, &[OWNER]), "ACCEPTED");
+    assert_eq!(rule(&world).version, 2);
+}
+
+fn rule(world: &World) -> TimelockState {
+    let key = timelock_key(&OWNER.rule().id(keyward_ledger_core::entry::kind::DEFINE_TIMELOCK));
+    TimelockState::decode(world.ledger.state().get(&key).unwrap()).unwrap()
+}
+
+#[test]
+fn no_opener_holds_off_a_change_of_the_rule() {
+    let mut world = locked(false);
+    let change =
+        |version, who| Act::DefineTimelock(define(OWNER, version, timelock_terms(1, &[who], &[OWNER])));
+    world.made(open_act(), &[ALICE, BOB]);
+    let before = rule(&world);
+    refused(&mut world, change(3, CAROL), &[OWNER], "RULE_VERSION");
+    assert_eq!(world.answer(change(2, STRANGER), &[OWNER]), "ACCEPTED");
+    assert_eq!(world.answer(change(2, CAROL), &[OWNER]), "ACCEPTED", "the last definition counts");
+    let waits = TimelockState { next: Some(timelock_terms(1, &[CAROL], &[OWNER])), ..before.clone() };
+    assert_eq!(rule(&world), waits, "the act goes on under the rule that it was opened under");
+    assert_eq!(TimelockState::decode(&waits.encode()).unwrap(), waits);
+    // The act's time runs out: at that moment the next one needs Carol.
+    world.wait(DELAY_MS + 120_001);
+    refused(&mut world, open_act(), &[ALICE, BOB], "AUTHOR_NOT_NAMED");
+    refused(&mut world, change(2, ALICE), &[OWNER], "RULE_VERSION");
+    let id = world.made(open_act(), &[CAROL]);
+    assert_eq!((rule(&world).version, rule(&world).next), (2, None));
+    // So it does when the act is vetoed.
+    assert_eq!(world.answer(change(3, BOB), &[OWNER]), "ACCEPTED");
+    assert_eq!(world.answer(Act::VetoTimelock(case(id)), &[OWNER]), "ACCEPTED");
+    assert_eq!((rule(&world).version, rule(&world).vetoes), (3, 1));
+    refused(&mut world, open_act(), &[CAROL], "AUTHOR_NOT_NAMED");
+    world.made(open_act(), &[BOB]);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! A byte flipped in every region of a node's blocks, index and snapshots: found by one scrub, put right.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 use super::*;
+
+mod differing;
+
 use crate::{
     application::BlockFormat, executor::Executor, index::Index, lookup::Lookup, machine::Machine,
     peers::Peers, repair::Others, shared::View, snapshot::Snapshot,

@@ -9,16 +9,13 @@ use keyward_ledger_verify::{Anchor, Depth, Held, History, HistoryVerdict};
 use serde_json::{Value, json};
 
 use super::folder::{Folder, check_chunk, other_file, refuted};
-use super::records::FOLLOW_PAUSE;
+use super::records::sent;
 use super::{connect, failed};
 use crate::commands::Context;
 use crate::commands::verify::invalid;
 use crate::config::serve::read_trust;
 use crate::failure::{Failure, Result};
 use crate::output::Output;
-
-/// A validator that hangs up is asked again, so often without getting a block.
-const TRIES_WITHOUT_BLOCK_MAX: u32 = 5;
 
 /// What is checked.
 #[derive(Debug, clap::Args)]
@@ -71,23 +68,11 @@ impl Check {
         let history = History::new(client.trust(), client.genesis(), &links, 1, Depth::Execution);
         let mut history = history.map_err(|failure| invalid(&failure))?;
         let progress = context.output.progress("checking blocks", 0, to);
-        let mut without_block = 0;
+        let mut blocks = Box::pin(client.served(history.next_height()).await.map_err(cannot)?);
         while history.next_height() <= to {
-            if without_block > 0 {
-                tokio::time::sleep(FOLLOW_PAUSE).await;
-            }
-            let mut blocks = Box::pin(client.served(history.next_height()).await.map_err(cannot)?);
-            without_block += 1;
-            while history.next_height() <= to {
-                let Some(Ok(block)) = blocks.next().await else { break };
-                history.check(&block).map_err(|broken| refuted(&broken))?;
-                without_block = 0;
-                progress.reach(history.next_height() - 1);
-            }
-            if without_block > TRIES_WITHOUT_BLOCK_MAX {
-                let what = format!("the nodes do not send the block at height {}", history.next_height());
-                return Err(Failure::unreachable(what, "see `keyward ledger status`"));
-            }
+            let block = sent(blocks.next().await)?;
+            history.check(&block).map_err(|broken| refuted(&broken))?;
+            progress.reach(history.next_height() - 1);
         }
         history.finish().map_err(|broken| refuted(&broken))
     }

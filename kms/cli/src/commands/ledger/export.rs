@@ -10,15 +10,12 @@ use keyward_ledger_verify::{Depth, History};
 use serde_json::json;
 
 use super::folder::{Folder, Writing, check_chunk, refuted};
-use super::records::FOLLOW_PAUSE;
+use super::records::sent;
 use super::{connect, failed};
 use crate::commands::Context;
 use crate::commands::verify::invalid;
 use crate::failure::{Failure, Result};
 use crate::output::Progress;
-
-/// A validator that hangs up is asked again, or another one, so often without getting a block.
-const TRIES_WITHOUT_BLOCK_MAX: u32 = 5;
 
 /// Which heights, and where to.
 #[derive(Debug, clap::Args)]
@@ -118,29 +115,18 @@ async fn fetch(
 ) -> Result<()> {
     let cannot = |error| failed("cannot export the ledger", &error);
     let mut writing = Writing::from(history.next_height());
-    let mut without_block = 0;
+    let mut blocks = Box::pin(client.served(history.next_height()).await.map_err(cannot)?);
     while history.next_height() <= to {
-        if without_block > 0 {
-            tokio::time::sleep(FOLLOW_PAUSE).await;
-        }
-        let mut blocks = Box::pin(client.served(history.next_height()).await.map_err(cannot)?);
-        without_block += 1;
-        while history.next_height() <= to {
-            let Some(Ok(block)) = blocks.next().await else { break };
-            history.check(&block).map_err(|broken| refuted(&broken))?;
-            without_block = 0;
-            writing.push(&block);
-            let next = history.next_height();
-            progress.reach(next - 1);
-            if writing.is_full() {
-                chunks.push(std::mem::replace(&mut writing, Writing::from(next)).write(folder, next - 1)?);
-            }
-        }
-        if without_block > TRIES_WITHOUT_BLOCK_MAX {
-            return Err(Failure::unreachable(
-                "the nodes send no blocks",
-                "try again: the export goes on where it ended",
-            ));
+        let block = sent(blocks.next().await).map_err(|mut failure| {
+            "try again: the export goes on where it ended".clone_into(&mut failure.next);
+            failure
+        })?;
+        history.check(&block).map_err(|broken| refuted(&broken))?;
+        writing.push(&block);
+        let next = history.next_height();
+        progress.reach(next - 1);
+        if writing.is_full() {
+            chunks.push(std::mem::replace(&mut writing, Writing::from(next)).write(folder, next - 1)?);
         }
     }
     if !writing.is_empty() {

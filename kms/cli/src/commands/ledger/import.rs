@@ -60,6 +60,13 @@ fn failed(error: &RestoreError) -> Failure {
         RestoreError::NotEmpty { .. } => {
             Failure::usage("the data folder is in use", "name a folder that is not there yet").because(error)
         }
+        RestoreError::Unfinished { path } => {
+            let next = format!(
+                "see that no other import is under way, remove `{}`, and import again from the start",
+                path.display()
+            );
+            Failure::usage("an import into this place was broken off", next).because(error)
+        }
         _ => Failure::refused("cannot write the data folder", "free the disk, then try again").because(error),
     }
 }

@@ -1,7 +1,6 @@
 //! Records: one by its place, and those that become final, as they do.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use futures::StreamExt as _;
 use keyward_ledger_client::{Client, ClientError, Recorded};
@@ -14,10 +13,6 @@ use super::status::short;
 use crate::commands::Context;
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
-
-/// A node that hangs up is followed again, or another one, so often without getting a block.
-const FOLLOWS_WITHOUT_BLOCK_MAX: u32 = 5;
-pub(super) const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
 
 pub(super) async fn get(
     context: &Context,
@@ -53,27 +48,21 @@ pub(super) async fn tail(
     let newest = client.status().await.map_err(cannot)?.height;
     let from = from.unwrap_or(newest).max(1);
     let mut left = count.unwrap_or(u64::MAX);
-    let mut next = from;
-    let mut silent = 0;
+    let mut blocks = Box::pin(client.follow(from).await.map_err(cannot)?);
     while left > 0 {
-        let mut blocks = Box::pin(client.follow(next).await.map_err(cannot)?);
-        silent += 1;
-        while let Some(Ok(block)) = blocks.next().await {
-            (next, silent) = (block.block.header().height + 1, 0);
-            for recorded in block.records.iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
-                context.output.answer(record_words(recorded), &record_json(recorded));
-                left -= 1;
-            }
-            if left == 0 {
-                return Ok(());
-            }
+        let block = sent(blocks.next().await)?;
+        for recorded in block.records.iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
+            context.output.answer(record_words(recorded), &record_json(recorded));
+            left -= 1;
         }
-        if silent > FOLLOWS_WITHOUT_BLOCK_MAX {
-            return Err(Failure::unreachable("the nodes send no blocks", "see `keyward ledger status`"));
-        }
-        tokio::time::sleep(FOLLOW_PAUSE).await;
     }
     Ok(())
+}
+
+/// The next block of a stream that goes from node to node.
+pub(super) fn sent<T>(next: Option<std::result::Result<T, ClientError>>) -> Result<T> {
+    let none = || Failure::unreachable("the nodes send no blocks", "see `keyward ledger status`");
+    next.ok_or_else(none)?.map_err(|error| failed("the nodes send no blocks", &error))
 }
 
 pub(super) fn record_words(recorded: &Recorded) -> String {

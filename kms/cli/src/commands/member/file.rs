@@ -4,14 +4,14 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use keyward_ledger_core::change::{Change, Member, rotation_message};
+use keyward_ledger_core::change::{Change, Member, rotation_message, submitters_message};
 use keyward_ledger_core::ed25519;
-use keyward_ledger_core::genesis::is_name;
+use keyward_ledger_core::genesis::{Role, Submitter, is_name};
 use keyward_ledger_core::hash::{Hash, ZERO};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{parse_key, validator_key};
+use super::{parse_key, parse_role, validator_key};
 use crate::commands::Context;
 use crate::config::serve::read_trust;
 use crate::failure::{Failure, Result};
@@ -21,7 +21,7 @@ use crate::files::{self, Access};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MemberFile {
-    /// `keyward-member-1`.
+    /// `keyward-member-2` for a ledger that is to be founded, `keyward-member-1` for one that is there.
     format: String,
     /// The ledger, 64 hex digits; zeros for one that is still to be founded.
     ledger: String,
@@ -35,29 +35,54 @@ pub(crate) struct MemberFile {
     pub(crate) rpc: String,
     /// The key's signature.
     proof: String,
+    /// The key's signature over the submitters, for a ledger that is to be founded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    submitters_proof: Option<String>,
     /// Keys that its services submit with, for a ledger that is to be founded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) submitters: Vec<SubmitterLine>,
+    submitters: Vec<SubmitterLine>,
 }
 
 /// A submitter in a member file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct SubmitterLine {
-    pub(crate) key: String,
-    pub(crate) role: String,
+struct SubmitterLine {
+    key: String,
+    role: String,
 }
 
 const FORMAT: &str = "keyward-member-1";
+/// With submitters, which the key signs too.
+const FOUNDING_FORMAT: &str = "keyward-member-2";
 const ROTATION_FORMAT: &str = "keyward-rotation-1";
 
 impl MemberFile {
+    /// Signs a file for a node that founds a ledger, with the keys of the services that submit for it.
+    pub(crate) fn sign_founding(
+        key: &ed25519::SigningKey,
+        place: (String, SocketAddr, String),
+        services: &[[u8; 32]],
+    ) -> Result<Self> {
+        let mut submitters: Vec<_> = services.iter().map(|key| Submitter::new(*key, Role::Service)).collect();
+        submitters.sort_unstable_by_key(|submitter| submitter.key);
+        let proof = key.sign(&submitters_message(&key.public_key(), &submitters));
+        let line = |submitter: &Submitter| SubmitterLine {
+            key: hex::encode(submitter.key),
+            role: submitter.role.name().to_owned(),
+        };
+        Ok(Self {
+            format: FOUNDING_FORMAT.to_owned(),
+            submitters_proof: Some(hex::encode(proof)),
+            submitters: submitters.iter().map(line).collect(),
+            ..Self::sign(&ZERO, key, place)?
+        })
+    }
+
     /// Signs a file for a node.
-    pub(crate) fn sign(
+    fn sign(
         ledger: &Hash,
         key: &ed25519::SigningKey,
         (name, peer, rpc): (String, SocketAddr, String),
-        submitters: Vec<SubmitterLine>,
     ) -> Result<Self> {
         let member = Member { key: key.public_key(), name, peer, rpc };
         let unwritable = peer.port() == 0
@@ -73,13 +98,46 @@ impl MemberFile {
         }
         let proof = hex::encode(key.sign(&member.message(ledger)));
         let (format, ledger, key) = (FORMAT.to_owned(), hex::encode(ledger), hex::encode(member.key));
-        Ok(Self { format, ledger, key, name: member.name, peer, rpc: member.rpc, proof, submitters })
+        let (name, rpc) = (member.name, member.rpc);
+        Ok(Self {
+            format,
+            ledger,
+            key,
+            name,
+            peer,
+            rpc,
+            proof,
+            submitters_proof: None,
+            submitters: Vec::new(),
+        })
     }
 
     pub(crate) fn load(path: &Path) -> Result<Self> {
         let file: Self = read_toml(path)?;
-        check_format(path, &file.format, FORMAT)?;
+        if file.format != FOUNDING_FORMAT {
+            check_format(path, &file.format, FORMAT)?;
+        }
         Ok(file)
+    }
+
+    /// The node of a ledger that is to be founded, and those who submit for it; the node's key signed both.
+    pub(crate) fn founding(&self) -> Result<(Member, Vec<Submitter>)> {
+        let (member, _) = self.member(&ZERO)?;
+        let submitters = self.submitters.iter();
+        let submitters =
+            submitters.map(|line| Ok(Submitter::new(parse_key(&line.key)?, parse_role(&line.role)?)));
+        let submitters = submitters.collect::<Result<Vec<_>>>()?;
+        let proof = self.submitters_proof.as_deref().filter(|_| self.format == FOUNDING_FORMAT);
+        let proof = proof.ok_or_else(|| {
+            let what = format!("the submitters in the file of `{}` are not signed", self.name);
+            Failure::refused(what, "ask its organisation to write it again with `keyward genesis join`")
+        })?;
+        let message = submitters_message(&member.key, &submitters);
+        ed25519::verify(&member.key, &message, &parse_signature(proof)?).map_err(|error| {
+            let what = format!("the submitters in the file of `{}` are not signed by its key", self.name);
+            Failure::refused(what, "ask its organisation for it again").because(&error)
+        })?;
+        Ok((member, submitters))
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
@@ -165,7 +223,7 @@ impl Join {
     pub(super) fn run(self, context: &Context) -> Result<()> {
         let trust = read_trust(&self.trust)?;
         let key = validator_key(&self.node)?;
-        let file = MemberFile::sign(&trust.chain_id, &key, (self.name, self.peer, self.rpc), Vec::new())?;
+        let file = MemberFile::sign(&trust.chain_id, &key, (self.name, self.peer, self.rpc))?;
         file.write(&self.out)?;
         let words = format!(
             "node {} asks to join `{}`: give `{}` to its members",
