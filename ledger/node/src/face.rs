@@ -361,6 +361,7 @@ impl Face {
             alarms_raised,
             alarms_open,
             alarms: health::alarms(&self.shared),
+            cold: health::cold(&self.shared),
         }
     }
 

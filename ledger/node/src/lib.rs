@@ -6,11 +6,13 @@
 mod alarms;
 mod application;
 mod checkpoint;
+mod cold;
 mod duties;
 mod executor;
 mod face;
 mod index;
 mod intake;
+mod keys;
 mod links;
 mod machine;
 mod peers;
@@ -35,8 +37,7 @@ use keyward_ledger_core::{
     log::Frontier,
 };
 use keyward_ledger_engine::{
-    ConsensusKey, Engine, EngineConfig, EngineError, EngineHandle, Role, Segments, SegmentsConfig,
-    StoreError, Timing,
+    ConsensusKey, Engine, EngineConfig, EngineError, EngineHandle, Role, Segments, StoreError, Timing,
 };
 use keyward_proto::ledger::ledger_server::LedgerServer;
 use thiserror::Error;
@@ -50,6 +51,7 @@ use zeroize::Zeroizing;
 
 use application::{BlockFormat, LedgerApplication, Pace};
 use checkpoint::Checkpoints;
+use cold::Mover;
 use executor::{Diverged, Executor, Job};
 use face::{Face, Streams};
 use index::Index;
@@ -59,8 +61,10 @@ use shared::{Shared, View};
 use snapshot::Snapshot;
 
 pub use alarms::{Alarm, Code};
+pub use cold::{ColdConfig, StoreConfig};
 pub use executor::{EXIT_CODE_DIVERGED, RecoverError};
 pub use face::{FOLLOWS_MAX, FOLLOWS_PER_CONNECTION_MAX, WATCHES_MAX, WATCHES_PER_CONNECTION_MAX};
+pub use keys::{KeyCheck, LostKey};
 pub use keyward_ledger_engine::{EXIT_CODE_FAULT, Peer};
 pub use machine::Clock;
 pub use plan::EXIT_CODE_OUTDATED;
@@ -120,8 +124,12 @@ pub struct Config {
     pub idle_block_interval: Duration,
     /// Least time between two blocks of one proposer.
     pub block_interval_min: Duration,
-    /// How hard the scrubber works.
+    /// How hard the scrubber works, and whoever moves old blocks.
     pub scrub: ScrubPace,
+    /// Where blocks lie.
+    pub store: StoreConfig,
+    /// Looks whether the files of its keys can still be opened, where keys come from files.
+    pub keys: Option<KeyCheck>,
 }
 
 /// Default of [`Config::idle_block_interval`].
@@ -204,11 +212,15 @@ pub async fn run(
     let duties = tokio::spawn(duties::run(shared.clone(), engine.clone(), own_key));
     let passing_on = tokio::spawn(intake::pass_on_again(shared.clone(), engine.clone()));
     let comparing = tokio::spawn(peers::tell_of_blocks(shared.clone()));
-    let folders =
-        Folders { engine: config.data_dir.join("engine"), snapshots: config.data_dir.join("snapshots") };
+    let folders = Folders {
+        engine: config.data_dir.join("engine"),
+        snapshots: config.data_dir.join("snapshots"),
+        keys: config.keys.clone(),
+    };
     let (stop_scrub, stopping) = watch::channel(false);
     let runtime = tokio::runtime::Handle::current();
     let (pace, patience) = (config.scrub, scrub::PATIENCE);
+    let moving = move_old_blocks(&config, &shared, &stopping)?;
     let scrubber = Scrubber { shared: shared.clone(), folders, pace, patience, runtime, stopping };
     let scrubbing = std::thread::Builder::new()
         .name("ledger-scrub".into())
@@ -227,11 +239,36 @@ pub async fn run(
     duties.abort();
     stop_scrub.send_replace(true);
     let _ended = tokio::task::spawn_blocking(move || scrubbing.join()).await;
+    if let Some(moving) = moving {
+        // A location that hangs must not keep the node from ending: a move may be cut off anywhere.
+        let joining = tokio::task::spawn_blocking(move || moving.join());
+        let _ended = tokio::time::timeout(DRAIN, joining).await;
+    }
     let stopped = tokio::task::spawn_blocking(move || engine.join()).await;
     let _already_gone = jobs.send(Job::Stop).await;
     let joined = tokio::task::spawn_blocking(move || executing.join()).await;
     info!(engine_stopped = stopped.is_ok(), executor_stopped = joined.is_ok(), "validator stopped");
     served
+}
+
+/// Starts the thread that moves old blocks, where there is a place for them.
+fn move_old_blocks(
+    config: &Config,
+    shared: &Arc<Shared>,
+    stopping: &watch::Receiver<bool>,
+) -> Result<Option<std::thread::JoinHandle<()>>, RunError> {
+    let Some(cold) = &config.store.cold else { return Ok(None) };
+    let mover = Mover {
+        shared: shared.clone(),
+        after_blocks: cold.after_blocks,
+        bytes_per_s: config.scrub.bytes_per_s,
+        snapshots: config.data_dir.join("snapshots"),
+        turn: cold::TURN,
+        runtime: tokio::runtime::Handle::current(),
+        stopping: stopping.clone(),
+    };
+    let moving = std::thread::Builder::new().name("ledger-cold".into()).spawn(move || mover.run());
+    moving.map(Some).map_err(io_error(&config.data_dir))
 }
 
 /// A validator's parts, recovered from its files, before threads and network join them.
@@ -251,7 +288,8 @@ impl Parts {
     pub(crate) fn assemble(config: &Config, machine: Machine) -> Result<Self, RunError> {
         let genesis = Genesis::decode(&config.genesis)?;
         let key = SigningKey::from_seed(&config.validator_key);
-        let (store, recovery) = Segments::open(&config.data_dir.join("blocks"), SegmentsConfig::default())?;
+        let blocks = config.data_dir.join("blocks");
+        let (store, recovery) = Segments::open_with(&blocks, config.store.segments(), config.store.shelf())?;
         let store = Arc::new(store);
         let (start, index) = starting_point(config, &genesis)?;
         let view = View { ledger: start.ledger.clone(), anchor: None };
