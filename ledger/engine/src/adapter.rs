@@ -49,6 +49,8 @@ impl<E: Spawner> Archive<E> {
                 self.application.event(Event::StoreDamaged { reason: damage.to_string() });
                 Ok(None)
             }
+            // Consensus goes on without old blocks; whoever runs the node is told by the one who looks for them.
+            Err(StoreError::Away { .. }) => Ok(None),
             other => Ok(other?),
         }
     }

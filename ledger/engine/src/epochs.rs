@@ -195,9 +195,9 @@ where
     /// A finalization in the store that carries our signature proves that the journal held a vote of that
     /// view. A journal without it was lost or rolled back: voting again could contradict what we signed.
     async fn check_journal(&self, context: &E, start: &Start) -> Result<(), EngineError> {
-        if let Some(Journal { folder, key, sound: false, of_another_key: false }) = &self.settings.journal
+        // Whether the key votes in this epoch does not matter: the store may be older than its votes were.
+        if let Some(Journal { folder, sound: false, of_another_key: false, .. }) = &self.settings.journal
             && self.settings.role == Role::Validator
-            && start.plan.validators.contains(key)
         {
             return Err(EngineError::VoteJournalReplaced { path: folder.clone() });
         }

@@ -45,5 +45,8 @@ pub use config::{ConsensusKey, EngineConfig, Peer, Role, Timing};
 pub use disk::{DISK_REMEDY, EXIT_CODE_DISK, is_disk_error, probe_disk};
 pub use engine::{EXIT_CODE_FAULT, Engine, EngineError, EngineHandle};
 pub use files::damaged_files;
-pub use segments::{Damaged, Place, Reader, Recovery, Scrubbed, Segments, SegmentsConfig};
+pub use segments::{
+    ColdShare, Cooled, Damaged, Folder, Place, Reader, Recovery, Scrubbed, Segments, SegmentsConfig, Shelf,
+    ShelfMark, Step,
+};
 pub use store::{Id, Kind, Store, StoreError};

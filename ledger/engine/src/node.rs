@@ -1,7 +1,7 @@
 //! One node, generic over runtime and network: the same code runs on tokio over TCP and on the
 //! deterministic runtime over a simulated network.
 use crate::{
-    Application, Block, EngineConfig, EngineError, Id, Kind, Peer, Role, Store, Timing,
+    Application, Block, EngineConfig, EngineError, Id, Kind, Peer, Role, Store, StoreError, Timing,
     adapter::Archive,
     block::{BlockCodec, Sealed},
     bridge::Bridge,
@@ -309,7 +309,11 @@ fn check_genesis(store: &dyn Store, settings: &Settings) -> Result<(), EngineErr
     if store.range_at_or_after(Kind::Block, 0).is_none_or(|(first, _)| first != 0) {
         return Ok(());
     }
-    let stored = store.block(Id::Height(0)).map_err(EngineError::Store)?;
+    let stored = match store.block(Id::Height(0)) {
+        // It was looked at before it moved.
+        Err(StoreError::Away { .. }) => return Ok(()),
+        stored => stored.map_err(EngineError::Store)?,
+    };
     match stored {
         Some(bytes) if bytes != settings.genesis.bytes => Err(EngineError::OtherChain),
         _ => Ok(()),

@@ -46,6 +46,15 @@ pub enum StoreError {
         #[source]
         source: io::Error,
     },
+    /// The second location, where old segments lie, cannot be reached or written: they are neither lost nor to be read.
+    #[error("`{place}`, where old blocks lie, cannot be reached or written")]
+    Away {
+        /// The location.
+        place: String,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
     /// Another process holds the store.
     #[error("store `{}` is in use by another process", .path.display())]
     InUse {

@@ -120,6 +120,28 @@ fn a_lost_vote_journal_stops_the_validator_but_not_the_observer() {
     assert!(observer.toy.events().contains(&Event::EpochStarted { epoch: 0, voting: false }));
 }
 
+#[test]
+fn a_lost_vote_journal_stops_a_key_whose_store_may_be_older_than_its_votes() {
+    let mut cluster = Cluster::start(4, 1000, LeaderTerm::Rotating);
+    cluster.wait(10);
+    cluster.stop(1);
+    fs::remove_dir_all(cluster.engine_folder(1)).unwrap();
+    let blocks = cluster.blocks_folder(1);
+    let (store, _) =
+        keyward_ledger_engine::Segments::open(&blocks, keyward_ledger_engine::SegmentsConfig::default())
+            .unwrap();
+    // Where this store ends the key is in no set: it may have joined, and voted, later.
+    let own = cluster.config(1).key.public();
+    let others = cluster.validators().into_iter().filter(|key| *key != own).collect();
+    let toy = support::Toy::new(others, LeaderTerm::Rotating, 1, support::stored(&store.reader()));
+    let started = keyward_ledger_engine::Engine::start(
+        cluster.config(1),
+        std::sync::Arc::new(toy),
+        std::sync::Arc::new(store),
+    );
+    assert!(matches!(started, Err(EngineError::VoteJournalReplaced { .. })), "{started:?}");
+}
+
 /// Every file below the engine's folder, in partitions.
 fn engine_files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let entries = |folder: &std::path::Path| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

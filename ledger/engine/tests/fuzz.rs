@@ -6,9 +6,9 @@
 mod mutate;
 
 use bytes::Bytes;
-use keyward_ledger_engine::{Block, Certificate, Segments, SegmentsConfig, Store as _};
+use keyward_ledger_engine::{Block, Certificate, Folder, Segments, SegmentsConfig, Shelf, Store as _};
 use mutate::hammer;
-use std::fs;
+use std::{fs, sync::Arc};
 
 fn digest(height: u64) -> [u8; 32] {
     let mut digest = [7; 32];
@@ -83,4 +83,43 @@ fn a_changed_segment_serves_what_was_stored_or_nothing() {
         store.sync().unwrap();
         assert_eq!(reader.block(height).unwrap(), Some(body(height)));
     });
+}
+
+#[test]
+fn a_changed_note_of_a_moved_segment_serves_what_was_stored_or_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (blocks, shelf) = (folder.path().join("blocks"), folder.path().join("shelf"));
+    fs::create_dir(&blocks).unwrap();
+    fs::write(blocks.join("0000000000.segment"), segment()).unwrap();
+    let config = SegmentsConfig { segment_bytes_max: 100, ..SegmentsConfig::default() };
+    let open = || {
+        let shelf: Arc<dyn Shelf> = Arc::new(Folder::new(&shelf));
+        Segments::open_with(&blocks, config, Some(shelf)).unwrap().0
+    };
+    let store = open();
+    let block = Block { height: 90, parent: [0; 32], digest: digest(90), bytes: body(90) };
+    store.put_block(&block).unwrap();
+    store.cool(0, &mut |_| true).unwrap();
+    drop(store);
+    let note = blocks.join("0000000000.cold");
+    let good = fs::read(&note).unwrap();
+    // With the shelf away a changed note is taken as far as it checks; with the shelf it is written again.
+    for away in [true, false] {
+        if away {
+            fs::rename(&shelf, folder.path().join("away")).unwrap();
+        } else {
+            fs::rename(folder.path().join("away"), &shelf).unwrap();
+        }
+        hammer("note", std::slice::from_ref(&good), 300, |bytes| {
+            fs::write(&note, bytes).unwrap();
+            let reader = open().reader();
+            for height in 0..=STORED + 2 {
+                match reader.block(height) {
+                    Ok(Some(bytes)) => assert_eq!(bytes, body(height), "another block at height {height}"),
+                    Ok(None) => assert!(away || !(1..=STORED).contains(&height), "block {height}"),
+                    Err(_) => assert!(away),
+                }
+            }
+        });
+    }
 }

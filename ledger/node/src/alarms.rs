@@ -41,12 +41,16 @@ codes! {
     SnapshotDamaged "SNAPSHOT_DAMAGED",
     /// The vote journal or another file of the engine does not check.
     EngineDamaged "ENGINE_DAMAGED",
+    /// A file that holds one of the node's keys cannot be opened any more, or holds another key.
+    KeyDamaged "KEY_DAMAGED",
     /// The blocks stored here do not form the chain that is final.
     ChainBroken "CHAIN_BROKEN",
     /// Another node says something else about a final block.
     NodeDiffers "NODE_DIFFERS",
     /// A validator signed votes that exclude each other.
     VotesConflict "VOTES_CONFLICT",
+    /// The second location, where old blocks lie, cannot be reached or written.
+    ColdAway "COLD_AWAY",
     /// A file cannot be read or written.
     DiskFailed "DISK_FAILED",
     /// The disk is nearly full.

@@ -186,7 +186,14 @@ impl Application for LedgerApplication {
         Box::pin(async move {
             // A damaged block may be missing between what was recovered and what the engine goes on with.
             let next = self.shared.view().ledger.height() + 1;
-            for block in repair::blocks_from(&self.shared, next, block).await {
+            let mut below = repair::digests_below(&self.shared, next, &block).await;
+            let mut height = next;
+            while height <= block.height {
+                let block = match below.pop() {
+                    Some(digest) => repair::block_with(&self.shared, height, digest).await,
+                    None => block.clone(),
+                };
+                height = block.height + 1;
                 let (reply, done) = oneshot::channel();
                 if self.jobs.send(Job::Finalized { block, reply }).await.is_err() || done.await.is_err() {
                     // The executor has stopped: this block must not count as done, so this never returns.

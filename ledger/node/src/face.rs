@@ -379,6 +379,7 @@ impl Face {
             alarms_open,
             alarms: health::alarms(&self.shared),
             look_up_height: self.shared.lookup.covered(),
+            cold: health::cold(&self.shared),
         }
     }
 

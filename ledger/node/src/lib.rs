@@ -6,12 +6,14 @@
 mod alarms;
 mod application;
 mod checkpoint;
+mod cold;
 mod disk;
 mod duties;
 mod executor;
 mod face;
 mod index;
 mod intake;
+mod keys;
 mod links;
 mod lookup;
 mod machine;
@@ -39,8 +41,8 @@ use keyward_ledger_core::{
     log::Frontier,
 };
 use keyward_ledger_engine::{
-    ConsensusKey, Engine, EngineConfig, EngineError, EngineHandle, Role, Segments, SegmentsConfig,
-    StoreError, Timing, is_disk_error,
+    ConsensusKey, Engine, EngineConfig, EngineError, EngineHandle, Role, Segments, StoreError, Timing,
+    is_disk_error,
 };
 use keyward_proto::ledger::ledger_server::LedgerServer;
 use thiserror::Error;
@@ -54,6 +56,7 @@ use zeroize::Zeroizing;
 
 use application::{BlockFormat, LedgerApplication, Pace};
 use checkpoint::Checkpoints;
+use cold::Mover;
 use executor::{DiskGaveUp, Diverged, Executor, Job};
 use face::{Face, Streams};
 use index::Index;
@@ -64,11 +67,13 @@ use shared::{Shared, View};
 use snapshot::Snapshot;
 
 pub use alarms::{Alarm, Code};
+pub use cold::{ColdConfig, StoreConfig};
 pub use executor::{EXIT_CODE_DIVERGED, RecoverError};
 pub use face::{
     FINDS_MAX, FINDS_PER_CONNECTION_MAX, FOLLOWS_MAX, FOLLOWS_PER_CONNECTION_MAX, WATCHES_MAX,
     WATCHES_PER_CONNECTION_MAX,
 };
+pub use keys::{KeyCheck, LostKey};
 pub use keyward_ledger_engine::{DISK_REMEDY, EXIT_CODE_DISK, EXIT_CODE_FAULT, Peer};
 pub use machine::Clock;
 pub use plan::EXIT_CODE_OUTDATED;
@@ -128,8 +133,12 @@ pub struct Config {
     pub idle_block_interval: Duration,
     /// Least time between two blocks of one proposer.
     pub block_interval_min: Duration,
-    /// How hard the scrubber works.
+    /// How hard the scrubber works, and whoever moves old blocks.
     pub scrub: ScrubPace,
+    /// Where blocks lie.
+    pub store: StoreConfig,
+    /// Looks whether the files of its keys can still be opened, where keys come from files.
+    pub keys: Option<KeyCheck>,
 }
 
 /// Default of [`Config::idle_block_interval`].
@@ -240,8 +249,11 @@ pub async fn run(
     let duties = tokio::spawn(duties::run(shared.clone(), engine.clone(), own_key));
     let passing_on = tokio::spawn(intake::pass_on_again(shared.clone(), engine.clone()));
     let comparing = tokio::spawn(peers::tell_of_blocks(shared.clone()));
-    let folders =
-        Folders { engine: config.data_dir.join("engine"), snapshots: config.data_dir.join("snapshots") };
+    let folders = Folders {
+        engine: config.data_dir.join("engine"),
+        snapshots: config.data_dir.join("snapshots"),
+        keys: config.keys.clone(),
+    };
     let (stop_threads, stopping) = watch::channel(false);
     let runtime = tokio::runtime::Handle::current();
     let noting = {
@@ -252,6 +264,7 @@ pub async fn run(
             .map_err(io_error(&config.data_dir))?
     };
     let (pace, patience) = (config.scrub, scrub::PATIENCE);
+    let moving = move_old_blocks(&config, &shared, &stopping)?;
     let scrubber = Scrubber { shared: shared.clone(), folders, pace, patience, runtime, stopping };
     let scrubbing = std::thread::Builder::new()
         .name("ledger-scrub".into())
@@ -281,11 +294,36 @@ pub async fn run(
     duties.abort();
     stop_threads.send_replace(true);
     let _ended = tokio::task::spawn_blocking(move || (scrubbing.join(), noting.join())).await;
+    if let Some(moving) = moving {
+        // A location that hangs must not keep the node from ending: a move may be cut off anywhere.
+        let joining = tokio::task::spawn_blocking(move || moving.join());
+        let _ended = tokio::time::timeout(DRAIN, joining).await;
+    }
     let stopped = tokio::task::spawn_blocking(move || engine.join()).await;
     let _already_gone = jobs.send(Job::Stop).await;
     let joined = tokio::task::spawn_blocking(move || executing.join()).await;
     info!(engine_stopped = stopped.is_ok(), executor_stopped = joined.is_ok(), "validator stopped");
     disk_gave_up.map_or(served, Err)
+}
+
+/// Starts the thread that moves old blocks, where there is a place for them.
+fn move_old_blocks(
+    config: &Config,
+    shared: &Arc<Shared>,
+    stopping: &watch::Receiver<bool>,
+) -> Result<Option<std::thread::JoinHandle<()>>, RunError> {
+    let Some(cold) = &config.store.cold else { return Ok(None) };
+    let mover = Mover {
+        shared: shared.clone(),
+        after_blocks: cold.after_blocks,
+        bytes_per_s: config.scrub.bytes_per_s,
+        snapshots: config.data_dir.join("snapshots"),
+        turn: cold::TURN,
+        runtime: tokio::runtime::Handle::current(),
+        stopping: stopping.clone(),
+    };
+    let moving = std::thread::Builder::new().name("ledger-cold".into()).spawn(move || mover.run());
+    moving.map(Some).map_err(io_error(&config.data_dir))
 }
 
 /// A validator's parts, recovered from its files, before threads and network join them.
@@ -307,7 +345,8 @@ impl Parts {
         std::fs::create_dir_all(&config.data_dir).map_err(io_error(&config.data_dir))?;
         disk::check(&config.data_dir)?;
         let key = SigningKey::from_seed(&config.validator_key);
-        let (store, recovery) = Segments::open(&config.data_dir.join("blocks"), SegmentsConfig::default())?;
+        let blocks = config.data_dir.join("blocks");
+        let (store, recovery) = Segments::open_with(&blocks, config.store.segments(), config.store.shelf())?;
         let store = Arc::new(store);
         let (start, index) = starting_point(config, &genesis)?;
         let view = View { ledger: start.ledger.clone(), anchor: None };

@@ -6,12 +6,13 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use keyward_ledger_core::{entry::ComplaintKind, hash::ZERO};
-use keyward_ledger_engine::{Block, BoxFuture, EngineHandle, Kind, Store as _};
+use keyward_ledger_engine::{Block, BoxFuture, EngineHandle, Kind, Store as _, StoreError};
 use tracing::{error, info, warn};
 
 use crate::{
     alarms::{Alarm, Code},
     application::BlockFormat,
+    cold,
     shared::Shared,
 };
 
@@ -41,23 +42,26 @@ impl Others for EngineHandle {
     }
 }
 
-/// The blocks from `height` up to and with `top`, oldest first. Waits until the others have what is missing.
-pub(crate) async fn blocks_from(shared: &Shared, height: u64, top: Block) -> Vec<Block> {
-    let mut blocks = vec![top];
-    while let Some(child) = blocks.last().filter(|block| block.height > height) {
-        match parent_of(shared, child).await {
-            Some(parent) => blocks.push(parent),
-            None => {
-                error!(
-                    height = child.height - 1,
-                    "alarm: a block is missing here and nobody sent it; asking again"
-                );
-                shared.timer.sleep(ASK_AGAIN).await;
-            }
-        }
+/// The digests of the blocks from `height` up to the one below `top`, oldest last: a long way costs 32 bytes a
+/// block, for the blocks themselves lie in the store meanwhile. Waits until the others have what is missing.
+pub(crate) async fn digests_below(shared: &Shared, height: u64, top: &Block) -> Vec<[u8; 32]> {
+    let (mut digests, mut child) = (Vec::new(), top.clone());
+    while let Some(below) = child.height.checked_sub(1).filter(|below| *below >= height) {
+        child = block_with(shared, below, child.parent).await;
+        digests.push(child.digest);
     }
-    blocks.reverse();
-    blocks
+    digests
+}
+
+/// The block with a digest at a height. Waits until somebody has it.
+pub(crate) async fn block_with(shared: &Shared, height: u64, digest: [u8; 32]) -> Block {
+    loop {
+        if let Some(block) = held_or_fetched(shared, height, digest).await {
+            return block;
+        }
+        error!(height, "alarm: a block is missing here and nobody sent it; asking again");
+        shared.timer.sleep(ASK_AGAIN).await;
+    }
 }
 
 /// The bytes of a finalized block, brought back first if they are missing or damaged here.
@@ -73,9 +77,13 @@ pub(crate) async fn block_at(shared: &Shared, height: u64) -> Option<Bytes> {
     Some(block.bytes)
 }
 
-/// What the store holds at a height; damage is an alarm and counts as missing.
+/// What the store holds at a height; damage is an alarm and counts as missing, as does what is out of reach.
 pub(crate) fn stored(shared: &Shared, height: u64) -> Option<Bytes> {
     shared.blocks.block(height).unwrap_or_else(|error| {
+        if matches!(error, StoreError::Away { .. }) {
+            shared.alarms.raise(cold::alarm(&error));
+            return None;
+        }
         shared.alarms.raise(Alarm::new(Code::BlockLost, error.to_string()).at(height));
         shared.reports.complain(ComplaintKind::Scrub, height, ZERO);
         None
@@ -90,11 +98,14 @@ pub(crate) fn void(shared: &Shared, kind: Kind, height: u64) {
 }
 
 async fn parent_of(shared: &Shared, child: &Block) -> Option<Block> {
-    let height = child.height.checked_sub(1)?;
+    held_or_fetched(shared, child.height.checked_sub(1)?, child.parent).await
+}
+
+async fn held_or_fetched(shared: &Shared, height: u64, digest: [u8; 32]) -> Option<Block> {
     let held = stored(shared, height).and_then(|bytes| Block::parse(&BlockFormat, bytes));
-    match held.filter(|block| block.digest == child.parent) {
+    match held.filter(|block| block.digest == digest) {
         Some(block) => Some(block),
-        None => fetch(shared, height, child.parent).await,
+        None => fetch(shared, height, digest).await,
     }
 }
 

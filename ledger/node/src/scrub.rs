@@ -20,12 +20,14 @@ use std::{
 };
 
 use keyward_ledger_core::{entry::ComplaintKind, hash::ZERO};
-use keyward_ledger_engine::{Kind, Place, damaged_files};
+use keyward_ledger_engine::{Kind, Place, StoreError, damaged_files};
 use tokio::{runtime::Handle, sync::watch};
 use tracing::info;
 
 use crate::{
     alarms::{Alarm, Code},
+    cold,
+    keys::KeyCheck,
     lookup::{self, Said},
     peers,
     shared::Shared,
@@ -119,6 +121,8 @@ impl Scrub {
 pub(crate) struct Folders {
     pub(crate) engine: PathBuf,
     pub(crate) snapshots: PathBuf,
+    /// The files of its keys, wherever they lie.
+    pub(crate) keys: Option<KeyCheck>,
 }
 
 /// The one thread that scrubs.
@@ -200,7 +204,11 @@ impl Scrubber {
             self.shared.alarms.repaired(|alarm| {
                 let ours = !matches!(
                     alarm.code,
-                    Code::NodeDiffers | Code::VotesConflict | Code::LookUpBehind | Code::DiskLow
+                    Code::NodeDiffers
+                        | Code::VotesConflict
+                        | Code::LookUpBehind
+                        | Code::DiskLow
+                        | Code::ColdAway
                 );
                 ours && !open.iter().any(|(code, height)| *code == alarm.code && *height == alarm.height)
             });
@@ -226,6 +234,7 @@ impl Run<'_> {
         self.certificates();
         self.snapshots();
         self.engine_files();
+        self.key_files();
         walked && !self.stops()
     }
 
@@ -246,6 +255,14 @@ impl Run<'_> {
     fn left(&mut self, alarm: Alarm) {
         self.open.push((alarm.code, alarm.height));
         self.found(alarm);
+    }
+
+    /// The store failed. What lies out of reach is said once a run.
+    fn store_failed(&mut self, error: &StoreError) {
+        let away = |(code, _): &(Code, _)| *code == Code::ColdAway;
+        if !(matches!(error, StoreError::Away { .. }) && self.open.iter().any(away)) {
+            self.left(cold::alarm(error));
+        }
     }
 
     fn disk_failed(&mut self, error: &dyn std::error::Error) {
@@ -280,7 +297,7 @@ impl Run<'_> {
                     place = scrubbed.next;
                 }
                 Err(error) => {
-                    self.disk_failed(&error);
+                    self.store_failed(&error);
                     place = from.next_file();
                 }
             }
@@ -382,6 +399,13 @@ impl Run<'_> {
                 }
                 self.shared.snapshot_wanted.store(true, std::sync::atomic::Ordering::Relaxed);
             }
+        }
+    }
+
+    fn key_files(&mut self) {
+        let lost = self.scrubber.folders.keys.as_ref().map(KeyCheck::lost).unwrap_or_default();
+        for key in lost {
+            self.left(Alarm::new(Code::KeyDamaged, format!("`{}`: {}", key.path.display(), key.reason)));
         }
     }
 

@@ -13,7 +13,7 @@ use keyward_ledger_core::{
     genesis::{Genesis, GenesisDocument, Role, Submitter},
     trust::Trust,
 };
-use keyward_ledger_node::{Config, Peer, ServerTls};
+use keyward_ledger_node::{Config, Peer, ServerTls, StoreConfig};
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 use zeroize::Zeroizing;
@@ -30,6 +30,8 @@ pub struct Cluster {
     seeds: Vec<[u8; 32]>,
     nodes: Vec<Option<Running>>,
     rpc: Vec<SocketAddr>,
+    /// Where each node keeps its blocks, from its next start on.
+    pub stores: Vec<StoreConfig>,
 }
 
 struct Running {
@@ -76,6 +78,7 @@ impl Cluster {
             seeds,
             nodes: (0..4).map(|_| None).collect(),
             rpc,
+            stores: vec![StoreConfig::default(); 4],
         };
         for n in nodes {
             cluster.start_node(*n).await;
@@ -101,6 +104,7 @@ impl Cluster {
         self.seeds.push(seed);
         self.known.push(known);
         self.rpc.push(free_address());
+        self.stores.push(StoreConfig::default());
         self.nodes.push(None);
         self.nodes.len() - 1
     }
@@ -128,6 +132,8 @@ impl Cluster {
             idle_block_interval: keyward_ledger_node::IDLE_BLOCK_INTERVAL,
             block_interval_min: keyward_ledger_node::BLOCK_INTERVAL_MIN,
             scrub: keyward_ledger_node::ScrubPace::default(),
+            store: self.stores[n].clone(),
+            keys: None,
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let (ready, is_ready) = oneshot::channel();

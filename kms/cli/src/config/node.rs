@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use keyward_ledger_node::{Config, Peer, ScrubPace, ServerTls};
+use keyward_ledger_core::ed25519::SigningKey;
+use keyward_ledger_node::{ColdConfig, Config, KeyCheck, LostKey, Peer, ScrubPace, ServerTls, StoreConfig};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -57,10 +58,41 @@ pub(crate) struct NodeConfig {
     /// How much of it is read in a second, in bytes.
     #[serde(default = "scrub_bytes_per_s")]
     pub(crate) scrub_bytes_per_s: u64,
+    /// The greatest length of one file of blocks, in bytes.
+    #[serde(default = "segment_bytes_max")]
+    pub(crate) segment_bytes_max: u64,
     pub(crate) tls: TlsFiles,
+    /// Where old blocks go; without it they stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cold: Option<ColdFile>,
     /// Every validator, ourselves included.
     pub(crate) peers: Vec<PeerConfig>,
 }
+
+/// A second location for old blocks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ColdFile {
+    /// A folder on another disk or file system, this validator's alone.
+    pub(crate) folder: PathBuf,
+    /// Blocks go there once they are this many blocks old.
+    pub(crate) after_blocks: u64,
+}
+
+/// A sealed key of a node.
+#[derive(Clone, Copy, Debug)]
+enum KeyFile {
+    Validator,
+    Checkpoint,
+}
+
+/// What to do about a validator key that cannot be opened.
+const VALIDATOR_KEY_LOST: &str = "restore the file or the operator's secret from their backup; if there is none, this \
+     validator must not vote any more: make another key (`keyward genesis key`) and have the members put it in the place of \
+     the old one (`keyward ledger member rotation`), until when the new one follows as an observer";
+/// What to do about a checkpoint key that cannot be opened.
+const CHECKPOINT_KEY_LOST: &str = "restore the file or the operator's secret from their backup; without `checkpoint_key` in \
+     the configuration the node runs and signs no checkpoints";
 
 /// One validator.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -88,6 +120,10 @@ pub(crate) fn scrub_bytes_per_s() -> u64 {
     ScrubPace::default().bytes_per_s
 }
 
+pub(crate) fn segment_bytes_max() -> u64 {
+    StoreConfig::default().segment_bytes_max
+}
+
 impl NodeConfig {
     /// Reads the file with environment and flags over it.
     pub(crate) fn load(file: &Path, flags: &[String]) -> Result<Self> {
@@ -98,14 +134,13 @@ impl NodeConfig {
     pub(crate) fn open(&self, file: &Path) -> Result<Config> {
         let at = |path: &Path| from_folder(file, path);
         let secret = OperatorSecret::load(&at(&self.operator_secret))?;
-        let owner = principal_of(&at(&self.tls.certificate))?;
         Ok(Config {
             data_dir: at(&self.data_dir),
             genesis: files::read(&at(&self.genesis))?,
-            validator_key: secret.open32(&at(&self.validator_key), VALIDATOR_KEY, &owner)?,
+            validator_key: self.open_key(file, KeyFile::Validator)?,
             checkpoint_key: match &self.checkpoint_key {
                 None => None,
-                Some(path) => Some(secret.open32(&at(path), CHECKPOINT_KEY, &owner)?),
+                Some(_) => Some(self.open_key(file, KeyFile::Checkpoint)?),
             },
             peer_listen: self.peer_listen,
             peers: self.peers.iter().map(PeerConfig::open).collect::<Result<_>>()?,
@@ -117,7 +152,56 @@ impl NodeConfig {
                 pause: Duration::from_secs(self.scrub_pause_s),
                 bytes_per_s: self.scrub_bytes_per_s.max(1),
             },
+            store: StoreConfig {
+                segment_bytes_max: self.segment_bytes_max,
+                cold: self
+                    .cold
+                    .as_ref()
+                    .map(|cold| ColdConfig { folder: at(&cold.folder), after_blocks: cold.after_blocks }),
+            },
+            keys: Some(self.key_check(file)?),
         })
+    }
+
+    fn key_path(&self, file: &Path, which: KeyFile) -> Option<PathBuf> {
+        let path = match which {
+            KeyFile::Validator => Some(&self.validator_key),
+            KeyFile::Checkpoint => self.checkpoint_key.as_ref(),
+        };
+        path.map(|path| from_folder(file, path))
+    }
+
+    fn open_key(&self, file: &Path, which: KeyFile) -> Result<Zeroizing<[u8; 32]>> {
+        let secret = OperatorSecret::load(&from_folder(file, &self.operator_secret))?;
+        let owner = principal_of(&from_folder(file, &self.tls.certificate))?;
+        let (purpose, next) = match which {
+            KeyFile::Validator => (VALIDATOR_KEY, VALIDATOR_KEY_LOST),
+            KeyFile::Checkpoint => (CHECKPOINT_KEY, CHECKPOINT_KEY_LOST),
+        };
+        let path = self.key_path(file, which).unwrap_or_default();
+        secret.open32(&path, purpose, &owner).map_err(|failure| Failure { next: next.into(), ..failure })
+    }
+
+    /// Opens the same files again, and compares what they hold with the keys of now.
+    fn key_check(&self, file: &Path) -> Result<KeyCheck> {
+        let mut keys = Vec::new();
+        for which in [KeyFile::Validator, KeyFile::Checkpoint] {
+            if let Some(path) = self.key_path(file, which) {
+                keys.push((which, path, SigningKey::from_seed(&*self.open_key(file, which)?).public_key()));
+            }
+        }
+        let (config, file) = (self.clone(), file.to_owned());
+        Ok(KeyCheck::new(move || {
+            let lost = keys.iter().filter_map(|(which, path, public)| {
+                let reason = match config.open_key(&file, *which) {
+                    Ok(seed) if SigningKey::from_seed(&*seed).public_key() == *public => return None,
+                    Ok(_) => format!("another key than the one in use, {}", hex::encode(public)),
+                    Err(failure) => format!("{}; {}", failure.causes.join(": "), failure.next),
+                };
+                Some(LostKey { path: path.clone(), reason })
+            });
+            lost.collect()
+        }))
     }
 }
 

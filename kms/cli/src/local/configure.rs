@@ -107,7 +107,9 @@ fn node_config(node: &NodeState, signs_checkpoints: bool, peers: &[PeerConfig]) 
         block_interval_min_ms: node::block_interval_min_ms(),
         scrub_pause_s: node::scrub_pause_s(),
         scrub_bytes_per_s: node::scrub_bytes_per_s(),
+        segment_bytes_max: node::segment_bytes_max(),
         tls: tls_files(),
+        cold: None,
         peers: peers.to_vec(),
     }
 }

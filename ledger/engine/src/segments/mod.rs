@@ -3,23 +3,31 @@
 //! A folder holds `0000000000.segment`, `0000000001.segment`, ...: records one after the other (see
 //! [`record`]). Only the last file grows; a torn end is cut off on open. Damage in the middle is reported,
 //! never served, and remembered by a void record, so that a fresh copy can be put in its place. Nothing here
-//! knows what blocks mean.
+//! knows what blocks mean. Finished segments may be moved to a [`Shelf`], a second location, and are read there.
+mod cold;
+mod cool;
 mod index;
+mod note;
+mod open;
 mod reader;
 mod record;
 mod scan;
 mod scrub;
+mod shelf;
 
+pub use cool::{ColdShare, Cooled, Step};
 pub use reader::Reader;
 pub use scrub::{Damaged, Place, Scrubbed};
+pub use shelf::{Folder, Shelf, ShelfMark};
 
 use crate::{Block, Certificate, Id, Kind, Store, StoreError};
 use bytes::Bytes;
+use cold::Cold;
 use index::{Index, Location};
 use record::{HEADER_BYTES, Header, Tag};
 use std::{
     fmt,
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
@@ -31,7 +39,6 @@ use std::{
 
 const LOCK_FILE: &str = "lock";
 const MARK_FILE: &str = "journal-mark";
-const SUFFIX: &str = ".segment";
 
 /// How a store is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,45 +76,6 @@ impl fmt::Debug for Segments {
 }
 
 impl Segments {
-    /// Opens or creates the store in `folder`, alone: a second process gets [`StoreError::InUse`].
-    pub fn open(folder: &Path, config: SegmentsConfig) -> Result<(Self, Recovery), StoreError> {
-        fs::create_dir_all(folder).map_err(io_error(folder))?;
-        let lock = lock(folder)?;
-        let mut index = Index::default();
-        let mut recovery = Recovery::default();
-        let mut files = Vec::new();
-        let mut end = 0;
-        let paths = segment_paths(folder)?;
-        for (number, path) in paths.iter().enumerate() {
-            let last = number + 1 == paths.len();
-            let file = OpenOptions::new().read(true).write(true).open(path).map_err(io_error(path))?;
-            let scanned = scan::scan(&file, files.len() as u32, last, &mut index).map_err(io_error(path))?;
-            recovery.damaged.extend(scanned.damaged.iter().map(|offset| (path.clone(), *offset)));
-            let length = file.metadata().map_err(io_error(path))?.len();
-            if last {
-                recovery.truncated_bytes = length - scanned.end;
-                file.set_len(scanned.end).and_then(|()| file.sync_all()).map_err(io_error(path))?;
-                end = scanned.end;
-            } else if scanned.end < length {
-                recovery.damaged.push((path.clone(), scanned.end));
-            }
-            files.push(Segment { file: Arc::new(file), end: length });
-        }
-        recovery.records = index.count();
-        let shared = Shared {
-            folder: folder.into(),
-            config,
-            index: RwLock::new(index),
-            writer: Mutex::new(Writer { segment: None, end, written: 0 }),
-            synced: Mutex::new(0),
-            broken: AtomicBool::new(false),
-            files: RwLock::new(files),
-            _lock: lock,
-        };
-        shared.start_writer()?;
-        Ok((Self(Arc::new(shared)), recovery))
-    }
-
     /// Forgets a record that checks but is not what the chain says; a fresh copy may take its place.
     pub fn void(&self, kind: Kind, height: u64) -> Result<(), StoreError> {
         let found = self.0.index().find(kind, Id::Height(height));
@@ -176,6 +144,8 @@ struct Writer {
     /// Number and handle of the segment that grows.
     segment: Option<(u32, Arc<File>)>,
     end: u64,
+    /// The highest block that a record of it is about.
+    newest: Option<u64>,
     /// Records written since open, to know what a sync covers.
     written: u64,
 }
@@ -191,14 +161,26 @@ pub(crate) struct Shared {
     /// A sync failed: what the disk holds is unknown, so nothing is called durable any more.
     broken: AtomicBool,
     files: RwLock<Vec<Segment>>,
+    cold: Option<Cold>,
+    /// Held by whoever moves or changes a finished segment.
+    moving: Mutex<()>,
     _lock: File,
 }
 
-/// A segment file.
+/// A segment.
 struct Segment {
-    file: Arc<File>,
+    source: Source,
     /// Its length, once it grows no more.
     end: u64,
+    /// The highest block that a record of it is about, once it grows no more.
+    newest: Option<u64>,
+}
+
+/// Where a segment's bytes lie.
+#[derive(Clone)]
+enum Source {
+    Here(Arc<File>),
+    Cold,
 }
 
 impl Shared {
@@ -226,13 +208,38 @@ impl Shared {
         self.index().at_or_after(kind, height).map(|(height, _)| height)
     }
 
-    fn file(&self, segment: u32) -> Option<Arc<File>> {
+    fn source(&self, segment: u32) -> Option<Source> {
         let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
-        files.get(segment as usize).map(|segment| segment.file.clone())
+        files.get(segment as usize).map(|segment| segment.source.clone())
+    }
+
+    /// A segment that grows no more, and its length.
+    fn finished(&self, segment: u32) -> Option<(Source, u64)> {
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        let (_grows, finished) = files.split_last()?;
+        finished.get(segment as usize).map(|segment| (segment.source.clone(), segment.end))
+    }
+
+    fn lies_on_shelf(&self, segment: u32) {
+        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(segment) = files.get_mut(segment as usize) {
+            segment.source = Source::Cold;
+        }
+    }
+
+    fn cold(&self) -> Result<&Cold, StoreError> {
+        self.cold.as_ref().ok_or_else(|| StoreError::Away {
+            place: "the second location".into(),
+            source: io::Error::other("none is configured, and old blocks were moved to one"),
+        })
     }
 
     fn path(&self, segment: u32) -> PathBuf {
-        self.folder.join(format!("{segment:010}{SUFFIX}"))
+        let name = file_name(segment);
+        match (self.source(segment), &self.cold) {
+            (Some(Source::Cold), Some(cold)) => Path::new(&cold.shelf.name()).join(name),
+            _ => self.folder.join(name),
+        }
     }
 
     fn put(&self, kind: Kind, height: u64, digest: [u8; 32], body: &[u8]) -> Result<bool, StoreError> {
@@ -260,6 +267,7 @@ impl Shared {
             .and_then(|()| file.write_all_at(body, offset + HEADER_BYTES as u64));
         written.map_err(io_error(&self.path(segment)))?;
         writer.end += header.extent();
+        writer.newest = writer.newest.max(header.about());
         writer.written += 1;
         Ok(Location { segment, offset, length: header.length })
     }
@@ -270,16 +278,17 @@ impl Shared {
             self.sync_file(*number, file)?;
         }
         let number = self.files.read().unwrap_or_else(PoisonError::into_inner).len() as u32;
-        let path = self.path(number);
+        let path = self.folder.join(file_name(number));
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
         let file = Arc::new(file.map_err(io_error(&path))?);
         sync_folder(&self.folder)?;
         let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(closed) = files.last_mut() {
-            closed.end = writer.end;
+        if let Some(closed) = files.last_mut().filter(|_| writer.segment.is_some()) {
+            (closed.end, closed.newest) = (writer.end, writer.newest);
         }
-        files.push(Segment { file: file.clone(), end: 0 });
+        files.push(Segment { source: Source::Here(file.clone()), end: 0, newest: None });
         drop(files);
+        writer.newest = None;
         writer.segment = Some((number, file.clone()));
         writer.end = 0;
         Ok((number, file))
@@ -288,11 +297,12 @@ impl Shared {
     fn start_writer(&self) -> Result<(), StoreError> {
         let mut writer = self.writer();
         let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(segment) = files.last() {
-            writer.segment = Some((files.len() as u32 - 1, segment.file.clone()));
+        if let Some(Segment { source: Source::Here(file), .. }) = files.last() {
+            writer.segment = Some((files.len() as u32 - 1, file.clone()));
             return Ok(());
         }
         drop(files);
+        writer.end = 0;
         self.roll(&mut writer).map(|_segment| ())
     }
 
@@ -333,23 +343,35 @@ impl Shared {
 
     fn read(&self, kind: Kind, id: Id) -> Result<Option<(u64, Bytes)>, StoreError> {
         let Some((height, location)) = self.index().find(kind, id) else { return Ok(None) };
-        let file = self.file(location.segment);
-        let path = self.path(location.segment);
-        let Some(file) = file else { return Ok(None) };
-        let mut record = vec![0; HEADER_BYTES + location.length as usize];
-        match file.read_exact_at(&mut record, location.offset) {
-            Ok(()) => {}
-            // Somebody cut the file off.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => record.clear(),
-            Err(source) => return Err(StoreError::Io { path, source }),
-        }
+        let Some(record) = self.record(location)? else { return Ok(None) };
         if let Some(header) = good_header(&record, kind, height) {
             // A digest that stood at this height once may not be that of the record that stands there now.
             let fits = matches!(id, Id::Height(_)) || id == Id::Digest(header.digest);
             return Ok(fits.then(|| (height, Bytes::from(record).slice(HEADER_BYTES..))));
         }
+        let path = self.path(location.segment);
         self.void(kind, height, location)?;
         Err(StoreError::Damaged { kind, height, path, offset: location.offset })
+    }
+
+    /// The bytes at a place, none of them where somebody cut them off.
+    fn record(&self, location: Location) -> Result<Option<Vec<u8>>, StoreError> {
+        let length = HEADER_BYTES + location.length as usize;
+        let file = match self.source(location.segment) {
+            None => return Ok(None),
+            Some(Source::Cold) => {
+                let read = self.cold()?.read(location.segment, location.offset, length)?;
+                return Ok(Some(read.unwrap_or_default()));
+            }
+            Some(Source::Here(file)) => file,
+        };
+        let mut record = vec![0; length];
+        match file.read_exact_at(&mut record, location.offset) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => record.clear(),
+            Err(source) => return Err(StoreError::Io { path: self.path(location.segment), source }),
+        }
+        Ok(Some(record))
     }
 
     /// Forgets a damaged record, for later opens too.
@@ -380,35 +402,14 @@ fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
     move |source| StoreError::Io { path, source }
 }
 
-fn lock(folder: &Path) -> Result<File, StoreError> {
-    let path = folder.join(LOCK_FILE);
-    let file = File::create(&path).map_err(io_error(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: folder.into() }),
-        Err(TryLockError::Error(source)) => Err(StoreError::Io { path, source }),
-    }
-}
-
-/// The segment files in order; a gap in their numbers is an error.
-fn segment_paths(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(io_error(folder))? {
-        let name = entry.map_err(io_error(folder))?.file_name();
-        if let Some(name) = name.to_str().filter(|name| name.ends_with(SUFFIX)) {
-            names.push(name.to_owned());
-        }
-    }
-    names.sort_unstable();
-    for (number, name) in names.iter().enumerate() {
-        if *name != format!("{number:010}{SUFFIX}") {
-            let source = io::Error::other(format!("segment `{number}` is missing"));
-            return Err(StoreError::Io { path: folder.into(), source });
-        }
-    }
-    Ok(names.iter().map(|name| folder.join(name)).collect())
-}
-
 fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error(folder))
+}
+
+fn file_name(segment: u32) -> String {
+    format!("{segment:010}.segment")
+}
+
+fn note_name(segment: u32) -> String {
+    format!("{segment:010}.cold")
 }

@@ -65,6 +65,11 @@ impl Header {
         HEADER_BYTES as u64 + u64::from(self.length)
     }
 
+    /// The height that it is about.
+    pub(super) fn about(&self) -> Option<u64> {
+        (self.tag != Tag::Fills).then_some(self.height)
+    }
+
     pub(super) fn fits(&self, body: &[u8]) -> bool {
         check(body) == self.body_check
     }
@@ -106,7 +111,7 @@ impl Header {
 }
 
 /// The first `N` bytes of SHA-256.
-fn check<const N: usize>(bytes: &[u8]) -> [u8; N] {
+pub(super) fn check<const N: usize>(bytes: &[u8]) -> [u8; N] {
     let hash: [u8; 32] = Sha256::digest(bytes).into();
     hash.first_chunk::<N>().copied().unwrap_or([0; N])
 }

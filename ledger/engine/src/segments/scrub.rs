@@ -3,17 +3,17 @@
 //! Bytes that do not check are forgotten and overwritten by a record that holds nothing, so that the next
 //! scrub finds a file that checks again. What was lost is the caller's to bring back.
 use super::{
-    Segments, Shared, io_error,
+    Segments, Shared, Source,
+    cold::{Cold, write_whole},
+    io_error,
+    note::Note,
+    note_name,
+    open::note_of,
     record::{HEADER_BYTES, Header, Tag},
-    scan,
+    scan::{self, ReadAt},
 };
 use crate::{Kind, StoreError};
-use std::{
-    fs::File,
-    os::unix::fs::FileExt as _,
-    path::PathBuf,
-    sync::{Arc, PoisonError},
-};
+use std::{fs, io, os::unix::fs::FileExt as _, path::PathBuf, sync::PoisonError};
 
 /// Where a scrub goes on; the default is the beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +45,13 @@ pub struct Damaged {
     pub lost: Vec<(Kind, u64)>,
 }
 
+impl Damaged {
+    /// A small file that was written again.
+    fn local(path: PathBuf) -> Self {
+        Self { path, offset: 0, bytes: 0, lost: Vec::new() }
+    }
+}
+
 /// What one step of a scrub did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scrubbed {
@@ -60,21 +67,29 @@ impl Segments {
     /// Re-reads about `bytes_max` bytes of records from a place on, at least one record.
     pub fn scrub(&self, from: Place, bytes_max: u64) -> Result<Scrubbed, StoreError> {
         let mut scrubbed = Scrubbed::default();
-        let Some((file, end)) = self.0.extent(from.segment) else { return Ok(scrubbed) };
-        let path = self.0.path(from.segment);
-        let mut offset = from.offset;
-        while offset < end && offset - from.offset < bytes_max {
-            let extent = scan::good_extent(&file, offset, end).map_err(io_error(&path))?;
-            offset += match extent {
-                Some(extent) => extent,
-                None => {
-                    let damaged = self.0.fill(from.segment, &file, offset, end)?;
-                    let bytes = damaged.bytes;
-                    scrubbed.damaged.push(damaged);
-                    bytes
+        let Some((source, end)) = self.0.extent(from.segment) else { return Ok(scrubbed) };
+        let offset = match source {
+            Source::Here(file) => self.0.scrub_from(from, end, bytes_max, &*file, &mut scrubbed)?,
+            Source::Cold => {
+                let cold = self.0.cold()?;
+                match cold.length(from.segment)? {
+                    // Nothing is left there to be read.
+                    None if end > 0 => {
+                        scrubbed.damaged.push(self.0.lose(from.segment, end)?);
+                        end
+                    }
+                    None => end,
+                    Some(_) => {
+                        if from.offset == 0 {
+                            let mended = cold.mend_mark(&self.0.folder).map_err(io_error(&self.0.folder))?;
+                            scrubbed.damaged.extend(mended.map(Damaged::local));
+                            scrubbed.damaged.extend(self.0.scrub_note(from.segment, cold)?);
+                        }
+                        self.0.scrub_from(from, end, bytes_max, &cold.piece(from.segment), &mut scrubbed)?
+                    }
                 }
-            };
-        }
+            }
+        };
         scrubbed.bytes = offset - from.offset;
         let more = self.0.extent(from.segment + 1).is_some();
         scrubbed.next = match offset < end {
@@ -86,47 +101,129 @@ impl Segments {
 }
 
 impl Shared {
-    /// A segment's file, and how far its records reach now.
-    fn extent(&self, segment: u32) -> Option<(Arc<File>, u64)> {
+    /// A segment's bytes, and how far its records reach now.
+    fn extent(&self, segment: u32) -> Option<(Source, u64)> {
         let writer = self.writer();
         let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
         let found = files.get(segment as usize)?;
         let grows = writer.segment.as_ref().is_some_and(|(number, _)| *number == segment);
-        Some((found.file.clone(), if grows { writer.end } else { found.end }))
+        Some((found.source.clone(), if grows { writer.end } else { found.end }))
+    }
+
+    /// Returns the offset that was reached.
+    fn scrub_from(
+        &self,
+        from: Place,
+        end: u64,
+        bytes_max: u64,
+        file: &dyn ReadAt,
+        scrubbed: &mut Scrubbed,
+    ) -> Result<u64, StoreError> {
+        let mut offset = from.offset;
+        while offset < end && offset - from.offset < bytes_max {
+            let extent =
+                scan::good_extent(file, offset, end).map_err(|error| self.failed(from.segment, error))?;
+            offset += match extent {
+                Some(extent) => extent,
+                None => {
+                    let damaged = self.fill(from.segment, file, offset, end)?;
+                    let bytes = damaged.bytes;
+                    scrubbed.damaged.push(damaged);
+                    bytes
+                }
+            };
+        }
+        Ok(offset)
+    }
+
+    fn failed(&self, segment: u32, source: io::Error) -> StoreError {
+        match (self.source(segment), &self.cold) {
+            (Some(Source::Cold), Some(cold)) => cold.gone(source),
+            _ => StoreError::Io { path: self.path(segment), source },
+        }
     }
 
     /// Forgets what lies in the bytes from `offset` to the next record, and fills them.
-    fn fill(&self, segment: u32, file: &File, offset: u64, end: u64) -> Result<Damaged, StoreError> {
+    fn fill(&self, segment: u32, file: &dyn ReadAt, offset: u64, end: u64) -> Result<Damaged, StoreError> {
         let path = self.path(segment);
-        // Nobody writes meanwhile.
-        let _writer = self.writer();
-        let mut index = self.index_mut();
-        let known = index.in_segment(segment, offset);
+        // Nobody moves the segment meanwhile.
+        let _alone = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.index().in_segment(segment, offset);
         let header = HEADER_BYTES as u64;
         // What memory knows of the file goes before what damaged bytes seem to say.
         let next = match known.first() {
             Some((_, _, at)) if at.offset == offset => offset + header + u64::from(at.length),
             first => {
                 let limit = first.map_or(end, |(_, _, at)| at.offset);
-                let found = scan::next_good(file, offset + header, limit).map_err(io_error(&path))?;
-                found.unwrap_or(limit)
+                let found = scan::next_good(file, offset + header, limit);
+                found.map_err(|error| self.failed(segment, error))?.unwrap_or(limit)
             }
         };
-        let lost: Vec<_> = known
-            .iter()
-            .filter(|(_, _, at)| at.offset < next)
-            .map(|(kind, height, _)| (*kind, *height))
-            .collect();
-        for (kind, height) in &lost {
-            index.remove(*kind, *height);
-        }
-        drop(index);
         let body = vec![0; usize::try_from(next - offset - header).unwrap_or_default()];
         let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
         let filler = Header::new(Tag::Fills, 0, [0; 32], length, &body);
-        file.write_all_at(&[filler.encode().as_slice(), &body].concat(), offset)
-            .and_then(|()| file.sync_data())
-            .map_err(io_error(&path))?;
-        Ok(Damaged { path, offset, bytes: next - offset, lost })
+        let filler = [filler.encode().as_slice(), &body].concat();
+        let lost: Vec<_> = known.into_iter().filter(|(_, _, at)| at.offset < next).collect();
+        let named = lost.iter().map(|(kind, height, _)| (*kind, *height)).collect();
+        match self.source(segment) {
+            Some(Source::Here(file)) => {
+                // Nobody writes meanwhile.
+                let _writer = self.writer();
+                let mut index = self.index_mut();
+                lost.iter().for_each(|(kind, height, _)| index.remove(*kind, *height));
+                drop(index);
+                file.write_all_at(&filler, offset)
+                    .and_then(|()| file.sync_data())
+                    .map_err(io_error(&path))?;
+            }
+            _ => {
+                // The note still names them: they are voided for later opens too.
+                lost.iter().try_for_each(|(kind, height, at)| self.void(*kind, *height, *at))?;
+                let cold = self.cold()?;
+                cold.shelf.amend(segment, offset, &filler).map_err(|error| cold.gone(error))?;
+            }
+        }
+        Ok(Damaged { path, offset, bytes: next - offset, lost: named })
+    }
+
+    /// Forgets a segment that is gone from the shelf.
+    fn lose(&self, segment: u32, end: u64) -> Result<Damaged, StoreError> {
+        let _alone = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.index().in_segment(segment, 0);
+        known.iter().try_for_each(|(kind, height, at)| self.void(*kind, *height, *at))?;
+        let note = self.folder.join(note_name(segment));
+        let nothing = Note { length: 0, records: Vec::new() };
+        write_whole(&note, &nothing.encode()).map_err(io_error(&note))?;
+        if let Some(segment) =
+            self.files.write().unwrap_or_else(PoisonError::into_inner).get_mut(segment as usize)
+        {
+            segment.end = 0;
+        }
+        let lost = known.into_iter().map(|(kind, height, _)| (kind, height)).collect();
+        Ok(Damaged { path: self.path(segment), offset: 0, bytes: end, lost })
+    }
+
+    /// Writes the note of a segment on the shelf again if it does not check.
+    fn scrub_note(&self, segment: u32, cold: &Cold) -> Result<Option<Damaged>, StoreError> {
+        let path = self.folder.join(note_name(segment));
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(source) => return Err(StoreError::Io { path, source }),
+        };
+        if Note::read(&bytes).1 {
+            return Ok(None);
+        }
+        let note = note_of(&cold.piece(segment)).map_err(|error| cold.gone(error))?;
+        write_whole(&path, &note.encode()).map_err(io_error(&path))?;
+        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(segment) = files.get_mut(segment as usize) {
+            segment.end = note.length;
+        }
+        drop(files);
+        let mut index = self.index_mut();
+        let holds = note.records.iter().filter(|(_, header)| matches!(header.tag, Tag::Holds(_)));
+        holds.for_each(|(offset, header)| scan::enter(&mut index, segment, *offset, header));
+        Ok(Some(Damaged::local(path)))
     }
 }

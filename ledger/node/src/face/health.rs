@@ -20,6 +20,11 @@ pub(super) fn scrub_status(shared: &Shared) -> proto::ScrubStatus {
     }
 }
 
+pub(super) fn cold(shared: &Shared) -> Option<proto::ColdBlocks> {
+    let share = shared.store.cold_share();
+    (share.segments > 0).then_some(proto::ColdBlocks { segments: share.segments, bytes: share.bytes })
+}
+
 /// The newest alarms, newest first.
 pub(super) fn alarms(shared: &Shared) -> Vec<proto::Alarm> {
     let alarms = shared.alarms.newest(ALARMS_SHOWN).into_iter();

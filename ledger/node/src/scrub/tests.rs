@@ -1,5 +1,7 @@
 //! A byte flipped in every region of a node's blocks, index and snapshots: found by one scrub, put right.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod cold;
+
 use super::*;
 
 mod differing;
@@ -28,6 +30,7 @@ use std::{
 use tempfile::TempDir;
 
 const HEIGHT: u64 = 14;
+const EPOCH: u64 = 4;
 /// The others answer at once.
 const PATIENT: Duration = Duration::from_millis(20);
 /// Blocks without a certificate of their own.
@@ -68,7 +71,7 @@ impl Chain {
             time_ms: 1,
             validators: keys.iter().map(SigningKey::public_key).collect(),
             submitters,
-            epoch_length: 8,
+            epoch_length: EPOCH,
             regime: Regime::Fast,
             clock_bound_ms: 1000,
         })
@@ -90,7 +93,7 @@ impl Chain {
             let proposal = ledger.propose(height * 10, &batches, &BlockLimits::default(), key).unwrap();
             assert!(proposal.refused.is_empty());
             let block = Block::parse(&BlockFormat, Bytes::from(proposal.block.encode())).unwrap();
-            let epoch = height / 8;
+            let epoch = height / EPOCH;
             let message = finalize_message(genesis.chain_id(), epoch, height, height - 1, &block.digest);
             // Three of the four, not always the same.
             let signers = (0..4).filter(|n| *n != height as usize % 4);
@@ -153,7 +156,17 @@ struct Node {
 
 impl Node {
     fn open(dir: &Path, chain: &Arc<Chain>, runtime: &Handle, there: bool) -> Self {
-        let (store, recovery) = Segments::open(&dir.join("blocks"), SEGMENTS).unwrap();
+        Self::open_with(dir, chain, runtime, there, (SEGMENTS, None))
+    }
+
+    fn open_with(
+        dir: &Path,
+        chain: &Arc<Chain>,
+        runtime: &Handle,
+        there: bool,
+        (segments, shelf): (SegmentsConfig, Option<Arc<dyn engine::Shelf>>),
+    ) -> Self {
+        let (store, recovery) = Segments::open_with(&dir.join("blocks"), segments, shelf).unwrap();
         let index = Index::open(&dir.join("index")).unwrap();
         let snapshots = dir.join("snapshots");
         let whole = |found: &Snapshot| index.resume(found.ledger.height(), found.ledger.log().size());
@@ -181,7 +194,7 @@ impl Node {
         shared.others.send_replace(Arc::downgrade(&others));
         let (stop, stopping) = watch::channel(false);
         let pace = ScrubPace { pause: Duration::ZERO, bytes_per_s: u64::MAX };
-        let folders = Folders { engine: dir.join("engine"), snapshots };
+        let folders = Folders { engine: dir.join("engine"), snapshots, keys: None };
         let scrubber = Scrubber {
             shared: shared.clone(),
             folders,
@@ -208,8 +221,12 @@ impl Node {
 
 /// A folder with everything in it, written by the code that writes it in a node.
 fn pristine(chain: &Arc<Chain>, runtime: &Handle) -> TempDir {
+    pristine_with(chain, runtime, SEGMENTS)
+}
+
+fn pristine_with(chain: &Arc<Chain>, runtime: &Handle, segments: SegmentsConfig) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let (store, _) = Segments::open(&dir.path().join("blocks"), SEGMENTS).unwrap();
+    let (store, _) = Segments::open(&dir.path().join("blocks"), segments).unwrap();
     for (height, block) in &chain.blocks {
         store.put_block(block).unwrap();
         if let Some(certificate) = chain.certificates.get(height) {
@@ -267,15 +284,7 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 fn regions(path: &Path, bytes: &[u8], random: &mut Random) -> Vec<usize> {
     let mut places = Vec::new();
     if path.starts_with("blocks") {
-        let mut at = 0;
-        while at < bytes.len() {
-            let length = u32::from_be_bytes(bytes[at + 45..at + 49].try_into().unwrap()) as usize;
-            // Magic, kind, height, digest, length, body check, header check, body's ends.
-            places.extend([0, 4, 5, 13, 45, 49, 65].map(|field| at + field));
-            places.extend([at + 73, at + 73 + length / 2, at + 73 + length - 1]);
-            at += 73 + length;
-        }
-        assert_eq!(at, bytes.len(), "records fill the file");
+        places = regions_of_segment(bytes);
     } else if path.starts_with("look-up") {
         // Fields and check of the head; of each reference class, name and height; the check of the page.
         places.extend((0..56).step_by(8));
@@ -289,6 +298,19 @@ fn regions(path: &Path, bytes: &[u8], random: &mut Random) -> Vec<usize> {
     if std::env::var_os("KEYWARD_SOAK").is_some() {
         places = (0..bytes.len()).collect();
     }
+    places
+}
+
+fn regions_of_segment(bytes: &[u8]) -> Vec<usize> {
+    let (mut places, mut at) = (Vec::new(), 0);
+    while at < bytes.len() {
+        let length = u32::from_be_bytes(bytes[at + 45..at + 49].try_into().unwrap()) as usize;
+        // Magic, kind, height, digest, length, body check, header check, body's ends.
+        places.extend([0, 4, 5, 13, 45, 49, 65].map(|field| at + field));
+        places.extend([at + 73, at + 73 + length / 2, at + 73 + length - 1]);
+        at += 73 + length;
+    }
+    assert_eq!(at, bytes.len(), "records fill the file");
     places
 }
 
@@ -440,6 +462,37 @@ fn what_nobody_can_bring_back_stays_an_open_alarm_until_somebody_can() {
 }
 
 #[test]
+fn blocks_that_are_missing_below_a_final_one_come_back_one_by_one_in_their_order() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let chain = Arc::new(Chain::new());
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = Segments::open(&dir.path().join("blocks"), SEGMENTS).unwrap();
+    let top = &chain.blocks[&HEIGHT];
+    store.put_block(top).unwrap();
+    drop(store);
+    let node = Node::open(dir.path(), &chain, runtime.handle(), true);
+    assert_eq!(node.shared.view().ledger.height(), 0);
+    let mut digests = runtime.block_on(crate::repair::digests_below(&node.shared, 1, top));
+    for height in 1..HEIGHT {
+        let digest = digests.pop().unwrap();
+        assert_eq!(digest, chain.blocks[&height].digest);
+        // What was brought back lies in the store meanwhile, and is fetched again where it does not.
+        assert_eq!(
+            node.shared.store.block(Id::Height(height)).unwrap().as_ref(),
+            Some(&chain.blocks[&height].bytes)
+        );
+        if height % 3 == 0 {
+            node.shared.store.void(Kind::Block, height).unwrap();
+        }
+        let block = runtime.block_on(crate::repair::block_with(&node.shared, height, digest));
+        assert_eq!(block.bytes, chain.blocks[&height].bytes);
+    }
+    assert!(digests.is_empty());
+    let none = runtime.block_on(crate::repair::digests_below(&node.shared, HEIGHT, top));
+    assert!(none.is_empty());
+}
+
+#[test]
 fn a_block_put_in_anothers_place_with_checks_that_fit_is_found_by_the_chain() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let chain = Arc::new(Chain::new());
@@ -490,7 +543,8 @@ fn a_block_put_in_anothers_place_with_checks_that_fit_is_found_by_the_chain() {
     let others: Arc<dyn Others> = Arc::new(double);
     shared.others.send_replace(Arc::downgrade(&others));
     let (_stop, stopping) = watch::channel(false);
-    let folders = Folders { engine: dir.path().join("engine"), snapshots: dir.path().join("snapshots") };
+    let snapshots = dir.path().join("snapshots");
+    let folders = Folders { engine: dir.path().join("engine"), snapshots, keys: None };
     let pace = ScrubPace { pause: Duration::ZERO, bytes_per_s: u64::MAX };
     let scrubber = Scrubber {
         shared: shared.clone(),

@@ -91,7 +91,7 @@ impl<'a, 'b> Walk<'a, 'b> {
                 Err(error @ StoreError::Damaged { height, .. }) => (height, error.to_string()),
                 Err(error @ StoreError::Certificate { height, .. }) => (height, error.to_string()),
                 Err(error) => {
-                    self.run.disk_failed(&error);
+                    self.run.store_failed(&error);
                     return None;
                 }
             };
@@ -127,6 +127,10 @@ impl<'a, 'b> Walk<'a, 'b> {
                 Err(error) => error.to_string(),
             },
             Ok(None) => "it is missing".to_owned(),
+            Err(error @ StoreError::Away { .. }) => {
+                self.run.store_failed(&error);
+                return None;
+            }
             Err(error) => error.to_string(),
         };
         repair::void(shared, Kind::Block, height);

@@ -67,7 +67,9 @@ impl Node {
             block_interval_min_ms: node::block_interval_min_ms(),
             scrub_pause_s: node::scrub_pause_s(),
             scrub_bytes_per_s: node::scrub_bytes_per_s(),
+            segment_bytes_max: node::segment_bytes_max(),
             tls: TlsFiles { ca: CA.into(), certificate: CERTIFICATE.into(), key: TLS.into() },
+            cold: None,
             peers,
         };
         let text = toml::to_string(&settings).map_err(|error| {

@@ -39,6 +39,12 @@ pub(super) fn to_json(status: &Status) -> Value {
     })
 }
 
+/// What of a node's blocks lies at a second location, if the node tells us.
+pub(super) fn cold_json(status: &Status) -> Value {
+    let cold = status.operation.as_ref().and_then(|operation| operation.cold.as_ref());
+    cold.map_or(Value::Null, |cold| json!({ "segments": cold.segments, "bytes": cold.bytes }))
+}
+
 /// The newest alarms of a node, if it tells us.
 pub(super) fn alarms_json(status: &Status) -> Value {
     let operation = status.operation.as_ref();

@@ -1,0 +1,114 @@
+//! Where finished segments lie once they are old: whole, by number, at a second location.
+//!
+//! A shelf knows nothing of records. What it is told to keep is durable when [`Shelf::put`] returns; readers
+//! check what they read. One method of an adapter may block for as long as its medium does.
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write as _},
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+};
+
+/// 32 random bytes that say whose shelf it is.
+pub type ShelfMark = [u8; 32];
+
+/// A second location. All of it belongs to one store.
+pub trait Shelf: Send + Sync + 'static {
+    /// What and where it is, for people.
+    fn name(&self) -> String;
+
+    /// The mark that stands there; `None` if none does, as where nothing is mounted.
+    fn mark(&self) -> io::Result<Option<ShelfMark>>;
+
+    /// Leaves a mark durably.
+    fn set_mark(&self, mark: &ShelfMark) -> io::Result<()>;
+
+    /// Puts a whole segment there durably, in place of one with its number. Cut off half-way, or with `body`
+    /// failing, it changes nothing. Returns the bytes put.
+    fn put(&self, segment: u32, body: &mut dyn Read) -> io::Result<u64>;
+
+    /// The bytes of a segment; [`io::ErrorKind::NotFound`] if it is not there.
+    fn length(&self, segment: u32) -> io::Result<u64>;
+
+    /// Fills the buffer from `offset` on; [`io::ErrorKind::UnexpectedEof`] if the segment ends before,
+    /// [`io::ErrorKind::NotFound`] if it is not there.
+    fn read(&self, segment: u32, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// Puts other bytes durably into a segment that is there; past its end it grows.
+    fn amend(&self, segment: u32, offset: u64, bytes: &[u8]) -> io::Result<()>;
+}
+
+const MARK_FILE: &str = "keyward-cold";
+/// A segment on its way: under this name it is none.
+const BESIDE: &str = "segment.new";
+
+/// A folder as a shelf: another disk, a network file system, a mounted bucket.
+#[derive(Clone, Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// The folder may be missing, as a disk that is not mounted; the one above it must not, for it to be made.
+    pub fn new(path: &Path) -> Self {
+        Self(path.into())
+    }
+
+    fn path(&self, segment: u32) -> PathBuf {
+        self.0.join(super::file_name(segment))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.0)?.sync_all()
+    }
+
+    /// Writes beside, makes durable and renames.
+    fn place(&self, path: &Path, body: &mut dyn Read) -> io::Result<u64> {
+        let beside = self.0.join(BESIDE);
+        let mut file = File::create(&beside)?;
+        let bytes = io::copy(body, &mut file)?;
+        file.flush()?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        self.sync()?;
+        Ok(bytes)
+    }
+}
+
+impl Shelf for Folder {
+    fn name(&self) -> String {
+        self.0.display().to_string()
+    }
+
+    fn mark(&self) -> io::Result<Option<ShelfMark>> {
+        match fs::read(self.0.join(MARK_FILE)) {
+            Ok(bytes) => bytes.as_slice().try_into().map(Some).map_err(io::Error::other),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn set_mark(&self, mark: &ShelfMark) -> io::Result<()> {
+        // One level alone: where a disk should be mounted nothing is made in its stead.
+        if !self.0.is_dir() {
+            fs::create_dir(&self.0)?;
+        }
+        self.place(&self.0.join(MARK_FILE), &mut mark.as_slice()).map(|_bytes| ())
+    }
+
+    fn put(&self, segment: u32, body: &mut dyn Read) -> io::Result<u64> {
+        self.place(&self.path(segment), body)
+    }
+
+    fn length(&self, segment: u32) -> io::Result<u64> {
+        Ok(fs::metadata(self.path(segment))?.len())
+    }
+
+    fn read(&self, segment: u32, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        File::open(self.path(segment))?.read_exact_at(buffer, offset)
+    }
+
+    fn amend(&self, segment: u32, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(self.path(segment))?;
+        file.write_all_at(bytes, offset)?;
+        file.sync_data()
+    }
+}

@@ -1,0 +1,153 @@
+//! Moves segments of old blocks to a second location, and looks whether it is there.
+//!
+//! What a restart reads stays here: what it executes again, the epoch in progress and the one before. So do blocks
+//! that changed the validators: every proof needs them. While the location is away an alarm stands, nothing is moved, and nothing here is removed.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use keyward_ledger_engine::{Cooled, Folder, SegmentsConfig, Shelf, Step, StoreError};
+use tokio::{runtime::Handle, sync::watch};
+use tracing::{info, warn};
+
+use crate::{
+    alarms::{Alarm, Code},
+    shared::Shared,
+    snapshot,
+};
+
+/// Between two looks.
+pub(crate) const TURN: Duration = Duration::from_secs(10);
+
+/// Where blocks lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// A segment file is closed before it grows over this many bytes.
+    pub segment_bytes_max: u64,
+    /// Where segments of old blocks go; none: they stay.
+    pub cold: Option<ColdConfig>,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { segment_bytes_max: SegmentsConfig::default().segment_bytes_max, cold: None }
+    }
+}
+
+impl StoreConfig {
+    pub(crate) fn segments(&self) -> SegmentsConfig {
+        SegmentsConfig { segment_bytes_max: self.segment_bytes_max, ..SegmentsConfig::default() }
+    }
+
+    pub(crate) fn shelf(&self) -> Option<Arc<dyn Shelf>> {
+        let cold = self.cold.as_ref()?;
+        Some(Arc::new(Folder::new(&cold.folder)))
+    }
+}
+
+/// A second location.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColdConfig {
+    /// Another disk, a network file system, a mounted bucket; this node's alone.
+    pub folder: PathBuf,
+    /// A segment goes there once all of its blocks lie this far below the newest.
+    pub after_blocks: u64,
+}
+
+/// The one thread that moves.
+pub(crate) struct Mover {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) after_blocks: u64,
+    /// Bytes read and copied in a second, at most.
+    pub(crate) bytes_per_s: u64,
+    /// Where the snapshots are.
+    pub(crate) snapshots: PathBuf,
+    pub(crate) turn: Duration,
+    pub(crate) runtime: Handle,
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+impl Mover {
+    /// Works until the node stops.
+    pub(crate) fn run(self) {
+        while !self.stops() {
+            self.once();
+            self.sleep(self.turn);
+        }
+    }
+
+    fn stops(&self) -> bool {
+        *self.stopping.borrow() || self.stopping.has_changed().is_err()
+    }
+
+    fn sleep(&self, wait: Duration) {
+        let mut stopping = self.stopping.clone();
+        self.runtime.block_on(async {
+            let _elapsed = tokio::time::timeout(wait, stopping.wait_for(|stopping| *stopping)).await.is_err();
+        });
+    }
+
+    /// One look; moves what is due.
+    pub(crate) fn once(&self) {
+        if let Err(error) = self.shared.store.probe() {
+            return self.failed(&error);
+        }
+        self.shared.alarms.repaired(|alarm| alarm.code == Code::ColdAway);
+        while let Some(segment) = self.due().filter(|_| !self.stops()) {
+            let (began, mut bytes) = (Instant::now(), 0);
+            let cooled = self.shared.store.cool(segment, &mut |step| {
+                if let Step::Read(more) = step {
+                    bytes += more;
+                    let due = Duration::from_secs_f64(bytes as f64 / self.bytes_per_s.max(1) as f64);
+                    due.checked_sub(began.elapsed()).into_iter().for_each(|wait| self.sleep(wait));
+                }
+                !self.stops()
+            });
+            match cooled {
+                Ok(Cooled::Moved) => info!(segment, "a segment of old blocks was moved"),
+                // It is moved once it has been put right.
+                Ok(Cooled::Damaged) => return self.shared.scrub.ask(),
+                Ok(Cooled::Stopped) => return,
+                Err(error) => return self.failed(&error),
+            }
+        }
+    }
+
+    fn due(&self) -> Option<u32> {
+        let view = self.shared.view();
+        let old = view.ledger.height().checked_sub(self.after_blocks)?;
+        let ledger = &view.ledger;
+        let epoch_before = ledger.epoch_of(ledger.height()).saturating_sub(1);
+        let restart = (epoch_before * ledger.parameters().epoch_length).saturating_sub(1);
+        let below = old.min(restart).min(oldest_snapshot(&self.snapshots)?);
+        let changes = ledger.set_changes(0).ok()?;
+        let stays: Vec<_> = changes.iter().map(|change| change.height).collect();
+        self.shared.store.finished_below(below, &stays)
+    }
+
+    fn failed(&self, error: &StoreError) {
+        self.shared.alarms.raise(alarm(error));
+    }
+}
+
+/// What to say when blocks cannot be read or moved.
+pub(crate) fn alarm(error: &StoreError) -> Alarm {
+    match error {
+        StoreError::Away { source, .. } => {
+            // One alarm, whatever is tried there; the log says why.
+            warn!(%error, cause = %source, "alarm: old blocks are out of reach");
+            Alarm::new(Code::ColdAway, error.to_string())
+        }
+        error => Alarm::new(Code::DiskFailed, error.to_string()),
+    }
+}
+
+/// A restart may begin at the oldest snapshot that is kept.
+fn oldest_snapshot(folder: &Path) -> Option<u64> {
+    let paths = snapshot::list(folder).ok()?;
+    let name = paths.first()?.file_name()?.to_str()?;
+    name.strip_prefix("snapshot-")?.parse().ok()
+}
