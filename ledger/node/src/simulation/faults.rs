@@ -28,6 +28,8 @@ pub(super) enum Fault {
     Cut,
     /// Messages are late, and some are lost.
     Slow,
+    /// All of it at once: somebody is cut off, somebody is killed, and somebody else loses power before they are back.
+    Tangle,
     /// The frail node's disk is damaged.
     Damage(Damage),
 }
@@ -55,6 +57,7 @@ pub(super) struct Happened {
     pub(super) cuts: u64,
     pub(super) slow: u64,
     pub(super) lost_messages: u64,
+    pub(super) tangles: u64,
     pub(super) derived_lost: u64,
     pub(super) flipped: u64,
     pub(super) noticed: u64,
@@ -64,7 +67,7 @@ pub(super) struct Happened {
 
 impl Happened {
     /// Each kind of fault with its count.
-    pub(super) const fn counts(&self) -> [(&'static str, u64); 12] {
+    pub(super) const fn counts(&self) -> [(&'static str, u64); 13] {
         [
             ("kills", self.kills),
             ("power cuts", self.power_cuts),
@@ -73,6 +76,7 @@ impl Happened {
             ("cuts", self.cuts),
             ("slow times", self.slow),
             ("lost messages", self.lost_messages),
+            ("tangles", self.tangles),
             ("losses of derived files", self.derived_lost),
             ("flips", self.flipped),
             ("flips noticed", self.noticed),
@@ -117,6 +121,10 @@ impl Cluster {
                     happened.slow += 1;
                     happened.lost_messages += self.slow().await;
                 }
+                Fault::Tangle => {
+                    happened.tangles += 1;
+                    self.tangle(node, &mut happened).await;
+                }
                 Fault::Damage(damage) => self.damage(frail, *damage, &mut happened).await,
             }
         }
@@ -124,16 +132,22 @@ impl Cluster {
     }
 
     /// Lets time pass until a node did what its character is for; how often it did.
-    pub(super) async fn see_it_act(&self, node: usize) -> u64 {
+    pub(super) async fn see_it_act(&mut self, node: usize) -> u64 {
         let began = self.world.runtime().now();
-        let member = &self.members[node];
+        let member = self.members[node].clone();
         loop {
             let traffic = self.world.traffic(node);
-            let deeds = member.character().deeds(member, &lock(&self.record), traffic);
+            let deeds = member.character().deeds(&member, &lock(&self.record), traffic);
             if deeds > 0 || self.world.runtime().now() - began > PATIENCE {
                 return deeds;
             }
             self.world.wait(Duration::from_millis(250)).await;
+            // Who only follows does nothing. In an epoch in which it has not voted it may vote again.
+            if lock(&self.record).observers.remove(&node) {
+                self.some_seconds().await;
+                self.crash(node).await;
+                self.start(node).await;
+            }
         }
     }
 
@@ -184,6 +198,23 @@ impl Cluster {
         let after = highest(self);
         assert!(after <= before + UNDER_WAY_MAX, "a minority went on from {before} to {after}");
         self.world.heal().await;
+    }
+
+    async fn tangle(&mut self, first: usize, happened: &mut Happened) {
+        let size = self.members.len();
+        let [cut_off, killed, unpowered] = [0, 1, 2].map(|step| (first + step) % size);
+        self.world.part(&[cut_off]).await;
+        self.crash(killed).await;
+        self.some_seconds().await;
+        self.crash(unpowered).await;
+        happened.torn_writes += u64::from(self.lose_unsynced(unpowered));
+        self.start(killed).await;
+        if self.world.dice.once_in(2) {
+            self.some_seconds().await;
+        }
+        self.world.heal().await;
+        self.some_seconds().await;
+        self.start(unpowered).await;
     }
 
     /// Slows the links down and has some messages lost; how many were.

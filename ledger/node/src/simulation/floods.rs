@@ -25,6 +25,8 @@ use crate::pool::SUBMITTER_BYTES_MAX;
 /// Blocks that a quiet submitter's batch may have to wait for: those that were under way, and a turn.
 const WAIT_BLOCKS_MAX: u64 = 6;
 const QUIET_BATCHES: u64 = 15;
+/// The validator that floods the others.
+const FLOODER: usize = 3;
 
 fn batch(chain_id: Hash, by: u8, sequence: u64, notes: usize) -> SignedBatch {
     let entries = (0..notes).map(|note| Entry::Note(vec![note as u8; 4000]).encode()).collect();
@@ -77,6 +79,43 @@ async fn quiet(cluster: &Cluster, sequences: std::ops::Range<u64>) -> Vec<u64> {
         waited.push(answer.into_inner().r#final.unwrap().height - before);
     }
     waited
+}
+
+#[test]
+fn a_validator_that_floods_the_others_with_messages_delays_nobody() {
+    let run = cluster(18, Regime::Fast, async |mut cluster, _| {
+        cluster.start_all().await;
+        cluster.world.wait(Duration::from_secs(1)).await;
+        let (runtime, chain_id) = (cluster.world.runtime(), cluster.chain_id());
+        let (own, flooder) = (runtime.clone(), cluster.members[FLOODER].clone());
+        let heard = cluster.world.traffic(FLOODER).sent;
+        let task = runtime.spawn(async move {
+            // Noise, statements about blocks, batches of strangers, and one good batch again and again.
+            let good = Bytes::copy_from_slice(batch(chain_id, 2, 1, 1).bytes());
+            let stranger = Bytes::copy_from_slice(batch(chain_id, 9, 1, 1).bytes());
+            let messages =
+                [Bytes::from(vec![0xff; 3000]), Bytes::from([0xc1; 145].as_slice()), stranger, good];
+            for message in messages.iter().cycle() {
+                flooder.live().unwrap().face.engine.gossip(message.clone());
+                own.sleep(Duration::from_millis(2)).await;
+            }
+        });
+        let beside = quiet(&cluster, 1..QUIET_BATCHES + 1).await;
+        task.abort();
+        let sent = cluster.world.traffic(FLOODER).sent - heard;
+        let held = cluster.members[0].live().unwrap().shared.pool().bytes();
+        for node in 0..SIZE {
+            cluster.crash(node).await;
+        }
+        (beside, sent, held)
+    });
+    let (beside, sent, held) = run.value;
+    println!(
+        "blocks waited beside a flooding validator {beside:?}; it sent {sent} messages, {held} bytes held"
+    );
+    assert!(sent > 1000, "it flooded: {sent}");
+    assert!(held < 100_000, "nothing of it is kept: {held}");
+    assert!(beside.iter().all(|blocks| *blocks <= WAIT_BLOCKS_MAX), "{beside:?}");
 }
 
 #[test]

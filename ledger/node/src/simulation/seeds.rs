@@ -73,10 +73,13 @@ impl Plan {
         if character == Character::WrongClock {
             skews_ms[frail] = if dice.once_in(2) { HOUR_MS } else { -HOUR_MS };
         }
-        let mut faults = vec![Fault::Kill, Fault::PowerCut, Fault::Blackout, Fault::Cut, Fault::Slow, damage];
+        let mut faults =
+            vec![Fault::Kill, Fault::PowerCut, Fault::Blackout, Fault::Cut, Fault::Slow, Fault::Tangle];
         for place in (1..faults.len()).rev() {
             faults.swap(place, dice.below(place as u64 + 1) as usize);
         }
+        faults.truncate(ROUNDS - 1);
+        faults.insert(dice.below(ROUNDS as u64) as usize, damage);
         Self { regime, character, frail, skews_ms, faults }
     }
 }
