@@ -257,7 +257,6 @@ impl Seen {
 #[cfg(test)]
 impl Lookup {
     /// Notes a block of which nothing is said.
-    #[expect(clippy::unwrap_used, reason = "a test")]
     pub(crate) fn note_for_test(&self, height: u64) {
         self.note(height, &[]).unwrap();
     }

@@ -107,7 +107,10 @@ impl<'a> Search<'a> {
     }
 
     fn run(&mut self, from_leaf: u64, limit: usize) -> Result<(), FindError> {
-        let Some((mut height, last)) = self.heights(from_leaf)? else { return Ok(self.end(from_leaf)) };
+        let Some((mut height, last)) = self.heights(from_leaf)? else {
+            self.end(from_leaf);
+            return Ok(());
+        };
         let (mut blocks, mut bytes) = (0, 0);
         loop {
             let began = Instant::now();
@@ -116,7 +119,10 @@ impl<'a> Search<'a> {
                 Next::GiveUpAt(reached) if reached <= last => {
                     return self.stop_at(reached, from_leaf);
                 }
-                _ => return Ok(self.end(from_leaf)),
+                _ => {
+                    self.end(from_leaf);
+                    return Ok(());
+                }
             };
             if blocks == BLOCKS_READ_MAX || bytes >= BYTES_READ_MAX {
                 return self.stop_at(candidate, from_leaf);
