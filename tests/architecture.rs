@@ -20,8 +20,10 @@ const DOORS: &[(&str, &[&str])] = &[
     ("policies", &["kms/domain"]),
     ("ledger/core", &[]),
     ("ledger/engine", &[]),
+    // For tests alone: only dev-dependencies may name it.
+    ("ledger/simulation", &["ledger/engine"]),
     ("ledger/verify", &["ledger/core"]),
-    ("ledger/node", &["ledger/core", "ledger/verify", "ledger/engine", "proto"]),
+    ("ledger/node", &["ledger/core", "ledger/verify", "ledger/engine", "ledger/simulation", "proto"]),
     ("ledger/client", &["ledger/core", "ledger/verify", "proto"]),
     // The rule by which a signature of each scheme verifies stands once, in ledger/core; the rooms of kms/
     // see schemes, public keys and key ids through kms/domain.
@@ -67,7 +69,7 @@ const DOORS: &[(&str, &[&str])] = &[
 
 /// Where a library from outside may be named in a manifest; a `*` ends a prefix.
 const HOMES: &[(&str, &[&str])] = &[
-    ("commonware-*", &["ledger/engine"]),
+    ("commonware-*", &["ledger/engine", "ledger/simulation"]),
     ("cryptoki", &["kms/token"]),
     ("cryptoki-sys", &["hsm-sim", "kms/token"]),
     ("sqlx*", &["kms/store"]),

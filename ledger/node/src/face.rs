@@ -78,7 +78,7 @@ impl Face {
     }
 
     /// A block with its outcomes, tied to the first certified header at or above it.
-    async fn block(&self, height: u64) -> Result<proto::Block, Status> {
+    pub(crate) async fn block(&self, height: u64) -> Result<proto::Block, Status> {
         if height == 0 {
             let block = Bytes::from(self.shared.genesis.block().encode());
             return Ok(proto::Block { block, ..Default::default() });
@@ -157,7 +157,7 @@ impl Face {
         Ok((bytes, outcomes, place.first_leaf))
     }
 
-    async fn record(&self, leaf: u64) -> Result<GetRecordResponse, Status> {
+    pub(crate) async fn record(&self, leaf: u64) -> Result<GetRecordResponse, Status> {
         let anchor = self.anchor().await?;
         let size = anchor.ledger.log().size();
         if leaf >= size {
@@ -179,7 +179,18 @@ impl Face {
         Ok(GetRecordResponse { anchor: Some(anchor.to_proto()), record: Some(record) })
     }
 
-    fn leaf_of(&self, id: &proto::RecordId) -> Result<u64, Status> {
+    /// What stands under a key, or that nothing does.
+    pub(crate) async fn state(&self, key: &[u8]) -> Result<GetStateResponse, Status> {
+        let anchor = self.anchor().await?;
+        let state = anchor.ledger.state();
+        Ok(GetStateResponse {
+            value: state.get(key).map(Bytes::copy_from_slice),
+            proof: state.prove(key).encode().into(),
+            anchor: Some(anchor.to_proto()),
+        })
+    }
+
+    pub(crate) fn leaf_of(&self, id: &proto::RecordId) -> Result<u64, Status> {
         let submitter = <[u8; 32]>::try_from(&*id.submitter).map_err(|error| {
             Refusal::RequestMalformed.status(format!("a submitter has 32 bytes: {error}"))
         })?;
@@ -268,14 +279,7 @@ impl ledger_server::Ledger for Face {
                 .status(format!("a state key has at most {STATE_KEY_BYTES_MAX} bytes")));
         }
         self.authorise(&request, Class::of_state(&request.get_ref().key))?;
-        let key = request.into_inner().key;
-        let anchor = self.anchor().await?;
-        let state = anchor.ledger.state();
-        Ok(Response::new(GetStateResponse {
-            value: state.get(&key).map(Bytes::copy_from_slice),
-            proof: state.prove(&key).encode().into(),
-            anchor: Some(anchor.to_proto()),
-        }))
+        self.state(&request.get_ref().key).await.map(Response::new)
     }
 
     async fn outcome(&self, request: Request<OutcomeRequest>) -> Result<Response<OutcomeResponse>, Status> {

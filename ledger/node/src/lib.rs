@@ -24,6 +24,8 @@ mod repair;
 mod restore;
 mod scrub;
 mod shared;
+#[cfg(test)]
+mod simulation;
 mod snapshot;
 
 use std::{fmt, io, net::SocketAddr, num::NonZeroU64, path::PathBuf, sync::Arc, time::Duration};
