@@ -229,6 +229,8 @@ impl Member {
             },
             idle_block_interval: IDLE_BLOCK_INTERVAL,
             scrub: ScrubPace::default(),
+            store: crate::StoreConfig::default(),
+            keys: None,
             block_interval_min: *lock(&self.block_interval_min),
         }
     }
