@@ -1,7 +1,12 @@
 //! What a validator says by itself, on a ledger without engine and network.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 use super::*;
-use crate::{index::Index, machine::Machine, shared::View};
+use crate::{
+    index::Index,
+    lookup::{self, Lookup},
+    machine::Machine,
+    shared::View,
+};
 use keyward_ledger_core::{
     certificate::finalize_message,
     execute::{BlockLimits, Executed},
@@ -49,7 +54,10 @@ impl World {
         let ledger = Ledger::genesis(&genesis);
         let view = View { ledger: ledger.clone(), anchor: None };
         let own = validator(1).public_key();
-        let shared = Shared::new(genesis, own, Vec::new(), Arc::new(store), index, &Machine::real(), view);
+        let look_up = dir.path().join("look-up");
+        let lookup = Lookup::open(&look_up, genesis.chain_id(), lookup::Layout::default()).unwrap();
+        let derived = (index, lookup);
+        let shared = Shared::new(genesis, own, Vec::new(), Arc::new(store), derived, &Machine::real(), view);
         Self { shared: Arc::new(shared), ledger, _dir: dir }
     }
 
