@@ -102,7 +102,9 @@ impl Mover {
                 if let Step::Read(more) = step {
                     bytes += more;
                     let due = Duration::from_secs_f64(bytes as f64 / self.bytes_per_s.max(1) as f64);
-                    due.checked_sub(began.elapsed()).into_iter().for_each(|wait| self.sleep(wait));
+                    if let Some(wait) = due.checked_sub(began.elapsed()) {
+                        self.sleep(wait);
+                    }
                 }
                 !self.stops()
             });
