@@ -151,6 +151,21 @@ impl Cluster {
         }
     }
 
+    /// Lets time pass until so many batches and reads were answered that checking them says something.
+    pub(super) async fn see_clients_served(&self, batches: usize, reads: usize) {
+        let began = self.world.runtime().now();
+        while self.world.runtime().now() - began < PATIENCE {
+            let served = {
+                let seen = lock(&self.record);
+                seen.acknowledged.len() >= batches && seen.got.len() >= reads
+            };
+            if served {
+                return;
+            }
+            self.world.wait(Duration::from_millis(250)).await;
+        }
+    }
+
     async fn some_seconds(&mut self) {
         let pause = 500 + self.world.dice.below(4000);
         self.world.wait(Duration::from_millis(pause)).await;
