@@ -194,7 +194,7 @@ impl NodeConfig {
         Ok(KeyCheck::new(move || {
             let lost = keys.iter().filter_map(|(which, path, public)| {
                 let reason = match config.open_key(&file, *which) {
-                    Ok(seed) if SigningKey::from_seed(&*seed).public_key() == *public => return None,
+                    Ok(seed) if SigningKey::from_seed(&seed).public_key() == *public => return None,
                     Ok(_) => format!("another key than the one in use, {}", hex::encode(public)),
                     Err(failure) => format!("{}; {}", failure.causes.join(": "), failure.next),
                 };
