@@ -181,7 +181,11 @@ impl Loop {
                     if let Ok(finished) = finished { self.settle(finished) }
                 }
                 Some(watched) = self.watched.join_next() => {
-                    if let Ok(Some((late, height))) = watched { self.complain(late, height) }
+                    if let Ok(Some((late, height))) = watched {
+                        self.complain(&late, height);
+                        // Again in a later epoch: complaints of several submitters count together only while they are new.
+                        self.watched.spawn(late.passed_over(self.client.clone()));
+                    }
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             }
@@ -249,7 +253,7 @@ impl Loop {
     }
 
     /// Says that a batch is passed over, in a batch of its own: validators carry complaints that wait at theirs.
-    fn complain(&mut self, late: Late, height: u64) {
+    fn complain(&mut self, late: &Late, height: u64) {
         let epoch = Some(self.client.epoch_of(height + 1));
         if self.complained == epoch {
             return;

@@ -98,7 +98,7 @@ impl Custody {
     /// Gives up the login that a key's proof needed; while the key may still come to be bound, that waits.
     async fn release_unbound(&self, key_id: [u8; 32], serial: String, code: Code) {
         // The row that was there already is of whoever was faster, with a login of its own.
-        if matches!(code, Code::KeyAlreadyBound | Code::AliasTaken) {
+        if matches!(code, Code::KeyAlreadyBound | Code::AliasTaken | Code::KeyPending) {
             return self.tokens.release(serial).await;
         }
         self.undecided.insert(key_id, serial);
