@@ -75,28 +75,31 @@ impl Node {
         let text = toml::to_string(&settings).map_err(|error| {
             Failure::refused("the configuration cannot be written", "tell us about this").because(&error)
         })?;
+        // What does not hold together is no configuration: it is opened where the files were given, before any is written.
+        let given = NodeConfig {
+            genesis: absolute(&self.genesis)?,
+            tls: TlsFiles {
+                ca: absolute(&self.ca)?,
+                certificate: absolute(&self.certificate)?,
+                key: settings.tls.key.clone(),
+            },
+            ..settings
+        };
+        given.open(&config)?;
         for (name, from) in [(GENESIS, &self.genesis), (CA, &self.ca), (CERTIFICATE, &self.certificate)] {
             files::write(&at(name), &files::read(from)?, Access::Public)?;
         }
-        // Written last: a folder without it was not finished. What does not hold together is no configuration.
-        let checked = self.dir.join("node.toml.new");
-        files::write(&checked, text.as_bytes(), Access::Public)?;
-        let opened = settings.open(&checked).map(drop);
-        let placed = opened.and_then(|()| place(&checked, &config));
-        if placed.is_err() {
-            let _left = std::fs::remove_file(&checked);
-        }
-        placed?;
+        // Last: a folder without it was not finished.
+        files::write(&config, text.as_bytes(), Access::Public)?;
         let words = format!("`{}` is ready: keyward node --config {0}", config.display());
         context.output.answer(words, &json!({ "config": config }));
         Ok(())
     }
 }
 
-fn place(from: &Path, to: &Path) -> Result<()> {
-    std::fs::rename(from, to).map_err(|error| {
-        let what = format!("cannot write `{}`", to.display());
-        Failure::refused(what, "check its folder's permissions").because(&error)
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| {
+        Failure::usage(format!("`{}` is no path", path.display()), "give another file").because(&error)
     })
 }
 
