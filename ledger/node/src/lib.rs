@@ -352,8 +352,13 @@ impl Parts {
         let view = View { ledger: start.ledger.clone(), anchor: None };
         let (public_key, peers) = (key.public_key(), config.peers.clone());
         let look_up_dir = config.data_dir.join("look-up");
-        let lookup = Lookup::open(&look_up_dir, genesis.chain_id(), lookup::Layout::default());
-        let derived = (index, lookup.map_err(io_error(&look_up_dir))?);
+        let layout = lookup::Layout::default();
+        // Neither agreement nor execution waits for it, nor does the start.
+        let (lookup, look_up_failed) = match Lookup::open(&look_up_dir, genesis.chain_id(), layout) {
+            Ok(lookup) => (lookup, None),
+            Err(error) => (Lookup::afresh(&look_up_dir, genesis.chain_id(), layout), Some(error)),
+        };
+        let derived = (index, lookup);
         let shared =
             Arc::new(Shared::new(genesis, public_key, peers, store.clone(), derived, &machine, view));
         for (path, offset) in &recovery.damaged {
@@ -361,6 +366,10 @@ impl Parts {
             let text = format!("`{file}` at byte {offset}; what it held counts as missing");
             shared.alarms.raise(Alarm::new(Code::StoreDamaged, text));
             shared.scrub.ask();
+        }
+        if let Some(error) = look_up_failed {
+            let text = format!("the look-up's folder cannot be opened: {error}; mend it and start again");
+            shared.alarms.raise(Alarm::new(Code::DiskFailed, text));
         }
         let snapshots = config.data_dir.join("snapshots");
         let executor = Executor::recover(shared.clone(), key, machine, snapshots, start)?;
