@@ -296,7 +296,7 @@ pub async fn run(
     let _ended = tokio::task::spawn_blocking(move || noting.join()).await;
     // A second location that hangs must not keep the node from ending: both may be cut off anywhere.
     let joining = [Some(scrubbing), moving].into_iter().flatten();
-    let joining = tokio::task::spawn_blocking(move || joining.map(|thread| thread.join()).count());
+    let joining = tokio::task::spawn_blocking(move || joining.for_each(|thread| drop(thread.join())));
     let _ended = tokio::time::timeout(DRAIN, joining).await;
     let stopped = tokio::task::spawn_blocking(move || engine.join()).await;
     let _already_gone = jobs.send(Job::Stop).await;
