@@ -186,6 +186,7 @@ codes! {
     IdempotencyPending "IDEMPOTENCY_PENDING" Aborted retry "wait: the first request with this idempotency key is still under way";
     TooMany "TOO_MANY" ResourceExhausted stop "remove some first: a limit of this account is reached";
     StoreUnavailable "STORE_UNAVAILABLE" Unavailable retry "try again, under the same idempotency key, once the database answers";
+    StorageFull "STORAGE_FULL" ResourceExhausted retry "free space on the database's disk, then try again under the same idempotency key";
     ServiceBusy "SERVICE_BUSY" ResourceExhausted retry "try again in a moment";
     DeadlineExceeded "DEADLINE_EXCEEDED" DeadlineExceeded retry "try again; an idempotency key makes sure that it is done once";
     SignatureInvalid "SIGNATURE_INVALID" Internal stop "have the token or the sealed key checked: it made a signature that does not verify, which was not handed out";

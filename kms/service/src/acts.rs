@@ -183,7 +183,9 @@ impl Custody {
                     Ok(()) => tracing::info!(kind = act.kind.word(), "settled what was left under way"),
                     // Another server settled it meanwhile.
                     Err(StoreError::Missing { what: "act" }) => {}
-                    Err(error @ StoreError::Unavailable { .. }) => return Err(error.into()),
+                    Err(error @ (StoreError::Unavailable { .. } | StoreError::Full { .. })) => {
+                        return Err(error.into());
+                    }
                     // One that does not fit does not keep the others.
                     Err(error) => {
                         tracing::warn!(kind = act.kind.word(), %error, "a change that was left is not kept now");

@@ -63,6 +63,9 @@ impl From<StoreError> for Failure {
             StoreError::Unavailable { .. } => {
                 Self::because(Code::StoreUnavailable, "the database cannot be reached now", error)
             }
+            StoreError::Full { .. } => {
+                Self::because(Code::StorageFull, "the database's disk is full: nothing was changed", error)
+            }
             StoreError::Busy => Self::new(Code::ServiceBusy, "too many writes wait"),
             other => Self::internal(other),
         }

@@ -40,6 +40,13 @@ pub enum StoreError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
+    /// The database's disk has no room. Trying again is safe under the same idempotency key, once it has.
+    #[error("the database's disk is full")]
+    Full {
+        /// What it said.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// Another server that lives uses the submitter key.
     #[error("the submitter key is in use by the server `{by}`")]
     SubmitterInUse {
@@ -71,6 +78,7 @@ impl StoreError {
     pub(crate) fn again(&self) -> Self {
         match self {
             Self::Unavailable { source } => Self::Unavailable { source: source.to_string().into() },
+            Self::Full { source } => Self::Full { source: source.to_string().into() },
             other => Self::Database { source: other.chain().into() },
         }
     }
@@ -89,8 +97,19 @@ impl StoreError {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let source = Box::new(error);
-        if is_passing(&source) { Self::Unavailable { source } } else { Self::Database { source } }
+        match () {
+            () if is_full(&source) => Self::Full { source },
+            () if is_passing(&source) => Self::Unavailable { source },
+            () => Self::Database { source },
+        }
     }
+}
+
+/// PostgreSQL's `disk_full`; SQLite's `SQLITE_FULL`, and `SQLITE_IOERR_SHMSIZE` of the file beside the database that
+/// cannot grow.
+fn is_full(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| matches!(&*code, "53100" | "13" | "4874"))
 }
 
 /// Whether the database may answer again by itself: it went away, is starting, is busy or gave up.

@@ -219,8 +219,13 @@ async fn a_second_server_with_the_same_submitter_key_is_refused() {
 }
 
 #[test]
-fn an_unreachable_database_is_a_retryable_code() {
-    let failure = Failure::from(StoreError::Unavailable { source: "gone".into() });
-    assert_eq!(failure.code, Code::StoreUnavailable);
-    assert!(failure.code.retry());
+fn an_unreachable_database_and_a_full_one_are_retryable_codes() {
+    for (error, code) in [
+        (StoreError::Unavailable { source: "gone".into() }, Code::StoreUnavailable),
+        (StoreError::Full { source: "no room".into() }, Code::StorageFull),
+    ] {
+        let failure = Failure::from(error);
+        assert_eq!(failure.code, code);
+        assert!(failure.code.retry());
+    }
 }

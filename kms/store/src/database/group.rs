@@ -55,7 +55,8 @@ async fn alone(on: &mut Connection, work: &Work) -> Result<Result<Answer, StoreE
     command(on, "SAVEPOINT alone").await?;
     let answer = one(on, work).await;
     match &answer {
-        Err(StoreError::Unavailable { .. }) => return answer.map(Ok),
+        // Without room SQLite may have rolled everything back already.
+        Err(StoreError::Unavailable { .. } | StoreError::Full { .. }) => return answer.map(Ok),
         Err(_) => command(on, "ROLLBACK TO alone").await?,
         Ok(_) => {}
     }

@@ -167,3 +167,63 @@ fn refuse(jobs: &mut Vec<Job>, error: &StoreError) {
         drop(job.reply.send(Err(error.again())));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+    use crate::{Account, AccountState, Database, Location, Store as _};
+
+    fn account(number: u8) -> Account {
+        Account {
+            account: [number; 32],
+            kind: "person".into(),
+            name: format!("person {number}"),
+            salt: [7; 32],
+            // A page and more.
+            opaque_record: Some(vec![3; 6000]),
+            credential: None,
+            state: AccountState::Open,
+            login_failures: 0,
+            login_last_ms: 0,
+            created_ms: 5,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_keeps_nothing_of_a_write_says_so_and_ends_with_the_room_that_there_is_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::File(folder.path().join("custody.db"));
+        let database = Database::open(&location).await.unwrap();
+        let opener = Opener::new(&location).unwrap();
+        let mut connection = opener.prepare().await.unwrap();
+        // Whatever is less than there is means: no page more than now.
+        command(&mut connection, "PRAGMA max_page_count = 1").await.unwrap();
+        let write = async |connection: Option<Connection>, works: Vec<Work>| {
+            let (mut jobs, mut answers) = (Vec::new(), Vec::new());
+            for work in works {
+                let (reply, answer) = oneshot::channel();
+                jobs.push(Job { work, reply });
+                answers.push(answer);
+            }
+            let connection = serve(&opener, connection, &mut jobs).await;
+            let mut told = Vec::new();
+            for answer in answers {
+                told.push(answer.await.unwrap());
+            }
+            (connection, told)
+        };
+        let insert = |number: u8| Work::Apply(vec![Change::InsertAccount(account(number))]);
+        let (connection, told) = write(Some(connection), vec![insert(1), insert(2)]).await;
+        assert!(told.iter().all(|told| matches!(told, Err(StoreError::Full { .. }))), "{told:?}");
+        for number in [1, 2] {
+            assert_eq!(database.account([number; 32]).await.unwrap(), None);
+        }
+        // The writer lives, and takes the same write when there is room.
+        let mut connection = connection.expect("the connection stays");
+        command(&mut connection, "PRAGMA max_page_count = 1000000").await.unwrap();
+        let (_, told) = write(Some(connection), vec![insert(1), insert(2)]).await;
+        assert!(told.iter().all(Result::is_ok), "{told:?}");
+        assert_eq!(database.account([2; 32]).await.unwrap(), Some(account(2)));
+    }
+}
