@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if output.format == Format::Json {
-                output::line(&failure.json().to_string());
+                output::refusal(&failure.json().to_string());
             }
             output::aside(&format!("keyward: {failure}"));
             failure.exit_code()

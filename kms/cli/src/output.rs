@@ -34,7 +34,7 @@ impl Output {
     /// Prints words on the side: for people only, on standard error when standard output carries JSON.
     pub(crate) fn note(self, human: impl AsRef<str>) {
         match self.format {
-            Format::Human => said(writeln!(std::io::stdout(), "{}", human.as_ref())),
+            Format::Human => lost(writeln!(std::io::stdout(), "{}", human.as_ref())),
             Format::Json => aside(human.as_ref()),
         }
     }
@@ -119,16 +119,20 @@ pub(crate) fn line(text: &str) {
     }
 }
 
-/// A line on standard error; one that nobody can take is lost, and no reason to end.
-pub(crate) fn aside(text: &str) {
-    let _lost = writeln!(std::io::stderr(), "{text}").is_err();
+/// Why a command failed, for programs: whether or not anybody takes it, the exit code says so.
+pub(crate) fn refusal(text: &str) {
+    let mut out = std::io::stdout().lock();
+    lost(writeln!(out, "{text}").and_then(|()| out.flush()));
 }
 
-/// Words on the side: lost where they cannot be written, but for a closed pipe, as above.
-fn said(said: std::io::Result<()>) {
-    if said.is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
-        std::process::exit(0);
-    }
+/// A line on standard error; one that nobody can take is lost, and no reason to end.
+pub(crate) fn aside(text: &str) {
+    lost(writeln!(std::io::stderr(), "{text}"));
+}
+
+/// What is said on the side is lost where it cannot be written: the command goes on, and its end counts.
+fn lost(said: std::io::Result<()>) {
+    let _lost = said.is_err();
 }
 
 /// A table of left-aligned columns.

@@ -4,6 +4,7 @@ use clap::CommandFactory as _;
 
 use super::Arguments;
 use crate::failure::Result;
+use crate::output;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Completions {
@@ -15,7 +16,10 @@ pub(crate) struct Completions {
 impl Completions {
     #[expect(clippy::unnecessary_wraps, reason = "commands answer alike")]
     pub(crate) fn run(self) -> Result<()> {
-        clap_complete::generate(self.shell, &mut Arguments::command(), "keyward", &mut std::io::stdout());
+        // Made first: `generate` panics where it cannot write.
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Arguments::command(), "keyward", &mut script);
+        output::line(String::from_utf8_lossy(&script).trim_end());
         Ok(())
     }
 }
