@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -42,6 +42,69 @@ pub(crate) fn write(path: &Path, bytes: &[u8], access: Access) -> Result<()> {
     file.set_permissions(std::fs::Permissions::from_mode(access.mode())).map_err(failed)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
     std::fs::rename(&beside, path).map_err(failed)
+}
+
+/// Refuses files of one command of which two are the same, however they are named: what is written to the one would
+/// be lost with the other.
+pub(crate) fn distinct<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<()> {
+    let mut places = Vec::new();
+    for path in paths {
+        let place = place(path).map_err(|error| cannot("find", path, &error))?;
+        if places.contains(&place) {
+            let what = format!("`{}` is named twice", path.display());
+            return Err(Failure::usage(what, "give each file a place of its own"));
+        }
+        places.push(place);
+    }
+    Ok(())
+}
+
+/// A file that is there, or where one will be.
+#[derive(PartialEq, Eq)]
+enum Place {
+    There { device: u64, inode: u64 },
+    Free(PathBuf),
+}
+
+fn place(path: &Path) -> std::io::Result<Place> {
+    if let Ok(there) = path.metadata() {
+        return Ok(Place::There { device: there.dev(), inode: there.ino() });
+    }
+    let path = std::path::absolute(path)?;
+    let mut missing = Vec::new();
+    let mut folder = path.as_path();
+    loop {
+        // A link that leads nowhere is replaced by what is written, not followed.
+        if !missing.is_empty()
+            && let Ok(found) = folder.canonicalize()
+        {
+            return Ok(Place::Free(missing.iter().rev().fold(found, |place, name| resolved(place, name))));
+        }
+        let Some(parent) = folder.parent() else { return Ok(Place::Free(path)) };
+        missing.extend(folder.components().next_back());
+        folder = parent;
+    }
+}
+
+/// A component below a folder; `..` below one that is still to be made leads back out of it.
+fn resolved(mut place: PathBuf, name: &std::path::Component<'_>) -> PathBuf {
+    match name {
+        std::path::Component::ParentDir => drop(place.pop()),
+        name => place.push(name),
+    }
+    place
+}
+
+/// Refuses a file that is there already, be it a link that leads nowhere; `what` are never overwritten.
+pub(crate) fn fresh(path: &Path, what: &str) -> Result<()> {
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(cannot("look at", path, &error)),
+        Ok(_) => {
+            let there = format!("`{}` is there already", path.display());
+            Err(Failure::refused(there, format!("choose another file: {what} are never overwritten")))
+        }
+    }
 }
 
 fn beside(path: &Path) -> PathBuf {
@@ -120,6 +183,44 @@ mod tests {
         assert_eq!(read_secret(&path).unwrap().as_str(), "two");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn one_file_by_two_names_is_found_out_whether_it_is_there_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("real")).unwrap();
+        std::os::unix::fs::symlink(at("real"), at("link")).unwrap();
+        std::fs::write(at("real/there"), "x").unwrap();
+        std::fs::hard_link(at("real/there"), at("other")).unwrap();
+        std::os::unix::fs::symlink(at("nowhere"), at("real/dangling")).unwrap();
+        for (one, other) in [
+            ("a", "a"),
+            ("real/a", "link/a"),
+            ("real/a", "./real/../real/a"),
+            ("new/a", "new/b/../a"),
+            ("new/x/../../real/a", "link/a"),
+            ("real/there", "link/there"),
+            ("real/there", "other"),
+            ("real/dangling", "link/dangling"),
+        ] {
+            let same = distinct([at(one).as_path(), &at("apart"), &at(other)]);
+            assert_eq!(same.unwrap_err().exit as u8, 2, "{one} {other}");
+        }
+        for (one, other) in [("a", "b"), ("real/a", "a"), ("new/a", "new/a/a"), ("real/dangling", "nowhere")]
+        {
+            distinct([at(one).as_path(), &at(other)]).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_not_fresh() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        fresh(&link, "keys").unwrap();
+        std::os::unix::fs::symlink(folder.path().join("nowhere"), &link).unwrap();
+        assert!(fresh(&link, "keys").unwrap_err().next.contains("keys are never overwritten"));
+        assert!(fresh(&folder.path().join("link/below"), "keys").is_ok());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `keyward certificate request`: a TLS key where it stays, and the request by which an organisation's own authority
 //! certifies it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use keyward_domain::{Principal, Role};
 use serde_json::json;
@@ -63,8 +63,10 @@ impl Request {
             let next = "give nodes and services `--host` and `--secret`, and callers neither";
             return Err(Failure::usage("this is no request that a server or a caller needs", next));
         }
+        files::distinct([&self.key, &self.out].into_iter().chain(&self.secret).map(PathBuf::as_path))?;
         for path in [&self.key, &self.out] {
-            fresh(path)?;
+            // Keys are never overwritten.
+            files::fresh(path, "keys and requests")?;
         }
         let made = request(&owner, &self.hosts)?;
         match &self.secret {
@@ -80,13 +82,4 @@ impl Request {
         context.output.answer(words, &json!({ "owner": owner.uri(), "key": self.key, "request": self.out }));
         Ok(())
     }
-}
-
-/// Keys are never overwritten.
-fn fresh(path: &Path) -> Result<()> {
-    if path.exists() {
-        let what = format!("`{}` is there already", path.display());
-        return Err(Failure::refused(what, "choose another file: keys and requests are never overwritten"));
-    }
-    Ok(())
 }

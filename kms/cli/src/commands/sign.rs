@@ -41,6 +41,8 @@ pub(crate) struct Sign {
 
 impl Sign {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        let written = self.receipt.iter().chain(&self.signature);
+        files::distinct(written.chain([&self.file]).map(PathBuf::as_path))?;
         let profile = context.profile()?;
         let bytes = files::read(&self.file)?;
         let key = parse_key(&self.key)?;

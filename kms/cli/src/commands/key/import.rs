@@ -33,6 +33,7 @@ pub(super) struct Import {
 
 impl Import {
     pub(super) async fn run(self, context: &Context, service: &Service) -> Result<()> {
+        files::distinct(self.receipt.iter().chain([&self.file]).map(PathBuf::as_path))?;
         let cannot = "cannot import the key";
         let alias = Alias::parse(&self.alias).map_err(|error| Failure::of_coded(cannot, &error))?.to_string();
         let scheme = parse_scheme(&self.scheme)?;

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::answer::{answer_change, answer_next, moment};
 use super::{Context, parse_key};
 use crate::failure::{Failure, Result};
+use crate::files;
 use crate::local::prepare::read_pin;
 use crate::service::{Service, failed};
 
@@ -38,6 +39,7 @@ pub(super) struct Rotate {
 
 impl Rotate {
     pub(super) async fn run(self, context: &Context, service: &Service) -> Result<()> {
+        files::distinct(self.receipt.iter().chain(&self.pin_file).map(PathBuf::as_path))?;
         let key = parse_key(&self.key)?;
         let client = &service.client;
         let rotated = match self.to()? {

@@ -21,6 +21,7 @@ pub(super) async fn get(
     receipt: Option<PathBuf>,
     cose: Option<PathBuf>,
 ) -> Result<()> {
+    files::distinct(receipt.iter().chain(&cose).map(PathBuf::as_path))?;
     let recorded =
         client.record(leaf_index).await.map_err(|error| failed("cannot read the record", &error))?;
     let bytes = recorded.receipt(None);

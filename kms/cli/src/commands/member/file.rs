@@ -221,6 +221,7 @@ pub(super) struct Join {
 
 impl Join {
     pub(super) fn run(self, context: &Context) -> Result<()> {
+        files::distinct([&self.node, &self.trust, &self.out].map(PathBuf::as_path))?;
         let trust = read_trust(&self.trust)?;
         let key = validator_key(&self.node)?;
         let file = MemberFile::sign(&trust.chain_id, &key, (self.name, self.peer, self.rpc))?;
@@ -254,6 +255,7 @@ pub(super) struct Rotation {
 
 impl Rotation {
     pub(super) fn run(self, context: &Context) -> Result<()> {
+        files::distinct([&self.node, &self.trust, &self.out].map(PathBuf::as_path))?;
         let trust = read_trust(&self.trust)?;
         let (key, old) = (validator_key(&self.node)?, parse_key(&self.old)?);
         let new = key.public_key();

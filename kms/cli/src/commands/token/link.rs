@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::{Context, ask};
 use crate::commands::key::{answer_change, parse_scheme};
 use crate::failure::{Failure, Result};
+use crate::files;
 use crate::local::prepare::read_pin;
 use crate::service::{As, connect};
 
@@ -52,6 +53,7 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
+        files::distinct(self.receipt.iter().chain(&self.pin_file).map(PathBuf::as_path))?;
         let pin = match (&self.pin_file, &self.agent) {
             (Some(path), _) => read_pin(path)?,
             (None, Some(_)) => Zeroizing::new(String::new()),
