@@ -9,6 +9,7 @@ use crate::support::keyward::{Keyward, binary, clean, wait_until};
 
 struct Said {
     ok: bool,
+    code: Option<i32>,
     json: Value,
     err: String,
 }
@@ -18,7 +19,7 @@ fn run(folder: &Path, arguments: &[&str]) -> Said {
     let output = command.current_dir(folder).args(["--output", "json"]).args(arguments).output().unwrap();
     let json = serde_json::from_slice(&output.stdout).unwrap_or_default();
     let err = String::from_utf8(output.stderr).unwrap();
-    Said { ok: output.status.success(), json, err }
+    Said { ok: output.status.success(), code: output.status.code(), json, err }
 }
 
 fn done(folder: &Path, arguments: &[&str]) -> Value {
@@ -56,8 +57,18 @@ fn organisations_found_a_ledger_without_showing_each_other_a_private_key() {
         &[&["genesis", "assemble", "--name", "four-banks", "--out", "genesis"], &files[..]].concat(),
     );
     let chain_id = assembled["chain_id"].as_str().unwrap().to_owned();
-    for own in files {
-        assert_eq!(done(here, &["genesis", "check", "genesis", own])["chain_id"], chain_id.as_str());
+    let check = |genesis: &str, files: &[&str]| run(here, &[&["genesis", "check", genesis], files].concat());
+    let checked = check("genesis", &files);
+    assert_eq!((checked.code, checked.json["chain_id"].as_str()), (Some(0), Some(&*chain_id)));
+    // Our own file says nothing of who else may write.
+    for (some, why) in [
+        (&files[..1], "3 of 4 validators and 3 of 4 submitters stand in none of these files"),
+        (&files[..3], "1 of 4 validators and 1 of 4 submitters stand in none of these files"),
+        (&["a.member", "b.member", "c.member", "c.member"], "two of the files are of the validator"),
+    ] {
+        let refused = check("genesis", some);
+        assert_eq!(refused.code, Some(1), "{some:?}");
+        assert!(refused.err.contains(why), "{some:?}: {}", refused.err);
     }
     let genesis = Genesis::decode(&std::fs::read(here.join("genesis")).unwrap()).unwrap();
     let mut validators: Vec<_> = genesis.set().keys().map(hex::encode).collect();
@@ -113,7 +124,8 @@ fn organisations_found_a_ledger_without_showing_each_other_a_private_key() {
     done(here, &[&["genesis", "join", "--dir", "b", "--out", "more.member"], &join[..]].concat());
     done(here, &[&["genesis", "assemble", "--name", "four-banks", "--out", "more"], &with_more[..]].concat());
     let added = run(here, &[&["genesis", "check", "more"], &files[..]].concat());
-    assert!(!added.ok && added.err.contains("none of the members' files"), "{}", added.err);
+    let why = "0 of 4 validators and 1 of 5 submitters stand in none of these files";
+    assert!(added.code == Some(1) && added.err.contains(why), "{}", added.err);
     // Neither file is ever overwritten, nor the one by the other.
     let trust = std::fs::read(here.join("genesis.trust")).unwrap();
     for (out, why) in

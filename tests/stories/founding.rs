@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader},
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::{
     members::Notes,
     support::{
+        free_address,
         keyward::{binary, clean},
         until,
     },
@@ -35,10 +36,6 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ended = self.0.kill().and_then(|()| self.0.wait());
     }
-}
-
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 fn text(path: &Path) -> &str {
@@ -252,7 +249,7 @@ impl World {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn four_banks_found_a_ledger_a_fifth_joins_and_the_first_leaves_while_it_is_used() {
     let world = World::new();
-    let places: Vec<_> = (0..5).map(|_| (free(), free())).collect();
+    let places: Vec<_> = (0..5).map(|_| (free_address(), free_address())).collect();
     let rpc: Vec<_> = places.iter().map(|(_, rpc)| format!("https://{rpc}")).collect();
     let keys: Vec<_> = FOUNDERS.iter().chain([&FIFTH]).map(|bank| world.bank(bank)).collect();
     for ((bank, (peer, _)), rpc) in FOUNDERS.iter().zip(&places).zip(&rpc) {
@@ -288,6 +285,17 @@ async fn four_banks_found_a_ledger_a_fifth_joins_and_the_first_leaves_while_it_i
         let said = world.refused(&words.iter().map(String::as_str).collect::<Vec<_>>());
         let left = ["a/node.toml", "a/certificate.pem"].map(|file| world.at(file).exists());
         assert!(said.contains(why) && left == [false, false], "{said}");
+    }
+    // Nor do some of the founders' files, nor one of them twice: the node would look for the others in vain.
+    let whole = world.configure("a", "a.pem", places[0]);
+    let whole: Vec<_> = whole.iter().map(String::as_str).collect();
+    for (words, why) in [
+        (&whole[..whole.len() - 1], "1 of 4 validators and 0 of 0 submitters stand in none"),
+        (&[&whole[..], &["a.member"]].concat(), "two of the files are of the validator"),
+        (&[&whole[..whole.len() - 1], &["a.member"]].concat(), "two of the files are of the validator"),
+    ] {
+        let said = world.refused(words);
+        assert!(said.contains(why) && !world.at("a/node.toml").exists(), "{said}");
     }
     for (bank, place) in FOUNDERS.iter().chain([&FIFTH]).zip(&places) {
         let words = world.configure(bank, &format!("{bank}.pem"), *place);

@@ -99,7 +99,7 @@ struct Assemble {
 struct Check {
     /// The genesis.
     genesis: PathBuf,
-    /// Member files that must stand in it: our own, or all of them.
+    /// The member files of all founders, each as its organisation sent it.
     #[arg(required = true, value_name = "FILE")]
     members: Vec<PathBuf>,
 }
@@ -168,6 +168,8 @@ fn make(secret: &OperatorSecret, path: &Path, purpose: &str, owner: &Principal) 
 impl Join {
     fn run(self, context: &Context) -> Result<()> {
         let at = |name: &str| self.dir.join(name);
+        let kept = [SECRET, VALIDATOR, CHECKPOINT, SUBMITTER, OWNER].map(at);
+        files::distinct(kept.iter().chain([&self.out]).map(PathBuf::as_path))?;
         let owner = files::read_text(&at(OWNER))?;
         let mut lines = owner.lines();
         let node = lines.next().and_then(|uri| Principal::parse(uri).ok()).ok_or_else(|| {
@@ -221,11 +223,8 @@ impl Assemble {
             );
             return Err(Failure::usage(what, "give the genesis another ending than `.trust`"));
         }
-        if let Some(there) = [&self.out, &trust_file].into_iter().find(|path| path.symlink_metadata().is_ok())
-        {
-            let what = format!("`{}` is there already", there.display());
-            let next = "choose another file: a genesis and its trust file are never overwritten";
-            return Err(Failure::refused(what, next));
+        for path in [&self.out, &trust_file] {
+            files::fresh(path, "a genesis and its trust file")?;
         }
         let Named { validators, submitters, .. } = named(&self.members)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -257,38 +256,61 @@ impl Assemble {
 
 impl Check {
     fn run(self, context: &Context) -> Result<()> {
-        let genesis = Genesis::decode(&files::read(&self.genesis)?).map_err(|error| {
-            let what = format!("`{}` is no genesis", self.genesis.display());
-            Failure::refused(what, "ask for the file again").because(&error)
-        })?;
-        let Named { mut validators, submitters, .. } = named(&self.members)?;
-        // The same file twice speaks for one validator.
-        validators.dedup();
-        let document = genesis.document();
-        let lacking = validators.iter().find(|key| !document.validators.contains(key));
-        let lacking = lacking.or_else(|| {
-            submitters.iter().find(|wanted| !document.submitters.contains(wanted)).map(|wanted| &wanted.key)
-        });
-        if let Some(key) = lacking {
-            let what = format!("{} does not stand in the genesis as its file says", hex::encode(key));
-            return Err(Failure::refused(what, "do not start with it; have it put together again"));
-        }
-        let (files, all) = (validators.len(), document.validators.len());
-        let added = document.submitters.iter().find(|submitter| !submitters.contains(submitter));
-        if let Some(submitter) = added.filter(|_| files == all) {
-            let what =
-                format!("submitter {} stands in none of the members' files", hex::encode(submitter.key));
-            return Err(Failure::refused(what, "do not start with it; have it put together again"));
-        }
-        let extra = if files == all {
-            "every validator has one of these files".to_owned()
-        } else {
-            format!("{} of {all} validators have none of these files", all - files)
-        };
-        let words = format!("{}\n{extra}; compare the chain id with the others", show(&genesis));
+        let genesis = read(&self.genesis)?;
+        founded(&genesis, &self.members)?;
+        let words = format!(
+            "{}\nit holds what these files name and nothing else; compare the chain id with the others",
+            show(&genesis)
+        );
         context.output.answer(words, &json(&genesis));
         Ok(())
     }
+}
+
+fn read(path: &Path) -> Result<Genesis> {
+    Genesis::decode(&files::read(path)?).map_err(|error| {
+        let what = format!("`{}` is no genesis", path.display());
+        Failure::refused(what, "ask for the file again").because(&error)
+    })
+}
+
+/// The member files that a genesis was made of: each founder's once, and nobody stands in it who stands in none.
+fn founded(genesis: &Genesis, members: &[PathBuf]) -> Result<Vec<MemberFile>> {
+    let Named { files, validators, submitters } = named(members)?;
+    let document = genesis.document();
+    let refused =
+        |what: String| Err(Failure::refused(what, "do not start with it; have it put together again"));
+    if let Some([key, _]) = validators.array_windows().find(|[key, next]| key == next) {
+        let what = format!("two of the files are of the validator {}", hex::encode(key));
+        return Err(Failure::refused(what, "give the file of each founder once"));
+    }
+    let lacking = validators.iter().find(|key| !document.validators.contains(key));
+    let lacking = lacking.or_else(|| {
+        submitters.iter().find(|wanted| !document.submitters.contains(wanted)).map(|wanted| &wanted.key)
+    });
+    if let Some(key) = lacking {
+        return refused(format!("{} does not stand in the genesis as its file says", hex::encode(key)));
+    }
+    let unknown: Vec<_> = document.validators.iter().filter(|key| !validators.contains(key)).collect();
+    let added: Vec<_> = document.submitters.iter().filter(|wanted| !submitters.contains(wanted)).collect();
+    let Some(first) = unknown.first().copied().or_else(|| added.first().map(|submitter| &submitter.key))
+    else {
+        return Ok(files);
+    };
+    let what = format!(
+        "{} of {} validators and {} of {} submitters stand in none of these files, {} for one",
+        unknown.len(),
+        document.validators.len(),
+        added.len(),
+        document.submitters.len(),
+        hex::encode(first)
+    );
+    if unknown.is_empty() {
+        return refused(what);
+    }
+    let next =
+        "give the files of all founders, each as it was sent to you; if these are all, do not start with it";
+    Err(Failure::refused(what, next))
 }
 
 fn show(genesis: &Genesis) -> String {

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use keyward_ledger_core::genesis::Genesis;
 use serde_json::json;
 
 use super::{CHECKPOINT, SECRET, VALIDATOR};
@@ -40,7 +39,7 @@ pub(super) struct Node {
     /// Where it listens for callers.
     #[arg(long, value_name = "IP:PORT")]
     rpc_listen: SocketAddr,
-    /// The founders' member files, for their addresses; whoever joins later is made known by the ledger.
+    /// The member files of all founders, which it must have been made of, for their addresses; whoever joins later is made known by the ledger.
     #[arg(required = true, value_name = "FILE")]
     members: Vec<PathBuf>,
 }
@@ -53,8 +52,9 @@ impl Node {
             let what = format!("`{}` is there already", config.display());
             return Err(Failure::refused(what, "edit it, or choose another folder"));
         }
-        let genesis = files::read(&self.genesis)?;
-        let peers = peers(&genesis, &self.genesis, &self.members)?;
+        let genesis = super::read(&self.genesis)?;
+        let peer = |MemberFile { key, peer: address, .. }| PeerConfig { key, address };
+        let peers = super::founded(&genesis, &self.members)?.into_iter().map(peer).collect();
         let settings = NodeConfig {
             data_dir: "data".into(),
             genesis: GENESIS.into(),
@@ -86,8 +86,11 @@ impl Node {
             ..settings
         };
         given.open(&config)?;
-        for (name, from) in [(GENESIS, &self.genesis), (CA, &self.ca), (CERTIFICATE, &self.certificate)] {
-            files::write(&at(name), &files::read(from)?, Access::Public)?;
+        // All are read before one is written: they may lie in each other's places.
+        let given = [(GENESIS, &self.genesis), (CA, &self.ca), (CERTIFICATE, &self.certificate)];
+        let given = given.map(|(name, from)| files::read(from).map(|bytes| (name, bytes)));
+        for (name, bytes) in given.into_iter().collect::<Result<Vec<_>>>()? {
+            files::write(&at(name), &bytes, Access::Public)?;
         }
         // Last: a folder without it was not finished.
         files::write(&config, text.as_bytes(), Access::Public)?;
@@ -101,23 +104,4 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|error| {
         Failure::usage(format!("`{}` is no path", path.display()), "give another file").because(&error)
     })
-}
-
-/// The founders, as their own files say where they are.
-fn peers(genesis: &[u8], path: &Path, members: &[PathBuf]) -> Result<Vec<PeerConfig>> {
-    let genesis = Genesis::decode(genesis).map_err(|error| {
-        Failure::refused(format!("`{}` is no genesis", path.display()), "ask for the file again")
-            .because(&error)
-    })?;
-    let named = super::named(members)?;
-    let mut peers = Vec::with_capacity(named.files.len());
-    for file in named.files {
-        if !genesis.set().keys().any(|key| hex::encode(key) == file.key) {
-            let what = format!("the validator of `{}` does not stand in the genesis", file.name);
-            return Err(Failure::refused(what, "give the founders' files alone"));
-        }
-        let MemberFile { key, peer: address, .. } = file;
-        peers.push(PeerConfig { key, address });
-    }
-    Ok(peers)
 }
