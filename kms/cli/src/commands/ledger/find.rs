@@ -114,6 +114,7 @@ async fn page(client: &Client, question: &Question, from_leaf: u64, left: u64) -
 
 /// The key with an address: an address is a hash, so the keys on the ledger are looked through.
 async fn key_of(client: &Client, address: &str) -> Result<KeyId> {
+    let mut complete_to = u64::MAX;
     for kind in [kind::BIND_KEY, kind::ROTATE_KEY] {
         let (question, mut next_leaf) = (Question { kind: Some(kind), ..Question::default() }, 0);
         loop {
@@ -123,13 +124,16 @@ async fn key_of(client: &Client, address: &str) -> Result<KeyId> {
                 return Ok(key.id());
             }
             if !found.more {
+                complete_to = complete_to.min(found.complete_to);
                 break;
             }
             next_leaf = found.next_leaf;
         }
     }
     let next = "see `keyward key list`; addresses are Ethereum's, and Bitcoin's P2WPKH and P2TR";
-    Err(Failure::refused(format!("no key on the ledger has the address `{address}`"), next))
+    let what =
+        format!("no key on the ledger has the address `{address}`; looked at up to height {complete_to}");
+    Err(Failure::refused(what, next))
 }
 
 fn key_in(recorded: &Recorded) -> Option<PublicKey> {
