@@ -16,7 +16,7 @@ use keyward_ledger_engine::{
 };
 use zeroize::Zeroizing;
 
-use super::site::temporary_folder;
+use super::site::Folder;
 use crate::failure::{Failure, Result};
 use crate::local::ports::{Chooser, local};
 use crate::sealed::random32;
@@ -33,20 +33,59 @@ const BLOCKS_FIRST: u64 = 20;
 
 /// Blocks per second that so many engines make final, each block with a body of so many bytes.
 pub(super) async fn blocks_per_s(validators: usize, body_bytes: usize, time: Duration) -> Result<f64> {
-    let measured = tokio::task::spawn_blocking(move || {
-        let folder = temporary_folder()?;
-        let engines = start(&folder, validators, body_bytes)?;
-        let rate = rate(&engines, time);
-        // The folder goes last: an engine that loses its files ends the process.
-        engines.iter().for_each(EngineHandle::join);
-        drop(engines);
-        std::fs::remove_dir_all(&folder).map_err(|error| cannot(&error))?;
-        rate
-    });
-    measured.await.map_err(|error| cannot(&error))?
+    Alone::start(Folder::make()?, validators, body_bytes)?.rate(time).await
 }
 
-fn start(folder: &Path, validators: usize, body_bytes: usize) -> Result<Vec<EngineHandle>> {
+/// Engines that run, in a folder of their own: both end with it, be it that something failed or was broken off.
+struct Alone {
+    engines: Vec<EngineHandle>,
+    // INVARIANT: goes after the engines: one that loses its files ends the process.
+    folder: Folder,
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        self.engines.iter().for_each(EngineHandle::join);
+    }
+}
+
+impl Alone {
+    fn start(folder: Folder, validators: usize, body_bytes: usize) -> Result<Self> {
+        let (members, peers, application) = members(validators, body_bytes)?;
+        let mut alone = Self { engines: Vec::with_capacity(validators), folder };
+        for (index, (seed, address)) in members.iter().enumerate() {
+            let folder = alone.folder.0.join(index.to_string());
+            let config = config(ConsensusKey::new(seed.clone()), *address, &peers, &folder, body_bytes);
+            let blocks = folder.join("blocks");
+            let (store, _recovery) =
+                Segments::open(&blocks, SegmentsConfig::default()).map_err(|error| cannot(&error))?;
+            let engine = Engine::start(config, application.clone(), Arc::new(store));
+            alone.engines.push(engine.map_err(|error| cannot(&error))?);
+        }
+        Ok(alone)
+    }
+
+    /// Of the engine that is furthest behind, once all of them are at work.
+    async fn rate(self, time: Duration) -> Result<f64> {
+        let height = || self.engines.iter().map(EngineHandle::finalized_height).min().unwrap_or(0);
+        let deadline = Instant::now() + PATIENCE;
+        while height() < BLOCKS_FIRST {
+            if Instant::now() > deadline {
+                let what =
+                    format!("the engine alone ordered {} blocks in {} s", height(), PATIENCE.as_secs());
+                return Err(Failure::refused(what, "end other programs, then try again"));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let (before, started) = (height(), Instant::now());
+        tokio::time::sleep(time).await;
+        Ok((height() - before) as f64 / started.elapsed().as_secs_f64())
+    }
+}
+
+type Members = (Vec<(Zeroizing<[u8; 32]>, SocketAddr)>, Vec<Peer>, Arc<Opaque>);
+
+fn members(validators: usize, body_bytes: usize) -> Result<Members> {
     let mut ports = Chooser::default();
     let mut members = Vec::with_capacity(validators);
     for _ in 0..validators {
@@ -60,17 +99,7 @@ fn start(folder: &Path, validators: usize, body_bytes: usize) -> Result<Vec<Engi
         body: Bytes::from(vec![0xA5; body_bytes]),
         validators: peers.iter().map(|peer| peer.key).collect(),
     });
-    let mut engines = Vec::with_capacity(validators);
-    for (index, (seed, address)) in members.iter().enumerate() {
-        let folder = folder.join(index.to_string());
-        let config = config(key(seed), *address, &peers, &folder, body_bytes);
-        let blocks = folder.join("blocks");
-        let (store, _recovery) =
-            Segments::open(&blocks, SegmentsConfig::default()).map_err(|error| cannot(&error))?;
-        let engine = Engine::start(config, application.clone(), Arc::new(store));
-        engines.push(engine.map_err(|error| cannot(&error))?);
-    }
-    Ok(engines)
+    Ok((members, peers, application))
 }
 
 fn config(
@@ -93,22 +122,6 @@ fn config(
         timing: Timing::default(),
         worker_threads: THREADS,
     }
-}
-
-/// Of the engine that is furthest behind, once all of them are at work.
-fn rate(engines: &[EngineHandle], time: Duration) -> Result<f64> {
-    let height = || engines.iter().map(EngineHandle::finalized_height).min().unwrap_or(0);
-    let deadline = Instant::now() + PATIENCE;
-    while height() < BLOCKS_FIRST {
-        if Instant::now() > deadline {
-            let what = format!("the engine alone ordered {} blocks in {} s", height(), PATIENCE.as_secs());
-            return Err(Failure::refused(what, "end other programs, then try again"));
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let (before, started) = (height(), Instant::now());
-    std::thread::sleep(time);
-    Ok((height() - before) as f64 / started.elapsed().as_secs_f64())
 }
 
 fn block(height: u64, parent: [u8; 32], body: &[u8]) -> Bytes {
@@ -167,6 +180,23 @@ impl Application for Opaque {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
+
+    #[tokio::test]
+    async fn a_measurement_that_fails_or_is_broken_off_leaves_no_engine_and_no_folder() {
+        let folder = Folder::make().unwrap();
+        let path = folder.0.clone();
+        std::fs::write(path.join("2"), "no folder").unwrap();
+        assert!(Alone::start(folder, 4, 1000).is_err());
+        assert!(!path.exists());
+
+        let folder = Folder::make().unwrap();
+        let path = folder.0.clone();
+        let alone = Alone::start(folder, 4, 1000).unwrap();
+        assert!(path.join("3").exists());
+        let endless = alone.rate(Duration::from_secs(3600));
+        assert!(tokio::time::timeout(Duration::from_millis(100), endless).await.is_err());
+        assert!(!path.exists());
+    }
 
     #[tokio::test]
     async fn engines_alone_make_blocks_final() {

@@ -127,8 +127,27 @@ fn layout(root: &Path) -> Result<Layout> {
     })
 }
 
+/// A folder of one measurement alone, which goes with it.
+pub(super) struct Folder(pub(super) PathBuf);
+
+impl Folder {
+    pub(super) fn make() -> Result<Self> {
+        let path = temporary_folder()?;
+        crate::files::make_folder(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(folder = %self.0.display(), %error, "a temporary folder stays");
+        }
+    }
+}
+
 /// A name in the system's temporary folder that nobody has.
-pub(super) fn temporary_folder() -> Result<PathBuf> {
+fn temporary_folder() -> Result<PathBuf> {
     let random = crate::sealed::random32()?;
     let name = hex::encode(random.iter().copied().take(8).collect::<Vec<_>>());
     Ok(std::env::temp_dir().join(format!("keyward-bench-{name}")))

@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::cpu;
+use super::site::Folder;
 use crate::commands::Context;
 use crate::config::serve::{bundled_module, module_source};
 use crate::failure::{Failure, Result};
@@ -45,25 +46,6 @@ pub(super) struct Token {
     /// The folder of the software token that the parent of this process made.
     #[arg(long, value_name = "DIR", hide = true)]
     inside: Option<PathBuf>,
-}
-
-/// A folder of this measurement alone, which goes with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn make() -> Result<Self> {
-        let path = super::site::temporary_folder()?;
-        files::make_folder(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(folder = %self.0.display(), %error, "a temporary folder stays");
-        }
-    }
 }
 
 /// One way, and its bare loop.
