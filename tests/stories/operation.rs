@@ -1,6 +1,6 @@
 //! Starting, ending, killing and starting again, as operators do.
 
-use crate::support::keyward::{Keyward, runs, wait_until};
+use crate::support::keyward::{Keyward, processes_below, runs, wait_until};
 
 #[test]
 fn ctrl_c_ends_in_order_and_starting_again_on_the_same_folder_goes_on_with_everything() {
@@ -38,6 +38,34 @@ fn a_killed_supervisor_leaves_no_child_behind_and_nothing_is_lost() {
     wait_until("the children to end by themselves", || !children.values().any(|process| runs(*process)));
     keyward.up();
     assert_eq!(keyward.json(&["key", "show", "payroll"])["state"], "active");
+}
+
+#[test]
+fn a_server_that_cannot_start_fails_its_first_start_in_its_own_words_and_is_tried_again_later() {
+    let mut keyward = Keyward::start();
+    let config = keyward.dir().join("service/serve.toml");
+    let away = keyward.work("away");
+    // It dies, and what it needs is away when it is started again.
+    std::fs::rename(&config, &away).unwrap();
+    let killed = keyward.kill("service");
+    wait_until("the supervisor to say so", || keyward.log().contains("service does not start"));
+    std::fs::rename(&away, &config).unwrap();
+    keyward.is_back("service", killed);
+    keyward.json(&["key", "create", "--alias", "payroll", "--scheme", "ed25519"]);
+    assert!(keyward.interrupt().success(), "{}", keyward.log());
+
+    // At the first start that is the end of all, in the child's words.
+    let database = keyward.dir().join("service/keyward.sqlite");
+    assert!(database.is_file());
+    std::fs::write(&database, "no database").unwrap();
+    let dir = keyward.dir();
+    let refused = keyward.run(&["up", "--dir", dir.to_str().unwrap()]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused.err.contains("service ended before it was ready: ") && refused.err.contains("database"),
+        "{refused:?}"
+    );
+    assert!(processes_below(&dir).is_empty(), "what was started before is ended");
 }
 
 /// The highest height that a validator names.

@@ -410,6 +410,15 @@ fn stat(process: u32) -> Option<(char, u32)> {
     Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
 }
 
+/// The processes that were started with a file below a folder.
+pub fn processes_below(folder: &Path) -> Vec<u32> {
+    let folder = folder.to_str().unwrap();
+    let processes =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let words = |process: u32| fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    processes.filter(|process| String::from_utf8_lossy(&words(*process)).contains(folder)).collect()
+}
+
 fn children_of(parent: u32) -> BTreeMap<String, u32> {
     let processes =
         fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());

@@ -189,12 +189,11 @@ impl Cluster {
         let name = numbered("service", index);
         let arguments =
             [OsStr::new("serve"), OsStr::new("--supervised"), OsStr::new("--config"), config.as_os_str()];
-        let mut child = Child::start(&name, &arguments, &self.variables(), &self.layout.log(&name))?;
-        let ready = child.ready(READY_DEADLINE).await?;
-        if let Some(slot) = index.checked_sub(1).and_then(|place| self.services.get_mut(place)) {
-            slot.started(child);
-        }
-        Ok(ready)
+        let child = Child::start(&name, &arguments, &self.variables(), &self.layout.log(&name))?;
+        let slot = index.checked_sub(1).and_then(|place| self.services.get_mut(place));
+        let slot = slot.ok_or_else(|| Failure::refused(format!("there is no {name}"), "choose another"))?;
+        // Ours from now on, ready or not: one that ends before is noticed and started again.
+        slot.started(child).ready(READY_DEADLINE).await
     }
 
     /// The process of a validator, while it runs.
@@ -311,9 +310,9 @@ fn restarts(output: &Output, name: &str, how: &str, slot: Option<&mut Slot>) -> 
 }
 
 impl Slot {
-    fn started(&mut self, child: Child) {
-        self.child = Some(child);
+    fn started(&mut self, child: Child) -> &mut Child {
         self.since = Some(Instant::now());
+        self.child.insert(child)
     }
 
     /// How the child ended, if it did since it was last looked at.
