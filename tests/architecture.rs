@@ -101,6 +101,9 @@ const PURE: &[&str] = &["keyward-ledger-core", "keyward-ledger-verify", "keyward
 const IMPURE: &[&str] =
     &["tokio", "mio", "tonic", "hyper", "rustls", "sqlx-core", "cryptoki", "commonware-runtime"];
 
+/// For tests alone.
+const SIMULATION: &str = "keyward-ledger-simulation";
+
 /// Where unsafe code may stand: a file, or a folder with `/` at its end. Everything else is safe Rust.
 const UNSAFE: &[&str] = &[
     // The C boundary of the PKCS#11 library, and the tests that call it as a C program would.
@@ -169,6 +172,16 @@ fn pure_rooms_reach_no_runtime_even_through_others() {
         assert!(reached.contains(*room), "`{room}` is no package");
         let impure: Vec<_> = IMPURE.iter().filter(|name| reached.contains(**name)).collect();
         assert!(impure.is_empty(), "`{room}` reaches {impure:?}");
+    }
+}
+
+#[test]
+fn no_program_holds_the_simulation() {
+    let packages = manifests::packages();
+    assert!(packages.values().any(|package| package.name == SIMULATION), "`{SIMULATION}` is no package");
+    for program in manifests::programs() {
+        let reached = manifests::reached_from(&program, &packages);
+        assert!(!reached.contains(SIMULATION), "`{program}` is built with `{SIMULATION}`");
     }
 }
 

@@ -79,6 +79,7 @@ pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) licence: Option<String>,
+    /// What it is built with and what runs in it; not what its tests need.
     normal: Vec<String>,
 }
 
@@ -90,7 +91,7 @@ pub(crate) fn packages() -> BTreeMap<String, Package> {
     let mut edges: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for node in metadata["resolve"]["nodes"].as_array().expect("nodes") {
         let dependencies = node["deps"].as_array().expect("deps").iter();
-        let normal = dependencies.filter(|dep| kinds(dep).any(serde_json::Value::is_null));
+        let normal = dependencies.filter(|dep| kinds(dep).any(|kind| kind.is_null() || kind == "build"));
         edges.insert(text(&node["id"]), normal.map(|dep| text(&dep["pkg"])).collect());
     }
     let listed = metadata["packages"].as_array().expect("packages").iter();
@@ -107,6 +108,23 @@ pub(crate) fn packages() -> BTreeMap<String, Package> {
         .collect()
 }
 
+/// The packages of the workspace that are built into something that users start or load.
+pub(crate) fn programs() -> BTreeSet<String> {
+    let metadata: serde_json::Value =
+        serde_json::from_str(&cargo(&["metadata", "--format-version", "1", "--locked", "--no-deps"]))
+            .expect("metadata is JSON");
+    let packages = metadata["packages"].as_array().expect("packages").iter();
+    let is_program = |package: &&serde_json::Value| {
+        let mut targets = package["targets"].as_array().expect("targets").iter();
+        targets.any(|target| strings_of(&target["kind"]).any(|kind| kind == "bin" || kind == "cdylib"))
+    };
+    packages.filter(is_program).map(|package| text(&package["name"])).collect()
+}
+
+fn strings_of(list: &serde_json::Value) -> impl Iterator<Item = &str> {
+    list.as_array().expect("a list").iter().map(|item| item.as_str().expect("a string"))
+}
+
 fn kinds(dependency: &serde_json::Value) -> impl Iterator<Item = &serde_json::Value> {
     dependency["dep_kinds"].as_array().expect("dep_kinds").iter().map(|kind| &kind["kind"])
 }
@@ -115,7 +133,7 @@ fn text(value: &serde_json::Value) -> String {
     value.as_str().expect("a string").to_owned()
 }
 
-/// The names of everything `package` needs at run time, directly or through others.
+/// The names of everything that `package` is built with, directly or through others.
 pub(crate) fn reached_from(package: &str, packages: &BTreeMap<String, Package>) -> BTreeSet<String> {
     let mut open: Vec<_> = packages.iter().filter(|(_, p)| p.name == package).map(|(id, _)| id).collect();
     let mut seen: BTreeSet<&String> = open.iter().copied().collect();
