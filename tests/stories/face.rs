@@ -14,7 +14,7 @@ use keyward_proto::ledger::{
     FollowRequest, GetBlockRequest, GetGenesisRequest, GetRecordRequest, GetStateRequest, OutcomeRequest,
     StatusRequest, get_record_request::By, ledger_client::LedgerClient,
 };
-use tokio_stream::StreamExt as _;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::{
     Code, Request, Status,
     client::Grpc,
@@ -272,22 +272,15 @@ async fn a_validator_that_opens_a_stream_and_says_nothing_is_left_for_another() 
     read_on(last).await;
     // Nobody is left: the streams end, and say so.
     cluster.stop().await;
-    let ended =
-        |error: Option<Result<(), ClientError>>| matches!(error, Some(Err(ClientError::Unreachable { .. })));
-    let (one, other) = tokio::join!(
-        async {
-            while let Some(Ok(_)) = followed.next().await {}
-            followed.next().await.is_none()
-        },
-        async {
-            let mut last = None;
-            while let Some(block) = served.next().await {
-                last = Some(block.map(drop));
-            }
-            ended(last)
-        }
-    );
-    assert!(one && other);
+    let (followed, served) = tokio::join!(last_of(followed), last_of(served));
+    for last in [followed, served] {
+        assert!(matches!(last, Some(Err(ClientError::Unreachable { .. }))), "{last:?}");
+    }
+}
+
+/// What a stream ends with.
+async fn last_of<T>(stream: impl Stream<Item = Result<T, ClientError>>) -> Option<Result<(), ClientError>> {
+    stream.fold(None, |_, item| Some(item.map(drop))).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

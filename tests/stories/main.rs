@@ -11,6 +11,7 @@
 mod agent;
 mod ceremony;
 mod checkpoints;
+mod command;
 mod custody;
 mod desk;
 mod disk;

@@ -1,10 +1,6 @@
 //! Four validators in this process, over real TCP and real files.
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    path::Path,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use keyward_ledger_client::{Client, Identity};
 use keyward_ledger_core::{
@@ -18,7 +14,7 @@ use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 use zeroize::Zeroizing;
 
-use super::authority::Authority;
+use super::{authority::Authority, free_address};
 
 pub struct Cluster {
     pub genesis: Genesis,
@@ -198,8 +194,4 @@ impl Cluster {
         };
         Client::connect(config).await.unwrap()
     }
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
