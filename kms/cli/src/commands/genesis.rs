@@ -127,7 +127,7 @@ const OWNER: &str = "owner";
 impl Key {
     fn run(self, context: &Context) -> Result<()> {
         let at = |name: &str| self.dir.join(name);
-        if at(SECRET).exists() || at(VALIDATOR).exists() {
+        if [SECRET, VALIDATOR, CHECKPOINT, SUBMITTER].iter().any(|name| at(name).symlink_metadata().is_ok()) {
             let what = format!("`{}` holds keys already", self.dir.display());
             return Err(Failure::refused(what, "choose another folder: keys are never overwritten"));
         }

@@ -48,7 +48,7 @@ impl Node {
     pub(super) fn run(self, context: &Context) -> Result<()> {
         let at = |name: &str| self.dir.join(name);
         let config = at(CONFIG);
-        if config.exists() {
+        if config.symlink_metadata().is_ok() {
             let what = format!("`{}` is there already", config.display());
             return Err(Failure::refused(what, "edit it, or choose another folder"));
         }
