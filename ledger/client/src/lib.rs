@@ -16,7 +16,9 @@ mod proof;
 mod read;
 mod served;
 mod submit;
+mod turn;
 mod unheard;
+mod watching;
 
 #[cfg(test)]
 mod world;

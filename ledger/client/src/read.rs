@@ -128,7 +128,7 @@ impl Client {
         self.ask(|mut rpc| async move { rpc.get_block(GetBlockRequest { height }).await }, check).await
     }
 
-    fn proven_block(
+    pub(crate) fn proven_block(
         &self,
         answer: proto::Block,
         height: u64,
