@@ -13,7 +13,7 @@ use keyward_ledger_core::{
     execute::{BlockLimits, Ledger},
     genesis::{Genesis, GenesisDocument, Role, Submitter},
     hash::Hash,
-    log::{Frontier, HashStore, prove_inclusion, prove_range},
+    log::{Frontier, HashStore, prove_consistency, prove_inclusion, prove_range},
     record::Record,
     trust::Trust,
 };
@@ -134,6 +134,17 @@ impl World {
 
     pub(crate) fn anchor(&self) -> Anchor {
         self.heights.last().unwrap().anchor.clone()
+    }
+
+    /// The root of the log.
+    pub(crate) fn root(&self) -> Hash {
+        self.heights.last().unwrap().ledger.log().root()
+    }
+
+    /// That the log begins with the one of a size.
+    pub(crate) fn consistency(&self, from: u64) -> Vec<Bytes> {
+        let proof = prove_consistency(&self.nodes, from, self.records.len() as u64).unwrap();
+        proof.iter().map(|hash| Bytes::copy_from_slice(hash)).collect()
     }
 
     pub(crate) fn proof(&self, leaf_index: u64) -> proto::RecordProof {
