@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use keyward_ledger_core::certificate::quorum;
+use keyward_ledger_core::certificate::{ValidatorSet, quorum};
 use keyward_ledger_core::ed25519;
 use keyward_ledger_core::hash::Hash;
 use keyward_ledger_core::log::{verify_consistency, verify_inclusion};
@@ -23,7 +23,8 @@ pub struct MergedCheckpoint {
     pub note: Note,
     /// The two names of each validator's key that signed it.
     pub verifiers: Vec<[Verifier; 2]>,
-    /// That the log begins with the one of the size that was asked for (RFC 9162); empty if none was.
+    /// That the log begins with the one of the size that was asked for (RFC 9162), as more validators say than may lie, or
+    /// all that answered; empty if none was. Whoever holds the root of that size can tell.
     pub consistency: Vec<Hash>,
     /// A COSE Receipt of the record that was asked for.
     pub cose_receipt: Option<Vec<u8>>,
@@ -33,6 +34,9 @@ pub struct MergedCheckpoint {
 
 /// What one validator gave, checked.
 struct Given {
+    validator: [u8; 32],
+    /// How many of its set may lie.
+    liars_max: usize,
     note: Note,
     key: [u8; 32],
     sizes: BTreeSet<u64>,
@@ -66,6 +70,7 @@ impl Client {
         let (given, silent) = self.collect(request, record).await;
         let verifier = |given: &Given| Verifier::of(&given.note.checkpoint.origin, given.key);
         let verifiers = given.iter().map(verifier).collect();
+        let agreed = agreed(&given);
         let mut given = given.into_iter();
         let Some(first) = given.next() else {
             return Err(ClientError::Unreachable { reasons: silent.join("; ") });
@@ -75,11 +80,12 @@ impl Client {
             // Both are states of the same certified log and of one size, so they are the same.
             note.merge(&other.note).or(Err(ProofError::Other { part: "checkpoint" }))?;
         }
+        let consistency = agreed.ok_or(ProofError::Other { part: "consistency" })?;
         let cose_receipt = record.filter(|_| !first.inclusion.is_empty()).map(|record| {
             let (leaf, path) = (record.leaf_index, &first.inclusion);
             cose::receipt(&note.checkpoint, first.key, leaf, path, &first.cose_signature)
         });
-        Ok(MergedCheckpoint { note, verifiers, consistency: first.consistency, cose_receipt, silent })
+        Ok(MergedCheckpoint { note, verifiers, consistency, cose_receipt, silent })
     }
 
     /// Asks every validator; gives what is believed, and why the others' is not.
@@ -94,7 +100,11 @@ impl Client {
             match in_time(self.0.deadline, node, rpc.get_checkpoint(request)).await {
                 Err(reason) => silent.push(reason),
                 Ok(answer) => match self.believed(answer, &request, record) {
-                    Ok(believed) => given.push(believed),
+                    // A validator counts once, at however many addresses and for whomever it speaks.
+                    Ok(new) if given.iter().any(|other: &Given| other.is_same(&new)) => {
+                        silent.push(format!("{}: it speaks for a validator that has spoken", node.address));
+                    }
+                    Ok(new) => given.push(new),
                     Err(error) => silent.push(format!("{}: {error}", node.address)),
                 },
             }
@@ -128,7 +138,8 @@ impl Client {
         let validator = hash("validator", &answer.validator)?;
         let bound = ed25519::verify(&validator, &binding_message(&chain_id, &key), &answer.binding).is_ok();
         let signed = own.iter().all(|verifier| note.signed_by(verifier).is_some());
-        if !bound || !is_member(&header, &validator) || !signed {
+        let set = set_of(&header);
+        if !bound || set.member(&validator).is_none() || !signed {
             return Err(ProofError::Other { part: "signature of a validator" });
         }
         let (certified, proof) = (header.block.header(), hashes("consistency", &answer.anchor_proof)?);
@@ -149,6 +160,8 @@ impl Client {
                 .or(Err(ProofError::Other { part: "signature of a receipt" }))?;
         }
         Ok(Given {
+            validator,
+            liars_max: set.len().saturating_sub(set.quorum()),
             key,
             // Each counts once for a validator, however often it says it.
             sizes: answer.log_sizes.into_iter().collect(),
@@ -160,11 +173,24 @@ impl Client {
     }
 }
 
-/// Whether a key is one of the set that certified the header.
-fn is_member(header: &CertifiedHeader, validator: &[u8; 32]) -> bool {
+impl Given {
+    fn is_same(&self, other: &Self) -> bool {
+        self.validator == other.validator || self.key == other.key
+    }
+}
+
+/// The set that certified a header.
+fn set_of(header: &CertifiedHeader) -> &ValidatorSet {
     let certified = &header.certified;
-    let set = certified.links.last().map_or(&certified.genesis.set, |link| &link.set);
-    set.member(validator).is_some()
+    certified.links.last().map_or(&certified.genesis.set, |link| &link.set)
+}
+
+/// The consistency proof that more give than may lie, or all that gave any: there is one between two sizes.
+fn agreed(given: &[Given]) -> Option<Vec<Hash>> {
+    let agree = |proof: &Vec<Hash>| given.iter().filter(|other| other.consistency == *proof).count();
+    let enough =
+        |one: &&Given| agree(&one.consistency) > one.liars_max || agree(&one.consistency) == given.len();
+    given.iter().find(enough).map(|one| one.consistency.clone())
 }
 
 /// The greatest size that `wanted` validators have; else the greatest of those that most have.
@@ -177,15 +203,4 @@ fn best(sizes: impl Iterator<Item = u64>, wanted: usize) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::best;
-
-    #[test]
-    fn the_newest_checkpoint_of_a_quorum_is_the_best() {
-        assert_eq!(best([5, 9, 5, 9, 5, 9, 12].into_iter(), 3), Some(9));
-        assert_eq!(best([5, 9, 5, 9, 5, 12].into_iter(), 3), Some(5));
-        assert_eq!(best([5, 9, 12, 9].into_iter(), 3), Some(9));
-        assert_eq!(best([5, 12].into_iter(), 3), Some(12));
-        assert_eq!(best([].into_iter(), 3), None);
-    }
-}
+mod tests;

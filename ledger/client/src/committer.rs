@@ -5,7 +5,14 @@
 //! batch that leaves, so that they cost no block of their own. A batch that is not final in time is watched, and complained
 //! of if the ledger goes on without it.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use keyward_ledger_core::{
     batch::{BATCH_BYTES_MAX, BATCH_HEAD_BYTES, Batch, BatchError, SignedBatch},
@@ -62,7 +69,7 @@ impl Committer {
         let submitter = key.public_key();
         let next_sequence = client.highest_sequence(&submitter).await? + 1;
         let (jobs, waiting) = mpsc::channel(WAITING_MAX);
-        let (gathered, watched, complained) = (Gathered::default(), JoinSet::new(), None);
+        let (gathered, watched, complained) = (Gathered::default(), JoinSet::new(), Arc::default());
         tokio::spawn(Loop { client, key, next_sequence, gathered, watched, complained }.run(waiting));
         Ok(Self { submitter, jobs })
     }
@@ -157,8 +164,8 @@ struct Loop {
     gathered: Gathered,
     /// The late batch that is watched, one at a time.
     watched: JoinSet<Option<(Late, u64)>>,
-    /// The epoch of the last complaint: one in each is enough.
-    complained: Option<u64>,
+    /// The epoch of the last complaint that validators took, and one more: one in each epoch is enough.
+    complained: Arc<AtomicU64>,
 }
 
 struct Finished {
@@ -181,11 +188,7 @@ impl Loop {
                     if let Ok(finished) = finished { self.settle(finished) }
                 }
                 Some(watched) = self.watched.join_next() => {
-                    if let Ok(Some((late, height))) = watched {
-                        self.complain(&late, height);
-                        // Again in a later epoch: complaints of several submitters count together only while they are new.
-                        self.watched.spawn(late.passed_over(self.client.clone()));
-                    }
+                    if let Ok(Some((late, height))) = watched { self.complain(late, height) }
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             }
@@ -236,7 +239,8 @@ impl Loop {
     }
 
     fn settle(&mut self, Finished { jobs, late, result }: Finished) {
-        let is_late = result.as_ref().is_err_and(|error| matches!(**error, CommitError::Unavailable { .. }));
+        // Whatever else was said, the ledger shows whether it goes on without the batch.
+        let is_late = result.as_ref().is_err_and(|error| !error.is_sequence_taken());
         if is_late && self.watched.is_empty() {
             self.watched.spawn(late.passed_over(self.client.clone()));
         }
@@ -252,27 +256,27 @@ impl Loop {
         }
     }
 
-    /// Says that a batch is passed over, in a batch of its own: validators carry complaints that wait at theirs.
-    fn complain(&mut self, late: &Late, height: u64) {
-        let epoch = Some(self.client.epoch_of(height + 1));
-        if self.complained == epoch {
-            return;
-        }
-        self.complained = epoch;
-        let entry = late.complaint(&self.client, &self.key, height);
-        let sequence = late.0.sequence();
-        tracing::warn!(
-            sequence,
-            height,
-            "the ledger goes on without a batch: complaining to every validator"
-        );
-        match self.next_batch(vec![entry.encode()]) {
-            Ok(batch) => {
-                let client = self.client.clone();
-                tokio::spawn(async move { client.spread(&batch).await });
+    /// Says that a batch is passed over, in a batch of its own: validators carry complaints that wait at theirs. Watches
+    /// on, and says it again in a later epoch: complaints of several submitters count together only while they are new.
+    fn complain(&mut self, late: Late, height: u64) {
+        let (client, complained) = (self.client.clone(), self.complained.clone());
+        let epoch_after = client.epoch_of(height + 1) + 1;
+        let batch = (complained.load(Ordering::Relaxed) != epoch_after)
+            .then(|| self.next_batch(vec![late.complaint(&client, &self.key, height).encode()]));
+        self.watched.spawn(async move {
+            match batch {
+                None => {}
+                Some(Err(error)) => tracing::warn!(%error, "a complaint cannot be made"),
+                Some(Ok(batch)) => {
+                    let sequence = late.0.sequence();
+                    tracing::warn!(sequence, height, "the ledger goes on without a batch: complaining");
+                    if client.spread(&batch).await > client.liars_max() {
+                        complained.store(epoch_after, Ordering::Relaxed);
+                    }
+                }
             }
-            Err(error) => tracing::warn!(%error, "a complaint cannot be made"),
-        }
+            late.passed_over(client).await
+        });
     }
 
     /// The sequence belongs to a batch of an earlier run: these entries were not recorded under it.

@@ -16,7 +16,12 @@ mod proof;
 mod read;
 mod served;
 mod submit;
+mod turn;
 mod unheard;
+mod watching;
+
+#[cfg(test)]
+mod world;
 
 use std::{
     fmt,
@@ -163,6 +168,11 @@ impl Client {
             let index = (first + step) % count;
             self.0.nodes.get(index).map(|node| (index, node))
         })
+    }
+
+    /// How many of the validators that this client knows may lie together.
+    pub(crate) fn liars_max(&self) -> usize {
+        self.0.nodes.len().saturating_sub(1) / 3
     }
 
     fn prefer(&self, index: usize) {

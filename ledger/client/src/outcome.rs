@@ -6,11 +6,9 @@ use keyward_ledger_core::{
     state::{StateProof, layout},
 };
 use keyward_proto::ledger::{self as proto, OutcomeRequest, SubmitRequest, outcome_response::State};
-use tokio_stream::{Stream, StreamExt as _};
 
 use crate::{
     Client, ClientError, ProofError, Recorded,
-    error::refused,
     proof::{self, malformed},
 };
 
@@ -57,23 +55,11 @@ impl Client {
         self.ask(|mut rpc| async move { rpc.outcome(request.clone()).await }, check).await
     }
 
-    /// Where the batch stands, and how it ended once it is settled. The stream ends then, or with an error when the
-    /// validator hangs up: watch again.
-    pub async fn watch(
+    pub(crate) fn progress(
         &self,
         batch: &SignedBatch,
-    ) -> Result<impl Stream<Item = Result<Progress, ClientError>> + use<>, ClientError> {
-        let request = &name_of(batch);
-        let call = |mut rpc: crate::read::Rpc| async move { rpc.watch_batch(request.clone()).await };
-        let stream = self.ask(call, Ok).await?;
-        let (client, batch) = (self.clone(), batch.clone());
-        Ok(stream.map(move |answer| {
-            let answer = answer.map_err(|status| refused(&status))?;
-            client.progress(&batch, answer).map_err(ClientError::from)
-        }))
-    }
-
-    fn progress(&self, batch: &SignedBatch, answer: proto::OutcomeResponse) -> Result<Progress, ProofError> {
+        answer: proto::OutcomeResponse,
+    ) -> Result<Progress, ProofError> {
         if answer.batch_digest != batch.digest()[..] {
             return Err(ProofError::Other { part: "batch" });
         }
@@ -117,7 +103,8 @@ impl Client {
     }
 }
 
-fn name_of(batch: &SignedBatch) -> OutcomeRequest {
+/// A batch, as validators are asked about it.
+pub(crate) fn name_of(batch: &SignedBatch) -> OutcomeRequest {
     OutcomeRequest {
         batch_digest: Bytes::copy_from_slice(batch.digest()),
         submitter: Bytes::copy_from_slice(batch.submitter()),

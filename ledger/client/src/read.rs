@@ -128,7 +128,7 @@ impl Client {
         self.ask(|mut rpc| async move { rpc.get_block(GetBlockRequest { height }).await }, check).await
     }
 
-    fn proven_block(
+    pub(crate) fn proven_block(
         &self,
         answer: proto::Block,
         height: u64,
@@ -169,9 +169,14 @@ impl Client {
     /// What stands under a state key, or proof that nothing does. An answer that is far older than what this
     /// client has seen proven is not believed.
     pub async fn state(&self, key: &[u8]) -> Result<VerifiedState, ClientError> {
+        self.state_from(self.preferred(), key).await
+    }
+
+    /// The same, asked of one validator first.
+    pub(crate) async fn state_from(&self, first: usize, key: &[u8]) -> Result<VerifiedState, ClientError> {
         let request = &GetStateRequest { key: Bytes::copy_from_slice(key) };
         let call = |mut rpc: LedgerClient<Channel>| async move { rpc.get_state(request.clone()).await };
-        self.ask(call, |answer| self.proven_state(key, answer)).await
+        self.ask_from(first, call, |answer| self.proven_state(key, answer)).await.map(|(state, _)| state)
     }
 
     fn proven_state(&self, key: &[u8], answer: GetStateResponse) -> Result<VerifiedState, ProofError> {

@@ -1,11 +1,7 @@
-//! Blocks as a validator serves them, for whoever checks them from end to end: nothing here is verified but the links.
+//! Blocks with what proves them, for whoever checks them from end to end.
 
 use keyward_ledger_core::{
-    block::{SIGNED_HEADER_BYTES, SignedHeader},
-    certificate::Certificate,
-    export::ProvenBlock,
-    outcome::Outcome,
-    receipt::SetLink,
+    block::SignedHeader, certificate::Certificate, export::ProvenBlock, outcome::Outcome, receipt::SetLink,
     state::layout,
 };
 use keyward_proto::ledger as proto;
@@ -23,22 +19,24 @@ impl Client {
         Ok((height, self.0.checker.links()))
     }
 
-    /// Blocks from a height on, from 1, with what is said to prove them. Not verified: `keyward_ledger_verify::History`
-    /// does that. They come without a gap and without a repeat, from whichever validator sends them; the stream ends
-    /// with an error when none sends the next one.
+    /// Blocks from a height on, from 1, with what proves them. Each is certified and its records are in the log; that they
+    /// follow each other and are what execution gives, `keyward_ledger_verify::History` checks. They come without a gap
+    /// and without a repeat, from whichever validator sends them; the stream ends with an error when none sends the next
+    /// one.
     pub async fn served(
         &self,
         from_height: u64,
     ) -> Result<impl Stream<Item = Result<ProvenBlock, ClientError>> + use<>, ClientError> {
-        following::blocks(self, from_height, |_, height, answer| proven_block(answer, height)).await
+        following::blocks(self, from_height, |client, height, answer| {
+            let anchor = client.0.checker.anchor(answer.anchor.clone())?;
+            client.proven_block(answer.clone(), height, &anchor)?;
+            as_served(answer)
+        })
+        .await
     }
 }
 
-fn proven_block(answer: proto::Block, height: u64) -> Result<ProvenBlock, ProofError> {
-    let own = answer.block.get(..SIGNED_HEADER_BYTES).ok_or(ProofError::Missing { part: "block" })?;
-    if SignedHeader::decode(own).map_err(malformed("block"))?.header.height != height {
-        return Err(ProofError::Other { part: "height" });
-    }
+fn as_served(answer: proto::Block) -> Result<ProvenBlock, ProofError> {
     let anchor = answer.anchor.ok_or(ProofError::Missing { part: "anchor" })?;
     let outcome = |bytes: &bytes::Bytes| Outcome::decode(bytes).map_err(malformed("outcome"));
     let header = |bytes: &bytes::Bytes| SignedHeader::decode(bytes).map_err(malformed("descendants"));

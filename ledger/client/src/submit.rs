@@ -50,7 +50,7 @@ impl Client {
                     }
                     Err(reason) => {
                         failure.add(self, index, reason);
-                        if failure.is_refused(self.0.nodes.len()) {
+                        if failure.refused(self.liars_max()).is_some() {
                             break;
                         }
                     }
@@ -60,7 +60,7 @@ impl Client {
                 Err(_elapsed) => {}
             }
         }
-        Err(failure.into_error(batch.not_after()))
+        Err(failure.into_error(self.liars_max(), batch.not_after()))
     }
 
     fn call(
@@ -118,25 +118,26 @@ impl Failures {
         }
     }
 
-    /// Whether more validators refuse with one code than may lie, or all that this client knows.
-    fn is_refused(&self, nodes: usize) -> bool {
-        let liars_max = nodes.saturating_sub(1) / 3;
-        self.refusals.iter().any(|(_, code, _)| {
-            let agreeing = self.refusals.iter().filter(|(_, other, _)| other == code).count();
-            agreeing > liars_max || agreeing == nodes
-        })
+    /// What more validators refuse with one code than may lie.
+    fn refused(&self, liars_max: usize) -> Option<(String, String)> {
+        let agree = |code: &String| self.refusals.iter().filter(|(_, other, _)| other == code).count();
+        let refusal = self.refusals.iter().find(|(_, code, _)| agree(code) > liars_max);
+        refusal.map(|(_, code, message)| (code.clone(), message.clone()))
     }
 
-    fn into_error(mut self, may_become_final_until: u64) -> CommitError {
-        if let Some((_, code, message)) = self.refusals.pop() {
+    fn into_error(self, liars_max: usize, may_become_final_until: u64) -> CommitError {
+        if let Some((code, message)) = self.refused(liars_max) {
             return CommitError::Refused { code, message };
         }
-        match self.unproven {
-            Some(source) => CommitError::Unproven { source },
-            None if self.last.is_empty() => {
-                CommitError::Unavailable { may_become_final_until, reason: "no answer in time".into() }
-            }
-            None => CommitError::Unavailable { may_become_final_until, reason: self.last },
+        if let Some(source) = self.unproven {
+            return CommitError::Unproven { source };
         }
+        let single = self
+            .refusals
+            .last()
+            .map(|(_, code, message)| format!("a validator refuses with `{code}`, others do not: {message}"));
+        let reasons = [single, Some(self.last)].into_iter().flatten().find(|reason| !reason.is_empty());
+        let reason = reasons.unwrap_or_else(|| "no answer in time".into());
+        CommitError::Unavailable { may_become_final_until, reason }
     }
 }

@@ -13,7 +13,7 @@ use keyward_ledger_core::{
     genesis::Role,
     state::layout::{BatchState, SubmitterState, batch_key, submitter_key},
 };
-use keyward_proto::ledger::SubmitRequest;
+use keyward_proto::ledger::{SubmitRequest, SubmitResponse};
 use tokio::task::JoinSet;
 
 use crate::{Client, ClientError, in_time, proof::malformed};
@@ -22,7 +22,7 @@ use crate::{Client, ClientError, in_time, proof::malformed};
 /// that serves submitters in turn has taken it by then, also under load.
 pub const UNHEARD_BLOCKS: u64 = 16;
 /// Time between two looks at the ledger.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 1_000 });
 /// Looks without an answer, after which the validators are unreachable rather than deaf.
 const SILENT_LOOKS_MAX: u32 = 10;
 
@@ -35,12 +35,16 @@ impl Late {
     /// height; `None` if nobody takes it in, it is recorded, can no longer be, or its submitter has nothing to complain of.
     pub(crate) async fn passed_over(self, client: Client) -> Option<(Self, u64)> {
         let (mut first, mut silent) = (None, 0);
-        while silent < SILENT_LOOKS_MAX {
+        for turn in 0.. {
+            if silent >= SILENT_LOOKS_MAX {
+                break;
+            }
             // Handed in again each time: a validator that was started again has forgotten what waited.
             let takers = client.spread(&self.0).await;
-            match self.proven(&client).await {
+            // Each asked in turn: one alone may show an old state again and again.
+            match self.proven(&client, turn).await {
                 Ok(None) => return None,
-                Ok(Some(height)) if takers > 0 => {
+                Ok(Some(height)) if takers > client.liars_max() => {
                     silent = 0;
                     if height >= *first.get_or_insert(height) + UNHEARD_BLOCKS {
                         return Some((self, height));
@@ -58,17 +62,17 @@ impl Late {
         None
     }
 
-    /// The height at which the batch was not recorded yet, though it still may be.
-    async fn proven(&self, client: &Client) -> Result<Option<u64>, ClientError> {
+    /// The height at which the batch was not recorded yet, though it still may be, asked of one validator first.
+    async fn proven(&self, client: &Client, turn: usize) -> Result<Option<u64>, ClientError> {
         let (author, sequence) = (self.0.submitter(), self.0.sequence());
-        let submitter = client.state(&submitter_key(author)).await?.value;
+        let submitter = client.state_from(turn, &submitter_key(author)).await?.value;
         let submitter = submitter.map(|value| SubmitterState::decode(&value)).transpose();
         // Validators have complaints of their own.
         let submits = |state: SubmitterState| state.role != Role::Member && state.block_entries_max > 0;
         if !submitter.map_err(malformed("submitter state"))?.is_some_and(submits) {
             return Ok(None);
         }
-        let slot = client.state(&batch_key(author, sequence)).await?;
+        let slot = client.state_from(turn, &batch_key(author, sequence)).await?;
         let taken = slot.value.map(|value| BatchState::decode(&value)).transpose();
         let taken = taken.map_err(malformed("batch state"))?.is_some_and(|slot| slot.sequence >= sequence);
         Ok((!taken && slot.height < self.0.not_after()).then_some(slot.height))
@@ -95,7 +99,7 @@ impl Client {
         height.checked_div(self.genesis().document().epoch_length).unwrap_or(0)
     }
 
-    /// Gives a batch to every validator and waits for none to make it final. Gives how many took it.
+    /// Gives a batch to every validator and waits for none to make it final. Gives how many say that they took it.
     pub async fn spread(&self, batch: &SignedBatch) -> usize {
         let mut calls = JoinSet::new();
         for node in self.0.nodes.clone() {
@@ -106,6 +110,12 @@ impl Client {
                 in_time(deadline, &node, rpc.submit(request)).await
             });
         }
-        calls.join_all().await.into_iter().filter(Result::is_ok).count()
+        let took = |answer: &Result<SubmitResponse, String>| {
+            answer.as_ref().is_ok_and(|answer| answer.batch_digest == batch.digest()[..])
+        };
+        calls.join_all().await.iter().filter(|answer| took(answer)).count()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,8 @@ use crate::Clock;
 
 /// Alarms that are kept; the oldest make room.
 pub(crate) const ALARMS_MAX: usize = 256;
+/// Alarms of one kind about one node: what it says alone does not push out the others.
+const NODE_ALARMS_MAX: usize = 8;
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])* $variant:ident $name:literal,)*) => {
@@ -125,6 +127,20 @@ struct Kept {
     raised: u64,
 }
 
+impl Kept {
+    /// Drops the oldest alarm where there are too many: of this kind about this node, or in all.
+    fn make_room(&mut self, new: &Alarm) {
+        let same = |other: &Alarm| new.node.is_some() && (new.code, new.node) == (other.code, other.node);
+        if self.alarms.iter().filter(|other| same(other)).count() >= NODE_ALARMS_MAX {
+            let oldest = self.alarms.iter().position(same);
+            drop(oldest.and_then(|at| self.alarms.remove(at)));
+        }
+        if self.alarms.len() >= ALARMS_MAX {
+            self.alarms.pop_front();
+        }
+    }
+}
+
 impl fmt::Debug for Alarms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Alarms")
@@ -150,9 +166,7 @@ impl Alarms {
             return;
         }
         (alarm.number, alarm.first_ms, alarm.last_ms) = (number, now, now);
-        if kept.alarms.len() >= ALARMS_MAX {
-            kept.alarms.pop_front();
-        }
+        kept.make_room(&alarm);
         kept.alarms.push_back(alarm);
     }
 
@@ -208,5 +222,20 @@ mod tests {
         alarms.raise(Alarm::new(Code::BlockLost, "gone").at(newest));
         let last = alarms.newest(1).remove(0);
         assert_eq!((last.count, last.repaired, last.first_ms), (2, false, 7));
+    }
+
+    #[test]
+    fn alarms_about_one_node_push_out_no_others() {
+        let alarms = Alarms::new(Arc::new(|| 7));
+        alarms.raise(Alarm::new(Code::BlockLost, "gone").at(1));
+        for height in 0..2 * ALARMS_MAX as u64 {
+            alarms.raise(Alarm::new(Code::NodeDiffers, "another block").at(height).about([1; 32]));
+        }
+        alarms.raise(Alarm::new(Code::NodeDiffers, "another block").at(3).about([2; 32]));
+        assert_eq!(alarms.newest(usize::MAX).len(), 1 + NODE_ALARMS_MAX + 1);
+        assert_eq!(alarms.open_heights(Code::BlockLost), [1]);
+        let heights = alarms.open_heights(Code::NodeDiffers);
+        let newest = 2 * ALARMS_MAX as u64 - 1;
+        assert_eq!((heights.len(), heights.last()), (NODE_ALARMS_MAX + 1, Some(&newest)));
     }
 }

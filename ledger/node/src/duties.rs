@@ -87,6 +87,11 @@ impl Reports {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn complains_of(&self, kind: ComplaintKind) -> bool {
+        self.inner().complaints.iter().any(|(other, ..)| *other == kind)
+    }
+
     /// What has become final is not said again.
     fn said(&self, complaints: &[(ComplaintKind, u64)]) {
         let mut inner = self.inner();

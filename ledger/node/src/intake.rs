@@ -1,9 +1,9 @@
 //! Batches that peers pass on: verified off the engine's threads, then pooled.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use keyward_ledger_core::batch::UnverifiedBatch;
+use keyward_ledger_core::batch::{SignedBatch, UnverifiedBatch};
 use keyward_ledger_engine::EngineHandle;
 use tokio::sync::mpsc;
 use tracing::debug;
@@ -41,17 +41,21 @@ pub(crate) async fn run(shared: Arc<Shared>, mut incoming: mpsc::Receiver<Messag
 
 /// Passes on again what still waits here: messages to peers may be lost, above all before peers have met.
 pub(crate) async fn pass_on_again(shared: Arc<Shared>, engine: Arc<EngineHandle>) {
-    let mut before = HashSet::new();
+    let (mut seen, mut after): (Vec<SignedBatch>, _) = (Vec::new(), [0; 32]);
     loop {
         shared.timer.sleep(PASS_ON_AGAIN).await;
-        let waiting = shared.pool().first(PASS_ON_MAX);
+        // What was seen last time and waits still; then those of the submitters behind, so that each has its turn.
+        let waiting = {
+            let pool = shared.pool();
+            seen.retain(|batch| pool.holds(batch.id()));
+            pool.first(&after, PASS_ON_MAX)
+        };
         let in_flight = shared.in_flight().clone();
-        for batch in
-            waiting.iter().filter(|batch| before.contains(batch.id()) && !in_flight.contains(batch.id()))
-        {
+        for batch in seen.iter().filter(|batch| !in_flight.contains(batch.id())) {
             engine.gossip(Bytes::copy_from_slice(batch.bytes()));
         }
-        before = waiting.iter().map(|batch| *batch.id()).collect();
+        after = waiting.last().map_or(after, |batch| *batch.submitter());
+        seen = waiting;
     }
 }
 

@@ -3,8 +3,9 @@
 //! Every few seconds a node says what it holds at its newest certified height and at one old height that
 //! nobody can foresee, read from its disk. Whoever hears something else than it holds itself raises an alarm
 //! that names node and height; such a height is told again now and then, so that the alarm ends when the same node says the
-//! same. Peers may lie, repeat and flood: a message changes nothing here but alarms,
-//! unless it is a certificate that this node misses and that holds.
+//! same. Peers may lie, repeat and flood: a message changes nothing here but alarms, of which each peer has a few,
+//! unless it is a certificate that this node misses and that holds; and where more validators than may lie show another
+//! state, this node complains.
 //!
 //! ```text
 //! statement   = u8 0xc1 || held || held                  newest certified, and an old one
@@ -133,6 +134,8 @@ pub(crate) async fn ask_for_certificates(shared: &Shared, heights: &[u64]) {
 #[derive(Default)]
 pub(crate) struct Peers {
     heard: BTreeMap<([u8; 32], u8), Duration>,
+    /// Validators that say they hold another state, and the height of which each said so last.
+    other_state: BTreeMap<[u8; 32], u64>,
 }
 
 impl Peers {
@@ -148,7 +151,7 @@ impl Peers {
             return true;
         }
         match *kind {
-            STATEMENT => compare(shared, from, body),
+            STATEMENT => self.compare(shared, from, body),
             WANTED => answer(shared, body),
             _ => restore(shared, body),
         }
@@ -162,32 +165,45 @@ impl Peers {
         let before = self.heard.insert((*from, kind), now);
         before.is_none_or(|before| now.saturating_sub(before) >= LISTEN_EVERY)
     }
-}
 
-/// Holds what a peer says against what this node holds.
-fn compare(shared: &Arc<Shared>, from: &[u8; 32], body: &[u8]) {
-    let (held, rest) = body.as_chunks::<HELD_BYTES>();
-    if held.len() != 2 || !rest.is_empty() {
-        return;
+    /// Holds what a peer says against what this node holds.
+    fn compare(&mut self, shared: &Arc<Shared>, from: &[u8; 32], body: &[u8]) {
+        let (held, rest) = body.as_chunks::<HELD_BYTES>();
+        if held.len() != 2 || !rest.is_empty() {
+            return;
+        }
+        for said in held.iter().filter_map(|held| Held::decode(held)) {
+            // What is not final here yet cannot be compared.
+            let Some(own) = Held::stored(shared, said.height) else { continue };
+            if own == said {
+                let about = |alarm: &Alarm| (alarm.node, alarm.height) == (Some(*from), Some(said.height));
+                shared.alarms.repaired(|alarm| alarm.code == Code::NodeDiffers && about(alarm));
+                if self.other_state.get(from) == Some(&said.height) {
+                    self.other_state.remove(from);
+                }
+                continue;
+            }
+            let what = if own.digest == said.digest { "another state root" } else { "another block" };
+            let text = format!("that node says it holds {what} than this one");
+            if own.digest == said.digest && self.is_another_state(shared, from, said.height) {
+                shared.reports.complain(ComplaintKind::StateRoot, said.height, said.state_root);
+            }
+            shared.alarms.raise(Alarm::new(Code::NodeDiffers, text).at(said.height).about(*from));
+            // One of the two is wrong. If the certificate here does not say who, a scrub finds out.
+            if !own_holds(shared, said.height) {
+                shared.scrub.ask();
+            }
+        }
     }
-    for said in held.iter().filter_map(|held| Held::decode(held)) {
-        // What is not final here yet cannot be compared.
-        let Some(own) = Held::stored(shared, said.height) else { continue };
-        if own == said {
-            let about = |alarm: &Alarm| (alarm.node, alarm.height) == (Some(*from), Some(said.height));
-            shared.alarms.repaired(|alarm| alarm.code == Code::NodeDiffers && about(alarm));
-            continue;
-        }
-        let what = if own.digest == said.digest { "another state root" } else { "another block" };
-        let text = format!("that node says it holds {what} than this one");
-        if own.digest == said.digest {
-            shared.reports.complain(ComplaintKind::StateRoot, said.height, said.state_root);
-        }
-        shared.alarms.raise(Alarm::new(Code::NodeDiffers, text).at(said.height).about(*from));
-        // One of the two is wrong. If the certificate here does not say who, a scrub finds out.
-        if !own_holds(shared, said.height) {
-            shared.scrub.ask();
-        }
+
+    /// Notes that a peer holds another state. Whether more validators do than may lie, so that an honest one is among
+    /// them: on one's word alone nobody complains.
+    fn is_another_state(&mut self, shared: &Shared, from: &[u8; 32], height: u64) -> bool {
+        let view = shared.view();
+        let set = view.ledger.set();
+        self.other_state.insert(*from, height);
+        self.other_state.retain(|key, _| set.member(key).is_some());
+        self.other_state.len() > set.len().saturating_sub(set.quorum())
     }
 }
 

@@ -1,6 +1,9 @@
 //! Verified batches that wait for a block: bounded in bytes, bounded and served in turn per submitter.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::{
+    collections::{BTreeMap, HashSet, VecDeque},
+    ops::Bound,
+};
 
 use keyward_ledger_core::{batch::SignedBatch, hash::Hash};
 use thiserror::Error;
@@ -127,9 +130,12 @@ impl Pool {
         chosen
     }
 
-    /// At most `count` waiting batches, the oldest of each submitter in turn.
-    pub(crate) fn first(&self, count: usize) -> Vec<SignedBatch> {
-        let mut waiting: VecDeque<_> = self.queues.values().map(|queue| queue.batches.values()).collect();
+    /// At most `count` waiting batches, the oldest of each submitter in turn, beginning with the submitters whose keys
+    /// come after `after`.
+    pub(crate) fn first(&self, after: &[u8; 32], count: usize) -> Vec<SignedBatch> {
+        let behind = self.queues.range::<[u8; 32], _>((Bound::Excluded(after), Bound::Unbounded));
+        let in_turn = behind.chain(self.queues.range::<[u8; 32], _>(..=after));
+        let mut waiting: VecDeque<_> = in_turn.map(|(_, queue)| queue.batches.values()).collect();
         let mut found = Vec::new();
         while let Some(mut batches) = waiting.pop_front().filter(|_| found.len() < count) {
             let Some(batch) = batches.next() else { continue };
@@ -233,11 +239,27 @@ mod tests {
             }
         }
         pool.insert(batch(3, 7, 9, 10)).unwrap();
-        let first: Vec<_> = pool.first(5).iter().map(SignedBatch::sequence).collect();
+        let first: Vec<_> = pool.first(&[0; 32], 5).iter().map(SignedBatch::sequence).collect();
         assert_eq!((first.len(), first.iter().filter(|sequence| **sequence == 7).count()), (5, 1));
         let mut newest = pool.newest_of_each(3, |batch| (batch.sequence() > 8).then(|| batch.sequence()));
         newest.sort();
         assert_eq!(newest, [[10, 9], [10, 9]]);
+    }
+
+    #[test]
+    fn every_submitter_has_its_turn_however_many_wait() {
+        let mut pool = Pool::default();
+        for submitter in 0..100 {
+            pool.insert(batch(submitter, 1, 9, 10)).unwrap();
+        }
+        let (mut seen, mut after) = (HashSet::new(), [0; 32]);
+        for _ in 0..2 {
+            let found = pool.first(&after, 64);
+            assert_eq!(found.len(), 64);
+            after = *found.last().unwrap().submitter();
+            seen.extend(found.iter().map(|batch| *batch.submitter()));
+        }
+        assert_eq!(seen.len(), 100);
     }
 
     #[test]

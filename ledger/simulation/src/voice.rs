@@ -1,8 +1,11 @@
 //! How a node speaks to the others: as it is, not at all, in two halves, or repeating itself.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use commonware_cryptography::ed25519::PublicKey;
@@ -32,7 +35,7 @@ pub struct Traffic {
     pub heard: u64,
     /// Kept back, because the node is mute.
     pub withheld: u64,
-    /// Old votes said again.
+    /// Old votes said again that came to somebody.
     pub repeated: u64,
 }
 
@@ -42,6 +45,8 @@ pub(crate) struct Counts {
     heard: AtomicU64,
     withheld: AtomicU64,
     repeated: AtomicU64,
+    /// Old votes that were said again.
+    again: Mutex<BTreeSet<Vec<u8>>>,
 }
 
 impl Counts {
@@ -54,8 +59,20 @@ impl Counts {
         }
     }
 
-    pub(crate) fn repeated(&self, recipients: usize) {
-        self.repeated.fetch_add(recipients as u64, Relaxed);
+    /// An old vote is said again.
+    pub(crate) fn says_again(&self, message: &IoBuf) {
+        self.again().insert(message.as_ref().to_vec());
+    }
+
+    /// A vote came to somebody.
+    fn came(&self, message: &IoBuf) {
+        if self.again().contains(message.as_ref()) {
+            self.repeated.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn again(&self) -> MutexGuard<'_, BTreeSet<Vec<u8>>> {
+        self.again.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -72,23 +89,25 @@ pub struct Split {
 
 /// Messages kept to be repeated.
 const REPEATED_MAX: usize = 4096;
+/// How many of the last votes are too new to be repeated.
+const NEW: usize = 16;
 
-/// The votes that a repeating node has said.
-#[derive(Clone, Default)]
-pub(crate) struct Said(Arc<Mutex<Vec<IoBuf>>>);
+/// The votes that a repeating node has said. It lives as long as the node that says them.
+#[derive(Default)]
+pub(crate) struct Said(Mutex<Vec<IoBuf>>);
 
 impl Said {
     fn keep(&self, message: &IoBuf) {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.len() < REPEATED_MAX {
+        if said.len() < REPEATED_MAX && !said.contains(message) {
             said.push(message.clone());
         }
     }
 
-    /// The message at a place, counted round.
+    /// The old message at a place, counted round.
     pub(crate) fn at(&self, number: usize) -> Option<IoBuf> {
         let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        said.get(number.checked_rem(said.len())?).cloned()
+        said.get(number.checked_rem(said.len().saturating_sub(NEW))?).cloned()
     }
 }
 
@@ -97,13 +116,15 @@ impl Said {
 #[derive(Clone)]
 pub(crate) struct Mouth {
     pub(crate) voice: Voice,
-    pub(crate) said: Option<Said>,
+    pub(crate) said: Option<Arc<Said>>,
     pub(crate) split: Option<Arc<Split>>,
     /// Whether votes travel here.
     pub(crate) votes: bool,
     pub(crate) me: usize,
     pub(crate) all: Arc<Vec<PublicKey>>,
     pub(crate) counts: Arc<Counts>,
+    /// Of all nodes, in the order of `all`.
+    pub(crate) everyone: Arc<Vec<Arc<Counts>>>,
 }
 
 impl Mouth {
@@ -131,8 +152,13 @@ impl Mouth {
     }
 
     pub(crate) fn router(self) -> impl SplitRouter<PublicKey> {
-        move |(from, _): &(PublicKey, IoBuf)| {
+        move |(from, message): &(PublicKey, IoBuf)| {
             self.counts.heard.fetch_add(1, Relaxed);
+            if self.votes
+                && let Some(speaker) = self.index(from).and_then(|from| self.everyone.get(from))
+            {
+                speaker.came(message);
+            }
             let Some(split) = &self.split else { return SplitTarget::Primary };
             match self.index(from) {
                 Some(from) if split.neither.contains(&from) => SplitTarget::None,

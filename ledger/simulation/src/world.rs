@@ -85,7 +85,7 @@ pub struct World {
     oracle: Oracle<PublicKey, Context>,
     keys: Arc<Vec<PublicKey>>,
     running: BTreeMap<(usize, bool), Handle<()>>,
-    counts: Vec<Arc<Counts>>,
+    counts: Arc<Vec<Arc<Counts>>>,
     /// How often each node lost its storage.
     lost: BTreeMap<usize, u64>,
     starts: u64,
@@ -112,7 +112,7 @@ impl World {
         let world = Self {
             context,
             oracle,
-            counts: keys.iter().map(|_| Arc::default()).collect(),
+            counts: Arc::new(keys.iter().map(|_| Arc::default()).collect()),
             keys: Arc::new(keys),
             running: BTreeMap::new(),
             lost: BTreeMap::new(),
@@ -236,11 +236,12 @@ impl World {
         voice: Voice,
         split: Option<Arc<Split>>,
     ) -> [[(impl Sender<PublicKey = PublicKey>, impl Receiver<PublicKey = PublicKey>); 6]; 2] {
-        let said = (voice == Voice::Repeating).then(Said::default);
+        let said = (voice == Voice::Repeating).then(Arc::<Said>::default);
         #[expect(clippy::indexing_slicing, reason = "a script names its own nodes")]
         let (key, counts) = (self.keys[node].clone(), self.counts[node].clone());
-        let (votes, all) = (false, self.keys.clone());
-        let mouth = Mouth { voice, said: None, split, votes, me: node, all, counts: counts.clone() };
+        let (votes, all, everyone) = (false, self.keys.clone(), self.counts.clone());
+        let mouth =
+            Mouth { voice, said: None, split, votes, me: node, all, counts: counts.clone(), everyone };
         let (mut first, mut other) = (Vec::new(), Vec::new());
         for channel in CHANNELS {
             let control = self.oracle.control(key.clone());
@@ -248,21 +249,24 @@ impl World {
             let (sender, receiver) =
                 control.register(channel, MESSAGES_PER_S).await.expect("the network runs");
             let said = said.clone().filter(|_| channel == VOTES);
-            if let Some(said) = said.clone() {
+            if let Some(said) = said.as_ref().map(Arc::downgrade) {
                 let (mut sender, mut number, counts) = (sender.clone(), 0, counts.clone());
                 self.context.child("repeating").spawn(move |context| async move {
-                    loop {
-                        context.sleep(REPEAT).await;
+                    // What was said goes with the node that said it, and so does this.
+                    while let Some(said) = said.upgrade() {
                         number += 1;
                         if let Some(message) = said.at(number) {
-                            counts.repeated(sender.send(Recipients::All, message, false).len());
+                            counts.says_again(&message);
+                            let _taken = sender.send(Recipients::All, message, false);
                         }
+                        drop(said);
+                        context.sleep(REPEAT).await;
                     }
                 });
             }
-            let mouth = Mouth { said, votes: channel == VOTES, ..mouth.clone() };
-            let senders = sender.split_with(mouth.clone().forwarder());
-            let receivers = receiver.split_with(self.context.child("split"), mouth.router());
+            let mouth = Mouth { votes: channel == VOTES, ..mouth.clone() };
+            let receivers = receiver.split_with(self.context.child("split"), mouth.clone().router());
+            let senders = sender.split_with(Mouth { said, ..mouth }.forwarder());
             first.push((senders.0, receivers.0));
             other.push((senders.1, receivers.1));
         }

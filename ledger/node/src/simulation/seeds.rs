@@ -135,8 +135,23 @@ fn run_or_tell(seed: u64) -> Told {
     })
 }
 
+/// A seed that was given; a mistyped one must not pass for none.
 fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
+    std::env::var_os(name).map(|given| parsed(name, &given.to_string_lossy()))
+}
+
+fn parsed(name: &str, given: &str) -> u64 {
+    given
+        .parse()
+        .unwrap_or_else(|error| panic!("{name} is `{given}`, not a number from 0 to 2^64 - 1: {error}"))
+}
+
+#[test]
+fn a_mistyped_seed_is_no_seed() {
+    assert_eq!(parsed("SEED", "18446744073709551615"), u64::MAX);
+    for given in ["", "7 ", "0x7", "18446744073709551616", "-1", "seven"] {
+        assert!(catch_unwind(|| parsed("SEED", given)).is_err(), "`{given}`");
+    }
 }
 
 #[test]
@@ -168,5 +183,5 @@ fn one_seed_is_one_execution() {
     let seed = number("KEYWARD_SIMULATION_SEED").unwrap_or(2);
     let first = run(seed, 2);
     assert_eq!(first, run(seed, 2));
-    assert_ne!(first.trace, run(seed + FIXED, 1).trace, "another seed is another execution");
+    assert_ne!(first.trace, run(seed.wrapping_add(FIXED), 1).trace, "another seed is another execution");
 }

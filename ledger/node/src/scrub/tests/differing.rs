@@ -78,3 +78,26 @@ fn a_node_with_another_old_block_is_named_by_the_others_and_comes_back_to_theirs
     assert!(!differs(&right, by_wrong) && !differs(&wrong, by_right), "put right");
     assert!(right.shared.alarms.open_heights(Code::NodeDiffers).is_empty());
 }
+
+#[test]
+fn on_one_word_about_another_state_nobody_complains() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let chain = Arc::new(Chain::new());
+    let folder = pristine(&chain, runtime.handle());
+    let node = Node::open(folder.path(), &chain, runtime.handle(), true);
+    let (honest, mut peers) = (said(&node, EXCHANGED), Peers::default());
+    let mut lie = honest.to_vec();
+    *lie.last_mut().unwrap() ^= 1;
+    let lie = Bytes::from(lie);
+    let complains = || node.shared.reports.complains_of(ComplaintKind::StateRoot);
+    let [one, other] = [0, 1].map(|n: usize| validators()[n].public_key());
+    // One validator, and however many who are none.
+    for from in [[1; 32], [2; 32], [3; 32], one] {
+        assert!(peers.take(&node.shared, &from, &lie));
+        assert!(!complains());
+    }
+    assert_eq!(node.shared.alarms.open_heights(Code::NodeDiffers), [EXCHANGED], "but it is alarmed");
+    assert!(peers.take(&node.shared, &other, &lie));
+    assert!(complains(), "two of four: an honest one is among them");
+    assert_eq!(asked(&node), 0, "the certificate here says that this node is right");
+}
