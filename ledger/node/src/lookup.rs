@@ -84,8 +84,14 @@ struct Noted {
 }
 
 impl Lookup {
+    #[cfg(test)]
     pub(crate) fn open(dir: &Path, chain_id: &Hash, layout: Layout) -> io::Result<Self> {
-        let runs = Runs::open(dir, chain_id)?;
+        Self::open_above(dir, chain_id, layout, 0)
+    }
+
+    /// Opens what is noted of the blocks above a height.
+    pub(crate) fn open_above(dir: &Path, chain_id: &Hash, layout: Layout, floor: u64) -> io::Result<Self> {
+        let runs = Runs::open(dir, chain_id, floor)?;
         let covered = runs.covered();
         Ok(Self {
             layout,

@@ -115,6 +115,7 @@ impl World {
             next_leaf: 8,
             more: false,
             complete_to: BLOCKS,
+            complete_from: 1,
         }
     }
 

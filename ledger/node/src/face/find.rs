@@ -79,6 +79,7 @@ impl Face {
             next_leaf: page.next_leaf,
             more: page.more,
             complete_to: page.complete_to,
+            complete_from: self.shared.floor_height() + 1,
         })
     }
 
