@@ -96,6 +96,9 @@ impl Asker<'_> {
         for _ in 0..ROUNDS {
             let mut offers: Vec<_> = self.offers(&refused).await.into_iter().collect();
             if offers.is_empty() {
+                if !refused.is_empty() {
+                    warn!(refused = refused.len(), "alarm: no other peer offers a snapshot");
+                }
                 break;
             }
             offers.sort_by_key(|(_, offer)| std::cmp::Reverse(offer.height()));

@@ -110,7 +110,7 @@ pub(crate) async fn ask(
     let blocks_min = config.catch_up.blocks_min;
     let taken = Asker { genesis, line, heard, timer, dir, blocks_min, peers }.ask().await?;
     if taken.is_none() {
-        warn!("alarm: nobody sent a snapshot; every block since genesis is fetched and executed instead");
+        info!("no snapshot is taken over: every block since genesis is fetched and executed");
     }
     Ok(taken.map(|(offer, snapshot)| (offer.certified, snapshot)))
 }

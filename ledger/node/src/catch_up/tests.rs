@@ -1,5 +1,5 @@
 //! Peers that offer a snapshot and lie about it, each in one way; messages that were changed; a start that was cut off.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::{
     collections::BTreeMap,
@@ -40,6 +40,10 @@ use crate::{
     shared::Shared,
     snapshot::{self, Snapshot},
 };
+
+#[allow(dead_code, unreachable_pub)]
+#[path = "../../../core/tests/common/golden.rs"]
+mod golden;
 
 #[allow(dead_code, unreachable_pub)]
 #[path = "../../../core/tests/common/mutate.rs"]
@@ -133,7 +137,12 @@ struct World {
 
 fn world() -> &'static World {
     static WORLD: OnceLock<World> = OnceLock::new();
-    WORLD.get_or_init(|| {
+    WORLD.get_or_init(|| World::of(1000))
+}
+
+impl World {
+    /// With so many accounts opened in each block.
+    fn of(accounts: u64) -> Self {
         let mut keys: Vec<_> = (1..=4).map(|n| SigningKey::from_seed(&[n; 32])).collect();
         keys.sort_by_key(SigningKey::public_key);
         let submitter = SigningKey::from_seed(&[100; 32]);
@@ -150,7 +159,8 @@ fn world() -> &'static World {
         let (mut ledger, mut snapshots) = (Ledger::genesis(&genesis), BTreeMap::new());
         for height in 1..=HEIGHT {
             let account = |n: u64| Sha256::digest([height.to_be_bytes(), n.to_be_bytes()].concat()).into();
-            let entries = (0..1000).map(|n| Entry::OpenAccount { account: account(n) }.encode()).collect();
+            let entries =
+                (0..accounts).map(|n| Entry::OpenAccount { account: account(n) }.encode()).collect();
             let batch = Batch { chain_id: *genesis.chain_id(), sequence: height, not_after: 1000, entries };
             let batch = batch.sign(&submitter).unwrap();
             let proposal = ledger
@@ -176,8 +186,8 @@ fn world() -> &'static World {
                 Certified { signed_header, certificate, genesis: genesis.proof(), links: Vec::new() };
             snapshots.insert(height, (certified, bytes));
         }
-        World { genesis, snapshots }
-    })
+        Self { genesis, snapshots }
+    }
 }
 
 fn peer(lie: Option<Lie>) -> Liar {
@@ -468,4 +478,22 @@ fn changed_messages_are_refused_or_read_as_they_would_be_written() {
         }
     }
     assert!(read > 100, "{read} of {rounds}");
+}
+
+#[test]
+fn what_goes_between_nodes_is_what_it_always_was() {
+    let world = World::of(2);
+    let (certified, snapshot) = &world.snapshots[&(EPOCH - 1)];
+    let offer = Offer { bytes: snapshot.len() as u64, certified: certified.clone() };
+    let piece = Message::Piece { height: EPOCH - 1, number: 0, bytes: snapshot.clone().into() };
+    let mut golden = golden::Golden::default();
+    golden
+        .hex("snapshot", snapshot)
+        .hex("offer wanted", Message::OfferWanted.encode())
+        .hex("nothing to offer", Message::Nothing.encode())
+        .hex("offer", Message::Offer(Box::new(offer)).encode())
+        .hex("piece wanted", Message::PieceWanted { height: EPOCH - 1, number: 0 }.encode())
+        .hex("piece", piece.encode())
+        .hex("no such piece", Message::Piece { height: EPOCH - 1, number: 9, bytes: Bytes::new() }.encode());
+    golden.check("snapshots.json");
 }
