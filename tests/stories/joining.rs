@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use keyward_ledger_client::{Client, Committer};
-use keyward_ledger_core::entry::Entry;
+use keyward_ledger_core::{entry::Entry, question::Question};
 use keyward_ledger_node::{CatchUp, CatchUpFrom};
 use keyward_ledger_verify::verify_receipt;
 
@@ -79,6 +79,11 @@ async fn a_node_that_joins_begins_at_a_snapshot_and_says_what_it_does_not_hold()
         let refused = refused.unwrap_err();
         assert!(format!("{refused:?}").contains("HEIGHT_BELOW_FLOOR"), "{refused:?}");
     }
+    let all = Question::default();
+    let refused = new.find(&all, 0, 10).await.unwrap_err();
+    assert!(format!("{refused:?}").contains("HEIGHT_BELOW_FLOOR"), "{refused:?}");
+    let newest = there.status().await.unwrap().log_size - 1;
+    assert_eq!(new.find(&all, newest, 10).await.unwrap().records.first().unwrap().leaf_index, newest);
     let both = cluster.client(&[fast, 1]).await;
     let trust = cluster.trust().encode();
     verify_receipt(trust.as_bytes(), &both.record(0).await.unwrap().receipt(None), None).unwrap();

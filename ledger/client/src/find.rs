@@ -27,8 +27,6 @@ pub struct Found {
     pub more: bool,
     /// The height up to which the validator says it has looked. Not proven.
     pub complete_to: u64,
-    /// The first height that it holds: above 1 for one that began at a snapshot. Not proven.
-    pub complete_from: u64,
 }
 
 impl Client {
@@ -84,13 +82,7 @@ impl Client {
         if !goes_on || !is_certified {
             return Err(ProofError::Other { part: "place in the log" });
         }
-        Ok(Found {
-            records,
-            next_leaf: answer.next_leaf,
-            more: answer.more,
-            complete_to: answer.complete_to,
-            complete_from: answer.complete_from.max(1),
-        })
+        Ok(Found { records, next_leaf: answer.next_leaf, more: answer.more, complete_to: answer.complete_to })
     }
 }
 

@@ -317,12 +317,11 @@ pub async fn run(
     comparing.abort();
     duties.abort();
     stop_threads.send_replace(true);
-    let _ended = tokio::task::spawn_blocking(move || (scrubbing.join(), noting.join())).await;
-    if let Some(moving) = moving {
-        // A location that hangs must not keep the node from ending: a move may be cut off anywhere.
-        let joining = tokio::task::spawn_blocking(move || moving.join());
-        let _ended = tokio::time::timeout(DRAIN, joining).await;
-    }
+    let _ended = tokio::task::spawn_blocking(move || noting.join()).await;
+    // A second location that hangs must not keep the node from ending: both may be cut off anywhere.
+    let joining = [Some(scrubbing), moving].into_iter().flatten();
+    let joining = tokio::task::spawn_blocking(move || joining.for_each(|thread| drop(thread.join())));
+    let _ended = tokio::time::timeout(DRAIN, joining).await;
     let stopped = tokio::task::spawn_blocking(move || engine.join()).await;
     let _already_gone = jobs.send(Job::Stop).await;
     let joined = tokio::task::spawn_blocking(move || executing.join()).await;
@@ -378,8 +377,14 @@ impl Parts {
         let (public_key, peers) = (key.public_key(), config.peers.clone());
         let look_up_dir = config.data_dir.join("look-up");
         let below = floor.as_ref().map_or(0, Floor::height);
-        let lookup = Lookup::open_above(&look_up_dir, genesis.chain_id(), lookup::Layout::default(), below);
-        let derived = (index, lookup.map_err(io_error(&look_up_dir))?);
+        let layout = lookup::Layout::default();
+        // Neither agreement nor execution waits for it, nor does the start.
+        let (lookup, look_up_failed) =
+            match Lookup::open_above(&look_up_dir, genesis.chain_id(), layout, below) {
+                Ok(lookup) => (lookup, None),
+                Err(error) => (Lookup::afresh(&look_up_dir, genesis.chain_id(), layout, below), Some(error)),
+            };
+        let derived = (index, lookup);
         let mut shared = Shared::new(genesis, public_key, peers, store.clone(), derived, &machine, view);
         shared.links = floor.as_ref().map(Links::of).unwrap_or_default();
         (shared.floor, shared.snapshot_blocks) = (floor, config.snapshot_blocks.max(1));
@@ -389,6 +394,10 @@ impl Parts {
             let text = format!("`{file}` at byte {offset}; what it held counts as missing");
             shared.alarms.raise(Alarm::new(Code::StoreDamaged, text));
             shared.scrub.ask();
+        }
+        if let Some(error) = look_up_failed {
+            let text = format!("the look-up's folder cannot be opened: {error}; mend it and start again");
+            shared.alarms.raise(Alarm::new(Code::DiskFailed, text));
         }
         let snapshots = config.data_dir.join("snapshots");
         let executor = Executor::recover(shared.clone(), key, machine, snapshots, start)?;

@@ -115,7 +115,6 @@ impl World {
             next_leaf: 8,
             more: false,
             complete_to: BLOCKS,
-            complete_from: 1,
         }
     }
 
