@@ -218,6 +218,18 @@ pub(crate) struct Prepared {
     pub(crate) worker_threads: usize,
 }
 
+/// A peer network that was joined.
+pub(crate) struct Joined<S, R> {
+    /// The channels of consensus.
+    pub(crate) networks: [(S, R); 5],
+    /// The one beside it.
+    pub(crate) messages: (S, R),
+    /// Says who is connected.
+    pub(crate) oracle: Oracle,
+    /// The longest message.
+    pub(crate) bytes_max: usize,
+}
+
 /// Ourselves and the others, as the network takes them.
 fn known(own: &Peer, others: &[Peer]) -> Result<Map<PublicKey, Address>, String> {
     let others = others.iter().filter(|peer| peer.key != own.key);
@@ -314,16 +326,11 @@ impl Prepared {
         });
     }
 
-    /// Joins the peer network: the channels of consensus, the one beside it, who is connected, the longest message.
+    /// Joins the peer network.
     pub(crate) fn network(
         &self,
         context: &tokio::Context,
-    ) -> (
-        [(impl Sender<PublicKey = PublicKey>, impl Receiver<PublicKey = PublicKey>); 5],
-        (impl Sender<PublicKey = PublicKey>, impl Receiver<PublicKey = PublicKey>),
-        Oracle,
-        usize,
-    ) {
+    ) -> Joined<impl Sender<PublicKey = PublicKey>, impl Receiver<PublicKey = PublicKey>> {
         let payload = payload_bytes_max(&self.settings.codec);
         let handshake = Cups::<_, ChaCha20Poly1305>::new(
             Sake {
@@ -353,7 +360,7 @@ impl Prepared {
         let networks = CHANNELS.map(|channel| network.register(channel, MESSAGES_PER_S));
         let messages = network.register(gossip::CHANNEL, MESSAGES_PER_S);
         network.start();
-        (networks, messages, oracle, payload as usize)
+        Joined { networks, messages, oracle, bytes_max: payload as usize }
     }
 
     async fn start(
@@ -362,9 +369,9 @@ impl Prepared {
         application: Arc<dyn Application>,
         store: Arc<dyn Store>,
     ) -> Result<(Node, Outgoing), EngineError> {
-        let (networks, messages, oracle, payload) = self.network(context);
+        let Joined { networks, messages, oracle, bytes_max } = self.network(context);
         self.settings.track = tracker(oracle.clone(), self.own, self.peers.len() + PEERS_ROOM);
-        let outgoing = gossip::start(context.child("gossip"), messages, gossip::to(&application), payload);
+        let outgoing = gossip::start(context.child("gossip"), messages, gossip::to(&application), bytes_max);
         let peers = (oracle.clone(), oracle);
         let context = context.child("ledger");
         let node = node::start(context, self.settings, application, store, peers, networks, None::<Silent>);

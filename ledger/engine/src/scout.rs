@@ -1,7 +1,7 @@
 //! The peer network without consensus: to ask the others something before there is a chain here to agree on.
 use crate::{
     Engine, EngineConfig, EngineError,
-    engine::{Prepared, guard},
+    engine::{Joined, Prepared, guard},
     gossip::{self, Heard, Outgoing},
 };
 use commonware_cryptography::ed25519::PublicKey;
@@ -87,8 +87,8 @@ impl Prepared {
             .with_storage_directory(self.storage.clone())
             .with_worker_threads(self.worker_threads);
         tokio::Runner::new(runtime).start(|context| async move {
-            let (networks, messages, _oracle, payload) = self.network(&context);
-            let outgoing = gossip::start(context.child("gossip"), messages, heard, payload);
+            let Joined { networks, messages, oracle: _oracle, bytes_max } = self.network(&context);
+            let outgoing = gossip::start(context.child("gossip"), messages, heard, bytes_max);
             let unheard = networks.map(|(_, receiver)| receiver);
             let _ignoring = context.child("ignore").spawn(move |context| ignore(context, unheard));
             let _told = ready.send(outgoing);

@@ -252,7 +252,13 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), RunError> {
-    catch_up::run(&config).await?;
+    let mut shutdown = Box::pin(shutdown);
+    tokio::select! {
+        biased;
+        caught_up = catch_up::run(&config) => caught_up?,
+        // What was begun is removed by the next start.
+        () = &mut shutdown => return Ok(()),
+    }
     let parts = {
         let recover =
             move || guard(|| Parts::assemble(&config, Machine::real()).map(|parts| (config, parts)));

@@ -1,8 +1,8 @@
 //! A node that has nothing yet takes a snapshot of the others', so that it need not replay everything.
 //!
-//! It happens before anything else of the node runs: the others are asked over the peer network alone, what they send
-//! lies in the folder `joining`, and becomes the folder `floor` by one rename once all of it verified. Whatever is cut off
-//! before that leaves nothing but `joining`, which the next start removes.
+//! It happens before anything else of the node runs: the others are asked over the peer network alone, what they
+//! send lies in the folder `joining`, and becomes the folder `floor` by one rename once all of it verified. Whatever
+//! is cut off before that leaves nothing but `joining`, which the next start removes.
 
 mod ask;
 mod message;
@@ -60,8 +60,9 @@ impl Default for CatchUp {
     }
 }
 
-/// Messages that wait to be looked at.
-const HEARD_MAX: usize = 256;
+/// Messages that wait to be looked at, and the longest of them: an offer with many changes of the validators.
+const HEARD_MAX: usize = 64;
+const HEARD_BYTES_MAX: usize = 4 << 20;
 
 impl Line for Scout {
     fn tell_all(&self, message: Bytes) {
@@ -132,9 +133,11 @@ fn wants(config: &Config, genesis: &Genesis) -> bool {
 /// What the scout hears, and where it goes.
 pub(crate) fn line() -> (mpsc::Receiver<intake::Message>, Heard) {
     let (sender, receiver) = mpsc::channel(HEARD_MAX);
-    let heard = Arc::new(move |from, message| {
-        // Those that do not fit are asked for again.
-        let _full = sender.try_send((from, message));
+    let heard = Arc::new(move |from, message: Bytes| {
+        if message::is_ours(&message) && message.len() <= HEARD_BYTES_MAX {
+            // Those that do not fit are asked for again.
+            let _full = sender.try_send((from, message));
+        }
     });
     (receiver, heard)
 }
