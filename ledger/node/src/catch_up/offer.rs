@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs::File,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -153,7 +153,7 @@ pub(super) fn newest_in(
     let paths = snapshot::list(dir).map_err(|error| error.to_string())?;
     let Some(path) = paths.into_iter().rev().find(ends_epoch) else { return Ok(None) };
     let file = File::open(&path).map_err(|error| error.to_string())?;
-    let bytes = fs::metadata(&path).map_err(|error| error.to_string())?.len();
+    let bytes = file.metadata().map_err(|error| error.to_string())?.len();
     if bytes > SNAPSHOT_BYTES_MAX {
         return Err(format!("a snapshot of {bytes} bytes is longer than {SNAPSHOT_BYTES_MAX}"));
     }
