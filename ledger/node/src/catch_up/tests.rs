@@ -45,10 +45,7 @@ use crate::{
 #[path = "../../../core/tests/common/golden.rs"]
 mod golden;
 
-#[allow(dead_code, unreachable_pub)]
-#[path = "../../../core/tests/common/mutate.rs"]
-mod mutate;
-use mutate::{Random, mutate};
+use crate::simulation::fuzz::mutate::{Random, mutate};
 
 const EPOCH: u64 = 8;
 const HEIGHT: u64 = 2 * EPOCH - 1;

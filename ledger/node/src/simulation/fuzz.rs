@@ -16,7 +16,7 @@ use crate::CODE_TRAILER;
 
 #[allow(dead_code, unreachable_pub)]
 #[path = "../../../core/tests/common/mutate.rs"]
-mod mutate;
+pub(crate) mod mutate;
 use mutate::{Random, mutate};
 
 const CASES: usize = 3_000;

@@ -10,7 +10,7 @@ mod client;
 mod disk;
 mod faults;
 mod floods;
-mod fuzz;
+pub(crate) mod fuzz;
 mod history;
 mod joining;
 mod latency;
