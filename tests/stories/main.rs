@@ -20,6 +20,7 @@ mod face;
 mod faults;
 mod find;
 mod founding;
+mod joining;
 mod ledger;
 mod members;
 mod operation;

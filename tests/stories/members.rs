@@ -102,7 +102,7 @@ impl Council {
     }
 }
 
-fn admission(cluster: &Cluster, n: usize, name: &str) -> Change {
+pub fn admission(cluster: &Cluster, n: usize, name: &str) -> Change {
     let key = cluster.key(n);
     let member = Member {
         key: key.public_key(),

@@ -107,6 +107,14 @@ impl Certified {
         out.finish()
     }
 
+    /// Decodes exactly one.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let certified = Self::read(&mut reader)?;
+        reader.finish("certified block")?;
+        Ok(certified)
+    }
+
     fn write(&self, out: &mut Writer) {
         out.raw(&self.signed_header.encode());
         self.certificate.write(out);

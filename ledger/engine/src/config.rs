@@ -1,5 +1,5 @@
 //! What an engine is started with.
-use crate::Format;
+use crate::{Certificate, Format};
 use bytes::Bytes;
 use std::{fmt, net::SocketAddr, num::NonZeroU64, path::PathBuf, sync::Arc, time::Duration};
 use zeroize::Zeroizing;
@@ -97,12 +97,36 @@ impl Timing {
     }
 }
 
+/// Where a node begins that holds no older blocks: the last block of an epoch.
+///
+/// The caller has verified the certificate, and its application stands at that block when the engine is first started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Floor {
+    /// The block's height.
+    pub height: u64,
+    /// Its certificate.
+    pub certificate: Certificate,
+}
+
+impl Floor {
+    pub(crate) fn problem(&self, epoch_length: NonZeroU64) -> Option<&'static str> {
+        let length = epoch_length.get();
+        if !self.height.saturating_add(1).is_multiple_of(length) {
+            return Some("the floor is not the last block of an epoch");
+        }
+        (self.certificate.epoch != self.height / length)
+            .then_some("the floor's certificate is of another epoch")
+    }
+}
+
 /// Everything an engine is started with.
 pub struct EngineConfig {
     /// Base namespace of all votes; must name the chain (it holds the genesis hash).
     pub namespace: Vec<u8>,
     /// The genesis block's bytes; must parse to height 0.
     pub genesis: Bytes,
+    /// Where the chain begins here, if not at genesis. It must not change while there is a store.
+    pub floor: Option<Floor>,
     /// How block bytes are read.
     pub format: Arc<dyn Format>,
     /// The key this node votes and authenticates with.
@@ -128,6 +152,7 @@ impl fmt::Debug for EngineConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EngineConfig")
             .field("role", &self.role)
+            .field("floor", &self.floor.as_ref().map(|floor| floor.height))
             .field("listen", &self.listen)
             .field("peers", &self.peers.len())
             .field("storage", &self.storage)

@@ -15,7 +15,7 @@ use commonware_consensus::{
 };
 use commonware_cryptography::{ChaCha20Poly1305, ed25519::PublicKey, sha256::Digest};
 use commonware_macros::select;
-use commonware_p2p::{Address, AddressableManager as _, authenticated::lookup, utils::mux};
+use commonware_p2p::{Address, AddressableManager as _, Receiver, Sender, authenticated::lookup, utils::mux};
 use commonware_runtime::{Quota, Runner as _, Spawner as _, Supervisor as _, tokio};
 use commonware_stream::{
     cups::{self, Cups},
@@ -190,14 +190,14 @@ impl Engine {
 }
 
 /// Ends the process if `run` panics: half an engine is worse than none.
-fn guard(storage: &Path, run: impl FnOnce()) {
+pub(crate) fn guard(storage: &Path, run: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(run)).is_err() {
         error!("panic inside the engine: ending the process");
         std::process::exit(disk::exit_code(storage));
     }
 }
 
-type Oracle = lookup::Oracle<PublicKey>;
+pub(crate) type Oracle = lookup::Oracle<PublicKey>;
 
 /// What the handle needs of an engine that runs.
 struct Started {
@@ -209,13 +209,25 @@ struct Started {
 type Ready = mpsc::SyncSender<Result<Started, EngineError>>;
 
 /// A configuration that was checked.
-struct Prepared {
-    settings: Settings,
-    storage: PathBuf,
+pub(crate) struct Prepared {
+    pub(crate) settings: Settings,
+    pub(crate) storage: PathBuf,
     listen: SocketAddr,
     own: Peer,
     peers: Map<PublicKey, Address>,
-    worker_threads: usize,
+    pub(crate) worker_threads: usize,
+}
+
+/// A peer network that was joined.
+pub(crate) struct Joined<S, R> {
+    /// The channels of consensus.
+    pub(crate) networks: [(S, R); 5],
+    /// The one beside it.
+    pub(crate) messages: (S, R),
+    /// Says who is connected.
+    pub(crate) oracle: Oracle,
+    /// The longest message.
+    pub(crate) bytes_max: usize,
 }
 
 /// Ourselves and the others, as the network takes them.
@@ -259,7 +271,7 @@ fn tracker(oracle: Oracle, own: Peer, room: usize) -> node::Track {
 }
 
 impl Prepared {
-    fn new(config: EngineConfig) -> Result<Self, EngineError> {
+    pub(crate) fn new(config: EngineConfig) -> Result<Self, EngineError> {
         let refuse = |reason: String| EngineError::Config { reason };
         if config.worker_threads == 0 {
             return Err(refuse("no worker threads".into()));
@@ -314,12 +326,11 @@ impl Prepared {
         });
     }
 
-    async fn start(
-        mut self,
+    /// Joins the peer network.
+    pub(crate) fn network(
+        &self,
         context: &tokio::Context,
-        application: Arc<dyn Application>,
-        store: Arc<dyn Store>,
-    ) -> Result<(Node, Outgoing), EngineError> {
+    ) -> Joined<impl Sender<PublicKey = PublicKey>, impl Receiver<PublicKey = PublicKey>> {
         let payload = payload_bytes_max(&self.settings.codec);
         let handshake = Cups::<_, ChaCha20Poly1305>::new(
             Sake {
@@ -345,13 +356,22 @@ impl Prepared {
         p2p.allowed_handshake_rate_per_ip = Quota::per_second(NZU32!(64));
         p2p.allowed_handshake_rate_per_subnet = Quota::per_second(NZU32!(256));
         let (mut network, mut oracle) = lookup::Network::new(context.child("network"), p2p);
-        let _ = oracle.track(0, self.peers);
-        self.settings.track = tracker(oracle.clone(), self.own, room);
+        let _ = oracle.track(0, self.peers.clone());
         let networks = CHANNELS.map(|channel| network.register(channel, MESSAGES_PER_S));
         let messages = network.register(gossip::CHANNEL, MESSAGES_PER_S);
         network.start();
-        let outgoing =
-            gossip::start(context.child("gossip"), messages, application.clone(), payload as usize);
+        Joined { networks, messages, oracle, bytes_max: payload as usize }
+    }
+
+    async fn start(
+        mut self,
+        context: &tokio::Context,
+        application: Arc<dyn Application>,
+        store: Arc<dyn Store>,
+    ) -> Result<(Node, Outgoing), EngineError> {
+        let Joined { networks, messages, oracle, bytes_max } = self.network(context);
+        self.settings.track = tracker(oracle.clone(), self.own, self.peers.len() + PEERS_ROOM);
+        let outgoing = gossip::start(context.child("gossip"), messages, gossip::to(&application), bytes_max);
         let peers = (oracle.clone(), oracle);
         let context = context.child("ledger");
         let node = node::start(context, self.settings, application, store, peers, networks, None::<Silent>);
@@ -410,6 +430,11 @@ impl EngineHandle {
         let fallback = CommitmentFallback::FetchByCommitment { height: Height::new(u64::MAX) };
         let block = self.marshal.subscribe_by_commitment(Digest(digest), fallback).await.ok()?;
         Some(block.inner().0.clone())
+    }
+
+    /// Sends a message to the application of one peer if it is connected, best effort: it may be lost.
+    pub fn tell(&self, peer: &[u8; 32], message: bytes::Bytes) {
+        self.outgoing.send_to(peer, message);
     }
 
     /// Sends a message to the application of every connected peer, best effort: it may be lost.

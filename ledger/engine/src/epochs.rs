@@ -156,11 +156,24 @@ where
         let number = processed.saturating_add(1) / length;
         let boundary = match number {
             0 => self.settings.genesis.digest,
+            // The certificate that marshal begins with is of the epoch before.
+            _ if self.settings.floor.as_ref().is_some_and(|floor| floor.height == number * length - 1) => {
+                self.trust_floor()?
+            }
             _ => self.boundary_digest(number * length - 1)?,
         };
         let start = self.start(number, boundary)?;
         self.check_journal(context, &start).await?;
         Ok(start)
+    }
+
+    /// Lets certificates of the floor's epoch be verified; the digest of its last block.
+    fn trust_floor(&self) -> Result<[u8; 32], EngineError> {
+        let Some(floor) = &self.settings.floor else { return Ok(self.settings.genesis.digest) };
+        let epoch = floor.certificate.epoch;
+        let set = validator_set(epoch, &self.application.plan(epoch))?;
+        self.schemes.install(epoch, StrictScheme::new(&self.settings.namespace, set, None));
+        Ok(floor.certificate.digest)
     }
 
     /// Digest of the finalized block at `height`, from itself or from its child.

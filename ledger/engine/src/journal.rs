@@ -60,6 +60,16 @@ pub(crate) fn renew(journal: Option<&Journal>, store: &dyn Store) -> Result<(), 
     }
 }
 
+/// Makes a store without a mark one of a journal that is lost: a node that cannot know whether its key voted before
+/// it had this store must not vote with it.
+pub fn disown(store: &dyn Store, key: &[u8; 32]) -> Result<(), EngineError> {
+    if store.journal_mark().map_err(EngineError::Store)?.is_some() {
+        return Ok(());
+    }
+    let mark = fresh_mark(key).map_err(|source| EngineError::Folder { path: FILE.into(), source })?;
+    store.set_journal_mark(mark).map_err(EngineError::Store)
+}
+
 /// Whether folder and store bear the same mark.
 pub(crate) fn agree(folder: &Path, store: &dyn Store) -> Result<bool, EngineError> {
     // A mark of another length does not read: it is another one.
@@ -106,13 +116,18 @@ fn read(folder: &Path) -> Result<Option<[u8; 32]>, EngineError> {
 fn create(folder: &Path, key: &[u8; 32]) -> Result<[u8; 32], EngineError> {
     let fail = |source| EngineError::Folder { path: folder.into(), source };
     fs::create_dir_all(folder).map_err(fail)?;
-    let mut mark = [0; 32];
-    let (named, owner) = mark.split_at_mut(16);
-    getrandom::fill(named).map_err(|error| fail(io::Error::other(error)))?;
-    named.iter_mut().zip(NAMED).for_each(|(to, from)| *to = *from);
-    owner.copy_from_slice(&name(key));
+    let mark = fresh_mark(key).map_err(fail)?;
     let mut file = File::create(folder.join(FILE)).map_err(fail)?;
     file.write_all(&mark).and_then(|()| file.sync_all()).map_err(fail)?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)?;
+    Ok(mark)
+}
+
+fn fresh_mark(key: &[u8; 32]) -> io::Result<[u8; 32]> {
+    let mut mark = [0; 32];
+    let (named, owner) = mark.split_at_mut(16);
+    getrandom::fill(named).map_err(io::Error::other)?;
+    named.iter_mut().zip(NAMED).for_each(|(to, from)| *to = *from);
+    owner.copy_from_slice(&name(key));
     Ok(mark)
 }

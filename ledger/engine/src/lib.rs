@@ -23,6 +23,7 @@ mod files;
 mod gossip;
 mod journal;
 mod node;
+mod scout;
 #[doc(hidden)]
 pub mod seat;
 mod segments;
@@ -41,10 +42,13 @@ pub use application::{
 };
 pub use block::{Block, BlockHeader, Format};
 pub use certificate::{Certificate, CertificateError, SIGNERS_MAX};
-pub use config::{ConsensusKey, EngineConfig, Peer, Role, Timing};
+pub use config::{ConsensusKey, EngineConfig, Floor, Peer, Role, Timing};
 pub use disk::{DISK_REMEDY, EXIT_CODE_DISK, is_disk_error, probe_disk};
 pub use engine::{EXIT_CODE_FAULT, Engine, EngineError, EngineHandle};
 pub use files::damaged_files;
+pub use gossip::Heard;
+pub use journal::disown;
+pub use scout::Scout;
 pub use segments::{
     ColdShare, Cooled, Damaged, Folder, Place, Reader, Recovery, Scrubbed, Segments, SegmentsConfig, Shelf,
     ShelfMark, Step,

@@ -1,10 +1,11 @@
 //! One node, generic over runtime and network: the same code runs on tokio over TCP and on the
 //! deterministic runtime over a simulated network.
 use crate::{
-    Application, Block, EngineConfig, EngineError, Id, Kind, Peer, Role, Store, StoreError, Timing,
+    Application, Block, EngineConfig, EngineError, Floor, Id, Kind, Peer, Role, Store, StoreError, Timing,
     adapter::Archive,
     block::{BlockCodec, Sealed},
     bridge::Bridge,
+    convert,
     epochs::{self, Epochs},
     journal::Journal,
     strict::StrictScheme,
@@ -26,6 +27,7 @@ use commonware_cryptography::{
     Digested, Signer as _,
     certificate::{Provider, Scoped},
     ed25519::{PrivateKey, PublicKey},
+    sha256::Digest,
 };
 use commonware_p2p::{Blocker, Provider as Peers, Receiver, Sender};
 use commonware_parallel::Sequential;
@@ -73,6 +75,7 @@ pub(crate) struct Settings {
     pub(crate) key: PrivateKey,
     pub(crate) role: Role,
     pub(crate) genesis: Block,
+    pub(crate) floor: Option<Floor>,
     pub(crate) codec: BlockCodec,
     pub(crate) epoch_length: NonZeroU64,
     pub(crate) timing: Timing,
@@ -92,12 +95,16 @@ impl Settings {
             return Err(refuse(problem.into()));
         }
         let genesis = Block::parse(&*config.format, config.genesis.clone()).ok_or(EngineError::Genesis)?;
+        if let Some(problem) = config.floor.as_ref().and_then(|floor| floor.problem(config.epoch_length)) {
+            return Err(refuse(problem.into()));
+        }
         let key = config.key.expose(|seed| PrivateKey::decode(Copying(seed)));
         Ok(Self {
             namespace: config.namespace.clone(),
             key: key.map_err(|error| refuse(error.to_string()))?,
             role: config.role,
             genesis,
+            floor: config.floor.clone(),
             codec: BlockCodec(config.format.clone()),
             epoch_length: config.epoch_length,
             timing: config.timing,
@@ -178,6 +185,19 @@ impl Reporter for Silent {
     }
 }
 
+/// Where marshal begins when it has no progress of its own.
+fn start_of(
+    settings: &Settings,
+) -> Result<marshal::Start<StrictScheme, Digest, Digested<Sealed>>, EngineError> {
+    let Some(floor) = &settings.floor else {
+        return Ok(marshal::Start::Genesis(Sealed::digested(settings.genesis.clone())));
+    };
+    let finalization = convert::finalization(&floor.certificate).ok_or_else(|| EngineError::Config {
+        reason: "the floor's certificate names a signer twice or outside its set".into(),
+    })?;
+    Ok(marshal::Start::Floor(finalization))
+}
+
 /// Starts a node; `networks` are in the order of [`CHANNELS`].
 pub(crate) async fn start<E, P, B, S, R, M>(
     context: E,
@@ -237,7 +257,7 @@ where
     let marshal_config = marshal::Config {
         provider: schemes.clone(),
         epocher: epocher.clone(),
-        start: marshal::Start::Genesis(Sealed::digested(settings.genesis.clone())),
+        start: start_of(&settings)?,
         partition_prefix: format!("{}marshal", settings.prefix),
         mailbox_size: MAILBOX_SIZE,
         view_retention: ViewDelta::new(VIEW_RETENTION),
@@ -259,6 +279,8 @@ where
     )
     .await;
     let processed = floor.processed().map_or(0, |processed| processed.height().get());
+    // The application stands there already; marshal hands the block itself over once more.
+    let processed = processed.max(settings.floor.as_ref().map_or(0, |floor| floor.height));
     let progress = Arc::new(Progress::default());
     progress.height.store(processed, Ordering::Relaxed);
 

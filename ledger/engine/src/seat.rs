@@ -5,8 +5,10 @@ use crate::{
     Application, EngineConfig, EngineError, EngineHandle, Format, Store,
     block::BlockCodec,
     engine::payload_bytes_max,
-    gossip, journal,
+    gossip::{self, Heard},
+    journal,
     node::{self, Settings, Silent},
+    scout::{self, Scout},
 };
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{Blocker, Provider as Peers, Receiver, Sender};
@@ -50,7 +52,29 @@ where
     let bytes_max = payload_bytes_max(&settings.codec);
     let [votes, certificates, requests, blocks, backfill, messages] = networks;
     let networks = [votes, certificates, requests, blocks, backfill];
-    let outgoing = gossip::start(context.child("gossip"), messages, application.clone(), bytes_max);
+    let outgoing = gossip::start(context.child("gossip"), messages, gossip::to(&application), bytes_max);
     let node = node::start(context, settings, application, store, peers, networks, None::<Silent>).await?;
     Ok((node.handle, EngineHandle::on_foreign_runtime(node.marshal, node.progress, outgoing)))
+}
+
+/// Listens and speaks beside consensus without taking part in it; ends when the task of the returned handle is aborted.
+pub fn scout_on<E, S, R>(
+    context: E,
+    format: Arc<dyn Format>,
+    heard: Heard,
+    networks: [(S, R); 6],
+) -> (Handle<()>, Scout)
+where
+    E: Spawner,
+    S: Sender<PublicKey = PublicKey>,
+    R: Receiver<PublicKey = PublicKey>,
+{
+    let bytes_max = payload_bytes_max(&BlockCodec(format));
+    let [votes, certificates, requests, blocks, backfill, messages] = networks;
+    let outgoing = gossip::start(context.child("gossip"), messages, heard, bytes_max);
+    let handle = context.child("scout").spawn(move |context| async move {
+        let unheard = [votes, certificates, requests, blocks, backfill].map(|(_, receiver)| receiver);
+        scout::ignore(context, unheard).await;
+    });
+    (handle, Scout::on_foreign_runtime(outgoing))
 }

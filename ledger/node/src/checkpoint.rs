@@ -171,7 +171,7 @@ pub(crate) async fn run(checkpoints: Option<Arc<Checkpoints>>, shared: Arc<Share
             let newest = anchor.height() - anchor.height() % EVERY_BLOCKS;
             // Heights that certificates skipped are made up for; after a start the newest is enough.
             let first = last.map_or(newest, |last: u64| last + EVERY_BLOCKS);
-            for height in (first.max(1)..=newest).step_by(EVERY_BLOCKS_STEP) {
+            for height in (first.max(shared.floor_height() + 1)..=newest).step_by(EVERY_BLOCKS_STEP) {
                 if let Err(error) = checkpoints.make(&shared, &anchor, height, clock()) {
                     warn!(%error, height, "alarm: no checkpoint of the log could be made");
                 }

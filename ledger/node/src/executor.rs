@@ -40,8 +40,6 @@ pub const EXIT_CODE_DIVERGED: i32 = 71;
 const PENDING_MAX: usize = 256;
 /// Finalized ledgers that are kept, to anchor a certificate that comes late.
 const RECENT_MAX: usize = 64;
-/// Blocks between snapshots.
-const SNAPSHOT_BLOCKS: u64 = 1024;
 /// Records between snapshots.
 const SNAPSHOT_RECORDS: u64 = 200_000;
 /// Bytes of batches in one proposal: above the longest batch, and what validators pass on within milliseconds.
@@ -98,6 +96,7 @@ pub(crate) struct Executor {
     key: SigningKey,
     machine: Machine,
     snapshots: PathBuf,
+    epoch_length: u64,
     ledger: Ledger,
     pending: BTreeMap<Hash, Pending>,
     recent: BTreeMap<u64, (SignedHeader, Ledger)>,
@@ -121,11 +120,13 @@ impl Executor {
     ) -> Result<Self, RecoverError> {
         let began = machine.timer.now();
         let (from, records) = (start.ledger.height(), start.ledger.log().size());
+        let epoch_length = shared.genesis.document().epoch_length;
         let mut executor = Self {
             shared,
             key,
             machine,
             snapshots,
+            epoch_length,
             ledger: start.ledger.clone(),
             pending: BTreeMap::new(),
             recent: BTreeMap::from([(from, (start.signed_header, start.ledger))]),
@@ -450,10 +451,16 @@ impl Executor {
 
     fn snapshot_when_due(&mut self, anchor: &Anchor) {
         let (height, records) = (anchor.height(), anchor.header.header.log_size);
-        if self.shared.snapshot_wanted.swap(false, Ordering::Relaxed)
-            || height >= self.snapshot_height + SNAPSHOT_BLOCKS
-            || records >= self.snapshot_records + SNAPSHOT_RECORDS
-        {
+        let every = self.shared.snapshot_blocks;
+        let (blocks, records) =
+            (height.saturating_sub(self.snapshot_height), records.saturating_sub(self.snapshot_records));
+        // At the end of an epoch one serves others too, so those are preferred: somewhat earlier, or somewhat later.
+        let (blocks_due, records_due) = match snapshot::ends_epoch(height, self.epoch_length) {
+            true => (every / 2, SNAPSHOT_RECORDS / 2),
+            false => (every + every / 2, SNAPSHOT_RECORDS + SNAPSHOT_RECORDS / 2),
+        };
+        let wanted = self.shared.snapshot_wanted.swap(false, Ordering::Relaxed);
+        if wanted || blocks >= blocks_due.max(1) || records >= records_due {
             self.write_snapshot(anchor);
         }
     }
@@ -462,10 +469,10 @@ impl Executor {
         let snapshot = Snapshot { signed_header: anchor.header.clone(), ledger: anchor.ledger.clone() };
         (self.snapshot_height, self.snapshot_records) =
             (snapshot.ledger.height(), snapshot.ledger.log().size());
-        let (shared, dir) = (self.shared.clone(), self.snapshots.clone());
+        let (shared, dir, length) = (self.shared.clone(), self.snapshots.clone(), self.epoch_length);
         // The ledger is persistent, so it can be written while execution goes on. Derived files first.
         let write = move || {
-            if let Err(error) = shared.index.sync().and_then(|()| snapshot::write(&dir, &snapshot)) {
+            if let Err(error) = shared.index.sync().and_then(|()| snapshot::write(&dir, &snapshot, length)) {
                 let text = format!("a snapshot cannot be written, so a start executes more blocks: {error}");
                 shared.alarms.raise(Alarm::new(Code::DiskFailed, text));
             }

@@ -113,6 +113,22 @@ impl Face {
         })
     }
 
+    /// Refuses what lies below the first block that this node holds: another validator has it.
+    fn above_floor(&self, height: u64) -> Result<(), Status> {
+        if height > self.shared.floor_height() {
+            Ok(())
+        } else {
+            Err(self.below_floor(&format!("block {height}")))
+        }
+    }
+
+    pub(crate) fn below_floor(&self, what: &str) -> Status {
+        let first = self.shared.floor_height() + 1;
+        Refusal::BelowFloor.status(format!(
+            "{what} lies below height {first}, the first that this validator holds: it began at a snapshot; ask another validator"
+        ))
+    }
+
     /// The first certificate at or above a height, the headers from there on, and the log's size under it.
     async fn certified_above(&self, height: u64) -> Result<(proto::Anchor, Vec<Bytes>, u64), Status> {
         let found = self.shared.blocks.certificate_at_or_after(height).map_err(|error| failed(&error))?;
@@ -149,6 +165,7 @@ impl Face {
     }
 
     async fn stored(&self, height: u64) -> Result<(Bytes, BlockOutcomes, u64), Status> {
+        self.above_floor(height)?;
         let bytes = self.bytes(height).await?;
         let entry = self.shared.index.entry(height).map_err(|error| failed(&error))?;
         let (place, outcomes) = entry.ok_or_else(|| {
@@ -167,6 +184,9 @@ impl Face {
         if leaf >= size {
             return Err(Refusal::RecordUnknown
                 .status(format!("the certified log has {size} records; {leaf} is none of them")));
+        }
+        if leaf < self.shared.floor_leaf() {
+            return Err(self.below_floor(&format!("record {leaf}")));
         }
         let height =
             self.shared.index.height_of_leaf(leaf, anchor.height()).map_err(|error| failed(&error))?;
@@ -204,7 +224,10 @@ impl Face {
             .sequences
             .first_leaf(&submitter, id.sequence)
             .map_err(|error| failed(&error))?;
-        let unknown = || Refusal::RecordUnknown.status("no finalized batch has this submitter and sequence");
+        let unknown = || match self.shared.floor_height() {
+            0 => Refusal::RecordUnknown.status("no finalized batch has this submitter and sequence"),
+            _ => self.below_floor("a batch of this submitter and sequence, if there is one,"),
+        };
         let first = first.ok_or_else(unknown)?;
         first.checked_add(u64::from(id.index)).ok_or_else(unknown)
     }
@@ -352,7 +375,15 @@ impl ledger_server::Ledger for Face {
         self.authorise(&request, Class::Public)?;
         let checkpoints = self.checkpoints.as_ref().ok_or_else(none)?;
         let anchor = self.anchor().await?;
-        checkpoints.answer(&self.shared, &anchor, &request.into_inner()).map(Response::new)
+        let request = request.into_inner();
+        let floor = self.shared.floor_leaf();
+        if request.leaf_index.is_some_and(|leaf| leaf < floor) {
+            return Err(self.below_floor("a record that old"));
+        }
+        if (1..floor).contains(&request.from_size) {
+            return Err(self.below_floor(&format!("the log of {} records", request.from_size)));
+        }
+        checkpoints.answer(&self.shared, &anchor, &request).map(Response::new)
     }
 
     async fn get_genesis(
@@ -379,6 +410,7 @@ impl Face {
             alarms_open,
             alarms: health::alarms(&self.shared),
             look_up_height: self.shared.lookup.covered(),
+            floor: self.shared.floor_height(),
             cold: health::cold(&self.shared),
         }
     }

@@ -109,6 +109,17 @@ impl Index {
         Ok(true)
     }
 
+    /// Begins after a block of which nothing else is known here than the log's right edge.
+    pub(crate) fn begin(&self, height: u64, log: &Frontier) -> io::Result<()> {
+        for (level, number, hash) in log.peaks() {
+            self.levels.write(level, number, &hash)?;
+        }
+        let (place, outcomes) = Place::beginning(log);
+        self.write_place(height, place, &outcomes)?;
+        self.outcomes_end.store(place.outcomes_end(), Ordering::Relaxed);
+        self.sync()
+    }
+
     /// Writes the places, outcomes and log hashes of the next finalized block; `log` is the one before it.
     pub(crate) fn write(
         &self,

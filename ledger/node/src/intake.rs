@@ -8,7 +8,7 @@ use keyward_ledger_engine::EngineHandle;
 use tokio::sync::mpsc;
 use tracing::debug;
 
-use crate::{face::take_in, peers::Peers, shared::Shared};
+use crate::{catch_up::Offers, face::take_in, peers::Peers, shared::Shared};
 
 /// Messages of peers that wait to be verified; more are dropped, for submitters hand in again.
 const INCOMING_MAX: usize = 1024;
@@ -27,10 +27,10 @@ pub(crate) fn channel() -> (Gossip, mpsc::Receiver<Message>) {
 }
 
 /// Takes in what peers send. A batch that does not verify is dropped: the peer may only have passed it on.
-pub(crate) async fn run(shared: Arc<Shared>, mut incoming: mpsc::Receiver<Message>) {
+pub(crate) async fn run(shared: Arc<Shared>, mut incoming: mpsc::Receiver<Message>, mut offers: Offers) {
     let mut peers = Peers::default();
     while let Some((from, message)) = incoming.recv().await {
-        if peers.take(&shared, &from, &message) {
+        if peers.take(&shared, &from, &message) || offers.take(&shared, &from, &message) {
             continue;
         }
         if let Err(reason) = take(&shared, &message) {

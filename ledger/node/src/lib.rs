@@ -5,12 +5,14 @@
 
 mod alarms;
 mod application;
+mod catch_up;
 mod checkpoint;
 mod cold;
 mod disk;
 mod duties;
 mod executor;
 mod face;
+mod floor;
 mod index;
 mod intake;
 mod keys;
@@ -42,7 +44,7 @@ use keyward_ledger_core::{
 };
 use keyward_ledger_engine::{
     ConsensusKey, Engine, EngineConfig, EngineError, EngineHandle, Role, Segments, StoreError, Timing,
-    is_disk_error,
+    disown, is_disk_error,
 };
 use keyward_proto::ledger::ledger_server::LedgerServer;
 use thiserror::Error;
@@ -55,11 +57,14 @@ use tracing::{error, info};
 use zeroize::Zeroizing;
 
 use application::{BlockFormat, LedgerApplication, Pace};
+use catch_up::Offers;
 use checkpoint::Checkpoints;
 use cold::Mover;
 use executor::{DiskGaveUp, Diverged, Executor, Job};
 use face::{Face, Streams};
+use floor::{Floor, FloorError};
 use index::Index;
+use links::Links;
 use lookup::Lookup;
 use machine::Machine;
 use scrub::{Folders, Scrubber};
@@ -67,6 +72,7 @@ use shared::{Shared, View};
 use snapshot::Snapshot;
 
 pub use alarms::{Alarm, Code};
+pub use catch_up::{CatchUp, CatchUpFrom};
 pub use cold::{ColdConfig, StoreConfig};
 pub use executor::{EXIT_CODE_DIVERGED, RecoverError};
 pub use face::{
@@ -137,12 +143,19 @@ pub struct Config {
     pub scrub: ScrubPace,
     /// Where blocks lie.
     pub store: StoreConfig,
+    /// Blocks between two snapshots of the state: a start executes what came after the last one again, and nodes that
+    /// are new begin at one.
+    pub snapshot_blocks: u64,
+    /// How it gets in step when its folder is empty.
+    pub catch_up: CatchUp,
     /// Looks whether the files of its keys can still be opened, where keys come from files.
     pub keys: Option<KeyCheck>,
 }
 
 /// Default of [`Config::idle_block_interval`].
 pub const IDLE_BLOCK_INTERVAL: Duration = Duration::from_millis(450);
+/// Default of [`Config::snapshot_blocks`].
+pub const SNAPSHOT_BLOCKS: u64 = 1024;
 /// Default of [`Config::block_interval_min`].
 pub const BLOCK_INTERVAL_MIN: Duration = Duration::from_millis(12);
 
@@ -178,6 +191,15 @@ pub enum RunError {
     OtherLedger {
         /// The folder.
         path: PathBuf,
+    },
+    /// What this node began with does not check.
+    #[error("`{}` does not check; empty this node's data folder and start it again", .path.display())]
+    Floor {
+        /// The folder.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The engine failed.
     #[error("the consensus engine failed")]
@@ -230,6 +252,13 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), RunError> {
+    let mut shutdown = Box::pin(shutdown);
+    tokio::select! {
+        biased;
+        caught_up = catch_up::run(&config) => caught_up?,
+        // What was begun is removed by the next start.
+        () = &mut shutdown => return Ok(()),
+    }
     let parts = {
         let recover =
             move || guard(|| Parts::assemble(&config, Machine::real()).map(|parts| (config, parts)));
@@ -244,7 +273,8 @@ pub async fn run(
     let others: Arc<dyn repair::Others> = engine.clone();
     shared.others.send_replace(Arc::downgrade(&others));
     drop(others);
-    let intake = tokio::spawn(intake::run(shared.clone(), incoming));
+    let offers = Offers::new(config.data_dir.join("snapshots"));
+    let intake = tokio::spawn(intake::run(shared.clone(), incoming, offers));
     let own_key = SigningKey::from_seed(&config.validator_key);
     let duties = tokio::spawn(duties::run(shared.clone(), engine.clone(), own_key));
     let passing_on = tokio::spawn(intake::pass_on_again(shared.clone(), engine.clone()));
@@ -347,19 +377,24 @@ impl Parts {
         let blocks = config.data_dir.join("blocks");
         let (store, recovery) = Segments::open_with(&blocks, config.store.segments(), config.store.shelf())?;
         let store = Arc::new(store);
-        let (start, index) = starting_point(config, &genesis)?;
+        let floor = open_floor(config, &genesis, &store)?;
+        let (start, index) = starting_point(config, &genesis, floor.as_ref())?;
         let view = View { ledger: start.ledger.clone(), anchor: None };
         let (public_key, peers) = (key.public_key(), config.peers.clone());
         let look_up_dir = config.data_dir.join("look-up");
+        let below = floor.as_ref().map_or(0, Floor::height);
         let layout = lookup::Layout::default();
         // Neither agreement nor execution waits for it, nor does the start.
-        let (lookup, look_up_failed) = match Lookup::open(&look_up_dir, genesis.chain_id(), layout) {
-            Ok(lookup) => (lookup, None),
-            Err(error) => (Lookup::afresh(&look_up_dir, genesis.chain_id(), layout), Some(error)),
-        };
+        let (lookup, look_up_failed) =
+            match Lookup::open_above(&look_up_dir, genesis.chain_id(), layout, below) {
+                Ok(lookup) => (lookup, None),
+                Err(error) => (Lookup::afresh(&look_up_dir, genesis.chain_id(), layout, below), Some(error)),
+            };
         let derived = (index, lookup);
-        let shared =
-            Arc::new(Shared::new(genesis, public_key, peers, store.clone(), derived, &machine, view));
+        let mut shared = Shared::new(genesis, public_key, peers, store.clone(), derived, &machine, view);
+        shared.links = floor.as_ref().map(Links::of).unwrap_or_default();
+        (shared.floor, shared.snapshot_blocks) = (floor, config.snapshot_blocks.max(1));
+        let shared = Arc::new(shared);
         for (path, offset) in &recovery.damaged {
             let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let text = format!("`{file}` at byte {offset}; what it held counts as missing");
@@ -404,13 +439,32 @@ fn start_engine(
     }
 }
 
-/// The newest snapshot up to which the derived files are whole, or genesis.
-fn starting_point(config: &Config, genesis: &Genesis) -> Result<(Snapshot, Index), RunError> {
+/// Where this node's history begins, if not at genesis. A key that may have voted before has lost its journal.
+fn open_floor(config: &Config, genesis: &Genesis, store: &Segments) -> Result<Option<Floor>, RunError> {
+    let floor = Floor::open(&config.data_dir, genesis).map_err(floor_error(config))?;
+    if floor.as_ref().is_some_and(|floor| floor.seated) {
+        disown(store, &SigningKey::from_seed(&config.validator_key).public_key())?;
+    }
+    Ok(floor)
+}
+
+fn floor_error(config: &Config) -> impl Fn(FloorError) -> RunError {
+    let path = Floor::dir(&config.data_dir);
+    move |error| RunError::Floor { path: path.clone(), source: Box::new(error) }
+}
+
+/// The newest snapshot up to which the derived files are whole, or where the history begins here.
+fn starting_point(
+    config: &Config,
+    genesis: &Genesis,
+    floor: Option<&Floor>,
+) -> Result<(Snapshot, Index), RunError> {
     let (dir, index_dir) = (config.data_dir.join("snapshots"), config.data_dir.join("index"));
     let index = Index::open(&index_dir).map_err(io_error(&index_dir))?;
     let whole = |found: &Snapshot| index.resume(found.ledger.height(), found.ledger.log().size());
     let start = match snapshot::newest(&dir, whole).map_err(io_error(&dir))? {
         Some(found) => found,
+        None if let Some(floor) = floor => floor.begin(&index).map_err(floor_error(config))?,
         None => {
             let outcomes = BlockOutcomes::default().encode();
             index.write(0, &Frontier::default(), &[], &outcomes).map_err(io_error(&index_dir))?;
@@ -424,22 +478,33 @@ fn starting_point(config: &Config, genesis: &Genesis) -> Result<(Snapshot, Index
 }
 
 fn engine_config(config: &Config, shared: &Shared, role: Role) -> Result<EngineConfig, RunError> {
-    let document = shared.genesis.document();
     let peers = plan::peers(shared, &shared.view().ledger)?;
-    Ok(EngineConfig {
-        namespace: consensus_namespace(shared.genesis.chain_id()),
-        genesis: Bytes::from(shared.genesis.block().encode()),
+    let peers = peers.into_iter().map(|(key, address)| Peer { key, address }).collect();
+    Ok(engine_config_with(config, &shared.genesis, peers, role, shared.floor.as_ref()))
+}
+
+pub(crate) fn engine_config_with(
+    config: &Config,
+    genesis: &Genesis,
+    peers: Vec<Peer>,
+    role: Role,
+    floor: Option<&Floor>,
+) -> EngineConfig {
+    EngineConfig {
+        namespace: consensus_namespace(genesis.chain_id()),
+        genesis: Bytes::from(genesis.block().encode()),
+        floor: floor.map(Floor::for_engine),
         format: Arc::new(BlockFormat),
         key: ConsensusKey::new(config.validator_key.clone()),
         role,
         listen: config.peer_listen,
-        peers: peers.into_iter().map(|(key, address)| Peer { key, address }).collect(),
+        peers,
         storage: config.data_dir.join("engine"),
         // INVARIANT: genesis refuses an epoch shorter than 2.
-        epoch_length: NonZeroU64::new(document.epoch_length).unwrap_or(NonZeroU64::MIN),
+        epoch_length: NonZeroU64::new(genesis.document().epoch_length).unwrap_or(NonZeroU64::MIN),
         timing: Timing::default(),
         worker_threads: 2,
-    })
+    }
 }
 
 async fn serve(

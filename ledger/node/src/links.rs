@@ -5,11 +5,15 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 use keyward_ledger_core::{
     block::SIGNED_HEADER_BYTES,
+    certificate::{Certificate, ValidatorSet},
     execute::{Ledger, SetChange, StateBroken},
+    receipt::SetLink,
 };
 use keyward_ledger_engine::{Reader, StoreError};
 use keyward_proto::ledger as proto;
 use thiserror::Error;
+
+use crate::floor::Floor;
 
 /// Why a change of the set cannot be shown.
 #[derive(Debug, Error)]
@@ -33,6 +37,15 @@ pub(crate) enum LinkError {
 pub(crate) struct Links(Mutex<Vec<(u64, proto::SetLink)>>);
 
 impl Links {
+    /// Those up to a floor, whose blocks are not held here.
+    pub(crate) fn of(floor: &Floor) -> Self {
+        let known = |link: &SetLink| {
+            let shown = encode(&link.signed_header.encode(), &link.certificate, &link.set);
+            (link.signed_header.header.height, shown)
+        };
+        Self(Mutex::new(floor.certified.links.iter().map(known).collect()))
+    }
+
     /// The links that a verifier needs for a block at `height`; `ledger` is at least as new as that block.
     pub(crate) fn below(
         &self,
@@ -62,15 +75,20 @@ fn set_hash_of(link: &proto::SetLink) -> Option<[u8; 32]> {
     Some(keyward_ledger_core::certificate::set_hash(&keys))
 }
 
+fn encode(header: &[u8], certificate: &Certificate, set: &ValidatorSet) -> proto::SetLink {
+    proto::SetLink {
+        header: Bytes::copy_from_slice(header),
+        certificate: certificate.encode().into(),
+        next_validators: set.keys().map(|key| Bytes::copy_from_slice(&key)).collect(),
+    }
+}
+
 fn link(change: &SetChange, blocks: &Reader) -> Result<proto::SetLink, LinkError> {
     let height = change.height;
     let (block, certificate) = (blocks.block(height)?, blocks.certificate(height)?);
     let (Some(block), Some(certificate)) = (block, certificate) else {
         return Err(LinkError::Missing { height });
     };
-    Ok(proto::SetLink {
-        header: block.slice(..SIGNED_HEADER_BYTES.min(block.len())),
-        certificate: crate::executor::convert(certificate).encode().into(),
-        next_validators: change.set.keys().map(|key| Bytes::copy_from_slice(&key)).collect(),
-    })
+    let header = block.get(..SIGNED_HEADER_BYTES).unwrap_or(&block);
+    Ok(encode(header, &crate::executor::convert(certificate), &change.set))
 }

@@ -88,13 +88,19 @@ struct Noted {
 }
 
 impl Lookup {
+    #[cfg(test)]
     pub(crate) fn open(dir: &Path, chain_id: &Hash, layout: Layout) -> io::Result<Self> {
-        Ok(Self::with(Runs::open(dir, chain_id)?, layout))
+        Self::open_above(dir, chain_id, layout, 0)
+    }
+
+    /// Opens what is noted of the blocks above a height.
+    pub(crate) fn open_above(dir: &Path, chain_id: &Hash, layout: Layout, floor: u64) -> io::Result<Self> {
+        Ok(Self::with(Runs::open(dir, chain_id, floor)?, layout))
     }
 
     /// One that notes everything from the first block on, and knows nothing of the files in its folder.
-    pub(crate) fn afresh(dir: &Path, chain_id: &Hash, layout: Layout) -> Self {
-        Self::with(Runs::none(dir, chain_id), layout)
+    pub(crate) fn afresh(dir: &Path, chain_id: &Hash, layout: Layout, floor: u64) -> Self {
+        Self::with(Runs::none(dir, chain_id, floor), layout)
     }
 
     fn with(runs: Runs, layout: Layout) -> Self {

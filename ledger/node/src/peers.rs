@@ -106,11 +106,12 @@ fn statement(shared: &Shared) -> Option<Bytes> {
 /// The old height of a statement: one about which nodes differed, as often as not, or else any.
 fn old_height(shared: &Shared, newest: u64) -> Option<u64> {
     let mut differing = shared.alarms.open_heights(Code::NodeDiffers);
-    differing.retain(|height| (1..=newest).contains(height));
+    let floor = shared.floor_height();
+    differing.retain(|height| (floor + 1..=newest).contains(height));
     let chosen = random_below(2 * differing.len() as u64).and_then(|at| usize::try_from(at).ok());
     match chosen.and_then(|at| differing.get(at)) {
         Some(height) => Some(*height),
-        None => Some(random_below(newest)? + 1),
+        None => Some(random_below(newest.checked_sub(floor)?)? + floor + 1),
     }
 }
 

@@ -42,6 +42,7 @@ refusals! {
     StreamsFull "STREAMS_FULL" ResourceExhausted true,
     LookUpBusy "LOOK_UP_BUSY" ResourceExhausted true,
     RecordUnknown "RECORD_UNKNOWN" NotFound false,
+    BelowFloor "HEIGHT_BELOW_FLOOR" DataLoss false,
     HeightUnknown "HEIGHT_UNKNOWN" NotFound false,
     CheckpointUnknown "CHECKPOINT_UNKNOWN" NotFound true,
     StoreFailed "STORE_FAILED" DataLoss true,

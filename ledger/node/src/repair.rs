@@ -30,6 +30,9 @@ pub(crate) trait Others: Send + Sync {
 
     /// Sends a message to each of them, best effort.
     fn tell(&self, message: Bytes);
+
+    /// Sends a message to one of them, best effort.
+    fn tell_one(&self, peer: &[u8; 32], message: Bytes);
 }
 
 impl Others for EngineHandle {
@@ -39,6 +42,10 @@ impl Others for EngineHandle {
 
     fn tell(&self, message: Bytes) {
         self.gossip(message);
+    }
+
+    fn tell_one(&self, peer: &[u8; 32], message: Bytes) {
+        Self::tell(self, peer, message);
     }
 }
 

@@ -233,6 +233,7 @@ impl Run<'_> {
         lookup::catch_up(self.shared, || self.stops());
         self.certificates();
         self.snapshots();
+        self.floor();
         self.engine_files();
         self.key_files();
         walked && !self.stops()
@@ -403,6 +404,17 @@ impl Run<'_> {
                 }
                 self.shared.snapshot_wanted.store(true, std::sync::atomic::Ordering::Relaxed);
             }
+        }
+    }
+
+    /// What this node began with: nobody can bring it back, and it goes on without until it must begin again.
+    fn floor(&mut self) {
+        let Some(floor) = &self.shared.floor else { return };
+        if let Err(error) = floor.check(&self.shared.genesis) {
+            let text = format!(
+                "what this node began with does not check: {error}; it cannot make its derived files anew: empty its data folder and start it again"
+            );
+            self.left(Alarm::new(Code::SnapshotDamaged, text).at(floor.height()));
         }
     }
 

@@ -20,6 +20,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use crate::{
     alarms::Alarms,
     duties::Reports,
+    floor::Floor,
     index::Index,
     links::Links,
     lookup::Lookup,
@@ -124,6 +125,10 @@ pub(crate) struct Shared {
     pub(crate) others: watch::Sender<Weak<dyn Others>>,
     pub(crate) alarms: Alarms,
     pub(crate) scrub: Scrub,
+    /// Where this node's history begins, if not at genesis.
+    pub(crate) floor: Option<Floor>,
+    /// Blocks between snapshots.
+    pub(crate) snapshot_blocks: u64,
     /// The executor should write a snapshot soon.
     pub(crate) snapshot_wanted: AtomicBool,
     pub(crate) view: watch::Sender<Arc<View>>,
@@ -160,6 +165,8 @@ impl Shared {
             others: watch::Sender::new(no_engine),
             alarms: Alarms::new(machine.clock.clone()),
             scrub: Scrub::default(),
+            floor: None,
+            snapshot_blocks: crate::SNAPSHOT_BLOCKS,
             snapshot_wanted: AtomicBool::new(false),
             view: watch::Sender::new(Arc::new(view)),
             arrived: Notify::new(),
@@ -167,6 +174,16 @@ impl Shared {
             waiters: Mutex::default(),
             in_flight: Mutex::default(),
         }
+    }
+
+    /// The height above which this node holds blocks: 0 if it began at genesis.
+    pub(crate) fn floor_height(&self) -> u64 {
+        self.floor.as_ref().map_or(0, Floor::height)
+    }
+
+    /// The log's size below the first block that this node holds.
+    pub(crate) fn floor_leaf(&self) -> u64 {
+        self.floor.as_ref().map_or(0, |floor| floor.log.size())
     }
 
     /// The validator set with a hash, if it is known here.

@@ -8,6 +8,7 @@
 use std::{
     fs::{self, File},
     io::{self, BufWriter, Write},
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
 
@@ -20,6 +21,8 @@ use tracing::{info, warn};
 
 const MAGIC: &[u8; 8] = b"KWSNAP01";
 const KEPT: usize = 2;
+/// Longer than the head of any snapshot.
+const HEAD_BYTES_MAX: u32 = 8192;
 
 /// A ledger with the header that proves it.
 #[derive(Clone)]
@@ -28,8 +31,13 @@ pub(crate) struct Snapshot {
     pub(crate) ledger: Ledger,
 }
 
-/// Writes a snapshot durably and removes all but the newest two.
-pub(crate) fn write(dir: &Path, snapshot: &Snapshot) -> io::Result<()> {
+/// Whether a block is the last of its epoch: snapshots of those are offered to others.
+pub(crate) const fn ends_epoch(height: u64, epoch_length: u64) -> bool {
+    height.saturating_add(1).is_multiple_of(epoch_length)
+}
+
+/// Writes a snapshot durably and removes all but the newest two and the newest of an epoch's end.
+pub(crate) fn write(dir: &Path, snapshot: &Snapshot, epoch_length: u64) -> io::Result<()> {
     fs::create_dir_all(dir)?;
     let path = dir.join(format!("snapshot-{:020}", snapshot.ledger.height()));
     let beside = dir.join("snapshot.new");
@@ -49,7 +57,10 @@ pub(crate) fn write(dir: &Path, snapshot: &Snapshot) -> io::Result<()> {
     inner.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
     fs::rename(&beside, &path)?;
     File::open(dir)?.sync_all()?;
-    for old in list(dir)?.into_iter().rev().skip(KEPT) {
+    let all = list(dir)?;
+    let is_end = |path: &&PathBuf| height_of(path).is_some_and(|height| ends_epoch(height, epoch_length));
+    let newest_end = all.iter().rev().find(is_end);
+    for old in all.iter().rev().skip(KEPT).filter(|path| Some(*path) != newest_end) {
         fs::remove_file(old)?;
     }
     Ok(())
@@ -97,6 +108,25 @@ pub(crate) fn check(path: &Path) -> io::Result<Option<SignedHeader>> {
     Ok(head.ok().and_then(|head| LedgerHead::decode(head).ok()).map(|head| head.signed_header))
 }
 
+/// The header of a snapshot whose bytes are not looked at otherwise.
+pub(crate) fn header_of(file: &File) -> Result<SignedHeader, String> {
+    let mut start = [0; 12];
+    file.read_exact_at(&mut start, 0).map_err(|error| error.to_string())?;
+    let mut rest = Rest::new(&start);
+    if rest.take(8)? != MAGIC {
+        return Err("not a snapshot of this version".into());
+    }
+    let length = u32::from_be_bytes(rest.array()?).min(HEAD_BYTES_MAX);
+    let mut head = vec![0; length as usize];
+    file.read_exact_at(&mut head, 12).map_err(|error| error.to_string())?;
+    LedgerHead::decode(&head).map(|head| head.signed_header).map_err(|error| error.to_string())
+}
+
+/// The height in a snapshot's name.
+pub(crate) fn height_of(path: &Path) -> Option<u64> {
+    path.file_name()?.to_str()?.strip_prefix("snapshot-")?.parse().ok()
+}
+
 /// Takes a snapshot that does not check out of use.
 pub(crate) fn set_aside(path: &Path) -> io::Result<()> {
     fs::rename(path, path.with_extension("damaged"))
@@ -132,27 +162,35 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Snapshot, String> {
     for _ in 0..count {
         entries.push((rest.bytes()?, rest.bytes()?));
     }
-    if !rest.0.is_empty() {
+    if !rest.is_empty() {
         return Err("bytes follow the last entry".into());
     }
     let ledger = Ledger::restore(&head, entries).map_err(|error| error.to_string())?;
     Ok(Snapshot { signed_header: head.signed_header, ledger })
 }
 
-struct Rest<'a>(&'a [u8]);
+pub(crate) struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
-    fn take(&mut self, len: usize) -> Result<&'a [u8], &'static str> {
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], &'static str> {
         let (head, rest) = self.0.split_at_checked(len).ok_or("ends early")?;
         self.0 = rest;
         Ok(head)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], &'static str> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], &'static str> {
         self.take(N)?.try_into().map_err(|_length| "ends early")
     }
 
-    fn bytes(&mut self) -> Result<&'a [u8], &'static str> {
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], &'static str> {
         let len = u32::from_be_bytes(self.array()?);
         self.take(len as usize)
     }
@@ -193,6 +231,8 @@ mod tests {
         genesis::{Genesis, GenesisDocument},
     };
 
+    const EPOCH: u64 = 256;
+
     /// A ledger some empty blocks above genesis.
     fn sample(height: u64) -> Snapshot {
         let key = SigningKey::from_seed(&[1; 32]);
@@ -201,7 +241,7 @@ mod tests {
             time_ms: 1,
             validators: vec![key.public_key()],
             submitters: Vec::new(),
-            epoch_length: 256,
+            epoch_length: EPOCH,
             regime: Regime::Fast,
             clock_bound_ms: 1000,
         });
@@ -220,7 +260,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert!(newest(dir.path(), |_| Ok(true)).unwrap().is_none());
         for height in [1, 2, 3] {
-            write(dir.path(), &sample(height)).unwrap();
+            write(dir.path(), &sample(height), EPOCH).unwrap();
         }
         let back = newest(dir.path(), |_| Ok(true)).unwrap().unwrap().ledger;
         let expected = sample(3).ledger;
@@ -232,10 +272,26 @@ mod tests {
     }
 
     #[test]
+    fn the_newest_of_an_epochs_end_stays_for_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let heights =
+            || list(dir.path()).unwrap().iter().filter_map(|path| height_of(path)).collect::<Vec<_>>();
+        for height in [1, 2, 3, 4, 5, 6] {
+            write(dir.path(), &sample(height), 4).unwrap();
+        }
+        assert_eq!(heights(), [3, 5, 6]);
+        write(dir.path(), &sample(7), 4).unwrap();
+        write(dir.path(), &sample(8), 4).unwrap();
+        assert_eq!(heights(), [7, 8]);
+        let file = File::open(list(dir.path()).unwrap().pop().unwrap()).unwrap();
+        assert_eq!(header_of(&file).unwrap().header.height, 8);
+    }
+
+    #[test]
     fn a_damaged_snapshot_is_set_aside_and_the_one_before_used() {
         let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), &sample(1)).unwrap();
-        write(dir.path(), &sample(2)).unwrap();
+        write(dir.path(), &sample(1), EPOCH).unwrap();
+        write(dir.path(), &sample(2), EPOCH).unwrap();
         let path = list(dir.path()).unwrap().pop().unwrap();
         let bytes = fs::read(&path).unwrap();
         for place in 0..bytes.len() {

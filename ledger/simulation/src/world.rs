@@ -15,7 +15,7 @@ use commonware_runtime::{
 use commonware_utils::{NZU32, NZUsize, Probability, TryCollect as _, ordered::Set, probability};
 use futures::channel::oneshot;
 use keyward_ledger_engine::{
-    Application, EngineConfig, EngineError, EngineHandle, Format, Store,
+    Application, EngineConfig, EngineError, EngineHandle, Format, Heard, Scout, Store,
     seat::{self, CHANNELS, VOTES},
 };
 
@@ -84,6 +84,7 @@ pub struct World {
     context: Context,
     oracle: Oracle<PublicKey, Context>,
     keys: Arc<Vec<PublicKey>>,
+    format: Arc<dyn Format>,
     running: BTreeMap<(usize, bool), Handle<()>>,
     counts: Arc<Vec<Arc<Counts>>>,
     /// How often each node lost its storage.
@@ -99,7 +100,7 @@ impl World {
         let keys: Vec<PublicKey> =
             keys.iter().map(|key| PublicKey::decode(Copying(key)).expect("an Ed25519 key")).collect();
         let config = simulated::Config {
-            max_size: seat::message_bytes_max(format),
+            max_size: seat::message_bytes_max(format.clone()),
             max_peers_per_set: NZUsize!(16),
             disconnect_on_block: false,
             tracked_peer_sets: NZUsize!(1),
@@ -114,6 +115,7 @@ impl World {
             oracle,
             counts: Arc::new(keys.iter().map(|_| Arc::default()).collect()),
             keys: Arc::new(keys),
+            format,
             running: BTreeMap::new(),
             lost: BTreeMap::new(),
             starts: 0,
@@ -164,6 +166,26 @@ impl World {
             self.launch(node, twin == 1, boot, running, networks).await?;
         }
         Ok(())
+    }
+
+    /// Connects a node that is down with the others beside consensus; what they say there goes to `heard`. It ends
+    /// with [`World::crash`].
+    ///
+    /// # Panics
+    /// When the runtime has ended.
+    #[expect(clippy::expect_used, reason = "the runtime outlives the script")]
+    pub async fn scout(&mut self, node: usize, heard: Heard) -> Scout {
+        let [networks, _] = self.networks(node, Voice::Plain, None).await;
+        self.starts += 1;
+        let context = self.context.child("scout").with_attribute("start", self.starts);
+        let (format, (told, scout)) = (self.format.clone(), oneshot::channel());
+        let handle = context.spawn(move |context| async move {
+            let (listening, scout) = seat::scout_on(context.child("line"), format, heard, networks);
+            let _waited_for = told.send(scout);
+            let _ended = listening.await;
+        });
+        self.running.insert((node, false), handle);
+        scout.await.expect("the task sends it first")
     }
 
     /// Ends a node where it stands: its tasks are dropped, what it had not made durable is for the caller to undo.

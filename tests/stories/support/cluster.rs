@@ -9,7 +9,7 @@ use keyward_ledger_core::{
     genesis::{Genesis, GenesisDocument, Role, Submitter},
     trust::Trust,
 };
-use keyward_ledger_node::{Config, Peer, ServerTls, StoreConfig};
+use keyward_ledger_node::{CatchUp, Config, Peer, ServerTls, StoreConfig};
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 use zeroize::Zeroizing;
@@ -26,6 +26,9 @@ pub struct Cluster {
     seeds: Vec<[u8; 32]>,
     nodes: Vec<Option<Running>>,
     rpc: Vec<SocketAddr>,
+    /// How often nodes write snapshots, and how they get in step, from their next start on.
+    pub snapshot_blocks: u64,
+    pub catch_up: CatchUp,
     /// Where each node keeps its blocks, from its next start on.
     pub stores: Vec<StoreConfig>,
 }
@@ -75,6 +78,8 @@ impl Cluster {
             nodes: (0..4).map(|_| None).collect(),
             rpc,
             stores: vec![StoreConfig::default(); 4],
+            snapshot_blocks: keyward_ledger_node::SNAPSHOT_BLOCKS,
+            catch_up: CatchUp::default(),
         };
         for n in nodes {
             cluster.start_node(*n).await;
@@ -130,6 +135,8 @@ impl Cluster {
             scrub: keyward_ledger_node::ScrubPace::default(),
             store: self.stores[n].clone(),
             keys: None,
+            snapshot_blocks: self.snapshot_blocks,
+            catch_up: self.catch_up,
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let (ready, is_ready) = oneshot::channel();

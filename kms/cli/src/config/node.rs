@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keyward_ledger_core::ed25519::SigningKey;
-use keyward_ledger_node::{ColdConfig, Config, KeyCheck, LostKey, Peer, ScrubPace, ServerTls, StoreConfig};
+use keyward_ledger_node::{
+    CatchUp, CatchUpFrom, ColdConfig, Config, KeyCheck, LostKey, Peer, ScrubPace, ServerTls, StoreConfig,
+};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -61,6 +63,15 @@ pub(crate) struct NodeConfig {
     /// The greatest length of one file of blocks, in bytes.
     #[serde(default = "segment_bytes_max")]
     pub(crate) segment_bytes_max: u64,
+    /// How many blocks lie between two snapshots of the state.
+    #[serde(default = "snapshot_blocks")]
+    pub(crate) snapshot_blocks: u64,
+    /// From what a node with an empty folder gets in step.
+    #[serde(default)]
+    pub(crate) catch_up: CatchUpFile,
+    /// A ledger shorter than this many blocks is replayed in any case.
+    #[serde(default = "catch_up_blocks_min")]
+    pub(crate) catch_up_blocks_min: u64,
     pub(crate) tls: TlsFiles,
     /// Where old blocks go; without it they stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,6 +88,19 @@ pub(crate) struct ColdFile {
     pub(crate) folder: PathBuf,
     /// Blocks go there once they are this many blocks old.
     pub(crate) after_blocks: u64,
+}
+
+/// From what a node with an empty folder gets in step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum CatchUpFile {
+    /// A snapshot of the others', unless this key was a validator's before.
+    #[default]
+    Auto,
+    /// A snapshot; a key that was a validator's before votes no more.
+    Snapshot,
+    /// Every block since genesis.
+    Blocks,
 }
 
 /// A sealed key of a node.
@@ -124,6 +148,14 @@ pub(crate) fn segment_bytes_max() -> u64 {
     StoreConfig::default().segment_bytes_max
 }
 
+pub(crate) const fn snapshot_blocks() -> u64 {
+    keyward_ledger_node::SNAPSHOT_BLOCKS
+}
+
+pub(crate) fn catch_up_blocks_min() -> u64 {
+    CatchUp::default().blocks_min
+}
+
 impl NodeConfig {
     /// Reads the file with environment and flags over it.
     pub(crate) fn load(file: &Path, flags: &[String]) -> Result<Self> {
@@ -158,6 +190,15 @@ impl NodeConfig {
                     .cold
                     .as_ref()
                     .map(|cold| ColdConfig { folder: at(&cold.folder), after_blocks: cold.after_blocks }),
+            },
+            snapshot_blocks: self.snapshot_blocks,
+            catch_up: CatchUp {
+                from: match self.catch_up {
+                    CatchUpFile::Auto => CatchUpFrom::Auto,
+                    CatchUpFile::Snapshot => CatchUpFrom::Snapshot,
+                    CatchUpFile::Blocks => CatchUpFrom::Blocks,
+                },
+                blocks_min: self.catch_up_blocks_min,
             },
             keys: Some(self.key_check(file)?),
         })

@@ -36,6 +36,14 @@ impl Frontier {
         self.size += 1;
     }
 
+    /// The full subtrees on the right edge as `(level, index, hash)`, largest first: with these a store can prove
+    /// everything that is appended from here on.
+    pub fn peaks(&self) -> impl Iterator<Item = (u32, u64, Hash)> + '_ {
+        let size = self.size;
+        let levels = (0..u64::BITS).rev().filter(move |level| (size >> level) & 1 == 1);
+        levels.zip(&self.peaks).map(move |(level, hash)| (level, (size >> level) - 1, *hash))
+    }
+
     /// The log's root.
     pub fn root(&self) -> Hash {
         let mut peaks = self.peaks.iter().rev();

@@ -64,6 +64,7 @@ impl Cluster {
         EngineConfig {
             namespace: NAMESPACE.to_vec(),
             genesis: genesis(),
+            floor: None,
             format: Arc::new(ToyFormat),
             key: key(index),
             role: Role::Validator,

@@ -27,6 +27,7 @@ impl Face {
         connection: Option<SocketAddr>,
     ) -> Result<FindResponse, Status> {
         let (question, limit) = parse(request)?;
+        self.all_held(&question, request.from_leaf)?;
         let _slot = self.streams.take(streams::Kind::Find, connection)?;
         let anchor = self.anchor().await?;
         let mut progress = self.shared.lookup.progress();
@@ -64,6 +65,17 @@ impl Face {
             answer(&shared, &question, from_leaf, limit, &anchor)
         };
         tokio::task::spawn_blocking(looking).await.map_err(|error| failed(&error))
+    }
+
+    /// An answer leaves nothing out: a question about what lies below the first block here is for another validator.
+    fn all_held(&self, question: &Question, from_leaf: u64) -> Result<(), Status> {
+        let Some(floor) = &self.shared.floor else { return Ok(()) };
+        let time_ms = floor.certified.signed_header.header.time_ms;
+        let first = floor.log.size();
+        if from_leaf >= first || question.from_ms.is_some_and(|from| from > time_ms) {
+            return Ok(());
+        }
+        Err(self.below_floor(&format!("what is asked for reaches below leaf {first} and so")))
     }
 
     fn cannot(&self, error: &FindError) -> Status {

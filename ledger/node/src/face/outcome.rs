@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use keyward_ledger_core::{block::Block, hash::Hash, state::layout};
+use keyward_ledger_core::{block::Block, execute::Submission, hash::Hash, state::layout};
 use keyward_proto::ledger::{
     BatchExpired, BatchPending, BatchUnknown, OutcomeRequest, OutcomeResponse, outcome_response::State,
 };
@@ -70,7 +70,9 @@ impl Face {
         let index = &self.shared.index;
         let first = index.sequences.first_leaf(&name.submitter, name.sequence);
         let first = first.map_err(|error| failed(&error))?;
-        let Some(first_leaf) = first.filter(|leaf| *leaf < view.ledger.log().size()) else { return Ok(None) };
+        let Some(first_leaf) = first.filter(|leaf| *leaf < view.ledger.log().size()) else {
+            return self.not_below_floor(name, view).map(|()| None);
+        };
         let height =
             index.height_of_leaf(first_leaf, view.ledger.height()).map_err(|error| failed(&error))?;
         let lost = || Refusal::StoreFailed.status("the batch's place does not check; ask another validator");
@@ -93,6 +95,22 @@ impl Face {
             return Err(lost());
         }
         Ok(Some(Placed { height, time_ms: block.header().time_ms, first_leaf, outcomes }))
+    }
+
+    /// A batch from before this node's first block has no place here, though it has one.
+    fn not_below_floor(&self, name: &BatchName, view: &View) -> Result<(), Status> {
+        if self.shared.floor_height() == 0 {
+            return Ok(());
+        }
+        let known = view.ledger.submission(&name.submitter, name.sequence, &name.digest);
+        match known.map_err(|error| failed(&error))? {
+            Submission::Recorded(_) => Err(self.below_floor("the batch")),
+            Submission::Conflict => {
+                Err(Refusal::SequenceConflict.status("another batch was recorded under this sequence"))
+            }
+            Submission::TooOld { .. } => Err(self.below_floor("a sequence that old")),
+            Submission::New | Submission::TooFarAhead { .. } | Submission::Stranger => Ok(()),
+        }
     }
 
     fn without_place(&self, name: &BatchName, view: &View) -> State {

@@ -146,11 +146,13 @@ impl<'a> Search<'a> {
 
     /// The first and the last height to look at.
     fn heights(&self, from_leaf: u64) -> Result<Option<(u64, u64)>, FindError> {
-        let top = self.page.complete_to;
+        let (top, from_leaf) = (self.page.complete_to, from_leaf.max(self.shared.floor_leaf()));
         if from_leaf >= self.end_leaf {
             return Ok(None);
         }
-        let of_leaf = if from_leaf == 0 { 0 } else { self.height_of(from_leaf)? };
+        // Below what is held here nothing is noted.
+        let begins = from_leaf == self.shared.floor_leaf();
+        let of_leaf = if begins { self.shared.floor_height() } else { self.height_of(from_leaf)? };
         let at = |time_ms: Option<u64>, none: u64| match time_ms {
             Some(time_ms) => self.seen.first_at(time_ms).map(|found| found.unwrap_or(top + 1)),
             None => Ok(none),

@@ -1,4 +1,4 @@
-//! The files of references that follow each other from height 1 on, merged as they grow many.
+//! The files of references that follow each other from the first height held here on, merged as they grow many.
 
 use std::{
     cmp::Reverse,
@@ -64,18 +64,20 @@ fn is_damage(error: &io::Error) -> bool {
 pub(super) struct Runs {
     dir: PathBuf,
     chain_id: Hash,
+    /// The height above which there are blocks.
+    floor: u64,
     runs: Vec<Arc<Run>>,
 }
 
 impl Runs {
     /// No runs yet in a folder.
-    pub(super) fn none(dir: &Path, chain_id: &Hash) -> Self {
-        Self { dir: dir.to_owned(), chain_id: *chain_id, runs: Vec::new() }
+    pub(super) fn none(dir: &Path, chain_id: &Hash, floor: u64) -> Self {
+        Self { dir: dir.to_owned(), chain_id: *chain_id, floor, runs: Vec::new() }
     }
 
     /// Opens the runs that follow each other; of those that overlap the longest, which is merged of the others. A run
     /// that cannot be opened now, though it may be whole, ends the chain; then nothing is removed.
-    pub(super) fn open(dir: &Path, chain_id: &Hash) -> io::Result<Self> {
+    pub(super) fn open(dir: &Path, chain_id: &Hash, floor: u64) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         let (mut found, mut others, mut is_all) = (Vec::new(), Vec::new(), true);
         for entry in fs::read_dir(dir)? {
@@ -91,7 +93,7 @@ impl Runs {
             }
         }
         found.sort_by_key(|run| (run.head.first, Reverse(run.head.last)));
-        let mut runs = Self::none(dir, chain_id);
+        let mut runs = Self::none(dir, chain_id, floor);
         for run in found {
             if run.head.first == runs.covered() + 1 {
                 runs.runs.push(run)
@@ -105,9 +107,9 @@ impl Runs {
         Ok(runs)
     }
 
-    /// The last height of the last run.
+    /// The last height of the last run; the floor if there is none.
     pub(super) fn covered(&self) -> u64 {
-        self.runs.last().map_or(0, |run| run.head.last)
+        self.runs.last().map_or(self.floor, |run| run.head.last)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Run>> {

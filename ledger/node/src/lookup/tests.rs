@@ -485,6 +485,8 @@ fn a_look_up_whose_folder_cannot_be_opened_is_an_alarm_and_stops_no_start() {
         block_interval_min: crate::BLOCK_INTERVAL_MIN,
         scrub: ScrubPace::default(),
         store: StoreConfig::default(),
+        snapshot_blocks: crate::SNAPSHOT_BLOCKS,
+        catch_up: crate::CatchUp::default(),
         keys: None,
     };
     let parts = Parts::assemble(&config, Machine::real()).unwrap();

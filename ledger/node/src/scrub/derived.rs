@@ -28,25 +28,24 @@ pub(super) struct Derived {
     /// What the look-up's files say.
     look_up: Said,
     /// A ledger that follows some blocks behind, to execute again what cannot be read.
-    ledger: Ledger,
+    ledger: Option<Ledger>,
 }
 
 impl Derived {
-    pub(super) fn genesis(run: &mut Run<'_>, look_up: Said) -> std::io::Result<Self> {
-        let ledger = Ledger::genesis(&run.shared.genesis);
-        let outcomes = keyward_ledger_core::execute::BlockOutcomes::default().encode();
-        let place = Place { outcomes_len: outcomes.len() as u64, ..Place::default() };
-        if run.shared.index.entry(0)?.is_none_or(|(found, _)| found != place) {
-            run.found(Alarm::new(Code::IndexDamaged, "places or outcomes").at(0));
-            run.shared.index.write_place(0, place, &outcomes)?;
+    /// After the first block, of which nothing is held that is derived from records.
+    pub(super) fn at_first(run: &mut Run<'_>, look_up: Said) -> std::io::Result<Self> {
+        let (height, index) = (run.shared.floor_height(), &run.shared.index);
+        let log = run.shared.floor.as_ref().map_or_else(Frontier::default, |floor| floor.log.clone());
+        let (place, outcomes) = Place::beginning(&log);
+        let differs = log.peaks().any(|(level, number, hash)| index.node(level, number) != Some(hash));
+        if differs || index.entry(height)?.is_none_or(|(found, _)| found != place) {
+            run.found(Alarm::new(Code::IndexDamaged, "places or outcomes").at(height));
+            index.write_place(height, place, &outcomes)?;
+            for (level, number, hash) in log.peaks() {
+                index.write_node(level, number, &hash)?;
+            }
         }
-        Ok(Self {
-            log: Frontier::default(),
-            outcomes_end: place.outcomes_end(),
-            batches: HashMap::new(),
-            look_up,
-            ledger,
-        })
+        Ok(Self { log, outcomes_end: place.outcomes_end(), batches: HashMap::new(), look_up, ledger: None })
     }
 
     /// Compares what is derived from the next block.
@@ -121,14 +120,19 @@ impl Derived {
 
     /// Executes a block again, and those below it that were not yet.
     fn execute(&mut self, run: &Run<'_>, block: &Block) -> Result<Executed, Error> {
-        while self.ledger.height() + 1 < block.header().height {
-            let height = self.ledger.height() + 1;
+        let mut ledger = match (self.ledger.take(), &run.shared.floor) {
+            (Some(ledger), _) => ledger,
+            (None, Some(floor)) => floor.ledger()?,
+            (None, None) => Ledger::genesis(&run.shared.genesis),
+        };
+        while ledger.height() + 1 < block.header().height {
+            let height = ledger.height() + 1;
             let bytes =
                 repair::stored(run.shared, height).ok_or_else(|| format!("block {height} is missing"))?;
-            self.ledger = self.ledger.replay(&Block::decode(&bytes)?)?.ledger;
+            ledger = ledger.replay(&Block::decode(&bytes)?)?.ledger;
         }
-        let executed = self.ledger.replay(block)?;
-        self.ledger = executed.ledger.clone();
+        let executed = ledger.replay(block)?;
+        self.ledger = Some(executed.ledger.clone());
         Ok(executed)
     }
 

@@ -141,6 +141,10 @@ impl Others for Double {
             assert!(Peers::default().take(&shared, &[9; 32], &answer.into()));
         }
     }
+
+    fn tell_one(&self, _: &[u8; 32], message: Bytes) {
+        self.tell(message);
+    }
 }
 
 /// A node's folder in use, without engine and network.
@@ -243,7 +247,7 @@ fn pristine_with(chain: &Arc<Chain>, runtime: &Handle, segments: SegmentsConfig)
         ledger = ledger.replay(&block).unwrap().ledger;
         if [4, 6].contains(&ledger.height()) {
             let snapshot = Snapshot { signed_header: block.signed_header, ledger: ledger.clone() };
-            snapshot::write(&dir.path().join("snapshots"), &snapshot).unwrap();
+            snapshot::write(&dir.path().join("snapshots"), &snapshot, EPOCH).unwrap();
         }
     }
     let status = node.scrub();

@@ -27,20 +27,24 @@ pub(super) struct Walk<'a, 'b> {
 }
 
 impl<'a, 'b> Walk<'a, 'b> {
-    /// Begins at genesis.
+    /// Begins at genesis, or at the block with which this node began.
     pub(super) fn of(run: &'a mut Run<'b>, said: Said) -> Option<Self> {
-        let genesis = run.shared.genesis.block();
+        let genesis = run.shared.genesis.block().signed_header;
+        let first = run.shared.floor.as_ref().map_or(&genesis, |floor| &floor.certified.signed_header);
+        let (height, digest, next_set_hash) =
+            (first.header.height, first.digest(), first.header.next_set_hash);
         let view = run.shared.view();
         let top = (view.ledger.height(), *view.ledger.tip());
-        let (digest, next_set_hash) = (*genesis.digest(), genesis.header().next_set_hash);
-        let derived = match Derived::genesis(run, said) {
+        let derived = match Derived::at_first(run, said) {
             Ok(derived) => derived,
             Err(error) => {
                 run.disk_failed(&error);
                 return None;
             }
         };
-        Some(Self { height: 0, digest, next_set_hash, top, derived, run })
+        let mut walk = Self { height, digest, next_set_hash, top, derived, run };
+        // Its records are not held here; the block itself may be a link of the validators' chain.
+        (height == 0 || walk.block(height, &digest).is_some()).then_some(walk)
     }
 
     /// `false` if it did not get there.

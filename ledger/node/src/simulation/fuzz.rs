@@ -16,7 +16,7 @@ use crate::CODE_TRAILER;
 
 #[allow(dead_code, unreachable_pub)]
 #[path = "../../../core/tests/common/mutate.rs"]
-mod mutate;
+pub(crate) mod mutate;
 use mutate::{Random, mutate};
 
 const CASES: usize = 3_000;
@@ -107,6 +107,9 @@ fn no_call_and_no_message_of_a_peer_makes_a_node_panic_or_answer_without_a_code(
             [[0xc1].as_slice(), &held(3), &held(1)].concat(),
             [[0xc2].as_slice(), &1_u64.to_be_bytes(), &u64::MAX.to_be_bytes()].concat(),
             [[0xc3].as_slice(), &2_u64.to_be_bytes(), &[0; 200]].concat(),
+            // What they ask each other about snapshots.
+            vec![0xc4],
+            [[0xc6].as_slice(), &23_u64.to_be_bytes(), &1_u32.to_be_bytes()].concat(),
             batch(2, 900, u64::MAX, vec![Entry::Note(vec![1; 30]), Entry::OpenAccount { account: [1; 32] }]),
             batch(9, 1, 500, vec![Entry::Note(vec![2; 300])]),
             batch(2, u64::MAX, 0, vec![Entry::Note(vec![])]),

@@ -20,7 +20,9 @@ use super::{
     history::{Broken, Kept, Seen},
 };
 use crate::{
-    Config, IDLE_BLOCK_INTERVAL, Parts, ScrubPace, ServerTls, duties, engine_config,
+    Config, IDLE_BLOCK_INTERVAL, Parts, ScrubPace, ServerTls,
+    catch_up::Offers,
+    duties, engine_config,
     executor::Diverged,
     face::{Face, Streams},
     intake,
@@ -51,7 +53,7 @@ impl Timer for Virtual {
     }
 }
 
-fn machine(runtime: &Runtime, skew_ms: i64) -> Machine {
+pub(super) fn machine(runtime: &Runtime, skew_ms: i64) -> Machine {
     let clock = runtime.clone();
     Machine {
         clock: Arc::new(move || {
@@ -82,6 +84,8 @@ pub(super) struct Member {
     pub(super) seed: [u8; 32],
     pub(super) dir: PathBuf,
     nature: Mutex<(Character, i64)>,
+    /// Blocks between two snapshots of its state.
+    pub(super) snapshot_blocks: Mutex<u64>,
     /// Least time between two blocks of this node. Slower than in earnest: more virtual time for the same work.
     pub(super) block_interval_min: Mutex<Duration>,
     pub(super) durable: Durable,
@@ -104,6 +108,7 @@ impl Member {
         let block_interval_min = Mutex::new(Duration::from_millis(100));
         Self {
             block_interval_min,
+            snapshot_blocks: Mutex::new(crate::SNAPSHOT_BLOCKS),
             index,
             seed,
             dir,
@@ -188,7 +193,8 @@ impl Member {
                     }
                 }
             });
-            runtime.spawn(intake::run(parts.shared.clone(), parts.incoming));
+            let offers = Offers::new(config.data_dir.join("snapshots"));
+            runtime.spawn(intake::run(parts.shared.clone(), parts.incoming, offers));
             let timer = parts.shared.timer.clone();
             let application = Played::new(parts.application, character, key, index, record, timer);
             *lock(&shown) = Some((parts.shared, runtime));
@@ -211,7 +217,7 @@ impl Member {
         (Box::new(boot), Box::new(running))
     }
 
-    fn config(&self, data_dir: PathBuf) -> Config {
+    pub(super) fn config(&self, data_dir: PathBuf) -> Config {
         let nowhere = "127.0.0.1:0".parse().unwrap();
         let peers = self.genesis.document().validators.iter();
         Config {
@@ -230,6 +236,8 @@ impl Member {
             idle_block_interval: IDLE_BLOCK_INTERVAL,
             scrub: ScrubPace::default(),
             store: crate::StoreConfig::default(),
+            snapshot_blocks: *lock(&self.snapshot_blocks),
+            catch_up: crate::CatchUp::default(),
             keys: None,
             block_interval_min: *lock(&self.block_interval_min),
         }
@@ -252,7 +260,7 @@ impl Member {
         let missing = |height| Broken::Missing { node: self.index, height };
         let shared = self.live().ok_or(missing(0))?.shared;
         let mut blocks = Vec::new();
-        for height in 1..=shared.view().ledger.height() {
+        for height in shared.floor_height() + 1..=shared.view().ledger.height() {
             let found = || {
                 let bytes = shared.blocks.block(height).ok()??;
                 let block = keyward_ledger_core::block::Block::decode(&bytes).ok()?;

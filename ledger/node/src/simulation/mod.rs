@@ -10,8 +10,9 @@ mod client;
 mod disk;
 mod faults;
 mod floods;
-mod fuzz;
+pub(crate) mod fuzz;
 mod history;
+mod joining;
 mod latency;
 mod member;
 mod regimes;
@@ -82,21 +83,35 @@ fn cluster_of<T, F>(
 where
     F: Future<Output = T>,
 {
-    let keys: Vec<_> = (0..size).map(|index| SigningKey::from_seed(&validator(index))).collect();
+    cluster_with((size, 0), seed, regime, script)
+}
+
+/// A cluster beside which there are nodes that are no validators.
+fn cluster_with<T, F>(
+    (size, observers): (usize, usize),
+    seed: u64,
+    regime: Regime,
+    script: impl FnOnce(Cluster, PathBuf) -> F,
+) -> Run<T>
+where
+    F: Future<Output = T>,
+{
+    let all: Vec<_> = (0..size + observers).map(|index| SigningKey::from_seed(&validator(index))).collect();
+    let keys = all.get(..size).unwrap_or_default();
     let submitters: Vec<_> = (0..CLIENTS).map(submitter).collect();
-    let genesis = Arc::new(member::genesis(&keys, &submitters, regime));
+    let genesis = Arc::new(member::genesis(keys, &submitters, regime));
     let set = Arc::new(ValidatorSet::new(&genesis.document().validators).unwrap());
     let record = Record::default();
     // In memory where there is some: thousands of syncs would cost time and show nothing.
     let memory = std::path::Path::new("/dev/shm");
     let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
     let path = folder.path().to_owned();
-    let members = (0..size).map(|index| {
+    let members = (0..all.len()).map(|index| {
         let dir = path.join(format!("n{index}"));
         Arc::new(Member::new(index, validator(index), dir, genesis.clone(), record.clone()))
     });
     let members = members.collect();
-    let public: Vec<_> = keys.iter().map(SigningKey::public_key).collect();
+    let public: Vec<_> = all.iter().map(SigningKey::public_key).collect();
     simulate(seed, &public, Arc::new(BlockFormat), |world| {
         script(Cluster { world, members, record, genesis, set, clients: Vec::new(), split: None }, path)
     })

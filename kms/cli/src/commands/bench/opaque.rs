@@ -112,6 +112,7 @@ fn config(
     EngineConfig {
         namespace: b"keyward/bench/opaque/v1".to_vec(),
         genesis: block(0, [0; 32], &[]),
+        floor: None,
         format: Arc::new(OpaqueFormat { bytes_max: HEADER_BYTES + body_bytes }),
         key,
         role: Role::Validator,

@@ -79,6 +79,7 @@ fn to_json(node: &str, status: std::result::Result<&Status, &String>) -> Value {
                 json!({ "role": read.role, "class": read.class, "count": read.count })
             }).collect::<Vec<_>>()),
             "cold": scrub::cold_json(status), "scrub": scrub::to_json(status), "alarms": scrub::alarms_json(status),
+            "floor": status.operation.as_ref().map(|operation| operation.floor),
             "look_up_height": status.operation.as_ref().map(|operation| operation.look_up_height),
             "alarms_open": status.operation.as_ref().map(|operation| operation.alarms_open),
         }),
