@@ -293,12 +293,11 @@ pub async fn run(
     comparing.abort();
     duties.abort();
     stop_threads.send_replace(true);
-    let _ended = tokio::task::spawn_blocking(move || (scrubbing.join(), noting.join())).await;
-    if let Some(moving) = moving {
-        // A location that hangs must not keep the node from ending: a move may be cut off anywhere.
-        let joining = tokio::task::spawn_blocking(move || moving.join());
-        let _ended = tokio::time::timeout(DRAIN, joining).await;
-    }
+    let _ended = tokio::task::spawn_blocking(move || noting.join()).await;
+    // A second location that hangs must not keep the node from ending: both may be cut off anywhere.
+    let joining = [Some(scrubbing), moving].into_iter().flatten();
+    let joining = tokio::task::spawn_blocking(move || joining.for_each(|thread| drop(thread.join())));
+    let _ended = tokio::time::timeout(DRAIN, joining).await;
     let stopped = tokio::task::spawn_blocking(move || engine.join()).await;
     let _already_gone = jobs.send(Job::Stop).await;
     let joined = tokio::task::spawn_blocking(move || executing.join()).await;
