@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::genesis::{NAME_BYTES_MAX, Submitter, is_name};
 use crate::hash::{Hash, Tag};
+use crate::keeper::Keeper;
 
 /// The longest change.
 pub const CHANGE_BYTES_MAX: usize = 1024;
@@ -211,6 +212,20 @@ pub enum Change {
         /// The first epoch of it.
         from_epoch: u64,
     },
+    /// Takes a keeper in, which may submit from then on; of one that is in already, replaces keys and address.
+    SetKeeper {
+        /// The keeper.
+        keeper: Keeper,
+        /// How many of its entries one block may carry.
+        block_entries_max: u32,
+        /// Its key's signature over [`Keeper::message`]; the new key's, if it changes.
+        proof: [u8; 64],
+    },
+    /// Takes a keeper out, which may submit no longer.
+    RemoveKeeper {
+        /// The keeper's id.
+        id: Hash,
+    },
 }
 
 /// What two changes must not both be about at a time.
@@ -224,6 +239,8 @@ pub enum Subject {
     Configuration,
     /// The execution version.
     Version,
+    /// A keeper, by its id.
+    Keeper(Hash),
 }
 
 /// What the new key signs to take a place: `tagged("keyward/rotate-member/v1", chain id || old || new)`.
@@ -255,7 +272,7 @@ pub fn approval_message(chain_id: &Hash, change_id: &Hash) -> Hash {
 
 impl Change {
     /// What the change is about.
-    pub const fn subject(&self) -> Subject {
+    pub fn subject(&self) -> Subject {
         match self {
             Self::Admit { member, .. } => Subject::Node(member.key),
             Self::Promote { key } | Self::Remove { key } => Subject::Node(*key),
@@ -264,6 +281,8 @@ impl Change {
             Self::RemoveSubmitter { key } => Subject::Submitter(*key),
             Self::Configure(_) => Subject::Configuration,
             Self::Announce { .. } => Subject::Version,
+            Self::SetKeeper { keeper, .. } => Subject::Keeper(keeper.id()),
+            Self::RemoveKeeper { id } => Subject::Keeper(*id),
         }
     }
 
@@ -278,6 +297,8 @@ impl Change {
             Self::RemoveSubmitter { .. } => "remove-submitter",
             Self::Configure(_) => "configure",
             Self::Announce { .. } => "announce",
+            Self::SetKeeper { .. } => "set-keeper",
+            Self::RemoveKeeper { .. } => "remove-keeper",
         }
     }
 
@@ -306,6 +327,13 @@ impl Change {
             Self::Announce { version, from_epoch } => {
                 out.u8(8).u32(*version).u64(*from_epoch);
             }
+            Self::SetKeeper { keeper, block_entries_max, proof } => {
+                keeper.write(out.u8(9));
+                out.u32(*block_entries_max).raw(proof);
+            }
+            Self::RemoveKeeper { id } => {
+                out.u8(10).raw(id);
+            }
         }
         out.finish()
     }
@@ -332,17 +360,23 @@ impl Change {
             6 => Self::RemoveSubmitter { key: reader.array("submitter")? },
             7 => Self::Configure(Configuration::read(reader)?),
             8 => Self::Announce { version: reader.u32("version")?, from_epoch: reader.u64("epoch")? },
+            9 => Self::SetKeeper {
+                keeper: Keeper::read(reader)?,
+                block_entries_max: reader.u32("block entries")?,
+                proof: reader.array("proof")?,
+            },
+            10 => Self::RemoveKeeper { id: reader.array("keeper id")? },
             code => return Err(DecodeError::UnknownCode { what: "change", code: u64::from(code) }),
         })
     }
 }
 
 /// Visible ASCII, at least one character.
-fn is_visible(text: &str) -> bool {
+pub(crate) fn is_visible(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-fn read_text(
+pub(crate) fn read_text(
     reader: &mut Reader<'_>,
     what: &'static str,
     max: usize,

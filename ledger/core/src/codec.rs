@@ -144,6 +144,15 @@ impl<'a> Reader<'a> {
         Ok(items)
     }
 
+    /// `u8 0`, or `u8 1` and 32 bytes.
+    pub fn option(&mut self, what: &'static str) -> Result<Option<[u8; 32]>, DecodeError> {
+        match self.u8(what)? {
+            0 => Ok(None),
+            1 => self.array(what).map(Some),
+            code => Err(DecodeError::UnknownCode { what, code: u64::from(code) }),
+        }
+    }
+
     /// Ends the reading: nothing may be left.
     pub const fn finish(self, what: &'static str) -> Result<(), DecodeError> {
         if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::Trailing { what, left: self.rest.len() }) }
@@ -197,6 +206,14 @@ impl Writer {
     /// A u32 length and the bytes.
     pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         self.count(bytes.len()).raw(bytes)
+    }
+
+    /// `u8 0`, or `u8 1` and the 32 bytes.
+    pub fn option(&mut self, value: Option<&[u8; 32]>) -> &mut Self {
+        match value {
+            None => self.u8(0),
+            Some(value) => self.u8(1).raw(value),
+        }
     }
 
     /// How many bytes were written.

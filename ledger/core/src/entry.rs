@@ -5,6 +5,7 @@ mod author;
 mod statement;
 mod subjects;
 mod terms;
+mod vault;
 
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::hash::Hash;
@@ -20,6 +21,7 @@ pub use terms::{
     ATTEMPTS_MAX, ApprovalTerms, AttemptsTerms, GROUPS_MAX, Group, PARTIES_MAX, PERIOD_MAX_MS, PERIOD_MIN_MS,
     ROLE_BYTES_MAX, RateTerms, Terms, TimelockTerms, WINDOWS_MAX, Window,
 };
+pub use vault::{VaultAct, VaultAttempt};
 
 /// The longest note.
 pub const NOTE_BYTES_MAX: usize = 4096;
@@ -88,6 +90,18 @@ pub mod kind {
     pub const CANCEL_TIMELOCK: u16 = 99;
     /// Does what was opened.
     pub const EXECUTE_TIMELOCK: u16 = 100;
+    /// Seals a vault.
+    pub const SEAL_VAULT: u16 = 112;
+    /// Spends an attempt at a vault.
+    pub const ATTEMPT_VAULT: u16 = 113;
+    /// Shows that an attempt at a vault succeeded.
+    pub const OPEN_VAULT: u16 = 114;
+    /// Ends a vault.
+    pub const DESTROY_VAULT: u16 = 115;
+    /// A keeper has erased its shares of a vault.
+    pub const ERASE_SHARES: u16 = 116;
+    /// Deals a vault's shares anew.
+    pub const REFRESH_VAULT: u16 = 117;
     /// Proposes a change of members or rules.
     pub const PROPOSE_CHANGE: u16 = 48;
     /// Approves one.
@@ -394,6 +408,12 @@ pub const fn kind_name(code: u16) -> &'static str {
         kind::VETO_TIMELOCK => "veto-timelock",
         kind::CANCEL_TIMELOCK => "cancel-timelock",
         kind::EXECUTE_TIMELOCK => "execute-timelock",
+        kind::SEAL_VAULT => "seal-vault",
+        kind::ATTEMPT_VAULT => "attempt-vault",
+        kind::OPEN_VAULT => "open-vault",
+        kind::DESTROY_VAULT => "destroy-vault",
+        kind::ERASE_SHARES => "erase-shares",
+        kind::REFRESH_VAULT => "refresh-vault",
         kind::PROPOSE_CHANGE => "propose-change",
         kind::APPROVE_CHANGE => "approve-change",
         kind::EVIDENCE => "evidence",
@@ -405,7 +425,7 @@ pub const fn kind_name(code: u16) -> &'static str {
 
 /// The kind of a name, if there is one.
 pub fn kind_from_name(name: &str) -> Option<u16> {
-    (1..=kind::EXECUTE_TIMELOCK).find(|code| kind_name(*code) == name && name != kind_name(0))
+    (1..=kind::REFRESH_VAULT).find(|code| kind_name(*code) == name && name != kind_name(0))
 }
 
 fn write_credential<'a>(out: &'a mut Writer, bind: &BindCredential) -> &'a mut Writer {
@@ -455,22 +475,6 @@ fn read_body(reader: &mut Reader<'_>) -> Result<Entry, DecodeError> {
         kind::COMPLAINT => Complaint::read(reader).map(Entry::Complaint),
         kind::AGREEMENT => Agreement::read(reader).map(Entry::Agreement),
         code => Authored::read(code, reader).map(Entry::Authored),
-    }
-}
-
-/// Appends `u8 0`, or `u8 1` and the hash.
-fn write_option(out: &mut Writer, hash: Option<&Hash>) {
-    match hash {
-        None => out.u8(0),
-        Some(hash) => out.u8(1).raw(hash),
-    };
-}
-
-fn read_option(reader: &mut Reader<'_>, what: &'static str) -> Result<Option<Hash>, DecodeError> {
-    match reader.u8(what)? {
-        0 => Ok(None),
-        1 => reader.array(what).map(Some),
-        code => Err(DecodeError::UnknownCode { what, code: u64::from(code) }),
     }
 }
 

@@ -26,7 +26,7 @@ pub const EPOCH_LENGTH_DEFAULT: u64 = 256;
 pub enum Role {
     /// A custody service: everything.
     Service = 1,
-    /// A keeper: notes.
+    /// A keeper: notes, attempts at vaults, and what it says of its shares.
     Keeper = 2,
     /// An operator: notes, freezing and thawing keys.
     Operator = 3,

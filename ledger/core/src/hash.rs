@@ -47,6 +47,10 @@ pub enum Tag {
     GenesisRest,
     /// A key id.
     Key,
+    /// What a keeper's key signs to join.
+    Keeper,
+    /// A keeper's id.
+    KeeperId,
     /// What a node's key signs to join.
     Member,
     /// What a founding node signs of those who submit for it.
@@ -55,10 +59,14 @@ pub enum Tag {
     Payload,
     /// What a proposer signs of a header.
     Proposal,
+    /// Vault shares dealt anew.
+    Refresh,
     /// What a new key signs to take a node's place.
     RotateMember,
     /// The id of a rule.
     Rule,
+    /// What is public of a sealed vault.
+    Sealing,
     /// A validator set.
     Set,
     /// A signature in a release.
@@ -67,11 +75,17 @@ pub enum Tag {
     StateKey,
     /// A state value.
     StateValue,
+    /// What a keeper signs of a share that fits.
+    VaultAcknowledgement,
+    /// What a keeper signs that gives its share away.
+    VaultConsent,
+    /// What an attempt at a vault is bound to.
+    VaultRequest,
 }
 
 impl Tag {
     /// Every tag.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 35] = [
         Self::Account,
         Self::Agreement,
         Self::ApproveChange,
@@ -90,16 +104,23 @@ impl Tag {
         Self::Genesis,
         Self::GenesisRest,
         Self::Key,
+        Self::Keeper,
+        Self::KeeperId,
         Self::Member,
         Self::MemberSubmitters,
         Self::Payload,
         Self::Proposal,
+        Self::Refresh,
         Self::RotateMember,
         Self::Rule,
+        Self::Sealing,
         Self::Set,
         Self::Signature,
         Self::StateKey,
         Self::StateValue,
+        Self::VaultAcknowledgement,
+        Self::VaultConsent,
+        Self::VaultRequest,
     ];
 
     /// The label that is hashed.
@@ -123,16 +144,23 @@ impl Tag {
             Self::Genesis => "keyward/genesis/v1",
             Self::GenesisRest => "keyward/genesis-rest/v1",
             Self::Key => "keyward/key/v1",
+            Self::Keeper => "keyward/keeper/v1",
+            Self::KeeperId => "keyward/keeper-id/v1",
             Self::Member => "keyward/member/v1",
             Self::MemberSubmitters => "keyward/member-submitters/v1",
             Self::Payload => "keyward/payload/v1",
             Self::Proposal => "keyward/proposal/v1",
+            Self::Refresh => "keyward/refresh/v1",
             Self::RotateMember => "keyward/rotate-member/v1",
             Self::Rule => "keyward/rule/v1",
+            Self::Sealing => "keyward/sealing/v1",
             Self::Set => "keyward/set/v1",
             Self::Signature => "keyward/signature/v1",
             Self::StateKey => "keyward/state-key/v1",
             Self::StateValue => "keyward/state-value/v1",
+            Self::VaultAcknowledgement => "keyward/vault-acknowledgement/v1",
+            Self::VaultConsent => "keyward/vault-consent/v1",
+            Self::VaultRequest => "keyward/vault-request/v1",
         }
     }
 

@@ -101,6 +101,17 @@ refusals! {
     132 TimelockBusy "TIMELOCK_BUSY" "an act is open under the rule",
     133 TimelockEarly "TIMELOCK_EARLY" "the act still waits",
     134 TimelockDisputed "TIMELOCK_DISPUTED" "the act is disputed: the approvers decide",
+    144 VaultUnknown "VAULT_UNKNOWN" "no such vault was sealed",
+    145 VaultDestroyed "VAULT_DESTROYED" "the vault was destroyed",
+    146 VaultVersionStale "VAULT_VERSION_STALE" "the vault's or the shares' version is not the one that fits the present one",
+    147 VaultInvalid "VAULT_INVALID" "a number or list of the sealing or refresh is out of its bounds",
+    148 VaultKeeperUnknown "VAULT_KEEPER_UNKNOWN" "a keeper of the vault is none of the ledger's keepers",
+    149 VaultAcknowledgement "VAULT_ACKNOWLEDGEMENT_INVALID" "a keeper's signature over the shares does not verify",
+    150 VaultNotHolder "VAULT_NOT_HOLDER" "the keeper holds no such share of the vault, or does not submit itself",
+    151 VaultInUse "VAULT_IN_USE" "the shares are those in force: they are erased once the vault is sealed anew or destroyed",
+    152 VaultErased "VAULT_ERASED" "the keeper has erased that version before",
+    153 VaultCommitmentChanged "VAULT_COMMITMENT_CHANGED" "the new shares are not of the same secrets",
+    154 VaultConsentMissing "VAULT_CONSENT_MISSING" "too few of those who held the shares have taken part",
 }
 
 impl Refusal {

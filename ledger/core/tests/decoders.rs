@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{ACCOUNT, Keys, World, acts, mutate::hammer, signer};
+use common::{ACCOUNT, Keys, World, acts, mutate::hammer, signer, vault};
 use keyward_ledger_core::batch::UnverifiedBatch;
 use keyward_ledger_core::block::{Block, Header, Regime, SignedHeader};
 use keyward_ledger_core::certificate::{Certificate, ValidatorSet, finalize_message};
@@ -15,15 +15,19 @@ use keyward_ledger_core::entry::{
 };
 use keyward_ledger_core::execute::{BlockOutcomes, LedgerHead};
 use keyward_ledger_core::genesis::{Genesis, Role, Submitter};
+use keyward_ledger_core::keeper::Keeper;
 use keyward_ledger_core::log::Frontier;
 use keyward_ledger_core::outcome::{Outcome, Refusal};
 use keyward_ledger_core::receipt::{Receipt, StateReceipt};
 use keyward_ledger_core::record::Record;
 use keyward_ledger_core::scheme::{KeyId, PublicKey, Scheme};
+use keyward_ledger_core::state::keeper::KeeperState;
 use keyward_ledger_core::state::member::{ChangeState, ChangeStatus, MemberState, TermState};
 use keyward_ledger_core::state::regime::{Book, Reason, RegimeState, Trigger};
+use keyward_ledger_core::state::vault::{HolderState, VaultState};
 use keyward_ledger_core::state::{StateProof, layout};
 use keyward_ledger_core::trust::{Checkpoint, Trust};
+use keyward_ledger_core::vault::{Refresh, Sealing};
 use keyward_ledger_core::vote::Vote;
 
 const ROUNDS: usize = 4_000;
@@ -111,6 +115,7 @@ fn changes_and_what_the_state_holds_of_them() {
         rpc: "https://a.example:7443".into(),
     };
     let away = Member { peer: "[2001:db8::1]:7001".parse().unwrap(), ..member.clone() };
+    let beside = Keeper { validator: Some([6; 32]), ..vault::keeper(2) };
     let changes = [
         Change::Admit { member: member.clone(), proof: [7; 64] },
         Change::Admit { member: away, proof: [8; 64] },
@@ -121,6 +126,9 @@ fn changes_and_what_the_state_holds_of_them() {
         Change::RemoveSubmitter { key: [4; 32] },
         Change::Configure(Configuration::initial(5000)),
         Change::Announce { version: 2, from_epoch: 77 },
+        Change::SetKeeper { keeper: vault::keeper(1), block_entries_max: 9, proof: [9; 64] },
+        Change::SetKeeper { keeper: beside, block_entries_max: 9, proof: [9; 64] },
+        Change::RemoveKeeper { id: vault::id_of(1) },
     ];
     let samples: Vec<_> = changes.iter().map(Change::encode).collect();
     check("change", &samples, |bytes| Change::decode(bytes).ok().map(|change| change.encode()));
@@ -311,6 +319,48 @@ fn rules_and_cases_of_the_state() {
         "timelock/rule/" TimelockState,
         "timelock/case/" TimelockCase,
     }
+}
+
+/// What keepers and clients read of a vault, and what the state keeps of it.
+#[test]
+fn vaults_and_keepers() {
+    let owner = acts::Person(0x41);
+    let mut asked = vault::sealing(owner, 2, &[3, 1, 2], 3);
+    (asked.terms.needed, asked.terms.askers) = (1, acts::parties(&[owner, acts::Person(0x42)]));
+    let sealings = [vault::sealing(owner, 1, &[1, 2], 2).encode(), asked.encode()];
+    check("sealing", &sealings, |bytes| Sealing::decode(bytes).ok().map(|sealing| sealing.encode()));
+    let refresh = vault::refresh(owner, 1, 2, vault::shares(&[1, 2, 3], 2, 1));
+    check("refresh", &[refresh.encode()], |bytes| {
+        Refresh::decode(bytes).ok().map(|refresh| refresh.encode())
+    });
+    let state = VaultState {
+        vault: vault::vault_of(owner),
+        destroyed: true,
+        version: 2,
+        sealing: asked.hash(),
+        sealing_leaf: 7,
+        share_version: 2,
+        shares: refresh.hash(),
+        shares_leaf: 9,
+        threshold: 2,
+        keepers: refresh.shares.keepers.clone(),
+        constants: refresh.shares.constants().unwrap(),
+    };
+    check("vault", &[state.encode()], |bytes| VaultState::decode(bytes).ok().map(|state| state.encode()));
+    let holder = HolderState { held: 2, erased: 1 };
+    check("holder", &[holder.encode()], |bytes| {
+        HolderState::decode(bytes).ok().map(|holder| holder.encode())
+    });
+    let states = [None, Some([6; 32])].map(|validator| {
+        let keeper = Keeper { validator, ..vault::keeper(1) };
+        KeeperState { present: true, height: 9, keeper }.encode()
+    });
+    check("keeper", &states, |bytes| KeeperState::decode(bytes).ok().map(|state| state.encode()));
+    // A list that no sealing can mean is refused before it is read.
+    let mut long = vault::sealing(owner, 1, &(1..=16).collect::<Vec<_>>(), 2);
+    assert!(Sealing::decode(&long.encode()).is_ok());
+    long.shares.keepers.push([1; 32]);
+    assert!(Sealing::decode(&long.encode()).is_err());
 }
 
 /// A key's short form and its forms with version, moment and successor, of each status.

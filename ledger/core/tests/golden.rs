@@ -4,7 +4,7 @@
 mod common;
 
 use common::golden::Golden;
-use common::{ACCOUNT, Keys, World, acts, certify, set_of, signer, validators};
+use common::{ACCOUNT, Keys, World, acts, certify, set_of, signer, validators, vault};
 use keyward_ledger_core::block::Regime;
 use keyward_ledger_core::block::SignedHeader;
 use keyward_ledger_core::certificate::{consensus_namespace, finalize_message, quorum};
@@ -333,6 +333,8 @@ fn changes_are_frozen() {
         Change::RemoveSubmitter { key: old },
         Change::Configure(configuration),
         Change::Announce { version: 2, from_epoch: 77 },
+        Change::SetKeeper { keeper: vault::keeper(1), block_entries_max: 9, proof: [10; 64] },
+        Change::RemoveKeeper { id: vault::id_of(1) },
     ];
     for (number, change) in changes.iter().enumerate() {
         golden.hex(&format!("change {number} {}", change.name()), change.encode());

@@ -4,6 +4,7 @@
 
 mod change;
 mod file;
+mod keeper;
 mod regime;
 
 use std::path::{Path, PathBuf};
@@ -46,7 +47,7 @@ pub(crate) struct MemberCommand {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
-    /// Validators, observers and open changes, each proven by the ledger.
+    /// Validators, observers, keepers and open changes, each proven by the ledger.
     List,
     /// Writes the file by which a node of ours asks to be admitted.
     Join(file::Join),
@@ -149,6 +150,8 @@ async fn list(context: &Context, client: &Client) -> Result<()> {
         words.push(change_words(&id, &state, &change, &set));
         changes.push(change_json(&id, &state, &change, &set));
     }
+    let keepers = keeper::all(client).await?;
+    rows.extend(keepers.iter().map(keeper::row));
     let human = format!(
         "{} validators, {} must approve a change\n{}\n{}",
         set.len(),
@@ -156,7 +159,9 @@ async fn list(context: &Context, client: &Client) -> Result<()> {
         table(&["key", "role", "name", "peers", "callers"], &rows),
         if words.is_empty() { "no open changes".to_owned() } else { words.join("\n") }
     );
-    context.output.answer(human, &json!({ "quorum": set.quorum(), "nodes": nodes, "changes": changes }));
+    let keepers: Vec<_> = keepers.iter().map(keeper::to_json).collect();
+    let json = json!({ "quorum": set.quorum(), "nodes": nodes, "keepers": keepers, "changes": changes });
+    context.output.answer(human, &json);
     Ok(())
 }
 
@@ -185,7 +190,7 @@ fn change_words(id: &Hash, state: &ChangeState, change: &Change, set: &Validator
 
 fn change_json(id: &Hash, state: &ChangeState, change: &Change, set: &ValidatorSet) -> Value {
     let subject = match change.subject() {
-        Subject::Node(key) | Subject::Submitter(key) => Some(hex::encode(key)),
+        Subject::Node(key) | Subject::Submitter(key) | Subject::Keeper(key) => Some(hex::encode(key)),
         Subject::Configuration | Subject::Version => None,
     };
     json!({

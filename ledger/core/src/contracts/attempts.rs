@@ -33,6 +33,24 @@ pub fn request_hash(rule: &Hash, attempt: &Attempt) -> Hash {
     Tag::AttemptRequest.hash(&[rule, &version, &attempt.element, &attempt.reply_key])
 }
 
+/// What is asked of a counter: which counter, in the version that the asker knows, and the hash of everything that the
+/// attempt is bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The counter's rule.
+    pub rule: Hash,
+    /// The counter's version.
+    pub version: u32,
+    /// Names the request; includes rule and version.
+    pub hash: Hash,
+}
+
+impl Request {
+    fn of(rule: &Hash, attempt: &Attempt) -> Self {
+        Self { rule: *rule, version: attempt.version, hash: request_hash(rule, attempt) }
+    }
+}
+
 /// The contract.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempts;
@@ -54,12 +72,12 @@ impl Contract for Attempts {
             }
             Act::GrantAttempt { rule, attempt } => {
                 only(call, &[Role::Service, Role::Keeper])?;
-                let granted = asked(state, context, consent, &id(rule), attempt)?;
+                let granted = asked(state, context, consent, &Request::of(&id(rule), attempt))?;
                 Ok(Outcome::accepted_with(&granted.id))
             }
             Act::ProveAttempt { rule, attempt, signature } => {
-                consent.named(state, context, &[], 0)?;
-                prove(state, context, &id(rule), attempt, signature)?;
+                consent.nobody()?;
+                prove(state, context, &Request::of(&id(rule), attempt), signature)?;
                 Ok(Outcome::ACCEPTED)
             }
             _ => Err(Refusal::EntryKindUnknown.into()),
@@ -102,10 +120,9 @@ pub fn counter(state: &dyn StateView, context: &Context<'_>, rule: &Hash) -> Res
 pub fn granted(
     state: &dyn StateView,
     context: &Context<'_>,
-    rule: &Hash,
-    attempt: &Attempt,
+    request: &Request,
 ) -> Result<Option<GrantState>, Stop> {
-    let value = state.get(&grant_key(&request_hash(rule, attempt)));
+    let value = state.get(&grant_key(&request.hash));
     let granted = value.map(GrantState::decode).transpose()?;
     Ok(granted.filter(|granted| granted.ends_ms >= context.time_ms))
 }
@@ -116,28 +133,26 @@ pub fn asked(
     state: &mut dyn StateView,
     context: &Context<'_>,
     consent: Consent<'_>,
-    rule: &Hash,
-    attempt: &Attempt,
+    request: &Request,
 ) -> Result<GrantState, Stop> {
-    if let Some(granted) = granted(state, context, rule, attempt)? {
-        let counter = counter(state, context, rule)?;
+    if let Some(granted) = granted(state, context, request)? {
+        let counter = counter(state, context, &request.rule)?;
         consent.remember(state, context, &counter.terms.askers)?;
         return Ok(granted);
     }
-    let counter = counter(state, context, rule)?;
-    if counter.version != attempt.version {
+    let counter = counter(state, context, &request.rule)?;
+    if counter.version != request.version {
         return Err(Refusal::RuleVersion.into());
     }
     consent.named(state, context, &counter.terms.askers, counter.terms.needed)?;
-    spend(state, context, rule, attempt, counter)
+    spend(state, context, request, counter)
 }
 
 /// Spends an attempt of a counter that was read in this step.
 fn spend(
     state: &mut dyn StateView,
     context: &Context<'_>,
-    rule: &Hash,
-    attempt: &Attempt,
+    request: &Request,
     mut counter: AttemptsState,
 ) -> Result<GrantState, Stop> {
     let (terms, now_ms) = (&counter.terms, context.time_ms);
@@ -158,11 +173,10 @@ fn spend(
     counter.granted = counter.granted.saturating_add(1);
     counter.number = counter.number.saturating_add(1);
     counter.granted_ms = now_ms;
-    let request = request_hash(rule, attempt);
-    let id = Tag::Attempt.hash(&[&request, &counter.number.to_be_bytes()]);
+    let id = Tag::Attempt.hash(&[&request.hash, &counter.number.to_be_bytes()]);
     let granted = GrantState { ends_ms: now_ms.saturating_add(GRANT_LIVE_MS), id, proven: false };
-    state.put(attempts_key(rule), counter.encode());
-    state.put_until(grant_key(&request), granted.encode(), End::TimeMs(granted.ends_ms));
+    state.put(attempts_key(&request.rule), counter.encode());
+    state.put_until(grant_key(&request.hash), granted.encode(), End::TimeMs(granted.ends_ms));
     Ok(granted)
 }
 
@@ -170,24 +184,39 @@ fn spend(
 pub fn prove(
     state: &mut dyn StateView,
     context: &Context<'_>,
-    rule: &Hash,
-    attempt: &Attempt,
+    request: &Request,
     signature: &[u8; 64],
 ) -> Result<(), Stop> {
-    let granted = granted(state, context, rule, attempt)?.ok_or(Refusal::AttemptUnknown)?;
+    let granted = granted(state, context, request)?.ok_or(Refusal::AttemptUnknown)?;
     if granted.proven {
         return Err(Refusal::AttemptProven.into());
     }
-    let counter = counter(state, context, rule)?;
-    if counter.version != attempt.version {
+    let counter = counter(state, context, &request.rule)?;
+    if counter.version != request.version {
         return Err(Refusal::RuleVersion.into());
     }
     let message = success_message(context.chain_id, &granted.id);
     ed25519::verify(&counter.terms.success_key, &message, signature).or(Err(Refusal::SuccessInvalid))?;
-    state.put(attempts_key(rule), AttemptsState { spent: 0, granted: 0, ..counter }.encode());
+    state.put(attempts_key(&request.rule), AttemptsState { spent: 0, granted: 0, ..counter }.encode());
     let proven = GrantState { proven: true, ..granted };
-    state.put(grant_key(&request_hash(rule, attempt)), proven.encode());
+    state.put(grant_key(&request.hash), proven.encode());
     Ok(())
+}
+
+/// The first block time at which a counter, read now, may grant again, as far as it lies with time alone.
+pub fn next_ms(counter: &AttemptsState) -> Option<u64> {
+    let AttemptsState { terms, spent, granted, refilled_ms, granted_ms, .. } = counter;
+    if *granted >= terms.lifetime {
+        return None;
+    }
+    let cool_ms = if *granted > 0 { granted_ms.saturating_add(terms.cool_down_ms) } else { 0 };
+    let missing = u64::from(spent.saturating_add(1).saturating_sub(terms.limit));
+    let back_ms = match (missing, terms.refill_ms) {
+        (0, _) => 0,
+        (_, 0) => return None,
+        (missing, refill_ms) => refilled_ms.saturating_add(missing.saturating_mul(refill_ms)),
+    };
+    Some(cool_ms.max(back_ms))
 }
 
 /// The counter with the attempts that came back up to now.

@@ -59,6 +59,11 @@ impl<'a> Consent<'a> {
         Ok((author.party, self.take(state, context, author)?))
     }
 
+    /// Refuses signatures where none has a meaning.
+    pub fn nobody(self) -> Result<(), Stop> {
+        if self.authors.is_empty() { Ok(()) } else { Err(Refusal::AuthorNotNamed.into()) }
+    }
+
     /// Takes the consent of an account's credential.
     pub fn of_account(
         self,

@@ -5,6 +5,7 @@
 //! be used a second time.
 
 mod effect;
+mod keepers;
 
 use super::{Call, Context, Contract, StateView, Stop, not_expired};
 use crate::block::Regime;
@@ -22,6 +23,7 @@ use crate::state::member::{
 };
 
 pub use effect::MEMBERS_MAX;
+pub(crate) use keepers::keeper;
 
 /// How many blocks ahead the last height of a proposal may lie.
 pub const CHANGE_BLOCKS_MAX: u64 = 1 << 22;

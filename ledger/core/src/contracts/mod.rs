@@ -13,6 +13,7 @@ pub mod rate;
 pub mod regime;
 pub mod registry;
 pub mod timelock;
+pub mod vault;
 
 use thiserror::Error;
 
@@ -117,6 +118,7 @@ pub fn contract_for(entry: &Entry) -> Option<&'static dyn Contract> {
             | Act::VetoTimelock(_)
             | Act::CancelTimelock(_)
             | Act::ExecuteTimelock { .. } => &timelock::Timelock,
+            Act::Vault(_) => &vault::Vaults,
         }),
         Entry::ProposeChange(_) | Entry::ApproveChange(_) => Some(&members::Members),
         Entry::Evidence(_) | Entry::Complaint(_) | Entry::Agreement(_) => Some(&regime::Regimes),

@@ -3,6 +3,7 @@
 use super::author::{Author, RuleName};
 use super::kind;
 use super::terms::{ApprovalTerms, AttemptsTerms, RateTerms, Terms, TimelockTerms};
+use super::vault::VaultAct;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::hash::{Hash, Tag};
 
@@ -123,6 +124,8 @@ pub enum Act {
         /// The approval case that decided, if the act was disputed.
         judged: Option<Hash>,
     },
+    /// Something about a vault.
+    Vault(VaultAct),
 }
 
 impl Authored {
@@ -169,6 +172,7 @@ impl Act {
             Self::VetoTimelock(_) => kind::VETO_TIMELOCK,
             Self::CancelTimelock(_) => kind::CANCEL_TIMELOCK,
             Self::ExecuteTimelock { .. } => kind::EXECUTE_TIMELOCK,
+            Self::Vault(act) => act.kind(),
         }
     }
 
@@ -202,7 +206,10 @@ impl Act {
             Self::OpenTimelock { rule, payload } => {
                 rule.write(out).raw(payload);
             }
-            Self::ExecuteTimelock { case, judged } => super::write_option(case.write(out), judged.as_ref()),
+            Self::ExecuteTimelock { case, judged } => {
+                case.write(out).option(judged.as_ref());
+            }
+            Self::Vault(act) => act.write(out),
         }
     }
 
@@ -239,11 +246,10 @@ impl Act {
             }
             kind::VETO_TIMELOCK => Self::VetoTimelock(Case::read(reader)?),
             kind::CANCEL_TIMELOCK => Self::CancelTimelock(Case::read(reader)?),
-            kind::EXECUTE_TIMELOCK => Self::ExecuteTimelock {
-                case: Case::read(reader)?,
-                judged: super::read_option(reader, "approval case")?,
-            },
-            code => return Err(DecodeError::UnknownCode { what: "entry kind", code: u64::from(code) }),
+            kind::EXECUTE_TIMELOCK => {
+                Self::ExecuteTimelock { case: Case::read(reader)?, judged: reader.option("approval case")? }
+            }
+            kind => Self::Vault(VaultAct::read(kind, reader)?),
         })
     }
 }

@@ -133,11 +133,11 @@ impl RuleName {
         Tag::Rule.hash(&[&kind.to_be_bytes(), &self.owner, &self.name])
     }
 
-    pub(super) fn write<'a>(&self, out: &'a mut Writer) -> &'a mut Writer {
+    pub(crate) fn write<'a>(&self, out: &'a mut Writer) -> &'a mut Writer {
         out.raw(&self.owner).raw(&self.name)
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self { owner: reader.array("owner")?, name: reader.array("rule name")? })
     }
 }

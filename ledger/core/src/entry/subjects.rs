@@ -1,11 +1,11 @@
 //! What an entry is about: the 32-byte names under which its record is looked up.
 
-use super::{Act, Authored, Entry, Intent, Party, RotateKey, RuleName, kind};
+use super::{Act, Authored, Entry, Intent, Party, RotateKey, RuleName, VaultAct, kind};
 use crate::hash::Hash;
 use crate::scheme::{PublicKey, Scheme};
 
 /// Grows by one whenever an entry names something else than before, so that what was looked up is noted again.
-pub const SUBJECTS_VERSION: u8 = 1;
+pub const SUBJECTS_VERSION: u8 = 2;
 
 impl Entry {
     /// The accounts, keys, credentials, intents, rules, cases, changes and members that the entry names; SPEC.md
@@ -81,6 +81,23 @@ impl Act {
             Self::ExecuteTimelock { case, judged } => {
                 [case.id, case.payload].into_iter().chain(*judged).collect()
             }
+            Self::Vault(act) => vault(act),
         }
     }
+}
+
+/// A vault as a rule is named; an attempt by its request, and keepers by their ids.
+fn vault(act: &VaultAct) -> Vec<Hash> {
+    let name = act.vault();
+    let mut subjects = vec![name.owner, name.name, name.id(kind::SEAL_VAULT)];
+    match act {
+        VaultAct::Seal { sealing, .. } => subjects.extend(&sealing.shares.keepers),
+        VaultAct::Refresh { refresh, .. } => subjects.extend(&refresh.shares.keepers),
+        VaultAct::Attempt(attempt) | VaultAct::Open { attempt, .. } => {
+            subjects.push(crate::contracts::vault::request(attempt).hash);
+        }
+        VaultAct::Erase { keeper, .. } => subjects.push(*keeper),
+        VaultAct::Destroy { .. } => {}
+    }
+    subjects
 }

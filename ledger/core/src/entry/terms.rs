@@ -195,7 +195,7 @@ impl Terms for TimelockTerms {
         out.u64(self.delay_ms).u64(self.open_ms).u8(self.needed);
         Party::write_list(&self.openers, out);
         Party::write_list(&self.vetoers, out);
-        super::write_option(out, self.judges.as_ref());
+        out.option(self.judges.as_ref());
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -205,7 +205,7 @@ impl Terms for TimelockTerms {
             needed: reader.u8("needed")?,
             openers: Party::read_list(reader, "openers", PARTIES_MAX)?,
             vetoers: Party::read_list(reader, "vetoers", PARTIES_MAX)?,
-            judges: super::read_option(reader, "judges")?,
+            judges: reader.option("judges")?,
         })
     }
 

@@ -4,12 +4,14 @@
 //! unfinalised block has its own. Hashes are made when a root is asked for, and kept.
 
 mod cases;
+pub mod keeper;
 mod key;
 pub mod layout;
 pub mod member;
 mod node;
 mod proof;
 pub mod regime;
+pub mod vault;
 
 use std::fmt;
 

@@ -102,7 +102,7 @@ pub fn samples() -> Vec<Act> {
     let attempts = AttemptsTerms { needed: 1, askers: parties(&[owner]), ..attempts_terms() };
     let mut timelock = timelock_terms(1, &[owner], &[Person(0x42), Person(0x43)]);
     timelock.judges = Some([0x0d; 32]);
-    vec![
+    let mut acts = vec![
         Act::DefineAttempts(define(owner, 1, attempts)),
         Act::GrantAttempt { rule, attempt },
         Act::ProveAttempt { rule, attempt, signature: [0x79; 64] },
@@ -119,7 +119,9 @@ pub fn samples() -> Vec<Act> {
         Act::VetoTimelock(case),
         Act::CancelTimelock(case),
         Act::ExecuteTimelock { case, judged: Some([0x0e; 32]) },
-    ]
+    ];
+    acts.extend(super::vault::samples());
+    acts
 }
 
 /// A credential and a linked key.

@@ -6,6 +6,7 @@ pub mod acts;
 pub mod golden;
 pub mod mutate;
 pub mod signer;
+pub mod vault;
 
 use std::collections::HashMap;
 

@@ -7,8 +7,11 @@ mod common;
 mod approval;
 mod attempts;
 mod authority;
+mod frozen;
+mod keepers;
 mod rate;
 mod timelock;
+mod vault;
 
 use common::acts::{
     PAYLOAD, Person, approval_terms, attempt, attempts_terms, case, define, parties, rate_terms, success_key,

@@ -5,6 +5,9 @@ use std::fmt;
 use keyward_ledger_core::certificate::ValidatorSet;
 use keyward_ledger_core::codec::parse_hex32;
 use keyward_ledger_core::scheme::KeyId;
+use keyward_ledger_core::state::keeper::{KEEPERS_MAX, KeeperState, keepers_key};
+use keyward_ledger_core::state::member::decode_list;
+use keyward_ledger_core::state::vault::VaultState;
 use keyward_ledger_core::state::{STATE_KEY_BYTES_MAX, layout};
 use serde_json::{Value, json};
 
@@ -18,7 +21,7 @@ pub(crate) struct StateKey {
 }
 
 /// Keys that are a prefix and 32 bytes.
-const PREFIXES: &[&str] = &["account", "credential", "key", "intent", "submitter"];
+const PREFIXES: &[&str] = &["account", "credential", "key", "intent", "submitter", "keeper", "vault"];
 
 impl StateKey {
     /// A key from its words.
@@ -27,6 +30,7 @@ impl StateKey {
         let bytes = match *words.as_slice() {
             ["validators"] => layout::validators_key(),
             ["parameters"] => layout::parameters_key(),
+            ["keepers"] => keepers_key(),
             ["raw", text] => {
                 hex::decode(text).ok().filter(|raw| raw.len() <= STATE_KEY_BYTES_MAX).ok_or_else(|| {
                     wrong(&format!("`{text}` is not at most {STATE_KEY_BYTES_MAX} bytes in hex"))
@@ -71,7 +75,7 @@ fn id(text: &str) -> Result<[u8; 32]> {
 }
 
 fn name_of(bytes: &[u8]) -> String {
-    if bytes == layout::validators_key() || bytes == layout::parameters_key() {
+    if [layout::validators_key(), layout::parameters_key(), keepers_key()].iter().any(|key| key == bytes) {
         return String::from_utf8_lossy(bytes).into_owned();
     }
     let of_prefix = PREFIXES.iter().find_map(|kind| {
@@ -132,6 +136,30 @@ pub(crate) fn decoded(key: &[u8], value: &[u8]) -> Option<Value> {
             "not_after": state.not_after, "released": state.released,
         }));
     }
+    if key == keepers_key() {
+        let ids: Vec<_> = decode_list(Some(value), KEEPERS_MAX).ok()?.iter().map(hex::encode).collect();
+        return Some(json!({ "keepers": ids }));
+    }
+    if is(b"keeper/") {
+        let KeeperState { present, height, keeper } = KeeperState::decode(value).ok()?;
+        return Some(json!({
+            "name": keeper.name, "present": present, "key": hex::encode(keeper.key),
+            "hpke_key": hex::encode(keeper.hpke_key), "validator": keeper.validator.map(hex::encode),
+            "rpc": keeper.rpc, "since_height": height,
+        }));
+    }
+    // Below `vault/` lie longer keys too, of what each keeper holds.
+    if is(b"vault/") {
+        let state = VaultState::decode(value).ok()?;
+        let keepers: Vec<_> = state.keepers.iter().map(hex::encode).collect();
+        return Some(json!({
+            "account": hex::encode(state.vault.owner), "vault_id": hex::encode(state.vault.name),
+            "destroyed": state.destroyed, "version": state.version, "sealing": hex::encode(state.sealing),
+            "sealing_leaf": state.sealing_leaf, "share_version": state.share_version,
+            "shares": hex::encode(state.shares), "shares_leaf": state.shares_leaf,
+            "threshold": state.threshold, "keepers": keepers,
+        }));
+    }
     None
 }
 
@@ -160,6 +188,9 @@ mod tests {
         for text in [
             "validators".to_owned(),
             "parameters".to_owned(),
+            "keepers".to_owned(),
+            format!("keeper {hex}"),
+            format!("vault {hex}"),
             format!("key {hex}"),
             format!("account {hex}"),
             format!("credential {hex}"),

@@ -10,6 +10,7 @@ use keyward_ledger_core::state::layout::{Parameters, parameters_key};
 use keyward_ledger_core::state::member::config_key;
 
 use super::file::{MemberFile, RotationFile};
+use super::keeper::{self, KeeperFile};
 use super::{broken, parse_key, read};
 use crate::failure::{Failure, Result};
 
@@ -50,6 +51,16 @@ pub(super) enum Asked {
     RemoveSubmitter {
         /// The submitter's key.
         key: String,
+    },
+    /// Takes a keeper in, or replaces its keys and address: the file that the keeper wrote.
+    SetKeeper {
+        /// A `keyward-keeper-1` file, signed by the keeper's key.
+        file: PathBuf,
+    },
+    /// Takes a keeper out.
+    RemoveKeeper {
+        /// The keeper's name.
+        name: String,
     },
     /// Changes rules; what is not named stays.
     Configure {
@@ -92,6 +103,8 @@ impl Asked {
                 Change::SetSubmitter(Submitter { key, role: parse_role(&role)?, block_entries_max })
             }
             Self::RemoveSubmitter { key } => Change::RemoveSubmitter { key: parse_key(&key)? },
+            Self::SetKeeper { file } => KeeperFile::load(&file)?.change(&client.chain_id())?,
+            Self::RemoveKeeper { name } => keeper::removal(&name),
             Self::Announce { version, from_epoch } => Change::Announce { version, from_epoch },
             Self::Configure { mode, skipped_views_min, submitters_min, clean_epochs, clock_bound_ms } => {
                 let present = present(client).await?;
@@ -161,5 +174,13 @@ pub(super) fn describe(change: &Change) -> String {
         Change::Announce { version, from_epoch } => {
             format!("execute as version {version} from epoch {from_epoch} on")
         }
+        Change::SetKeeper { keeper, .. } => format!(
+            "let `{}` keep shares with the key {}, shares sealed to {}, at {}",
+            keeper.name,
+            hex::encode(keeper.key),
+            hex::encode(keeper.hpke_key),
+            keeper.rpc
+        ),
+        Change::RemoveKeeper { id } => format!("let the keeper {} keep shares no longer", hex::encode(id)),
     }
 }

@@ -274,7 +274,7 @@ impl Rotation {
     }
 }
 
-fn parse_signature(text: &str) -> Result<[u8; 64]> {
+pub(super) fn parse_signature(text: &str) -> Result<[u8; 64]> {
     let mut bytes = [0; 64];
     hex::decode_to_slice(text, &mut bytes).map_err(|error| {
         Failure::refused("the proof is not 128 hex digits", "ask for the file again").because(&error)
@@ -282,7 +282,7 @@ fn parse_signature(text: &str) -> Result<[u8; 64]> {
     Ok(bytes)
 }
 
-fn check_format(path: &Path, found: &str, wanted: &str) -> Result<()> {
+pub(super) fn check_format(path: &Path, found: &str, wanted: &str) -> Result<()> {
     if found == wanted {
         return Ok(());
     }
@@ -290,7 +290,7 @@ fn check_format(path: &Path, found: &str, wanted: &str) -> Result<()> {
     Err(Failure::refused(what, "give another file"))
 }
 
-fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+pub(super) fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     toml::from_str(&files::read_text(path)?).map_err(|error| {
         let what = format!("`{}` is malformed", path.display());
         Failure::refused(what, "ask for the file again").because(&error)

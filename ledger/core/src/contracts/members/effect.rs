@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{announced, configuration};
+use super::{announced, configuration, keepers};
 use crate::certificate::ValidatorSet;
 use crate::change::{Change, Member, rotation_message};
 use crate::codec::DecodeError;
@@ -65,11 +65,14 @@ impl Roster {
             }
             Change::SetSubmitter(submitter) => {
                 parse(&submitter.key)?;
-                submitter.role != Role::Member && submitter.block_entries_max > 0
+                let keeper = keepers::keeper_of(state, &submitter.key)?;
+                submitter.role != Role::Member && submitter.block_entries_max > 0 && keeper.is_none()
             }
             Change::RemoveSubmitter { key } => {
                 let known = state.get(&submitter_key(key)).map(SubmitterState::decode).transpose()?;
-                known.is_some_and(|known| known.block_entries_max > 0 && known.role != Role::Member)
+                let removable =
+                    |known: SubmitterState| known.block_entries_max > 0 && known.role != Role::Member;
+                known.is_some_and(removable) && keepers::keeper_of(state, key)?.is_none()
             }
             Change::Configure(new) => {
                 let present = configuration(state)?;
@@ -80,6 +83,12 @@ impl Roster {
                 let epoch = epoch_of(state, context.height)?;
                 *version > present && since <= epoch && *from_epoch > epoch
             }
+            Change::SetKeeper { keeper, block_entries_max, proof } => {
+                *block_entries_max > 0
+                    && !self.holds(&keeper.key)
+                    && keepers::fits(state, context, keeper, proof)?
+            }
+            Change::RemoveKeeper { id } => keepers::keeper(state, id)?.is_some(),
         };
         if fits { Ok(()) } else { Err(Refusal::ChangeImpossible.into()) }
     }
@@ -122,16 +131,15 @@ impl Roster {
                 }
             }
             Change::SetSubmitter(submitter) => set_submitter(state, submitter)?,
-            Change::RemoveSubmitter { key } => {
-                if let Some(known) = state.get(&submitter_key(key)).map(SubmitterState::decode).transpose()? {
-                    // The window stays: old batches must not become new ones if the submitter comes back.
-                    state.put(submitter_key(key), SubmitterState { block_entries_max: 0, ..known }.encode());
-                }
-            }
+            Change::RemoveSubmitter { key } => remove_submitter(state, key)?,
             Change::Configure(new) => state.put(config_key(), new.encode()),
             Change::Announce { version, from_epoch } => {
                 state.put(version_key(), encode_version(*version, (*from_epoch).max(next_epoch)));
             }
+            Change::SetKeeper { keeper, block_entries_max, .. } => {
+                keepers::set(state, context, keeper, *block_entries_max)?;
+            }
+            Change::RemoveKeeper { id } => keepers::remove(state, context, id)?,
         }
         Ok(())
     }
@@ -155,7 +163,7 @@ fn epoch_of(state: &dyn StateView, height: u64) -> Result<u64, DecodeError> {
     Ok(height.checked_div(super::parameters(state)?.epoch_length).unwrap_or(0))
 }
 
-fn parse(key: &[u8; 32]) -> Result<VerifyingKey, Refusal> {
+pub(super) fn parse(key: &[u8; 32]) -> Result<VerifyingKey, Refusal> {
     VerifyingKey::parse(key).map_err(|_refused| Refusal::PublicKeyInvalid)
 }
 
@@ -168,10 +176,18 @@ fn write_member(state: &mut dyn StateView, member: Member, present: bool, height
     state.put(key, MemberState { present, height, member }.encode());
 }
 
-fn set_submitter(state: &mut dyn StateView, submitter: &Submitter) -> Result<(), DecodeError> {
+pub(super) fn set_submitter(state: &mut dyn StateView, submitter: &Submitter) -> Result<(), DecodeError> {
     let known = state.get(&submitter_key(&submitter.key)).map(SubmitterState::decode).transpose()?;
     let highest = known.map_or(0, |known| known.highest);
     let fresh = SubmitterState::new(submitter);
     state.put(submitter_key(&submitter.key), SubmitterState { highest, ..fresh }.encode());
+    Ok(())
+}
+
+pub(super) fn remove_submitter(state: &mut dyn StateView, key: &[u8; 32]) -> Result<(), DecodeError> {
+    if let Some(known) = state.get(&submitter_key(key)).map(SubmitterState::decode).transpose()? {
+        // The window stays: old batches must not become new ones if the submitter comes back.
+        state.put(submitter_key(key), SubmitterState { block_entries_max: 0, ..known }.encode());
+    }
     Ok(())
 }

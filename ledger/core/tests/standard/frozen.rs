@@ -1,0 +1,80 @@
+//! Vaults, frozen: `tests/vectors/vault.json`. Bytes, hashes, what is signed, and a run with its answers, state and roots.
+
+use common::golden::Golden;
+use common::vault::{id_of, keeper, keeper_key, refresh, sealing, shares, vault_attempt, vault_of};
+use keyward_ledger_core::entry::{VaultAct, VaultAttempt};
+use keyward_ledger_core::keeper::Keeper;
+use keyward_ledger_core::vault::{acknowledge, acknowledgement_message, consent_message};
+
+use super::*;
+
+#[test]
+fn vaults_are_frozen() {
+    let (mut golden, mut world) = (Golden::default(), world());
+    let chain_id = world.chain_id();
+    let beside = Keeper { validator: Some([6; 32]), ..keeper(1) };
+    golden.hex("keeper message", keeper(1).message(&chain_id));
+    golden.hex("keeper message with a validator", beside.message(&chain_id));
+    golden.hex("keeper id", id_of(1));
+    world.admit_keepers(&[1, 2, 3, 4]);
+    world.step_ms = 30_000;
+    let first = sealing(OWNER, 1, &[1, 2, 3], 2);
+    let dealt = refresh(OWNER, 1, 2, shares(&[1, 2, 4], 2, 1));
+    golden.hex("sealing", first.encode()).hex("sealing hash", first.hash());
+    golden.hex("refresh", dealt.encode()).hex("refresh hash", dealt.hash());
+    golden.hex("acknowledgement message 2", acknowledgement_message(&chain_id, &first.hash(), 2));
+    golden.hex("acknowledgement 2", acknowledge(&keeper_key(2), &chain_id, &first.hash(), 2));
+    golden.hex("consent message 3", consent_message(&chain_id, &dealt.hash(), 3));
+    let mut run = |name: &str, act: Act, people: &[Person], keeper: Option<u8>| -> Hash {
+        let entry = world.signed_by(act, people);
+        golden.hex(&format!("{name}: entry"), entry.encode());
+        let outcome = match keeper {
+            None => world.submit(&[entry]).remove(0),
+            Some(number) => world.submit_as(&keeper_key(number), &[entry]).remove(0),
+        };
+        golden.text(&format!("{name}: answer"), outcome.name());
+        golden.hex(&format!("{name}: outcome"), outcome.encode());
+        golden.hex(&format!("{name}: state root"), world.ledger.state().root());
+        outcome.data.try_into().unwrap_or_default()
+    };
+    let sealed = |sealing: &keyward_ledger_core::vault::Sealing, keepers: &[u8]| {
+        let signed = (1..).zip(keepers);
+        let signed = signed
+            .map(|(index, number)| acknowledge(&keeper_key(*number), &chain_id, &sealing.hash(), index));
+        Act::Vault(VaultAct::Seal { sealing: Box::new(sealing.clone()), acknowledgements: signed.collect() })
+    };
+    let ask = |attempt| Act::Vault(VaultAct::Attempt(attempt));
+    let erase = |version, number| {
+        Act::Vault(VaultAct::Erase { vault: vault_of(OWNER), version, keeper: id_of(number) })
+    };
+    let attempt = |number| vault_attempt(OWNER, 1, number);
+    run("01 seal", sealed(&first, &[1, 2, 3]), &[OWNER], None);
+    let id = run("02 attempt", ask(attempt(1)), &[], None);
+    run("03 attempt again", ask(attempt(1)), &[], None);
+    run("04 attempt by a keeper", ask(attempt(2)), &[], Some(1));
+    run("05 attempt another", ask(attempt(2)), &[], None);
+    run("06 attempt a third", ask(attempt(3)), &[], None);
+    run("07 attempt too many", ask(attempt(4)), &[], None);
+    let signature = success_key().sign(&success_message(&chain_id, &id));
+    run("08 open", Act::Vault(VaultAct::Open { attempt: attempt(1), signature }), &[], None);
+    let acknowledgements = (1..).zip([1, 2, 4]);
+    let acknowledgements = acknowledgements
+        .map(|(index, number)| acknowledge(&keeper_key(number), &chain_id, &dealt.hash(), index))
+        .collect();
+    let consents = vec![(3, keeper_key(3).sign(&consent_message(&chain_id, &dealt.hash(), 3)))];
+    let renew = VaultAct::Refresh { refresh: Box::new(dealt.clone()), acknowledgements, consents };
+    run("09 refresh", Act::Vault(renew), &[], None);
+    run("10 erase what was handed over", erase(1, 3), &[], Some(3));
+    run("11 erase what is in use", erase(1, 1), &[], Some(1));
+    run("12 attempt at old shares", ask(attempt(5)), &[], None);
+    run("13 attempt at new shares", ask(VaultAttempt { share_version: 2, ..attempt(5) }), &[], None);
+    run("14 seal anew", sealed(&sealing(OWNER, 2, &[4, 1], 2), &[4, 1]), &[OWNER], None);
+    run("15 erase what is old", erase(1, 2), &[], Some(2));
+    run("16 destroy", Act::Vault(VaultAct::Destroy { vault: vault_of(OWNER), version: 2 }), &[OWNER], None);
+    run("17 erase", erase(2, 1), &[], Some(1));
+    run("18 attempt at nothing", ask(vault_attempt(OWNER, 2, 6)), &[], None);
+    for (key, value) in world.business() {
+        golden.hex(&format!("state {}", hex::encode(key)), value);
+    }
+    golden.check("vault.json");
+}
