@@ -113,9 +113,9 @@ impl VaultDraft {
         let mut proof_key = [0; 32];
         proof_key.copy_from_slice(root.proof_key()?.public_key().as_bytes());
         let mut deal = |secret: &SecretScalar| Polynomial::random(secret.value(), plan.threshold, random);
-        let (key, mask) = (deal(&key), deal(&mask));
-        let blinder = SecretScalar::random(random);
-        let blinder = Polynomial::random(blinder.value(), plan.threshold, random);
+        let (key, blinder) = (deal(&key), SecretScalar::random(random));
+        let mut deal = |secret: &SecretScalar| Polynomial::random(secret.value(), plan.threshold, random);
+        let (mask, blinder) = (deal(&mask), deal(&blinder));
         Ok(Self { plan, mode, key, mask, blinder, proof_key, ciphertext })
     }
 
