@@ -214,10 +214,7 @@ impl Custody {
         self.forget(&act.subject);
         if kept.is_ok() && matches!(act.kind, ActKind::Bind | ActKind::Rotate) {
             // Of a key that is bound one login counts on.
-            let counted_on = usize::from(!never_came);
-            for serial in self.undecided.take(&act.subject).into_iter().skip(counted_on) {
-                self.tokens.release(serial).await;
-            }
+            self.release_undecided(&act.subject, usize::from(!never_came)).await;
         }
         kept
     }

@@ -101,20 +101,13 @@ impl KeyBook {
     pub(crate) fn forget(&self, id: &[u8; 32]) {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         inner.generation += 1;
-        inner.remove(id);
-    }
-
-    /// The next use reads the key anew; nothing is known to have changed, so the loads of others are kept.
-    fn set_aside(&self, id: &[u8; 32]) {
-        self.inner.write().unwrap_or_else(PoisonError::into_inner).remove(id);
-    }
-}
-
-impl Inner {
-    fn remove(&mut self, id: &[u8; 32]) {
-        if let Some(key) = self.by_id.remove(id) {
-            self.by_alias.remove(&(key.row.account, key.row.alias.clone()));
+        if let Some(key) = inner.by_id.remove(id) {
+            inner.by_alias.remove(&(key.row.account, key.row.alias.clone()));
         }
+    }
+
+    fn generation(&self) -> u64 {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner).generation
     }
 }
 
@@ -136,12 +129,26 @@ impl Custody {
         }
     }
 
-    /// The same as the rows say now: another server may have changed it since it was kept. For all that decides about
-    /// a key, but signatures: their intents are held against the row itself.
+    /// The same as the rows say now: another server may have changed it since it was kept, and a load of somebody else
+    /// that began earlier may be kept at any moment, so nothing kept is asked. For all that decides about a key, but
+    /// signatures: their intents are held against the row itself.
     pub(crate) async fn named_key_now(&self, caller: &Caller, name: &str) -> Result<Arc<KnownKey>, Failure> {
-        let known = self.named_key(caller, name).await?;
-        self.keys.set_aside(&known.row.key_id);
-        self.named_key(caller, name).await
+        let unknown = || Failure::new(Code::KeyUnknown, "no such key that you may use");
+        let name = KeyName::parse(name).map_err(Failure::of)?;
+        let generation = self.keys.generation();
+        let row = match &name {
+            KeyName::Id(id) => self.store.key(*id).await?,
+            KeyName::Alias(alias) => {
+                let account = caller.account.ok_or_else(unknown)?;
+                self.store.key_by_alias(account.0, alias.as_str()).await?
+            }
+            KeyName::Version(alias, version) => {
+                let account = caller.account.ok_or_else(unknown)?;
+                self.store.key_by_version(account.0, alias.as_str(), *version).await?
+            }
+        };
+        let newest = matches!(name, KeyName::Alias(_));
+        self.know(generation, row, newest).await?.ok_or_else(unknown)
     }
 
     /// A key by its id.

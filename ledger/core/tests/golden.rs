@@ -27,7 +27,7 @@ use keyward_ledger_core::genesis::{Role, Submitter};
 use keyward_ledger_core::hash::{Tag, account_commitment, signature_hash};
 use keyward_ledger_core::outcome::{Outcome, Refusal};
 use keyward_ledger_core::scheme::Scheme;
-use keyward_ledger_core::state::layout::{self, KeyStatus, TimelockState};
+use keyward_ledger_core::state::layout::{self, KeyStatus, TimelockState, Waiting};
 use keyward_ledger_core::state::member::{ChangeState, ChangeStatus, MemberState, TermState};
 use keyward_ledger_core::state::regime::{Book, FaultState, Reason, RegimeState, Trigger};
 use keyward_ledger_core::trust::{Checkpoint, Trust};
@@ -174,8 +174,11 @@ fn contract_runs_are_frozen() {
     }
     let (id, terms) = (rule.id(kind::DEFINE_TIMELOCK), acts::timelock_terms(1, &[bob], &[owner]));
     let disputed = world.ledger.state().get(&layout::timelock_key(&id)).unwrap();
-    let waits = TimelockState { next: Some(terms), ..TimelockState::decode(disputed).unwrap() };
-    golden.hex("timelock rule with a definition that waits", waits.encode());
+    for (credential, of) in [(None, ""), (Some(1), " for the owner's first credential")] {
+        let next = Some(Waiting { terms: terms.clone(), credential });
+        let waits = TimelockState { next, ..TimelockState::decode(disputed).unwrap() };
+        golden.hex(&format!("timelock rule with a definition that waits{of}"), waits.encode());
+    }
     golden.check("contracts.json");
 }
 

@@ -347,6 +347,19 @@ fn complaints_that_were_counted_are_not_counted_again() {
 }
 
 #[test]
+fn a_regime_that_is_chosen_in_the_first_epoch_says_nothing_of_faults() {
+    let mut world = fast();
+    let early: Vec<_> =
+        (0..2).map(|by| complaint(&world, &world.validators[by], ComplaintKind::Scrub, 1)).collect();
+    configure(&mut world, |configuration| Configuration { mode: RegimeMode::Strict, ..configuration });
+    world.block(&[]);
+    assert_eq!(world.ledger.parameters().regime, Regime::Strict);
+    assert_eq!(world.names(&early), ["ACCEPTED"; 2], "complaints of epoch 0 are heard in epoch 1");
+    assert_eq!(world.ledger.book().unwrap().fault_epoch, 1);
+    replays(&world);
+}
+
+#[test]
 fn who_has_left_is_no_suspect_in_a_pinned_regime_either() {
     let mut world = fast();
     configure(&mut world, |configuration| Configuration { mode: RegimeMode::Fast, ..configuration });

@@ -4,6 +4,8 @@
 
 #[path = "store/cold.rs"]
 mod cold;
+#[path = "store/mishaps.rs"]
+mod mishaps;
 #[path = "store/shelves.rs"]
 mod shelves;
 

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Less than this, and there is an alarm.
-const LOW_BYTES: u64 = 256 << 20;
+pub(crate) const LOW_BYTES: u64 = 256 << 20;
 /// Less than this, and the node ends: what it has begun can still be written.
 const RESERVE_BYTES: u64 = 32 << 20;
 /// Between two looks.
@@ -56,6 +56,11 @@ impl Room {
             alarms.repaired(|alarm| alarm.code == Code::DiskLow);
         }
     }
+}
+
+/// Whether so many bytes are free below a folder, as far as the system says.
+pub(crate) fn has_room(folder: &Path, bytes: u64) -> bool {
+    Room::of(folder).is_none_or(|room| room.free_bytes >= bytes)
 }
 
 /// Refuses a disk on which the node would end at once.

@@ -293,12 +293,11 @@ pub async fn run(
     comparing.abort();
     duties.abort();
     stop_threads.send_replace(true);
-    let _ended = tokio::task::spawn_blocking(move || (scrubbing.join(), noting.join())).await;
-    if let Some(moving) = moving {
-        // A location that hangs must not keep the node from ending: a move may be cut off anywhere.
-        let joining = tokio::task::spawn_blocking(move || moving.join());
-        let _ended = tokio::time::timeout(DRAIN, joining).await;
-    }
+    let _ended = tokio::task::spawn_blocking(move || noting.join()).await;
+    // A second location that hangs must not keep the node from ending: both may be cut off anywhere.
+    let joining = [Some(scrubbing), moving].into_iter().flatten();
+    let joining = tokio::task::spawn_blocking(move || joining.for_each(|thread| drop(thread.join())));
+    let _ended = tokio::time::timeout(DRAIN, joining).await;
     let stopped = tokio::task::spawn_blocking(move || engine.join()).await;
     let _already_gone = jobs.send(Job::Stop).await;
     let joined = tokio::task::spawn_blocking(move || executing.join()).await;
@@ -352,8 +351,13 @@ impl Parts {
         let view = View { ledger: start.ledger.clone(), anchor: None };
         let (public_key, peers) = (key.public_key(), config.peers.clone());
         let look_up_dir = config.data_dir.join("look-up");
-        let lookup = Lookup::open(&look_up_dir, genesis.chain_id(), lookup::Layout::default());
-        let derived = (index, lookup.map_err(io_error(&look_up_dir))?);
+        let layout = lookup::Layout::default();
+        // Neither agreement nor execution waits for it, nor does the start.
+        let (lookup, look_up_failed) = match Lookup::open(&look_up_dir, genesis.chain_id(), layout) {
+            Ok(lookup) => (lookup, None),
+            Err(error) => (Lookup::afresh(&look_up_dir, genesis.chain_id(), layout), Some(error)),
+        };
+        let derived = (index, lookup);
         let shared =
             Arc::new(Shared::new(genesis, public_key, peers, store.clone(), derived, &machine, view));
         for (path, offset) in &recovery.damaged {
@@ -361,6 +365,10 @@ impl Parts {
             let text = format!("`{file}` at byte {offset}; what it held counts as missing");
             shared.alarms.raise(Alarm::new(Code::StoreDamaged, text));
             shared.scrub.ask();
+        }
+        if let Some(error) = look_up_failed {
+            let text = format!("the look-up's folder cannot be opened: {error}; mend it and start again");
+            shared.alarms.raise(Alarm::new(Code::DiskFailed, text));
         }
         let snapshots = config.data_dir.join("snapshots");
         let executor = Executor::recover(shared.clone(), key, machine, snapshots, start)?;

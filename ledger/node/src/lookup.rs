@@ -25,7 +25,9 @@ use std::{
 use keyward_ledger_core::{execute::BatchResult, hash::Hash};
 use tokio::sync::{Semaphore, watch};
 
-pub(crate) use find::{FOUND_MAX, FindError, Page, find};
+use crate::disk;
+
+pub(crate) use find::{FOUND_MAX, FindError, find};
 pub(crate) use follow::{alarm, catch_up, follow};
 use reference::{Key, Reference, height_in, is_time, reference, references};
 use run::Run;
@@ -47,11 +49,13 @@ pub(crate) struct Layout {
     pub(crate) blocks_max: u64,
     /// Runs that are merged into one.
     pub(crate) merged: usize,
+    /// Bytes that stay free on the disk when runs are merged.
+    pub(crate) free_min: u64,
 }
 
 impl Default for Layout {
     fn default() -> Self {
-        Self { fresh_max: 1 << 16, blocks_max: 4096, merged: 8 }
+        Self { fresh_max: 1 << 16, blocks_max: 4096, merged: 8, free_min: disk::LOW_BYTES }
     }
 }
 
@@ -85,16 +89,24 @@ struct Noted {
 
 impl Lookup {
     pub(crate) fn open(dir: &Path, chain_id: &Hash, layout: Layout) -> io::Result<Self> {
-        let runs = Runs::open(dir, chain_id)?;
+        Ok(Self::with(Runs::open(dir, chain_id)?, layout))
+    }
+
+    /// One that notes everything from the first block on, and knows nothing of the files in its folder.
+    pub(crate) fn afresh(dir: &Path, chain_id: &Hash, layout: Layout) -> Self {
+        Self::with(Runs::none(dir, chain_id), layout)
+    }
+
+    fn with(runs: Runs, layout: Layout) -> Self {
         let covered = runs.covered();
-        Ok(Self {
+        Self {
             layout,
             noted: RwLock::new(Noted { runs, fresh: Vec::new(), covered }),
             writing: Mutex::default(),
             handed: Mutex::default(),
             covered: watch::Sender::new(covered),
             places: Arc::new(Semaphore::new(FINDS_AT_ONCE)),
-        })
+        }
     }
 
     /// The height up to which blocks are noted.
@@ -125,7 +137,12 @@ impl Lookup {
     }
 
     /// Notes the block above the last one, and writes out and merges what has grown enough.
-    fn note(&self, height: u64, references: &[Reference]) -> Result<(), MergeFailed> {
+    fn note(
+        &self,
+        height: u64,
+        references: &[Reference],
+        stops: &dyn Fn() -> bool,
+    ) -> Result<(), MergeFailed> {
         let runs = {
             let mut noted = self.noted_mut();
             noted.fresh.extend_from_slice(references);
@@ -136,13 +153,19 @@ impl Lookup {
         };
         self.covered.send_replace(height);
         match runs {
-            Some((runs, fresh)) => self.write_out(runs, fresh, height),
+            Some((runs, fresh)) => self.write_out(runs, fresh, height, stops),
             None => Ok(()),
         }
     }
 
     /// Writes what is noted in memory; readers go on meanwhile with what was there before.
-    fn write_out(&self, mut runs: Runs, mut fresh: Vec<Reference>, last: u64) -> Result<(), MergeFailed> {
+    fn write_out(
+        &self,
+        mut runs: Runs,
+        mut fresh: Vec<Reference>,
+        last: u64,
+        stops: &dyn Fn() -> bool,
+    ) -> Result<(), MergeFailed> {
         fresh.sort_unstable();
         runs.write(last, &fresh)?;
         {
@@ -151,7 +174,7 @@ impl Lookup {
             noted.fresh = Vec::new();
         }
         loop {
-            let replaced = runs.merge(self.layout.merged)?;
+            let replaced = runs.merge(self.layout.merged, self.layout.free_min, stops)?;
             if replaced.is_empty() {
                 return Ok(());
             }
@@ -161,26 +184,32 @@ impl Lookup {
     }
 
     /// Whether what is noted in memory could not be written out before; tries again.
-    fn write_what_waits(&self) -> Result<(), MergeFailed> {
+    fn write_what_waits(&self, stops: &dyn Fn() -> bool) -> Result<(), MergeFailed> {
         let (runs, fresh, covered) = {
             let noted = self.noted();
             (noted.runs.clone(), noted.fresh.clone(), noted.covered)
         };
         let is_due =
             fresh.len() >= self.layout.fresh_max || covered >= runs.covered() + self.layout.blocks_max;
-        if is_due { self.write_out(runs, fresh, covered) } else { Ok(()) }
+        if is_due { self.write_out(runs, fresh, covered, stops) } else { Ok(()) }
     }
 
-    /// Takes a run out that cannot be read, and all that follow: what they said is noted again.
-    pub(crate) fn take_out(&self, path: &Path) {
+    /// Takes the run out that could not be read, and all that follow: what they said is noted again. One that was
+    /// merged meanwhile was read whole for it.
+    pub(crate) fn take_out(&self, failed: &RunFailed) {
+        self.cut(|runs| runs.cut(&failed.run));
+    }
+
+    /// Takes the run out that says of a height what its block does not, and all that follow. What it was merged into
+    /// meanwhile says the same.
+    pub(crate) fn take_out_at(&self, height: u64) {
+        self.cut(|runs| runs.cut_height(height));
+    }
+
+    fn cut(&self, cut: impl FnOnce(&mut Runs) -> Vec<PathBuf>) {
         let _writing = self.writing();
-        self.cut(path);
-    }
-
-    /// INVARIANT: the caller holds `writing`.
-    fn cut(&self, path: &Path) {
         let mut noted = self.noted_mut();
-        let cut: Vec<PathBuf> = noted.runs.cut(path);
+        let cut = cut(&mut noted.runs);
         if cut.is_empty() {
             return;
         }
@@ -258,6 +287,6 @@ impl Seen {
 impl Lookup {
     /// Notes a block of which nothing is said.
     pub(crate) fn note_for_test(&self, height: u64) {
-        self.note(height, &[]).unwrap();
+        self.note(height, &[], &|| false).unwrap();
     }
 }

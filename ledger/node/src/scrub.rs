@@ -312,8 +312,12 @@ impl Run<'_> {
             !self.stops()
         });
         read.unwrap_or_else(|failed| {
-            self.found(lookup::alarm(&failed));
-            shared.lookup.take_out(&failed.path);
+            if failed.is_damage() {
+                self.found(lookup::alarm(&failed));
+                shared.lookup.take_out(&failed);
+            } else {
+                self.left(Alarm { code: Code::DiskFailed, ..lookup::alarm(&failed) });
+            }
             Said::default()
         })
     }

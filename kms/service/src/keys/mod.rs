@@ -77,8 +77,11 @@ impl Custody {
                 Err(failure)
             }
         };
-        if let (Err(failure), Some(serial)) = (&performed, attached) {
-            self.release_unbound(key_id, serial, failure.code).await;
+        match (&performed, attached) {
+            (Err(failure), Some(serial)) => self.release_unbound(key_id, serial, failure.code).await,
+            // The login of this attempt counts on; those of earlier ones that were given up do not.
+            (Ok(_), _) => self.release_undecided(&key_id, 0).await,
+            (Err(_), None) => {}
         }
         // Even a failure changed what is known: the key may be pending.
         self.keys.forget(&key_id);
@@ -102,10 +105,18 @@ impl Custody {
             return self.tokens.release(serial).await;
         }
         self.undecided.insert(key_id, serial);
-        if matches!(self.store.key(key_id).await, Ok(None)) {
-            for serial in self.undecided.take(&key_id) {
-                self.tokens.release(serial).await;
-            }
+        match self.store.key(key_id).await {
+            Ok(None) => self.release_undecided(&key_id, 0).await,
+            // Settled before this was noted: nobody else will look.
+            Ok(Some(row)) if row.state != KeyState::Pending => self.release_undecided(&key_id, 1).await,
+            _ => {}
+        }
+    }
+
+    /// Gives up the logins that were noted for a key, of which `counted_on` go on to count because it is bound.
+    pub(crate) async fn release_undecided(&self, key_id: &[u8; 32], counted_on: usize) {
+        for serial in self.undecided.take(key_id).into_iter().skip(counted_on) {
+            self.tokens.release(serial).await;
         }
     }
 

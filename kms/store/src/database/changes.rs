@@ -9,11 +9,8 @@ use crate::{Account, Change, Id, JobState, StoreError};
 
 /// Settled rows that one pruning removes at most.
 const PRUNE_MAX: i64 = 5_000;
-/// Names that nobody has whose tries are remembered after a pruning.
+/// Names that nobody has whose tries are remembered after a pruning; beyond those one pruning removes as many at most.
 const NAMES_MAX: i64 = 65_536;
-
-/// Rows of unknown names that one pruning removes beyond those at most.
-const NAMES_AT_ONCE_MAX: i64 = 1 << 20;
 
 /// All of the changes; the caller rolls back when one fails.
 pub(super) async fn apply(on: &mut Connection, changes: &[Change]) -> Result<(), StoreError> {
@@ -441,7 +438,7 @@ pub(super) async fn prune(on: &mut Connection, now_ms: u64, keep_from_ms: u64) -
         "DELETE FROM unknown_names WHERE name IN
          (SELECT name FROM unknown_names ORDER BY failures DESC, expires_ms DESC, name LIMIT $1 OFFSET $2)",
     )
-    .bind(NAMES_AT_ONCE_MAX)
+    .bind(NAMES_MAX)
     .bind(NAMES_MAX)
     .execute(on)
     .await?;

@@ -41,14 +41,16 @@ const BOUNDS: [(&str, &str); 6] = [
     ("tcp_keepalives_count", "3"),
 ];
 
-const SQLITE: [(&str, &str); 3] = [
+const SQLITE: [(&str, &str); 4] = [
     ("custody", include_str!("../../migrations/sqlite/0001_custody.sql")),
     ("life", include_str!("../../migrations/sqlite/0002_life.sql")),
     ("names", include_str!("../../migrations/sqlite/0003_names.sql")),
+    ("names_kept", include_str!("../../migrations/sqlite/0004_names_kept.sql")),
 ];
-const POSTGRES: [(&str, &str); 2] = [
+const POSTGRES: [(&str, &str); 3] = [
     ("custody", include_str!("../../migrations/postgres/0001_custody.sql")),
     ("names", include_str!("../../migrations/postgres/0002_names.sql")),
+    ("names_kept", include_str!("../../migrations/postgres/0003_names_kept.sql")),
 ];
 
 /// How to open connections.

@@ -86,7 +86,8 @@ impl<'a> Consent<'a> {
         self.authors.iter().map(|author| self.take(state, context, author)).collect()
     }
 
-    /// Remembers the signatures of the parties that could be taken, where none is needed: they are spent.
+    /// Spends the signatures of the parties where none is needed. One that could be shown again later, and cannot be
+    /// remembered until then, refuses the act.
     pub fn remember(
         self,
         state: &mut dyn StateView,
@@ -94,9 +95,8 @@ impl<'a> Consent<'a> {
         parties: &[Party],
     ) -> Result<(), Stop> {
         for author in self.authors.iter().filter(|author| parties.contains(&author.party)) {
-            match self.take(state, context, author) {
-                Ok(_) | Err(Stop::Refused(_)) => {}
-                Err(broken) => return Err(broken),
+            if !is_over(state, context, author) {
+                self.take(state, context, author)?;
             }
         }
         Ok(())
@@ -120,6 +120,13 @@ impl<'a> Consent<'a> {
         state.put_until(memory, not_after.to_be_bytes().to_vec(), End::Height(*not_after));
         Ok(account)
     }
+}
+
+/// Whether a signature can never be taken again: its last height has passed, or its nonce is remembered until then.
+fn is_over(state: &dyn StateView, context: &Context<'_>, author: &Author) -> bool {
+    let spent_until = state.get(&nonce_key(author.party, &author.nonce));
+    author.not_after < context.height
+        || spent_until.is_some_and(|until| *until >= author.not_after.to_be_bytes()[..])
 }
 
 /// The account for which an author speaks, and the key that must have signed.

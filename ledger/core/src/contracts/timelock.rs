@@ -1,16 +1,19 @@
 //! `timelock`: an act opens after a delay of block time unless somebody named vetoes it, and is executed once.
 //!
 //! One act at a time lives under a rule, and the rule stands still as long as it does: a definition waits for its end, so
-//! that whoever opens act after act cannot hold off a change, and is dropped if the act is executed. From the second veto
-//! on approvers decide, so that nobody can veto for ever.
+//! that whoever opens act after act cannot hold off a change. It holds then if the owner's credential is still the one
+//! that signed it: the act may have been the way to take the account back. From the second veto on approvers decide, so
+//! that nobody can veto for ever.
 
 use super::authored::{Consent, next_version};
 use super::{Call, Context, Contract, StateView, Stop, approval};
-use crate::entry::{Act, Case, Define, Entry, Party, Terms as _, TimelockTerms, kind};
+use crate::codec::DecodeError;
+use crate::entry::{Act, Case, Define, Entry, Party, RuleName, Terms as _, TimelockTerms, kind};
 use crate::hash::{Hash, Tag};
 use crate::outcome::{Outcome, Refusal};
 use crate::state::layout::{
-    End, TimelockCase, TimelockCaseStatus as Status, TimelockState, timelock_case_key, timelock_key,
+    CredentialState, End, TimelockCase, TimelockCaseStatus as Status, TimelockState, Waiting, credential_key,
+    timelock_case_key, timelock_key,
 };
 
 /// From this veto on approvers decide, if the rule names some.
@@ -37,10 +40,10 @@ impl Contract for Timelock {
         match &authored.act {
             Act::DefineTimelock(Define { rule, version, terms }) => {
                 consent.of_account(state, context, &rule.owner)?;
-                define(state, context, &rule.id(kind::DEFINE_TIMELOCK), *version, terms)
+                define(state, context, rule, *version, terms)
             }
             Act::OpenTimelock { rule, payload } => {
-                let case = asked(state, context, consent, &rule.id(kind::DEFINE_TIMELOCK), payload)?;
+                let case = asked(state, context, consent, rule, payload)?;
                 return Ok(Outcome::accepted_with(&case));
             }
             Act::VetoTimelock(case) => {
@@ -61,18 +64,18 @@ impl Contract for Timelock {
     }
 }
 
-/// Sets a rule in its next version, once no act lives under it. Defined again meanwhile, the last definition counts.
+/// Sets a rule in its next version, once no act lives under it, in the name of its owner's present credential. Defined
+/// again meanwhile, the last definition counts.
 pub fn define(
     state: &mut dyn StateView,
     context: &Context<'_>,
-    rule_id: &Hash,
+    rule: &RuleName,
     version: u32,
     terms: &TimelockTerms,
 ) -> Result<(), Stop> {
-    let before = match state.get(&timelock_key(rule_id)) {
-        Some(value) => Some(settled(TimelockState::decode(value)?, context)),
-        None => None,
-    };
+    let (key, credential) = (key_of(rule), credential(state, &rule.owner)?);
+    let before = state.get(&key).map(TimelockState::decode).transpose()?;
+    let before = before.map(|before| settled(before, credential, context));
     next_version(before.as_ref().map(|before| before.version), version)?;
     if !terms.is_sound() {
         return Err(Refusal::RuleInvalid.into());
@@ -80,10 +83,12 @@ pub fn define(
     let (terms, next) = (terms.clone(), None);
     let after = match before {
         None => TimelockState { version, terms, cases: 0, vetoes: 0, live: None, next },
-        Some(before) if before.live.is_some() => TimelockState { next: Some(terms), ..before },
+        Some(before) if before.live.is_some() => {
+            TimelockState { next: Some(Waiting { terms, credential }), ..before }
+        }
         Some(before) => TimelockState { version, terms, next, ..before },
     };
-    state.put(timelock_key(rule_id), after.encode());
+    state.put(key, after.encode());
     Ok(())
 }
 
@@ -92,10 +97,11 @@ pub fn asked(
     state: &mut dyn StateView,
     context: &Context<'_>,
     consent: Consent<'_>,
-    rule_id: &Hash,
+    name: &RuleName,
     payload: &Hash,
 ) -> Result<Hash, Stop> {
-    let rule = settled(rule(state, rule_id)?, context);
+    let rule_id = name.id(kind::DEFINE_TIMELOCK);
+    let rule = settled(rule(state, &rule_id)?, credential(state, &name.owner)?, context);
     if rule.live.is_some() {
         return Err(Refusal::TimelockBusy.into());
     }
@@ -105,7 +111,7 @@ pub fn asked(
     if openers.len() < usize::from(rule.terms.needed) {
         return Err(Refusal::AuthorsMissing.into());
     }
-    Ok(open(state, context, rule_id, rule, payload, openers))
+    Ok(open(state, context, &rule_id, rule, payload, openers))
 }
 
 fn open(
@@ -205,35 +211,41 @@ pub fn execute(
         (_, None, _) => {}
     }
     rule.vetoes = 0;
-    // What was executed may have changed who speaks for the owner.
-    rule.next = None;
     end(state, case, found, rule, Status::Executed);
     Ok(())
 }
 
+/// Ends an act. A definition that waits is looked at when the rule is used next, after all that the act does.
 fn end(state: &mut dyn StateView, case: &Case, found: TimelockCase, rule: TimelockState, status: Status) {
-    state.put(timelock_key(&found.rule), at_rest(rule).encode());
+    state.put(timelock_key(&found.rule), TimelockState { live: None, ..rule }.encode());
     state.put(timelock_case_key(&case.id), TimelockCase { status, ..found }.encode());
 }
 
-/// The rule as it stands now: an act whose time is over does not live any more.
-fn settled(rule: TimelockState, context: &Context<'_>) -> TimelockState {
-    match rule.live {
-        Some((_, ends_ms)) if ends_ms >= context.time_ms => rule,
-        _ => at_rest(rule),
+/// The rule as it stands now: an act whose time is over does not live any more, and without one a definition that waited
+/// holds, or is dropped if its owner has another credential by now.
+fn settled(rule: TimelockState, credential: Option<u32>, context: &Context<'_>) -> TimelockState {
+    if rule.live.is_some_and(|(_, ends_ms)| ends_ms >= context.time_ms) {
+        return rule;
+    }
+    let (live, next) = (None, None);
+    match rule.next {
+        Some(waiting) if credential.is_some() && waiting.credential == credential => {
+            // INVARIANT: the definition was taken for the version after this one, so there is one.
+            let version = rule.version.saturating_add(1);
+            TimelockState { version, terms: waiting.terms, live, next, ..rule }
+        }
+        _ => TimelockState { live, next, ..rule },
     }
 }
 
-/// The rule without its act: a definition that waited holds.
-fn at_rest(rule: TimelockState) -> TimelockState {
-    match rule.next {
-        None => TimelockState { live: None, ..rule },
-        // INVARIANT: the definition was taken for the version after this one, so there is one.
-        Some(terms) => {
-            let version = rule.version.saturating_add(1);
-            TimelockState { version, terms, live: None, next: None, ..rule }
-        }
-    }
+/// Which version of its credential an account has.
+fn credential(state: &dyn StateView, account: &Hash) -> Result<Option<u32>, DecodeError> {
+    let present = state.get(&credential_key(account)).map(CredentialState::decode).transpose()?;
+    Ok(present.map(|present| present.version))
+}
+
+fn key_of(rule: &RuleName) -> Vec<u8> {
+    timelock_key(&rule.id(kind::DEFINE_TIMELOCK))
 }
 
 fn rule(state: &dyn StateView, rule: &Hash) -> Result<TimelockState, Stop> {

@@ -237,8 +237,18 @@ impl ApprovalCase {
 }
 decode_exactly!(ApprovalCase, "approval case");
 
+/// A definition that waits for the end of an act: `terms || version u32 of the credential`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The terms of the rule's next version.
+    pub terms: TimelockTerms,
+    /// Which version of the owner's credential signed it: it holds as long as that one does. None where this was not
+    /// written down, and then it never holds.
+    pub credential: Option<u32>,
+}
+
 /// A timelock rule: `version u32 || terms || cases u64 || vetoes u32 || (0 u8 | 1 u8 || case[32] || ends_ms u64)`, and
-/// in the end the terms of a definition that waits for the act, if there is one.
+/// in the end a definition that waits for the act, if there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimelockState {
     /// 1, then one more each time.
@@ -251,8 +261,8 @@ pub struct TimelockState {
     pub vetoes: u32,
     /// The act that waits or is disputed, and the last block time at which it does.
     pub live: Option<(Hash, u64)>,
-    /// The terms of the next version, which hold once the act is over and was not executed.
-    pub next: Option<TimelockTerms>,
+    /// The next version, from the end of the act on.
+    pub next: Option<Waiting>,
 }
 
 impl TimelockState {
@@ -266,7 +276,10 @@ impl TimelockState {
             Some((case, ends_ms)) => out.u8(1).raw(case).u64(*ends_ms),
         };
         if let Some(next) = &self.next {
-            next.write(&mut out);
+            next.terms.write(&mut out);
+            if let Some(version) = next.credential {
+                out.u32(version);
+            }
         }
         out.finish()
     }
@@ -283,7 +296,13 @@ impl TimelockState {
             },
             next: match reader.rest() {
                 [] => None,
-                _ => Some(TimelockTerms::read(reader)?),
+                _ => Some(Waiting {
+                    terms: TimelockTerms::read(reader)?,
+                    credential: match reader.rest() {
+                        [] => None,
+                        _ => Some(reader.u32("credential version")?),
+                    },
+                }),
             },
         })
     }

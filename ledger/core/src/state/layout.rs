@@ -9,7 +9,7 @@ use crate::scheme::KeyId;
 
 pub use super::cases::{
     ApprovalCase, ApprovalCaseStatus, ApprovalState, AttemptsState, GrantState, RateState, Spent,
-    TimelockCase, TimelockCaseStatus, TimelockState,
+    TimelockCase, TimelockCaseStatus, TimelockState, Waiting,
 };
 pub use super::key::{KeyState, KeyStatus};
 

@@ -9,6 +9,7 @@ use keyward_ledger_core::entry::{
 };
 use keyward_ledger_core::hash::{Hash, sha256};
 use keyward_ledger_core::outcome::Outcome;
+use keyward_ledger_core::state::layout::{CredentialState, credential_key};
 
 use super::{Keys, World};
 
@@ -152,6 +153,20 @@ impl World {
         };
         let entries = [Entry::OpenAccount { account }, Entry::BindCredential(bind)];
         assert_eq!(self.names(&entries), ["ACCEPTED", "ACCEPTED"]);
+    }
+
+    /// Puts another credential in the place of one that a person has.
+    pub fn replace_credential(&mut self, person: Person, present: &SigningKey, next: &SigningKey) {
+        let (account, public_key, nonce) = (person.account(), next.public_key(), [2; 32]);
+        let value = self.ledger.state().get(&credential_key(&account)).unwrap();
+        let version = CredentialState::decode(value).unwrap().version + 1;
+        let not_after = self.ledger.height() + 9;
+        let challenge =
+            credential_challenge(&self.chain_id(), &account, version, &public_key, &nonce, not_after);
+        let holder_signature = Some(present.sign(&challenge));
+        let proof = next.sign(&challenge);
+        let bind = BindCredential { account, version, public_key, nonce, not_after, proof, holder_signature };
+        assert_eq!(self.names(&[Entry::BindCredential(bind)]), ["ACCEPTED"]);
     }
 
     pub fn enroll_all(&mut self, people: &[Person]) {

@@ -87,6 +87,37 @@ fn what_was_signed_for_a_granted_attempt_cannot_be_shown_for_a_later_one() {
 }
 
 #[test]
+fn a_signature_that_cannot_be_remembered_for_a_granted_attempt_refuses_it() {
+    let mut world = counted(|terms| (terms.needed, terms.askers) = (1, parties(&[ALICE])));
+    let first = world.signed_by(grant(1), &[ALICE]);
+    assert_eq!(world.names(std::slice::from_ref(&first)), ["ACCEPTED"]);
+    let Entry::Authored(Authored { authors, .. }) = &first else { panic!() };
+    let (nonce, height) = (authors[0].nonce, world.ledger.height() + 1);
+    let sign = |world: &World, nonce: Hash, not_after: u64, by: &SigningKey| {
+        let (act, party) = (grant(1), ALICE.party());
+        let chain_id = world.chain_id();
+        let message = authored_message(&chain_id, act.kind(), &act.payload(), party, &nonce, not_after);
+        let signature = by.sign(&message).to_vec();
+        let author = Author { party, nonce, not_after, public_key: Vec::new(), signature };
+        Entry::Authored(Authored { act, authors: vec![author] })
+    };
+    // The first could be shown once its nonce is forgotten, the second once it is near, the third once the key is bound.
+    let longer = sign(&world, nonce, authors[0].not_after + 1, &ALICE.key());
+    let far = sign(&world, [1; 32], height + AUTHORED_BLOCKS_MAX + 10, &ALICE.key());
+    let by_another = sign(&world, [2; 32], height + 9, &STRANGER.key());
+    let before = world.business();
+    assert_eq!(
+        world.names(&[longer, far, by_another]),
+        ["AUTHOR_REPLAYED", "EXPIRY_TOO_FAR", "AUTHOR_SIGNATURE_INVALID"]
+    );
+    assert_eq!(world.business(), before);
+    // What is spent already, or old, changes nothing.
+    let old = sign(&world, [3; 32], 1, &ALICE.key());
+    assert_eq!(world.names(&[first, old]), ["ACCEPTED"; 2]);
+    assert_eq!(world.business(), before);
+}
+
+#[test]
 fn only_a_proof_of_success_fills_the_counter_and_only_once() {
     let mut world = counted(|_| {});
     let first = world.made(grant(1), &[]);

@@ -20,12 +20,12 @@ use keyward_ledger_core::contracts::authored::{AUTHORED_BLOCKS_MAX, authored_mes
 use keyward_ledger_core::contracts::timelock::dispute_payload;
 use keyward_ledger_core::ed25519::SigningKey;
 use keyward_ledger_core::entry::{
-    Act, Attempt, AttemptsTerms, Authored, Case, Entry, Mode, Party, RateTerms, TimelockTerms, Window,
+    Act, Attempt, AttemptsTerms, Author, Authored, Case, Entry, Mode, Party, RateTerms, TimelockTerms, Window,
 };
 use keyward_ledger_core::execute::{Ledger, LedgerHead};
 use keyward_ledger_core::hash::Hash;
 use keyward_ledger_core::outcome::Outcome;
-use keyward_ledger_core::state::layout::{TimelockState, timelock_key};
+use keyward_ledger_core::state::layout::{TimelockState, Waiting, timelock_key};
 use proptest::collection::vec;
 use proptest::prelude::*;
 

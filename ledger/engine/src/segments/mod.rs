@@ -22,13 +22,13 @@ pub use shelf::{Folder, Shelf, ShelfMark};
 
 use crate::{Block, Certificate, Id, Kind, Store, StoreError};
 use bytes::Bytes;
-use cold::Cold;
+use cold::{Cold, write_whole};
 use index::{Index, Location};
 use record::{HEADER_BYTES, Header, Tag};
 use std::{
     fmt,
     fs::{self, File, OpenOptions},
-    io::{self, Write as _},
+    io,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::{
@@ -130,12 +130,8 @@ impl Store for Segments {
     }
 
     fn set_journal_mark(&self, mark: [u8; 32]) -> Result<(), StoreError> {
-        let folder = &self.0.folder;
-        let (path, new) = (folder.join(MARK_FILE), folder.join("journal-mark.new"));
-        let mut file = File::create(&new).map_err(io_error(&new))?;
-        file.write_all(&mark).and_then(|()| file.sync_all()).map_err(io_error(&new))?;
-        fs::rename(&new, &path).map_err(io_error(&path))?;
-        sync_folder(folder)
+        let path = self.0.folder.join(MARK_FILE);
+        write_whole(&path, &mark).map_err(io_error(&path))
     }
 }
 
@@ -275,6 +271,8 @@ impl Shared {
     /// Closes the growing segment durably and starts the next.
     fn roll(&self, writer: &mut Writer) -> Result<(u32, Arc<File>), StoreError> {
         if let Some((number, file)) = &writer.segment {
+            // What a failed write left behind the last record is none.
+            file.set_len(writer.end).map_err(io_error(&self.path(*number)))?;
             self.sync_file(*number, file)?;
         }
         let number = self.files.read().unwrap_or_else(PoisonError::into_inner).len() as u32;

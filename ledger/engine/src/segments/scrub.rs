@@ -149,17 +149,19 @@ impl Shared {
         // Nobody moves the segment meanwhile.
         let _alone = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.index().in_segment(segment, offset);
-        let header = HEADER_BYTES as u64;
+        // A filler is a header at least: where less is left, the next record goes too, or the file grows.
+        let least = offset + HEADER_BYTES as u64;
         // What memory knows of the file goes before what damaged bytes seem to say.
         let next = match known.first() {
-            Some((_, _, at)) if at.offset == offset => offset + header + u64::from(at.length),
-            first => {
-                let limit = first.map_or(end, |(_, _, at)| at.offset);
-                let found = scan::next_good(file, offset + header, limit);
+            Some((_, _, at)) if at.offset == offset => least + u64::from(at.length),
+            _ => {
+                let limit = known.iter().map(|(_, _, at)| at.offset).find(|at| *at >= least);
+                let limit = limit.unwrap_or(end).max(least);
+                let found = scan::next_good(file, least, limit);
                 found.map_err(|error| self.failed(segment, error))?.unwrap_or(limit)
             }
         };
-        let body = vec![0; usize::try_from(next - offset - header).unwrap_or_default()];
+        let body = vec![0; usize::try_from(next - least).unwrap_or_default()];
         let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
         let filler = Header::new(Tag::Fills, 0, [0; 32], length, &body);
         let filler = [filler.encode().as_slice(), &body].concat();
@@ -175,12 +177,16 @@ impl Shared {
                 file.write_all_at(&filler, offset)
                     .and_then(|()| file.sync_data())
                     .map_err(io_error(&path))?;
+                self.ends_at(segment, next.max(end));
             }
             _ => {
                 // The note still names them: they are voided for later opens too.
                 lost.iter().try_for_each(|(kind, height, at)| self.void(*kind, *height, *at))?;
                 let cold = self.cold()?;
                 cold.shelf.amend(segment, offset, &filler).map_err(|error| cold.gone(error))?;
+                if next > end {
+                    self.renote(segment, cold)?;
+                }
             }
         }
         Ok(Damaged { path, offset, bytes: next - offset, lost: named })
@@ -194,11 +200,7 @@ impl Shared {
         let note = self.folder.join(note_name(segment));
         let nothing = Note { length: 0, records: Vec::new() };
         write_whole(&note, &nothing.encode()).map_err(io_error(&note))?;
-        if let Some(segment) =
-            self.files.write().unwrap_or_else(PoisonError::into_inner).get_mut(segment as usize)
-        {
-            segment.end = 0;
-        }
+        self.ends_at(segment, 0);
         let lost = known.into_iter().map(|(kind, height, _)| (kind, height)).collect();
         Ok(Damaged { path: self.path(segment), offset: 0, bytes: end, lost })
     }
@@ -214,16 +216,29 @@ impl Shared {
         if Note::read(&bytes).1 {
             return Ok(None);
         }
-        let note = note_of(&cold.piece(segment)).map_err(|error| cold.gone(error))?;
-        write_whole(&path, &note.encode()).map_err(io_error(&path))?;
-        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(segment) = files.get_mut(segment as usize) {
-            segment.end = note.length;
-        }
-        drop(files);
+        let note = self.renote(segment, cold)?;
         let mut index = self.index_mut();
         let holds = note.records.iter().filter(|(_, header)| matches!(header.tag, Tag::Holds(_)));
         holds.for_each(|(offset, header)| scan::enter(&mut index, segment, *offset, header));
         Ok(Some(Damaged::local(path)))
+    }
+
+    /// Writes the note of a segment again, from what lies on the shelf.
+    fn renote(&self, segment: u32, cold: &Cold) -> Result<Note, StoreError> {
+        let path = self.folder.join(note_name(segment));
+        let note = note_of(&cold.piece(segment)).map_err(|error| cold.gone(error))?;
+        write_whole(&path, &note.encode()).map_err(io_error(&path))?;
+        self.ends_at(segment, note.length);
+        Ok(note)
+    }
+
+    /// A finished segment ends elsewhere now.
+    fn ends_at(&self, segment: u32, end: u64) {
+        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_grows, finished)) = files.split_last_mut()
+            && let Some(segment) = finished.get_mut(segment as usize)
+        {
+            segment.end = end;
+        }
     }
 }

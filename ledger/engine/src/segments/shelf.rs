@@ -4,7 +4,7 @@
 //! check what they read. One method of an adapter may block for as long as its medium does.
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read, Write as _},
+    io::{self, Read},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
@@ -20,7 +20,7 @@ pub trait Shelf: Send + Sync + 'static {
     /// The mark that stands there; `None` if none does, as where nothing is mounted.
     fn mark(&self) -> io::Result<Option<ShelfMark>>;
 
-    /// Leaves a mark durably.
+    /// Leaves a mark durably where none stands. Refused where blocks lie that no mark speaks for.
     fn set_mark(&self, mark: &ShelfMark) -> io::Result<()>;
 
     /// Puts a whole segment there durably, in place of one with its number. Cut off half-way, or with `body`
@@ -60,16 +60,38 @@ impl Folder {
         File::open(&self.0)?.sync_all()
     }
 
-    /// Writes beside, makes durable and renames.
+    /// Writes beside, makes durable and renames. What fails leaves nothing: a full disk is not kept full.
     fn place(&self, path: &Path, body: &mut dyn Read) -> io::Result<u64> {
         let beside = self.0.join(BESIDE);
-        let mut file = File::create(&beside)?;
-        let bytes = io::copy(body, &mut file)?;
-        file.flush()?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
+        let placed = File::create(&beside).and_then(|mut file| {
+            let bytes = io::copy(body, &mut file)?;
+            file.sync_all()?;
+            fs::rename(&beside, path)?;
+            Ok(bytes)
+        });
+        if placed.is_err() {
+            let _not_made = fs::remove_file(&beside);
+        }
+        let bytes = placed?;
         self.sync()?;
         Ok(bytes)
+    }
+
+    /// A folder in which blocks live must never be taken for a second location: segments have the same names.
+    fn refuse_store(&self) -> io::Result<()> {
+        if self.0.join(super::LOCK_FILE).exists() {
+            return Err(io::Error::other("a block store lies there; name a folder of its own"));
+        }
+        Ok(())
+    }
+
+    fn refuse_segments(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.0)? {
+            if Path::new(&entry?.file_name()).extension().is_some_and(|suffix| suffix == "segment") {
+                return Err(io::Error::other("segments without a mark lie there; name an empty folder"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -79,6 +101,7 @@ impl Shelf for Folder {
     }
 
     fn mark(&self) -> io::Result<Option<ShelfMark>> {
+        self.refuse_store()?;
         match fs::read(self.0.join(MARK_FILE)) {
             Ok(bytes) => bytes.as_slice().try_into().map(Some).map_err(io::Error::other),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -91,6 +114,8 @@ impl Shelf for Folder {
         if !self.0.is_dir() {
             fs::create_dir(&self.0)?;
         }
+        self.refuse_store()?;
+        self.refuse_segments()?;
         self.place(&self.0.join(MARK_FILE), &mut mark.as_slice()).map(|_bytes| ())
     }
 

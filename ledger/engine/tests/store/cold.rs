@@ -10,10 +10,10 @@ use std::{
     sync::{Arc, Condvar, Mutex},
 };
 
-const HEIGHTS: u64 = 40;
+pub(super) const HEIGHTS: u64 = 40;
 
 /// A store with moved segments; the folders of the store and of the shelf.
-fn stored() -> (tempfile::TempDir, PathBuf) {
+pub(super) fn stored() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let shelf = folder.path().join("shelf");
     let store = open(folder.path(), Some(&shelf));
@@ -21,7 +21,7 @@ fn stored() -> (tempfile::TempDir, PathBuf) {
     (folder, shelf)
 }
 
-fn files(folder: &Path, suffix: &str) -> Vec<String> {
+pub(super) fn files(folder: &Path, suffix: &str) -> Vec<String> {
     let names = fs::read_dir(folder).into_iter().flatten();
     let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.retain(|name| name.ends_with(suffix));
@@ -29,12 +29,12 @@ fn files(folder: &Path, suffix: &str) -> Vec<String> {
     names
 }
 
-fn whole(store: &Segments) {
+pub(super) fn whole(store: &Segments) {
     (1..=HEIGHTS).for_each(|height| holds(store, height));
     assert_eq!(store.range_at_or_after(Kind::Block, 0), Some((1, HEIGHTS)));
 }
 
-fn scrub(store: &Segments) -> Vec<Scrubbed> {
+pub(super) fn scrub(store: &Segments) -> Vec<Scrubbed> {
     let (mut steps, mut place) = (Vec::new(), Some(Place::default()));
     while let Some(from) = place {
         let scrubbed = store.scrub(from, 500).unwrap();
@@ -44,7 +44,7 @@ fn scrub(store: &Segments) -> Vec<Scrubbed> {
     steps
 }
 
-fn lost(steps: &[Scrubbed]) -> Vec<(Kind, u64)> {
+pub(super) fn lost(steps: &[Scrubbed]) -> Vec<(Kind, u64)> {
     steps.iter().flat_map(|step| &step.damaged).flat_map(|damaged| damaged.lost.clone()).collect()
 }
 
@@ -155,7 +155,7 @@ fn a_byte_flipped_on_the_shelf_is_never_served_found_by_a_scrub_and_mended_for_g
     assert_eq!(*found, path);
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+pub(super) fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();

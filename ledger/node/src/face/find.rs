@@ -8,9 +8,9 @@ use tonic::Status;
 
 use super::{Face, failed, hashes, streams};
 use crate::{
-    lookup::{self, FOUND_MAX, FindError, Page},
+    lookup::{self, FOUND_MAX, FindError},
     refusal::Refusal,
-    shared::Anchor,
+    shared::{Anchor, Shared},
 };
 
 /// Records of an answer where the question names no bound.
@@ -32,7 +32,7 @@ impl Face {
         let mut progress = self.shared.lookup.progress();
         let noted = progress.wait_for(|covered| *covered >= anchor.height());
         let _or_not = self.shared.timer.within(NOTED_WAIT, noted).await.is_some();
-        let page = match self.search(question, request.from_leaf, limit, &anchor).await? {
+        let found = match self.search(question, request.from_leaf, limit, &anchor).await? {
             // What is missing is brought back from the others; then once more.
             Err(FindError::Missing(height)) => {
                 self.bytes(height).await?;
@@ -40,7 +40,7 @@ impl Face {
             }
             found => found,
         };
-        self.answer(page.map_err(|error| self.cannot(&error))?, &anchor)
+        found.map_err(|error| self.cannot(&error))
     }
 
     /// Looks once it is this question's turn, on a thread that may block.
@@ -50,7 +50,7 @@ impl Face {
         from_leaf: u64,
         limit: usize,
         anchor: &Arc<Anchor>,
-    ) -> Result<Result<Page, FindError>, Status> {
+    ) -> Result<Result<FindResponse, FindError>, Status> {
         let turn = self.shared.lookup.places.clone().acquire_owned();
         let turn = self.shared.timer.within(TURN_WAIT, turn).await.and_then(Result::ok);
         let turn = turn.ok_or_else(|| {
@@ -61,25 +61,9 @@ impl Face {
         let looking = move || {
             // The turn ends with the work, though whoever asked may have hung up long before.
             let _turn = turn;
-            lookup::find(&shared, &question, from_leaf, limit, &anchor)
+            answer(&shared, &question, from_leaf, limit, &anchor)
         };
         tokio::task::spawn_blocking(looking).await.map_err(|error| failed(&error))
-    }
-
-    fn answer(&self, page: Page, anchor: &Anchor) -> Result<FindResponse, Status> {
-        let size = anchor.ledger.log().size();
-        let proven = page.found.into_iter().map(|(leaf_index, record)| {
-            let path = prove_inclusion(&self.shared.index, leaf_index, size).map(hashes);
-            let path = path.map_err(|error| failed(&error))?;
-            Ok(RecordProof { leaf_index, leaf: record.encode().into(), path })
-        });
-        Ok(FindResponse {
-            records: proven.collect::<Result<_, Status>>()?,
-            anchor: Some(anchor.to_proto()),
-            next_leaf: page.next_leaf,
-            more: page.more,
-            complete_to: page.complete_to,
-        })
     }
 
     fn cannot(&self, error: &FindError) -> Status {
@@ -88,6 +72,29 @@ impl Face {
         }
         failed(error)
     }
+}
+
+/// What is found, with its proofs. Blocks.
+fn answer(
+    shared: &Shared,
+    question: &Question,
+    from_leaf: u64,
+    limit: usize,
+    anchor: &Anchor,
+) -> Result<FindResponse, FindError> {
+    let page = lookup::find(shared, question, from_leaf, limit, anchor)?;
+    let size = anchor.ledger.log().size();
+    let proven = page.found.into_iter().map(|(leaf_index, record)| {
+        let path = hashes(prove_inclusion(&shared.index, leaf_index, size)?);
+        Ok(RecordProof { leaf_index, leaf: record.encode().into(), path })
+    });
+    Ok(FindResponse {
+        records: proven.collect::<Result<_, FindError>>()?,
+        anchor: Some(anchor.to_proto()),
+        next_leaf: page.next_leaf,
+        more: page.more,
+        complete_to: page.complete_to,
+    })
 }
 
 fn parse(request: &FindRequest) -> Result<(Question, usize), Status> {

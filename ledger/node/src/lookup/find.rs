@@ -5,6 +5,7 @@ use std::time::Instant;
 use keyward_ledger_core::{
     block::{Block, SIGNED_HEADER_BYTES, SignedHeader},
     execute::BlockOutcomes,
+    log::ProofError,
     question::Question,
     record::Record,
 };
@@ -42,9 +43,12 @@ pub(crate) struct Page {
 /// Why a question was not answered here.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FindError {
-    /// A file of the look-up does not check; it is being made again.
+    /// A file of the look-up cannot be read; a damaged one is being made again.
     #[error(transparent)]
     Run(#[from] RunFailed),
+    /// What is found cannot be proven.
+    #[error("the log cannot be read")]
+    Proof(#[from] ProofError),
     /// The derived files failed.
     #[error("a derived file cannot be read")]
     Io(#[from] std::io::Error),
@@ -71,7 +75,9 @@ pub(crate) fn find(
         search.run(from_leaf, limit.clamp(1, FOUND_MAX))?;
         Ok(search.page)
     });
-    if let Err(FindError::Run(failed)) = &found {
+    if let Err(FindError::Run(failed)) = &found
+        && failed.is_damage()
+    {
         follow::damaged(shared, failed);
     }
     found
@@ -251,7 +257,12 @@ impl Stored {
         let bytes = repair::stored(shared, height).ok_or_else(missing)?;
         let block = Block::decode(&bytes).map_err(std::io::Error::other)?;
         let (place, outcomes) = shared.index.entry(height)?.ok_or_else(missing)?;
-        if place.first_leaf.checked_add(place.count) != Some(block.header().log_size) {
+        let entries: usize = block.batches.iter().map(|batch| batch.entry_count()).sum();
+        // Whatever the index has too little of would be left out of the answer without a word.
+        let is_whole = usize::try_from(outcomes.count()).ok() == Some(entries)
+            && place.count == u64::from(outcomes.count())
+            && place.first_leaf.checked_add(place.count) == Some(block.header().log_size);
+        if !is_whole {
             return Err(missing());
         }
         Ok(Self { block, outcomes, first_leaf: place.first_leaf, bytes: bytes.len() })

@@ -18,7 +18,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(2);
 
 /// Notes finalized blocks until the node stops.
 pub(crate) fn follow(shared: &Arc<Shared>, runtime: &Handle, mut stopping: watch::Receiver<bool>) {
-    let mut views = shared.view.subscribe();
+    let (mut views, mut progress) = (shared.view.subscribe(), shared.lookup.progress());
     loop {
         views.borrow_and_update();
         let is_done = catch_up(shared, || *stopping.borrow());
@@ -32,6 +32,8 @@ pub(crate) fn follow(shared: &Arc<Shared>, runtime: &Handle, mut stopping: watch
                 biased;
                 _ = stopping.wait_for(|stopping| *stopping) => true,
                 changed = views.changed(), if is_done => changed.is_err(),
+                // What was taken out of it is noted again, though nothing new becomes final.
+                cut = progress.wait_for(|covered| *covered < shared.view().ledger.height()), if is_done => cut.is_err(),
                 () = tokio::time::sleep(TRY_AGAIN), if !is_done => false,
             }
         });
@@ -47,12 +49,12 @@ pub(crate) fn catch_up(shared: &Shared, stops: impl Fn() -> bool) -> bool {
         let lookup = &shared.lookup;
         let writing = lookup.writing();
         let next = lookup.covered() + 1;
-        let step = lookup.write_what_waits().and_then(|()| {
+        let step = lookup.write_what_waits(&stops).and_then(|()| {
             if next > shared.view().ledger.height() {
                 return Ok(Step::Done);
             }
             let Some(references) = references_at(shared, next) else { return Ok(Step::Missing) };
-            lookup.note(next, &references).map(|()| Step::Noted)
+            lookup.note(next, &references, &stops).map(|()| Step::Noted)
         });
         drop(writing);
         match step {
@@ -65,7 +67,13 @@ pub(crate) fn catch_up(shared: &Shared, stops: impl Fn() -> bool) -> bool {
                 debug!(height = next, "the look-up waits for a block that is missing here");
                 return false;
             }
-            Err(MergeFailed::Read(failed)) => damaged(shared, &failed),
+            // Merged another time.
+            Err(MergeFailed::Stopped) => return true,
+            Err(MergeFailed::Read(failed)) if failed.is_damage() => damaged(shared, &failed),
+            Err(MergeFailed::Read(failed)) => {
+                shared.alarms.raise(Alarm::new(Code::LookUpBehind, format!("{failed}: {}", failed.source)));
+                return false;
+            }
             Err(MergeFailed::Write(error)) => {
                 let text = format!("its files cannot be written: {error}; free space for them");
                 shared.alarms.raise(Alarm::new(Code::LookUpBehind, text));
@@ -82,10 +90,10 @@ enum Step {
     Missing,
 }
 
-/// A run that cannot be read is made again from the blocks.
+/// A run that is damaged is made again from the blocks.
 pub(super) fn damaged(shared: &Shared, failed: &super::RunFailed) {
     shared.alarms.raise(alarm(failed));
-    shared.lookup.take_out(&failed.path);
+    shared.lookup.take_out(failed);
 }
 
 pub(crate) fn alarm(failed: &super::RunFailed) -> Alarm {

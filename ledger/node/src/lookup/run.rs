@@ -7,6 +7,7 @@
 //! and no page passes for another's.
 
 use std::{
+    fmt,
     fs::{self, File},
     io::{self, BufWriter, Write as _},
     os::unix::fs::FileExt as _,
@@ -19,6 +20,8 @@ use sha2::{Digest, Sha256};
 
 use super::reference::Reference;
 
+/// How the names of runs begin.
+pub(super) const PREFIX: &str = "run-";
 const MAGIC: &[u8; 7] = b"KWLOOK1";
 const FIELDS_BYTES: usize = 8 + 4 * 8;
 const CHECK_BYTES: usize = 16;
@@ -41,6 +44,10 @@ pub(super) struct Head {
 }
 
 impl Head {
+    fn file_name(&self) -> String {
+        format!("{PREFIX}{:020}-{:020}", self.first, self.last)
+    }
+
     fn fields(&self) -> [u8; FIELDS_BYTES] {
         let mut fields = [0; FIELDS_BYTES];
         let (magic, numbers) = fields.split_at_mut(8);
@@ -62,7 +69,8 @@ impl Head {
         self.count.div_ceil(PAGE)
     }
 
-    fn file_bytes(&self) -> Option<u64> {
+    /// How long its file is.
+    pub(super) fn file_bytes(&self) -> Option<u64> {
         let pages = self.pages().checked_mul(CHECK_BYTES as u64)?;
         self.count.checked_mul(REFERENCE_BYTES as u64)?.checked_add(pages)?.checked_add(HEAD_BYTES as u64)
     }
@@ -85,17 +93,40 @@ pub(super) struct Run {
     seal: Sha256,
 }
 
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Run({})", self.name())
+    }
+}
+
 impl Run {
-    /// Writes a run durably, beside and then in its place.
+    /// Writes a run durably, beside and then in its place. One that cannot be written leaves nothing behind.
     pub(super) fn write(
         dir: &Path,
         chain_id: &Hash,
         head: Head,
-        mut sorted: impl Iterator<Item = io::Result<Reference>>,
+        sorted: impl Iterator<Item = io::Result<Reference>>,
     ) -> io::Result<Self> {
-        let (path, beside) = (dir.join(format!("run-{:020}-{:020}", head.first, head.last)), dir.join("new"));
+        let (path, beside) = (dir.join(head.file_name()), dir.join("new"));
+        let written =
+            Self::write_to(&beside, chain_id, head, sorted).and_then(|()| fs::rename(&beside, &path));
+        if let Err(error) = written {
+            // It may not have come to be.
+            let _gone = fs::remove_file(&beside).is_ok();
+            return Err(error);
+        }
+        File::open(dir)?.sync_all()?;
+        Self::open(path, chain_id)?.ok_or_else(|| io::Error::other("a run does not check as it was written"))
+    }
+
+    fn write_to(
+        path: &Path,
+        chain_id: &Hash,
+        head: Head,
+        mut sorted: impl Iterator<Item = io::Result<Reference>>,
+    ) -> io::Result<()> {
         let seal = head.seal(chain_id);
-        let mut out = BufWriter::with_capacity(1 << 16, File::create(&beside)?);
+        let mut out = BufWriter::with_capacity(1 << 16, File::create(path)?);
         out.write_all(&head.fields())?;
         out.write_all(&check(&seal, HEAD, &[]))?;
         for number in 0..head.pages() {
@@ -106,10 +137,7 @@ impl Run {
             out.write_all(&page)?;
             out.write_all(&check(&seal, number, &page))?;
         }
-        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        fs::rename(&beside, &path)?;
-        File::open(dir)?.sync_all()?;
-        Self::open(path, chain_id)?.ok_or_else(|| io::Error::other("a run does not check as it was written"))
+        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
     }
 
     /// Opens a run; `None` if its head does not check or its length is another.
@@ -129,9 +157,16 @@ impl Run {
         Ok(is_good.then_some(Self { path, head, file, seal }))
     }
 
-    /// Whether the head still stands there as it was read when the run was opened.
-    pub(super) fn is_whole(&self, chain_id: &Hash) -> io::Result<bool> {
-        Ok(Self::open(self.path.clone(), chain_id)?.is_some_and(|now| now.head == self.head))
+    /// Reads the head again, which must stand there as it was when the run was opened.
+    pub(super) fn check(&self, chain_id: &Hash) -> io::Result<()> {
+        let now = Self::open(self.path.clone(), chain_id)?;
+        let is_whole = now.is_some_and(|now| now.head == self.head);
+        let damaged = || io::Error::new(io::ErrorKind::InvalidData, "its head does not check");
+        is_whole.then_some(()).ok_or_else(damaged)
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
     }
 
     pub(super) fn file_bytes(&self) -> u64 {

@@ -9,19 +9,22 @@ use std::{
 };
 
 use keyward_ledger_core::hash::Hash;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{
     reference::Reference,
-    run::{Head, References, Run},
+    run::{Head, PREFIX, References, Run},
 };
+use crate::disk;
 
-/// A run that cannot be read: it is taken out, and what it said is noted again from the blocks.
+/// References between two looks whether to stop.
+const STEP: u64 = 4096;
+
+/// A run that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("`{name}` of the look-up cannot be read")]
+#[error("`{}` of the look-up cannot be read", .run.name())]
 pub(crate) struct RunFailed {
-    pub(super) name: String,
-    pub(crate) path: PathBuf,
+    pub(super) run: Arc<Run>,
     #[source]
     pub(super) source: io::Error,
 }
@@ -33,16 +36,27 @@ pub(super) enum MergeFailed {
     Read(#[from] RunFailed),
     #[error("a merged run of the look-up cannot be written")]
     Write(#[from] io::Error),
+    #[error("the node stops")]
+    Stopped,
 }
 
 impl RunFailed {
-    pub(super) fn of(run: &Run) -> impl FnOnce(io::Error) -> Self {
-        let path = run.path.clone();
-        move |source| {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-            Self { name, path, source }
-        }
+    pub(super) fn of(run: &Arc<Run>) -> impl FnOnce(io::Error) -> Self {
+        let run = run.clone();
+        move |source| Self { run, source }
     }
+
+    /// Whether the run is lost: it is taken out, and what it said is noted again from the blocks. What else went wrong
+    /// (too many open files, no right to read) passes.
+    pub(crate) fn is_damage(&self) -> bool {
+        is_damage(&self.source)
+    }
+}
+
+fn is_damage(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+    matches!(error.kind(), InvalidData | NotFound | UnexpectedEof)
+        || error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
 /// Immutable; changed by making another.
@@ -54,10 +68,16 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    /// Opens the runs that follow each other; of those that overlap the longest, which is merged of the others.
+    /// No runs yet in a folder.
+    pub(super) fn none(dir: &Path, chain_id: &Hash) -> Self {
+        Self { dir: dir.to_owned(), chain_id: *chain_id, runs: Vec::new() }
+    }
+
+    /// Opens the runs that follow each other; of those that overlap the longest, which is merged of the others. A run
+    /// that cannot be opened now, though it may be whole, ends the chain; then nothing is removed.
     pub(super) fn open(dir: &Path, chain_id: &Hash) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
-        let (mut found, mut others) = (Vec::new(), Vec::new());
+        let (mut found, mut others, mut is_all) = (Vec::new(), Vec::new(), true);
         for entry in fs::read_dir(dir)? {
             let path = entry?.path();
             match Run::open(path.clone(), chain_id) {
@@ -65,12 +85,13 @@ impl Runs {
                 Ok(None) => others.push(path),
                 Err(error) => {
                     warn!(%error, path = %path.display(), "alarm: a file of the look-up cannot be read");
+                    is_all &= is_damage(&error) || !is_named_as_run(&path);
                     others.push(path);
                 }
             }
         }
         found.sort_by_key(|run| (run.head.first, Reverse(run.head.last)));
-        let mut runs = Self { dir: dir.to_owned(), chain_id: *chain_id, runs: Vec::new() };
+        let mut runs = Self::none(dir, chain_id);
         for run in found {
             if run.head.first == runs.covered() + 1 {
                 runs.runs.push(run)
@@ -78,7 +99,9 @@ impl Runs {
                 others.push(run.path.clone())
             }
         }
-        others.iter().for_each(|path| remove(path));
+        if is_all {
+            others.iter().for_each(|path| remove(path));
+        }
         Ok(runs)
     }
 
@@ -99,43 +122,72 @@ impl Runs {
         Ok(())
     }
 
-    /// Merges the last runs into one if `count` of them were merged equally often; the parts that it replaces.
-    pub(super) fn merge(&mut self, count: usize) -> Result<Vec<PathBuf>, MergeFailed> {
-        let first = self.runs.len().saturating_sub(count);
-        let parts = self.runs.get(first..).unwrap_or_default();
-        let heads = || parts.iter().map(|run| run.head);
-        let Some(head) = heads().next().filter(|head| heads().all(|other| other.level == head.level)) else {
-            return Ok(Vec::new());
-        };
-        if parts.len() < count {
-            return Ok(Vec::new());
-        }
-        let merged = Head {
-            first: head.first,
-            last: self.covered(),
-            count: heads().map(|head| head.count).sum(),
-            level: head.level + 1,
-        };
-        let mut failed = None;
-        let written = Run::write(&self.dir, &self.chain_id, merged, Merged::of(parts, &mut failed)?);
+    /// Merges the first runs of which `count` follow each other that were merged equally often, if afterwards so many
+    /// bytes are free still; the parts that it replaces.
+    pub(super) fn merge(
+        &mut self,
+        count: usize,
+        free_min: u64,
+        stops: &dyn Fn() -> bool,
+    ) -> Result<Vec<PathBuf>, MergeFailed> {
+        let Some((first, merged)) = self.mergeable(count, free_min) else { return Ok(Vec::new()) };
+        let (mut failed, parts) = (None, self.runs.get(first..first + count).unwrap_or_default());
+        let references = Merged::of(parts, stops, &mut failed)?;
+        let written = Run::write(&self.dir, &self.chain_id, merged, references);
         let run = match failed {
-            Some(failed) => return Err(failed.into()),
-            None => written?,
+            Some(failed) => return Err(failed),
+            None => Arc::new(written?),
         };
-        let replaced = self.runs.split_off(first).iter().map(|run| run.path.clone()).collect();
-        self.runs.push(Arc::new(run));
-        Ok(replaced)
+        let replaced = self.runs.splice(first..first + count, [run]);
+        Ok(replaced.map(|run| run.path.clone()).collect())
     }
 
-    /// Takes out a run and all that follow; their files.
-    pub(super) fn cut(&mut self, path: &Path) -> Vec<PathBuf> {
-        let at = self.runs.iter().position(|run| run.path == path).unwrap_or(self.runs.len());
+    /// The first run to be merged with those after it, and the head of what becomes of them. What has no room waits
+    /// until it has: nothing is behind because of it.
+    fn mergeable(&self, count: usize, free_min: u64) -> Option<(usize, Head)> {
+        let groups = self.runs.windows(count).enumerate().filter_map(|(at, parts)| {
+            let (first, last) = (parts.first()?.head, parts.last()?.head);
+            // INVARIANT: levels never rise along the chain, so that equal ends are all equal, and what is merged
+            // begins where its level does.
+            let begins = at.checked_sub(1).and_then(|before| self.runs.get(before));
+            let begins = begins.is_none_or(|before| before.head.level != first.level);
+            let count = parts.iter().map(|run| run.head.count).sum();
+            let merged = Head { first: first.first, last: last.last, count, level: first.level + 1 };
+            (begins && first.level == last.level).then_some((at, merged))
+        });
+        let mut with_room = groups.filter(|(_, merged)| {
+            let bytes = merged.file_bytes().unwrap_or(u64::MAX);
+            let has_room = disk::has_room(&self.dir, bytes.saturating_add(free_min));
+            if !has_room {
+                debug!(bytes, "runs of the look-up stay apart: the disk has no room to merge them");
+            }
+            has_room
+        });
+        with_room.next()
+    }
+
+    /// Takes out a run and all that follow; their files. One that was merged meanwhile is not there any more.
+    pub(super) fn cut(&mut self, run: &Arc<Run>) -> Vec<PathBuf> {
+        self.cut_at(|held| Arc::ptr_eq(held, run))
+    }
+
+    /// Takes out the run that a height is noted in, whatever it was merged into, and all that follow; their files.
+    pub(super) fn cut_height(&mut self, height: u64) -> Vec<PathBuf> {
+        self.cut_at(|held| (held.head.first..=held.head.last).contains(&height))
+    }
+
+    fn cut_at(&mut self, is_it: impl Fn(&Arc<Run>) -> bool) -> Vec<PathBuf> {
+        let at = self.runs.iter().position(is_it).unwrap_or(self.runs.len());
         self.runs.split_off(at).iter().map(|run| run.path.clone()).collect()
     }
 
     pub(super) fn chain_id(&self) -> &Hash {
         &self.chain_id
     }
+}
+
+fn is_named_as_run(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX))
 }
 
 /// What cannot be removed now is when the folder is opened again.
@@ -153,13 +205,19 @@ struct Merged<'a> {
     parts: Vec<References>,
     runs: &'a [Arc<Run>],
     heads: BinaryHeap<Reverse<(Reference, usize)>>,
-    failed: &'a mut Option<RunFailed>,
+    taken: u64,
+    stops: &'a dyn Fn() -> bool,
+    failed: &'a mut Option<MergeFailed>,
 }
 
 impl<'a> Merged<'a> {
-    fn of(runs: &'a [Arc<Run>], failed: &'a mut Option<RunFailed>) -> Result<Self, RunFailed> {
+    fn of(
+        runs: &'a [Arc<Run>],
+        stops: &'a dyn Fn() -> bool,
+        failed: &'a mut Option<MergeFailed>,
+    ) -> Result<Self, RunFailed> {
         let parts = runs.iter().cloned().map(References::of).collect();
-        let mut merged = Self { parts, runs, heads: BinaryHeap::new(), failed };
+        let mut merged = Self { parts, runs, heads: BinaryHeap::new(), taken: 0, stops, failed };
         for part in 0..runs.len() {
             merged.advance(part)?;
         }
@@ -181,13 +239,15 @@ impl Iterator for Merged<'_> {
 
     fn next(&mut self) -> Option<io::Result<Reference>> {
         let Reverse((reference, part)) = self.heads.pop()?;
-        match self.advance(part) {
-            Ok(()) => Some(Ok(reference)),
-            Err(failed) => {
-                let error = io::Error::other(failed.name.clone());
-                *self.failed = Some(failed);
-                Some(Err(error))
-            }
-        }
+        self.taken += 1;
+        let advanced = match self.taken.is_multiple_of(STEP) && (self.stops)() {
+            true => Err(MergeFailed::Stopped),
+            false => self.advance(part).map_err(MergeFailed::from),
+        };
+        Some(advanced.map(|()| reference).map_err(|failed| {
+            let error = io::Error::other(failed.to_string());
+            *self.failed = Some(failed);
+            error
+        }))
     }
 }

@@ -1,6 +1,6 @@
 //! The look-up's files held against their checks, and against what the blocks say.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use keyward_ledger_core::{block::Block, hash::Hash};
 
@@ -17,7 +17,7 @@ const STEP: usize = 10_000;
 /// What the runs said when a scrubber read them.
 #[derive(Debug, Default)]
 pub(crate) struct Said {
-    runs: Vec<(u64, PathBuf, Sum)>,
+    runs: Vec<(Arc<Run>, Sum)>,
     /// What the blocks say, up to the last one seen.
     sum: Sum,
 }
@@ -31,18 +31,10 @@ impl Lookup {
         };
         let mut said = Said::default();
         for run in runs {
-            match run.is_whole(&chain_id) {
-                // Merged meanwhile: what it is merged into is read another time.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.holds(&run) => {
-                    return Ok(Said::default());
-                }
-                Ok(true) => {}
-                Ok(false) => {
-                    let source =
-                        std::io::Error::new(std::io::ErrorKind::InvalidData, "its head does not check");
-                    return Err(RunFailed::of(&run)(source));
-                }
-                Err(error) => return Err(RunFailed::of(&run)(error)),
+            if let Err(error) = run.check(&chain_id) {
+                // Merged or taken out meanwhile: what stands in its place is read another time.
+                let is_held = self.holds(&run);
+                return if is_held { Err(RunFailed::of(&run)(error)) } else { Ok(Said::default()) };
             }
             let mut sum = Sum::default();
             for (number, reference) in References::of(run.clone()).enumerate() {
@@ -54,7 +46,7 @@ impl Lookup {
             if !paced(run.file_bytes() % (STEP as u64 * 24)) {
                 return Ok(Said::default());
             }
-            said.runs.push((run.head.last, run.path.clone(), sum));
+            said.runs.push((run, sum));
         }
         said.runs.reverse();
         Ok(said)
@@ -66,21 +58,21 @@ impl Lookup {
 }
 
 impl Said {
-    /// Takes the next block of the chain with the ids of its records. The run that ends with it, if that says
-    /// something else than its blocks.
-    pub(crate) fn follow(&mut self, block: &Block, ids: &[Hash]) -> Option<PathBuf> {
-        let (last, _, said) = self.runs.last()?;
+    /// Takes the next block of the chain with the ids of its records. The name of the run that ends with it, if that
+    /// says something else than its blocks.
+    pub(crate) fn follow(&mut self, block: &Block, ids: &[Hash]) -> Option<String> {
+        let (run, said) = self.runs.last()?;
         references_of(block, ids).iter().for_each(|reference| self.sum.add(reference));
-        if *last != block.header().height {
+        if run.head.last != block.header().height {
             return None;
         }
         let differs = *said != self.sum;
         self.sum = Sum::default();
-        let (_, path, _) = self.runs.pop()?;
+        let (run, _) = self.runs.pop()?;
         if differs {
             // Those above are taken out with it.
             self.runs.clear();
         }
-        differs.then_some(path)
+        differs.then(|| run.name().to_owned())
     }
 }

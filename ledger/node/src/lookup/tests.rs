@@ -19,12 +19,15 @@ use keyward_ledger_core::{
 use keyward_ledger_engine::{Block, Segments, SegmentsConfig, Store as _};
 use tempfile::TempDir;
 
-use super::{FindError, Layout, Lookup, catch_up, find};
+use super::{
+    FindError, Layout, Lookup, MergeFailed, Reference, RunFailed, catch_up, find, follow, is_time, reference,
+};
 use crate::{
+    Config, Parts, ScrubPace, ServerTls, StoreConfig,
     alarms::Code,
     application::BlockFormat,
     executor::Executor,
-    index::Index,
+    index::{Index, Place},
     machine::Machine,
     shared::{Anchor, Shared, View},
     snapshot::Snapshot,
@@ -33,7 +36,7 @@ use crate::{
 const HEIGHT: u64 = 40;
 const SUBMITTERS: u8 = 3;
 /// Small, so that there are runs of several levels, and something in memory.
-const SMALL: Layout = Layout { fresh_max: 150, blocks_max: 3, merged: 3 };
+const SMALL: Layout = Layout { fresh_max: 150, blocks_max: 3, merged: 3, free_min: 0 };
 
 struct Random(u64);
 
@@ -218,6 +221,13 @@ impl World {
     }
 }
 
+/// Of a block with so many records, all accepted.
+fn outcomes_of(count: u32) -> Vec<u8> {
+    let bytes = [count.to_be_bytes(), [0; 4]].concat();
+    assert_eq!(BlockOutcomes::decode(&bytes).unwrap().count(), count);
+    bytes
+}
+
 fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
     entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
@@ -367,7 +377,7 @@ fn the_files_of_another_ledger_are_not_believed() {
     let (world, dir) = (World::new(&mut random), tempfile::tempdir().unwrap());
     let lookup = Lookup::open(dir.path(), &[7; 32], SMALL).unwrap();
     for height in 1..=2 * SMALL.blocks_max {
-        lookup.note(height, &[]).unwrap();
+        lookup.note(height, &[], &|| false).unwrap();
     }
     assert!(!files(dir.path()).is_empty());
     assert_eq!(Lookup::open(dir.path(), &[7; 32], SMALL).unwrap().covered(), 2 * SMALL.blocks_max);
@@ -398,4 +408,194 @@ fn a_disk_that_takes_no_files_is_alarmed_and_noting_goes_on_when_it_does() {
     assert!(catch_up(&shared, || false));
     assert_eq!(shared.alarms.counts().1, 0, "repaired");
     world.answers_all(&shared, &anchor, &mut random, 20);
+}
+
+/// Each block is written out, and two are merged.
+const EACH: Layout = Layout { fresh_max: 1, blocks_max: 1, merged: 2, free_min: 0 };
+
+fn names(dir: &Path) -> Vec<String> {
+    files(dir).into_keys().collect()
+}
+
+fn run_name(first: u64, last: u64) -> String {
+    format!("run-{first:020}-{last:020}")
+}
+
+#[test]
+fn a_run_that_was_merged_meanwhile_is_not_cut_for_its_file_but_is_for_what_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let lookup = Lookup::open(dir.path(), &[7; 32], EACH).unwrap();
+    lookup.note_for_test(1);
+    let run = lookup.noted().runs.iter().next().unwrap().clone();
+    let failed = RunFailed::of(&run)(std::io::ErrorKind::InvalidData.into());
+    lookup.note_for_test(2);
+    lookup.note_for_test(3);
+    let held = [run_name(1, 2), run_name(3, 3)];
+    assert_eq!(names(dir.path()), held);
+    lookup.take_out(&failed);
+    assert_eq!((lookup.covered(), names(dir.path())), (3, held.to_vec()), "it was read whole to be merged");
+    // The block at its end says something else: so does what it was merged into.
+    lookup.take_out_at(1);
+    assert_eq!((lookup.covered(), names(dir.path())), (0, Vec::new()));
+    // Another that stands at the same path by now is not the one that failed.
+    lookup.note_for_test(1);
+    lookup.take_out(&failed);
+    assert_eq!((lookup.covered(), names(dir.path())), (1, vec![run_name(1, 1)]));
+}
+
+#[test]
+fn a_merge_is_stopped_with_the_node_and_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let lookup = Lookup::open(dir.path(), &[7; 32], EACH).unwrap();
+    let references = |height: u64| -> Vec<Reference> {
+        let names = (0..5000_u64).map(|n| reference::reference(&u128::from(n).to_be_bytes(), height));
+        names.filter(|reference| !is_time(reference)).collect()
+    };
+    lookup.note(1, &references(1), &|| true).unwrap();
+    let stopped = lookup.note(2, &references(2), &|| true);
+    assert!(matches!(stopped, Err(MergeFailed::Stopped)), "{stopped:?}");
+    assert_eq!((lookup.covered(), names(dir.path())), (2, vec![run_name(1, 1), run_name(2, 2)]));
+    lookup.note(3, &references(3), &|| false).unwrap();
+    assert_eq!(names(dir.path()), [run_name(1, 2), run_name(3, 3)], "merged another time");
+}
+
+#[test]
+fn runs_are_merged_only_where_the_disk_has_room_and_later_as_they_would_have_been() {
+    let [dir, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let lookup = Lookup::open(dir.path(), &[7; 32], Layout { free_min: u64::MAX, ..EACH }).unwrap();
+    (1..=5).for_each(|height| lookup.note_for_test(height));
+    assert_eq!(lookup.covered(), 5, "nothing is behind");
+    assert_eq!(names(dir.path()), [1, 2, 3, 4, 5].map(|height| run_name(height, height)));
+    let lookup = Lookup::open(dir.path(), &[7; 32], EACH).unwrap();
+    lookup.note_for_test(6);
+    let always = Lookup::open(other.path(), &[7; 32], EACH).unwrap();
+    (1..=6).for_each(|height| always.note_for_test(height));
+    assert_eq!(files(dir.path()), files(other.path()));
+    assert_eq!(names(dir.path()), [run_name(1, 4), run_name(5, 6)]);
+}
+
+#[test]
+fn a_run_that_cannot_be_opened_now_is_left_with_those_behind_it_and_is_no_damage() {
+    let mut random = Random::new();
+    let world = World::new(&mut random);
+    let (dir, before) = noted(&world);
+    let (name, bytes) = before.iter().nth(1).unwrap();
+    let path = dir.path().join(name);
+    let (shared, _) = world.open(dir.path());
+    let whole = shared.lookup.covered();
+    // A link to itself: nobody can open it, whatever his rights.
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink(&path, &path).unwrap();
+    let failed = shared.lookup.read_all(|_| true).unwrap_err();
+    assert!(!failed.is_damage(), "{failed:?}");
+    let chain_id = world.genesis.chain_id();
+    assert!(Lookup::open(dir.path(), chain_id, SMALL).unwrap().covered() < whole);
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, bytes).unwrap();
+    assert_eq!(Lookup::open(dir.path(), chain_id, SMALL).unwrap().covered(), whole);
+    assert_eq!(files(dir.path()), before);
+}
+
+#[test]
+fn what_passes_is_told_from_what_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let lookup = Lookup::open(dir.path(), &[7; 32], EACH).unwrap();
+    lookup.note_for_test(1);
+    let run = lookup.noted().runs.iter().next().unwrap().clone();
+    use rustix::io::Errno;
+    for (errno, is_damage) in [
+        (Errno::MFILE, false),
+        (Errno::NFILE, false),
+        (Errno::ACCESS, false),
+        (Errno::NOMEM, false),
+        (Errno::IO, true),
+        (Errno::NOENT, true),
+    ] {
+        assert_eq!(RunFailed::of(&run)(errno.into()).is_damage(), is_damage, "{errno}");
+    }
+}
+
+#[test]
+fn a_count_in_the_index_that_is_not_the_blocks_leaves_nothing_out_without_a_word() {
+    let mut random = Random::new();
+    let world = World::new(&mut random);
+    let dir = tempfile::tempdir().unwrap();
+    let (shared, anchor) = world.open(dir.path());
+    assert!(catch_up(&shared, || false));
+    let records = |height| world.records.values().filter(|record| record.height == height).count() as u64;
+    let height = (1..=HEIGHT).find(|height| records(*height) > 1).unwrap();
+    let (place, outcomes) = shared.index.entry(height).unwrap().unwrap();
+    // The last leaf is where the block says, and one record is missing before it.
+    let short = Place { first_leaf: place.first_leaf + 1, count: place.count - 1, ..place };
+    let fewer = outcomes_of(u32::try_from(short.count).unwrap());
+    for (place, outcomes) in [(short, outcomes.encode()), (short, fewer.clone()), (place, fewer)] {
+        let place = Place { outcomes_len: outcomes.len() as u64, ..place };
+        shared.index.write_place(height, place, &outcomes).unwrap();
+        let from = world.records.iter().find(|(_, record)| record.height == height).unwrap().0;
+        let found = find(&shared, &Question::default(), *from, 256, &anchor);
+        let found = found.map(|page| page.found.len());
+        assert!(matches!(found, Err(FindError::Missing(missing)) if missing == height), "{found:?}");
+    }
+}
+
+#[test]
+fn what_is_taken_out_is_noted_again_though_nothing_new_becomes_final() {
+    let mut random = Random::new();
+    let world = World::new(&mut random);
+    let dir = tempfile::tempdir().unwrap();
+    let (shared, _) = world.open(dir.path());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (stop, stopping) = tokio::sync::watch::channel(false);
+    let handle = runtime.handle().clone();
+    let following = {
+        let shared = shared.clone();
+        std::thread::spawn(move || follow(&shared, &handle, stopping))
+    };
+    let mut progress = shared.lookup.progress();
+    let mut reach = |wanted: u64| {
+        let reached = async { progress.wait_for(|covered| *covered == wanted).await.map(|_| ()) };
+        let patience = std::time::Duration::from_secs(20);
+        runtime.block_on(async { tokio::time::timeout(patience, reached).await }).unwrap().unwrap();
+    };
+    reach(HEIGHT);
+    // By now it has most likely come to wait; the cut must wake it either way.
+    shared.lookup.take_out_at(1);
+    reach(HEIGHT);
+    stop.send_replace(true);
+    following.join().unwrap();
+}
+
+#[test]
+fn a_look_up_whose_folder_cannot_be_opened_is_an_alarm_and_stops_no_start() {
+    let mut random = Random::new();
+    let world = World::new(&mut random);
+    // Something else stands in its place.
+    fs::write(world.dir.path().join("look-up"), b"no folder").unwrap();
+    let nowhere = "127.0.0.1:0".parse().unwrap();
+    let config = Config {
+        data_dir: world.dir.path().into(),
+        genesis: world.genesis.encode(),
+        validator_key: [1; 32].into(),
+        checkpoint_key: None,
+        peer_listen: nowhere,
+        peers: Vec::new(),
+        rpc_listen: nowhere,
+        tls: ServerTls {
+            ca_pem: String::new(),
+            certificate_pem: String::new(),
+            key_pem: String::new().into(),
+        },
+        idle_block_interval: crate::IDLE_BLOCK_INTERVAL,
+        block_interval_min: crate::BLOCK_INTERVAL_MIN,
+        scrub: ScrubPace::default(),
+        store: StoreConfig::default(),
+        keys: None,
+    };
+    let parts = Parts::assemble(&config, Machine::real()).unwrap();
+    let alarms = parts.shared.alarms.newest(9);
+    assert_eq!((alarms[0].code, alarms.len()), (Code::DiskFailed, 1), "{alarms:?}");
+    assert!(alarms[0].text.contains("look-up"), "{alarms:?}");
+    assert!(catch_up(&parts.shared, || false));
+    assert_eq!(parts.shared.lookup.covered(), HEIGHT, "noted in memory");
+    assert_eq!(parts.shared.alarms.counts().1, 1, "the folder is to be mended still");
 }

@@ -53,11 +53,10 @@ impl Derived {
     pub(super) fn follow(&mut self, run: &mut Run<'_>, block: &Block) -> Result<(), Error> {
         let leaves = self.leaves(run, block)?;
         let shared = run.shared;
-        if let Some(path) = self.look_up.follow(block, &leaves) {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if let Some(name) = self.look_up.follow(block, &leaves) {
             let text = format!("`{name}` says something else than the blocks");
             run.found(Alarm::new(Code::LookUpDamaged, text));
-            shared.lookup.take_out(&path);
+            shared.lookup.take_out_at(block.header().height);
         }
         let (mut differing, index) = (Vec::new(), &shared.index);
         let mut first_leaf = self.log.size();

@@ -38,7 +38,7 @@ const UNCERTIFIED: [u64; 3] = [4, 5, 9];
 /// Small, so that there are many.
 const SEGMENTS: SegmentsConfig = SegmentsConfig { segment_bytes_max: 6000, record_bytes_max: 64 << 20 };
 
-const LOOK_UP: lookup::Layout = lookup::Layout { fresh_max: 60, blocks_max: 3, merged: 2 };
+const LOOK_UP: lookup::Layout = lookup::Layout { fresh_max: 60, blocks_max: 3, merged: 2, free_min: 0 };
 
 /// A chain with its certificates: what the other nodes hold.
 struct Chain {
