@@ -127,7 +127,7 @@ impl KeeperShare {
         let index = vault.index_of(keeper).ok_or(Complaint::NotAKeeper)?;
         let plain = key.open(&share_info(vault, keeper), sealed, HEAD_BYTES + CIPHERTEXT_BYTES_MAX);
         let plain = plain.map_err(Complaint::Unreadable)?;
-        let share = plain.expose(|plain| parse(plain)).ok_or(Complaint::Malformed)?;
+        let share = plain.expose(parse).ok_or(Complaint::Malformed)?;
         let (parts, ciphertext) = share;
         let share = Self::new(vault, index, parts, ciphertext);
         share.check(vault)?;
@@ -169,7 +169,8 @@ impl KeeperShare {
         [&self.key, &self.mask, &self.blinder]
     }
 
-    pub(crate) fn ciphertext(&self) -> &[u8] {
+    /// The vault's ciphertext, which is no secret of this keeper's: every holder has it.
+    pub fn ciphertext(&self) -> &[u8] {
         &self.ciphertext
     }
 
