@@ -18,6 +18,8 @@ mod random;
 mod secret;
 mod signing;
 pub mod vault;
+#[cfg(test)]
+mod vectors;
 
 pub use address::{Network, ethereum_address, p2tr_address, p2wpkh_address};
 pub use envelope::{

@@ -350,3 +350,5 @@ fn refused(error: ProtocolError) -> OpaqueError {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

@@ -1,9 +1,10 @@
 //! Bytes that must not change: a whole sealing and recovery from fixed randomness.
 
 use super::super::*;
+use super::Seeded;
 use super::world::{World, text};
-use super::{Seeded, parts};
 use crate::secret::SecretBytes;
+use crate::vectors::parts;
 
 struct Line(String);
 

@@ -7,7 +7,8 @@ use super::super::group::{SecretScalar, encode};
 use super::super::oprf::{Blinded, Evaluation, OprfError, combine, evaluate, verify};
 use super::super::sharing::{Commitments, Polynomial, SharingError, share_keys};
 use super::super::{GroupError, oprf};
-use super::{Part, Seeded, parts};
+use super::Seeded;
+use crate::vectors::{Part, parts};
 
 const VECTORS: &str = include_str!("../../../tests/vectors/rfc9497.txt");
 

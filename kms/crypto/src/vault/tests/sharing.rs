@@ -4,7 +4,8 @@ use super::super::group::{GroupError, SecretScalar, encode, mask_base, weights};
 use super::super::sharing::{
     Commitments, KEEPERS_MAX, Polynomial, SharingError, check_threshold, combine, share_keys,
 };
-use super::{Part, Seeded, parts};
+use super::Seeded;
+use crate::vectors::{Part, parts};
 
 const VECTORS: &str = include_str!("../../../tests/vectors/vsss.txt");
 
