@@ -76,6 +76,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("cedar-policy*", &["policies"]),
     ("opaque-ke", &["kms/crypto"]),
     ("hpke", &["kms/crypto"]),
+    ("voprf", &["kms/crypto"]),
     ("rsa", &["hsm-sim"]),
     ("prost*", &["proto", "ledger/node", "ledger/client", "kms/service", "kms/client", "kms/cli"]),
     ("tonic*", &["proto", "ledger/node", "ledger/client", "kms/service", "kms/client", "kms/cli"]),

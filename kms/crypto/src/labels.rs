@@ -16,9 +16,68 @@ pub const PROFILE_KEY: &str = "keyward/profile-key/v1";
 /// Associated data of an account's contact and identity fields, under that data key.
 pub const PROFILE: &str = "keyward/profile/v1";
 
+/// Salt of a vault password's stretching.
+pub const VAULT_SALT: &str = "keyward/vault-salt/v1";
+/// HKDF `info` of a vault's root, from the output of the oblivious function.
+pub const VAULT_ROOT: &str = "keyward/vault-root/v1";
+/// HKDF `info` of the seed of a vault's proof key, from its root.
+pub const VAULT_PROOF_KEY: &str = "keyward/vault-proof-key/v1";
+/// HKDF `info` of a vault's data key, from root, mask and export key.
+pub const VAULT_DATA_KEY: &str = "keyward/vault-data-key/v1";
+/// Associated data of a vault's contents.
+pub const VAULT_CONTENTS: &str = "keyward/vault-contents/v1";
+/// Hash of a vault's ciphertext.
+pub const VAULT_CIPHERTEXT: &str = "keyward/vault-ciphertext/v1";
+/// The second base of the commitments to a vault's mask.
+pub const VAULT_MASK_BASE: &str = "keyward/vault-mask-base/v1";
+/// HPKE `info` of a share on its way to a keeper.
+pub const VAULT_SHARE: &str = "keyward/vault-share/v1";
+/// Hash of a blinded element.
+pub const VAULT_ELEMENT: &str = "keyward/vault-element/v1";
+/// HPKE `info` of a keeper's evaluation on its way to the user.
+pub const VAULT_ANSWER: &str = "keyward/vault-answer/v1";
+/// What a keeper signs with an evaluation.
+pub const VAULT_EVALUATION: &str = "keyward/vault-evaluation/v1";
+/// HPKE `info` of a keeper's part of the mask on its way to the user.
+pub const VAULT_RELEASE: &str = "keyward/vault-release/v1";
+/// What a keeper signs with its part of the mask.
+pub const VAULT_RELEASED: &str = "keyward/vault-released/v1";
+/// The element of a drill, from its nonce.
+pub const VAULT_DRILL_ELEMENT: &str = "keyward/vault-drill-element/v1";
+/// What a keeper signs with the answer to a drill.
+pub const VAULT_DRILL: &str = "keyward/vault-drill/v1";
+/// HPKE `info` of one keeper's deal to another at a refresh or a change of keepers.
+pub const VAULT_DEAL: &str = "keyward/vault-deal/v1";
+/// HPKE `info` of a piece of a repair.
+pub const VAULT_REPAIR: &str = "keyward/vault-repair/v1";
+
 /// The whole table.
-pub const ALL: [&str; 7] =
-    [HOSTED_KEY, SERVICE_SECRET, IMPORT, OPAQUE_CONTEXT, ACCOUNT_CREDENTIAL, PROFILE_KEY, PROFILE];
+pub const ALL: [&str; 24] = [
+    HOSTED_KEY,
+    SERVICE_SECRET,
+    IMPORT,
+    OPAQUE_CONTEXT,
+    ACCOUNT_CREDENTIAL,
+    PROFILE_KEY,
+    PROFILE,
+    VAULT_SALT,
+    VAULT_ROOT,
+    VAULT_PROOF_KEY,
+    VAULT_DATA_KEY,
+    VAULT_CONTENTS,
+    VAULT_CIPHERTEXT,
+    VAULT_MASK_BASE,
+    VAULT_SHARE,
+    VAULT_ELEMENT,
+    VAULT_ANSWER,
+    VAULT_EVALUATION,
+    VAULT_RELEASE,
+    VAULT_RELEASED,
+    VAULT_DRILL_ELEMENT,
+    VAULT_DRILL,
+    VAULT_DEAL,
+    VAULT_REPAIR,
+];
 
 /// A label as it stands in bytes: `u8 length || label`.
 pub(crate) fn tagged(label: &str) -> Vec<u8> {
@@ -42,6 +101,23 @@ mod tests {
             "keyward/account-credential/v1",
             "keyward/profile-key/v1",
             "keyward/profile/v1",
+            "keyward/vault-salt/v1",
+            "keyward/vault-root/v1",
+            "keyward/vault-proof-key/v1",
+            "keyward/vault-data-key/v1",
+            "keyward/vault-contents/v1",
+            "keyward/vault-ciphertext/v1",
+            "keyward/vault-mask-base/v1",
+            "keyward/vault-share/v1",
+            "keyward/vault-element/v1",
+            "keyward/vault-answer/v1",
+            "keyward/vault-evaluation/v1",
+            "keyward/vault-release/v1",
+            "keyward/vault-released/v1",
+            "keyward/vault-drill-element/v1",
+            "keyward/vault-drill/v1",
+            "keyward/vault-deal/v1",
+            "keyward/vault-repair/v1",
         ];
         assert_eq!(ALL, golden, "a label changed: that is a change of format");
     }

@@ -14,8 +14,12 @@ pub mod labels;
 mod locked;
 mod opaque;
 mod pem;
+mod random;
 mod secret;
 mod signing;
+pub mod vault;
+#[cfg(test)]
+mod vectors;
 
 pub use address::{Network, ethereum_address, p2tr_address, p2wpkh_address};
 pub use envelope::{

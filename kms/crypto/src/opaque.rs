@@ -9,7 +9,6 @@ use hkdf::Hkdf;
 use keyward_domain::scheme::Scheme;
 use opaque_ke::errors::{InternalError, ProtocolError};
 use opaque_ke::generic_array::{ArrayLength, GenericArray};
-use opaque_ke::rand::{CryptoRng, RngCore};
 use opaque_ke::{
     CipherSuite, ClientLoginFinishParameters, ClientRegistrationFinishParameters, CredentialFinalization,
     CredentialRequest, CredentialResponse, RegistrationRequest, RegistrationResponse, RegistrationUpload,
@@ -20,6 +19,7 @@ use thiserror::Error;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::labels;
+use crate::random::with_randomness;
 use crate::secret::SecretBytes;
 use crate::signing::{SigningKey, SigningKeyError};
 
@@ -50,7 +50,7 @@ pub enum OpaqueError {
     Failed(#[source] ProtocolError),
     /// The operating system gave no randomness.
     #[error("no randomness from the operating system")]
-    Randomness(#[source] getrandom::Error),
+    Randomness(#[from] getrandom::Error),
     /// The account's credential could not be made.
     #[error("the account's credential could not be made")]
     Credential(#[source] SigningKeyError),
@@ -326,51 +326,6 @@ fn server_parameters() -> ServerLoginParameters<'static, 'static> {
     ServerLoginParameters { context: Some(labels::OPAQUE_CONTEXT.as_bytes()), ..Default::default() }
 }
 
-/// Lends the system's randomness; whatever was made while it failed is thrown away.
-fn with_randomness<R>(
-    work: impl FnOnce(&mut SystemRandom) -> Result<R, OpaqueError>,
-) -> Result<R, OpaqueError> {
-    let mut random = SystemRandom { failure: None };
-    let result = work(&mut random);
-    match random.failure {
-        None => result,
-        Some(failure) => Err(OpaqueError::Randomness(failure)),
-    }
-}
-
-/// The library's generator cannot fail, the system's can: a failure is remembered, see [`with_randomness`].
-struct SystemRandom {
-    failure: Option<getrandom::Error>,
-}
-
-impl RngCore for SystemRandom {
-    fn next_u32(&mut self) -> u32 {
-        let mut bytes = [0; 4];
-        self.fill_bytes(&mut bytes);
-        u32::from_le_bytes(bytes)
-    }
-
-    fn next_u64(&mut self) -> u64 {
-        let mut bytes = [0; 8];
-        self.fill_bytes(&mut bytes);
-        u64::from_le_bytes(bytes)
-    }
-
-    fn fill_bytes(&mut self, bytes: &mut [u8]) {
-        if let Err(failure) = getrandom::fill(bytes) {
-            self.failure = Some(failure);
-            bytes.fill(1); // not zero, so that no rejection loop runs for ever
-        }
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), opaque_ke::rand::Error> {
-        self.fill_bytes(bytes);
-        Ok(())
-    }
-}
-
-impl CryptoRng for SystemRandom {}
-
 /// Parses a message and holds that it has no other encoding: the library itself lets some trailing bytes pass.
 fn whole<T>(
     what: &'static str,
@@ -395,3 +350,5 @@ fn refused(error: ProtocolError) -> OpaqueError {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

@@ -3,6 +3,7 @@
 //! Pure: no clock, no randomness, no I/O; callers pass in the time (`now_ms`, Unix milliseconds) and random bytes.
 //! Signature schemes and public keys live once, in `ledger/core`, and are re-exported here.
 
+pub use keyward_ledger_core::contracts::attempts::success_message;
 pub use keyward_ledger_core::contracts::registry::{
     credential_challenge, possession_challenge, rotation_challenge,
 };

@@ -1,0 +1,224 @@
+//! What keepers answer in a recovery: the bytes, what each signs, and what is evidence against one.
+//!
+//! HPKE does not say who sealed, so each answer carries the keeper's Ed25519 signature. An answer that it has signed
+//! and that does not hold against the vault's commitments can be shown to anybody; one that does not open, or whose
+//! signature is wrong, may be the work of whoever carried it and blames nobody.
+
+use std::fmt;
+
+use keyward_domain::scheme::{PublicKey, Scheme, verify};
+use zeroize::{Zeroize as _, Zeroizing};
+
+use super::contents::{CIPHERTEXT_BYTES_MAX, ciphertext_hash};
+use super::facts::{ShareSet, Vault};
+use super::group::{ELEMENT_BYTES, SecretScalar};
+use super::keeper::element_hash;
+use super::oprf::{self, Evaluation, PROOF_BYTES};
+use crate::labels;
+
+const VERSION: u8 = 1;
+const SIGNATURE_BYTES: usize = 64;
+
+/// `version u8 (1) || evaluation[32] || proof[64] || signature[64]`.
+pub(crate) struct EvaluationAnswer {
+    pub(crate) evaluation: Evaluation,
+    pub(crate) signature: [u8; SIGNATURE_BYTES],
+}
+
+impl EvaluationAnswer {
+    pub(crate) const BYTES: usize = 1 + ELEMENT_BYTES + PROOF_BYTES + SIGNATURE_BYTES;
+
+    pub(crate) fn new(
+        shares: &ShareSet,
+        attempt: &[u8; 32],
+        index: u8,
+        element: &[u8; ELEMENT_BYTES],
+        evaluation: Evaluation,
+        sign: impl FnOnce(&[u8]) -> [u8; SIGNATURE_BYTES],
+    ) -> Self {
+        let signature = sign(&evaluation_statement(shares, attempt, index, element, &evaluation));
+        Self { evaluation, signature }
+    }
+
+    /// HPKE `info`: `context || attempt id[32] || index u8`.
+    pub(crate) fn info(shares: &ShareSet, attempt: &[u8; 32], index: u8) -> Vec<u8> {
+        [&shares.context(labels::VAULT_ANSWER)[..], attempt, &[index]].concat()
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        [&[VERSION][..], &self.evaluation.element, &self.evaluation.proof, &self.signature].concat()
+    }
+
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let rest = bytes.strip_prefix(&[VERSION])?;
+        let (element, rest) = rest.split_first_chunk()?;
+        let (proof, rest) = rest.split_first_chunk()?;
+        let signature = rest.try_into().ok()?;
+        Some(Self { evaluation: Evaluation { element: *element, proof: *proof }, signature })
+    }
+}
+
+/// `version u8 (1) || m[32] || blinder[32] || signature[64] || ciphertext`. Wiped on drop.
+pub(crate) struct ReleaseAnswer {
+    pub(crate) mask: [u8; ELEMENT_BYTES],
+    pub(crate) blinder: [u8; ELEMENT_BYTES],
+    pub(crate) signature: [u8; SIGNATURE_BYTES],
+    pub(crate) ciphertext: Vec<u8>,
+}
+
+impl ReleaseAnswer {
+    pub(crate) const BYTES_MAX: usize = 1 + 2 * ELEMENT_BYTES + SIGNATURE_BYTES + CIPHERTEXT_BYTES_MAX;
+
+    pub(crate) fn new(
+        shares: &ShareSet,
+        attempt: &[u8; 32],
+        index: u8,
+        [mask, blinder]: [&[u8; ELEMENT_BYTES]; 2],
+        ciphertext: &[u8],
+        sign: impl FnOnce(&[u8]) -> [u8; SIGNATURE_BYTES],
+    ) -> Self {
+        let hash = ciphertext_hash(ciphertext);
+        let signature = sign(&release_statement(shares, attempt, index, [mask, blinder], &hash));
+        Self { mask: *mask, blinder: *blinder, signature, ciphertext: ciphertext.to_vec() }
+    }
+
+    /// HPKE `info`: `context || attempt id[32] || index u8`.
+    pub(crate) fn info(shares: &ShareSet, attempt: &[u8; 32], index: u8) -> Vec<u8> {
+        [&shares.context(labels::VAULT_RELEASE)[..], attempt, &[index]].concat()
+    }
+
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let parts = [&[VERSION][..], &self.mask, &self.blinder, &self.signature, &self.ciphertext];
+        Zeroizing::new(parts.concat())
+    }
+
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let rest = bytes.strip_prefix(&[VERSION])?;
+        let (mask, rest) = rest.split_first_chunk()?;
+        let (blinder, rest) = rest.split_first_chunk()?;
+        let (signature, ciphertext) = rest.split_first_chunk()?;
+        let ciphertext = (ciphertext.len() <= CIPHERTEXT_BYTES_MAX).then(|| ciphertext.to_vec())?;
+        Some(Self { mask: *mask, blinder: *blinder, signature: *signature, ciphertext })
+    }
+}
+
+impl Drop for ReleaseAnswer {
+    fn drop(&mut self) {
+        self.mask.zeroize();
+        self.blinder.zeroize();
+    }
+}
+
+/// What a keeper has signed.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Answered {
+    /// An evaluation of a blinded element.
+    Evaluation {
+        /// The blinded element; the attempt on the ledger fixes its hash.
+        element: [u8; ELEMENT_BYTES],
+        /// The keeper's evaluation.
+        evaluation: Evaluation,
+    },
+    /// A share of the mask.
+    Release {
+        /// The share.
+        mask: [u8; ELEMENT_BYTES],
+        /// Its blinder.
+        blinder: [u8; ELEMENT_BYTES],
+        /// SHA-256 of the ciphertext that came with it.
+        ciphertext_hash: [u8; 32],
+    },
+}
+
+impl fmt::Debug for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Evaluation { .. } => "Evaluation(..)",
+            Self::Release { .. } => "Release(redacted)",
+        })
+    }
+}
+
+/// An answer that a keeper has signed and that is wrong: whoever knows the vault from the ledger can see both.
+///
+/// Evidence of a release holds what the keeper gave away; one keeper's part alone opens nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// The keeper's index.
+    pub index: u8,
+    /// The attempt that it answered.
+    pub attempt: [u8; 32],
+    /// What it answered.
+    pub answered: Answered,
+    /// Its signature.
+    pub signature: [u8; SIGNATURE_BYTES],
+}
+
+impl Evidence {
+    /// Whether the vault's keeper of that index has signed this answer.
+    pub fn is_signed(&self, vault: &Vault) -> bool {
+        let Some(keeper) = vault.keeper(self.index) else { return false };
+        let (shares, attempt, index) = (vault.shares(), &self.attempt, self.index);
+        let statement = match &self.answered {
+            Answered::Evaluation { element, evaluation } => {
+                Zeroizing::new(evaluation_statement(&shares, attempt, index, element, evaluation))
+            }
+            Answered::Release { mask, blinder, ciphertext_hash } => {
+                release_statement(&shares, attempt, index, [mask, blinder], ciphertext_hash)
+            }
+        };
+        PublicKey::parse(Scheme::Ed25519, &keeper.signing_key)
+            .is_ok_and(|key| verify(&key, &statement, &self.signature).is_ok())
+    }
+
+    /// Whether the answer holds against the vault's commitments.
+    pub fn is_right(&self, vault: &Vault) -> bool {
+        match &self.answered {
+            Answered::Evaluation { element, evaluation } => vault
+                .evaluation_key(self.index)
+                .is_some_and(|key| oprf::verify(element, evaluation, key).is_ok()),
+            Answered::Release { mask, blinder, ciphertext_hash } => {
+                let (Ok(mask), Ok(blinder)) = (SecretScalar::parse(mask), SecretScalar::parse(blinder))
+                else {
+                    return false;
+                };
+                vault.mask().holds_blinded(self.index, &mask, &blinder)
+                    && *ciphertext_hash == vault.facts().ciphertext_hash
+            }
+        }
+    }
+
+    /// Whether this convicts the keeper: signed by it and wrong. `element_hash` is what the attempt of that id fixes on
+    /// the ledger: an evaluation of anything else was never asked for, and honest keepers make none.
+    pub fn convicts(&self, vault: &Vault, attempt_element_hash: &[u8; 32]) -> bool {
+        let other = match &self.answered {
+            Answered::Evaluation { element, .. } => element_hash(element) != *attempt_element_hash,
+            Answered::Release { .. } => false,
+        };
+        self.is_signed(vault) && (other || !self.is_right(vault))
+    }
+}
+
+/// `context || attempt id[32] || index u8 || blinded element[32] || evaluation[32] || proof[64]`.
+fn evaluation_statement(
+    shares: &ShareSet,
+    attempt: &[u8; 32],
+    index: u8,
+    element: &[u8; ELEMENT_BYTES],
+    evaluation: &Evaluation,
+) -> Vec<u8> {
+    let context = shares.context(labels::VAULT_EVALUATION);
+    [&context[..], attempt, &[index], element, &evaluation.element, &evaluation.proof].concat()
+}
+
+/// `context || attempt id[32] || index u8 || m[32] || blinder[32] || SHA-256 of the ciphertext[32]`.
+fn release_statement(
+    shares: &ShareSet,
+    attempt: &[u8; 32],
+    index: u8,
+    [mask, blinder]: [&[u8; ELEMENT_BYTES]; 2],
+    ciphertext_hash: &[u8; 32],
+) -> Zeroizing<Vec<u8>> {
+    let context = shares.context(labels::VAULT_RELEASED);
+    Zeroizing::new([&context[..], attempt, &[index], mask, blinder, ciphertext_hash].concat())
+}
