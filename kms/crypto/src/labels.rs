@@ -26,8 +26,6 @@ pub const VAULT_PROOF_KEY: &str = "keyward/vault-proof-key/v1";
 pub const VAULT_DATA_KEY: &str = "keyward/vault-data-key/v1";
 /// Associated data of a vault's contents.
 pub const VAULT_CONTENTS: &str = "keyward/vault-contents/v1";
-/// Hash of a vault's ciphertext.
-pub const VAULT_CIPHERTEXT: &str = "keyward/vault-ciphertext/v1";
 /// The second base of the commitments to a vault's mask.
 pub const VAULT_MASK_BASE: &str = "keyward/vault-mask-base/v1";
 /// HPKE `info` of a share on its way to a keeper.
@@ -46,13 +44,9 @@ pub const VAULT_RELEASED: &str = "keyward/vault-released/v1";
 pub const VAULT_DRILL_ELEMENT: &str = "keyward/vault-drill-element/v1";
 /// What a keeper signs with the answer to a drill.
 pub const VAULT_DRILL: &str = "keyward/vault-drill/v1";
-/// HPKE `info` of one keeper's deal to another at a refresh or a change of keepers.
-pub const VAULT_DEAL: &str = "keyward/vault-deal/v1";
-/// HPKE `info` of a piece of a repair.
-pub const VAULT_REPAIR: &str = "keyward/vault-repair/v1";
 
 /// The whole table.
-pub const ALL: [&str; 24] = [
+pub const ALL: [&str; 21] = [
     HOSTED_KEY,
     SERVICE_SECRET,
     IMPORT,
@@ -65,7 +59,6 @@ pub const ALL: [&str; 24] = [
     VAULT_PROOF_KEY,
     VAULT_DATA_KEY,
     VAULT_CONTENTS,
-    VAULT_CIPHERTEXT,
     VAULT_MASK_BASE,
     VAULT_SHARE,
     VAULT_ELEMENT,
@@ -75,8 +68,6 @@ pub const ALL: [&str; 24] = [
     VAULT_RELEASED,
     VAULT_DRILL_ELEMENT,
     VAULT_DRILL,
-    VAULT_DEAL,
-    VAULT_REPAIR,
 ];
 
 /// A label as it stands in bytes: `u8 length || label`.
@@ -106,7 +97,6 @@ mod tests {
             "keyward/vault-proof-key/v1",
             "keyward/vault-data-key/v1",
             "keyward/vault-contents/v1",
-            "keyward/vault-ciphertext/v1",
             "keyward/vault-mask-base/v1",
             "keyward/vault-share/v1",
             "keyward/vault-element/v1",
@@ -116,8 +106,6 @@ mod tests {
             "keyward/vault-released/v1",
             "keyward/vault-drill-element/v1",
             "keyward/vault-drill/v1",
-            "keyward/vault-deal/v1",
-            "keyward/vault-repair/v1",
         ];
         assert_eq!(ALL, golden, "a label changed: that is a change of format");
     }

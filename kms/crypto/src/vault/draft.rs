@@ -11,13 +11,13 @@ use voprf::{Ristretto255, VoprfServer};
 use zeroize::Zeroizing;
 
 use super::contents::{self, ContentsError, Place, VaultedKey};
-use super::facts::{FactsError, Vault, VaultFacts, VaultKeeper, VaultMode, VaultStretch, encode_all};
+use super::facts::{FactsError, Vault, VaultFacts, VaultKeeper, VaultMode, VaultStretch};
 use super::group::SecretScalar;
 use super::hpke_box::{self, BoxError};
 use super::keeper::{KeeperShare, share_info};
 use super::keys::{Root, VaultKeyError, stretch};
 use super::oprf::OprfError;
-use super::sharing::{Polynomial, SharingError, check_threshold};
+use super::sharing::{Dealt, DealtBlinded, SharingError, check_threshold, deal, deal_blinded};
 use crate::random::with_randomness;
 use crate::secret::SecretBytes;
 
@@ -76,9 +76,8 @@ pub struct VaultPlan {
 pub struct VaultDraft {
     plan: VaultPlan,
     mode: VaultMode,
-    key: Polynomial,
-    mask: Polynomial,
-    blinder: Polynomial,
+    key: Dealt,
+    mask: DealtBlinded,
     proof_key: [u8; 32],
     ciphertext: Vec<u8>,
 }
@@ -112,11 +111,11 @@ impl VaultDraft {
         let ciphertext = contents::seal(&data_key, &place, &plain, random)?;
         let mut proof_key = [0; 32];
         proof_key.copy_from_slice(root.proof_key()?.public_key().as_bytes());
-        let mut deal = |secret: &SecretScalar| Polynomial::random(secret.value(), plan.threshold, random);
-        let (key, blinder) = (deal(&key), SecretScalar::random(random));
-        let mut deal = |secret: &SecretScalar| Polynomial::random(secret.value(), plan.threshold, random);
-        let (mask, blinder) = (deal(&mask), deal(&blinder));
-        Ok(Self { plan, mode, key, mask, blinder, proof_key, ciphertext })
+        let (threshold, keepers) = (plan.threshold, plan.keepers.len());
+        let key = deal(key.value(), threshold, keepers, random)?;
+        let blinder = SecretScalar::random(random);
+        let mask = deal_blinded([mask.value(), blinder.value()], threshold, keepers, random)?;
+        Ok(Self { plan, mode, key, mask, proof_key, ciphertext })
     }
 
     /// What is public. A sealing is put together from it; its hash comes back in [`Self::vault`].
@@ -131,8 +130,8 @@ impl VaultDraft {
             mode: self.mode,
             threshold,
             keepers,
-            evaluation: encode_all(&self.key.commitments()),
-            mask: encode_all(&self.mask.blinded_commitments(&self.blinder)),
+            evaluation: self.key.commitments.clone(),
+            mask: self.mask.commitments.clone(),
             proof_key: self.proof_key,
             stretch,
             ciphertext_hash: contents::ciphertext_hash(&self.ciphertext),
@@ -157,13 +156,11 @@ impl VaultDraft {
     ) -> Result<Vec<Vec<u8>>, DraftError> {
         let vault = self.vault(shares_hash)?;
         let mut sealed = Vec::with_capacity(self.plan.keepers.len());
-        for (index, keeper) in (1..).zip(&self.plan.keepers) {
-            let share = KeeperShare::new(
-                &vault,
-                index,
-                [self.key.share(index), self.mask.share(index), self.blinder.share(index)],
-                self.ciphertext.clone(),
-            );
+        let masks = self.mask.shares.iter().zip(&self.mask.blinders);
+        let parts = self.key.shares.iter().zip(masks);
+        for ((index, keeper), (key, (mask, blinder))) in (1..).zip(&self.plan.keepers).zip(parts) {
+            let parts = [key, mask, blinder].map(|part| SecretScalar::new(*part.value()));
+            let share = KeeperShare::new(&vault, index, parts, self.ciphertext.clone());
             let info = share_info(&vault, &keeper.id);
             let message = hpke_box::seal(&keeper.sealing_key, &info, &share.message(), random);
             sealed.push(message.map_err(|source| DraftError::Keeper { index, source })?);

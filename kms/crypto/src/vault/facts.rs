@@ -3,10 +3,9 @@
 //! The caller took it from a sealing that the ledger proves (and the keepers' keys from the ledger's state); the
 //! canonical bytes of a sealing and its hash are the ledger's.
 
-use curve25519_dalek_4::ristretto::RistrettoPoint;
 use thiserror::Error;
 
-use super::group::{self, ELEMENT_BYTES};
+use super::group::ELEMENT_BYTES;
 use super::sharing::{self, Commitments, SharingError};
 use crate::labels;
 
@@ -188,9 +187,4 @@ impl ShareSet {
         let (version, share_version) = (self.version.to_be_bytes(), self.share_version.to_be_bytes());
         [&label[..], &self.chain_id, &self.account, &self.vault, &version, &share_version].concat()
     }
-}
-
-/// Encodes commitments, the constant term first.
-pub(crate) fn encode_all(points: &[RistrettoPoint]) -> Vec<[u8; ELEMENT_BYTES]> {
-    points.iter().map(group::encode).collect()
 }

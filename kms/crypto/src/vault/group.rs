@@ -119,9 +119,8 @@ impl fmt::Debug for SecretScalar {
     }
 }
 
-/// Lagrange's weights: `f(at) = sum of weight * f(index)` for every polynomial of a degree below the number of
-/// indices. Refused: the number 0 among the indices, and one that stands twice.
-pub(crate) fn weights(indices: &[u8], at: u8) -> Result<Vec<Scalar>, GroupError> {
+/// Refuses the number 0 among the indices, and one that stands twice.
+pub(crate) fn check_indices(indices: &[u8]) -> Result<(), GroupError> {
     for (place, &index) in indices.iter().enumerate() {
         if index == 0 {
             return Err(GroupError::Index { index });
@@ -130,6 +129,13 @@ pub(crate) fn weights(indices: &[u8], at: u8) -> Result<Vec<Scalar>, GroupError>
             return Err(GroupError::Twice { index });
         }
     }
+    Ok(())
+}
+
+/// Lagrange's weights: `f(at) = sum of weight * f(index)` for every polynomial of a degree below the number of
+/// indices. Refused: the number 0 among the indices, and one that stands twice.
+pub(crate) fn weights(indices: &[u8], at: u8) -> Result<Vec<Scalar>, GroupError> {
+    check_indices(indices)?;
     let at = Scalar::from(at);
     let weight = |&index: &u8| {
         let own = Scalar::from(index);

@@ -1,18 +1,31 @@
-//! Sharing a scalar among keepers so that each can check its share: Feldman's and Pedersen's schemes.
+//! Sharing a scalar among keepers so that each can check its share: Feldman's and Pedersen's schemes, by vsss-rs.
 //!
 //! P. Feldman, "A practical scheme for non-interactive verifiable secret sharing" (FOCS 1987); T. Pedersen,
-//! "Non-interactive and information-theoretic secure verifiable secret sharing" (CRYPTO 1991). The polynomial,
-//! whose constant term is the secret, is wiped as soon as the shares are made.
+//! "Non-interactive and information-theoretic secure verifiable secret sharing" (CRYPTO 1991). The library's own
+//! containers wipe nothing, so ours stand in for them; it does not count commitments, so that happens here. It stands
+//! on the newer curve25519-dalek: scalars and points meet the oblivious function's as bytes.
 
-use curve25519_dalek_4::constants::RISTRETTO_BASEPOINT_TABLE as G;
 use curve25519_dalek_4::ristretto::RistrettoPoint;
 use curve25519_dalek_4::scalar::Scalar;
 use curve25519_dalek_4::traits::IsIdentity as _;
+use curve25519_dalek_5::ristretto::CompressedRistretto;
 use opaque_ke::rand::{CryptoRng, RngCore};
 use thiserror::Error;
-use zeroize::Zeroizing;
+use vsss_rs::pedersen::PedersenOptions;
+use vsss_rs::{
+    Feldman, FeldmanVerifierSet, IdentifierPrimeField, Pedersen, PedersenResult, PedersenVerifierSet,
+    Polynomial, PrimeFieldShare, ReadableShareSet, Shamir, Share as _, ShareElement as _, ShareVerifierGroup,
+    WriteableShareSet,
+};
+use zeroize::Zeroize as _;
 
 use super::group::{self, ELEMENT_BYTES, GroupError, SecretScalar};
+use crate::random::Newer;
+
+type Point = curve25519_dalek_5::RistrettoPoint;
+type Field = IdentifierPrimeField<curve25519_dalek_5::Scalar>;
+type Share = PrimeFieldShare<curve25519_dalek_5::Scalar>;
+type Verifier = ShareVerifierGroup<Point>;
 
 /// The fewest shares that may open a vault: with one, a single keeper would be the whole.
 pub const THRESHOLD_MIN: u8 = 2;
@@ -64,47 +77,204 @@ pub enum SharingError {
         /// How many there are.
         found: usize,
     },
+    /// The library refused.
+    #[error("the sharing library refused: {0}")]
+    Library(vsss_rs::Error),
 }
 
-/// A polynomial with secret coefficients, wiped on drop.
-pub(crate) struct Polynomial(Zeroizing<Vec<Scalar>>);
+impl From<vsss_rs::Error> for SharingError {
+    fn from(error: vsss_rs::Error) -> Self {
+        Self::Library(error)
+    }
+}
 
-impl Polynomial {
-    /// With this constant term, and as many coefficients in all as the threshold says.
-    pub(crate) fn random(constant: &Scalar, threshold: u8, random: &mut (impl RngCore + CryptoRng)) -> Self {
-        let mut coefficients = Zeroizing::new(Vec::with_capacity(usize::from(threshold)));
-        coefficients.push(*constant);
-        for _ in 1..threshold {
-            coefficients.push(*SecretScalar::random(random).value());
+/// Shares or coefficients that are wiped on drop: the library's polynomial and its set of shares.
+struct Wiped(Vec<Share>);
+
+impl Wiped {
+    /// One share.
+    fn of(index: u8, value: &SecretScalar) -> Self {
+        Self(vec![Share::with_identifier_and_value(identifier(index), field(value.value()))])
+    }
+
+    fn secrets(&self) -> Vec<SecretScalar> {
+        self.0.iter().map(|share| secret(share.value())).collect()
+    }
+}
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        for share in &mut self.0 {
+            share.identifier_mut().0.zeroize();
+            share.value_mut().0.zeroize();
         }
-        Self(coefficients)
-    }
-
-    /// The share of keeper `index`: the value there, by Horner's rule.
-    pub(crate) fn share(&self, index: u8) -> SecretScalar {
-        let at = Scalar::from(index);
-        SecretScalar::new(self.0.iter().rev().fold(Scalar::ZERO, |sum, coefficient| sum * at + coefficient))
-    }
-
-    /// Feldman's commitments: each coefficient times the base.
-    pub(crate) fn commitments(&self) -> Vec<RistrettoPoint> {
-        self.0.iter().map(|coefficient| coefficient * G).collect()
-    }
-
-    /// Pedersen's commitments, with another polynomial's coefficients on the second base.
-    pub(crate) fn blinded_commitments(&self, blinder: &Self) -> Vec<RistrettoPoint> {
-        self.0.iter().zip(blinder.0.iter()).map(|(one, other)| mask_commitment(one, other)).collect()
     }
 }
 
-/// `mask * G + blinder * H`.
-pub(crate) fn mask_commitment(mask: &Scalar, blinder: &Scalar) -> RistrettoPoint {
-    mask * G + blinder * group::mask_base()
+impl AsRef<[Share]> for Wiped {
+    fn as_ref(&self) -> &[Share] {
+        &self.0
+    }
+}
+
+impl AsMut<[Share]> for Wiped {
+    fn as_mut(&mut self) -> &mut [Share] {
+        &mut self.0
+    }
+}
+
+impl Polynomial<Share> for Wiped {
+    fn create(size_hint: usize) -> Self {
+        Self(vec![Share::default(); size_hint])
+    }
+
+    fn coefficients(&self) -> &[Share] {
+        &self.0
+    }
+
+    fn coefficients_mut(&mut self) -> &mut [Share] {
+        &mut self.0
+    }
+}
+
+impl WriteableShareSet<Share> for Wiped {
+    fn create(size_hint: usize) -> Self {
+        Self(vec![Share::default(); size_hint])
+    }
+}
+
+/// The library's schemes over containers that wipe themselves.
+struct Wiping;
+
+impl Shamir<Share> for Wiping {
+    type InnerPolynomial = Wiped;
+    type ShareSet = Wiped;
+}
+
+impl Feldman<Share, Verifier> for Wiping {
+    type VerifierSet = Vec<Verifier>;
+}
+
+impl Pedersen<Share, Verifier> for Wiping {
+    type FeldmanVerifierSet = Vec<Verifier>;
+    type PedersenVerifierSet = Vec<Verifier>;
+    type PedersenResult = Blinded;
+}
+
+/// What Pedersen's scheme gives. The commitments without blinder are dropped: they would show mask times base.
+struct Blinded {
+    blinder: Field,
+    shares: Wiped,
+    blinders: Wiped,
+    bare: Vec<Verifier>,
+    commitments: Vec<Verifier>,
+}
+
+impl PedersenResult<Share, Verifier> for Blinded {
+    type ShareSet = Wiped;
+    type FeldmanVerifierSet = Vec<Verifier>;
+    type PedersenVerifierSet = Vec<Verifier>;
+
+    fn new(
+        blinder: Field,
+        shares: Wiped,
+        blinders: Wiped,
+        bare: Vec<Verifier>,
+        commitments: Vec<Verifier>,
+    ) -> Self {
+        Self { blinder, shares, blinders, bare, commitments }
+    }
+
+    fn blinder(&self) -> &Field {
+        &self.blinder
+    }
+
+    fn secret_shares(&self) -> &Wiped {
+        &self.shares
+    }
+
+    fn blinder_shares(&self) -> &Wiped {
+        &self.blinders
+    }
+
+    fn feldman_verifier_set(&self) -> &Vec<Verifier> {
+        &self.bare
+    }
+
+    fn pedersen_verifier_set(&self) -> &Vec<Verifier> {
+        &self.commitments
+    }
+}
+
+impl Drop for Blinded {
+    fn drop(&mut self) {
+        self.blinder.0.zeroize();
+        self.bare.iter_mut().for_each(|point| point.0.zeroize());
+    }
+}
+
+/// A dealt secret: the shares of keepers 1 to n, and the commitments, constant term first.
+pub(crate) struct Dealt {
+    pub(crate) shares: Vec<SecretScalar>,
+    pub(crate) commitments: Vec<[u8; ELEMENT_BYTES]>,
+}
+
+/// A dealt secret with its blinder.
+pub(crate) struct DealtBlinded {
+    pub(crate) shares: Vec<SecretScalar>,
+    pub(crate) blinders: Vec<SecretScalar>,
+    pub(crate) commitments: Vec<[u8; ELEMENT_BYTES]>,
+}
+
+/// Feldman's scheme.
+pub(crate) fn deal(
+    secret: &Scalar,
+    threshold: u8,
+    keepers: usize,
+    random: &mut (impl RngCore + CryptoRng),
+) -> Result<Dealt, SharingError> {
+    check_threshold(threshold, keepers)?;
+    let secret = Wiped(vec![Share::with_identifier_and_value(identifier(0), field(secret))]);
+    let [share] = &secret.0[..] else { return Err(SharingError::Shares { needed: 1, found: 0 }) };
+    let (threshold, random) = (usize::from(threshold), Newer(random));
+    let (shares, verifiers) =
+        Wiping::split_secret_with_verifier(threshold, keepers, share.value(), None::<Verifier>, random)?;
+    let verifiers = <Vec<Verifier> as FeldmanVerifierSet<Share, Verifier>>::verifiers(&verifiers);
+    Ok(Dealt { shares: shares.secrets(), commitments: encode(verifiers) })
+}
+
+/// Pedersen's scheme, with H as the second base.
+pub(crate) fn deal_blinded(
+    [secret, blinder]: [&Scalar; 2],
+    threshold: u8,
+    keepers: usize,
+    random: &mut (impl RngCore + CryptoRng),
+) -> Result<DealtBlinded, SharingError> {
+    check_threshold(threshold, keepers)?;
+    let both = Wiped(vec![Share::with_identifier_and_value(field(blinder), field(secret))]);
+    let [both] = &both.0[..] else { return Err(SharingError::Shares { needed: 1, found: 0 }) };
+    let options = PedersenOptions::<Share, Verifier> {
+        secret: both.value(),
+        blinder: Some(*both.identifier()),
+        secret_generator: Some(Verifier::one()),
+        blinder_generator: Some(mask_base()?),
+    };
+    let dealt =
+        Wiping::split_secret_with_blind_verifiers(usize::from(threshold), keepers, &options, Newer(random))?;
+    let verifiers = PedersenVerifierSet::<Share, Verifier>::blind_verifiers(&dealt.commitments);
+    Ok(DealtBlinded {
+        shares: dealt.shares.secrets(),
+        blinders: dealt.blinders.secrets(),
+        commitments: encode(verifiers),
+    })
 }
 
 /// What is public about a shared secret: one commitment per coefficient.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Commitments(Vec<RistrettoPoint>);
+pub(crate) struct Commitments {
+    points: Vec<RistrettoPoint>,
+    verifiers: Vec<Verifier>,
+}
 
 impl Commitments {
     /// Reads exactly as many as the threshold says; the identity is refused.
@@ -112,25 +282,41 @@ impl Commitments {
         if bytes.len() != usize::from(threshold) {
             return Err(SharingError::Count { expected: usize::from(threshold), found: bytes.len() });
         }
-        let read = |(place, bytes)| {
-            group::element(bytes).map_err(|source| SharingError::Commitment { place, source })
-        };
-        Ok(Self(bytes.iter().enumerate().map(read).collect::<Result<_, _>>()?))
+        let refused = |place| move |source| SharingError::Commitment { place, source };
+        let read = |(place, bytes)| group::element(bytes).map_err(refused(place));
+        let points = bytes.iter().enumerate().map(read).collect::<Result<_, _>>()?;
+        let read = |(place, bytes)| verifier(bytes).map_err(refused(place));
+        Ok(Self { points, verifiers: bytes.iter().enumerate().map(read).collect::<Result<_, _>>()? })
     }
 
     /// The commitment to the share of keeper `index`; under Feldman's scheme its evaluation key.
     pub(crate) fn at(&self, index: u8) -> RistrettoPoint {
-        group::evaluate_points(&self.0, index)
+        group::evaluate_points(&self.points, index)
     }
 
     /// Feldman's check.
     pub(crate) fn holds(&self, index: u8, share: &SecretScalar) -> bool {
-        index != 0 && share.value() * G == self.at(index)
+        let share = Wiped::of(index, share);
+        let set: Vec<Verifier> = FeldmanVerifierSet::<Share, Verifier>::with_generator_and_verifiers(
+            Verifier::one(),
+            &self.verifiers,
+        );
+        share.0.iter().all(|share| FeldmanVerifierSet::<Share, Verifier>::verify_share(&set, share).is_ok())
     }
 
     /// Pedersen's check.
     pub(crate) fn holds_blinded(&self, index: u8, share: &SecretScalar, blinder: &SecretScalar) -> bool {
-        index != 0 && mask_commitment(share.value(), blinder.value()) == self.at(index)
+        let (share, blinder) = (Wiped::of(index, share), Wiped::of(index, blinder));
+        let Ok(base) = mask_base() else { return false };
+        let set: Vec<Verifier> = PedersenVerifierSet::<Share, Verifier>::with_generators_and_verifiers(
+            Verifier::one(),
+            base,
+            &self.verifiers,
+        );
+        let mut pairs = share.0.iter().zip(&blinder.0);
+        pairs.all(|(share, blinder)| {
+            PedersenVerifierSet::<Share, Verifier>::verify_share_and_blinder(&set, share, blinder).is_ok()
+        })
     }
 }
 
@@ -162,7 +348,41 @@ pub(crate) fn combine(shares: &[(u8, &SecretScalar)], threshold: u8) -> Result<S
         return Err(SharingError::Shares { needed: usize::from(threshold), found: shares.len() });
     }
     let indices: Vec<u8> = shares.iter().map(|(index, _)| *index).collect();
-    let weights = group::weights(&indices, 0)?;
-    let terms = shares.iter().zip(&weights);
-    Ok(SecretScalar::new(terms.fold(Scalar::ZERO, |sum, ((_, share), weight)| sum + share.value() * weight)))
+    group::check_indices(&indices)?;
+    let share = |(index, share): &(u8, &SecretScalar)| {
+        Share::with_identifier_and_value(identifier(*index), field(share.value()))
+    };
+    let mut whole = Wiped(vec![Share::default()]);
+    let set = Wiped(shares.iter().map(share).collect());
+    whole
+        .0
+        .iter_mut()
+        .try_for_each(|whole| ReadableShareSet::<Share>::combine_in_place(&set, whole.value_mut()))?;
+    whole.secrets().pop().ok_or(SharingError::Shares { needed: 1, found: 0 })
+}
+
+fn identifier(index: u8) -> Field {
+    IdentifierPrimeField(curve25519_dalek_5::Scalar::from(index))
+}
+
+/// The same scalar in the newer library: both keep it reduced.
+fn field(scalar: &Scalar) -> Field {
+    IdentifierPrimeField(curve25519_dalek_5::Scalar::from_bytes_mod_order(scalar.to_bytes()))
+}
+
+fn secret(value: &Field) -> SecretScalar {
+    SecretScalar::new(Scalar::from_bytes_mod_order(value.0.to_bytes()))
+}
+
+fn verifier(bytes: &[u8; ELEMENT_BYTES]) -> Result<Verifier, GroupError> {
+    let point = CompressedRistretto(*bytes).decompress().ok_or(GroupError::Element)?;
+    Ok(vsss_rs::ValueGroup(point))
+}
+
+fn mask_base() -> Result<Verifier, GroupError> {
+    verifier(&group::encode(group::mask_base()))
+}
+
+fn encode(verifiers: &[Verifier]) -> Vec<[u8; ELEMENT_BYTES]> {
+    verifiers.iter().map(|verifier| verifier.0.compress().to_bytes()).collect()
 }

@@ -3,9 +3,9 @@ use voprf::{
     BlindedElement, EvaluationElement, OprfServer, Ristretto255, VoprfClient, VoprfServer, derive_key,
 };
 
-use super::super::group::{SecretScalar, encode};
+use super::super::group::SecretScalar;
 use super::super::oprf::{Blinded, Evaluation, OprfError, combine, evaluate, verify};
-use super::super::sharing::{Commitments, Polynomial, SharingError, share_keys};
+use super::super::sharing::{Commitments, SharingError, deal, share_keys};
 use super::super::{GroupError, oprf};
 use super::Seeded;
 use crate::vectors::{Part, parts};
@@ -124,21 +124,20 @@ fn voprf_mode_gives_the_published_batch() {
 
 struct Shared {
     key: SecretScalar,
-    polynomial: Polynomial,
+    shares: Vec<SecretScalar>,
     keys: Vec<[u8; 32]>,
 }
 
 fn shared(random: &mut Seeded, threshold: u8, keepers: u8) -> Shared {
     let key = SecretScalar::random(random);
-    let polynomial = Polynomial::random(key.value(), threshold, random);
-    let bytes: Vec<_> = polynomial.commitments().iter().map(encode).collect();
-    let keys = share_keys(&Commitments::parse(&bytes, threshold).unwrap(), keepers).unwrap();
-    Shared { key, polynomial, keys }
+    let dealt = deal(key.value(), threshold, usize::from(keepers), random).unwrap();
+    let commitments = Commitments::parse(&dealt.commitments, threshold).unwrap();
+    Shared { key, shares: dealt.shares, keys: share_keys(&commitments, keepers).unwrap() }
 }
 
 fn answers(shared: &Shared, element: &[u8; 32], who: &[u8], random: &mut Seeded) -> Vec<(u8, [u8; 32])> {
     let answer = |&index: &u8| {
-        let evaluation = evaluate(&shared.polynomial.share(index), element, random).unwrap();
+        let evaluation = evaluate(&shared.shares[usize::from(index) - 1], element, random).unwrap();
         verify(element, &evaluation, &shared.keys[usize::from(index) - 1]).unwrap();
         (index, evaluation.element)
     };
@@ -179,7 +178,7 @@ fn evaluations_of_another_key_element_or_proof_are_refused() {
     let shared = shared(&mut random, 2, 3);
     let blinded = Blinded::new(b"one", &mut random).unwrap();
     let other = Blinded::new(b"one", &mut random).unwrap();
-    let good = evaluate(&shared.polynomial.share(1), blinded.element(), &mut random).unwrap();
+    let good = evaluate(&shared.shares[0], blinded.element(), &mut random).unwrap();
     let refused = |element: &[u8; 32], evaluation: &Evaluation, key: &[u8; 32]| {
         matches!(verify(element, evaluation, key), Err(OprfError::Refused(_)))
     };
@@ -193,7 +192,7 @@ fn evaluations_of_another_key_element_or_proof_are_refused() {
         changed.proof[at] ^= 1;
         assert!(verify(blinded.element(), &changed, &shared.keys[0]).is_err(), "byte {at} of the proof");
     }
-    let late = evaluate(&shared.polynomial.share(2), blinded.element(), &mut random).unwrap();
+    let late = evaluate(&shared.shares[1], blinded.element(), &mut random).unwrap();
     assert!(refused(blinded.element(), &late, &shared.keys[0]), "another keeper's share");
 }
 
@@ -201,9 +200,9 @@ fn evaluations_of_another_key_element_or_proof_are_refused() {
 fn identity_and_elements_of_another_encoding_are_refused_everywhere() {
     let mut random = Seeded::printed();
     let shared = shared(&mut random, 2, 3);
-    let share = shared.polynomial.share(1);
+    let share = &shared.shares[0];
     let blinded = Blinded::new(b"one", &mut random).unwrap();
-    let good = evaluate(&share, blinded.element(), &mut random).unwrap();
+    let good = evaluate(share, blinded.element(), &mut random).unwrap();
     // RFC 9496, appendix A.2: a field element that is too large, and a negative one.
     let (large, mut negative) = ([0xff; 32], [0; 32]);
     negative[0] = 1;
@@ -215,7 +214,7 @@ fn identity_and_elements_of_another_encoding_are_refused_everywhere() {
             Err(OprfError::Refused(_)) => true,
             _ => false,
         };
-        assert!(found(evaluate(&share, &bad, &mut random).map(drop)));
+        assert!(found(evaluate(share, &bad, &mut random).map(drop)));
         assert!(found(verify(&bad, &good, &shared.keys[0])));
         assert!(found(verify(blinded.element(), &good, &bad)));
         assert!(found(verify(

@@ -2,7 +2,7 @@ use curve25519_dalek_4::constants::RISTRETTO_BASEPOINT_TABLE as G;
 
 use super::super::group::{GroupError, SecretScalar, encode, mask_base, weights};
 use super::super::sharing::{
-    Commitments, KEEPERS_MAX, Polynomial, SharingError, check_threshold, combine, share_keys,
+    Commitments, KEEPERS_MAX, SharingError, check_threshold, combine, deal, deal_blinded, share_keys,
 };
 use super::Seeded;
 use crate::vectors::{Part, parts};
@@ -14,7 +14,7 @@ fn scalars(part: &Part<'_>, name: &str) -> Vec<SecretScalar> {
 }
 
 #[test]
-fn shares_that_another_library_dealt_check_and_combine_here() {
+fn shares_dealt_elsewhere_check_and_combine_here() {
     let parts = parts(VECTORS);
     assert_eq!(parts.len(), 8);
     for part in parts {
@@ -46,21 +46,20 @@ fn any_threshold_of_shares_gives_the_secret_and_each_share_checks() {
     let mut random = Seeded::printed();
     for (threshold, keepers) in [(2, 2), (3, 5), (8, 8), (5, KEEPERS_MAX)] {
         let secret = SecretScalar::random(&mut random);
-        let polynomial = Polynomial::random(secret.value(), threshold, &mut random);
-        let blinder = Polynomial::random(SecretScalar::random(&mut random).value(), threshold, &mut random);
-        let read = |points: Vec<_>| {
-            let bytes: Vec<_> = points.iter().map(encode).collect();
-            Commitments::parse(&bytes, threshold).unwrap()
-        };
-        let feldman = read(polynomial.commitments());
-        let pedersen = read(polynomial.blinded_commitments(&blinder));
-        let shares: Vec<_> = (1..=keepers).map(|index| (index, polynomial.share(index))).collect();
-        for (index, share) in &shares {
-            assert!(feldman.holds(*index, share));
-            assert!(pedersen.holds_blinded(*index, share, &blinder.share(*index)));
+        let blinder = SecretScalar::random(&mut random);
+        let count = usize::from(keepers);
+        let dealt = deal(secret.value(), threshold, count, &mut random).unwrap();
+        let both = [secret.value(), blinder.value()];
+        let blinded = deal_blinded(both, threshold, count, &mut random).unwrap();
+        let feldman = Commitments::parse(&dealt.commitments, threshold).unwrap();
+        let pedersen = Commitments::parse(&blinded.commitments, threshold).unwrap();
+        let shares: Vec<_> = (1..).zip(dealt.shares).collect();
+        let pairs = blinded.shares.iter().zip(&blinded.blinders);
+        for ((index, share), (mask, blinder)) in shares.iter().zip(pairs) {
+            assert!(feldman.holds(*index, share) && pedersen.holds_blinded(*index, mask, blinder));
             let next = index % keepers + 1;
             assert!(!feldman.holds(next, share), "share {index} is not share {next}");
-            assert!(!pedersen.holds_blinded(next, share, &blinder.share(*index)));
+            assert!(!pedersen.holds_blinded(next, mask, blinder));
         }
         for _ in 0..4 {
             let who = random.choose(threshold, keepers);
@@ -82,21 +81,19 @@ fn any_threshold_of_shares_gives_the_secret_and_each_share_checks() {
 fn shares_of_two_versions_do_not_check_against_one_anothers_commitments() {
     let mut random = Seeded::printed();
     let secret = SecretScalar::random(&mut random);
-    let deal = |random: &mut Seeded| Polynomial::random(secret.value(), 2, random);
-    let (old, new) = (deal(&mut random), deal(&mut random));
-    let commitments: Vec<_> = new.commitments().iter().map(encode).collect();
-    let commitments = Commitments::parse(&commitments, 2).unwrap();
-    assert!(commitments.holds(1, &new.share(1)) && !commitments.holds(1, &old.share(1)));
+    let [old, new] = [(); 2].map(|()| deal(secret.value(), 2, 2, &mut random).unwrap());
+    let commitments = Commitments::parse(&new.commitments, 2).unwrap();
+    assert!(commitments.holds(1, &new.shares[0]) && !commitments.holds(1, &old.shares[0]));
     // Mixed all the same, they give another secret: that is why each is checked before.
-    let mixed = combine(&[(1, &old.share(1)), (2, &new.share(2))], 2).unwrap();
+    let mixed = combine(&[(1, &old.shares[0]), (2, &new.shares[1])], 2).unwrap();
     assert_ne!(mixed.bytes(), secret.bytes());
 }
 
 #[test]
 fn commitments_of_a_wrong_count_or_encoding_are_refused() {
     let mut random = Seeded::printed();
-    let polynomial = Polynomial::random(SecretScalar::random(&mut random).value(), 3, &mut random);
-    let good: Vec<_> = polynomial.commitments().iter().map(encode).collect();
+    let secret = SecretScalar::random(&mut random);
+    let good = deal(secret.value(), 3, 3, &mut random).unwrap().commitments;
     for count in [0, 2, 4] {
         let mut wrong = good.clone();
         wrong.resize(count, good[0]);
