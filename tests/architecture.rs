@@ -70,6 +70,7 @@ const DOORS: &[(&str, &[&str])] = &[
 /// Where a library from outside may be named in a manifest; a `*` ends a prefix.
 const HOMES: &[(&str, &[&str])] = &[
     ("commonware-*", &["ledger/engine", "ledger/simulation"]),
+    ("object_store", &["ledger/engine"]),
     ("cryptoki", &["kms/token"]),
     ("cryptoki-sys", &["hsm-sim", "kms/token"]),
     ("sqlx*", &["kms/store"]),
@@ -77,6 +78,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("opaque-ke", &["kms/crypto"]),
     ("hpke", &["kms/crypto"]),
     ("voprf", &["kms/crypto"]),
+    ("vsss-rs", &["kms/crypto"]),
     ("rsa", &["hsm-sim"]),
     ("prost*", &["proto", "ledger/node", "ledger/client", "kms/service", "kms/client", "kms/cli"]),
     ("tonic*", &["proto", "ledger/node", "ledger/client", "kms/service", "kms/client", "kms/cli"]),

@@ -1,16 +1,16 @@
 //! What a node stores, damaged under it.
 
-use std::{os::unix::fs::FileExt as _, time::Duration};
+use std::{os::unix::fs::FileExt as _, path::Path, time::Duration};
 
 use keyward_ledger_client::Committer;
 use keyward_ledger_core::entry::Entry;
-use keyward_ledger_node::{ColdConfig, StoreConfig};
+use keyward_ledger_node::{ColdConfig, ColdPlace, StoreConfig};
 use serde_json::Value;
 
 use crate::support::{
     cluster::{Cluster, submitter},
     keyward::Keyward,
-    until,
+    s3, until,
 };
 
 /// What a node says of itself.
@@ -65,13 +65,39 @@ async fn a_byte_flipped_under_a_running_node_is_alarmed_and_the_block_is_healed(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn old_blocks_move_to_a_second_location_and_are_served_from_there_and_missed_while_it_is_away() {
-    let mut cluster = Cluster::start_some(8, &[1, 2, 3]).await;
+async fn old_blocks_move_to_a_folder_and_are_served_from_there_and_missed_while_it_is_away() {
+    let cluster = Cluster::start_some(8, &[1, 2, 3]).await;
     let shelf = cluster.node_dir(0).with_file_name("archive");
-    cluster.stores[0] = StoreConfig {
-        segment_bytes_max: 8000,
-        cold: Some(ColdConfig { folder: shelf.clone(), after_blocks: 8 }),
+    let away = shelf.with_file_name("away");
+    let goes = || std::fs::rename(&shelf, &away).unwrap();
+    let returns = || {
+        assert!(!shelf.exists(), "nothing was made in its stead");
+        std::fs::rename(&away, &shelf).unwrap();
     };
+    old_blocks_move(cluster, ColdPlace::Folder(shelf.clone()), &shelf, goes, returns).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_blocks_move_to_a_bucket_and_are_served_from_there_and_missed_while_it_is_away() {
+    if s3::left_out() {
+        return;
+    }
+    let server = tokio::task::spawn_blocking(s3::Server::start_with_tls).await.unwrap();
+    let cluster = Cluster::start_some(8, &[1, 2, 3]).await;
+    let place = ColdPlace::Bucket(server.config("validators/1"));
+    old_blocks_move(cluster, place, &server.object("validators/1", ""), || server.kill(), || server.run())
+        .await;
+}
+
+async fn old_blocks_move(
+    mut cluster: Cluster,
+    place: ColdPlace,
+    shelf: &Path,
+    goes: impl Fn(),
+    returns: impl Fn(),
+) {
+    cluster.stores[0] =
+        StoreConfig { segment_bytes_max: 8000, cold: Some(ColdConfig { place, after_blocks: 8 }) };
     cluster.start_node(0).await;
     let committer = Committer::start(cluster.client(&[1, 2, 3]).await, submitter(0)).await.unwrap();
     let commit = async |count: u64| {
@@ -88,7 +114,7 @@ async fn old_blocks_move_to_a_second_location_and_are_served_from_there_and_miss
     cluster.stop_node(0).await;
     cluster.start_node(0).await;
     let names = || -> Vec<String> {
-        let entries = std::fs::read_dir(&shelf).into_iter().flatten().flatten();
+        let entries = std::fs::read_dir(shelf).into_iter().flatten().flatten();
         let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
         names.filter(|name| name.ends_with(".segment")).collect()
     };
@@ -102,8 +128,7 @@ async fn old_blocks_move_to_a_second_location_and_are_served_from_there_and_miss
     }
 
     // Away: new blocks become final here, old ones are another validator's to serve, and they are back with it.
-    let away = shelf.with_file_name("away");
-    std::fs::rename(&shelf, &away).unwrap();
+    goes();
     let newest = commit(5).await;
     until("new blocks", async || own.block(newest).await.is_ok()).await;
     assert!(own.block(1).await.is_err());
@@ -115,8 +140,8 @@ async fn old_blocks_move_to_a_second_location_and_are_served_from_there_and_miss
     let own = cluster.client(&[0]).await;
     let newest = commit(5).await;
     until("new blocks after a start", async || own.block(newest).await.is_ok()).await;
-    assert!(own.block(1).await.is_err() && !shelf.exists());
-    std::fs::rename(&away, &shelf).unwrap();
+    assert!(own.block(1).await.is_err());
+    returns();
     until("the old ones", async || own.block(1).await.is_ok()).await;
     for height in 1..=newest {
         assert_eq!(own.block(height).await.unwrap().block.header().height, height);

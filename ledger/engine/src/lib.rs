@@ -50,7 +50,7 @@ pub use gossip::Heard;
 pub use journal::disown;
 pub use scout::Scout;
 pub use segments::{
-    ColdShare, Cooled, Damaged, Folder, Place, Reader, Recovery, Scrubbed, Segments, SegmentsConfig, Shelf,
-    ShelfMark, Step,
+    Bucket, BucketConfig, BucketError, BucketKey, ColdShare, Cooled, Damaged, Folder, Place, Reader,
+    Recovery, Scrubbed, Segments, SegmentsConfig, Shelf, ShelfMark, Step,
 };
 pub use store::{Id, Kind, Store, StoreError};

@@ -200,6 +200,7 @@ impl EngineDefinition for Network {
             key: key(context.index),
             role: Role::Validator,
             genesis: parse(genesis()),
+            floor: None,
             codec: BlockCodec(Arc::new(ToyFormat)),
             epoch_length: NZU64!(20),
             timing: Timing::default(),

@@ -2,16 +2,21 @@
 //! And one for every shelf.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "store/buckets.rs"]
+mod buckets;
 #[path = "store/cold.rs"]
 mod cold;
 #[path = "store/mishaps.rs"]
 mod mishaps;
+#[path = "../../../tests/support/s3.rs"]
+mod s3;
 #[path = "store/shelves.rs"]
 mod shelves;
 
 use bytes::Bytes;
 use keyward_ledger_engine::{
-    Block, Certificate, Cooled, Folder, Id, Kind, Segments, SegmentsConfig, Shelf, Store, StoreError,
+    Block, BucketConfig, BucketKey, Certificate, Cooled, Folder, Id, Kind, Segments, SegmentsConfig, Shelf,
+    Store, StoreError,
 };
 use std::{path::Path, sync::Arc};
 
@@ -56,7 +61,10 @@ fn holds(store: &dyn Store, height: u64) {
 }
 
 fn open(folder: &Path, shelf: Option<&Path>) -> Segments {
-    let shelf = shelf.map(|path| Arc::new(Folder::new(path)) as Arc<dyn Shelf>);
+    open_with(folder, shelf.map(|path| Arc::new(Folder::new(path)) as Arc<dyn Shelf>))
+}
+
+fn open_with(folder: &Path, shelf: Option<Arc<dyn Shelf>>) -> Segments {
     Segments::open_with(&folder.join("blocks"), CONFIG, shelf).unwrap().0
 }
 

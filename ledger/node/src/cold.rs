@@ -4,12 +4,15 @@
 //! that changed the validators: every proof needs them. While the location is away an alarm stands, nothing is moved, and nothing here is removed.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use keyward_ledger_engine::{Cooled, Folder, SegmentsConfig, Shelf, Step, StoreError};
+use keyward_ledger_engine::{
+    Bucket, BucketConfig, BucketError, Cooled, Folder, SegmentsConfig, Shelf, Step, StoreError,
+};
 use tokio::{runtime::Handle, sync::watch};
 use tracing::{info, warn};
 
@@ -42,19 +45,31 @@ impl StoreConfig {
         SegmentsConfig { segment_bytes_max: self.segment_bytes_max, ..SegmentsConfig::default() }
     }
 
-    pub(crate) fn shelf(&self) -> Option<Arc<dyn Shelf>> {
-        let cold = self.cold.as_ref()?;
-        Some(Arc::new(Folder::new(&cold.folder)))
+    pub(crate) fn shelf(&self) -> Result<Option<Arc<dyn Shelf>>, BucketError> {
+        Ok(match self.cold.as_ref().map(|cold| &cold.place) {
+            None => None,
+            Some(ColdPlace::Folder(folder)) => Some(Arc::new(Folder::new(folder))),
+            Some(ColdPlace::Bucket(bucket)) => Some(Arc::new(Bucket::new(bucket)?)),
+        })
     }
 }
 
 /// A second location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColdConfig {
-    /// Another disk, a network file system, a mounted bucket; this node's alone.
-    pub folder: PathBuf,
+    /// Where it is; this node's alone.
+    pub place: ColdPlace,
     /// A segment goes there once all of its blocks lie this far below the newest.
     pub after_blocks: u64,
+}
+
+/// Where a second location is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ColdPlace {
+    /// A folder on another disk or a network file system.
+    Folder(PathBuf),
+    /// A prefix of a bucket of an S3-compatible store.
+    Bucket(BucketConfig),
 }
 
 /// The one thread that moves.
@@ -92,10 +107,15 @@ impl Mover {
 
     /// One look; moves what is due.
     pub(crate) fn once(&self) {
-        if let Err(error) = self.shared.store.probe() {
-            return self.failed(&error);
+        match self.shared.store.probe().and_then(|()| self.move_due()) {
+            Ok(()) => self.shared.alarms.repaired(|alarm| alarm.code == Code::ColdAway),
+            // It answers others: the next turn looks again.
+            Err(StoreError::Away { source, .. }) if source.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => self.shared.alarms.raise(alarm(&error)),
         }
-        self.shared.alarms.repaired(|alarm| alarm.code == Code::ColdAway);
+    }
+
+    fn move_due(&self) -> Result<(), StoreError> {
         while let Some(segment) = self.due().filter(|_| !self.stops()) {
             let (began, mut bytes) = (Instant::now(), 0);
             let cooled = self.shared.store.cool(segment, &mut |step| {
@@ -108,14 +128,17 @@ impl Mover {
                 }
                 !self.stops()
             });
-            match cooled {
-                Ok(Cooled::Moved) => info!(segment, "a segment of old blocks was moved"),
+            match cooled? {
+                Cooled::Moved => info!(segment, "a segment of old blocks was moved"),
                 // It is moved once it has been put right.
-                Ok(Cooled::Damaged) => return self.shared.scrub.ask(),
-                Ok(Cooled::Stopped) => return,
-                Err(error) => return self.failed(&error),
+                Cooled::Damaged => {
+                    self.shared.scrub.ask();
+                    break;
+                }
+                Cooled::Stopped => break,
             }
         }
+        Ok(())
     }
 
     fn due(&self) -> Option<u32> {
@@ -128,10 +151,6 @@ impl Mover {
         let changes = ledger.set_changes(0).ok()?;
         let stays: Vec<_> = changes.iter().map(|change| change.height).collect();
         self.shared.store.finished_below(below, &stays)
-    }
-
-    fn failed(&self, error: &StoreError) {
-        self.shared.alarms.raise(alarm(error));
     }
 }
 

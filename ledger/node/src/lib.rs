@@ -73,14 +73,16 @@ use snapshot::Snapshot;
 
 pub use alarms::{Alarm, Code};
 pub use catch_up::{CatchUp, CatchUpFrom};
-pub use cold::{ColdConfig, StoreConfig};
+pub use cold::{ColdConfig, ColdPlace, StoreConfig};
 pub use executor::{EXIT_CODE_DIVERGED, RecoverError};
 pub use face::{
     FINDS_MAX, FINDS_PER_CONNECTION_MAX, FOLLOWS_MAX, FOLLOWS_PER_CONNECTION_MAX, WATCHES_MAX,
     WATCHES_PER_CONNECTION_MAX,
 };
 pub use keys::{KeyCheck, LostKey};
-pub use keyward_ledger_engine::{DISK_REMEDY, EXIT_CODE_DISK, EXIT_CODE_FAULT, Peer};
+pub use keyward_ledger_engine::{
+    BucketConfig, BucketError, BucketKey, DISK_REMEDY, EXIT_CODE_DISK, EXIT_CODE_FAULT, Peer,
+};
 pub use machine::Clock;
 pub use plan::EXIT_CODE_OUTDATED;
 pub use pool::{POOL_BYTES_MAX, PoolError, SUBMITTER_BATCHES_MAX, SUBMITTER_BYTES_MAX};
@@ -177,6 +179,9 @@ pub enum RunError {
     /// The block store failed.
     #[error("the block store failed")]
     Store(#[from] StoreError),
+    /// The bucket for old blocks cannot be set up.
+    #[error("the bucket for old blocks cannot be set up")]
+    Bucket(#[from] BucketError),
     /// The ledger could not be recovered.
     #[error("the ledger cannot be recovered from its files")]
     Recover(#[from] RecoverError),
@@ -193,7 +198,7 @@ pub enum RunError {
         path: PathBuf,
     },
     /// What this node began with does not check.
-    #[error("`{}` does not check; empty this node's data folder and start it again", .path.display())]
+    #[error("`{}` does not check; restore it from a backup, or make another key, start it in an empty data folder, and have the members seat that key: this one may have voted", .path.display())]
     Floor {
         /// The folder.
         path: PathBuf,
@@ -375,7 +380,7 @@ impl Parts {
         disk::check(&config.data_dir)?;
         let key = SigningKey::from_seed(&config.validator_key);
         let blocks = config.data_dir.join("blocks");
-        let (store, recovery) = Segments::open_with(&blocks, config.store.segments(), config.store.shelf())?;
+        let (store, recovery) = Segments::open_with(&blocks, config.store.segments(), config.store.shelf()?)?;
         let store = Arc::new(store);
         let floor = open_floor(config, &genesis, &store)?;
         let (start, index) = starting_point(config, &genesis, floor.as_ref())?;

@@ -8,8 +8,12 @@ pub mod line;
 pub mod load;
 #[path = "../../support/postgres.rs"]
 pub mod postgres;
+#[path = "../../support/s3.rs"]
+#[allow(dead_code, reason = "the block store's own tests need more of it")]
+pub mod s3;
 pub mod samples;
 
+use keyward_ledger_node::{BucketConfig, BucketKey};
 use std::{
     collections::BTreeSet,
     future::Future,

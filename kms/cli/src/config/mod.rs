@@ -1,5 +1,6 @@
 //! Configuration: one TOML file, environment variables over it, flags over those; unknown keys are errors.
 
+pub(crate) mod cold;
 pub(crate) mod node;
 pub(crate) mod serve;
 

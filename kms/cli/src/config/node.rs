@@ -1,12 +1,13 @@
 //! The configuration of `keyward node`.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keyward_ledger_core::ed25519::SigningKey;
 use keyward_ledger_node::{
-    CatchUp, CatchUpFrom, ColdConfig, Config, KeyCheck, LostKey, Peer, ScrubPace, ServerTls, StoreConfig,
+    CatchUp, CatchUpFrom, Config, KeyCheck, LostKey, Peer, ScrubPace, ServerTls, StoreConfig,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -14,6 +15,7 @@ use rustls::sign::CertifiedKey;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::cold::ColdFile;
 use super::{Sources, TlsFiles, environment, from_folder, load};
 use crate::certificate::principal_of;
 use crate::failure::{Failure, Result};
@@ -80,16 +82,6 @@ pub(crate) struct NodeConfig {
     pub(crate) peers: Vec<PeerConfig>,
 }
 
-/// A second location for old blocks.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ColdFile {
-    /// A folder on another disk or file system, this validator's alone.
-    pub(crate) folder: PathBuf,
-    /// Blocks go there once they are this many blocks old.
-    pub(crate) after_blocks: u64,
-}
-
 /// From what a node with an empty folder gets in step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -109,6 +101,9 @@ enum KeyFile {
     Validator,
     Checkpoint,
 }
+
+/// Lengths of files of blocks: smaller ones are too many, longer ones too long to move.
+const SEGMENT_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 30;
 
 /// What to do about a validator key that cannot be opened.
 const VALIDATOR_KEY_LOST: &str = "restore the file or the operator's secret from their backup; if there is none, this \
@@ -156,6 +151,14 @@ pub(crate) fn catch_up_blocks_min() -> u64 {
     CatchUp::default().blocks_min
 }
 
+fn segment_bytes(given: u64) -> Result<u64> {
+    if SEGMENT_BYTES.contains(&given) {
+        return Ok(given);
+    }
+    let next = format!("choose {} to {} bytes", SEGMENT_BYTES.start(), SEGMENT_BYTES.end());
+    Err(Failure::usage(format!("`segment_bytes_max` is {given}"), next))
+}
+
 impl NodeConfig {
     /// Reads the file with environment and flags over it.
     pub(crate) fn load(file: &Path, flags: &[String]) -> Result<Self> {
@@ -185,11 +188,8 @@ impl NodeConfig {
                 bytes_per_s: self.scrub_bytes_per_s.max(1),
             },
             store: StoreConfig {
-                segment_bytes_max: self.segment_bytes_max,
-                cold: self
-                    .cold
-                    .as_ref()
-                    .map(|cold| ColdConfig { folder: at(&cold.folder), after_blocks: cold.after_blocks }),
+                segment_bytes_max: segment_bytes(self.segment_bytes_max)?,
+                cold: self.cold.as_ref().map(|cold| cold.open(file, &environment())).transpose()?,
             },
             snapshot_blocks: self.snapshot_blocks,
             catch_up: CatchUp {
@@ -223,6 +223,13 @@ impl NodeConfig {
         secret.open32(&path, purpose, &owner).map_err(|failure| Failure { next: next.into(), ..failure })
     }
 
+    fn tls_key_lost(&self, file: &Path) -> Option<LostKey> {
+        let secret = OperatorSecret::load(&from_folder(file, &self.operator_secret));
+        let failure = secret.and_then(|secret| self.tls.open_parts(file, &secret)).err()?;
+        let reason = format!("{}; {}", failure.causes.join(": "), failure.next);
+        Some(LostKey { path: from_folder(file, &self.tls.key), reason })
+    }
+
     /// Opens the same files again, and compares what they hold with the keys of now.
     fn key_check(&self, file: &Path) -> Result<KeyCheck> {
         let mut keys = Vec::new();
@@ -241,7 +248,7 @@ impl NodeConfig {
                 };
                 Some(LostKey { path: path.clone(), reason })
             });
-            lost.collect()
+            lost.chain(config.tls_key_lost(&file)).collect()
         }))
     }
 }
@@ -296,5 +303,26 @@ impl TlsFiles {
             return Err(Failure::refused(what, "give the certificate that was made of this key's request"));
         }
         Ok((files::read_text(&from_folder(file, &self.ca))?, certificate, pem))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+    use crate::failure::Exit;
+
+    #[test]
+    fn files_of_blocks_are_neither_tiny_nor_huge() {
+        for good in [1 << 20, segment_bytes_max(), 1 << 30] {
+            assert_eq!(segment_bytes(good).unwrap(), good);
+        }
+        for wrong in [0, (1 << 20) - 1, (1 << 30) + 1, u64::MAX] {
+            let failure = segment_bytes(wrong).unwrap_err();
+            assert_eq!(
+                (failure.exit, failure.next.as_str()),
+                (Exit::Usage, "choose 1048576 to 1073741824 bytes")
+            );
+        }
     }
 }

@@ -296,9 +296,10 @@ impl Cluster {
     }
 }
 
-/// Whether a child that ended is started again; what came before a long healthy time does not count.
+/// Whether a child that ended, not by its disk, is started again; what came before a long healthy time does not count.
 fn restarts(output: &Output, name: &str, how: &str, slot: Option<&mut Slot>) -> bool {
     let Some(slot) = slot else { return false };
+    slot.after_disk = None;
     if slot.since.take().is_some_and(|since| since.elapsed() >= HEALTHY) {
         slot.restarts = 0;
     }

@@ -9,6 +9,7 @@ use super::{
 use crate::{Id, Kind, StoreError, segments::scan::ReadAt};
 use sha2::{Digest as _, Sha256};
 use std::{
+    cell::{Cell, RefCell},
     fs,
     io::{self, Read},
     sync::PoisonError,
@@ -96,29 +97,35 @@ impl Segments {
         let _alone = shared.moving.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((Source::Here(file), end)) = shared.finished(segment) else { return Ok(Cooled::Stopped) };
         let path = shared.folder.join(file_name(segment));
-        let note = note_of(&*file).map_err(io_error(&path))?;
+        let told = Told { from: &*file, go_on: RefCell::new(go_on), stopped: Cell::new(false) };
+        let note = note_of(&told);
+        if told.stopped.get() {
+            return Ok(Cooled::Stopped);
+        }
+        let note = note.map_err(io_error(&path))?;
         let held: u64 = note.records.iter().map(|(_, header)| header.extent()).sum();
         if held != end || note.length != end {
             return Ok(Cooled::Damaged);
         }
         cold.probe(self.cold_share().segments == 0)?;
 
-        let mut source = Hashed { from: &*file, offset: 0, end, hash: Sha256::new(), go_on, stopped: false };
+        let mut source = Hashed { from: &told, offset: 0, end, hash: Sha256::new() };
         let put = cold.shelf.put(segment, &mut source);
-        if source.stopped {
+        let (copied, hash) = (source.offset, source.hash.finalize());
+        if told.stopped.get() {
             return Ok(Cooled::Stopped);
         }
-        let (copied, hash) = (source.offset, source.hash.finalize());
         if put.map_err(|source| cold.gone(source))? != end || copied != end || !go_on(Step::Copied) {
             return Ok(Cooled::Stopped);
         }
         let piece = cold.piece(segment);
-        let mut back = Hashed { from: &piece, offset: 0, end, hash: Sha256::new(), go_on, stopped: false };
+        let told = Told { from: &piece, go_on: RefCell::new(go_on), stopped: Cell::new(false) };
+        let mut back = Hashed { from: &told, offset: 0, end, hash: Sha256::new() };
         let read = io::copy(&mut back, &mut io::sink());
-        if back.stopped {
+        let same = back.hash.finalize() == hash;
+        if told.stopped.get() {
             return Ok(Cooled::Stopped);
         }
-        let same = back.hash.finalize() == hash;
         let length = read.and_then(|_bytes| piece.length()).map_err(|source| cold.gone(source))?;
         if !same || length != end {
             return Err(cold.gone(io::Error::other("what was written does not read back")));
@@ -126,6 +133,8 @@ impl Segments {
         if !go_on(Step::Verified) {
             return Ok(Cooled::Stopped);
         }
+        // Still ours: what was just read may have been another's by now.
+        cold.probe(false)?;
         let place = shared.folder.join(note_name(segment));
         write_whole(&place, &note.encode()).map_err(io_error(&place))?;
         if !go_on(Step::Noted) {
@@ -139,17 +148,37 @@ impl Segments {
     }
 }
 
-/// Hashes what is read of a segment, in pieces between which it may be stopped.
-struct Hashed<'a, F: ReadAt + ?Sized> {
+/// A segment that is read in pieces, each of which is told and between which it may be stopped.
+struct Told<'a, 'b, F: ReadAt + ?Sized> {
     from: &'a F,
+    go_on: RefCell<&'a mut (dyn FnMut(Step) -> bool + 'b)>,
+    stopped: Cell<bool>,
+}
+
+impl<F: ReadAt + ?Sized> ReadAt for Told<'_, '_, F> {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.from.read_at(buffer, offset)?;
+        if (self.go_on.borrow_mut())(Step::Read(buffer.len() as u64)) {
+            return Ok(());
+        }
+        self.stopped.set(true);
+        Err(io::Error::other("stopped"))
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        self.from.length()
+    }
+}
+
+/// Hashes what is read of a segment.
+struct Hashed<'a> {
+    from: &'a dyn ReadAt,
     offset: u64,
     end: u64,
     hash: Sha256,
-    go_on: &'a mut dyn FnMut(Step) -> bool,
-    stopped: bool,
 }
 
-impl<F: ReadAt + ?Sized> Read for Hashed<'_, F> {
+impl Read for Hashed<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.end - self.offset).unwrap_or(usize::MAX);
         let length = buffer.len().min(left).min(CHUNK_BYTES);
@@ -157,10 +186,6 @@ impl<F: ReadAt + ?Sized> Read for Hashed<'_, F> {
         self.from.read_at(buffer, self.offset)?;
         self.hash.update(&*buffer);
         self.offset += length as u64;
-        if !(self.go_on)(Step::Read(length as u64)) {
-            self.stopped = true;
-            return Err(io::Error::other("stopped"));
-        }
         Ok(length)
     }
 }

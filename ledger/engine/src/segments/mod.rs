@@ -4,6 +4,7 @@
 //! [`record`]). Only the last file grows; a torn end is cut off on open. Damage in the middle is reported,
 //! never served, and remembered by a void record, so that a fresh copy can be put in its place. Nothing here
 //! knows what blocks mean. Finished segments may be moved to a [`Shelf`], a second location, and are read there.
+mod bucket;
 mod cold;
 mod cool;
 mod index;
@@ -15,6 +16,7 @@ mod scan;
 mod scrub;
 mod shelf;
 
+pub use bucket::{Bucket, BucketConfig, BucketError, BucketKey};
 pub use cool::{ColdShare, Cooled, Step};
 pub use reader::Reader;
 pub use scrub::{Damaged, Place, Scrubbed};
@@ -22,7 +24,7 @@ pub use shelf::{Folder, Shelf, ShelfMark};
 
 use crate::{Block, Certificate, Id, Kind, Store, StoreError};
 use bytes::Bytes;
-use cold::{Cold, write_whole};
+use cold::{Cold, Wait, write_whole};
 use index::{Index, Location};
 use record::{HEADER_BYTES, Header, Tag};
 use std::{
@@ -102,11 +104,11 @@ impl Store for Segments {
     }
 
     fn block(&self, id: Id) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.0.read(Kind::Block, id)?.map(|(_, bytes)| bytes))
+        Ok(self.0.read(Kind::Block, id, Wait::Brief)?.map(|(_, bytes)| bytes))
     }
 
     fn certificate(&self, id: Id) -> Result<Option<Certificate>, StoreError> {
-        Ok(self.0.certificate(id)?.map(|(_, certificate)| certificate))
+        Ok(self.0.certificate(id, Wait::Brief)?.map(|(_, certificate)| certificate))
     }
 
     fn range_at_or_after(&self, kind: Kind, height: u64) -> Option<(u64, u64)> {
@@ -160,6 +162,8 @@ pub(crate) struct Shared {
     cold: Option<Cold>,
     /// Held by whoever moves or changes a finished segment.
     moving: Mutex<()>,
+    /// What a scrub will fill of the segment on the shelf that it reads, all at once.
+    fills: Mutex<Vec<(u64, u64)>>,
     _lock: File,
 }
 
@@ -331,17 +335,17 @@ impl Shared {
         })
     }
 
-    fn certificate(&self, id: Id) -> Result<Option<(u64, Certificate)>, StoreError> {
-        let Some((height, bytes)) = self.read(Kind::Certificate, id)? else { return Ok(None) };
+    fn certificate(&self, id: Id, wait: Wait) -> Result<Option<(u64, Certificate)>, StoreError> {
+        let Some((height, bytes)) = self.read(Kind::Certificate, id, wait)? else { return Ok(None) };
         match Certificate::decode(&bytes) {
             Ok(certificate) => Ok(Some((height, certificate))),
             Err(source) => Err(StoreError::Certificate { height, source }),
         }
     }
 
-    fn read(&self, kind: Kind, id: Id) -> Result<Option<(u64, Bytes)>, StoreError> {
+    fn read(&self, kind: Kind, id: Id, wait: Wait) -> Result<Option<(u64, Bytes)>, StoreError> {
         let Some((height, location)) = self.index().find(kind, id) else { return Ok(None) };
-        let Some(record) = self.record(location)? else { return Ok(None) };
+        let Some(record) = self.record(location, wait)? else { return Ok(None) };
         if let Some(header) = good_header(&record, kind, height) {
             // A digest that stood at this height once may not be that of the record that stands there now.
             let fits = matches!(id, Id::Height(_)) || id == Id::Digest(header.digest);
@@ -353,12 +357,12 @@ impl Shared {
     }
 
     /// The bytes at a place, none of them where somebody cut them off.
-    fn record(&self, location: Location) -> Result<Option<Vec<u8>>, StoreError> {
+    fn record(&self, location: Location, wait: Wait) -> Result<Option<Vec<u8>>, StoreError> {
         let length = HEADER_BYTES + location.length as usize;
         let file = match self.source(location.segment) {
             None => return Ok(None),
             Some(Source::Cold) => {
-                let read = self.cold()?.read(location.segment, location.offset, length)?;
+                let read = self.cold()?.read(location.segment, location.offset, length, wait)?;
                 return Ok(Some(read.unwrap_or_default()));
             }
             Some(Source::Here(file)) => file,

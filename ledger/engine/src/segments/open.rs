@@ -1,7 +1,7 @@
 //! Opening a store: which segments there are, here and on the shelf, and what they hold.
 use super::{
     LOCK_FILE, Recovery, Segment, Segments, SegmentsConfig, Shared, Source, Writer,
-    cold::{Cold, write_whole},
+    cold::{Cold, Sample, write_whole},
     file_name,
     index::Index,
     io_error,
@@ -32,19 +32,31 @@ impl Segments {
     ) -> Result<(Self, Recovery), StoreError> {
         fs::create_dir_all(folder).map_err(io_error(folder))?;
         let lock = lock(folder)?;
-        let cold = shelf.map(|shelf| Cold::new(folder, shelf)).transpose().map_err(io_error(folder))?;
         let names = Names::of(folder)?;
+        let cold = shelf.map(|shelf| Cold::new(folder, shelf, names.cold.is_empty()));
+        let cold = cold.transpose().map_err(io_error(folder))?;
         if let Some(cold) = &cold {
             // Whoever runs the store is told by `Segments::probe`.
             let _away = cold.probe(names.cold.is_empty());
         }
-        let mut opening =
-            Opening { folder, cold: cold.as_ref(), index: Index::default(), recovery: Recovery::default() };
+        let mut opening = Opening {
+            folder,
+            cold: cold.as_ref(),
+            index: Index::default(),
+            recovery: Recovery::default(),
+            samples: Vec::new(),
+        };
         let mut files = Vec::new();
         for number in 0..names.count {
             files.push(opening.segment(number, &names)?);
         }
-        let Opening { index, mut recovery, .. } = opening;
+        let Opening { index, mut recovery, samples, .. } = opening;
+        if let Some(cold) = &cold
+            && let Some(path) = cold.lost_mark(samples)
+        {
+            recovery.damaged.push((path, 0));
+            let _away = cold.probe(false);
+        }
         recovery.records = index.count();
         let (end, newest) = files.last().map_or((0, None), |last| (last.end, last.newest));
         let shared = Shared {
@@ -57,6 +69,7 @@ impl Segments {
             files: RwLock::new(files),
             cold,
             moving: Mutex::new(()),
+            fills: Mutex::default(),
             _lock: lock,
         };
         shared.start_writer()?;
@@ -100,6 +113,8 @@ struct Opening<'a> {
     cold: Option<&'a Cold>,
     index: Index,
     recovery: Recovery,
+    /// The newest record of each segment that was moved.
+    samples: Vec<Sample>,
 }
 
 impl Opening<'_> {
@@ -121,6 +136,7 @@ impl Opening<'_> {
         for (offset, header) in &read.records {
             scan::enter(&mut self.index, number, *offset, header);
         }
+        self.samples.extend(read.records.last().map(|(offset, header)| (number, *offset, header.encode())));
         let newest = read.records.iter().filter_map(|(_, header)| header.about()).max();
         Ok(Segment { source: Source::Cold, end: read.length, newest })
     }

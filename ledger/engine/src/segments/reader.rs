@@ -1,5 +1,5 @@
 //! Reading a store from other threads while it is written.
-use super::Shared;
+use super::{Shared, cold::Wait};
 use crate::{Certificate, Id, Kind, StoreError};
 use bytes::Bytes;
 use std::{fmt, sync::Arc};
@@ -17,24 +17,24 @@ impl fmt::Debug for Reader {
 impl Reader {
     /// The block at a height.
     pub fn block(&self, height: u64) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.0.read(Kind::Block, Id::Height(height))?.map(|(_, bytes)| bytes))
+        Ok(self.0.read(Kind::Block, Id::Height(height), Wait::Patient)?.map(|(_, bytes)| bytes))
     }
 
     /// The block with a digest.
     pub fn block_by_digest(&self, digest: [u8; 32]) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.0.read(Kind::Block, Id::Digest(digest))?.map(|(_, bytes)| bytes))
+        Ok(self.0.read(Kind::Block, Id::Digest(digest), Wait::Patient)?.map(|(_, bytes)| bytes))
     }
 
     /// The certificate over exactly the block at a height.
     pub fn certificate(&self, height: u64) -> Result<Option<Certificate>, StoreError> {
-        Ok(self.0.certificate(Id::Height(height))?.map(|(_, certificate)| certificate))
+        Ok(self.0.certificate(Id::Height(height), Wait::Patient)?.map(|(_, certificate)| certificate))
     }
 
     /// The lowest certificate that covers a height, with the height it is over.
     pub fn certificate_at_or_after(&self, height: u64) -> Result<Option<(u64, Certificate)>, StoreError> {
         let mut from = height;
         while let Some(at) = self.0.at_or_after(Kind::Certificate, from) {
-            if let Some(found) = self.0.certificate(Id::Height(at))? {
+            if let Some(found) = self.0.certificate(Id::Height(at), Wait::Patient)? {
                 return Ok(Some(found));
             }
             let Some(next) = at.checked_add(1) else { break };

@@ -13,7 +13,12 @@ use super::{
     scan::{self, ReadAt},
 };
 use crate::{Kind, StoreError};
-use std::{fs, io, os::unix::fs::FileExt as _, path::PathBuf, sync::PoisonError};
+use std::{
+    fs, io,
+    os::unix::fs::FileExt as _,
+    path::PathBuf,
+    sync::{MutexGuard, PoisonError},
+};
 
 /// Where a scrub goes on; the default is the beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,11 +86,17 @@ impl Segments {
                     None => end,
                     Some(_) => {
                         if from.offset == 0 {
-                            let mended = cold.mend_mark(&self.0.folder).map_err(io_error(&self.0.folder))?;
+                            self.0.fills().clear();
+                            let mended = cold.mend_mark().map_err(io_error(&self.0.folder))?;
                             scrubbed.damaged.extend(mended.map(Damaged::local));
                             scrubbed.damaged.extend(self.0.scrub_note(from.segment, cold)?);
                         }
-                        self.0.scrub_from(from, end, bytes_max, &cold.piece(from.segment), &mut scrubbed)?
+                        let piece = cold.piece(from.segment);
+                        let offset = self.0.scrub_from(from, end, bytes_max, &piece, &mut scrubbed)?;
+                        if offset >= end {
+                            self.0.fill_cold(from.segment, end, cold)?;
+                        }
+                        offset
                     }
                 }
             }
@@ -98,6 +109,15 @@ impl Segments {
         };
         Ok(scrubbed)
     }
+}
+
+/// A record that holds nothing, so many bytes long.
+fn filler(bytes: u64) -> Vec<u8> {
+    // INVARIANT: whoever asks has room for a header at least, and segments are shorter than 4 GiB.
+    let length = u32::try_from(bytes.saturating_sub(HEADER_BYTES as u64)).unwrap_or(u32::MAX);
+    let body = vec![0; length as usize];
+    let header = Header::new(Tag::Fills, 0, [0; 32], length, &body);
+    [header.encode().as_slice(), &body].concat()
 }
 
 impl Shared {
@@ -161,10 +181,6 @@ impl Shared {
                 found.map_err(|error| self.failed(segment, error))?.unwrap_or(limit)
             }
         };
-        let body = vec![0; usize::try_from(next - least).unwrap_or_default()];
-        let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
-        let filler = Header::new(Tag::Fills, 0, [0; 32], length, &body);
-        let filler = [filler.encode().as_slice(), &body].concat();
         let lost: Vec<_> = known.into_iter().filter(|(_, _, at)| at.offset < next).collect();
         let named = lost.iter().map(|(kind, height, _)| (*kind, *height)).collect();
         match self.source(segment) {
@@ -174,7 +190,7 @@ impl Shared {
                 let mut index = self.index_mut();
                 lost.iter().for_each(|(kind, height, _)| index.remove(*kind, *height));
                 drop(index);
-                file.write_all_at(&filler, offset)
+                file.write_all_at(&filler(next - offset), offset)
                     .and_then(|()| file.sync_data())
                     .map_err(io_error(&path))?;
                 self.ends_at(segment, next.max(end));
@@ -182,14 +198,32 @@ impl Shared {
             _ => {
                 // The note still names them: they are voided for later opens too.
                 lost.iter().try_for_each(|(kind, height, at)| self.void(*kind, *height, *at))?;
-                let cold = self.cold()?;
-                cold.shelf.amend(segment, offset, &filler).map_err(|error| cold.gone(error))?;
-                if next > end {
-                    self.renote(segment, cold)?;
+                let mut fills = self.fills();
+                match fills.last_mut().filter(|(_, filled)| *filled == offset) {
+                    Some((_, filled)) => *filled = next,
+                    None => fills.push((offset, next)),
                 }
             }
         }
         Ok(Damaged { path, offset, bytes: next - offset, lost: named })
+    }
+
+    fn fills(&self) -> MutexGuard<'_, Vec<(u64, u64)>> {
+        self.fills.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fills what did not check of a segment on the shelf, all at once: a shelf may have to put all of it again.
+    fn fill_cold(&self, segment: u32, end: u64, cold: &Cold) -> Result<(), StoreError> {
+        let _alone = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        let fills = std::mem::take(&mut *self.fills());
+        let Some((_, last)) = fills.last() else { return Ok(()) };
+        let grown = *last > end;
+        let patches: Vec<_> = fills.into_iter().map(|(from, to)| (from, filler(to - from))).collect();
+        cold.shelf.amend(segment, &patches).map_err(|error| cold.gone(error))?;
+        if grown {
+            self.renote(segment, cold)?;
+        }
+        Ok(())
     }
 
     /// Forgets a segment that is gone from the shelf.

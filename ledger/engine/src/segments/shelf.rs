@@ -4,9 +4,10 @@
 //! check what they read. One method of an adapter may block for as long as its medium does.
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read},
+    io::{self, Read, Write as _},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// 32 random bytes that say whose shelf it is.
@@ -17,10 +18,16 @@ pub trait Shelf: Send + Sync + 'static {
     /// What and where it is, for people.
     fn name(&self) -> String;
 
+    /// How long one who reads waits before it counts as away.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
     /// The mark that stands there; `None` if none does, as where nothing is mounted.
     fn mark(&self) -> io::Result<Option<ShelfMark>>;
 
-    /// Leaves a mark durably where none stands. Refused where blocks lie that no mark speaks for.
+    /// Leaves a mark durably. Where one stands that is refused ([`io::ErrorKind::AlreadyExists`]), and where
+    /// blocks lie that no mark speaks for.
     fn set_mark(&self, mark: &ShelfMark) -> io::Result<()>;
 
     /// Puts a whole segment there durably, in place of one with its number. Cut off half-way, or with `body`
@@ -34,8 +41,8 @@ pub trait Shelf: Send + Sync + 'static {
     /// [`io::ErrorKind::NotFound`] if it is not there.
     fn read(&self, segment: u32, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 
-    /// Puts other bytes durably into a segment that is there; past its end it grows.
-    fn amend(&self, segment: u32, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Puts other bytes, each run at its offset, durably into a segment that is there; past its end it grows.
+    fn amend(&self, segment: u32, patches: &[(u64, Vec<u8>)]) -> io::Result<()>;
 }
 
 const MARK_FILE: &str = "keyward-cold";
@@ -103,6 +110,8 @@ impl Shelf for Folder {
     fn mark(&self) -> io::Result<Option<ShelfMark>> {
         self.refuse_store()?;
         match fs::read(self.0.join(MARK_FILE)) {
+            // One that was cut off is none.
+            Ok(bytes) if bytes.len() < size_of::<ShelfMark>() => Ok(None),
             Ok(bytes) => bytes.as_slice().try_into().map(Some).map_err(io::Error::other),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -116,7 +125,15 @@ impl Shelf for Folder {
         }
         self.refuse_store()?;
         self.refuse_segments()?;
-        self.place(&self.0.join(MARK_FILE), &mut mark.as_slice()).map(|_bytes| ())
+        let path = self.0.join(MARK_FILE);
+        if fs::metadata(&path).is_ok_and(|file| file.len() < mark.len() as u64) {
+            fs::remove_file(&path)?;
+        }
+        // Whoever is first has it.
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+        file.write_all(mark)?;
+        file.sync_all()?;
+        self.sync()
     }
 
     fn put(&self, segment: u32, body: &mut dyn Read) -> io::Result<u64> {
@@ -131,9 +148,9 @@ impl Shelf for Folder {
         File::open(self.path(segment))?.read_exact_at(buffer, offset)
     }
 
-    fn amend(&self, segment: u32, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    fn amend(&self, segment: u32, patches: &[(u64, Vec<u8>)]) -> io::Result<()> {
         let file = OpenOptions::new().write(true).open(self.path(segment))?;
-        file.write_all_at(bytes, offset)?;
+        patches.iter().try_for_each(|(offset, bytes)| file.write_all_at(bytes, *offset))?;
         file.sync_data()
     }
 }

@@ -92,3 +92,28 @@ fn what_a_failed_write_left_behind_the_last_record_keeps_no_segment_from_moving(
     drop(store);
     whole(&open(folder.path(), Some(&shelf)));
 }
+
+#[test]
+fn a_second_location_lost_for_good_is_given_up_by_a_word_and_its_blocks_come_back() {
+    let (folder, shelf) = stored();
+    cool_all(&open(folder.path(), Some(&shelf)));
+    fs::remove_dir_all(&shelf).unwrap();
+    let (away, other) = (folder.path().join("away/other"), folder.path().join("other"));
+    // Without the word an empty folder is none of ours.
+    assert!(open(folder.path(), Some(&other)).probe().is_err());
+    fs::write(folder.path().join("blocks/cold-mark"), "new\n").unwrap();
+    assert!(open(folder.path(), Some(&away)).probe().is_err(), "not there yet, and not forgotten");
+    let store = open(folder.path(), Some(&other));
+    store.probe().unwrap();
+    assert!(!super::cold::lost(&scrub(&store)).is_empty());
+    fill(&store, 1..=HEIGHTS);
+    whole(&store);
+    cool_all(&store);
+    drop(store);
+    let store = open(folder.path(), Some(&other));
+    whole(&store);
+    assert!(scrub(&store).iter().all(|step| step.damaged.is_empty()));
+    // It stood for once.
+    fs::remove_dir_all(&other).unwrap();
+    assert!(store.probe().is_err());
+}
