@@ -239,8 +239,10 @@ impl Loop {
     }
 
     fn settle(&mut self, Finished { jobs, late, result }: Finished) {
-        // Whatever else was said, the ledger shows whether it goes on without the batch.
-        let is_late = result.as_ref().is_err_and(|error| !error.is_sequence_taken());
+        // What more refuse than may lie is refused: handed in again, it might be recorded after its caller was told so.
+        let is_late = result.as_ref().is_err_and(|error| {
+            matches!(error.root(), CommitError::Unavailable { .. } | CommitError::Unproven { .. })
+        });
         if is_late && self.watched.is_empty() {
             self.watched.spawn(late.passed_over(self.client.clone()));
         }

@@ -68,9 +68,13 @@ impl Turn {
         }
     }
 
+    /// Which validator it is.
+    pub(crate) fn index(&self) -> Option<usize> {
+        self.at.checked_rem(self.client.0.nodes.len())
+    }
+
     fn node(&self) -> Option<&Node> {
-        let nodes = &self.client.0.nodes;
-        nodes.get(self.at.checked_rem(nodes.len())?)
+        self.client.0.nodes.get(self.index()?)
     }
 
     fn said(&self, status: &Status) -> ClientError {
@@ -82,7 +86,7 @@ impl Turn {
         }
     }
 
-    fn unreachable(&self, why: &str) -> ClientError {
+    pub(crate) fn unreachable(&self, why: &str) -> ClientError {
         let address = self.node().map(|node| &*node.address).unwrap_or_default();
         ClientError::Unreachable { reasons: format!("{address}: {why}") }
     }

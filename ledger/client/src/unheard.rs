@@ -34,7 +34,7 @@ impl Late {
     /// Waits until it is proven that the ledger goes on without the batch, though validators take it in, and gives the
     /// height; `None` if nobody takes it in, it is recorded, can no longer be, or its submitter has nothing to complain of.
     pub(crate) async fn passed_over(self, client: Client) -> Option<(Self, u64)> {
-        let (mut first, mut silent) = (None, 0);
+        let (mut first, mut looks, mut silent) = (0, 0, 0);
         for turn in 0.. {
             if silent >= SILENT_LOOKS_MAX {
                 break;
@@ -45,13 +45,16 @@ impl Late {
             match self.proven(&client, turn).await {
                 Ok(None) => return None,
                 Ok(Some(height)) if takers > client.liars_max() => {
-                    silent = 0;
-                    if height >= *first.get_or_insert(height) + UNHEARD_BLOCKS {
+                    (looks, silent) = (looks + 1, 0);
+                    // Blocks count from the newest that is shown to one look more than validators may lie.
+                    if looks <= client.liars_max() + 1 {
+                        first = client.height();
+                    } else if height >= first + UNHEARD_BLOCKS {
                         return Some((self, height));
                     }
                 }
                 // Where every pool is full, the ledger has too much to do, and is not deaf.
-                Ok(Some(_)) => (first, silent) = (None, silent + 1),
+                Ok(Some(_)) => (looks, silent) = (0, silent + 1),
                 Err(error) => {
                     tracing::debug!(error = &error as &dyn std::error::Error, "no word of a late batch");
                     silent += 1;

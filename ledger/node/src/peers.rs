@@ -135,7 +135,7 @@ pub(crate) async fn ask_for_certificates(shared: &Shared, heights: &[u64]) {
 #[derive(Default)]
 pub(crate) struct Peers {
     heard: BTreeMap<([u8; 32], u8), Duration>,
-    /// Validators that say they hold another state, and the height of which each said so last.
+    /// Validators that say they hold another state, and the highest height of which each said so.
     other_state: BTreeMap<[u8; 32], u64>,
 }
 
@@ -179,7 +179,8 @@ impl Peers {
             if own == said {
                 let about = |alarm: &Alarm| (alarm.node, alarm.height) == (Some(*from), Some(said.height));
                 shared.alarms.repaired(|alarm| alarm.code == Code::NodeDiffers && about(alarm));
-                if self.other_state.get(from) == Some(&said.height) {
+                // A state holds what all before it did: whoever has the same there or later has come back.
+                if self.other_state.get(from).is_some_and(|highest| *highest <= said.height) {
                     self.other_state.remove(from);
                 }
                 continue;
@@ -202,7 +203,8 @@ impl Peers {
     fn is_another_state(&mut self, shared: &Shared, from: &[u8; 32], height: u64) -> bool {
         let view = shared.view();
         let set = view.ledger.set();
-        self.other_state.insert(*from, height);
+        let highest = self.other_state.entry(*from).or_insert(height);
+        *highest = height.max(*highest);
         self.other_state.retain(|key, _| set.member(key).is_some());
         self.other_state.len() > set.len().saturating_sub(set.quorum())
     }

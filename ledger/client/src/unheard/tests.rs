@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -34,11 +34,18 @@ struct Told {
     /// Goes on by one with every question about the state.
     height: AtomicU64,
     batches: Mutex<Vec<(usize, SignedBatch)>>,
+    /// How often a batch was handed in by somebody who does not wait for it.
+    spread: AtomicUsize,
 }
 
 impl Told {
     fn start() -> Arc<Self> {
-        Arc::new(Self { world: World::of(BLOCKS), height: AtomicU64::new(1), batches: Mutex::default() })
+        Self::start_at(1)
+    }
+
+    fn start_at(height: u64) -> Arc<Self> {
+        let (world, height) = (World::of(BLOCKS), AtomicU64::new(height));
+        Arc::new(Self { world, height, batches: Mutex::default(), spread: AtomicUsize::new(0) })
     }
 
     /// Who was handed complaints, in order.
@@ -79,6 +86,7 @@ impl Says for Validator {
         let before = batches.iter().filter(same).count();
         let answer = (self.answer)(&batch, before);
         batches.push((self.number, batch));
+        self.told.spread.fetch_add(usize::from(!request.wait), Ordering::Relaxed);
         // Whoever takes a batch in and does nothing with it lets its submitter wait.
         if request.wait { answer.and_then(|_| Err(Status::deadline_exceeded("not final"))) } else { answer }
     }
@@ -113,6 +121,17 @@ async fn commit(client: Client) -> Committer {
     committer
 }
 
+/// A note that was not final in time.
+fn late(client: &Client) -> Late {
+    let batch = keyward_ledger_core::batch::Batch {
+        chain_id: client.chain_id(),
+        sequence: 1,
+        not_after: 99,
+        entries: vec![Entry::Note(b"is anybody there?".to_vec()).encode()],
+    };
+    Late(batch.sign(&unheard()).unwrap())
+}
+
 async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let waits = async {
         while !is_so() {
@@ -137,6 +156,31 @@ async fn one_validator_that_refuses_and_shows_old_states_does_not_silence_a_subm
 }
 
 #[tokio::test]
+async fn what_more_refuse_than_may_lie_is_not_handed_in_again() {
+    let told = Told::start();
+    let refuses: Answer = |_, _| Err(refusal("SEQUENCE_TOO_FAR"));
+    let committer = Committer::start(client(&told, (takes, false), refuses).await, unheard()).await.unwrap();
+    // Whatever the first refusal set off is under way before the last one comes.
+    for _ in 0..8 {
+        let error = committer.commit(&Entry::Note(b"no?".to_vec())).await.unwrap_err();
+        assert!(matches!(error.root(), crate::CommitError::Refused { .. }), "{error}");
+    }
+    assert_eq!(told.sequences().len(), 8);
+    assert_eq!(told.spread.load(Ordering::Relaxed), 0, "its caller was told that it is not recorded");
+}
+
+#[tokio::test]
+async fn one_validator_that_shows_an_old_state_first_hastens_no_complaint() {
+    let begun = 30;
+    let told = Told::start_at(begun);
+    let client = client(&told, (takes, true), takes).await;
+    let passed_over = late(&client).passed_over(client.clone());
+    let passed_over = tokio::time::timeout(LONG, passed_over).await.unwrap();
+    let (_, height) = passed_over.unwrap();
+    assert!(height >= begun + UNHEARD_BLOCKS, "{height}");
+}
+
+#[tokio::test]
 async fn a_complaint_that_nobody_took_is_made_again() {
     let told = Told::start();
     let later: Answer = |batch, before| match is_complaint(batch) && before == 0 {
@@ -153,13 +197,7 @@ async fn one_validator_that_says_it_takes_batches_in_makes_no_ledger_deaf() {
     let told = Told::start();
     let full: Answer = |_, _| Err(Status::resource_exhausted("the pool is full"));
     let client = client(&told, (takes, false), full).await;
-    let batch = keyward_ledger_core::batch::Batch {
-        chain_id: client.chain_id(),
-        sequence: 1,
-        not_after: 99,
-        entries: vec![Entry::Note(b"is anybody there?".to_vec()).encode()],
-    };
-    let late = Late(batch.sign(&unheard()).unwrap());
+    let late = late(&client);
     let watched = tokio::time::timeout(LONG, late.clone().passed_over(client.clone())).await.unwrap();
     assert!(watched.is_none(), "a ledger that has too much to do is not complained of");
     assert_eq!(client.spread(&late.0).await, 1);

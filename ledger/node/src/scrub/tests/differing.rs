@@ -101,3 +101,29 @@ fn on_one_word_about_another_state_nobody_complains() {
     assert!(complains(), "two of four: an honest one is among them");
     assert_eq!(asked(&node), 0, "the certificate here says that this node is right");
 }
+
+#[test]
+fn a_validator_that_holds_the_same_state_again_is_no_longer_counted_as_another() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let chain = Arc::new(Chain::new());
+    let folder = pristine(&chain, runtime.handle());
+    let node = Node::open(folder.path(), &chain, runtime.handle(), true);
+    let honest = said(&node, EXCHANGED);
+    let (newest, old) = honest[1..].split_at((honest.len() - 1) / 2);
+    let lie = |held: &[u8]| {
+        let mut held = held.to_vec();
+        *held.last_mut().unwrap() ^= 1;
+        held
+    };
+    let statement = |held: [&[u8]; 2]| Bytes::from([[0xc1_u8].as_slice(), held[0], held[1]].concat());
+    let complains = || node.shared.reports.complains_of(ComplaintKind::StateRoot);
+    let mut peers = Peers::default();
+    let mut says = |n: usize, held: [&[u8]; 2]| {
+        assert!(peers.take(&node.shared, &validators()[n].public_key(), &statement(held)));
+    };
+    says(0, [&lie(old), newest]);
+    says(1, [&lie(newest), old]);
+    assert!(!complains(), "the first has come back since");
+    says(2, [&lie(old), old]);
+    assert!(complains(), "the second agreed only on what was before it differed");
+}
