@@ -95,8 +95,17 @@ impl Reader {
 }
 
 /// State that anybody may read, by the start of its keys: who runs the ledger and under which rules.
-const PUBLIC_STATE: &[&[u8]] =
-    &[b"parameters", b"validators", b"submitter/", b"member/", b"change/", b"regime", b"config", b"epoch/"];
+const PUBLIC_STATE: &[&[u8]] = &[
+    b"parameters",
+    b"validators",
+    b"submitter/",
+    b"member/",
+    b"change/",
+    b"regime",
+    b"config",
+    b"epoch/",
+    b"keeper",
+];
 
 impl Class {
     pub(crate) const ALL: [Self; 5] =
