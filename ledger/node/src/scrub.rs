@@ -412,7 +412,7 @@ impl Run<'_> {
         let Some(floor) = &self.shared.floor else { return };
         if let Err(error) = floor.check(&self.shared.genesis) {
             let text = format!(
-                "what this node began with does not check: {error}; it cannot make its derived files anew: empty its data folder and start it again"
+                "what this node began with does not check: {error}; it cannot make its derived files anew: start it in an empty data folder, as a validator with another key, for this one has voted"
             );
             self.left(Alarm::new(Code::SnapshotDamaged, text).at(floor.height()));
         }

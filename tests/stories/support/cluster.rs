@@ -140,6 +140,10 @@ impl Cluster {
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let (ready, is_ready) = oneshot::channel();
+        // What still waits for a second location that is away holds the folder: a process would have ended, a node in the
+        // same process must wait for it.
+        let blocks = config.data_dir.join("blocks");
+        super::until("the folder to be free", async || !is_locked(&blocks)).await;
         let task = tokio::spawn(async move {
             let shutdown = async move {
                 let _ = stopped.await;
@@ -201,4 +205,9 @@ impl Cluster {
         };
         Client::connect(config).await.unwrap()
     }
+}
+
+fn is_locked(blocks: &Path) -> bool {
+    let file = std::fs::File::open(blocks.join("lock"));
+    file.is_ok_and(|file| matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
 }

@@ -69,7 +69,7 @@ enum Refused {
     Changed,
     #[error("what it sent is not the state that was certified: {0}")]
     Lie(String),
-    #[error("this node's own disk failed")]
+    #[error("this node's own disk did not take it: {0}")]
     Disk(#[from] io::Error),
     #[error("the peer network ended")]
     Ended,
@@ -94,15 +94,14 @@ impl Asker<'_> {
     pub(crate) async fn ask(&mut self) -> io::Result<Option<(Offer, Snapshot)>> {
         let (mut refused, mut tries) = (BTreeSet::new(), 0);
         for _ in 0..ROUNDS {
-            let mut offers: Vec<_> = self.offers(&refused).await.into_iter().collect();
+            let offers = self.offers(&refused).await;
             if offers.is_empty() {
                 if !refused.is_empty() {
                     warn!(refused = refused.len(), "alarm: no other peer offers a snapshot");
                 }
                 break;
             }
-            offers.sort_by_key(|(_, offer)| std::cmp::Reverse(offer.height()));
-            for (peer, offer) in offers {
+            for (peer, offer) in in_order(offers) {
                 tries += 1;
                 if tries > TRIES {
                     return Ok(None);
@@ -115,14 +114,17 @@ impl Asker<'_> {
                 );
                 match self.take(&peer, &offer).await {
                     Ok(snapshot) => return Ok(Some((offer, snapshot))),
-                    Err(Refused::Disk(error)) => return Err(error),
                     Err(Refused::Ended) => return Ok(None),
                     Err(reason) => {
                         warn!(peer = hex::encode(peer), %reason, "alarm: a peer's snapshot is not taken; the next peer is asked");
                         refused.insert(peer);
                     }
                 }
-                fs::remove_file(Floor::snapshot_in(&self.dir))?;
+                // A length that no disk holds is the peer's word too: the file may not even be there.
+                match fs::remove_file(Floor::snapshot_in(&self.dir)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
             }
         }
         Ok(None)
@@ -207,6 +209,14 @@ impl Asker<'_> {
         if snapshot.signed_header != offer.certified.signed_header {
             return Err(Refused::Lie("it is of another block".into()));
         }
+        // A certificate holds with links left out where the validators changed and changed back; what is served from here
+        // on would miss them.
+        let changes = snapshot.ledger.set_changes(0).map_err(|error| Refused::Lie(error.to_string()))?;
+        let changes = changes.iter().filter(|change| change.height < offer.height());
+        let links = offer.certified.links.iter().map(|link| (link.signed_header.header.height, &link.set));
+        if !changes.map(|change| (change.height, &change.set)).eq(links) {
+            return Err(Refused::Lie("it does not show how the validators changed".into()));
+        }
         Ok(snapshot)
     }
 
@@ -270,6 +280,20 @@ impl Asker<'_> {
             }
         }
     }
+}
+
+/// Whom to ask first: what most of them offer alike, for honest nodes write the same bytes for one block; then the newest.
+fn in_order(offers: BTreeMap<[u8; 32], Offer>) -> Vec<([u8; 32], Offer)> {
+    let mut alike = BTreeMap::<_, usize>::new();
+    for offer in offers.values() {
+        *alike.entry((offer.height(), offer.bytes)).or_default() += 1;
+    }
+    let mut offers: Vec<_> = offers.into_iter().collect();
+    offers.sort_by_key(|(_, offer)| {
+        let told = (offer.height(), offer.bytes);
+        std::cmp::Reverse((alike.get(&told).copied().unwrap_or_default(), told.0))
+    });
+    offers
 }
 
 const _: () =

@@ -1,4 +1,4 @@
-//! What nodes say to each other about snapshots (SPEC.md, section 18), beside the messages of `peers.rs`.
+//! What nodes say to each other about snapshots (SPEC.md, section 19), beside the messages of `peers.rs`.
 //!
 //! ```text
 //! offer wanted = u8 0xc4

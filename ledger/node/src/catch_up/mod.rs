@@ -176,7 +176,9 @@ pub(crate) fn settle(
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    Floor::write_proof(&joining, certified, snapshot.ledger.log(), seated)?;
+    // Told to take one for any key: it may have been seated after this block, and voted.
+    let lost = seated || config.catch_up.from == CatchUpFrom::Snapshot;
+    Floor::write_proof(&joining, certified, snapshot.ledger.log(), lost)?;
     fs::rename(&joining, Floor::dir(&config.data_dir))?;
     fs::File::open(&config.data_dir)?.sync_all()?;
     info!(height, records = snapshot.ledger.log().size(), "this node begins at a snapshot of the others'");
