@@ -155,6 +155,8 @@ fn joins(seed: u64) {
         cluster.agree(NEW, honest);
         // The liar's disk is gone: with a snapshot it follows, and does not vote. Who offers may have begun at one.
         cluster.crash(liar).await;
+        // What it had voted for before may become final a little later.
+        let voted_to = cluster.members[honest].height() + 8;
         cluster.lose_everything(liar);
         let replays = !cluster.catch_up(liar, CatchUpFrom::Auto).await;
         assert!(replays, "a validator does not give its vote up unasked");
@@ -169,7 +171,7 @@ fn joins(seed: u64) {
         let own = cluster.set.keys().position(|key| key == cluster.members[liar].key()).unwrap() as u32;
         let shared = cluster.members[honest].live().unwrap().shared;
         let floor = cluster.members[liar].live().unwrap().shared.floor_height();
-        for height in floor + 1..=shared.view().ledger.height() {
+        for height in floor.max(voted_to) + 1..=shared.view().ledger.height() {
             let Some(certificate) = shared.blocks.certificate(height).unwrap() else { continue };
             assert!(certificate.signers.iter().all(|(index, _)| *index != own), "it voted at {height}");
         }
