@@ -121,10 +121,10 @@ pub enum Answered {
     },
     /// A share of the mask.
     Release {
-        /// The share.
-        mask: [u8; ELEMENT_BYTES],
-        /// Its blinder.
-        blinder: [u8; ELEMENT_BYTES],
+        /// The share; wiped on drop.
+        mask: Zeroizing<[u8; ELEMENT_BYTES]>,
+        /// Its blinder; wiped on drop.
+        blinder: Zeroizing<[u8; ELEMENT_BYTES]>,
         /// SHA-256 of the ciphertext that came with it.
         ciphertext_hash: [u8; 32],
     },

@@ -254,8 +254,8 @@ impl Proven {
         let plain = plain.map_err(|source| AnswerError::Unreadable { index, source })?;
         let mut release = plain.expose(ReleaseAnswer::parse).ok_or(AnswerError::Malformed { index })?;
         let answered = Answered::Release {
-            mask: release.mask,
-            blinder: release.blinder,
+            mask: Zeroizing::new(release.mask),
+            blinder: Zeroizing::new(release.blinder),
             ciphertext_hash: ciphertext_hash(&release.ciphertext),
         };
         let signature = release.signature;
