@@ -176,6 +176,14 @@ impl Index {
 
     /// The height whose block holds a leaf, among the heights `0..=tip`.
     pub(crate) fn height_of_leaf(&self, leaf: u64, tip: u64) -> io::Result<Option<u64>> {
+        let height = self.first_height_past(leaf, tip)?;
+        let place = self.place(height)?;
+        let holds = place.first_leaf <= leaf && leaf - place.first_leaf < place.count;
+        Ok(holds.then_some(height))
+    }
+
+    /// The first height, among `0..=tip`, whose block ends past a leaf: `tip` if none does.
+    pub(crate) fn first_height_past(&self, leaf: u64, tip: u64) -> io::Result<u64> {
         let (mut low, mut high) = (0, tip);
         while low < high {
             let middle = low + (high - low) / 2;
@@ -186,9 +194,7 @@ impl Index {
                 high = middle
             }
         }
-        let place = self.place(low)?;
-        let holds = place.first_leaf <= leaf && leaf - place.first_leaf < place.count;
-        Ok(holds.then_some(low))
+        Ok(low)
     }
 
     /// Puts a hash of the log back in its place.

@@ -165,7 +165,7 @@ impl<'a> Search<'a> {
     /// The height whose block holds a leaf, held against the blocks: a wrong one would leave records out.
     fn height_of(&self, leaf: u64) -> Result<u64, FindError> {
         let top = self.page.complete_to;
-        let height = self.shared.index.height_of_leaf(leaf, top)?.unwrap_or_default();
+        let height = self.shared.index.first_height_past(leaf, top)?;
         let size_at = |height: u64| header_at(self.shared, height).map(|header| header.header.log_size);
         let holds = height > 0 && size_at(height)? > leaf && size_at(height - 1)? <= leaf;
         holds.then_some(height).ok_or(FindError::Missing(height))
