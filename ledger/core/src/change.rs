@@ -97,7 +97,8 @@ impl RegimeMode {
 }
 
 /// The rules that entries change:
-/// `u32 version || u8 mode || u32 skipped_views_min || u32 submitters_min || u32 clean_epochs || u64 clock_bound_ms`.
+/// `u32 version || u8 mode || u32 skipped_views_min || u32 submitters_min || u32 clean_epochs || u64 clock_bound_ms`, and in
+/// the end `u64 recovery_delay_min_ms` if it is not a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Configuration {
     /// 0 before the first change, then one more each time.
@@ -112,7 +113,13 @@ pub struct Configuration {
     pub clean_epochs: u32,
     /// How far a live proposal's time may lie from a voter's clock, in milliseconds.
     pub clock_bound_ms: u64,
+    /// The shortest delay that an account may give to those who recover it, in milliseconds: whoever appoints delegates
+    /// with a stolen credential cannot give the account away before anybody looks.
+    pub recovery_delay_min_ms: u64,
 }
+
+/// [`Configuration::recovery_delay_min_ms`] until members decide otherwise: a day.
+pub const RECOVERY_DELAY_MIN_MS: u64 = 24 * 60 * 60 * 1_000;
 
 impl Configuration {
     /// What holds before the first change.
@@ -124,6 +131,7 @@ impl Configuration {
             submitters_min: 2,
             clean_epochs: 2,
             clock_bound_ms,
+            recovery_delay_min_ms: RECOVERY_DELAY_MIN_MS,
         }
     }
 
@@ -133,6 +141,7 @@ impl Configuration {
             && self.submitters_min > 0
             && self.clean_epochs > 0
             && self.clock_bound_ms > 0
+            && self.recovery_delay_min_ms > 0
     }
 
     /// The encoding.
@@ -145,6 +154,9 @@ impl Configuration {
     fn write(&self, out: &mut Writer) {
         out.u32(self.version).u8(self.mode.code()).u32(self.skipped_views_min).u32(self.submitters_min);
         out.u32(self.clean_epochs).u64(self.clock_bound_ms);
+        if self.recovery_delay_min_ms != RECOVERY_DELAY_MIN_MS {
+            out.u64(self.recovery_delay_min_ms);
+        }
     }
 
     /// Decodes exactly one configuration.
@@ -163,7 +175,21 @@ impl Configuration {
             submitters_min: reader.u32("submitters")?,
             clean_epochs: reader.u32("clean epochs")?,
             clock_bound_ms: reader.u64("clock bound")?,
+            recovery_delay_min_ms: match reader.rest() {
+                [] => RECOVERY_DELAY_MIN_MS,
+                _ => other_than_a_day(reader.u64("recovery delay")?)?,
+            },
         })
+    }
+}
+
+/// A delay has one encoding: a day is not written.
+fn other_than_a_day(delay_ms: u64) -> Result<u64, DecodeError> {
+    match delay_ms {
+        RECOVERY_DELAY_MIN_MS => {
+            Err(DecodeError::Invalid { what: "recovery delay", why: "is the one that is not written" })
+        }
+        delay_ms => Ok(delay_ms),
     }
 }
 

@@ -146,9 +146,18 @@ impl<'a> Reader<'a> {
 
     /// `u8 0`, or `u8 1` and 32 bytes.
     pub fn option(&mut self, what: &'static str) -> Result<Option<[u8; 32]>, DecodeError> {
+        self.option_with(what, |reader| reader.array(what))
+    }
+
+    /// A 0 for nothing, or a 1 and what `read` reads.
+    pub fn option_with<T>(
+        &mut self,
+        what: &'static str,
+        read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Option<T>, DecodeError> {
         match self.u8(what)? {
             0 => Ok(None),
-            1 => self.array(what).map(Some),
+            1 => read(self).map(Some),
             code => Err(DecodeError::UnknownCode { what, code: u64::from(code) }),
         }
     }

@@ -2,6 +2,7 @@
 
 mod act;
 mod author;
+mod delegation;
 mod statement;
 mod subjects;
 mod terms;
@@ -13,6 +14,7 @@ use crate::scheme::{KeyId, PublicKey, Scheme};
 
 pub use act::{Act, Attempt, Authored, Case, Define};
 pub use author::{AUTHORS_MAX, Author, Party, RuleName};
+pub use delegation::{DelegationAct, DelegationTerms, Recovery, Scope, VETO_KEYS_MAX};
 pub use statement::{
     Agreement, ApproveChange, Complaint, ComplaintKind, Evidence, ProposeChange, SignedVote,
 };
@@ -54,6 +56,8 @@ pub mod kind {
     pub const DESTROY_KEY: u16 = 24;
     /// Binds a key as the next version of another one.
     pub const ROTATE_KEY: u16 = 25;
+    /// Binds a key as the next version of one of mode `self`, with that one's consent.
+    pub const ROTATE_OWN_KEY: u16 = 26;
     /// Claims the right to use a key once.
     pub const INTENT: u16 = 32;
     /// Records what an intent released.
@@ -102,6 +106,20 @@ pub mod kind {
     pub const ERASE_SHARES: u16 = 116;
     /// Deals a vault's shares anew.
     pub const REFRESH_VAULT: u16 = 117;
+    /// Appoints delegates.
+    pub const APPOINT_DELEGATES: u16 = 128;
+    /// Ends a delegation.
+    pub const REVOKE_DELEGATES: u16 = 129;
+    /// Asks for another credential.
+    pub const OPEN_RECOVERY: u16 = 130;
+    /// Stops a recovery.
+    pub const VETO_RECOVERY: u16 = 131;
+    /// Takes a recovery back.
+    pub const CANCEL_RECOVERY: u16 = 132;
+    /// Binds the credential that was asked for.
+    pub const EXECUTE_RECOVERY: u16 = 133;
+    /// Charges what delegates do for an account.
+    pub const DELEGATED_ACT: u16 = 134;
     /// Proposes a change of members or rules.
     pub const PROPOSE_CHANGE: u16 = 48;
     /// Approves one.
@@ -122,6 +140,8 @@ pub enum Mode {
     Linked = 1,
     /// With the custody service.
     Hosted = 2,
+    /// On the person's side, and nowhere else.
+    Own = 3,
 }
 
 impl Mode {
@@ -135,21 +155,23 @@ impl Mode {
         match code {
             1 => Some(Self::Linked),
             2 => Some(Self::Hosted),
+            3 => Some(Self::Own),
             _ => None,
         }
     }
 
-    /// `linked` or `hosted`.
+    /// `linked`, `hosted` or `self`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Linked => "linked",
             Self::Hosted => "hosted",
+            Self::Own => "self",
         }
     }
 
     /// The mode of a name, if there is one.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Linked, Self::Hosted].into_iter().find(|mode| mode.name() == name)
+        [Self::Linked, Self::Hosted, Self::Own].into_iter().find(|mode| mode.name() == name)
     }
 }
 
@@ -204,6 +226,17 @@ pub struct RotateKey {
     pub previous: KeyId,
     /// The new key. Its proof is over [`rotation_challenge`](crate::contracts::registry::rotation_challenge).
     pub bind: BindKey,
+    /// The consent of the version before: needed from a key of mode `self`, which nobody else replaces.
+    pub consent: Option<KeyConsent>,
+}
+
+/// What a key of mode `self` gives to be superseded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyConsent {
+    /// The key's public key, of which the state holds only the id.
+    pub public_key: Vec<u8>,
+    /// Its signature over the same [`rotation_challenge`](crate::contracts::registry::rotation_challenge).
+    pub signature: Vec<u8>,
 }
 
 /// The right to use a key once, claimed by its executor.
@@ -312,7 +345,8 @@ impl Entry {
             Self::ScheduleDestroyKey { .. } => kind::SCHEDULE_DESTROY_KEY,
             Self::CancelDestroyKey { .. } => kind::CANCEL_DESTROY_KEY,
             Self::DestroyKey { .. } => kind::DESTROY_KEY,
-            Self::RotateKey(_) => kind::ROTATE_KEY,
+            Self::RotateKey(RotateKey { consent: None, .. }) => kind::ROTATE_KEY,
+            Self::RotateKey(RotateKey { consent: Some(_), .. }) => kind::ROTATE_OWN_KEY,
             Self::Intent(_) => kind::INTENT,
             Self::Release(_) => kind::RELEASE,
             Self::Authored(authored) => authored.act.kind(),
@@ -343,7 +377,7 @@ impl Entry {
             | Self::CancelDestroyKey { key_id }
             | Self::DestroyKey { key_id } => out.raw(&key_id.0),
             Self::ScheduleDestroyKey { key_id, wait_ms } => out.raw(&key_id.0).u64(*wait_ms),
-            Self::RotateKey(rotate) => write_key(out.raw(&rotate.previous.0), &rotate.bind),
+            Self::RotateKey(rotate) => write_rotation(&mut out, rotate),
             Self::Intent(intent) => write_intent(&mut out, intent),
             Self::Release(release) => out.raw(&release.intent_id).raw(&release.signature_hash),
             Self::Authored(authored) => {
@@ -390,6 +424,7 @@ pub const fn kind_name(code: u16) -> &'static str {
         kind::CANCEL_DESTROY_KEY => "cancel-destroy-key",
         kind::DESTROY_KEY => "destroy-key",
         kind::ROTATE_KEY => "rotate-key",
+        kind::ROTATE_OWN_KEY => "rotate-self-key",
         kind::INTENT => "intent",
         kind::RELEASE => "release",
         kind::DEFINE_ATTEMPTS => "define-attempts",
@@ -414,6 +449,13 @@ pub const fn kind_name(code: u16) -> &'static str {
         kind::DESTROY_VAULT => "destroy-vault",
         kind::ERASE_SHARES => "erase-shares",
         kind::REFRESH_VAULT => "refresh-vault",
+        kind::APPOINT_DELEGATES => "appoint-delegates",
+        kind::REVOKE_DELEGATES => "revoke-delegates",
+        kind::OPEN_RECOVERY => "open-recovery",
+        kind::VETO_RECOVERY => "veto-recovery",
+        kind::CANCEL_RECOVERY => "cancel-recovery",
+        kind::EXECUTE_RECOVERY => "execute-recovery",
+        kind::DELEGATED_ACT => "delegated-act",
         kind::PROPOSE_CHANGE => "propose-change",
         kind::APPROVE_CHANGE => "approve-change",
         kind::EVIDENCE => "evidence",
@@ -425,7 +467,7 @@ pub const fn kind_name(code: u16) -> &'static str {
 
 /// The kind of a name, if there is one.
 pub fn kind_from_name(name: &str) -> Option<u16> {
-    (1..=kind::REFRESH_VAULT).find(|code| kind_name(*code) == name && name != kind_name(0))
+    (1..=kind::DELEGATED_ACT).find(|code| kind_name(*code) == name && name != kind_name(0))
 }
 
 fn write_credential<'a>(out: &'a mut Writer, bind: &BindCredential) -> &'a mut Writer {
@@ -440,6 +482,14 @@ fn write_credential<'a>(out: &'a mut Writer, bind: &BindCredential) -> &'a mut W
 fn write_key<'a>(out: &'a mut Writer, bind: &BindKey) -> &'a mut Writer {
     out.raw(&bind.account).u8(bind.mode.code()).u8(bind.scheme.code()).bytes(&bind.public_key);
     out.raw(&bind.nonce).u64(bind.not_after).bytes(&bind.proof)
+}
+
+fn write_rotation<'a>(out: &'a mut Writer, rotate: &RotateKey) -> &'a mut Writer {
+    write_key(out.raw(&rotate.previous.0), &rotate.bind);
+    match &rotate.consent {
+        None => out,
+        Some(consent) => out.bytes(&consent.public_key).bytes(&consent.signature),
+    }
 }
 
 fn write_intent<'a>(out: &'a mut Writer, intent: &Intent) -> &'a mut Writer {
@@ -462,7 +512,13 @@ fn read_body(reader: &mut Reader<'_>) -> Result<Entry, DecodeError> {
         kind::CANCEL_DESTROY_KEY => Ok(Entry::CancelDestroyKey { key_id: read_key_id(reader)? }),
         kind::DESTROY_KEY => Ok(Entry::DestroyKey { key_id: read_key_id(reader)? }),
         kind::ROTATE_KEY => {
-            Ok(Entry::RotateKey(RotateKey { previous: read_key_id(reader)?, bind: read_key(reader)? }))
+            let (previous, bind) = (read_key_id(reader)?, read_key(reader)?);
+            Ok(Entry::RotateKey(RotateKey { previous, bind, consent: None }))
+        }
+        kind::ROTATE_OWN_KEY => {
+            let (previous, bind) = (read_key_id(reader)?, read_key(reader)?);
+            let consent = read_consent(reader).map(Some)?;
+            Ok(Entry::RotateKey(RotateKey { previous, bind, consent }))
         }
         kind::INTENT => read_intent(reader).map(Entry::Intent),
         kind::RELEASE => Ok(Entry::Release(Release {
@@ -505,6 +561,13 @@ fn read_key(reader: &mut Reader<'_>) -> Result<BindKey, DecodeError> {
         nonce: reader.array("nonce")?,
         not_after: reader.u64("not after")?,
         proof: reader.bytes("proof", SIGNATURE_BYTES_MAX)?.to_vec(),
+    })
+}
+
+fn read_consent(reader: &mut Reader<'_>) -> Result<KeyConsent, DecodeError> {
+    Ok(KeyConsent {
+        public_key: reader.bytes("public key", PublicKey::BYTES_MAX)?.to_vec(),
+        signature: reader.bytes("consent", SIGNATURE_BYTES_MAX)?.to_vec(),
     })
 }
 

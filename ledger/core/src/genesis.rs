@@ -1,5 +1,7 @@
 //! The genesis document: what a ledger starts from, and what names it.
 
+mod keepers;
+
 use thiserror::Error;
 
 use crate::block::{Block, Header, Regime, SignedHeader, body_hash};
@@ -8,11 +10,15 @@ use crate::codec::{DecodeError, Reader, Writer};
 use crate::ed25519::{Ed25519Error, VerifyingKey};
 use crate::execute::BLOCK_ENTRIES_MAX;
 use crate::hash::{Hash, Tag, ZERO};
+use crate::keeper::Keeper;
 use crate::log;
+use crate::state::keeper::KEEPERS_MAX;
 use crate::state::{Tree, layout};
 
-/// The version of genesis documents.
+/// The version of genesis documents that name no keeper.
 pub const GENESIS_VERSION: u8 = 1;
+/// The version of those that name keepers.
+pub const GENESIS_VERSION_WITH_KEEPERS: u8 = 2;
 /// The longest name of a ledger.
 pub const NAME_BYTES_MAX: usize = 64;
 /// The most submitters.
@@ -104,6 +110,8 @@ pub struct GenesisDocument {
     pub validators: Vec<[u8; 32]>,
     /// The submitters, by strictly ascending key.
     pub submitters: Vec<Submitter>,
+    /// The keepers of vault shares, by strictly ascending id; each submits under its key.
+    pub keepers: Vec<Keeper>,
     /// Blocks of an epoch, at least 2.
     pub epoch_length: u64,
     /// How the ledger agrees at first.
@@ -151,6 +159,41 @@ pub enum GenesisError {
     /// A submitter has the role that validators have by themselves.
     #[error("submitter {index} has the role `member`, which is not given")]
     SubmitterRole {
+        /// The place in the list.
+        index: usize,
+    },
+    /// Too many keepers.
+    #[error("{count} keepers are too many, at most {max} are allowed", max = KEEPERS_MAX)]
+    Keepers {
+        /// How many there are.
+        count: usize,
+    },
+    /// The keepers' ids do not ascend strictly.
+    #[error("keeper {index} does not follow the one before it")]
+    KeeperOrder {
+        /// The place in the list.
+        index: usize,
+    },
+    /// A keeper's name or address breaks its rule.
+    #[error("the {what} of keeper {index} is refused")]
+    KeeperText {
+        /// The place in the list.
+        index: usize,
+        /// The field.
+        what: &'static str,
+    },
+    /// A keeper's key is refused.
+    #[error("the key of keeper {index} is refused")]
+    KeeperKey {
+        /// The place in the list.
+        index: usize,
+        /// Why.
+        #[source]
+        cause: Ed25519Error,
+    },
+    /// A keeper's key has another use already.
+    #[error("the key of keeper {index} is a validator's, a submitter's or another keeper's")]
+    KeeperKeyTaken {
         /// The place in the list.
         index: usize,
     },
@@ -232,6 +275,7 @@ impl Genesis {
         at_least("clock bound", document.clock_bound_ms, 1)?;
         check_submitters(&document.submitters)?;
         let set = ValidatorSet::new(&document.validators)?;
+        keepers::check(&document, &set)?;
         let rest_hash = Tag::GenesisRest.hash(&[&encode_rest(&document)]);
         let chain_id = chain_id(&document.name, set.hash(), &rest_hash);
         Ok(Self { document, set, rest_hash, chain_id })
@@ -240,7 +284,8 @@ impl Genesis {
     /// The bytes: `version || name || validators || rest`.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::with_capacity(256);
-        out.u8(GENESIS_VERSION).bytes(self.document.name.as_bytes()).raw(&self.set.encode());
+        let version = keepers::version(&self.document.keepers);
+        out.u8(version).bytes(self.document.name.as_bytes()).raw(&self.set.encode());
         out.raw(&encode_rest(&self.document));
         out.finish()
     }
@@ -248,7 +293,11 @@ impl Genesis {
     /// Decodes and checks a document.
     pub fn decode(bytes: &[u8]) -> Result<Self, GenesisError> {
         let mut reader = Reader::new(bytes);
-        reader.version("genesis version", GENESIS_VERSION)?;
+        let version = reader.u8("genesis version")?;
+        if !(GENESIS_VERSION..=GENESIS_VERSION_WITH_KEEPERS).contains(&version) {
+            let code = u64::from(version);
+            return Err(DecodeError::UnknownCode { what: "genesis version", code }.into());
+        }
         let name = read_name(&mut reader)?;
         let validators = reader.list("validators", VALIDATORS_MAX, |reader| reader.array("validator"))?;
         let document = GenesisDocument {
@@ -259,6 +308,7 @@ impl Genesis {
             regime: Regime::read(&mut reader)?,
             clock_bound_ms: reader.u64("clock bound")?,
             submitters: reader.list("submitters", SUBMITTERS_MAX, Submitter::read)?,
+            keepers: keepers::read(version, &mut reader)?,
         };
         reader.finish("genesis")?;
         Self::new(document)
@@ -324,6 +374,7 @@ impl Genesis {
             let entry = layout::SubmitterState::new(submitter);
             state.insert(&layout::submitter_key(&submitter.key), &entry.encode());
         }
+        keepers::seat(&self.document.keepers, &mut state);
         state
     }
 }
@@ -358,5 +409,6 @@ fn encode_rest(document: &GenesisDocument) -> Vec<u8> {
     for submitter in &document.submitters {
         submitter.write(&mut out);
     }
+    keepers::write(&document.keepers, &mut out);
     out.finish()
 }

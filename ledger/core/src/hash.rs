@@ -59,6 +59,8 @@ pub enum Tag {
     Payload,
     /// What a proposer signs of a header.
     Proposal,
+    /// What a recovery binds to an account.
+    Recovery,
     /// Vault shares dealt anew.
     Refresh,
     /// What a new key signs to take a node's place.
@@ -85,7 +87,7 @@ pub enum Tag {
 
 impl Tag {
     /// Every tag.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Account,
         Self::Agreement,
         Self::ApproveChange,
@@ -110,6 +112,7 @@ impl Tag {
         Self::MemberSubmitters,
         Self::Payload,
         Self::Proposal,
+        Self::Recovery,
         Self::Refresh,
         Self::RotateMember,
         Self::Rule,
@@ -150,6 +153,7 @@ impl Tag {
             Self::MemberSubmitters => "keyward/member-submitters/v1",
             Self::Payload => "keyward/payload/v1",
             Self::Proposal => "keyward/proposal/v1",
+            Self::Recovery => "keyward/recovery/v1",
             Self::Refresh => "keyward/refresh/v1",
             Self::RotateMember => "keyward/rotate-member/v1",
             Self::Rule => "keyward/rule/v1",

@@ -112,6 +112,10 @@ refusals! {
     152 VaultErased "VAULT_ERASED" "the keeper has erased that version before",
     153 VaultCommitmentChanged "VAULT_COMMITMENT_CHANGED" "the new shares are not of the same secrets",
     154 VaultConsentMissing "VAULT_CONSENT_MISSING" "too few of those who held the shares have taken part",
+    160 DelegationNotInForce "DELEGATION_NOT_IN_FORCE" "no such delegation is in force, or it does not reach so far",
+    161 DelegationLimit "DELEGATION_LIMIT" "the account has as many delegations in force as it may",
+    162 DelegationNames "DELEGATION_NAMES" "the account has given its delegations as many names as it may: one given before serves again",
+    163 RecoveryOpen "RECOVERY_OPEN" "a recovery of the account is open",
 }
 
 impl Refusal {

@@ -3,13 +3,14 @@
 
 mod common;
 
-use common::{World, signed};
+use common::{World, signed, vault};
 use keyward_ledger_core::batch::{BATCH_ENTRIES_MAX, Batch, BatchError, SignedBatch, UnverifiedBatch};
 use keyward_ledger_core::block::{Block, BlockError, Header, Regime, SignedHeader, body_hash};
 use keyward_ledger_core::ed25519::SigningKey;
 use keyward_ledger_core::entry::{ENTRY_BYTES_MAX, Entry};
 use keyward_ledger_core::execute::{BatchRefusal, BlockLimits, BlockRefusal, Submission};
 use keyward_ledger_core::genesis::{Genesis, GenesisDocument, GenesisError, Role, Submitter};
+use keyward_ledger_core::keeper::Keeper;
 use keyward_ledger_core::state::layout::SEQUENCE_WINDOW;
 
 fn note(byte: u8) -> Vec<Entry> {
@@ -259,4 +260,66 @@ fn genesis_documents_that_break_a_rule_are_refused() {
         assert!(Genesis::decode(&changed).map_or(true, |other| other.chain_id() != world.genesis.chain_id()));
     }
     assert!(Genesis::decode(&[bytes.as_slice(), &[0]].concat()).is_err());
+}
+
+#[test]
+fn a_genesis_with_keepers_that_break_a_rule_is_refused() {
+    let world = World::new();
+    let good = vault::genesis_with_keepers(&world);
+    let refused = |change: fn(&mut GenesisDocument)| {
+        let mut document = good.document().clone();
+        change(&mut document);
+        Genesis::new(document).unwrap_err()
+    };
+    assert!(matches!(refused(|d| d.keepers.reverse()), GenesisError::KeeperOrder { index: 1 }));
+    assert!(matches!(
+        refused(|d| d.keepers[2] = d.keepers[1].clone()),
+        GenesisError::KeeperOrder { index: 2 }
+    ));
+    let text = |what: &'static str| move |error: GenesisError| matches!(error, GenesisError::KeeperText { what: found, .. } if found == what);
+    let named = |name: &str| {
+        let keepers = vec![Keeper { name: name.into(), ..vault::keeper(1) }];
+        Genesis::new(GenesisDocument { keepers, ..good.document().clone() }).unwrap_err()
+    };
+    for name in ["", "Upper", "dot.ted", &"x".repeat(65)] {
+        assert!(text("name")(named(name)), "{name}");
+    }
+    assert!(text("rpc address")(refused(|d| d.keepers[0].rpc = String::new())));
+    assert!(text("rpc address")(refused(|d| d.keepers[0].rpc = "https://a b".into())));
+    assert!(text("rpc address")(refused(|d| d.keepers[0].rpc = "x".repeat(257))));
+    assert!(matches!(refused(|d| d.keepers[1].key = [0; 32]), GenesisError::KeeperKey { index: 1, .. }));
+    let taken = |error: GenesisError| matches!(error, GenesisError::KeeperKeyTaken { .. });
+    assert!(taken(refused(|d| d.keepers[1].key = d.keepers[0].key)), "another keeper's");
+    assert!(taken(refused(|d| d.keepers[1].key = d.validators[0])), "a validator's");
+    let of_keeper = |d: &mut GenesisDocument| {
+        let submitter = d.submitters.iter().find(|submitter| submitter.role == Role::Keeper).unwrap();
+        d.keepers[1].key = submitter.key;
+    };
+    assert!(taken(refused(of_keeper)), "a submitter's, whatever its role");
+    let many = |d: &mut GenesisDocument| {
+        d.keepers = (0..65).map(|n| Keeper { name: format!("k{n}"), ..vault::keeper(1) }).collect();
+    };
+    assert!(matches!(refused(many), GenesisError::Keepers { count: 65 }));
+}
+
+#[test]
+fn keepers_of_genesis_are_part_of_what_names_the_ledger_and_have_one_encoding() {
+    let world = World::new();
+    let (bare, kept) = (world.genesis.encode(), vault::genesis_with_keepers(&world));
+    assert_eq!((bare[0], kept.encode()[0]), (1, 2));
+    let bytes = kept.encode();
+    assert_eq!(Genesis::decode(&bytes).unwrap().document(), kept.document());
+    assert_ne!(kept.chain_id(), world.genesis.chain_id());
+    for at in 0..bytes.len() {
+        assert!(Genesis::decode(&bytes[..at]).is_err());
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        assert!(Genesis::decode(&changed).map_or(true, |other| other.chain_id() != kept.chain_id()), "{at}");
+    }
+    // No keepers in the version that has them, keepers in the one that has none, a version that there is not.
+    assert!(Genesis::decode(&[&[2], &bare[1..], &[0; 4]].concat()).is_err());
+    assert!(Genesis::decode(&[&[2], &bare[1..]].concat()).is_err());
+    assert!(Genesis::decode(&[&[1], &bytes[1..]].concat()).is_err());
+    assert!(Genesis::decode(&[&[3], &bytes[1..]].concat()).is_err());
+    assert!(Genesis::decode(&[&[0], &bare[1..]].concat()).is_err());
 }

@@ -3,13 +3,13 @@
 
 mod common;
 
-use common::{ACCOUNT, Keys, World, acts, mutate::hammer, signer, vault};
+use common::{ACCOUNT, Keys, World, acts, delegation, mutate::hammer, signer, vault};
 use keyward_ledger_core::batch::UnverifiedBatch;
 use keyward_ledger_core::block::{Block, Header, Regime, SignedHeader};
 use keyward_ledger_core::certificate::{Certificate, ValidatorSet, finalize_message};
-use keyward_ledger_core::change::{Change, Configuration, Member};
+use keyward_ledger_core::change::{Change, Configuration, Member, RECOVERY_DELAY_MIN_MS};
 use keyward_ledger_core::ed25519::SigningKey;
-use keyward_ledger_core::entry::{Act, Authored, BindCredential, Entry, Release};
+use keyward_ledger_core::entry::{Act, Authored, BindCredential, DelegationTerms, Entry, Release};
 use keyward_ledger_core::entry::{
     Agreement, ApproveChange, Complaint, ComplaintKind, Evidence, ProposeChange, SignedVote,
 };
@@ -21,6 +21,7 @@ use keyward_ledger_core::outcome::{Outcome, Refusal};
 use keyward_ledger_core::receipt::{Receipt, StateReceipt};
 use keyward_ledger_core::record::Record;
 use keyward_ledger_core::scheme::{KeyId, PublicKey, Scheme};
+use keyward_ledger_core::state::delegation::{DelegationState, Delegations, NextDelegation};
 use keyward_ledger_core::state::keeper::KeeperState;
 use keyward_ledger_core::state::member::{ChangeState, ChangeStatus, MemberState, TermState};
 use keyward_ledger_core::state::regime::{Book, Reason, RegimeState, Trigger};
@@ -72,6 +73,7 @@ fn entries(world: &World) -> Vec<Entry> {
         Entry::CancelDestroyKey { key_id: signer::P256.public_key().id() },
         Entry::DestroyKey { key_id: signer::P256.public_key().id() },
         Entry::RotateKey(world.rotate(&signer::Ed25519, [9; 32], signer::P256.public_key().id())),
+        Entry::RotateKey(world.rotate_own(&signer::Ed25519, [9; 32], &signer::P256)),
         Entry::Intent(world.intent([1; 32], signer::P256.public_key().id(), b"m")),
         Entry::Release(Release { intent_id: [1; 32], signature_hash: [2; 32] }),
         Entry::ProposeChange(ProposeChange {
@@ -132,6 +134,7 @@ fn changes_and_what_the_state_holds_of_them() {
     ];
     let samples: Vec<_> = changes.iter().map(Change::encode).collect();
     check("change", &samples, |bytes| Change::decode(bytes).ok().map(|change| change.encode()));
+    check_configuration();
     let state = ChangeState {
         status: ChangeStatus::Dropped,
         height: 9,
@@ -220,9 +223,8 @@ fn batches_blocks_and_genesis() {
     check("signed header", &[block.signed_header.encode().to_vec()], |bytes| {
         SignedHeader::decode(bytes).ok().map(|header| header.encode().to_vec())
     });
-    check("genesis", &[world.genesis.encode()], |bytes| {
-        Genesis::decode(bytes).ok().map(|genesis| genesis.encode())
-    });
+    let founded = [world.genesis.encode(), vault::genesis_with_keepers(&world).encode()];
+    check("genesis", &founded, |bytes| Genesis::decode(bytes).ok().map(|genesis| genesis.encode()));
     let log = executed.ledger.log().clone();
     check("frontier", &[log.encode()], |bytes| Frontier::decode(bytes).ok().map(|log| log.encode()));
     let head = LedgerHead { signed_header: block.signed_header.clone(), log };
@@ -361,6 +363,51 @@ fn vaults_and_keepers() {
     assert!(Sealing::decode(&long.encode()).is_ok());
     long.shares.keepers.push([1; 32]);
     assert!(Sealing::decode(&long.encode()).is_err());
+}
+
+/// A configuration with another delay is a short one and eight bytes more, which say anything but a day.
+fn check_configuration() {
+    let short = Configuration::initial(5000);
+    let long = Configuration { recovery_delay_min_ms: 60_000, ..short };
+    let (short, long) = (short.encode(), long.encode());
+    let again = |bytes: &[u8]| Configuration::decode(bytes).ok().map(|state| state.encode());
+    for end in 0..long.len() {
+        assert_eq!(again(&long[..end]), (end == short.len()).then(|| short.clone()), "cut at {end}");
+    }
+    assert_eq!(again(&long), Some(long.clone()));
+    assert_eq!(again(&[long.as_slice(), &[0]].concat()), None);
+    let day = [short.as_slice(), &RECOVERY_DELAY_MIN_MS.to_be_bytes()].concat();
+    assert_eq!(again(&day), None, "a day is not written");
+    hammer("configuration", &[short, long], ROUNDS, |bytes| {
+        if let Some(written) = again(bytes) {
+            assert_eq!(written, bytes);
+        }
+    });
+}
+
+/// Delegations, with every part there and not there.
+#[test]
+fn delegations() {
+    let terms = delegation::delegation_terms(1, &[acts::Person(0x42), acts::Person(0x43)]);
+    let (judges, vetoers) = (Some(acts::Person(0x44).rule()), (1..=4).map(|key| KeyId([key; 32])).collect());
+    let judged = DelegationTerms { judges, vetoers, ..terms.clone() };
+    let next = |terms| Some(NextDelegation { version: 4, from_ms: 7, terms });
+    let states = [
+        (None, None),
+        (Some(terms.clone()), None),
+        (Some(judged.clone()), next(None)),
+        (None, next(Some(terms))),
+        (Some(judged.clone()), next(Some(judged))),
+    ];
+    let samples = states.map(|(terms, next)| {
+        DelegationState { rule: acts::Person(0x41).rule(), version: 3, stopped: true, terms, next }.encode()
+    });
+    check("delegation", &samples, |bytes| DelegationState::decode(bytes).ok().map(|state| state.encode()));
+    let rules = vec![[2; 32], [3; 32]];
+    let all = Delegations { rules, recovery: Some([2; 32]), changes: 3, hold_ms: 9, names: 4 };
+    check("delegations", &[all.encode(), Delegations::default().encode()], |bytes| {
+        Delegations::decode(bytes).ok().map(|all| all.encode())
+    });
 }
 
 /// A key's short form and its forms with version, moment and successor, of each status.

@@ -95,6 +95,11 @@ fn entries_and_outcomes_are_frozen() {
         ("cancel-destroy-key", Entry::CancelDestroyKey { key_id }),
         ("destroy-key", Entry::DestroyKey { key_id }),
         ("rotate-key", Entry::RotateKey(world.rotate(&signer::Secp256k1, [9; 32], key_id))),
+        ("bind-key of mode self", Entry::BindKey(world.bind_as(Mode::Own, &signer::Ed25519, [9; 32]))),
+        (
+            "rotate-self-key",
+            Entry::RotateKey(world.rotate_own(&signer::Secp256k1, [9; 32], &signer::Ed25519)),
+        ),
         ("intent", Entry::Intent(world.intent([0x11; 32], key_id, b"message"))),
         ("release", Entry::Release(Release { intent_id: [0x11; 32], signature_hash: signature_hash(b"x") })),
     ];
@@ -225,6 +230,13 @@ fn ledger_is_frozen() {
     let block = &world.blocks[1].0;
     let checkpoint = Checkpoint { height: 2, digest: *block.digest(), set_hash: block.header().set_hash };
     golden.text("trust with a checkpoint", &Trust { checkpoint: Some(checkpoint), ..world.trust() }.encode());
+    let kept = vault::genesis_with_keepers(&world);
+    golden.hex("genesis with keepers", kept.encode());
+    golden.hex("genesis with keepers: chain id", kept.chain_id());
+    golden.hex("genesis with keepers: block", kept.block().encode());
+    for (key, value) in kept.state().iter().filter(|(key, _)| world.genesis.state().get(key).is_none()) {
+        golden.hex(&format!("genesis with keepers: state {}", hex::encode(key)), value);
+    }
     golden.check("ledger.json");
 }
 
@@ -257,6 +269,7 @@ fn key_states_are_frozen() {
     ] {
         golden.hex(name, layout::KeyState { status, version, ..first }.encode());
     }
+    golden.hex("of mode self", layout::KeyState { mode: Mode::Own, ..first }.encode());
     golden.check("key-states.json");
 }
 

@@ -6,7 +6,7 @@ mod common;
 use common::{ACCOUNT, Keys, World, signer};
 use keyward_ledger_core::contracts::keys::{DESTRUCTION_WAIT_MAX_MS, DESTRUCTION_WAIT_MIN_MS};
 use keyward_ledger_core::ed25519::SigningKey;
-use keyward_ledger_core::entry::{BindKey, Entry, RotateKey};
+use keyward_ledger_core::entry::{BindKey, Entry, KeyConsent, Mode, RotateKey};
 use keyward_ledger_core::hash::Hash;
 use keyward_ledger_core::scheme::{KeyId, PublicKey, Scheme};
 use keyward_ledger_core::state::layout::{KeyState, KeyStatus, key_key};
@@ -391,6 +391,83 @@ proptest! {
             }
         }
     }
+}
+
+/// A world with an open account and key 0, of mode `self`.
+fn with_own_key() -> World {
+    let mut world = World::new();
+    let bind = world.bind_as(Mode::Own, &Numbered(0), [1; 32]);
+    assert_eq!(world.names(&[OPEN, Entry::BindKey(bind)]), ["ACCEPTED", "ACCEPTED"]);
+    assert_eq!(state(&world, id(0)).mode, Mode::Own);
+    world
+}
+
+#[test]
+fn a_key_of_mode_self_lives_as_others_do() {
+    let mut world = with_own_key();
+    let claim = intent(&world, 1, id(0));
+    accepted(&mut world, claim);
+    accepted(&mut world, Entry::FreezeKey { key_id: id(0) });
+    let frozen = intent(&world, 2, id(0));
+    refused(&mut world, &[frozen], &["KEY_FROZEN"]);
+    accepted(&mut world, Entry::UnfreezeKey { key_id: id(0) });
+    accepted(&mut world, schedule(id(0)));
+    pass(&mut world, 10);
+    accepted(&mut world, Entry::DestroyKey { key_id: id(0) });
+    assert!(matches!(state(&world, id(0)).status, KeyStatus::Destroyed { .. }));
+}
+
+#[test]
+fn the_proof_of_a_key_counts_for_its_mode_alone() {
+    let mut world = World::new();
+    accepted(&mut world, OPEN);
+    let hosted = world.bind(&Numbered(0), [1; 32]);
+    let own = world.bind_as(Mode::Own, &Numbered(0), [1; 32]);
+    let swapped =
+        [BindKey { mode: Mode::Own, ..hosted }, BindKey { mode: Mode::Hosted, ..own }].map(Entry::BindKey);
+    refused(&mut world, &swapped, &["PROOF_INVALID"; 2]);
+}
+
+#[test]
+fn a_key_of_mode_self_is_superseded_with_its_own_consent_alone() {
+    let mut world = with_own_key();
+    let good = world.rotate_own(&Numbered(1), [1; 32], &Numbered(0));
+    let consent = good.consent.clone().unwrap();
+    let with = |consent| Entry::RotateKey(RotateKey { consent, ..good.clone() });
+    let by = |keys: &dyn Keys, message: &[u8]| {
+        let public_key = keys.public_key().as_bytes().to_vec();
+        Some(KeyConsent { public_key, signature: keys.sign(message) })
+    };
+    let message = world.rotation(&good.bind, id(0));
+    let later = BindKey { not_after: good.bind.not_after + 1, ..good.bind.clone() };
+    let of_another = world.rotation(&later, id(0));
+    let cases = [
+        rotate(&world, 1, id(0)),
+        with(None),
+        with(by(&Numbered(1), &message)),
+        with(by(&Numbered(0), &of_another)),
+        with(by(&Numbered(0), b"")),
+        with(Some(KeyConsent { public_key: Vec::new(), ..consent.clone() })),
+        with(Some(KeyConsent {
+            public_key: Numbered(1).public_key().as_bytes().to_vec(),
+            ..consent.clone()
+        })),
+        with(Some(KeyConsent { signature: good.bind.proof.clone(), ..consent })),
+    ];
+    refused(&mut world, &cases, &["HOLDER_SIGNATURE_INVALID"; 8]);
+    let unproven = RotateKey { bind: BindKey { proof: vec![7; 64], ..good.bind.clone() }, ..good.clone() };
+    refused(&mut world, &[Entry::RotateKey(unproven)], &["PROOF_INVALID"]);
+    accepted(&mut world, Entry::RotateKey(good));
+    let (old, new) = (state(&world, id(0)), state(&world, id(1)));
+    assert_eq!(old.status, KeyStatus::Superseded { successor: id(1) });
+    assert_eq!((new.mode, new.version, new.status), (Mode::Own, 2, KeyStatus::Active));
+}
+
+#[test]
+fn consent_has_no_meaning_for_a_hosted_key() {
+    let mut world = with_key();
+    let entry = Entry::RotateKey(world.rotate_own(&Numbered(1), [1; 32], &Numbered(0)));
+    refused(&mut world, &[entry], &["HOLDER_SIGNATURE_INVALID"]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ fn genesis(validator: &SigningKey, submitter: &SigningKey) -> Genesis {
         time_ms: 1_000,
         validators: vec![validator.public_key()],
         submitters: vec![Submitter::new(submitter.public_key(), Role::Service)],
+        keepers: Vec::new(),
         epoch_length: 256,
         regime: Regime::Strict,
         clock_bound_ms: 5_000,

@@ -5,10 +5,10 @@
 mod common;
 
 use common::golden::Golden;
-use common::{ACCOUNT, World, certify, mutate::hammer, validators};
+use common::{ACCOUNT, World, acts, certify, delegation, mutate::hammer, validators, vault};
 use keyward_ledger_core::block::{Block, SignedHeader};
 use keyward_ledger_core::ed25519::SigningKey;
-use keyward_ledger_core::entry::Entry;
+use keyward_ledger_core::entry::{Act, DelegationAct, Entry, VaultAct};
 use keyward_ledger_core::export::{
     CHUNK_MAGIC, Chunk, ChunkName, Manifest, ProvenBlock, decode_links, encode_links,
 };
@@ -113,6 +113,48 @@ fn a_whole_ledger_holds_and_so_does_every_later_part_of_it() {
         assert_eq!((verdict.from, verdict.to, verdict.depth), (from, 12, Depth::Proofs));
     }
     assert!(check(&world, &[]).is_err(), "nothing is not a ledger");
+}
+
+/// Keepers, a vault with a guess that is refused with a moment, and a recovery.
+fn trusted_world() -> World {
+    let mut world = World::new();
+    let [owner, alice] = [0x41, 0x42].map(acts::Person);
+    world.enroll_all(&[owner, alice]);
+    world.admit_keepers(&[1, 2]);
+    let seal = world.sealed(vault::sealing(owner, 1, &[1, 2], 2), &[1, 2]);
+    let ask = |number| Act::Vault(VaultAct::Attempt(vault::vault_attempt(owner, 1, number)));
+    let recovery = delegation::recovery(owner);
+    let proof = delegation::new_key().sign(&recovery.payload(&world.chain_id()));
+    let open = Act::Delegation(DelegationAct::OpenRecovery { recovery, proof });
+    let appoint = delegation::appoint(owner, 1, delegation::delegation_terms(1, &[alice]));
+    assert_eq!(world.answer(seal, &[owner]), "ACCEPTED");
+    assert_eq!(world.answer(appoint, &[owner]), "ACCEPTED");
+    world.made(ask(1), &[]);
+    assert_eq!(world.answer(ask(2), &[]), "ATTEMPTS_COOLING");
+    world.wait(delegation::DELAY_MS);
+    let case = world.made(open, &[alice]);
+    world.wait(delegation::DELAY_MS);
+    let execute = DelegationAct::ExecuteRecovery { recovery, case, judged: None };
+    assert_eq!(world.answer(Act::Delegation(execute), &[alice]), "ACCEPTED");
+    world
+}
+
+#[test]
+fn vaults_and_recoveries_are_checked_by_executing_them() {
+    let world = trusted_world();
+    let blocks = run(&world);
+    let verdict = check(&world, &blocks).unwrap();
+    assert_eq!((verdict.depth, verdict.tip_digest), (Depth::Execution, *world.ledger.tip()));
+    // Whoever says that the guess which came too early was granted is found out, as is another moment.
+    let cooling = |outcome: &Outcome| outcome.refusal() == Some(Refusal::AttemptsCooling);
+    let at = blocks.iter().position(|block| block.outcomes.iter().any(cooling)).unwrap();
+    let changes: [fn(&mut Outcome); 3] =
+        [|outcome| outcome.code = 0, |outcome| outcome.data[7] ^= 1, |outcome| outcome.data.clear()];
+    for change in changes {
+        let mut other = blocks.clone();
+        change(&mut other[at].outcomes[0]);
+        assert_eq!(check(&world, &other).unwrap_err().height, at as u64 + 1);
+    }
 }
 
 #[test]

@@ -208,7 +208,8 @@ fn close(state: &mut dyn StateView, case: &Case, found: ApprovalCase, status: St
     state.put(approval_case_key(&case.id), ApprovalCase { status, ..found }.encode());
 }
 
-fn rule(state: &dyn StateView, rule: &Hash) -> Result<ApprovalState, Stop> {
+/// A rule as it stands.
+pub fn rule(state: &dyn StateView, rule: &Hash) -> Result<ApprovalState, Stop> {
     let value = state.get(&approval_key(rule)).ok_or(Refusal::RuleUnknown)?;
     Ok(ApprovalState::decode(value)?)
 }

@@ -148,10 +148,30 @@ fn speaker(state: &dyn StateView, author: &Author) -> Result<(Hash, PublicKey), 
             refuse_unless_active(&bound)?;
             let key = PublicKey::parse(bound.scheme, &author.public_key).ok();
             // A hosted key signs what its host wants: it is nobody's word.
-            let key = key.filter(|key| key.id() == key_id && bound.mode == Mode::Linked);
+            let key = key.filter(|key| key.id() == key_id && bound.mode != Mode::Hosted);
             Ok((bound.account, key.ok_or(Refusal::AuthorUnknown)?))
         }
     }
+}
+
+/// The account for which a party can speak now.
+pub(super) fn account_of(state: &dyn StateView, party: &Party) -> Result<Hash, Stop> {
+    let account = match party {
+        Party::Credential(account) => {
+            state.get(&credential_key(account)).ok_or(Refusal::AuthorUnknown)?;
+            *account
+        }
+        Party::Key(key_id) => {
+            let bound = bound_key(state, key_id)?;
+            refuse_unless_active(&bound)?;
+            if bound.mode == Mode::Hosted {
+                return Err(Refusal::AuthorUnknown.into());
+            }
+            bound.account
+        }
+    };
+    require_open(state, &account)?;
+    Ok(account)
 }
 
 /// Refuses a rule whose version is not the next one.

@@ -3,7 +3,7 @@
 
 use super::registry::{possession_challenge, require_open, rotation_challenge};
 use super::{Call, Context, StateView, Stop, not_expired, only};
-use crate::entry::{BindKey, RotateKey};
+use crate::entry::{BindKey, KeyConsent, Mode, RotateKey};
 use crate::genesis::Role;
 use crate::outcome::Refusal;
 use crate::scheme::{self, KeyId, PublicKey};
@@ -54,7 +54,7 @@ pub(super) fn rotate(
     context: &Context<'_>,
     rotate: &RotateKey,
 ) -> Result<(), Stop> {
-    let RotateKey { previous, bind } = rotate;
+    let RotateKey { previous, bind, consent } = rotate;
     let key = bindable(state, call, context, bind)?;
     let before = bound_key(state, previous)?;
     if before.account != bind.account {
@@ -64,9 +64,31 @@ pub(super) fn rotate(
     let version = before.version.checked_add(1).ok_or(Refusal::KeyVersion)?;
     let BindKey { account, mode, nonce, not_after, .. } = bind;
     let message = rotation_challenge(context.chain_id, account, *mode, &key, nonce, *not_after, previous);
+    check_consent(&before, previous, consent.as_ref(), &message)?;
     put(state, context, bind, &key, &message, version)?;
     set(state, previous, before, KeyStatus::Superseded { successor: key.id() });
     Ok(())
+}
+
+/// A key of mode `self` is replaced by its holder alone; of other keys no such signature has a meaning.
+fn check_consent(
+    before: &KeyState,
+    previous: &KeyId,
+    consent: Option<&KeyConsent>,
+    message: &[u8],
+) -> Result<(), Refusal> {
+    let invalid = Refusal::HolderSignatureInvalid;
+    match (before.mode, consent) {
+        (Mode::Own, Some(consent)) => {
+            let key = PublicKey::parse(before.scheme, &consent.public_key).or(Err(invalid))?;
+            if key.id() != *previous {
+                return Err(invalid);
+            }
+            scheme::verify(&key, message, &consent.signature).or(Err(invalid))
+        }
+        (Mode::Linked | Mode::Hosted, None) => Ok(()),
+        (Mode::Own, None) | (Mode::Linked | Mode::Hosted, Some(_)) => Err(invalid),
+    }
 }
 
 /// The key that is to be bound, checked for all but its proof.

@@ -6,6 +6,7 @@
 pub mod approval;
 pub mod attempts;
 pub mod authored;
+pub mod delegation;
 pub mod intent;
 pub mod keys;
 pub mod members;
@@ -119,6 +120,7 @@ pub fn contract_for(entry: &Entry) -> Option<&'static dyn Contract> {
             | Act::CancelTimelock(_)
             | Act::ExecuteTimelock { .. } => &timelock::Timelock,
             Act::Vault(_) => &vault::Vaults,
+            Act::Delegation(_) => &delegation::Delegation,
         }),
         Entry::ProposeChange(_) | Entry::ApproveChange(_) => Some(&members::Members),
         Entry::Evidence(_) | Entry::Complaint(_) | Entry::Agreement(_) => Some(&regime::Regimes),

@@ -2,7 +2,7 @@
 //!
 //! What may become of a bound key stands in [`keys`](super::keys).
 
-use super::{Call, Context, Contract, StateView, Stop, keys, not_expired, only};
+use super::{Call, Context, Contract, StateView, Stop, delegation, keys, not_expired, only};
 use crate::codec::Writer;
 use crate::ed25519;
 use crate::entry::{BindCredential, Entry, Mode};
@@ -131,6 +131,7 @@ fn close(
 ) -> Result<(), Stop> {
     only(call, &[Role::Service])?;
     require_open(state, account)?;
+    delegation::refuse_in_recovery(state, context, account)?;
     state.put(account_key(account), AccountState { open: false, height: context.height }.encode());
     Ok(())
 }
@@ -139,6 +140,24 @@ fn close(
 pub(crate) fn require_open(state: &dyn StateView, account: &Hash) -> Result<(), Stop> {
     let value = state.get(&account_key(account)).ok_or(Refusal::AccountUnknown)?;
     if AccountState::decode(value)?.open { Ok(()) } else { Err(Refusal::AccountClosed.into()) }
+}
+
+/// An account's present credential.
+pub(super) fn credential(state: &dyn StateView, account: &Hash) -> Result<Option<CredentialState>, Stop> {
+    Ok(state.get(&credential_key(account)).map(CredentialState::decode).transpose()?)
+}
+
+/// Puts a key in the place of an account's credential, as its next version, without the present one's consent: the caller
+/// has asked those who may decide that, and the key for its proof.
+pub(super) fn replace_credential(
+    state: &mut dyn StateView,
+    account: &Hash,
+    public_key: &[u8; 32],
+) -> Result<(), Stop> {
+    let present = credential(state, account)?.map_or(0, |present| present.version);
+    let version = present.checked_add(1).ok_or(Refusal::CredentialVersion)?;
+    state.put(credential_key(account), CredentialState { version, public_key: *public_key }.encode());
+    Ok(())
 }
 
 fn bind_credential(
@@ -151,7 +170,7 @@ fn bind_credential(
     not_expired(bind.not_after, context)?;
     require_open(state, &bind.account)?;
     let key = credential_key(&bind.account);
-    let present = state.get(&key).map(CredentialState::decode).transpose()?;
+    let present = credential(state, &bind.account)?;
     if Some(bind.version) != present.map_or(0, |present| present.version).checked_add(1) {
         return Err(Refusal::CredentialVersion.into());
     }

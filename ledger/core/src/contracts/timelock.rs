@@ -4,16 +4,17 @@
 //! that whoever opens act after act cannot hold off a change. It holds then if the owner's credential is still the one
 //! that signed it: the act may have been the way to take the account back. From the second veto on approvers decide, so
 //! that nobody can veto for ever.
+//!
+//! Other contracts open acts under rules of their own kinds; those are theirs alone to veto, cancel and execute.
 
 use super::authored::{Consent, next_version};
-use super::{Call, Context, Contract, StateView, Stop, approval};
-use crate::codec::DecodeError;
+use super::{Call, Context, Contract, StateView, Stop, approval, registry};
 use crate::entry::{Act, Case, Define, Entry, Party, RuleName, Terms as _, TimelockTerms, kind};
 use crate::hash::{Hash, Tag};
 use crate::outcome::{Outcome, Refusal};
+use crate::state::delegation::delegation_key;
 use crate::state::layout::{
-    CredentialState, End, TimelockCase, TimelockCaseStatus as Status, TimelockState, Waiting, credential_key,
-    timelock_case_key, timelock_key,
+    End, TimelockCase, TimelockCaseStatus as Status, TimelockState, Waiting, timelock_case_key, timelock_key,
 };
 
 /// From this veto on approvers decide, if the rule names some.
@@ -22,6 +23,21 @@ const DISPUTED_FROM: u32 = 2;
 /// What approvers decide of a disputed act: `tagged("keyward/dispute/v1", case || payload)`.
 pub fn dispute_payload(case: &Case) -> Hash {
     Tag::Dispute.hash(&[&case.id, &case.payload])
+}
+
+/// A rule by its id, and the account that may define it anew. Its kind is in the id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lock {
+    /// The rule's id.
+    pub id: Hash,
+    /// The owner.
+    pub owner: Hash,
+}
+
+impl Lock {
+    fn of(rule: &RuleName) -> Self {
+        Self { id: rule.id(kind::DEFINE_TIMELOCK), owner: rule.owner }
+    }
 }
 
 /// The contract.
@@ -40,23 +56,26 @@ impl Contract for Timelock {
         match &authored.act {
             Act::DefineTimelock(Define { rule, version, terms }) => {
                 consent.of_account(state, context, &rule.owner)?;
-                define(state, context, rule, *version, terms)
+                define(state, context, &Lock::of(rule), *version, terms)
             }
             Act::OpenTimelock { rule, payload } => {
-                let case = asked(state, context, consent, rule, payload)?;
+                let case = asked(state, context, consent, &Lock::of(rule), payload)?;
                 return Ok(Outcome::accepted_with(&case));
             }
             Act::VetoTimelock(case) => {
                 let (party, account) = consent.one(state, context)?;
-                veto(state, context, case, party, &account)
+                plain(state, case)?;
+                veto_as(state, context, case, &account, |terms| terms.vetoers.contains(&party))
             }
             Act::CancelTimelock(case) => {
                 let (party, _) = consent.one(state, context)?;
+                plain(state, case)?;
                 cancel(state, context, case, party)
             }
             Act::ExecuteTimelock { case, judged } => {
                 let (party, _) = consent.one(state, context)?;
-                execute(state, context, case, party, judged.as_ref())
+                plain(state, case)?;
+                execute(state, context, case, party, judged.as_ref(), &[])
             }
             _ => Err(Refusal::EntryKindUnknown.into()),
         }?;
@@ -69,11 +88,11 @@ impl Contract for Timelock {
 pub fn define(
     state: &mut dyn StateView,
     context: &Context<'_>,
-    rule: &RuleName,
+    lock: &Lock,
     version: u32,
     terms: &TimelockTerms,
 ) -> Result<(), Stop> {
-    let (key, credential) = (key_of(rule), credential(state, &rule.owner)?);
+    let (key, credential) = (timelock_key(&lock.id), credential_version(state, &lock.owner)?);
     let before = state.get(&key).map(TimelockState::decode).transpose()?;
     let before = before.map(|before| settled(before, credential, context));
     next_version(before.as_ref().map(|before| before.version), version)?;
@@ -97,11 +116,10 @@ pub fn asked(
     state: &mut dyn StateView,
     context: &Context<'_>,
     consent: Consent<'_>,
-    name: &RuleName,
+    lock: &Lock,
     payload: &Hash,
 ) -> Result<Hash, Stop> {
-    let rule_id = name.id(kind::DEFINE_TIMELOCK);
-    let rule = settled(rule(state, &rule_id)?, credential(state, &name.owner)?, context);
+    let rule = settled(rule(state, &lock.id)?, credential_version(state, &lock.owner)?, context);
     if rule.live.is_some() {
         return Err(Refusal::TimelockBusy.into());
     }
@@ -111,7 +129,7 @@ pub fn asked(
     if openers.len() < usize::from(rule.terms.needed) {
         return Err(Refusal::AuthorsMissing.into());
     }
-    Ok(open(state, context, &rule_id, rule, payload, openers))
+    Ok(open(state, context, &lock.id, rule, payload, openers))
 }
 
 fn open(
@@ -140,16 +158,17 @@ fn open(
     id
 }
 
-/// Stops an act. From the second veto on, and where the rule names approvers, they decide; the act gets as long again.
-pub fn veto(
+/// Stops an act in the name of an account, if the rule's terms allow. From the second veto on, and where the rule names
+/// approvers, they decide; the act gets as long again.
+pub fn veto_as(
     state: &mut dyn StateView,
     context: &Context<'_>,
     case: &Case,
-    party: Party,
     account: &Hash,
+    allowed: impl FnOnce(&TimelockTerms) -> bool,
 ) -> Result<(), Stop> {
     let (mut found, mut rule) = live_case(state, context, case)?;
-    if !rule.terms.vetoers.contains(&party) {
+    if !allowed(&rule.terms) {
         return Err(Refusal::AuthorNotNamed.into());
     }
     if found.status == Status::Disputed {
@@ -157,7 +176,7 @@ pub fn veto(
     }
     rule.vetoes = rule.vetoes.saturating_add(1);
     if rule.vetoes < DISPUTED_FROM || rule.terms.judges.is_none() {
-        end(state, case, found, rule, Status::Closed);
+        end(state, &case.id, found, rule, Status::Closed);
         return Ok(());
     }
     let TimelockTerms { delay_ms, open_ms, .. } = rule.terms;
@@ -182,17 +201,27 @@ pub fn cancel(
     if !rule.terms.openers.contains(&party) {
         return Err(Refusal::AuthorNotNamed.into());
     }
-    end(state, case, found, rule, Status::Closed);
+    end(state, &case.id, found, rule, Status::Closed);
     Ok(())
 }
 
-/// Does what was opened, in the name of any opener of the rule. A disputed act takes the approval case that decided it.
+/// Closes an act that lives, whoever asked for it: another contract has decided so.
+pub fn close(state: &mut dyn StateView, id: &Hash) -> Result<(), Stop> {
+    let found = case(state, id)?;
+    let rule = rule(state, &found.rule)?;
+    end(state, id, found, rule, Status::Closed);
+    Ok(())
+}
+
+/// Does what was opened, in the name of any opener of the rule. A disputed act takes the approval case that decided it;
+/// approvals of those who asked for it, of those who disputed it and of the accounts `excluded` do not count.
 pub fn execute(
     state: &mut dyn StateView,
     context: &Context<'_>,
     case: &Case,
     party: Party,
     judged: Option<&Hash>,
+    excluded: &[Hash],
 ) -> Result<(), Stop> {
     let (found, mut rule) = live_case(state, context, case)?;
     if !rule.terms.openers.contains(&party) {
@@ -204,21 +233,22 @@ pub fn execute(
     match (found.status, judged, rule.terms.judges) {
         (Status::Disputed, Some(id), Some(judges)) => {
             let decision = Case { id: *id, payload: dispute_payload(case) };
-            approval::use_up(state, context, &judges, &decision, &found.partisans)?;
+            let excluded = [&found.partisans, excluded].concat();
+            approval::use_up(state, context, &judges, &decision, &excluded)?;
         }
         (Status::Disputed, _, _) => return Err(Refusal::TimelockDisputed.into()),
         (_, Some(_), _) => return Err(Refusal::CaseUnknown.into()),
         (_, None, _) => {}
     }
     rule.vetoes = 0;
-    end(state, case, found, rule, Status::Executed);
+    end(state, &case.id, found, rule, Status::Executed);
     Ok(())
 }
 
 /// Ends an act. A definition that waits is looked at when the rule is used next, after all that the act does.
-fn end(state: &mut dyn StateView, case: &Case, found: TimelockCase, rule: TimelockState, status: Status) {
+fn end(state: &mut dyn StateView, id: &Hash, found: TimelockCase, rule: TimelockState, status: Status) {
     state.put(timelock_key(&found.rule), TimelockState { live: None, ..rule }.encode());
-    state.put(timelock_case_key(&case.id), TimelockCase { status, ..found }.encode());
+    state.put(timelock_case_key(id), TimelockCase { status, ..found }.encode());
 }
 
 /// The rule as it stands now: an act whose time is over does not live any more, and without one a definition that waited
@@ -239,13 +269,20 @@ fn settled(rule: TimelockState, credential: Option<u32>, context: &Context<'_>) 
 }
 
 /// Which version of its credential an account has.
-fn credential(state: &dyn StateView, account: &Hash) -> Result<Option<u32>, DecodeError> {
-    let present = state.get(&credential_key(account)).map(CredentialState::decode).transpose()?;
-    Ok(present.map(|present| present.version))
+fn credential_version(state: &dyn StateView, account: &Hash) -> Result<Option<u32>, Stop> {
+    Ok(registry::credential(state, account)?.map(|present| present.version))
 }
 
-fn key_of(rule: &RuleName) -> Vec<u8> {
-    timelock_key(&rule.id(kind::DEFINE_TIMELOCK))
+/// An act under a timelock, as long as it lives.
+pub fn case(state: &dyn StateView, id: &Hash) -> Result<TimelockCase, Stop> {
+    let value = state.get(&timelock_case_key(id)).ok_or(Refusal::CaseUnknown)?;
+    Ok(TimelockCase::decode(value)?)
+}
+
+/// Refuses a case that another contract has opened: what it does is that contract's business alone.
+fn plain(state: &dyn StateView, of: &Case) -> Result<(), Stop> {
+    let rule = case(state, &of.id)?.rule;
+    if state.get(&delegation_key(&rule)).is_some() { Err(Refusal::CaseUnknown.into()) } else { Ok(()) }
 }
 
 fn rule(state: &dyn StateView, rule: &Hash) -> Result<TimelockState, Stop> {
@@ -254,17 +291,16 @@ fn rule(state: &dyn StateView, rule: &Hash) -> Result<TimelockState, Stop> {
 }
 
 /// An act about the payload that waits or is disputed, and its rule.
-fn live_case(
+pub fn live_case(
     state: &dyn StateView,
     context: &Context<'_>,
-    case: &Case,
+    of: &Case,
 ) -> Result<(TimelockCase, TimelockState), Stop> {
-    let value = state.get(&timelock_case_key(&case.id)).ok_or(Refusal::CaseUnknown)?;
-    let found = TimelockCase::decode(value)?;
+    let found = case(state, &of.id)?;
     if found.ends_ms < context.time_ms {
         return Err(Refusal::CaseUnknown.into());
     }
-    if found.payload != case.payload {
+    if found.payload != of.payload {
         return Err(Refusal::CasePayload.into());
     }
     match found.status {

@@ -1,6 +1,7 @@
 //! Entries that carry authority: an act, and the signatures of those who want it.
 
 use super::author::{Author, RuleName};
+use super::delegation::DelegationAct;
 use super::kind;
 use super::terms::{ApprovalTerms, AttemptsTerms, RateTerms, Terms, TimelockTerms};
 use super::vault::VaultAct;
@@ -126,6 +127,8 @@ pub enum Act {
     },
     /// Something about a vault.
     Vault(VaultAct),
+    /// Something about delegates.
+    Delegation(DelegationAct),
 }
 
 impl Authored {
@@ -173,6 +176,7 @@ impl Act {
             Self::CancelTimelock(_) => kind::CANCEL_TIMELOCK,
             Self::ExecuteTimelock { .. } => kind::EXECUTE_TIMELOCK,
             Self::Vault(act) => act.kind(),
+            Self::Delegation(act) => act.kind(),
         }
     }
 
@@ -210,6 +214,7 @@ impl Act {
                 case.write(out).option(judged.as_ref());
             }
             Self::Vault(act) => act.write(out),
+            Self::Delegation(act) => act.write(out),
         }
     }
 
@@ -249,18 +254,19 @@ impl Act {
             kind::EXECUTE_TIMELOCK => {
                 Self::ExecuteTimelock { case: Case::read(reader)?, judged: reader.option("approval case")? }
             }
-            kind => Self::Vault(VaultAct::read(kind, reader)?),
+            kind @ kind::SEAL_VAULT..=kind::REFRESH_VAULT => Self::Vault(VaultAct::read(kind, reader)?),
+            kind => Self::Delegation(DelegationAct::read(kind, reader)?),
         })
     }
 }
 
 impl<T: Terms> Define<T> {
-    fn write(&self, out: &mut Writer) {
+    pub(super) fn write(&self, out: &mut Writer) {
         self.rule.write(out).u32(self.version);
         self.terms.write(out);
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             rule: RuleName::read(reader)?,
             version: reader.u32("rule version")?,
@@ -284,11 +290,11 @@ impl Attempt {
 }
 
 impl Case {
-    fn write<'a>(&self, out: &'a mut Writer) -> &'a mut Writer {
+    pub(super) fn write<'a>(&self, out: &'a mut Writer) -> &'a mut Writer {
         out.raw(&self.id).raw(&self.payload)
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self { id: reader.array("case id")?, payload: reader.array("payload")? })
     }
 }

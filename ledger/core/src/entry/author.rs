@@ -13,7 +13,7 @@ pub const AUTHORS_MAX: usize = 16;
 pub enum Party {
     /// 1: the present credential of an account.
     Credential(Hash),
-    /// 2: a key in its holder's token (mode `linked`), active.
+    /// 2: a key in its holder's token (mode `linked`) or on its side (`self`), active.
     Key(KeyId),
 }
 

@@ -1,6 +1,6 @@
 //! What an entry is about: the 32-byte names under which its record is looked up.
 
-use super::{Act, Authored, Entry, Intent, Party, RotateKey, RuleName, VaultAct, kind};
+use super::{Act, Authored, DelegationAct, Entry, Intent, Party, RotateKey, RuleName, VaultAct, kind};
 use crate::hash::Hash;
 use crate::scheme::{PublicKey, Scheme};
 
@@ -16,7 +16,7 @@ impl Entry {
             Self::OpenAccount { account } | Self::CloseAccount { account } => vec![*account],
             Self::BindCredential(bind) => vec![bind.account, bind.public_key],
             Self::BindKey(bind) => with_key(vec![bind.account], bind.scheme, &bind.public_key),
-            Self::RotateKey(RotateKey { previous, bind }) => {
+            Self::RotateKey(RotateKey { previous, bind, .. }) => {
                 with_key(vec![bind.account, previous.0], bind.scheme, &bind.public_key)
             }
             Self::FreezeKey { key_id }
@@ -82,6 +82,7 @@ impl Act {
                 [case.id, case.payload].into_iter().chain(*judged).collect()
             }
             Self::Vault(act) => vault(act),
+            Self::Delegation(act) => delegation(act),
         }
     }
 }
@@ -100,4 +101,31 @@ fn vault(act: &VaultAct) -> Vec<Hash> {
         VaultAct::Destroy { .. } => {}
     }
     subjects
+}
+
+/// A delegation as a rule is named; recoveries by their case and new key, acts by key and commitment.
+fn delegation(act: &DelegationAct) -> Vec<Hash> {
+    let named = |rule: &RuleName, more: &[Hash]| {
+        [&[rule.owner, rule.name, rule.id(kind::APPOINT_DELEGATES)], more].concat()
+    };
+    match act {
+        DelegationAct::Appoint(define) => {
+            let delegates = define.terms.delegates.iter().map(|delegate| match delegate {
+                Party::Credential(account) => *account,
+                Party::Key(key_id) => key_id.0,
+            });
+            let vetoers = define.terms.vetoers.iter().map(|key_id| key_id.0);
+            named(&define.rule, &delegates.chain(vetoers).collect::<Vec<_>>())
+        }
+        DelegationAct::Revoke { rule, .. } => named(rule, &[]),
+        DelegationAct::OpenRecovery { recovery, .. } => named(&recovery.rule, &[recovery.public_key]),
+        DelegationAct::VetoRecovery(case) | DelegationAct::CancelRecovery(case) => {
+            vec![case.id, case.payload]
+        }
+        DelegationAct::ExecuteRecovery { recovery, case, judged } => {
+            let judged = judged.iter().copied();
+            [recovery.public_key, *case].into_iter().chain(judged).chain(named(&recovery.rule, &[])).collect()
+        }
+        DelegationAct::Operate { rule, key_id, commitment, .. } => named(rule, &[key_id.0, *commitment]),
+    }
 }

@@ -88,6 +88,20 @@ pub struct Window {
     pub amount_max: u128,
 }
 
+impl Window {
+    pub(super) fn write(&self, out: &mut Writer) {
+        out.u64(self.length_ms).u64(self.count_max).raw(&self.amount_max.to_be_bytes());
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            length_ms: reader.u64("window length")?,
+            count_max: reader.u64("count limit")?,
+            amount_max: u128::from_be_bytes(reader.array("amount limit")?),
+        })
+    }
+}
+
 /// What may be spent in fixed windows: `list(4) of window || list(24) of party`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateTerms {
@@ -100,20 +114,12 @@ pub struct RateTerms {
 impl Terms for RateTerms {
     fn write(&self, out: &mut Writer) {
         out.count(self.windows.len());
-        for window in &self.windows {
-            out.u64(window.length_ms).u64(window.count_max).raw(&window.amount_max.to_be_bytes());
-        }
+        self.windows.iter().for_each(|window| window.write(out));
         Party::write_list(&self.chargers, out);
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let windows = reader.list("windows", WINDOWS_MAX, |reader| {
-            Ok(Window {
-                length_ms: reader.u64("window length")?,
-                count_max: reader.u64("count limit")?,
-                amount_max: u128::from_be_bytes(reader.array("amount limit")?),
-            })
-        })?;
+        let windows = reader.list("windows", WINDOWS_MAX, Window::read)?;
         Ok(Self { windows, chargers: Party::read_list(reader, "chargers", PARTIES_MAX)? })
     }
 

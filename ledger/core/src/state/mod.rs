@@ -4,6 +4,7 @@
 //! unfinalised block has its own. Hashes are made when a root is asked for, and kept.
 
 mod cases;
+pub mod delegation;
 pub mod keeper;
 mod key;
 pub mod layout;

@@ -121,6 +121,7 @@ pub fn samples() -> Vec<Act> {
         Act::ExecuteTimelock { case, judged: Some([0x0e; 32]) },
     ];
     acts.extend(super::vault::samples());
+    acts.extend(super::delegation::samples());
     acts
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod acts;
+pub mod delegation;
 pub mod golden;
 pub mod mutate;
 pub mod signer;
@@ -15,7 +16,7 @@ use keyward_ledger_core::block::{Block, Header, Regime, SignedHeader};
 use keyward_ledger_core::certificate::{Certificate, Signer, ValidatorSet, finalize_message};
 use keyward_ledger_core::contracts::registry::{possession_challenge, rotation_challenge};
 use keyward_ledger_core::ed25519::SigningKey;
-use keyward_ledger_core::entry::{BindKey, Entry, Intent, Mode, RotateKey};
+use keyward_ledger_core::entry::{BindKey, Entry, Intent, KeyConsent, Mode, RotateKey};
 use keyward_ledger_core::execute::{BlockLimits, Executed, Ledger};
 use keyward_ledger_core::genesis::{Genesis, GenesisDocument, Role, Submitter};
 use keyward_ledger_core::hash::{Hash, commitment, sha256};
@@ -23,7 +24,7 @@ use keyward_ledger_core::log::{HashStore, prove_inclusion};
 use keyward_ledger_core::outcome::Outcome;
 use keyward_ledger_core::receipt::{Certified, Receipt, Released, StateReceipt};
 use keyward_ledger_core::record::Record;
-use keyward_ledger_core::scheme::KeyId;
+use keyward_ledger_core::scheme::{KeyId, PublicKey};
 use keyward_ledger_core::trust::Trust;
 
 pub use signer::Keys;
@@ -86,6 +87,7 @@ impl World {
             time_ms: 1_700_000_000_000,
             validators: validators.iter().map(SigningKey::public_key).collect(),
             submitters,
+            keepers: Vec::new(),
             epoch_length: EPOCH_LENGTH,
             regime: Regime::Strict,
             clock_bound_ms: 5_000,
@@ -190,13 +192,16 @@ impl World {
     }
 
     pub fn bind(&self, keys: &dyn Keys, nonce: Hash) -> BindKey {
+        self.bind_as(Mode::Hosted, keys, nonce)
+    }
+
+    pub fn bind_as(&self, mode: Mode, keys: &dyn Keys, nonce: Hash) -> BindKey {
         let not_after = self.ledger.height() + 100;
         let key = keys.public_key();
-        let challenge =
-            possession_challenge(&self.chain_id(), &ACCOUNT, Mode::Hosted, &key, &nonce, not_after);
+        let challenge = possession_challenge(&self.chain_id(), &ACCOUNT, mode, &key, &nonce, not_after);
         BindKey {
             account: ACCOUNT,
-            mode: Mode::Hosted,
+            mode,
             scheme: key.scheme(),
             public_key: key.as_bytes().to_vec(),
             nonce,
@@ -207,11 +212,26 @@ impl World {
 
     /// The next version of `previous`.
     pub fn rotate(&self, keys: &dyn Keys, nonce: Hash, previous: KeyId) -> RotateKey {
-        let (bind, key) = (self.bind(keys, nonce), keys.public_key());
-        let BindKey { account, mode, not_after, .. } = bind;
-        let challenge =
-            rotation_challenge(&self.chain_id(), &account, mode, &key, &nonce, not_after, &previous);
-        RotateKey { previous, bind: BindKey { proof: keys.sign(&challenge), ..bind } }
+        let bind = self.bind(keys, nonce);
+        let proof = keys.sign(&self.rotation(&bind, previous));
+        RotateKey { previous, bind: BindKey { proof, ..bind }, consent: None }
+    }
+
+    /// The next version of a key of mode `self`, and of that mode.
+    pub fn rotate_own(&self, keys: &dyn Keys, nonce: Hash, previous: &dyn Keys) -> RotateKey {
+        let (bind, public_key) = (self.bind_as(Mode::Own, keys, nonce), previous.public_key());
+        let message = self.rotation(&bind, public_key.id());
+        let consent =
+            KeyConsent { public_key: public_key.as_bytes().to_vec(), signature: previous.sign(&message) };
+        let bind = BindKey { proof: keys.sign(&message), ..bind };
+        RotateKey { previous: public_key.id(), bind, consent: Some(consent) }
+    }
+
+    /// What both keys of a rotation sign.
+    pub fn rotation(&self, bind: &BindKey, previous: KeyId) -> Vec<u8> {
+        let key = PublicKey::parse(bind.scheme, &bind.public_key).unwrap();
+        let BindKey { account, mode, nonce, not_after, .. } = bind;
+        rotation_challenge(&self.chain_id(), account, *mode, &key, nonce, *not_after, &previous)
     }
 
     pub fn intent(&self, id: Hash, key_id: KeyId, message: &[u8]) -> Intent {

@@ -6,6 +6,7 @@ use keyward_ledger_core::entry::{
     Act, ApproveChange, Entry, ProposeChange, RuleName, VaultAct, VaultAttempt,
 };
 use keyward_ledger_core::execute::BLOCK_ENTRIES_MAX;
+use keyward_ledger_core::genesis::{Genesis, GenesisDocument};
 use keyward_ledger_core::hash::Hash;
 use keyward_ledger_core::keeper::{Keeper, keeper_id};
 use keyward_ledger_core::vault::{Refresh, Sealing, Shares, Stretching, VaultMode, acknowledge};
@@ -31,6 +32,20 @@ pub fn keeper(number: u8) -> Keeper {
 
 pub fn id_of(number: u8) -> Hash {
     keeper_id(&keeper(number).name)
+}
+
+/// Keepers as a genesis has them: by ascending id.
+pub fn keepers(numbers: &[u8]) -> Vec<Keeper> {
+    let mut keepers: Vec<_> = numbers.iter().map(|number| keeper(*number)).collect();
+    keepers.sort_by_key(Keeper::id);
+    keepers
+}
+
+/// The world's ledger, founded with three keepers, one of which stands beside a validator.
+pub fn genesis_with_keepers(world: &World) -> Genesis {
+    let mut keepers = keepers(&[1, 2, 3]);
+    keepers[1].validator = Some(world.validators[0].public_key());
+    Genesis::new(GenesisDocument { keepers, ..world.genesis.document().clone() }).unwrap()
 }
 
 pub fn vault_of(owner: Person) -> RuleName {

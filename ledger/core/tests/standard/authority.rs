@@ -70,12 +70,13 @@ fn a_signature_is_remembered_until_it_could_not_be_shown_any_more() {
 }
 
 #[test]
-fn a_linked_key_speaks_and_a_hosted_or_frozen_one_does_not() {
+fn a_key_of_its_holder_speaks_and_a_hosted_or_frozen_one_does_not() {
     let mut world = world();
-    let (linked, hosted) = (&signer::Secp256k1, &signer::P256);
+    let (linked, hosted, own) = (&signer::Secp256k1, &signer::P256, &signer::Ed25519);
     let token = world.link(ALICE, linked, Mode::Linked);
     let server = world.link(BOB, hosted, Mode::Hosted);
-    let mut chargers = vec![token, server];
+    let side = world.link(ALICE, own, Mode::Own);
+    let mut chargers = vec![token, server, side];
     chargers.sort();
     world.act(Act::DefineRate(define(OWNER, 1, RateTerms { chargers, ..rate_terms() })), &[OWNER]);
     let charge = Act::ChargeRate { rule: OWNER.rule(), amount: 1, what: PAYLOAD };
@@ -86,11 +87,12 @@ fn a_linked_key_speaks_and_a_hosted_or_frozen_one_does_not() {
     };
     let entries = [
         by(&mut world, linked, token, linked),
+        by(&mut world, own, side, own),
         by(&mut world, hosted, server, hosted),
         by(&mut world, hosted, token, hosted),
         by(&mut world, hosted, token, linked),
     ];
-    let names = ["ACCEPTED", "AUTHOR_UNKNOWN", "AUTHOR_UNKNOWN", "AUTHOR_SIGNATURE_INVALID"];
+    let names = ["ACCEPTED", "ACCEPTED", "AUTHOR_UNKNOWN", "AUTHOR_UNKNOWN", "AUTHOR_SIGNATURE_INVALID"];
     assert_eq!(world.names(&entries), names);
     world.submit(&[Entry::FreezeKey { key_id: linked.public_key().id() }]);
     let entry = by(&mut world, linked, token, linked);

@@ -1,8 +1,10 @@
-//! Vaults, frozen: `tests/vectors/vault.json`. Bytes, hashes, what is signed, and a run with its answers, state and roots.
+//! Vaults and delegations, frozen: `tests/vectors/{vault,delegation}.json`. Bytes, hashes, what is signed, and a run with its
+//! answers, state and roots.
 
+use common::delegation::{DELAY_MS, appoint, delegation_terms, new_key, operate, recovery};
 use common::golden::Golden;
 use common::vault::{id_of, keeper, keeper_key, refresh, sealing, shares, vault_attempt, vault_of};
-use keyward_ledger_core::entry::{VaultAct, VaultAttempt};
+use keyward_ledger_core::entry::{ApprovalTerms, DelegationAct, DelegationTerms, VaultAct, VaultAttempt};
 use keyward_ledger_core::keeper::Keeper;
 use keyward_ledger_core::vault::{acknowledge, acknowledgement_message, consent_message};
 
@@ -77,4 +79,64 @@ fn vaults_are_frozen() {
         golden.hex(&format!("state {}", hex::encode(key)), value);
     }
     golden.check("vault.json");
+}
+
+#[test]
+fn delegations_are_frozen() {
+    let (mut golden, mut world) = (Golden::default(), world());
+    let judges = ApprovalTerms { live_ms_max: 9 * DELAY_MS, ..approval_terms(&[(1, &[CAROL])]) };
+    assert_eq!(world.answer(Act::DefineApproval(define(CAROL, 1, judges)), &[CAROL]), "ACCEPTED");
+    let judges = Some(CAROL.rule());
+    let Party::Key(key) = world.link(OWNER, &signer::Ed25519, Mode::Hosted) else { panic!() };
+    let Party::Key(vetoer) = world.link(OWNER, &signer::Secp256k1, Mode::Linked) else { panic!() };
+    world.step_ms = DELAY_MS / 2;
+    let chain_id = world.chain_id();
+    let payload = recovery(OWNER).payload(&chain_id);
+    golden.hex("recovery message", payload);
+    let mut run = |name: &str, act: Act, people: &[Person]| -> Hash {
+        let entry = world.signed_by(act, people);
+        golden.hex(&format!("{name}: entry"), entry.encode());
+        let outcome = world.submit(&[entry]).remove(0);
+        golden.text(&format!("{name}: answer"), outcome.name());
+        golden.hex(&format!("{name}: outcome"), outcome.encode());
+        golden.hex(&format!("{name}: state root"), world.ledger.state().root());
+        outcome.data.try_into().unwrap_or_default()
+    };
+    let terms = DelegationTerms { judges, vetoers: vec![vetoer], ..delegation_terms(2, &[ALICE, BOB]) };
+    let proof = new_key().sign(&payload);
+    let open = Act::Delegation(DelegationAct::OpenRecovery { recovery: recovery(OWNER), proof });
+    let veto = |id| Act::Delegation(DelegationAct::VetoRecovery(Case { id, payload }));
+    let execute = |case, judged| {
+        Act::Delegation(DelegationAct::ExecuteRecovery { recovery: recovery(OWNER), case, judged })
+    };
+    let revoke = |version| Act::Delegation(DelegationAct::Revoke { rule: OWNER.rule(), version });
+    run("01 appoint", appoint(OWNER, 1, terms.clone()), &[OWNER]);
+    run("02 act too early", operate(OWNER, key, 1), &[ALICE, BOB]);
+    run("03 act", operate(OWNER, key, 100), &[ALICE, BOB]);
+    run("04 act too much", operate(OWNER, key, 101), &[ALICE, BOB]);
+    run("05 change", appoint(OWNER, 2, DelegationTerms { delay_ms: 2 * DELAY_MS, ..terms }), &[OWNER]);
+    let first = run("06 open", open.clone(), &[ALICE, BOB]);
+    run("07 open again", open.clone(), &[ALICE, BOB]);
+    run("08 veto", veto(first), &[OWNER]);
+    let second = run("09 open once more", open.clone(), &[ALICE, BOB]);
+    run("10 veto once more", veto(second), &[OWNER]);
+    run("11 execute disputed", execute(second, None), &[ALICE]);
+    let judge = Act::OpenApproval {
+        rule: CAROL.rule(),
+        payload: dispute_payload(&Case { id: second, payload }),
+        live_ms: 8 * DELAY_MS,
+    };
+    let judged = run("12 ask the judges", judge, &[ALICE]);
+    let judged_case = Case { id: judged, payload: dispute_payload(&Case { id: second, payload }) };
+    run("13 judge", Act::Approve { case: judged_case, group: 0 }, &[CAROL]);
+    run("14 execute", execute(second, Some(judged)), &[BOB]);
+    run("15 revoke by the lost credential", revoke(3), &[OWNER]);
+    let third = run("16 open a third", open, &[ALICE, BOB]);
+    let back = Act::Delegation(DelegationAct::CancelRecovery(Case { id: third, payload }));
+    run("17 cancel alone", back.clone(), &[ALICE]);
+    run("18 cancel", back, &[ALICE, BOB]);
+    for (key, value) in world.business() {
+        golden.hex(&format!("state {}", hex::encode(key)), value);
+    }
+    golden.check("delegation.json");
 }

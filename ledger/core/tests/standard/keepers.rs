@@ -1,7 +1,7 @@
 //! Keepers: they come, change their keys and go by decision, prove their keys, and are provable.
 
 use common::vault::{id_of, keeper, keeper_key};
-use keyward_ledger_core::change::Change;
+use keyward_ledger_core::change::{Change, Member, rotation_message};
 use keyward_ledger_core::genesis::{Role, Submitter};
 use keyward_ledger_core::keeper::Keeper;
 use keyward_ledger_core::state::keeper::{KEEPERS_MAX, KeeperState, keeper_key as state_key, keepers_key};
@@ -52,6 +52,10 @@ fn a_keeper_joins_submits_is_proven_and_leaves() {
     let batch = world.batch(&keeper_key(1), &[Entry::Note(vec![2])]);
     assert!(world.ledger.check_batch(&batch).is_err(), "who left submits nothing");
     assert_eq!(world.decide(&[Change::RemoveKeeper { id: id_of(1) }]).1, ["CHANGE_IMPOSSIBLE"]);
+    // Nobody else comes under its name: vaults would take it for the one that held their shares.
+    let other = SigningKey::from_seed(&[0xf3; 32]);
+    let change = world.set_keeper(Keeper { key: other.public_key(), ..keeper(1) }, &other);
+    assert_eq!(world.decide(&[change]).1, ["CHANGE_IMPOSSIBLE"]);
     // It may come back, and what it submitted before stays old.
     world.admit_keepers(&[1]);
     assert_eq!(submitter(&world, &keeper_key(1)).unwrap().highest, 1);
@@ -78,6 +82,7 @@ fn a_key_has_one_use_and_one_keeper() {
     world.admit_keepers(&[1]);
     let service = SigningKey::from_seed(&[21; 32]);
     let validator = SigningKey::from_seed(&[1; 32]);
+    let validator_key = validator.public_key();
     let named =
         |name: &str, key: &SigningKey| Keeper { name: name.into(), key: key.public_key(), ..keeper(2) };
     for (keeper, key) in [
@@ -88,6 +93,20 @@ fn a_key_has_one_use_and_one_keeper() {
         let change = world.set_keeper(keeper, &key);
         assert_eq!(world.decide(&[change]).1, ["CHANGE_IMPOSSIBLE"]);
     }
+    // Nor does a node take a keeper's key.
+    let (key, chain_id) = (keeper_key(1), world.chain_id());
+    let member = Member {
+        key: key.public_key(),
+        name: "node".into(),
+        peer: "10.0.0.9:7000".parse().unwrap(),
+        rpc: "node:7001".into(),
+    };
+    let proof = key.sign(&member.message(&chain_id));
+    let old = validator_key;
+    let rotation = key.sign(&rotation_message(&chain_id, &old, &key.public_key()));
+    let changes =
+        [Change::Admit { member, proof }, Change::Rotate { old, new: key.public_key(), proof: rotation }];
+    assert_eq!(world.decide(&changes).1, ["CHANGE_IMPOSSIBLE"; 2]);
     // As a submitter alone it neither changes nor goes.
     let key = keeper_key(1).public_key();
     let changes = [Change::SetSubmitter(Submitter::new(key, Role::Service)), Change::RemoveSubmitter { key }];
@@ -102,6 +121,32 @@ fn a_key_has_one_use_and_one_keeper() {
     // Two who take the same key at the same time: the first one has it.
     let pair = ["left", "right"].map(|name| world.set_keeper(named(name, &keeper_key(2)), &keeper_key(2)));
     assert_eq!(world.decide(&pair).1, ["ACCEPTED"; 2]);
+    assert_eq!(ids(&world).len(), 2);
+}
+
+#[test]
+fn keepers_of_genesis_are_keepers_from_the_first_block_on() {
+    let mut world = World::new();
+    world.genesis = common::vault::genesis_with_keepers(&world);
+    world.ledger = Ledger::genesis(&world.genesis);
+    let founders = common::vault::keepers(&[1, 2, 3]);
+    assert_eq!(ids(&world), founders.iter().map(Keeper::id).collect::<Vec<_>>());
+    for (number, founder) in world.genesis.document().keepers.clone().iter().enumerate() {
+        let key = state_key(&founder.id());
+        let proof = world.ledger.state().prove(&key);
+        let value = proof.verify(&key, &world.genesis.block().header().state_root).unwrap().unwrap();
+        let shown = KeeperState { present: true, height: 0, keeper: founder.clone() };
+        assert_eq!(KeeperState::decode(value).unwrap(), shown, "{number}");
+    }
+    let first = submitter(&world, &keeper_key(1)).unwrap();
+    assert_eq!((first.role, first.highest), (Role::Keeper, 0));
+    assert_eq!(world.submit_as(&keeper_key(1), &[Entry::Note(vec![1])])[0].name(), "ACCEPTED");
+    // They change and go as those do that came by entry.
+    let new = SigningKey::from_seed(&[0xf1; 32]);
+    let changed = Keeper { key: new.public_key(), ..keeper(1) };
+    let change = world.set_keeper(changed, &new);
+    assert_eq!(world.decide(&[change, Change::RemoveKeeper { id: id_of(2) }]).1, ["ACCEPTED"; 2]);
+    assert_eq!(submitter(&world, &keeper_key(1)).unwrap().block_entries_max, 0);
     assert_eq!(ids(&world).len(), 2);
 }
 

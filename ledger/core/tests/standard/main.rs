@@ -7,6 +7,9 @@ mod common;
 mod approval;
 mod attempts;
 mod authority;
+mod delegation;
+mod delegation_properties;
+mod delegation_thief;
 mod frozen;
 mod keepers;
 mod rate;
@@ -23,7 +26,8 @@ use keyward_ledger_core::contracts::authored::{AUTHORED_BLOCKS_MAX, authored_mes
 use keyward_ledger_core::contracts::timelock::dispute_payload;
 use keyward_ledger_core::ed25519::SigningKey;
 use keyward_ledger_core::entry::{
-    Act, Attempt, AttemptsTerms, Author, Authored, Case, Entry, Mode, Party, RateTerms, TimelockTerms, Window,
+    Act, Attempt, AttemptsTerms, Author, Authored, Case, Define, Entry, Mode, Party, RateTerms,
+    TimelockTerms, Window,
 };
 use keyward_ledger_core::execute::{Ledger, LedgerHead};
 use keyward_ledger_core::hash::Hash;
@@ -39,6 +43,7 @@ const OWNER: Person = Person(0x41);
 const ALICE: Person = Person(0x42);
 const BOB: Person = Person(0x43);
 const CAROL: Person = Person(0x44);
+const JUDGE: Person = Person(0x45);
 const STRANGER: Person = Person(0x4f);
 
 fn world() -> World {

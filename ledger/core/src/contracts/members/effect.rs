@@ -50,7 +50,9 @@ impl Roster {
                 let key = parse(&member.key)?;
                 let message = member.message(context.chain_id);
                 key.verify(&message, proof).map_err(|_mismatch| Refusal::ProofInvalid)?;
-                self.holds(&member.key) || self.validators.len() + self.observers.len() < MEMBERS_MAX
+                let room =
+                    self.holds(&member.key) || self.validators.len() + self.observers.len() < MEMBERS_MAX;
+                room && keepers::keeper_of(state, &member.key)?.is_none()
             }
             Change::Promote { key } => self.observers.contains(key),
             // INVARIANT: a set is never empty.
@@ -61,7 +63,7 @@ impl Roster {
                 let key = parse(new)?;
                 let message = rotation_message(context.chain_id, old, new);
                 key.verify(&message, proof).map_err(|_mismatch| Refusal::ProofInvalid)?;
-                self.holds(old) && !self.holds(new)
+                self.holds(old) && !self.holds(new) && keepers::keeper_of(state, new)?.is_none()
             }
             Change::SetSubmitter(submitter) => {
                 parse(&submitter.key)?;

@@ -27,7 +27,8 @@ pub(super) fn keeper_of(state: &dyn StateView, key: &[u8; 32]) -> Result<Option<
     Ok(None)
 }
 
-/// Whether a keeper that proves its key may come, or change: the key is nobody else's.
+/// Whether a keeper that proves its key may come, or change: the key is nobody else's, and neither is the name. Vaults know
+/// keepers by their names: who went comes back with the key that it had, and nobody else comes under its name.
 pub(super) fn fits(
     state: &dyn StateView,
     context: &Context<'_>,
@@ -40,7 +41,9 @@ pub(super) fn fits(
     let others = keeper_of(state, &keeper.key)?.is_some_and(|holder| holder.name != keeper.name);
     let submitter = state.get(&submitter_key(&keeper.key)).map(SubmitterState::decode).transpose()?;
     let free = submitter.is_none_or(|known| known.role == Role::Keeper || known.block_entries_max == 0);
-    Ok(free && !others && (ids.contains(&id) || ids.len() < KEEPERS_MAX))
+    let gone = state.get(&keeper_key(&id)).map(KeeperState::decode).transpose()?;
+    let gone = gone.filter(|known| !known.present).is_some_and(|known| known.keeper.key != keeper.key);
+    Ok(free && !others && !gone && (ids.contains(&id) || ids.len() < KEEPERS_MAX))
 }
 
 /// Takes a keeper in, or puts what it says now in the place of what it said before.
