@@ -96,19 +96,19 @@ fn main() {
             element_hash: request.element_hash,
             reply_key: request.reply_key,
         };
-        let mut evaluating = recovery.granted(grant.attempt);
+        let mut evaluating = recovery.granted(&grant).unwrap();
         let pairs = keepers.iter().zip(&shares);
         for (keeper, share) in pairs.clone().take(3) {
             let answer = share.evaluate(&grant, &request.element, |message| keeper.sign(message)).unwrap();
             timed(&mut user, || evaluating.answer(share.index(), &answer).unwrap());
         }
-        let mut proven = timed(&mut user, || {
+        let (mut proven, proof) = timed(&mut user, || {
             let proven = evaluating.derive().unwrap();
-            proven.proof().unwrap();
-            proven
+            let proof = proven.proof().unwrap();
+            (proven, proof)
         });
         for (keeper, share) in pairs.skip(2) {
-            let release = share.release(&grant, |message| keeper.sign(message)).unwrap();
+            let release = share.release(&grant, &proof, |message| keeper.sign(message)).unwrap();
             timed(&mut user, || proven.release(share.index(), &release).unwrap());
         }
         timed(&mut user, || proven.open(None).unwrap());

@@ -1,54 +1,19 @@
-//! A person's key on its way to the service: HPKE (RFC 9180), base mode, DHKEM(X25519, HKDF-SHA256),
-//! HKDF-SHA256, AES-256-GCM.
+//! A person's key on its way to the service, sealed with HPKE.
 //!
-//! Bytes: `encapsulated key[32] || ciphertext || tag[16]`. The `info` binds chain, account, challenge nonce
-//! and public key, so that a sealed key cannot be replayed for another account or challenge.
+//! The `info` binds chain, account, challenge nonce and public key, so that a sealed key cannot be replayed for another
+//! account or challenge.
 
 use std::fmt;
 
-use hpke::aead::AesGcm256;
-use hpke::kdf::HkdfSha256;
-use hpke::kem::X25519HkdfSha256;
-use hpke::{Deserializable as _, HpkeError, Kem as _, OpModeR, OpModeS, Serializable as _};
 use keyward_domain::scheme::PublicKey;
-use thiserror::Error;
-use zeroize::Zeroizing;
 
+use crate::hpke_box::{self, BoxError, BoxKey};
 use crate::labels;
-use crate::locked::{LockError, LockedSecret};
+use crate::random::with_randomness;
 use crate::secret::SecretBytes;
 
-const PUBLIC_BYTES: usize = 32;
-/// A sealed secret key of at most 32 bytes, with room for nothing else.
-const SEALED_BYTES_MAX: usize = PUBLIC_BYTES + 32 + 16;
-
-type Kem = X25519HkdfSha256;
-
-/// Why a key was not sealed to the service, or not opened there.
-#[derive(Debug, Error)]
-pub enum ImportError {
-    /// The service's sealing key is not one.
-    #[error("the service's sealing key is malformed")]
-    SealingKey(#[source] HpkeError),
-    /// The sealed bytes have an impossible length.
-    #[error("{len} bytes are not a sealed key")]
-    Malformed {
-        /// Their count.
-        len: usize,
-    },
-    /// Sealed to another key, bound to another challenge, or changed.
-    #[error("the sealed key does not open: it was changed, or belongs to another challenge")]
-    Refused(#[source] HpkeError),
-    /// Sealing failed.
-    #[error("the key could not be sealed")]
-    Failed(#[source] HpkeError),
-    /// The operating system gave no randomness.
-    #[error("no randomness from the operating system")]
-    Randomness(#[source] getrandom::Error),
-    /// The memory could not be locked.
-    #[error(transparent)]
-    Memory(#[from] LockError),
-}
+/// A sealed secret key has at most 32 bytes, with room for nothing else.
+const SECRET_BYTES_MAX: usize = 32;
 
 /// What a sealed key is bound to.
 #[derive(Clone, Copy, Debug)]
@@ -76,57 +41,32 @@ impl ImportBinding<'_> {
 }
 
 /// The service's side: opens keys that people sealed to it.
-pub struct ImportSealingKey {
-    secret: LockedSecret,
-    public: [u8; PUBLIC_BYTES],
-}
+pub struct ImportSealingKey(BoxKey);
 
 impl ImportSealingKey {
     /// Makes one from the system's randomness.
-    pub fn generate() -> Result<Self, ImportError> {
-        let mut seed = Zeroizing::new([0; 32]);
-        getrandom::fill(seed.as_mut_slice()).map_err(ImportError::Randomness)?;
-        let (secret, _) = Kem::derive_keypair(seed.as_slice());
-        Self::from_secret(&Zeroizing::new(secret.to_bytes().to_vec()))
+    pub fn generate() -> Result<Self, BoxError> {
+        Ok(Self(BoxKey::generate()?))
     }
 
     /// From the bytes that [`Self::expose`] lent.
-    pub fn from_secret(bytes: &[u8]) -> Result<Self, ImportError> {
-        let secret = private_key(bytes)?;
-        let public = Kem::sk_to_pk(&secret).to_bytes().into();
-        Ok(Self { secret: LockedSecret::new(Zeroizing::new(bytes.to_vec()))?, public })
+    pub fn from_secret(bytes: &[u8]) -> Result<Self, BoxError> {
+        Ok(Self(BoxKey::from_secret(bytes)?))
     }
 
     /// The public part, 32 bytes.
-    pub const fn public(&self) -> [u8; PUBLIC_BYTES] {
-        self.public
+    pub const fn public(&self) -> [u8; 32] {
+        self.0.public()
     }
 
     /// Lends the secret, only so that it can be sealed.
     pub fn expose<R>(&self, f: impl for<'a> FnOnce(&'a [u8]) -> R) -> R {
-        self.secret.expose(f)
+        self.0.expose(f)
     }
 
     /// Opens a sealed key.
-    pub fn open(&self, binding: &ImportBinding<'_>, sealed: &[u8]) -> Result<SecretBytes, ImportError> {
-        let malformed = || ImportError::Malformed { len: sealed.len() };
-        if sealed.len() > SEALED_BYTES_MAX {
-            return Err(malformed());
-        }
-        let (encapsulated, ciphertext) = sealed.split_at_checked(PUBLIC_BYTES).ok_or_else(malformed)?;
-        let encapsulated =
-            <Kem as hpke::Kem>::EncappedKey::from_bytes(encapsulated).map_err(ImportError::Refused)?;
-        let secret = self.secret.expose(private_key)?;
-        let info = binding.info();
-        let plain = hpke::single_shot_open::<AesGcm256, HkdfSha256, Kem>(
-            &OpModeR::Base,
-            &secret,
-            &encapsulated,
-            &info,
-            ciphertext,
-            &[],
-        );
-        Ok(SecretBytes::new(plain.map_err(ImportError::Refused)?))
+    pub fn open(&self, binding: &ImportBinding<'_>, sealed: &[u8]) -> Result<SecretBytes, BoxError> {
+        self.0.open(&binding.info(), sealed, SECRET_BYTES_MAX)
     }
 }
 
@@ -136,28 +76,13 @@ impl fmt::Debug for ImportSealingKey {
     }
 }
 
-fn private_key(bytes: &[u8]) -> Result<<Kem as hpke::Kem>::PrivateKey, ImportError> {
-    <Kem as hpke::Kem>::PrivateKey::from_bytes(bytes).map_err(ImportError::SealingKey)
-}
-
 /// The user's side: seals a secret key to the service.
 pub fn seal_to_service(
     service: &[u8],
     binding: &ImportBinding<'_>,
     secret: &[u8],
-) -> Result<Vec<u8>, ImportError> {
-    let service = <Kem as hpke::Kem>::PublicKey::from_bytes(service).map_err(ImportError::SealingKey)?;
-    // The library panics when the system has no randomness: ask once before, and answer with an error.
-    getrandom::fill(&mut [0; 1]).map_err(ImportError::Randomness)?;
-    let (encapsulated, ciphertext) = hpke::single_shot_seal::<AesGcm256, HkdfSha256, Kem>(
-        &OpModeS::Base,
-        &service,
-        &binding.info(),
-        secret,
-        &[],
-    )
-    .map_err(ImportError::Failed)?;
-    Ok([encapsulated.to_bytes().as_slice(), &ciphertext].concat())
+) -> Result<Vec<u8>, BoxError> {
+    with_randomness(|random| hpke_box::seal(service, &binding.info(), secret, random))
 }
 
 #[cfg(test)]
@@ -182,10 +107,10 @@ mod tests {
             ImportBinding { nonce: &b, ..binding },
             ImportBinding { public_key: other.public_key(), ..binding },
         ] {
-            assert!(matches!(service.open(&wrong, &sealed), Err(ImportError::Refused(_))));
+            assert!(matches!(service.open(&wrong, &sealed), Err(BoxError::Refused(_))));
         }
         let stranger = ImportSealingKey::generate().unwrap();
-        assert!(matches!(stranger.open(&binding, &sealed), Err(ImportError::Refused(_))));
+        assert!(matches!(stranger.open(&binding, &sealed), Err(BoxError::Refused(_))));
     }
 
     #[test]
@@ -202,13 +127,27 @@ mod tests {
     }
 
     #[test]
+    fn key_that_was_sealed_elsewhere_opens() {
+        // Computed apart from this code, by RFC 9180: secret key 32 times 07, ephemeral key 32 times 08.
+        let sealed = "31d4ab6aceec961137917037936e60716fac573afe94d9da84a8020448dfc112e8752fc0d44e9da325711f45da54ef42\
+                      3ee67a528f2d5cbf94176654eac548cd13472ad56593386aeb0e680f0d1da906";
+        let public = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+        let public_key = PublicKey::parse(Scheme::Ed25519, &hex::decode(public).unwrap()).unwrap();
+        let binding =
+            ImportBinding { chain_id: &[1; 32], account: &[2; 32], nonce: &[3; 32], public_key: &public_key };
+        let service = ImportSealingKey::from_secret(&[7; 32]).unwrap();
+        let opened = service.open(&binding, &hex::decode(sealed).unwrap()).unwrap();
+        assert!(opened.matches(&[5; 32]));
+    }
+
+    #[test]
     fn every_changed_byte_cut_and_length_is_refused() {
         let service = ImportSealingKey::generate().unwrap();
         let key = SigningKey::generate(Scheme::Ed25519).unwrap();
         let n = [3; 32];
         let binding = ImportBinding { chain_id: &n, account: &n, nonce: &n, public_key: key.public_key() };
         let sealed = seal_to_service(&service.public(), &binding, &[5; 32]).unwrap();
-        assert_eq!(sealed.len(), SEALED_BYTES_MAX);
+        assert_eq!(sealed.len(), SECRET_BYTES_MAX + hpke_box::OVERHEAD_BYTES);
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[at] ^= 1;
@@ -225,7 +164,7 @@ mod tests {
         let service = ImportSealingKey::generate().unwrap();
         let again = service.expose(ImportSealingKey::from_secret).unwrap();
         assert_eq!(service.public(), again.public());
-        assert!(matches!(ImportSealingKey::from_secret(&[1; 31]), Err(ImportError::SealingKey(_))));
+        assert!(matches!(ImportSealingKey::from_secret(&[1; 31]), Err(BoxError::Key(_))));
         let key = SigningKey::generate(Scheme::Ed25519).unwrap();
         let n = [3; 32];
         let binding = ImportBinding { chain_id: &n, account: &n, nonce: &n, public_key: key.public_key() };

@@ -1,7 +1,7 @@
 //! Private keys as other programs write them: PKCS#8 (RFC 5208, 5958, 8410) or SEC1 (RFC 5915), PEM or DER.
 
 use keyward_domain::scheme::Scheme;
-use pkcs8::{DecodePrivateKey as _, SecretDocument};
+use pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, LineEnding, SecretDocument};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -12,6 +12,9 @@ const SEC1: &str = "EC PRIVATE KEY";
 /// What `openssl ecparam -genkey` writes before the key; it says nothing that the key does not say.
 const PARAMETERS: &str = "EC PARAMETERS";
 const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
+
+/// RFC 8410, section 7: what stands before the seed of an Ed25519 key in PKCS#8.
+const ED25519_HEAD: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
 
 /// Why bytes are no private key of a scheme; nothing of them stands in it.
 #[derive(Debug, Error)]
@@ -69,6 +72,33 @@ pub fn read_private_key(scheme: Scheme, file: &[u8]) -> Result<SigningKey, KeyFi
     Ok(SigningKey::from_secret(scheme, &secret)?)
 }
 
+/// Writes a key as [`read_private_key`] reads it: PKCS#8 in PEM.
+pub fn write_private_key(key: &SigningKey) -> Result<Zeroizing<String>, KeyFileError> {
+    let scheme = key.scheme();
+    let written = key.expose(|secret| match scheme {
+        Scheme::EcdsaSecp256k1 | Scheme::Bip340 => {
+            k256::SecretKey::from_slice(secret).map_err(boxed)?.to_pkcs8_pem(LineEnding::LF).map_err(boxed)
+        }
+        Scheme::EcdsaP256 => {
+            p256::SecretKey::from_slice(secret).map_err(boxed)?.to_pkcs8_pem(LineEnding::LF).map_err(boxed)
+        }
+        _ => {
+            // A list that grows would leave copies that nobody wipes.
+            let mut der = Zeroizing::new([0; ED25519_HEAD.len() + 32]);
+            let (head, seed) = der.split_at_mut(ED25519_HEAD.len());
+            head.copy_from_slice(&ED25519_HEAD);
+            seed.copy_from_slice(secret);
+            let document = SecretDocument::try_from(der.as_slice()).map_err(boxed)?;
+            document.to_pem(PKCS8, LineEnding::LF).map_err(boxed)
+        }
+    });
+    written.map_err(|source| KeyFileError::Other { scheme, source })
+}
+
+fn boxed(error: impl std::error::Error + Send + Sync + 'static) -> Box<dyn std::error::Error + Send + Sync> {
+    error.into()
+}
+
 fn told<F, S>(first: Option<F>, second: S) -> Box<dyn std::error::Error + Send + Sync>
 where
     F: std::error::Error + Send + Sync + 'static,
@@ -119,6 +149,19 @@ mod tests {
     /// RFC 8410, section 10.3.
     const ED25519: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
     const ED25519_PUBLIC: &str = "19bf44096984cdfe8541bac167dc3b96c85086aa30b6b6cb0c5c38ad703166e1";
+
+    #[test]
+    fn what_is_written_is_read_again_and_by_openssl() {
+        for scheme in [Scheme::EcdsaSecp256k1, Scheme::Bip340, Scheme::EcdsaP256, Scheme::Ed25519] {
+            let key = SigningKey::generate(scheme).unwrap();
+            let text = write_private_key(&key).unwrap();
+            let again = read_private_key(scheme, text.as_bytes()).unwrap();
+            assert_eq!(again.public_key(), key.public_key());
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), text.as_bytes()).unwrap();
+            openssl(&["pkey", "-in", file.path().to_str().unwrap(), "-noout", "-check"]);
+        }
+    }
 
     #[test]
     fn the_key_of_rfc_8410_is_read_and_nothing_around_it() {

@@ -16,6 +16,11 @@ pub const PROFILE_KEY: &str = "keyward/profile-key/v1";
 /// Associated data of an account's contact and identity fields, under that data key.
 pub const PROFILE: &str = "keyward/profile/v1";
 
+/// HKDF `info` of the key that a person's device seals keys under, from the OPAQUE export key.
+pub const DEVICE_KEY: &str = "keyward/device-key/v1";
+/// Associated data of a key on a person's device.
+pub const DEVICE_FILE: &str = "keyward/device-file/v1";
+
 /// Salt of a vault password's stretching.
 pub const VAULT_SALT: &str = "keyward/vault-salt/v1";
 /// HKDF `info` of a vault's root, from the output of the oblivious function.
@@ -44,9 +49,28 @@ pub const VAULT_RELEASED: &str = "keyward/vault-released/v1";
 pub const VAULT_DRILL_ELEMENT: &str = "keyward/vault-drill-element/v1";
 /// What a keeper signs with the answer to a drill.
 pub const VAULT_DRILL: &str = "keyward/vault-drill/v1";
+/// Hash that names a renewal of a vault's shares.
+pub const VAULT_RENEWAL: &str = "keyward/vault-renewal/v1";
+/// What a vault's owner signs before keepers deal to others than the present ones.
+pub const VAULT_HOLDERS: &str = "keyward/vault-holders/v1";
+/// Hash that names a repair of a keeper's share.
+pub const VAULT_REPAIR: &str = "keyward/vault-repair/v1";
+/// What a keeper signs to have its share repaired.
+pub const VAULT_REPAIR_REQUEST: &str = "keyward/vault-repair-request/v1";
+/// What a keeper signs with its commitments and pieces in a renewal or repair.
+pub const VAULT_HANDOUT: &str = "keyward/vault-handout/v1";
+/// HPKE `info` of a piece from keeper to keeper.
+pub const VAULT_PIECE: &str = "keyward/vault-piece/v1";
+/// What a helper signs with its sum at the end of a repair.
+pub const VAULT_REPAIR_SUM: &str = "keyward/vault-repair-sum/v1";
+/// Associated data of a keeper's share at rest.
+pub const KEEPER_SHARE: &str = "keyward/keeper-share/v1";
+
+/// Associated data of an account's secret of one-time codes at rest.
+pub const ONE_TIME_CODE: &str = "keyward/one-time-code/v1";
 
 /// The whole table.
-pub const ALL: [&str; 21] = [
+pub const ALL: [&str; 32] = [
     HOSTED_KEY,
     SERVICE_SECRET,
     IMPORT,
@@ -54,6 +78,8 @@ pub const ALL: [&str; 21] = [
     ACCOUNT_CREDENTIAL,
     PROFILE_KEY,
     PROFILE,
+    DEVICE_KEY,
+    DEVICE_FILE,
     VAULT_SALT,
     VAULT_ROOT,
     VAULT_PROOF_KEY,
@@ -68,6 +94,15 @@ pub const ALL: [&str; 21] = [
     VAULT_RELEASED,
     VAULT_DRILL_ELEMENT,
     VAULT_DRILL,
+    VAULT_RENEWAL,
+    VAULT_HOLDERS,
+    VAULT_REPAIR,
+    VAULT_REPAIR_REQUEST,
+    VAULT_HANDOUT,
+    VAULT_PIECE,
+    VAULT_REPAIR_SUM,
+    KEEPER_SHARE,
+    ONE_TIME_CODE,
 ];
 
 /// A label as it stands in bytes: `u8 length || label`.
@@ -92,6 +127,8 @@ mod tests {
             "keyward/account-credential/v1",
             "keyward/profile-key/v1",
             "keyward/profile/v1",
+            "keyward/device-key/v1",
+            "keyward/device-file/v1",
             "keyward/vault-salt/v1",
             "keyward/vault-root/v1",
             "keyward/vault-proof-key/v1",
@@ -106,6 +143,15 @@ mod tests {
             "keyward/vault-released/v1",
             "keyward/vault-drill-element/v1",
             "keyward/vault-drill/v1",
+            "keyward/vault-renewal/v1",
+            "keyward/vault-holders/v1",
+            "keyward/vault-repair/v1",
+            "keyward/vault-repair-request/v1",
+            "keyward/vault-handout/v1",
+            "keyward/vault-piece/v1",
+            "keyward/vault-repair-sum/v1",
+            "keyward/keeper-share/v1",
+            "keyward/one-time-code/v1",
         ];
         assert_eq!(ALL, golden, "a label changed: that is a change of format");
     }

@@ -6,12 +6,15 @@
 #![doc = include_str!("../SPEC.md")]
 
 mod address;
+mod device;
 mod envelope;
 mod export;
+mod hpke_box;
 mod import;
 mod key_file;
 pub mod labels;
 mod locked;
+mod one_time;
 mod opaque;
 mod pem;
 mod random;
@@ -22,15 +25,21 @@ pub mod vault;
 mod vectors;
 
 pub use address::{Network, ethereum_address, p2tr_address, p2wpkh_address};
+pub use device::{DeviceKey, DeviceKeyError};
 pub use envelope::{
-    Envelope, KeyEncryptionKey, MemoryKek, NONCE_BYTES, SealError, hosted_key_aad, open, profile_aad,
-    profile_key_aad, seal, service_secret_aad,
+    Envelope, KeyEncryptionKey, MemoryKek, NONCE_BYTES, SealError, hosted_key_aad, keeper_share_aad, open,
+    profile_aad, profile_key_aad, seal, service_secret_aad,
 };
 pub use export::{ExportError, ExportFormat, export};
-pub use import::{ImportBinding, ImportError, ImportSealingKey, seal_to_service};
-pub use key_file::{KeyFileError, read_private_key};
+pub use hpke_box::BoxError as ImportError;
+pub use import::{ImportBinding, ImportSealingKey, seal_to_service};
+pub use key_file::{KeyFileError, read_private_key, write_private_key};
 pub use keyward_domain::scheme::{EcdsaFormError, ecdsa_der, normalise_ecdsa, signature_der};
 pub use locked::{CoreDumpError, LockError, LockedSecret, disable_core_dumps};
+pub use one_time::{
+    CODE_DIGITS, CODE_SECRET_BYTES, CODE_STEP_S, code_of_step, code_secret_aad, code_uri, fresh_code_secret,
+    step_of_code,
+};
 pub use opaque::{
     ClientLogin, ClientRegistration, LoggedIn, OpaqueError, OpaqueServer, Registered, ServerLogin, Stretch,
     account_credential,

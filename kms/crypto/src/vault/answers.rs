@@ -12,7 +12,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use super::contents::{CIPHERTEXT_BYTES_MAX, ciphertext_hash};
 use super::facts::{ShareSet, Vault};
 use super::group::{ELEMENT_BYTES, SecretScalar};
-use super::keeper::element_hash;
+use super::keeper::{Grant, element_hash};
 use super::oprf::{self, Evaluation, PROOF_BYTES};
 use crate::labels;
 
@@ -29,20 +29,20 @@ impl EvaluationAnswer {
     pub(crate) const BYTES: usize = 1 + ELEMENT_BYTES + PROOF_BYTES + SIGNATURE_BYTES;
 
     pub(crate) fn new(
-        shares: &ShareSet,
-        attempt: &[u8; 32],
+        grant: &Grant,
         index: u8,
         element: &[u8; ELEMENT_BYTES],
         evaluation: Evaluation,
         sign: impl FnOnce(&[u8]) -> [u8; SIGNATURE_BYTES],
     ) -> Self {
-        let signature = sign(&evaluation_statement(shares, attempt, index, element, &evaluation));
+        let bound = Bound::of(grant, index);
+        let signature = sign(&evaluation_statement(&bound, element, &evaluation));
         Self { evaluation, signature }
     }
 
     /// HPKE `info`: `context || attempt id[32] || index u8`.
-    pub(crate) fn info(shares: &ShareSet, attempt: &[u8; 32], index: u8) -> Vec<u8> {
-        [&shares.context(labels::VAULT_ANSWER)[..], attempt, &[index]].concat()
+    pub(crate) fn info(grant: &Grant, index: u8) -> Vec<u8> {
+        [&grant.shares.context(labels::VAULT_ANSWER)[..], &grant.attempt, &[index]].concat()
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -70,21 +70,20 @@ impl ReleaseAnswer {
     pub(crate) const BYTES_MAX: usize = 1 + 2 * ELEMENT_BYTES + SIGNATURE_BYTES + CIPHERTEXT_BYTES_MAX;
 
     pub(crate) fn new(
-        shares: &ShareSet,
-        attempt: &[u8; 32],
+        grant: &Grant,
         index: u8,
         [mask, blinder]: [&[u8; ELEMENT_BYTES]; 2],
         ciphertext: &[u8],
         sign: impl FnOnce(&[u8]) -> [u8; SIGNATURE_BYTES],
     ) -> Self {
         let hash = ciphertext_hash(ciphertext);
-        let signature = sign(&release_statement(shares, attempt, index, [mask, blinder], &hash));
+        let signature = sign(&release_statement(&Bound::of(grant, index), [mask, blinder], &hash));
         Self { mask: *mask, blinder: *blinder, signature, ciphertext: ciphertext.to_vec() }
     }
 
     /// HPKE `info`: `context || attempt id[32] || index u8`.
-    pub(crate) fn info(shares: &ShareSet, attempt: &[u8; 32], index: u8) -> Vec<u8> {
-        [&shares.context(labels::VAULT_RELEASE)[..], attempt, &[index]].concat()
+    pub(crate) fn info(grant: &Grant, index: u8) -> Vec<u8> {
+        [&grant.shares.context(labels::VAULT_RELEASE)[..], &grant.attempt, &[index]].concat()
     }
 
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
@@ -148,6 +147,8 @@ pub struct Evidence {
     pub index: u8,
     /// The attempt that it answered.
     pub attempt: [u8; 32],
+    /// The key that it sealed its answer to.
+    pub reply_key: [u8; 32],
     /// What it answered.
     pub answered: Answered,
     /// Its signature.
@@ -158,13 +159,14 @@ impl Evidence {
     /// Whether the vault's keeper of that index has signed this answer.
     pub fn is_signed(&self, vault: &Vault) -> bool {
         let Some(keeper) = vault.keeper(self.index) else { return false };
-        let (shares, attempt, index) = (vault.shares(), &self.attempt, self.index);
+        let Self { index, attempt, reply_key, .. } = self;
+        let bound = Bound { shares: &vault.shares(), attempt, index: *index, reply_key };
         let statement = match &self.answered {
             Answered::Evaluation { element, evaluation } => {
-                Zeroizing::new(evaluation_statement(&shares, attempt, index, element, evaluation))
+                Zeroizing::new(evaluation_statement(&bound, element, evaluation))
             }
             Answered::Release { mask, blinder, ciphertext_hash } => {
-                release_statement(&shares, attempt, index, [mask, blinder], ciphertext_hash)
+                release_statement(&bound, [mask, blinder], ciphertext_hash)
             }
         };
         PublicKey::parse(Scheme::Ed25519, &keeper.signing_key)
@@ -188,37 +190,55 @@ impl Evidence {
         }
     }
 
-    /// Whether this convicts the keeper: signed by it and wrong. `element_hash` is what the attempt of that id fixes on
-    /// the ledger: an evaluation of anything else was never asked for, and honest keepers make none.
-    pub fn convicts(&self, vault: &Vault, attempt_element_hash: &[u8; 32]) -> bool {
-        let other = match &self.answered {
-            Answered::Evaluation { element, .. } => element_hash(element) != *attempt_element_hash,
+    /// Whether this convicts the keeper: signed by it and wrong. `attempt` is what the attempt of that id fixes on the
+    /// ledger: an answer about another element, or sealed to another key, was never asked for, and honest keepers make none.
+    pub fn convicts(&self, vault: &Vault, attempt: &Grant) -> bool {
+        if attempt.attempt != self.attempt || attempt.shares != vault.shares() || !self.is_signed(vault) {
+            return false;
+        }
+        let other_element = match &self.answered {
+            Answered::Evaluation { element, .. } => element_hash(element) != attempt.element_hash,
             Answered::Release { .. } => false,
         };
-        self.is_signed(vault) && (other || !self.is_right(vault))
+        other_element || self.reply_key != attempt.reply_key || !self.is_right(vault)
     }
 }
 
-/// `context || attempt id[32] || index u8 || blinded element[32] || evaluation[32] || proof[64]`.
-fn evaluation_statement(
-    shares: &ShareSet,
-    attempt: &[u8; 32],
+/// What every signed answer is about.
+struct Bound<'a> {
+    shares: &'a ShareSet,
+    attempt: &'a [u8; 32],
     index: u8,
+    reply_key: &'a [u8; 32],
+}
+
+impl<'a> Bound<'a> {
+    const fn of(grant: &'a Grant, index: u8) -> Self {
+        Self { shares: &grant.shares, attempt: &grant.attempt, index, reply_key: &grant.reply_key }
+    }
+
+    /// `context || attempt id[32] || index u8 || reply key[32]`.
+    fn head(&self, label: &str) -> Vec<u8> {
+        [&self.shares.context(label)[..], self.attempt, &[self.index], self.reply_key].concat()
+    }
+}
+
+/// `head || blinded element[32] || evaluation[32] || proof[64]`.
+fn evaluation_statement(
+    bound: &Bound<'_>,
     element: &[u8; ELEMENT_BYTES],
     evaluation: &Evaluation,
 ) -> Vec<u8> {
-    let context = shares.context(labels::VAULT_EVALUATION);
-    [&context[..], attempt, &[index], element, &evaluation.element, &evaluation.proof].concat()
+    let head = bound.head(labels::VAULT_EVALUATION);
+    [&head[..], element, &evaluation.element, &evaluation.proof].concat()
 }
 
-/// `context || attempt id[32] || index u8 || m[32] || blinder[32] || SHA-256 of the ciphertext[32]`.
+/// `head || m[32] || blinder[32] || SHA-256 of the ciphertext[32]`.
 fn release_statement(
-    shares: &ShareSet,
-    attempt: &[u8; 32],
-    index: u8,
+    bound: &Bound<'_>,
     [mask, blinder]: [&[u8; ELEMENT_BYTES]; 2],
     ciphertext_hash: &[u8; 32],
 ) -> Zeroizing<Vec<u8>> {
-    let context = shares.context(labels::VAULT_RELEASED);
-    Zeroizing::new([&context[..], attempt, &[index], mask, blinder, ciphertext_hash].concat())
+    let head = bound.head(labels::VAULT_RELEASED);
+    Zeroizing::new([&head[..], mask, blinder, ciphertext_hash].concat())
 }

@@ -13,11 +13,12 @@ use zeroize::Zeroizing;
 use super::contents::{self, ContentsError, Place, VaultedKey};
 use super::facts::{FactsError, Vault, VaultFacts, VaultKeeper, VaultMode, VaultStretch};
 use super::group::SecretScalar;
-use super::hpke_box::{self, BoxError};
-use super::keeper::{KeeperShare, share_info};
 use super::keys::{Root, VaultKeyError, stretch};
 use super::oprf::OprfError;
+use super::parts::Parts;
+use super::share::{KeeperShare, share_info};
 use super::sharing::{Dealt, DealtBlinded, SharingError, check_threshold, deal, deal_blinded};
+use crate::hpke_box::{self, BoxError};
 use crate::random::with_randomness;
 use crate::secret::SecretBytes;
 
@@ -159,7 +160,7 @@ impl VaultDraft {
         let masks = self.mask.shares.iter().zip(&self.mask.blinders);
         let parts = self.key.shares.iter().zip(masks);
         for ((index, keeper), (key, (mask, blinder))) in (1..).zip(&self.plan.keepers).zip(parts) {
-            let parts = [key, mask, blinder].map(|part| SecretScalar::new(*part.value()));
+            let parts = Parts([key, mask, blinder].map(|part| SecretScalar::new(*part.value())));
             let share = KeeperShare::new(&vault, index, parts, self.ciphertext.clone());
             let info = share_info(&vault, &keeper.id);
             let message = hpke_box::seal(&keeper.sealing_key, &info, &share.message(), random);
@@ -170,7 +171,7 @@ impl VaultDraft {
 }
 
 /// The root under the whole key, which exists here and nowhere later.
-fn root(plan: &VaultPlan, password: &SecretBytes, key: &SecretScalar) -> Result<Root, DraftError> {
+pub(super) fn root(plan: &VaultPlan, password: &SecretBytes, key: &SecretScalar) -> Result<Root, DraftError> {
     let stretched = stretch(password, &plan.account, &plan.vault, &plan.stretch)?;
     let server = VoprfServer::<Ristretto255>::new_with_key(key.bytes()).map_err(OprfError::from)?;
     let output = server.evaluate(stretched.as_slice()).map_err(OprfError::from)?;

@@ -10,8 +10,8 @@ use thiserror::Error;
 
 use super::facts::{ShareSet, Vault};
 use super::group::{self, ELEMENT_BYTES};
-use super::keeper::{Complaint, KeeperShare};
 use super::oprf::{self, Evaluation, OprfError, PROOF_BYTES};
+use super::share::{Complaint, KeeperShare};
 use crate::labels;
 use crate::random::with_randomness;
 
@@ -87,7 +87,7 @@ impl KeeperShare {
         random: &mut (impl RngCore + CryptoRng),
     ) -> Result<DrillAnswer, DrillError> {
         self.check(vault)?;
-        let evaluation = oprf::evaluate(self.key(), &element(self.shares(), nonce), random)?;
+        let evaluation = self.evaluator()?.evaluate(&element(self.shares(), nonce), random)?;
         let signature = sign(&statement(self.shares(), nonce, self.index(), &evaluation));
         Ok(DrillAnswer { evaluation, signature })
     }

@@ -96,6 +96,16 @@ pub enum FactsError {
     Version,
 }
 
+/// Refuses a keeper that stands twice.
+pub(crate) fn check_keepers(keepers: &[VaultKeeper]) -> Result<(), FactsError> {
+    for (index, keeper) in (1..).zip(keepers) {
+        if keepers.iter().take(usize::from(index) - 1).any(|other| other.id == keeper.id) {
+            return Err(FactsError::KeeperTwice { index });
+        }
+    }
+    Ok(())
+}
+
 /// A vault whose public part was checked.
 #[derive(Clone, Debug)]
 pub struct Vault {
@@ -112,11 +122,7 @@ impl Vault {
             return Err(FactsError::Version);
         }
         let keepers = sharing::check_threshold(facts.threshold, facts.keepers.len())?;
-        for (index, keeper) in (1..).zip(&facts.keepers) {
-            if facts.keepers.iter().take(usize::from(index) - 1).any(|other| other.id == keeper.id) {
-                return Err(FactsError::KeeperTwice { index });
-            }
-        }
+        check_keepers(&facts.keepers)?;
         let evaluation = Commitments::parse(&facts.evaluation, facts.threshold)?;
         let mask = Commitments::parse(&facts.mask, facts.threshold)?;
         let keys = sharing::share_keys(&evaluation, keepers)?;
@@ -160,6 +166,7 @@ impl Vault {
             vault: facts.vault,
             version: facts.version,
             share_version: facts.share_version,
+            shares_hash: facts.shares_hash,
         }
     }
 }
@@ -177,14 +184,43 @@ pub struct ShareSet {
     pub version: u32,
     /// The version of the shares.
     pub share_version: u32,
+    /// The hash of the sealing or refresh that they belong to: two drafts of one version are not the same shares.
+    pub shares_hash: [u8; 32],
 }
 
 impl ShareSet {
-    /// `label || chain id[32] || account[32] || vault id[32] || version u32 || share version u32`, which begins whatever
-    /// is sealed or signed about these shares.
+    /// Its length.
+    pub(crate) const BYTES: usize = 3 * 32 + 2 * 4 + 32;
+
+    /// `chain id[32] || account[32] || vault id[32] || version u32 || share version u32 || hash of the sealing or
+    /// refresh[32]`.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let Self { chain_id, account, vault, version, share_version, shares_hash } = self;
+        let (version, share_version) = (version.to_be_bytes(), share_version.to_be_bytes());
+        [&chain_id[..], account, vault, &version, &share_version, shares_hash].concat()
+    }
+
+    /// Reads one, and gives back what stands behind it.
+    pub(crate) fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (chain_id, rest) = bytes.split_first_chunk()?;
+        let (account, rest) = rest.split_first_chunk()?;
+        let (vault, rest) = rest.split_first_chunk()?;
+        let (version, rest) = rest.split_first_chunk()?;
+        let (share_version, rest) = rest.split_first_chunk()?;
+        let (shares_hash, rest) = rest.split_first_chunk()?;
+        let set = Self {
+            chain_id: *chain_id,
+            account: *account,
+            vault: *vault,
+            version: u32::from_be_bytes(*version),
+            share_version: u32::from_be_bytes(*share_version),
+            shares_hash: *shares_hash,
+        };
+        Some((set, rest))
+    }
+
+    /// `label || share set`, which begins whatever is sealed or signed about these shares.
     pub(crate) fn context(&self, label: &str) -> Vec<u8> {
-        let label = labels::tagged(label);
-        let (version, share_version) = (self.version.to_be_bytes(), self.share_version.to_be_bytes());
-        [&label[..], &self.chain_id, &self.account, &self.vault, &version, &share_version].concat()
+        [labels::tagged(label), self.encode()].concat()
     }
 }

@@ -85,16 +85,24 @@ impl Blinded {
     }
 }
 
-/// Evaluates a blinded element under a share and proves it; every proof takes a fresh nonce.
-pub(crate) fn evaluate(
-    share: &SecretScalar,
-    element: &[u8; ELEMENT_BYTES],
-    random: &mut (impl RngCore + CryptoRng),
-) -> Result<Evaluation, OprfError> {
-    group::element(element)?;
-    let server = VoprfServer::<Ristretto255>::new_with_key(share.bytes())?;
-    let done = server.blind_evaluate(random, &BlindedElement::deserialize(element)?);
-    Ok(Evaluation { element: done.message.serialize().into(), proof: done.proof.serialize().into() })
+/// A share of the key, made ready once, its public part beside it. Wiped on drop.
+pub(crate) struct Evaluator(VoprfServer<Ristretto255>);
+
+impl Evaluator {
+    pub(crate) fn new(share: &SecretScalar) -> Result<Self, OprfError> {
+        Ok(Self(VoprfServer::new_with_key(share.bytes())?))
+    }
+
+    /// Evaluates a blinded element and proves it; every proof takes a fresh nonce.
+    pub(crate) fn evaluate(
+        &self,
+        element: &[u8; ELEMENT_BYTES],
+        random: &mut (impl RngCore + CryptoRng),
+    ) -> Result<Evaluation, OprfError> {
+        let element = BlindedElement::from_value_unchecked(group::element(element)?);
+        let done = self.0.blind_evaluate(random, &element);
+        Ok(Evaluation { element: done.message.serialize().into(), proof: done.proof.serialize().into() })
+    }
 }
 
 /// Holds an evaluation against the keeper's evaluation key. Nothing secret is needed: anybody can.

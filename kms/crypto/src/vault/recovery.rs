@@ -11,107 +11,24 @@ use std::fmt;
 
 use keyward_domain::success_message;
 use opaque_ke::rand::{CryptoRng, RngCore};
-use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::answers::{Answered, EvaluationAnswer, Evidence, ReleaseAnswer};
-use super::contents::{self, ContentsError, Place, VaultedKey, ciphertext_hash};
+use super::contents::{self, Place, VaultedKey, ciphertext_hash};
 use super::facts::Vault;
-use super::group::{ELEMENT_BYTES, GroupError, SecretScalar};
-use super::hpke_box::{BoxError, BoxKey};
-use super::keeper::element_hash;
-use super::keys::{Root, VaultKeyError, stretch};
-use super::oprf::{self, Blinded, OprfError};
-use super::sharing::{self, SharingError};
+use super::group::{ELEMENT_BYTES, SecretScalar};
+use super::keeper::{Grant, element_hash};
+use super::keys::{Root, stretch};
+use super::oprf::{self, Blinded};
+use super::sharing;
+use crate::hpke_box::BoxKey;
 use crate::random::with_randomness;
 use crate::secret::SecretBytes;
-use crate::signing::{SignError, SigningKey};
+use crate::signing::SigningKey;
 
-/// Why a recovery does not go on.
-#[derive(Debug, Error)]
-pub enum RecoveryError {
-    /// The password is wrong: t keepers evaluated honestly and the vault's proof key is another.
-    #[error("the password is wrong")]
-    WrongPassword,
-    /// Fewer keepers than needed have answered.
-    #[error("{found} keepers have answered where {needed} are needed")]
-    TooFew {
-        /// How many are needed.
-        needed: u8,
-        /// How many have answered.
-        found: usize,
-    },
-    /// The keys could not be derived.
-    #[error(transparent)]
-    Keys(#[from] VaultKeyError),
-    /// The oblivious function refused.
-    #[error(transparent)]
-    Oprf(#[from] OprfError),
-    /// The mask does not come together.
-    #[error(transparent)]
-    Sharing(#[from] SharingError),
-    /// A release held a share that is none.
-    #[error(transparent)]
-    Group(#[from] GroupError),
-    /// There is no reply key.
-    #[error("the reply key could not be made")]
-    ReplyKey(#[from] BoxError),
-    /// The proof could not be signed.
-    #[error("the proof could not be signed")]
-    Proof(#[source] SignError),
-    /// The contents do not open: in mode `self`, the export key is not the one of the sealing.
-    #[error(transparent)]
-    Contents(#[from] ContentsError),
-    /// The operating system gave no randomness.
-    #[error("no randomness from the operating system")]
-    Randomness(#[from] getrandom::Error),
-}
+mod errors;
 
-/// Why one keeper's answer does not count. The recovery goes on with the others.
-#[derive(Debug, Error)]
-pub enum AnswerError {
-    /// The vault has no keeper of this index.
-    #[error("the vault has no keeper {index}")]
-    Stranger {
-        /// The index.
-        index: u8,
-    },
-    /// This keeper's answer counts already.
-    #[error("keeper {index} has answered already")]
-    Repeated {
-        /// The keeper.
-        index: u8,
-    },
-    /// Sealed for another attempt, keeper or version, or changed on its way: nobody can say by whom.
-    #[error("the answer of keeper {index} does not open")]
-    Unreadable {
-        /// The keeper.
-        index: u8,
-        /// Why.
-        #[source]
-        source: BoxError,
-    },
-    /// Opened, but not an answer.
-    #[error("the answer of keeper {index} is malformed")]
-    Malformed {
-        /// The keeper.
-        index: u8,
-    },
-    /// Not signed by that keeper: nobody can say by whom it was made.
-    #[error("the answer in the name of keeper {index} is not signed by it")]
-    Unsigned {
-        /// The keeper.
-        index: u8,
-    },
-    /// Signed by the keeper and wrong: evidence that others can check.
-    #[error("keeper {index} has signed a wrong answer")]
-    Wrong {
-        /// The keeper.
-        index: u8,
-        /// What shows it.
-        evidence: Box<Evidence>,
-    },
-}
+pub use errors::{AnswerError, RecoveryError};
 
 /// A guess that waits for its attempt. Everything secret wipes itself.
 pub struct Recovery {
@@ -153,16 +70,24 @@ impl Recovery {
         Ok((Self { vault, stretched, blinded, reply }, request))
     }
 
-    /// Goes on with the id of the attempt that the ledger has granted for the request.
-    pub fn granted(self, attempt: [u8; 32]) -> Evaluating {
-        Evaluating { recovery: self, attempt, evaluations: Vec::new() }
+    /// Goes on with what the ledger has granted, from a record that the caller has verified. Refused unless it is exactly
+    /// this request: a proof for an attempt that names another's reply key would hand the mask to the other.
+    pub fn granted(self, grant: &Grant) -> Result<Evaluating, RecoveryError> {
+        let Self { vault, blinded, reply, .. } = &self;
+        let same = grant.shares == vault.shares()
+            && grant.element_hash == element_hash(blinded.element())
+            && grant.reply_key == reply.public();
+        if !same {
+            return Err(RecoveryError::OtherAttempt);
+        }
+        Ok(Evaluating { recovery: self, grant: grant.clone(), evaluations: Vec::new() })
     }
 }
 
 /// A granted attempt that gathers evaluations.
 pub struct Evaluating {
     recovery: Recovery,
-    attempt: [u8; 32],
+    grant: Grant,
     evaluations: Vec<(u8, [u8; ELEMENT_BYTES])>,
 }
 
@@ -176,14 +101,14 @@ impl Evaluating {
         if self.evaluations.iter().any(|(known, _)| *known == index) {
             return Err(AnswerError::Repeated { index });
         }
-        let info = EvaluationAnswer::info(&vault.shares(), &self.attempt, index);
+        let info = EvaluationAnswer::info(&self.grant, index);
         let plain = reply.open(&info, sealed, EvaluationAnswer::BYTES);
         let plain = plain.map_err(|source| AnswerError::Unreadable { index, source })?;
         let EvaluationAnswer { evaluation, signature } =
             plain.expose(EvaluationAnswer::parse).ok_or(AnswerError::Malformed { index })?;
         let element = evaluation.element;
         let answered = Answered::Evaluation { element: *blinded.element(), evaluation };
-        judge(vault, Evidence { index, attempt: self.attempt, answered, signature })?;
+        judge(vault, evidence(&self.grant, index, answered, signature))?;
         self.evaluations.push((index, element));
         Ok(self.is_enough())
     }
@@ -208,15 +133,7 @@ impl Evaluating {
         if proof_key.public_key().as_bytes() != vault.facts().proof_key {
             return Err(RecoveryError::WrongPassword);
         }
-        Ok(Proven {
-            vault,
-            reply,
-            attempt: self.attempt,
-            root,
-            proof_key,
-            ciphertext: None,
-            parts: Vec::new(),
-        })
+        Ok(Proven { vault, reply, grant: self.grant, root, proof_key, ciphertext: None, parts: Vec::new() })
     }
 }
 
@@ -224,7 +141,7 @@ impl Evaluating {
 pub struct Proven {
     vault: Vault,
     reply: BoxKey,
-    attempt: [u8; 32],
+    grant: Grant,
     root: Root,
     proof_key: SigningKey,
     ciphertext: Option<Vec<u8>>,
@@ -234,7 +151,7 @@ pub struct Proven {
 impl Proven {
     /// The signature by a over the ledger's success message of this attempt (`contracts::attempts::success_message`).
     pub fn proof(&self) -> Result<[u8; 64], RecoveryError> {
-        let message = success_message(&self.vault.facts().chain_id, &self.attempt);
+        let message = success_message(&self.vault.facts().chain_id, &self.grant.attempt);
         let signature = self.proof_key.sign_message(&message).map_err(RecoveryError::Proof)?;
         let mut proof = [0; 64];
         proof.copy_from_slice(&signature); // an Ed25519 signature has 64 bytes
@@ -249,7 +166,7 @@ impl Proven {
         if self.parts.iter().any(|(known, _)| *known == index) {
             return Err(AnswerError::Repeated { index });
         }
-        let info = ReleaseAnswer::info(&self.vault.shares(), &self.attempt, index);
+        let info = ReleaseAnswer::info(&self.grant, index);
         let plain = self.reply.open(&info, sealed, ReleaseAnswer::BYTES_MAX);
         let plain = plain.map_err(|source| AnswerError::Unreadable { index, source })?;
         let mut release = plain.expose(ReleaseAnswer::parse).ok_or(AnswerError::Malformed { index })?;
@@ -259,7 +176,7 @@ impl Proven {
             ciphertext_hash: ciphertext_hash(&release.ciphertext),
         };
         let signature = release.signature;
-        judge(&self.vault, Evidence { index, attempt: self.attempt, answered, signature })?;
+        judge(&self.vault, evidence(&self.grant, index, answered, signature))?;
         // It was read a moment ago, when it was held against the commitments.
         let part = SecretScalar::parse(&release.mask).ok().ok_or(AnswerError::Malformed { index })?;
         self.parts.push((index, part));
@@ -285,6 +202,11 @@ impl Proven {
             Place { account: &facts.account, vault: &facts.vault, version: facts.version, mode: facts.mode };
         Ok(contents::open(&key, &place, self.ciphertext.as_deref().ok_or_else(too_few)?)?)
     }
+}
+
+/// What a keeper says to have answered in this recovery.
+const fn evidence(grant: &Grant, index: u8, answered: Answered, signature: [u8; 64]) -> Evidence {
+    Evidence { index, attempt: grant.attempt, reply_key: grant.reply_key, answered, signature }
 }
 
 /// Lets an answer through that its keeper has signed and that holds.

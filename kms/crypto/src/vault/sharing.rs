@@ -13,19 +13,16 @@ use opaque_ke::rand::{CryptoRng, RngCore};
 use thiserror::Error;
 use vsss_rs::pedersen::PedersenOptions;
 use vsss_rs::{
-    Feldman, FeldmanVerifierSet, IdentifierPrimeField, Pedersen, PedersenResult, PedersenVerifierSet,
-    Polynomial, PrimeFieldShare, ReadableShareSet, Shamir, Share as _, ShareElement as _, ShareVerifierGroup,
-    WriteableShareSet,
+    Feldman as _, FeldmanVerifierSet, Pedersen as _, PedersenVerifierSet, ReadableShareSet, Share as _,
+    ShareElement as _,
 };
-use zeroize::Zeroize as _;
 
 use super::group::{self, ELEMENT_BYTES, GroupError, SecretScalar};
 use crate::random::Newer;
 
-type Point = curve25519_dalek_5::RistrettoPoint;
-type Field = IdentifierPrimeField<curve25519_dalek_5::Scalar>;
-type Share = PrimeFieldShare<curve25519_dalek_5::Scalar>;
-type Verifier = ShareVerifierGroup<Point>;
+mod wiping;
+
+use wiping::{Share, Verifier, Wiped, Wiping, field, identifier};
 
 /// The fewest shares that may open a vault: with one, a single keeper would be the whole.
 pub const THRESHOLD_MIN: u8 = 2;
@@ -85,131 +82,6 @@ pub enum SharingError {
 impl From<vsss_rs::Error> for SharingError {
     fn from(error: vsss_rs::Error) -> Self {
         Self::Library(error)
-    }
-}
-
-/// Shares or coefficients that are wiped on drop: the library's polynomial and its set of shares.
-struct Wiped(Vec<Share>);
-
-impl Wiped {
-    /// One share.
-    fn of(index: u8, value: &SecretScalar) -> Self {
-        Self(vec![Share::with_identifier_and_value(identifier(index), field(value.value()))])
-    }
-
-    fn secrets(&self) -> Vec<SecretScalar> {
-        self.0.iter().map(|share| secret(share.value())).collect()
-    }
-}
-
-impl Drop for Wiped {
-    fn drop(&mut self) {
-        for share in &mut self.0 {
-            share.identifier_mut().0.zeroize();
-            share.value_mut().0.zeroize();
-        }
-    }
-}
-
-impl AsRef<[Share]> for Wiped {
-    fn as_ref(&self) -> &[Share] {
-        &self.0
-    }
-}
-
-impl AsMut<[Share]> for Wiped {
-    fn as_mut(&mut self) -> &mut [Share] {
-        &mut self.0
-    }
-}
-
-impl Polynomial<Share> for Wiped {
-    fn create(size_hint: usize) -> Self {
-        Self(vec![Share::default(); size_hint])
-    }
-
-    fn coefficients(&self) -> &[Share] {
-        &self.0
-    }
-
-    fn coefficients_mut(&mut self) -> &mut [Share] {
-        &mut self.0
-    }
-}
-
-impl WriteableShareSet<Share> for Wiped {
-    fn create(size_hint: usize) -> Self {
-        Self(vec![Share::default(); size_hint])
-    }
-}
-
-/// The library's schemes over containers that wipe themselves.
-struct Wiping;
-
-impl Shamir<Share> for Wiping {
-    type InnerPolynomial = Wiped;
-    type ShareSet = Wiped;
-}
-
-impl Feldman<Share, Verifier> for Wiping {
-    type VerifierSet = Vec<Verifier>;
-}
-
-impl Pedersen<Share, Verifier> for Wiping {
-    type FeldmanVerifierSet = Vec<Verifier>;
-    type PedersenVerifierSet = Vec<Verifier>;
-    type PedersenResult = Blinded;
-}
-
-/// What Pedersen's scheme gives. The commitments without blinder are dropped: they would show mask times base.
-struct Blinded {
-    blinder: Field,
-    shares: Wiped,
-    blinders: Wiped,
-    bare: Vec<Verifier>,
-    commitments: Vec<Verifier>,
-}
-
-impl PedersenResult<Share, Verifier> for Blinded {
-    type ShareSet = Wiped;
-    type FeldmanVerifierSet = Vec<Verifier>;
-    type PedersenVerifierSet = Vec<Verifier>;
-
-    fn new(
-        blinder: Field,
-        shares: Wiped,
-        blinders: Wiped,
-        bare: Vec<Verifier>,
-        commitments: Vec<Verifier>,
-    ) -> Self {
-        Self { blinder, shares, blinders, bare, commitments }
-    }
-
-    fn blinder(&self) -> &Field {
-        &self.blinder
-    }
-
-    fn secret_shares(&self) -> &Wiped {
-        &self.shares
-    }
-
-    fn blinder_shares(&self) -> &Wiped {
-        &self.blinders
-    }
-
-    fn feldman_verifier_set(&self) -> &Vec<Verifier> {
-        &self.bare
-    }
-
-    fn pedersen_verifier_set(&self) -> &Vec<Verifier> {
-        &self.commitments
-    }
-}
-
-impl Drop for Blinded {
-    fn drop(&mut self) {
-        self.blinder.0.zeroize();
-        self.bare.iter_mut().for_each(|point| point.0.zeroize());
     }
 }
 
@@ -289,6 +161,11 @@ impl Commitments {
         Ok(Self { points, verifiers: bytes.iter().enumerate().map(read).collect::<Result<_, _>>()? })
     }
 
+    /// The constant term first.
+    pub(crate) fn points(&self) -> &[RistrettoPoint] {
+        &self.points
+    }
+
     /// The commitment to the share of keeper `index`; under Feldman's scheme its evaluation key.
     pub(crate) fn at(&self, index: u8) -> RistrettoPoint {
         group::evaluate_points(&self.points, index)
@@ -359,19 +236,6 @@ pub(crate) fn combine(shares: &[(u8, &SecretScalar)], threshold: u8) -> Result<S
         .iter_mut()
         .try_for_each(|whole| ReadableShareSet::<Share>::combine_in_place(&set, whole.value_mut()))?;
     whole.secrets().pop().ok_or(SharingError::Shares { needed: 1, found: 0 })
-}
-
-fn identifier(index: u8) -> Field {
-    IdentifierPrimeField(curve25519_dalek_5::Scalar::from(index))
-}
-
-/// The same scalar in the newer library: both keep it reduced.
-fn field(scalar: &Scalar) -> Field {
-    IdentifierPrimeField(curve25519_dalek_5::Scalar::from_bytes_mod_order(scalar.to_bytes()))
-}
-
-fn secret(value: &Field) -> SecretScalar {
-    SecretScalar::new(Scalar::from_bytes_mod_order(value.0.to_bytes()))
 }
 
 fn verifier(bytes: &[u8; ELEMENT_BYTES]) -> Result<Verifier, GroupError> {

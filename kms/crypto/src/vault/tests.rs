@@ -4,12 +4,20 @@ use opaque_ke::rand::{CryptoRng, RngCore};
 use sha2::{Digest as _, Sha512};
 
 mod attack;
+mod binding;
 mod flow;
 mod golden;
 mod oprf;
 mod refusals;
+mod renewal;
+mod repair;
 mod sharing;
 mod world;
+
+/// Of bytes that were sealed.
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    sha2::Sha256::digest(bytes).into()
+}
 
 /// A stream from a seed: SHA-512 in counter mode. For tests only.
 pub(super) struct Seeded {
@@ -24,7 +32,7 @@ impl Seeded {
 
     /// From `KEYWARD_SEED`, or a new one; printed, so that a failure can be had again.
     pub(super) fn printed() -> Self {
-        let given = std::env::var("KEYWARD_SEED").ok().and_then(|seed| seed.parse().ok());
+        let given = std::env::var("KEYWARD_SEED").ok().map(|seed| seed.parse().expect("a number"));
         let seed = given.unwrap_or_else(|| getrandom::u64().unwrap());
         println!("KEYWARD_SEED={seed}");
         Self::new(seed)

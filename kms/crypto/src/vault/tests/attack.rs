@@ -36,7 +36,7 @@ impl Loot<'_> {
         for set in 1..1_u32 << self.shares.len() {
             let chosen: Vec<_> =
                 (0..self.shares.len()).filter(|bit| set >> bit & 1 == 1).map(|at| self.shares[at]).collect();
-            let own = |at: usize| point * chosen[at].key().value();
+            let own = |at: usize| point * chosen[at].parts()[0].value();
             let indices: Vec<u8> = chosen.iter().map(|share| share.index()).collect();
             let sum = |indices: &[u8], last: Option<RistrettoPoint>| {
                 let weights = weights(indices, 0).unwrap();
@@ -123,7 +123,7 @@ fn fewer_disks_than_the_threshold_hold_nothing_to_check_a_guess_against_and_the_
         who.iter()
             .map(|&index| {
                 let point = element(&request.element).unwrap();
-                (index, encode(&(point * world.keeper(index).share().key().value())))
+                (index, encode(&(point * world.keeper(index).share().parts()[0].value())))
             })
             .collect()
     };
@@ -143,4 +143,20 @@ fn fewer_disks_than_the_threshold_hold_nothing_to_check_a_guess_against_and_the_
     for who in [[1, 2, 3], [1, 3, 5], [2, 4, 5]] {
         assert_eq!(loot(&who).confirmed(&WORDS), ["right"], "disks {who:?}");
     }
+}
+
+#[test]
+fn the_right_root_opens_nothing_without_as_many_masks_as_the_threshold() {
+    let world = World::sealed(Seeded::printed(), 3, 5, None);
+    let root = world.root("right");
+    let opens = |who: &[u8]| {
+        let shares = who.iter().map(|&index| world.keeper(index).share()).collect();
+        Loot { vault: &world.vault, shares, element: [0; 32], evaluations: Vec::new() }.opens(&root)
+    };
+    for one in 1..=5_u8 {
+        for two in one + 1..=5 {
+            assert!(!opens(&[one, two]), "the masks of {one} and {two}");
+        }
+    }
+    assert!(opens(&[1, 4, 5]) && opens(&[2, 3, 4]), "this test can fail");
 }

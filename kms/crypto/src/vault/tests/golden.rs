@@ -43,7 +43,7 @@ fn story(seed: u64, export: Option<&SecretBytes>) -> String {
     out.add("ReplyKey", &request.reply_key);
     let grant = world.grant(&request);
     out.add("Attempt", &grant.attempt);
-    let mut evaluating = recovery.granted(grant.attempt);
+    let mut evaluating = recovery.granted(&grant).unwrap();
     for index in [1, 3] {
         let keeper = &world.keepers[usize::from(index) - 1];
         let sign = |message: &[u8]| keeper.sign(message);
@@ -52,11 +52,12 @@ fn story(seed: u64, export: Option<&SecretBytes>) -> String {
         evaluating.answer(index, &sealed).unwrap();
     }
     let mut proven = evaluating.derive().unwrap();
-    out.add("Proof", &proven.proof().unwrap());
+    let proof = proven.proof().unwrap();
+    out.add("Proof", &proof);
     for index in [1, 2] {
         let keeper = &world.keepers[usize::from(index) - 1];
-        let sealed =
-            keeper.share().release_with(&grant, |message| keeper.sign(message), &mut world.random).unwrap();
+        let sign = |message: &[u8]| keeper.sign(message);
+        let sealed = keeper.share().release_with(&grant, &proof, sign, &mut world.random).unwrap();
         out.add("SealedRelease", &sealed);
         proven.release(index, &sealed).unwrap();
     }
@@ -68,7 +69,58 @@ fn story(seed: u64, export: Option<&SecretBytes>) -> String {
         .drill_with(&world.vault, &[5; 32], |message| keeper.sign(message), &mut world.random)
         .unwrap();
     out.add("Drill", &drill.encode());
+    renewed(&mut world, &mut out);
+    repaired(&mut world, &mut out);
     out.0
+}
+
+/// Keepers 1 and 3 deal anew among all three.
+fn renewed(world: &mut World, out: &mut Line) {
+    let hash = [6; 32];
+    let renewal = Renewal::new(world.vault.clone(), world.plan.keepers.clone(), vec![1, 3]).unwrap();
+    out.add("Renewal", renewal.id());
+    out.add("Holders", &holders_message(&world.vault.shares(), &[[1; 32], [2; 32]]));
+    let mut dealings = Vec::new();
+    for dealer in [1, 3] {
+        let keeper = &world.keepers[dealer - 1];
+        let sign = |message: &[u8]| keeper.sign(message);
+        dealings.push(renewal.deal_with(keeper.share(), sign, &mut world.random).unwrap());
+        out.add("Dealing", &dealings.last().unwrap().encode());
+    }
+    let agreed = renewal.agree(dealings.iter().map(|dealing| dealing.handout.clone()).collect()).unwrap();
+    out.add("RenewedEvaluation", &agreed.facts(hash).evaluation.concat());
+    out.add("RenewedMask", &agreed.facts(hash).mask.concat());
+    let pieces: Vec<_> = dealings.iter().map(|dealing| dealing.pieces[1].clone()).collect();
+    let share = agreed.receive(hash, &[2; 32], &world.keeper(2).key, None, &pieces).unwrap();
+    out.add("RenewedShare", &share.to_secret().expose(<[u8]>::to_vec));
+}
+
+/// Keepers 1 and 3 give keeper 2 its share back.
+fn repaired(world: &mut World, out: &mut Line) {
+    let repair = Repair::new(world.vault.clone(), 2, vec![1, 3], [9; 32]).unwrap();
+    let request = world.keeper(2).sign(&repair.request_message());
+    out.add("Repair", repair.id());
+    out.add("RepairRequest", &request);
+    let mut dealings = Vec::new();
+    for helper in [1, 3] {
+        let keeper = &world.keepers[helper - 1];
+        let sign = |message: &[u8]| keeper.sign(message);
+        dealings.push(repair.split_with(keeper.share(), &request, sign, &mut world.random).unwrap());
+        out.add("Split", &dealings.last().unwrap().encode());
+    }
+    let handouts: Vec<_> = dealings.iter().map(|dealing| dealing.handout.clone()).collect();
+    let mut sums = Vec::new();
+    for (place, helper) in [1, 3].into_iter().enumerate() {
+        let keeper = &world.keepers[helper - 1];
+        let pieces: Vec<_> = dealings.iter().map(|dealing| dealing.pieces[place].clone()).collect();
+        let own = &handouts[place];
+        let sign = |message: &[u8]| keeper.sign(message);
+        let (share, key, random) = (keeper.share(), &keeper.key, &mut world.random);
+        sums.push(repair.add_with(share, key, own, &handouts, &pieces, sign, random).unwrap());
+        out.add("RepairSum", &sums.last().unwrap().encode());
+    }
+    let share = repair.finish(&world.keeper(2).key, &handouts, &sums).unwrap();
+    assert!(share.to_secret().expose(|bytes| world.keeper(2).share().to_secret().matches(bytes)));
 }
 
 #[test]

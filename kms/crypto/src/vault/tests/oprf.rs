@@ -4,7 +4,7 @@ use voprf::{
 };
 
 use super::super::group::SecretScalar;
-use super::super::oprf::{Blinded, Evaluation, OprfError, combine, evaluate, verify};
+use super::super::oprf::{Blinded, Evaluation, Evaluator, OprfError, combine, verify};
 use super::super::sharing::{Commitments, SharingError, deal, share_keys};
 use super::super::{GroupError, oprf};
 use super::Seeded;
@@ -76,8 +76,10 @@ fn voprf_mode_gives_the_published_vectors_with_their_proofs() {
         let input = vector.bytes("Input");
         let blinded = Blinded::with_blind(&input, &scalar(&vector.bytes("Blind"))).unwrap();
         assert_eq!(blinded.element()[..], vector.bytes("BlindedElement"));
-        let evaluation =
-            evaluate(&secret, blinded.element(), &mut Fixed(vector.bytes("ProofRandomScalar"))).unwrap();
+        let evaluation = Evaluator::new(&secret)
+            .unwrap()
+            .evaluate(blinded.element(), &mut Fixed(vector.bytes("ProofRandomScalar")))
+            .unwrap();
         assert_eq!(evaluation.element[..], vector.bytes("EvaluationElement"));
         assert_eq!(evaluation.proof[..], vector.bytes("Proof"));
         verify(blinded.element(), &evaluation, &public).unwrap();
@@ -137,7 +139,10 @@ fn shared(random: &mut Seeded, threshold: u8, keepers: u8) -> Shared {
 
 fn answers(shared: &Shared, element: &[u8; 32], who: &[u8], random: &mut Seeded) -> Vec<(u8, [u8; 32])> {
     let answer = |&index: &u8| {
-        let evaluation = evaluate(&shared.shares[usize::from(index) - 1], element, random).unwrap();
+        let evaluation = Evaluator::new(&shared.shares[usize::from(index) - 1])
+            .unwrap()
+            .evaluate(element, random)
+            .unwrap();
         verify(element, &evaluation, &shared.keys[usize::from(index) - 1]).unwrap();
         (index, evaluation.element)
     };
@@ -178,7 +183,7 @@ fn evaluations_of_another_key_element_or_proof_are_refused() {
     let shared = shared(&mut random, 2, 3);
     let blinded = Blinded::new(b"one", &mut random).unwrap();
     let other = Blinded::new(b"one", &mut random).unwrap();
-    let good = evaluate(&shared.shares[0], blinded.element(), &mut random).unwrap();
+    let good = Evaluator::new(&shared.shares[0]).unwrap().evaluate(blinded.element(), &mut random).unwrap();
     let refused = |element: &[u8; 32], evaluation: &Evaluation, key: &[u8; 32]| {
         matches!(verify(element, evaluation, key), Err(OprfError::Refused(_)))
     };
@@ -192,7 +197,7 @@ fn evaluations_of_another_key_element_or_proof_are_refused() {
         changed.proof[at] ^= 1;
         assert!(verify(blinded.element(), &changed, &shared.keys[0]).is_err(), "byte {at} of the proof");
     }
-    let late = evaluate(&shared.shares[1], blinded.element(), &mut random).unwrap();
+    let late = Evaluator::new(&shared.shares[1]).unwrap().evaluate(blinded.element(), &mut random).unwrap();
     assert!(refused(blinded.element(), &late, &shared.keys[0]), "another keeper's share");
 }
 
@@ -202,7 +207,7 @@ fn identity_and_elements_of_another_encoding_are_refused_everywhere() {
     let shared = shared(&mut random, 2, 3);
     let share = &shared.shares[0];
     let blinded = Blinded::new(b"one", &mut random).unwrap();
-    let good = evaluate(share, blinded.element(), &mut random).unwrap();
+    let good = Evaluator::new(share).unwrap().evaluate(blinded.element(), &mut random).unwrap();
     // RFC 9496, appendix A.2: a field element that is too large, and a negative one.
     let (large, mut negative) = ([0xff; 32], [0; 32]);
     negative[0] = 1;
@@ -214,7 +219,7 @@ fn identity_and_elements_of_another_encoding_are_refused_everywhere() {
             Err(OprfError::Refused(_)) => true,
             _ => false,
         };
-        assert!(found(evaluate(share, &bad, &mut random).map(drop)));
+        assert!(found(Evaluator::new(share).unwrap().evaluate(&bad, &mut random).map(drop)));
         assert!(found(verify(&bad, &good, &shared.keys[0])));
         assert!(found(verify(blinded.element(), &good, &bad)));
         assert!(found(verify(

@@ -2,10 +2,12 @@ use curve25519_dalek_4::scalar::Scalar;
 
 use super::super::answers::{EvaluationAnswer, ReleaseAnswer};
 use super::super::group::SecretScalar;
-use super::super::keeper::share_info;
+use super::super::oprf::Evaluator;
+use super::super::share::share_info;
 use super::super::*;
 use super::Seeded;
 use super::world::{Keeper, WEAK, World, bytes, text, vaulted};
+use crate::hpke_box;
 use crate::secret::SecretBytes;
 
 fn code(result: Result<KeeperShare, Complaint>) -> &'static str {
@@ -84,10 +86,11 @@ fn keeper_answers_for_exactly_the_element_and_shares_of_the_attempt() {
     let stale = ShareSet { share_version: 2, ..grant.shares };
     let resealed = ShareSet { version: 2, ..grant.shares };
     let elsewhere = ShareSet { vault: [1; 32], ..grant.shares };
-    for shares in [stale, resealed, elsewhere] {
+    let redrafted = ShareSet { shares_hash: [1; 32], ..grant.shares };
+    for shares in [stale, resealed, elsewhere, redrafted] {
         let other = Grant { shares, ..grant.clone() };
         assert!(matches!(ask(&other, &request.element), Err(KeeperError::OtherShares)));
-        let refused = keeper.share().release(&other, |message| keeper.sign(message));
+        let refused = keeper.share().release(&other, &[0; 64], |message| keeper.sign(message));
         assert!(matches!(refused, Err(KeeperError::OtherShares)));
     }
     let (_, second) = Recovery::begin(world.vault.clone(), &text("right")).unwrap();
@@ -103,8 +106,8 @@ fn keeper_answers_for_exactly_the_element_and_shares_of_the_attempt() {
 /// An answer as the keeper of `index` would seal it, with whatever content.
 fn forged(world: &mut World, index: u8, grant: &Grant, plain: &[u8], release: bool) -> Vec<u8> {
     let info = match release {
-        false => EvaluationAnswer::info(&grant.shares, &grant.attempt, index),
-        true => ReleaseAnswer::info(&grant.shares, &grant.attempt, index),
+        false => EvaluationAnswer::info(grant, index),
+        true => ReleaseAnswer::info(grant, index),
     };
     hpke_box::seal(&grant.reply_key, &info, plain, &mut world.random).unwrap()
 }
@@ -114,30 +117,28 @@ fn keeper_that_signs_a_wrong_evaluation_is_convicted_and_the_recovery_goes_on() 
     let mut world = World::sealed(Seeded::printed(), 2, 3, None);
     let (recovery, request) = world.begin("right");
     let grant = world.grant(&request);
-    let mut evaluating = recovery.granted(grant.attempt);
+    let mut evaluating = recovery.granted(&grant).unwrap();
     // Keeper 1 evaluates under another scalar, with a proof that is right for that one.
     let wrong = SecretScalar::new(Scalar::from(5_u8));
-    let evaluation = oprf::evaluate(&wrong, &request.element, &mut world.random).unwrap();
+    let evaluation = Evaluator::new(&wrong).unwrap().evaluate(&request.element, &mut world.random).unwrap();
     let keeper = world.keeper(1);
     let answer =
-        EvaluationAnswer::new(&grant.shares, &grant.attempt, 1, &request.element, evaluation, |message| {
-            keeper.sign(message)
-        });
+        EvaluationAnswer::new(&grant, 1, &request.element, evaluation, |message| keeper.sign(message));
     let sealed = forged(&mut world, 1, &grant, &answer.encode(), false);
     let Err(AnswerError::Wrong { index: 1, evidence }) = evaluating.answer(1, &sealed) else {
         panic!("a wrong proof passed")
     };
     // Anybody who knows the vault and the attempt from the ledger sees the same.
     let anybody = Vault::check(world.vault.facts().clone()).unwrap();
-    assert!(evidence.convicts(&anybody, &grant.element_hash));
+    assert!(evidence.convicts(&anybody, &grant));
     let mut altered = evidence.clone();
     altered.index = 2;
-    assert!(!altered.convicts(&anybody, &grant.element_hash), "nobody else is convicted by it");
+    assert!(!altered.convicts(&anybody, &grant), "nobody else is convicted by it");
     altered.index = 9;
-    assert!(!altered.convicts(&anybody, &grant.element_hash));
+    assert!(!altered.convicts(&anybody, &grant));
     let mut altered = evidence.clone();
     altered.attempt[0] ^= 1;
-    assert!(!altered.convicts(&anybody, &grant.element_hash));
+    assert!(!altered.convicts(&anybody, &grant));
     // The others are enough.
     for index in [2, 3] {
         evaluating.answer(index, &world.evaluation(index, &grant, &request)).unwrap();
@@ -151,25 +152,22 @@ fn right_answers_convict_nobody_whatever_is_made_of_them() {
     let (_, request) = world.begin("right");
     let grant = world.grant(&request);
     let keeper = world.keeper(1);
-    let evaluation = oprf::evaluate(keeper.share().key(), &request.element, &mut Seeded::new(1)).unwrap();
-    let answer = EvaluationAnswer::new(
-        &grant.shares,
-        &grant.attempt,
-        1,
-        &request.element,
-        evaluation.clone(),
-        |message| keeper.sign(message),
-    );
+    let evaluation =
+        keeper.share().evaluator().unwrap().evaluate(&request.element, &mut Seeded::new(1)).unwrap();
+    let answer = EvaluationAnswer::new(&grant, 1, &request.element, evaluation.clone(), |message| {
+        keeper.sign(message)
+    });
     let evidence = |evaluation: Evaluation, signature| Evidence {
         index: 1,
         attempt: grant.attempt,
+        reply_key: grant.reply_key,
         answered: Answered::Evaluation { element: request.element, evaluation },
         signature,
     };
-    assert!(!evidence(evaluation.clone(), answer.signature).convicts(&world.vault, &grant.element_hash));
+    assert!(!evidence(evaluation.clone(), answer.signature).convicts(&world.vault, &grant));
     let mut changed = evaluation;
     changed.proof[0] ^= 1;
-    assert!(!evidence(changed, answer.signature).convicts(&world.vault, &grant.element_hash));
+    assert!(!evidence(changed, answer.signature).convicts(&world.vault, &grant));
 }
 
 #[test]
@@ -177,6 +175,7 @@ fn keeper_that_releases_a_wrong_part_or_ciphertext_is_convicted() {
     let mut world = World::sealed(Seeded::printed(), 2, 3, None);
     let (grant, proven) = world.guess("right", &[1, 2]);
     let mut proven = proven.unwrap();
+    let proof = proven.proof().unwrap();
     let (good, ciphertext) = {
         let share = world.keeper(1).share();
         let [_, mask, blinder] = share.parts();
@@ -193,18 +192,16 @@ fn keeper_that_releases_a_wrong_part_or_ciphertext_is_convicted() {
     for (mask, blinder, ciphertext) in cases {
         let keeper = world.keeper(1);
         let answer =
-            ReleaseAnswer::new(&grant.shares, &grant.attempt, 1, [&mask, &blinder], ciphertext, |message| {
-                keeper.sign(message)
-            });
+            ReleaseAnswer::new(&grant, 1, [&mask, &blinder], ciphertext, |message| keeper.sign(message));
         let sealed = forged(&mut world, 1, &grant, &answer.encode(), true);
         let Err(AnswerError::Wrong { index: 1, evidence }) = proven.release(1, &sealed) else {
             panic!("a wrong release passed")
         };
-        assert!(evidence.convicts(&world.vault, &grant.element_hash));
+        assert!(evidence.convicts(&world.vault, &grant));
         assert_eq!(format!("{:?}", evidence.answered), "Release(redacted)");
     }
     for index in [2, 3] {
-        proven.release(index, &world.released(index, &grant)).unwrap();
+        proven.release(index, &world.released(index, &grant, &proof)).unwrap();
     }
     proven.open(None).unwrap();
 }
@@ -215,13 +212,16 @@ fn answers_that_anybody_could_have_made_blame_nobody() {
     let (recovery, request) = world.begin("right");
     let grant = world.grant(&request);
     let other_attempt = world.grant(&request);
-    let mut evaluating = recovery.granted(grant.attempt);
+    let mut evaluating = recovery.granted(&grant).unwrap();
     let good = world.evaluation(1, &grant, &request);
     let unreadable = |result| matches!(result, Err(AnswerError::Unreadable { .. }));
     assert!(unreadable(evaluating.answer(2, &good)), "another keeper's answer");
     let replayed = world.evaluation(1, &other_attempt, &request);
     assert!(unreadable(evaluating.answer(1, &replayed)), "another attempt's answer");
-    assert!(unreadable(evaluating.answer(1, &world.released(1, &grant))), "a release is no evaluation");
+    assert!(
+        unreadable(evaluating.answer(1, &world.released(1, &grant, &world.proof(&grant)))),
+        "a release is no evaluation"
+    );
     for at in [0, 31, 32, 60, good.len() - 1] {
         let mut changed = good.clone();
         changed[at] ^= 1;
@@ -237,12 +237,10 @@ fn answers_that_anybody_could_have_made_blame_nobody() {
     assert!(matches!(evaluating.answer(1, &garbage), Err(AnswerError::Malformed { index: 1 })));
     // A right evaluation of keeper 1 that keeper 2 has signed.
     let evaluation =
-        oprf::evaluate(world.keeper(1).share().key(), &request.element, &mut Seeded::new(1)).unwrap();
+        world.keeper(1).share().evaluator().unwrap().evaluate(&request.element, &mut Seeded::new(1)).unwrap();
     let keeper = world.keeper(2);
     let answer =
-        EvaluationAnswer::new(&grant.shares, &grant.attempt, 1, &request.element, evaluation, |message| {
-            keeper.sign(message)
-        });
+        EvaluationAnswer::new(&grant, 1, &request.element, evaluation, |message| keeper.sign(message));
     let sealed = forged(&mut world, 1, &grant, &answer.encode(), false);
     assert!(matches!(evaluating.answer(1, &sealed), Err(AnswerError::Unsigned { index: 1 })));
     // None of it counted.

@@ -3,6 +3,7 @@
 use keyward_domain::scheme::{PublicKey, Scheme, verify};
 use opaque_ke::rand::RngCore;
 
+use super::super::keys::Root;
 use super::super::*;
 use super::Seeded;
 use crate::secret::SecretBytes;
@@ -113,16 +114,31 @@ impl World {
         keeper.share().evaluate(grant, &request.element, |message| keeper.sign(message)).unwrap()
     }
 
-    pub(super) fn released(&self, index: u8, grant: &Grant) -> Vec<u8> {
+    pub(super) fn released(&self, index: u8, grant: &Grant, proof: &[u8; 64]) -> Vec<u8> {
         let keeper = self.keeper(index);
-        keeper.share().release(grant, |message| keeper.sign(message)).unwrap()
+        keeper.share().release(grant, proof, |message| keeper.sign(message)).unwrap()
+    }
+
+    /// The root that a password gives with all keepers' shares on one table, which nobody ever has.
+    pub(super) fn root(&self, password: &str) -> Root {
+        let needed = self.plan.threshold;
+        let shares: Vec<_> =
+            (1..=needed).map(|index| (index, self.keeper(index).share().parts()[0])).collect();
+        let key = sharing::combine(&shares, needed).unwrap();
+        draft::root(&self.plan, &text(password), &key).unwrap()
+    }
+
+    /// The proof of a success that the right password gives.
+    pub(super) fn proof(&self, grant: &Grant) -> [u8; 64] {
+        let message = keyward_domain::success_message(&self.plan.chain_id, &grant.attempt);
+        self.root("right").proof_key().unwrap().sign_message(&message).unwrap().try_into().unwrap()
     }
 
     /// A recovery up to the proof, with these keepers.
     pub(super) fn guess(&mut self, password: &str, who: &[u8]) -> (Grant, Result<Proven, RecoveryError>) {
         let (recovery, request) = self.begin(password);
         let grant = self.grant(&request);
-        let mut evaluating = recovery.granted(grant.attempt);
+        let mut evaluating = recovery.granted(&grant).unwrap();
         for &index in who {
             evaluating.answer(index, &self.evaluation(index, &grant, &request)).unwrap();
         }
@@ -140,9 +156,10 @@ impl World {
         let mut proven = proven?;
         let key = PublicKey::parse(Scheme::Ed25519, &self.vault.facts().proof_key).unwrap();
         let message = keyward_domain::success_message(&self.plan.chain_id, &grant.attempt);
-        verify(&key, &message, &proven.proof().unwrap()).unwrap();
+        let proof = proven.proof().unwrap();
+        verify(&key, &message, &proof).unwrap();
         for &index in then {
-            proven.release(index, &self.released(index, &grant)).unwrap();
+            proven.release(index, &self.released(index, &grant, &proof)).unwrap();
         }
         proven.open(export)
     }

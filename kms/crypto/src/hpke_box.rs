@@ -1,4 +1,4 @@
-//! What is sealed to a keeper or to a recovering user: HPKE (RFC 9180), base mode, DHKEM(X25519, HKDF-SHA256),
+//! What is sealed to one receiver: to the service, to a keeper, to a recovering user. HPKE (RFC 9180), base mode, DHKEM(X25519, HKDF-SHA256),
 //! HKDF-SHA256, AES-256-GCM, one message: `encapsulated key[32] || ciphertext || tag[16]`, no associated data.
 
 use std::fmt;
@@ -47,7 +47,8 @@ pub enum BoxError {
     Memory(#[from] LockError),
 }
 
-/// The secret key that messages are opened with, in locked memory: a keeper's own, or a recovery's reply key.
+/// The secret key that messages are opened with, in locked memory: the service's or a keeper's own, or a recovery's reply
+/// key.
 pub struct BoxKey {
     secret: LockedSecret,
     public: [u8; PUBLIC_BYTES],
@@ -112,7 +113,7 @@ impl fmt::Debug for BoxKey {
 
 /// Seals a message to a public key.
 pub(crate) fn seal(
-    to: &[u8; PUBLIC_BYTES],
+    to: &[u8],
     info: &[u8],
     plain: &[u8],
     random: &mut (impl RngCore + CryptoRng),

@@ -1,0 +1,261 @@
+//! A key of mode `self` on its person's device: sealed under the export key of a login, so that it opens with the
+//! password alone, and bound to its ledger, its account and itself.
+
+use hkdf::Hkdf;
+use keyward_domain::scheme::{PublicKey, PublicKeyError, Scheme};
+use sha2::Sha256;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::envelope::{Envelope, KeyEncryptionKey as _, MemoryKek, NONCE_BYTES, SealError};
+use crate::labels;
+use crate::secret::SecretBytes;
+use crate::signing::{SECRET_BYTES, SigningKey, SigningKeyError};
+
+const VERSION: u8 = 1;
+/// Length of an OPAQUE export key.
+const EXPORT_KEY_BYTES: usize = 64;
+const TAG_BYTES: usize = 16;
+/// Version, chain id, account, scheme and the public key's length.
+const HEAD_BYTES: usize = 1 + 32 + 32 + 1 + 4;
+
+/// Why a device's key was not sealed, read or opened.
+#[derive(Debug, Error)]
+pub enum DeviceKeyError {
+    /// Not a sealed key.
+    #[error("{len} bytes are not a sealed key")]
+    Malformed {
+        /// Their count.
+        len: usize,
+    },
+    /// Sealed by another version.
+    #[error("a sealed key of version {version} is not known")]
+    Version {
+        /// The version found.
+        version: u8,
+    },
+    /// A scheme that this version does not know.
+    #[error("scheme {code} is not known")]
+    Scheme {
+        /// The scheme's code.
+        code: u8,
+    },
+    /// The public key in it is none.
+    #[error("the public key of the sealed key is refused")]
+    PublicKey(#[source] PublicKeyError),
+    /// The export key is none.
+    #[error("an export key has 64 bytes, not {len}")]
+    ExportKey {
+        /// Its length.
+        len: usize,
+    },
+    /// It does not open: another password sealed it, or it was changed.
+    #[error("the sealed key does not open: another password sealed it, or it was changed")]
+    Refused(#[source] SealError),
+    /// Sealing failed.
+    #[error("the key could not be sealed")]
+    Seal(#[source] SealError),
+    /// What was sealed is no private key.
+    #[error("what was sealed is no private key")]
+    Secret(#[source] SigningKeyError),
+    /// What was sealed is another key's private part.
+    #[error("what was sealed is another key's private part")]
+    OtherKey,
+}
+
+/// A sealed key: who it belongs to is readable, its private part is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceKey {
+    /// The ledger.
+    pub chain_id: [u8; 32],
+    /// The account's name on the ledger.
+    pub account: [u8; 32],
+    /// The key.
+    pub public_key: PublicKey,
+    nonce: [u8; NONCE_BYTES],
+    ciphertext: Vec<u8>,
+}
+
+impl DeviceKey {
+    /// Seals a key under an export key of 64 bytes, with a fresh nonce.
+    pub fn seal(
+        export_key: &SecretBytes,
+        chain_id: &[u8; 32],
+        account: &[u8; 32],
+        key: &SigningKey,
+    ) -> Result<Self, DeviceKeyError> {
+        let nonce = Envelope::fresh_nonce().map_err(DeviceKeyError::Seal)?;
+        Self::seal_with(export_key, chain_id, account, key, nonce)
+    }
+
+    fn seal_with(
+        export_key: &SecretBytes,
+        chain_id: &[u8; 32],
+        account: &[u8; 32],
+        key: &SigningKey,
+        nonce: [u8; NONCE_BYTES],
+    ) -> Result<Self, DeviceKeyError> {
+        let (chain_id, account, public_key) = (*chain_id, *account, key.public_key().clone());
+        let empty = Self { chain_id, account, public_key, nonce, ciphertext: Vec::new() };
+        let kek = derived(export_key)?;
+        let sealed = key.expose(|secret| kek.encrypt(&nonce, &empty.associated(), secret));
+        Ok(Self { ciphertext: sealed.map_err(DeviceKeyError::Seal)?, ..empty })
+    }
+
+    /// Opens it; the private part is held against the public key.
+    pub fn open(&self, export_key: &SecretBytes) -> Result<SigningKey, DeviceKeyError> {
+        let secret = derived(export_key)?.decrypt(&self.nonce, &self.associated(), &self.ciphertext);
+        let secret = secret.map_err(DeviceKeyError::Refused)?;
+        let key = secret
+            .expose(|bytes| SigningKey::from_secret(self.public_key.scheme(), bytes))
+            .map_err(DeviceKeyError::Secret)?;
+        if *key.public_key() == self.public_key { Ok(key) } else { Err(DeviceKeyError::OtherKey) }
+    }
+
+    /// The bytes that are kept.
+    pub fn encode(&self) -> Vec<u8> {
+        [&self.head()[..], &self.nonce, &self.ciphertext].concat()
+    }
+
+    /// Reads what [`Self::encode`] wrote, and nothing else.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DeviceKeyError> {
+        let malformed = || DeviceKeyError::Malformed { len: bytes.len() };
+        let (version, rest) = bytes.split_first().ok_or_else(malformed)?;
+        if *version != VERSION {
+            return Err(DeviceKeyError::Version { version: *version });
+        }
+        let (chain_id, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
+        let (account, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
+        let (code, rest) = rest.split_first().ok_or_else(malformed)?;
+        let (len, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
+        let len = usize::try_from(u32::from_be_bytes(*len)).unwrap_or(usize::MAX);
+        let (public_key, rest) = rest.split_at_checked(len).ok_or_else(malformed)?;
+        let (nonce, ciphertext) = rest.split_first_chunk().ok_or_else(malformed)?;
+        if ciphertext.len() != SECRET_BYTES + TAG_BYTES {
+            return Err(malformed());
+        }
+        let scheme = Scheme::from_code(*code).ok_or(DeviceKeyError::Scheme { code: *code })?;
+        let public_key = PublicKey::parse(scheme, public_key).map_err(DeviceKeyError::PublicKey)?;
+        let (chain_id, account) = (*chain_id, *account);
+        Ok(Self { chain_id, account, public_key, nonce: *nonce, ciphertext: ciphertext.to_vec() })
+    }
+
+    /// `version u8 (1) || chain id[32] || account[32] || scheme u8 || u32 length || public key`.
+    fn head(&self) -> Vec<u8> {
+        let public_key = self.public_key.as_bytes();
+        let mut head = Vec::with_capacity(HEAD_BYTES + public_key.len());
+        head.push(VERSION);
+        head.extend_from_slice(&self.chain_id);
+        head.extend_from_slice(&self.account);
+        head.push(self.public_key.scheme().code());
+        // INVARIANT: public keys have at most some hundred bytes.
+        head.extend_from_slice(&u32::try_from(public_key.len()).unwrap_or(u32::MAX).to_be_bytes());
+        head.extend_from_slice(public_key);
+        head
+    }
+
+    fn associated(&self) -> Vec<u8> {
+        [labels::tagged(labels::DEVICE_FILE), self.head()].concat()
+    }
+}
+
+/// The key that a device's keys are sealed under, from the export key.
+fn derived(export_key: &SecretBytes) -> Result<MemoryKek, DeviceKeyError> {
+    let len = export_key.len();
+    let mut derived = Zeroizing::new([0; 32]);
+    // INVARIANT: HKDF-SHA256 gives up to 8160 bytes, so 32 never fail.
+    let expanded = export_key.expose(|key| {
+        Hkdf::<Sha256>::new(None, key).expand(labels::DEVICE_KEY.as_bytes(), derived.as_mut_slice())
+    });
+    if len != EXPORT_KEY_BYTES || expanded.is_err() {
+        return Err(DeviceKeyError::ExportKey { len });
+    }
+    MemoryKek::new(&derived).map_err(DeviceKeyError::Seal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHAIN: [u8; 32] = [1; 32];
+    const ACCOUNT: [u8; 32] = [2; 32];
+
+    fn export_key(byte: u8) -> SecretBytes {
+        SecretBytes::new(vec![byte; 64])
+    }
+
+    fn sealed(scheme: Scheme) -> (SigningKey, DeviceKey) {
+        let key = SigningKey::generate(scheme).unwrap();
+        let sealed = DeviceKey::seal(&export_key(3), &CHAIN, &ACCOUNT, &key).unwrap();
+        (key, sealed)
+    }
+
+    #[test]
+    fn a_key_of_every_scheme_opens_under_its_export_key_alone() {
+        for scheme in [Scheme::EcdsaSecp256k1, Scheme::Bip340, Scheme::EcdsaP256, Scheme::Ed25519] {
+            let (key, sealed) = sealed(scheme);
+            let kept = DeviceKey::decode(&sealed.encode()).unwrap();
+            assert_eq!(kept, sealed);
+            let opened = kept.open(&export_key(3)).unwrap();
+            assert_eq!(opened.public_key(), key.public_key());
+            assert!(matches!(kept.open(&export_key(4)), Err(DeviceKeyError::Refused(_))));
+        }
+    }
+
+    #[test]
+    fn every_changed_byte_and_every_cut_is_refused() {
+        let sealed = sealed(Scheme::Ed25519).1.encode();
+        let opens =
+            |bytes: &[u8]| DeviceKey::decode(bytes).and_then(|kept| kept.open(&export_key(3))).is_ok();
+        assert!(opens(&sealed));
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            assert!(!opens(&changed), "byte {at}");
+            assert!(DeviceKey::decode(&sealed[..at]).is_err(), "cut at {at}");
+        }
+        assert!(DeviceKey::decode(&[&sealed[..], &[0]].concat()).is_err());
+    }
+
+    #[test]
+    fn another_account_ledger_or_key_does_not_open_it() {
+        let (_, good) = sealed(Scheme::Ed25519);
+        let other = sealed(Scheme::Ed25519).1.public_key;
+        let swapped = [
+            DeviceKey { chain_id: [9; 32], ..good.clone() },
+            DeviceKey { account: [9; 32], ..good.clone() },
+            DeviceKey { public_key: other, ..good },
+        ];
+        for sealed in swapped {
+            assert!(matches!(sealed.open(&export_key(3)), Err(DeviceKeyError::Refused(_))));
+        }
+    }
+
+    #[test]
+    fn an_export_key_of_another_length_is_refused() {
+        let (key, sealed) = sealed(Scheme::Ed25519);
+        for len in [0, 32, 63, 65] {
+            let short = SecretBytes::new(vec![3; len]);
+            assert!(matches!(sealed.open(&short), Err(DeviceKeyError::ExportKey { .. })), "{len}");
+            let refused = DeviceKey::seal(&short, &CHAIN, &ACCOUNT, &key);
+            assert!(matches!(refused, Err(DeviceKeyError::ExportKey { .. })), "{len}");
+        }
+    }
+
+    #[test]
+    fn other_versions_are_refused_by_name() {
+        let mut bytes = sealed(Scheme::Ed25519).1.encode();
+        bytes[0] = 2;
+        assert!(matches!(DeviceKey::decode(&bytes), Err(DeviceKeyError::Version { version: 2 })));
+    }
+
+    #[test]
+    fn the_file_has_the_golden_bytes() {
+        // RFC 8032, section 7.1, test 1; the derived key and the ciphertext were made by another implementation.
+        let secret = hex::decode("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60").unwrap();
+        let key = SigningKey::from_secret(Scheme::Ed25519, &secret).unwrap();
+        let sealed = DeviceKey::seal_with(&export_key(3), &CHAIN, &ACCOUNT, &key, [4; 12]).unwrap();
+        let golden = include_str!("../tests/vectors/device.txt");
+        assert_eq!(hex::encode(sealed.encode()), golden.trim_end());
+    }
+}
