@@ -3,7 +3,13 @@ use prost::Message as _;
 use std::{env, error::Error, fs, path::PathBuf};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let files = ["keyward/ledger/v1/ledger.proto", "keyward/v1/keyward.proto", "keyward/v1/agent.proto"];
+    let files = [
+        "keyward/ledger/v1/ledger.proto",
+        "keyward/v1/keyward.proto",
+        "keyward/v1/agent.proto",
+        "keyward/v1/keeper.proto",
+        "keyward/v1/vault.proto",
+    ];
     for file in files {
         println!("cargo:rerun-if-changed={file}");
     }
