@@ -86,6 +86,8 @@ verbs! {
     AccountShow "account.show",
     /// Close an account for good.
     AccountClose "account.close",
+    /// Give an account another password.
+    AccountPassword "account.password",
     /// Read contact and identity fields.
     AccountProfileRead "account.profile.read",
     /// Replace them.
@@ -124,6 +126,20 @@ verbs! {
     KekRotate "kek.rotate",
     /// See how that stands.
     KekShow "kek.show",
+    /// See a vault and the keepers.
+    VaultShow "vault.show",
+    /// Hand in shares and a sealing.
+    VaultSeal "vault.seal",
+    /// Attempt to open a vault, and what belongs to it.
+    VaultRecover "vault.recover",
+    /// Have a keeper show its share.
+    VaultDrill "vault.drill",
+    /// End a vault for good.
+    VaultDestroy "vault.destroy",
+    /// Set up and end one-time codes.
+    VaultCode "vault.code",
+    /// End those of another, who lost what shows them.
+    VaultCodeReset "vault.code.reset",
     /// List attached tokens.
     TokenList "token.list",
     /// Bind a token's key to an account.
@@ -154,7 +170,7 @@ impl fmt::Display for Verb {
 /// What it is to be done to.
 #[derive(Clone, Copy, Debug)]
 pub enum Resource<'a> {
-    /// An account: `account.*`, `key.create`, `key.import`, `key.list`, `token.link`.
+    /// An account: `account.*`, `key.create`, `key.import`, `key.list`, `token.link`, `vault.*`.
     Account {
         /// The tenant it belongs to.
         tenant: &'a str,

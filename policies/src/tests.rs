@@ -117,7 +117,7 @@ fn every_file_of_the_folder_is_embedded() {
 fn no_role_signs_with_somebody_elses_key() {
     let set = PolicySet::embedded().unwrap();
     for kind in ActorKind::ALL {
-        for mode in [Mode::Linked, Mode::Hosted] {
+        for mode in [Mode::Linked, Mode::Hosted, Mode::Own] {
             for person in [false, true] {
                 let actor = Actor { tenant: "t", kind, name: "n", account: Some(account('a')) };
                 let resource = Resource::Key {

@@ -107,6 +107,41 @@ codes! {
     AgentReplaced "AGENT_REPLACED" Aborted stop "run one agent under each name: another one has taken this one's place";
     AgentProtocol "AGENT_PROTOCOL" InvalidArgument stop "use an agent of this service's version";
     RequestExpired "REQUEST_EXPIRED" Aborted retry "ask again, and have somebody at the desk: nobody answered in time, and nothing was handed out";
+    // vaults
+    VaultRequestMalformed "VAULT_REQUEST_MALFORMED" InvalidArgument stop "use a client of this version";
+    VaultVersionStale "VAULT_VERSION_STALE" Aborted stop "look at `keyward vault status`: the vault was sealed again, or its shares were dealt anew; begin again";
+    VaultDestroyed "VAULT_DESTROYED" FailedPrecondition stop "seal another vault: this one has ended";
+    VaultKeeperUnknown "VAULT_KEEPER_UNKNOWN" FailedPrecondition stop "look at `keyward ledger state keepers` for those who keep shares now, and seal to them";
+    VaultDepositUnsigned "VAULT_DEPOSIT_UNSIGNED" PermissionDenied stop "log in again and seal again: a keeper takes shares of an open account alone, signed for with its present credential";
+    VaultShareRefused "VAULT_SHARE_REFUSED" InvalidArgument stop "seal again: the share does not fit what the sealing says of it";
+    VaultWordRefused "VAULT_WORD_REFUSED" PermissionDenied stop "nothing: only keepers of the vault confer about it, and only when it is time";
+    VaultShareMissing "VAULT_SHARE_MISSING" NotFound stop "ask another keeper: this one holds no share of the vault";
+    VaultNotGranted "VAULT_NOT_GRANTED" PermissionDenied stop "ask the ledger for an attempt first; a keeper answers only one that is final and granted";
+    VaultNotOpened "VAULT_NOT_OPENED" PermissionDenied stop "prove the attempt to the ledger first; a keeper releases only for one that succeeded";
+    KeeperUnavailable "KEEPER_UNAVAILABLE" Unavailable retry "try again, or go on with the other keepers: as many as the vault's threshold are enough";
+    VaultElementOther "VAULT_ELEMENT_OTHER" PermissionDenied stop "send the element that the attempt was asked for: another one is another guess";
+    VaultUnknown "VAULT_UNKNOWN" NotFound stop "look at the vault's name: no such vault of this account was sealed";
+    VaultInvalid "VAULT_INVALID" InvalidArgument stop "use a client of this version: a number or list of the sealing is out of its bounds";
+    VaultAcknowledgementInvalid "VAULT_ACKNOWLEDGEMENT_INVALID" InvalidArgument stop "begin again: a keeper has not acknowledged exactly this sealing";
+    VaultLimited "VAULT_LIMITED" ResourceExhausted retry "wait: the account has asked too often in a short time";
+    VaultsMax "VAULTS_MAX" ResourceExhausted stop "destroy a vault first: the account has as many as it may";
+    AttemptsCooling "ATTEMPTS_COOLING" ResourceExhausted retry "wait until the time that the refusal names: the vault's terms ask for it between attempts";
+    AttemptsSpent "ATTEMPTS_SPENT" ResourceExhausted stop "wait until an attempt comes back, where the vault's terms say so";
+    AttemptsLocked "ATTEMPTS_LOCKED" FailedPrecondition stop "seal the vault anew from a device that has its contents: every attempt of its lifetime is spent";
+    AttemptUnknown "ATTEMPT_UNKNOWN" FailedPrecondition stop "ask for an attempt again: this one was never granted, or is over";
+    AttemptProven "ATTEMPT_PROVEN" FailedPrecondition stop "go on to the keepers: the ledger has this attempt's success already";
+    SuccessInvalid "SUCCESS_INVALID" InvalidArgument stop "ask for another attempt: the password was wrong, or a keeper's answer";
+    AuthorsMissing "AUTHORS_MISSING" PermissionDenied stop "add the signatures that the vault's terms ask for";
+    AuthorNotNamed "AUTHOR_NOT_NAMED" PermissionDenied stop "sign with those whom the vault's terms name, and nobody else";
+    AuthorUnknown "AUTHOR_UNKNOWN" PermissionDenied stop "sign with a credential or key that the ledger knows";
+    AuthorReplayed "AUTHOR_REPLAYED" AlreadyExists stop "sign again: this signature was taken before";
+    AuthorSignatureInvalid "AUTHOR_SIGNATURE_INVALID" InvalidArgument stop "sign again, on this ledger and for exactly this entry";
+    AuthorSignatureExpired "AUTHOR_SIGNATURE_EXPIRED" FailedPrecondition stop "sign again: the signature's last height has passed, or lies too far ahead";
+    KeeperAnswer "KEEPER_ANSWER_INVALID" DataLoss stop "go on with the other keepers: this one answers what no honest keeper does";
+    OneTimeCodeRequired "ONE_TIME_CODE_REQUIRED" Unauthenticated stop "give the code that your authenticator shows now";
+    OneTimeCodeWrong "ONE_TIME_CODE_WRONG" Unauthenticated stop "give the next code of your authenticator: one counts once, about its time";
+    OneTimeCodeLimited "ONE_TIME_CODE_LIMITED" ResourceExhausted retry "wait for the cool-down after ten wrong codes";
+    OneTimeCodeUnknown "ONE_TIME_CODE_UNKNOWN" FailedPrecondition stop "set one-time codes up first, and confirm them with a first one";
     // what is to be signed
     PayloadMissing "PAYLOAD_MISSING" InvalidArgument stop "give a message or a digest";
     DigestLength "DIGEST_LENGTH" InvalidArgument stop "give the 32 bytes of a SHA-256 digest, or the message itself";
@@ -134,6 +169,11 @@ codes! {
     SchemeUnknown "SCHEME_UNKNOWN" InvalidArgument stop "choose one of ecdsa-secp256k1, bip340, ecdsa-p256, ed25519, rsa-pss, rsa-pkcs1, sm2";
     SchemeMismatch "SCHEME_MISMATCH" FailedPrecondition stop "choose a scheme that fits the kind of the key";
     SchemeNotHosted "SCHEME_NOT_HOSTED" InvalidArgument stop "keep RSA keys in a token and link them";
+    KeyIsSelf "KEY_IS_SELF" FailedPrecondition stop "sign on the person's side: the key's private part is nowhere else";
+    KeyNotSelf "KEY_NOT_SELF" FailedPrecondition stop "have the service sign: the key's private part is not on the person's side";
+    SigningUnknown "SIGNING_UNKNOWN" NotFound stop "begin again under the same idempotency key: this signing ended, or was never begun here by you";
+    SigningDone "SIGNING_DONE" AlreadyExists stop "nothing is to be done: an intent releases one signature, and this one has released another";
+    OwnSignatureInvalid "OWN_SIGNATURE_INVALID" InvalidArgument stop "sign exactly what was begun, with the key that was named";
     NotAuthorised "NOT_AUTHORISED" FailedPrecondition stop "look at the key's standing authorisations";
     // who asks
     ClientCertificateRequired "CLIENT_CERTIFICATE_REQUIRED" Unauthenticated stop "choose a profile with a client certificate (`--profile` or `KEYWARD_PROFILE`)";
@@ -226,7 +266,7 @@ impl Code {
         Some(match self {
             // As long as requests under way take.
             Self::ServiceBusy | Self::IdempotencyPending | Self::IntentExpired => 100,
-            Self::LoginLimited => 60_000,
+            Self::LoginLimited | Self::OneTimeCodeLimited => 60_000,
             _ => 1000,
         })
     }

@@ -19,6 +19,9 @@ pub enum NameError {
     /// An app's name breaks its rule.
     #[error("`{0}` is not an app's name: 1 to 64 of a-z, 0-9, `.`, `_`, `-`")]
     App(String),
+    /// A vault's name breaks its rule.
+    #[error("`{0}` is not a vault's name: 1 to 64 of a-z, 0-9, `.`, `_`, `-`")]
+    Vault(String),
     /// An idempotency key is too long.
     #[error("an idempotency key of {0} bytes is longer than 64")]
     Idempotency(usize),
@@ -29,7 +32,7 @@ impl Coded for NameError {
         match self {
             Self::Alias(_) | Self::Version(_) => Code::AliasInvalid,
             Self::User(_) => Code::UserNameInvalid,
-            Self::App(_) | Self::Idempotency(_) => Code::InvalidArgument,
+            Self::App(_) | Self::Vault(_) | Self::Idempotency(_) => Code::InvalidArgument,
         }
     }
 }
@@ -97,6 +100,38 @@ impl AppName {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// What a person calls a vault: all that has to be remembered of it beside the password.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VaultName(String);
+
+impl VaultName {
+    /// The name where none is given.
+    pub const DEFAULT: &str = "main";
+    /// The longest name, in bytes.
+    pub const LEN_MAX: usize = 64;
+    const LABEL: &[u8] = b"keyward/vault-name/v1";
+
+    /// 1 to 64 of `[a-z0-9._-]`.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        if !is_plain(text, Self::LEN_MAX) {
+            return Err(NameError::Vault(shorten(text)));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The vault's id on the ledger, within its account: `SHA-256(u8 21 || "keyward/vault-name/v1" || name)`.
+    pub fn id(&self) -> [u8; 32] {
+        // INVARIANT: the label is shorter than 256 bytes.
+        let len = u8::try_from(Self::LABEL.len()).unwrap_or(u8::MAX);
+        keyward_ledger_core::hash::sha256(&[&[len], Self::LABEL, self.0.as_bytes()])
     }
 }
 
@@ -175,7 +210,7 @@ macro_rules! display {
         }
     )*};
 }
-display!(Alias, UserName, AppName);
+display!(Alias, UserName, AppName, VaultName);
 
 pub(crate) fn is_plain(text: &str, len_max: usize) -> bool {
     (1..=len_max).contains(&text.len())
@@ -232,6 +267,18 @@ mod tests {
         }
         for bad in ["", "pay roll", "pay/roll", "é", &"g".repeat(65), "+f"] {
             assert!(KeyName::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_vaults_id_follows_from_its_name_alone() {
+        // `printf '\\x15keyward/vault-name/v1main' | sha256sum`
+        let main: Vec<u8> = VaultName::parse("main").unwrap().id().to_vec();
+        let golden = "094ecc5733bafc8ff290c7adabed4765b11a947a64db378cb5a441ae4509c123";
+        assert_eq!(main.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), golden);
+        assert_ne!(VaultName::parse("main2").unwrap().id().to_vec(), main);
+        for bad in ["", "Main", "a b", "ä", &"a".repeat(65)] {
+            assert!(VaultName::parse(bad).is_err(), "{bad:?}");
         }
     }
 
