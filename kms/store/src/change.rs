@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Account, AccountState, Act, AgentJob, Challenge, Id, IdempotencyKey, IntentState, JobState, Key,
-    KeyState, Pin, Profile, Registration, Session,
+    Account, AccountState, Act, AgentJob, Challenge, CodeState, Id, IdempotencyKey, IntentState, JobState,
+    Key, KeyState, OneTimeCode, Pin, Profile, Registration, Session,
 };
 
 /// One step of an atomic change.
@@ -14,6 +14,16 @@ pub enum Change {
     InsertAccount(Account),
     /// From one state to another.
     SetAccountState(Id, AccountState, AccountState),
+    /// Another password: what a login is held against, and the credential that comes with it. Refused as
+    /// [`crate::StoreError::Missing`] unless the account is open.
+    SetPassword {
+        /// The account.
+        account: Id,
+        /// The OPAQUE registration record.
+        opaque_record: Vec<u8>,
+        /// The Ed25519 credential.
+        credential: Id,
+    },
     /// Changes nothing; refused as [`crate::StoreError::Missing`] unless the account is open until this is kept.
     NeedOpenAccount(Id),
     /// Forgets an account that never opened.
@@ -211,5 +221,72 @@ pub enum Change {
         answer: Option<Vec<u8>>,
         /// Now.
         now_ms: u64,
+    },
+    /// A vault that is about to be sealed; changes nothing when it is known.
+    RememberVault {
+        /// Whose it is.
+        account: Id,
+        /// The vault's id.
+        vault: Id,
+        /// When.
+        created_ms: u64,
+    },
+    /// A vault that was sealed; fine when it was before.
+    SealVault {
+        /// Whose it is.
+        account: Id,
+        /// The vault's id.
+        vault: Id,
+        /// When, if it is not known yet.
+        created_ms: u64,
+    },
+    /// Forgets a vault that never was sealed.
+    ForgetPendingVault {
+        /// Whose it was to be.
+        account: Id,
+        /// The vault's id.
+        vault: Id,
+    },
+    /// A vault that has ended on the ledger; its row stays.
+    EndVault {
+        /// Whose it was.
+        account: Id,
+        /// The vault's id.
+        vault: Id,
+        /// The place of the record that ended it, where it is known.
+        leaf_index: Option<u64>,
+    },
+    /// Keeps the secret of one-time codes, over the one in the same state.
+    PutCode(OneTimeCode),
+    /// What is known of shown codes; refused as [`crate::StoreError::Missing`] unless the row is still as named.
+    ChargeCode {
+        /// The row as it was read.
+        from: OneTimeCode,
+        /// The newest step of which a code was accepted.
+        last_step: u64,
+        /// Wrong codes since the last right one.
+        failures: u32,
+        /// When the last was shown.
+        last_ms: u64,
+    },
+    /// Changes nothing; refused as [`crate::StoreError::Missing`] if the account has a live secret. Comes after
+    /// [`Self::NeedOpenAccount`], which holds off others until this is kept.
+    NeedNoLiveCode(Id),
+    /// The fresh secret of an account counts from here on; the live one must be removed first.
+    ConfirmCode(Id),
+    /// Forgets a secret of one-time codes; fine when there is none.
+    RemoveCode(Id, CodeState),
+    /// Puts a secret of one-time codes under another key-encryption key, if it still is the one named.
+    ResealCode {
+        /// The account.
+        account: Id,
+        /// Which of its secrets.
+        state: CodeState,
+        /// What the row must hold.
+        from_sealed: Vec<u8>,
+        /// What it holds from now on.
+        to_sealed: Vec<u8>,
+        /// The key-encryption key of the new envelope.
+        kek: String,
     },
 }

@@ -106,6 +106,10 @@ words! {
         Kek = "kek",
         /// A note about a profile: read, written, erased.
         Profile = "profile",
+        /// An entry of a person about a vault.
+        Vault = "vault",
+        /// BindCredential of a later version: another password.
+        Password = "password",
     }
 }
 
@@ -189,6 +193,8 @@ pub enum Custody {
     },
     /// It was hosted, and is erased.
     Erased,
+    /// On the person's side: never here.
+    Own,
 }
 
 impl fmt::Debug for Custody {
@@ -197,6 +203,7 @@ impl fmt::Debug for Custody {
             Self::Hosted { .. } => f.write_str("Hosted(redacted)"),
             Self::Linked { label, serial, .. } => write!(f, "Linked({label}, {serial})"),
             Self::Erased => f.write_str("Erased"),
+            Self::Own => f.write_str("Own"),
         }
     }
 }
@@ -489,5 +496,67 @@ pub struct AgentJob {
 impl fmt::Debug for AgentJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AgentJob({}, {}, {})", self.agent, self.kind, self.state.word())
+    }
+}
+
+words! {
+    /// Where a vault stands, as far as this service brought it there.
+    VaultState {
+        /// Its first sealing is under way on the ledger.
+        Pending = "pending",
+        /// Sealed.
+        Sealed = "sealed",
+        /// Destroyed for good; the row stays.
+        Ended = "ended",
+    }
+}
+
+/// A vault that was sealed through this service: no share and no secret of it is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vault {
+    /// Whose it is.
+    pub account: Id,
+    /// The vault's id.
+    pub vault: Id,
+    /// Where it stands.
+    pub state: VaultState,
+    /// The place of the record that ended it, where it is known.
+    pub ended_leaf: Option<u64>,
+    /// When it was first sealed.
+    pub created_ms: u64,
+}
+
+words! {
+    /// Which secret of one-time codes.
+    CodeState {
+        /// Shown, and not confirmed by a first code.
+        Fresh = "fresh",
+        /// Its codes are asked for.
+        Live = "live",
+    }
+}
+
+/// The secret of an account's one-time codes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OneTimeCode {
+    /// The account.
+    pub account: Id,
+    /// Which of its secrets.
+    pub state: CodeState,
+    /// The secret, sealed under the key-encryption key.
+    pub sealed: Vec<u8>,
+    /// The key-encryption key.
+    pub kek: String,
+    /// The newest step of which a code was accepted: neither it nor an older one is accepted again.
+    pub last_step: u64,
+    /// Wrong codes since the last right one.
+    pub failures: u32,
+    /// When the last code was shown.
+    pub last_ms: u64,
+}
+
+impl fmt::Debug for OneTimeCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OneTimeCode(redacted, {}, failures: {})", self.state.word(), self.failures)
     }
 }

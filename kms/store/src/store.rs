@@ -3,8 +3,9 @@
 use std::{future::Future, pin::Pin as Pinned};
 
 use crate::{
-    Account, Act, AgentJob, Challenge, Change, Claim, Claimed, Id, Intent, Key, KeyFilter, NewIntent, Pin,
-    Profile, QueuedRelease, Registration, Server, Session, Signed, StoreError, Taken,
+    Account, Act, AgentJob, Challenge, Change, Claim, Claimed, CodeState, Id, Intent, Key, KeyFilter,
+    NewIntent, OneTimeCode, Pin, Profile, QueuedRelease, Registration, Server, Session, Signed, StoreError,
+    Taken, Vault,
 };
 
 /// An answer under way.
@@ -77,6 +78,14 @@ pub trait Store: Send + Sync {
     fn profile(&self, account: Id) -> Pending<'_, Option<Profile>>;
     /// Profiles whose data keys are sealed under another key-encryption key than this one.
     fn profiles_not_under<'a>(&'a self, kek: &'a str, limit: u32) -> Pending<'a, Vec<Profile>>;
+    /// The vaults of an account that are known here, by id.
+    fn vaults(&self, account: Id) -> Pending<'_, Vec<Vault>>;
+    /// Vaults of closed accounts that have not ended.
+    fn vaults_of_closed_accounts(&self, limit: u32) -> Pending<'_, Vec<Vault>>;
+    /// A secret of an account's one-time codes.
+    fn one_time_code(&self, account: Id, state: CodeState) -> Pending<'_, Option<OneTimeCode>>;
+    /// Secrets of one-time codes that are sealed under another key-encryption key than this one.
+    fn one_time_codes_not_under<'a>(&'a self, kek: &'a str, limit: u32) -> Pending<'a, Vec<OneTimeCode>>;
     /// An agent's jobs that wait or are taken, and have not expired; oldest first.
     fn agent_jobs<'a>(&'a self, agent: &'a str, now_ms: u64, limit: u32) -> Pending<'a, Vec<AgentJob>>;
     /// A job of an agent.

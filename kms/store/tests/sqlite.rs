@@ -12,7 +12,9 @@ use std::{
 };
 
 use contract::{SUBMITTER, account, claim, id, intent, signed, signing_key};
-use keyward_store::{Change, Claimed, Custody, Database, IntentState, Server, Store as _, StoreError};
+use keyward_store::{
+    Change, Claimed, Custody, Database, IntentState, KeyFilter, KeyState, Server, Store as _, StoreError,
+};
 use sqlx::{
     ConnectOptions as _, Connection as _, SqlSafeStr as _, SqliteConnection,
     migrate::{Migration, MigrationType, Migrator},
@@ -109,11 +111,57 @@ async fn raw(file: &Path) -> SqliteConnection {
     options.connect().await.unwrap()
 }
 
-async fn first_form(file: &Path) {
-    let text = include_str!("../migrations/sqlite/0001_custody.sql");
-    let migration = Migration::new(1, "custody".into(), MigrationType::Simple, text.into_sql_str(), false);
+/// The form before there were keys of mode `self`.
+#[tokio::test]
+async fn a_database_without_self_keys_is_brought_forward_with_every_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("custody.db");
+    let mut raw = form(&file, 4).await;
+    let rows = "
+        INSERT INTO accounts (account, kind, name, salt, state, created_ms)
+            VALUES (unhex(replace(hex(zeroblob(32)), '00', '01')), 'app', 'a', zeroblob(32), 'open', 5);
+        INSERT INTO keys (key_id, account, alias, version, scheme, public_key, mode, state, changed_ms, successor,
+                          labels, revision, token_label, token_serial, token_key, agent, claims, created_ms)
+            SELECT unhex(replace(hex(zeroblob(32)), '00', '02')), account, 'pay', 3, 1, X'02', 'linked', 'scheduled', 77,
+                   unhex(replace(hex(zeroblob(32)), '00', '03')), '{\"team\":\"red\"}', 9, 'bank', '77', X'01', 'desk',
+                   'sensitive', 6 FROM accounts;
+        INSERT INTO key_labels SELECT key_id, 'team', 'red' FROM keys;
+        INSERT INTO authorisations SELECT key_id, 'app', 7 FROM keys;";
+    sqlx::raw_sql(rows).execute(&mut raw).await.unwrap();
+    raw.close().await.unwrap();
+    let store = Database::sqlite(&file).await.unwrap();
+    let key = store.key([2; 32]).await.unwrap().unwrap();
+    let agent = Some("desk".to_owned());
+    let custody = Custody::Linked { label: "bank".into(), serial: "77".into(), id: vec![1], agent };
+    assert_eq!(key.custody, custody);
+    assert_eq!((key.state, key.changed_ms, key.version), (KeyState::Scheduled, 77, 3));
+    assert_eq!((key.successor, key.revision, key.created_ms), (Some([3; 32]), 9, 6));
+    assert_eq!((key.claims, key.labels.len()), (vec!["sensitive".to_owned()], 1));
+    assert_eq!(store.authorisations([2; 32]).await.unwrap(), ["app"], "rows that refer to keys are kept");
+    assert_eq!(store.scheduled_keys(77, 9).await.unwrap().len(), 1);
+    let label = Some(("team".to_owned(), "red".to_owned()));
+    let filter = KeyFilter { label, limit: 9, ..KeyFilter::default() };
+    assert_eq!(store.search_keys(filter).await.unwrap().len(), 1);
+}
+
+/// A new database in one of its earlier forms.
+async fn form(file: &Path, version: usize) -> SqliteConnection {
+    let texts = [
+        ("custody", include_str!("../migrations/sqlite/0001_custody.sql")),
+        ("life", include_str!("../migrations/sqlite/0002_life.sql")),
+        ("names", include_str!("../migrations/sqlite/0003_names.sql")),
+        ("names_kept", include_str!("../migrations/sqlite/0004_names_kept.sql")),
+    ];
+    let migrations = (1..).zip(texts).take(version).map(|(number, (name, text))| {
+        Migration::new(number, name.into(), MigrationType::Simple, text.into_sql_str(), false)
+    });
     let mut raw = raw(file).await;
-    Migrator::with_migrations(vec![migration]).run(&mut raw).await.unwrap();
+    Migrator::with_migrations(migrations.collect()).run(&mut raw).await.unwrap();
+    raw
+}
+
+async fn first_form(file: &Path) {
+    let mut raw = form(file, 1).await;
     let rows = "
         INSERT INTO accounts (account, kind, name, salt, state, created_ms)
             VALUES (unhex(replace(hex(zeroblob(32)), '00', '01')), 'app', 'a', zeroblob(32), 'open', 5);

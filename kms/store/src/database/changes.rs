@@ -4,6 +4,7 @@ use super::{
     hot::chunks,
     keys::{self, is_unique},
     sql::{Connection, Query, Value, query},
+    vaults,
 };
 use crate::{Account, Change, Id, JobState, StoreError};
 
@@ -21,7 +22,7 @@ pub(super) async fn apply(on: &mut Connection, changes: &[Change]) -> Result<(),
 }
 
 /// How many rows a statement must touch.
-enum Touches {
+pub(super) enum Touches {
     Any,
     One(&'static str),
 }
@@ -61,12 +62,32 @@ fn statement(change: &Change) -> Option<(Query, Touches)> {
         Change::InsertAccount(_) | Change::InsertKey(_) | Change::SetLabels { .. } => return None,
         Change::Released(_) | Change::Late(_) => return None,
 
+        Change::RememberVault { .. }
+        | Change::SealVault { .. }
+        | Change::ForgetPendingVault { .. }
+        | Change::EndVault { .. }
+        | Change::PutCode(_)
+        | Change::ChargeCode { .. }
+        | Change::NeedNoLiveCode(_)
+        | Change::ConfirmCode(_)
+        | Change::RemoveCode(..)
+        | Change::ResealCode { .. } => return vaults::statement(change),
+
         Change::SetAccountState(account, from, to) => (
             query("UPDATE accounts SET state = $1 WHERE account = $2 AND state = $3")
                 .bind(to.word())
                 .bind(*account)
                 .bind(from.word()),
             One("account"),
+        ),
+        Change::SetPassword { account, opaque_record, credential } => (
+            query(
+                "UPDATE accounts SET opaque_record = $1, credential = $2 WHERE account = $3 AND state = 'open'",
+            )
+            .bind(opaque_record.as_slice())
+            .bind(*credential)
+            .bind(*account),
+            One("open account"),
         ),
         // A write, so that it waits for whoever is closing the account.
         Change::NeedOpenAccount(account) => (

@@ -98,12 +98,13 @@ pub(super) async fn insert(on: &mut Connection, row: &Key) -> Result<(), StoreEr
         Custody::Hosted { sealed, kek } => ("hosted", Some(sealed.clone()), kek.clone()),
         Custody::Linked { .. } => ("linked", None, String::new()),
         Custody::Erased => ("hosted", None, String::new()),
+        Custody::Own => ("self", None, String::new()),
     };
     let (label, serial, token_key, agent) = match &row.custody {
         Custody::Linked { label, serial, id, agent } => {
             (Some(label.clone()), Some(serial.clone()), Some(id.clone()), agent.clone())
         }
-        Custody::Hosted { .. } | Custody::Erased => (None, None, None, None),
+        Custody::Hosted { .. } | Custody::Erased | Custody::Own => (None, None, None, None),
     };
     let kept = query(
         "INSERT INTO keys (key_id, account, alias, scheme, public_key, mode, sealed_private, kek, token_label,
@@ -187,6 +188,7 @@ fn to_key(row: &Row) -> Result<Key, StoreError> {
     let custody = match (row.text(5)?, row.optional_bytes(6)?) {
         ("hosted", Some(sealed)) => Custody::Hosted { sealed, kek: row.string(7)? },
         ("hosted", None) => Custody::Erased,
+        ("self", None) => Custody::Own,
         ("linked", None) => Custody::Linked {
             label: row.string(8)?,
             serial: row.string(9)?,

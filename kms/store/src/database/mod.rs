@@ -9,6 +9,7 @@ mod read;
 mod servers;
 mod single_use;
 mod sql;
+mod vaults;
 mod writer;
 
 use std::{path::Path, sync::Arc};
@@ -22,9 +23,9 @@ use self::{
     writer::{Answer, Job, Queue, Work},
 };
 use crate::{
-    Account, Act, AgentJob, Challenge, Change, Claim, Claimed, Id, Intent, Key, KeyFilter, Location,
-    NewIntent, Pending, Pin, Profile, QueuedRelease, Registration, Server, Session, Signed, Store,
-    StoreError, Taken,
+    Account, Act, AgentJob, Challenge, Change, Claim, Claimed, CodeState, Id, Intent, Key, KeyFilter,
+    Location, NewIntent, OneTimeCode, Pending, Pin, Profile, QueuedRelease, Registration, Server, Session,
+    Signed, Store, StoreError, Taken, Vault,
 };
 
 /// Writes that may wait; beyond that callers are told that the store is busy.
@@ -171,6 +172,18 @@ impl Store for Database {
     }
     fn profiles_not_under<'a>(&'a self, kek: &'a str, limit: u32) -> Pending<'a, Vec<Profile>> {
         Box::pin(read::profiles_not_under(&self.readers, kek, limit))
+    }
+    fn vaults(&self, account: Id) -> Pending<'_, Vec<Vault>> {
+        Box::pin(vaults::of_account(&self.readers, account))
+    }
+    fn vaults_of_closed_accounts(&self, limit: u32) -> Pending<'_, Vec<Vault>> {
+        Box::pin(vaults::of_closed_accounts(&self.readers, limit))
+    }
+    fn one_time_code(&self, account: Id, state: CodeState) -> Pending<'_, Option<OneTimeCode>> {
+        Box::pin(vaults::code(&self.readers, account, state))
+    }
+    fn one_time_codes_not_under<'a>(&'a self, kek: &'a str, limit: u32) -> Pending<'a, Vec<OneTimeCode>> {
+        Box::pin(vaults::codes_not_under(&self.readers, kek, limit))
     }
     fn agent_jobs<'a>(&'a self, agent: &'a str, now_ms: u64, limit: u32) -> Pending<'a, Vec<AgentJob>> {
         Box::pin(read::agent_jobs(&self.readers, agent, now_ms, limit))

@@ -41,16 +41,20 @@ const BOUNDS: [(&str, &str); 6] = [
     ("tcp_keepalives_count", "3"),
 ];
 
-const SQLITE: [(&str, &str); 4] = [
+const SQLITE: [(&str, &str); 6] = [
     ("custody", include_str!("../../migrations/sqlite/0001_custody.sql")),
     ("life", include_str!("../../migrations/sqlite/0002_life.sql")),
     ("names", include_str!("../../migrations/sqlite/0003_names.sql")),
     ("names_kept", include_str!("../../migrations/sqlite/0004_names_kept.sql")),
+    ("vaults", include_str!("../../migrations/sqlite/0005_vaults.sql")),
+    ("self_keys", include_str!("../../migrations/sqlite/0006_self_keys.sql")),
 ];
-const POSTGRES: [(&str, &str); 3] = [
+const POSTGRES: [(&str, &str); 5] = [
     ("custody", include_str!("../../migrations/postgres/0001_custody.sql")),
     ("names", include_str!("../../migrations/postgres/0002_names.sql")),
     ("names_kept", include_str!("../../migrations/postgres/0003_names_kept.sql")),
+    ("vaults", include_str!("../../migrations/postgres/0004_vaults.sql")),
+    ("self_keys", include_str!("../../migrations/postgres/0005_self_keys.sql")),
 ];
 
 /// How to open connections.

@@ -118,6 +118,17 @@ pub(super) async fn erasing_needs_a_destroyed_key_and_leaves_the_row(store: &dyn
     store.apply(vec![destroyed, Change::EraseKey(row.key_id)]).await.unwrap();
     let row = store.key(row.key_id).await.unwrap().unwrap();
     assert_eq!((row.custody, row.state), (Custody::Erased, KeyState::Destroyed));
+    let mut own = key("erase", "own");
+    own.custody = Custody::Own;
+    let destroyed = set(own.key_id, KeyState::Pending, KeyState::Destroyed);
+    let changes = vec![Change::InsertKey(own.clone()), destroyed, Change::EraseKey(own.key_id)];
+    store.apply(changes).await.unwrap();
+    let own = store.key(own.key_id).await.unwrap().unwrap();
+    assert_eq!(
+        (own.custody, own.state),
+        (Custody::Own, KeyState::Destroyed),
+        "nothing was here to be erased"
+    );
 }
 
 pub(super) async fn what_is_resealed_is_what_was_opened(store: &dyn Store) {

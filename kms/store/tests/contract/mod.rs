@@ -5,6 +5,7 @@ mod hot;
 mod keys;
 mod rows;
 mod servers;
+mod vaults;
 
 use std::collections::BTreeMap;
 
@@ -44,6 +45,8 @@ pub(crate) async fn suite(store: &dyn Store) {
     keys::what_is_resealed_is_what_was_opened(store).await;
     rows::a_profile_is_erased_for_good(store).await;
     rows::a_job_is_answered_once_and_in_time(store).await;
+    vaults::vaults_are_remembered_until_they_have_ended(store).await;
+    vaults::a_code_is_charged_once_and_one_secret_counts(store).await;
     hot::a_changed_key_makes_an_intent_stale(store).await;
     hot::a_try_that_lost_its_claim_completes_and_forgets_nothing(store).await;
     hot::a_claim_waits_for_its_act(store).await;

@@ -44,7 +44,11 @@ pub(super) async fn keys_are_unique_by_id_and_by_alias(store: &dyn Store) {
     let mut linked = key("keys", "linked");
     linked.custody = Custody::Linked { label: "bank".into(), serial: "77".into(), id: vec![1], agent: None };
     store.apply(vec![Change::InsertKey(linked.clone())]).await.unwrap();
-    assert_eq!(store.keys(id("keys")).await.unwrap(), [first.clone(), linked.clone()]);
+    let mut own = key("keys", "own");
+    own.custody = Custody::Own;
+    store.apply(vec![Change::InsertKey(own.clone())]).await.unwrap();
+    assert_eq!(store.keys(id("keys")).await.unwrap(), [first.clone(), linked.clone(), own.clone()]);
+    assert!(!store.linked_keys().await.unwrap().contains(&own));
     assert_eq!(store.key(first.key_id).await.unwrap(), Some(first.clone()));
     assert_eq!(store.key_by_alias(id("keys"), "first").await.unwrap(), Some(first));
     assert_eq!(store.key_by_alias(id("other"), "first").await.unwrap(), None);
