@@ -1,0 +1,171 @@
+//! Taking a share: signed for by its account, opened, held against the sealing, kept, and only then acknowledged.
+
+use std::sync::Arc;
+
+use keyward_crypto::vault::KeeperShare;
+use keyward_domain::vault_deposit_message;
+use keyward_ledger_core::{
+    ed25519,
+    hash::Hash,
+    state::layout::{AccountState, CredentialState, account_key, credential_key},
+    vault::{Sealing, acknowledge},
+};
+
+use crate::{
+    error::KeeperError,
+    facts::{Dealt, checked},
+    held::Held,
+    keeper::{Inner, Keeper, unreadable},
+    place::Place,
+    shares::SharesError,
+};
+
+/// Shares that wait for their sealing to become final at most. Each is a promise that somebody may rely on, so none is
+/// dropped for another; those that nobody sealed within [`PENDING_MS`] are.
+pub const PENDING_MAX: usize = 4_096;
+/// Shares of one account that wait at most.
+pub const PENDING_OF_ACCOUNT_MAX: usize = 8;
+/// Renewals of one vault that wait at most.
+const RENEWALS_MAX: usize = 16;
+/// How long a share waits for its sealing after it was first acknowledged, in milliseconds of ledger time: a day.
+pub const PENDING_MS: u64 = 24 * 60 * 60 * 1_000;
+/// How long it is acknowledged again, so that an hour at least is left to have the sealing final.
+const AGAIN_MS: u64 = PENDING_MS - 60 * 60 * 1_000;
+/// Shares of one account that are kept at most: the ledger does not bound its vaults.
+const KEPT_OF_ACCOUNT_MAX: usize = 64;
+/// Shares are taken while so many bytes are free at least: where the validator beside it begins to warn, and eight times
+/// what it needs to go on.
+const FREE_BYTES_MIN: u64 = 256 << 20;
+
+impl Keeper {
+    /// Takes the share that is sealed to this keeper; returns its signature over the sealing. Asked again it signs again.
+    /// `signature` is that of the account's credential over [`vault_deposit_message`].
+    pub async fn deposit(
+        &self,
+        sealing: &[u8],
+        sealed_share: &[u8],
+        signature: &[u8; 64],
+    ) -> Result<[u8; 64], KeeperError> {
+        let sealing =
+            Sealing::decode(sealing).map_err(|_error| KeeperError::Malformed { what: "sealing" })?;
+        if !sealing.is_sound() {
+            return Err(KeeperError::Malformed { what: "terms of the sealing" });
+        }
+        let hash = sealing.hash();
+        self.signed_for(&sealing.vault.owner, &hash, signature).await?;
+        let _turn = self.0.turns.costly()?;
+        let (vault, now_ms) = self.live(&sealing.vault).await?;
+        let next = vault.map_or(1, |vault| vault.version.saturating_add(1));
+        if sealing.version != next {
+            return Err(KeeperError::Version { next, found: sealing.version });
+        }
+        let keepers = self.keepers(&sealing.shares.keepers, true).await?;
+        let facts = self.facts(&sealing, &Dealt { hash, share_version: 1, shares: &sealing.shares }, keepers);
+        let (inner, sealed_share) = (self.0.clone(), sealed_share.to_owned());
+        let share = self.work(move || {
+            let share = KeeperShare::open(&checked(facts)?, &inner.id, &inner.sealing, &sealed_share);
+            share.map_err(KeeperError::Share)
+        });
+        let share = share.await?;
+        let (place, index) = (Place::of(share.shares()), share.index());
+        self.keep(Held { place, kept_ms: now_ms, share }).await?;
+        Ok(acknowledge(&self.0.signing, &self.0.ledger.chain_id(), &hash, index))
+    }
+
+    /// Refuses what the present credential of an open account has not signed: nobody fills our disk in another's name.
+    async fn signed_for(
+        &self,
+        account: &Hash,
+        sealing: &Hash,
+        signature: &[u8; 64],
+    ) -> Result<(), KeeperError> {
+        let (value, _) = self.state(&account_key(account)).await?;
+        let found = value.map(|value| AccountState::decode(&value)).transpose().map_err(unreadable)?;
+        if !found.is_some_and(|account| account.open) {
+            return Err(KeeperError::Unsigned);
+        }
+        let (value, _) = self.state(&credential_key(account)).await?;
+        let credential =
+            value.map(|value| CredentialState::decode(&value)).transpose().map_err(unreadable)?;
+        let key = credential.ok_or(KeeperError::Unsigned)?.public_key;
+        let message = vault_deposit_message(&self.0.ledger.chain_id(), sealing);
+        ed25519::verify(&key, &message, signature).map_err(|_error| KeeperError::Unsigned)
+    }
+
+    /// Keeps a share that waits. Where there is no room, those of the account whose sealing is final by now make some.
+    pub(crate) async fn keep(&self, held: Held) -> Result<(), KeeperError> {
+        let held = Arc::new(held);
+        if let Room::Full { .. } = self.keep_now(held.clone()).await? {
+            let waiting = self.on_disk(|inner| inner.shares.waiting()).await?;
+            let mut vaults: Vec<_> = waiting.iter().map(Place::vault).collect();
+            vaults.retain(|vault| vault.owner == held.place.account);
+            vaults.dedup();
+            for name in vaults {
+                self.tidy_up(&name, &waiting).await?;
+            }
+        }
+        match self.keep_now(held).await? {
+            Room::Kept => Ok(()),
+            Room::TooOld => Err(KeeperError::Stale),
+            Room::Full { held } => Err(KeeperError::Full { waiting: held }),
+            Room::NoDisk { free_bytes } => Err(KeeperError::NoDisk { free_bytes }),
+        }
+    }
+
+    /// Keeps a share, or says why not.
+    async fn keep_now(&self, held: Arc<Held>) -> Result<Room, KeeperError> {
+        self.alone(move |inner| keep(inner, &held)).await
+    }
+}
+
+/// Whether there was room for a share.
+enum Room {
+    /// It is kept.
+    Kept,
+    /// It was acknowledged long ago, and will not wait much longer.
+    TooOld,
+    /// So many are held already.
+    Full { held: usize },
+    /// The disk is nearly full.
+    NoDisk { free_bytes: u64 },
+}
+
+/// Keeps a share if there is room. One that is kept already is not written again, unless it cannot be read any more, and
+/// does not begin to wait anew: else whoever repeats deposits would keep places taken for ever.
+fn keep(inner: &Inner, held: &Held) -> Result<Room, SharesError> {
+    let place = &held.place;
+    match inner.shares.load(place) {
+        Err(error @ SharesError::Io { .. }) => return Err(error),
+        Err(error) => tracing::warn!(%error, "a share that cannot be read is replaced"),
+        Ok(Some(before))
+            if place.share_version == 1 && held.kept_ms > before.kept_ms.saturating_add(AGAIN_MS) =>
+        {
+            return Ok(Room::TooOld);
+        }
+        Ok(Some(_)) => return Ok(Room::Kept),
+        Ok(None) => {}
+    }
+    if let Some(free_bytes) = inner.shares.free_bytes().filter(|free_bytes| *free_bytes < FREE_BYTES_MIN) {
+        return Ok(Room::NoDisk { free_bytes });
+    }
+    let others: Vec<_> = inner.shares.waiting()?.into_iter().filter(|other| other != place).collect();
+    let count = |alike: &dyn Fn(&Place) -> bool| others.iter().filter(|other| alike(other)).count();
+    // Sealings count by account, renewals by vault: neither takes the other's room.
+    let (alike, most) = match place.share_version {
+        1 => {
+            let kept = inner.shares.of_account(&place.account)?.len();
+            if kept >= KEPT_OF_ACCOUNT_MAX {
+                return Ok(Room::Full { held: kept });
+            }
+            let alike = |other: &Place| other.account == place.account && other.share_version == 1;
+            (count(&alike), PENDING_OF_ACCOUNT_MAX)
+        }
+        _ => {
+            (count(&|other: &Place| other.vault() == place.vault() && other.share_version != 1), RENEWALS_MAX)
+        }
+    };
+    if alike >= most || others.len() >= PENDING_MAX {
+        return Ok(Room::Full { held: alike.max(others.len()) });
+    }
+    inner.shares.keep(held).map(|()| Room::Kept)
+}

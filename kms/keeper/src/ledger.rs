@@ -1,0 +1,116 @@
+//! What a keeper asks of the ledger: final records, state with proof, and to record its own acts.
+
+use std::{
+    fmt,
+    pin::Pin,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use keyward_ledger_client::{Client, ClientError, CommitError, Committer};
+use keyward_ledger_core::{entry::Entry, hash::Hash, outcome::Outcome};
+use thiserror::Error;
+
+/// An answer that comes.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'a>>;
+
+/// Why the ledger gave no answer.
+#[derive(Debug, Error)]
+pub enum LedgerError {
+    /// There is no such record.
+    #[error("the ledger has no record {leaf_index}")]
+    NoRecord {
+        /// Its place in the log.
+        leaf_index: u64,
+    },
+    /// The newest final state that can be had is old.
+    #[error("the newest final state that can be had is {age_ms} ms old")]
+    Behind {
+        /// How old, in milliseconds.
+        age_ms: u64,
+    },
+    /// No validator gave an answer that is proven.
+    #[error("the ledger cannot be asked now")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A record that is final, with what the contract said.
+#[derive(Clone, Debug)]
+pub struct Final {
+    /// The entry's bytes.
+    pub entry: Vec<u8>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The time of its block, in milliseconds since 1970.
+    pub time_ms: u64,
+}
+
+/// Final state, and a way to add to it. What it answers is proven.
+pub trait Ledger: Send + Sync {
+    /// Which ledger it is.
+    fn chain_id(&self) -> Hash;
+    /// A final record by its place in the log.
+    fn record(&self, leaf_index: u64) -> Pending<'_, Final>;
+    /// The value under a key of the newest final state, and the time of its block in milliseconds since 1970.
+    fn state<'a>(&'a self, key: &'a [u8]) -> Pending<'a, (Option<Vec<u8>>, u64)>;
+    /// Records an entry in the keeper's name; returns once it is final.
+    fn submit<'a>(&'a self, entry: &'a Entry) -> Pending<'a, Outcome>;
+    /// This machine's clock, in milliseconds since 1970: how old state is.
+    fn now_ms(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The validators, asked with proof.
+pub struct Validators {
+    client: Client,
+    committer: Committer,
+}
+
+impl fmt::Debug for Validators {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Validators").field("client", &self.client).finish_non_exhaustive()
+    }
+}
+
+impl Validators {
+    /// Reads through the client, submits through the committer.
+    pub fn new(client: Client, committer: Committer) -> Self {
+        Self { client, committer }
+    }
+}
+
+impl Ledger for Validators {
+    fn chain_id(&self) -> Hash {
+        self.client.chain_id()
+    }
+
+    fn record(&self, leaf_index: u64) -> Pending<'_, Final> {
+        Box::pin(async move {
+            let found = self.client.record(leaf_index).await.map_err(|error| match &error {
+                ClientError::Refused { code, .. } if code == "RECORD_UNKNOWN" => {
+                    LedgerError::NoRecord { leaf_index }
+                }
+                _ => LedgerError::Unavailable(error.into()),
+            })?;
+            let entry = found.record().entry.clone();
+            Ok(Final { entry, outcome: found.outcome.clone(), time_ms: found.time_ms })
+        })
+    }
+
+    fn state<'a>(&'a self, key: &'a [u8]) -> Pending<'a, (Option<Vec<u8>>, u64)> {
+        Box::pin(async move {
+            let state =
+                self.client.state(key).await.map_err(|error| LedgerError::Unavailable(error.into()))?;
+            Ok((state.value, state.time_ms))
+        })
+    }
+
+    fn submit<'a>(&'a self, entry: &'a Entry) -> Pending<'a, Outcome> {
+        Box::pin(async move {
+            let committed = self.committer.commit(entry).await;
+            let committed = committed.map_err(|error: CommitError| LedgerError::Unavailable(error.into()))?;
+            Ok(committed.outcome)
+        })
+    }
+}

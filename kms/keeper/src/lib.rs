@@ -1,0 +1,37 @@
+//! A keeper of vault shares: it holds a share of many vaults, and the whole of none.
+//!
+//! It acts on final ledger state alone, which it asks for with proof: it takes a share that fits a sealing, answers an
+//! attempt that the ledger granted, gives its part of a secret for an attempt that the ledger recorded as a success, and
+//! erases what was sealed anew or destroyed. Whoever calls may lie about all but what the ledger proves.
+
+mod answer;
+mod answered;
+mod circle;
+mod confer;
+mod deposit;
+mod drill;
+mod error;
+mod face;
+mod facts;
+mod held;
+mod keeper;
+mod ledger;
+mod place;
+mod renew;
+mod shares;
+mod tend;
+#[cfg(test)]
+mod tests;
+mod turns;
+mod word;
+
+pub use circle::{Circle, CircleError, Heard, Peers, REFRESH_INTERVAL};
+pub use deposit::{PENDING_MAX, PENDING_MS, PENDING_OF_ACCOUNT_MAX};
+pub use error::KeeperError;
+pub use face::Face;
+pub use held::HeldError;
+pub use keeper::{Keeper, Keys, STATE_AGE_MAX_MS};
+pub use ledger::{Final, Ledger, LedgerError, Pending, Validators};
+pub use shares::SharesError;
+pub use tend::ROUND_PAUSE;
+pub use word::Said;

@@ -1,0 +1,267 @@
+//! Looking after shares: what is sealed stays, what nobody needs any more is erased, and the ledger is told.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use keyward_ledger_core::{
+    entry::{Act, Authored, Entry, RuleName, VaultAct},
+    hash::Hash,
+    state::vault::{HolderState, VaultState, holder_key},
+    vault::vault_rule,
+};
+
+use crate::{
+    deposit::PENDING_MS,
+    error::KeeperError,
+    keeper::{Inner, Keeper, unreadable},
+    place::Place,
+    shares::SharesError,
+};
+
+/// The pause between two rounds.
+pub const ROUND_PAUSE: Duration = Duration::from_secs(30);
+
+/// Vaults that callers were told something of that wants looking after, and where the round over all others stands.
+#[derive(Debug, Default)]
+pub(crate) struct Noticed {
+    vaults: Mutex<BTreeSet<[Hash; 2]>>,
+    first: Mutex<u8>,
+    /// Words that the ledger did not take: it is told again after the next start.
+    refused: Mutex<BTreeSet<([Hash; 2], u32)>>,
+}
+
+/// Vaults of the kept ones that a round looks at, and the rest of those whose accounts begin alike: nobody tells a keeper
+/// that a vault was destroyed.
+const SWEEP_MIN: usize = 256;
+/// Vaults noticed at most; the round over all finds the others.
+const NOTICED_MAX: usize = 4_096;
+
+impl Noticed {
+    pub(crate) fn insert(&self, vault: &RuleName) {
+        let mut vaults = self.vaults.lock().unwrap_or_else(PoisonError::into_inner);
+        if vaults.len() < NOTICED_MAX {
+            vaults.insert([vault.owner, vault.name]);
+        }
+    }
+
+    fn take(&self) -> BTreeSet<[Hash; 2]> {
+        std::mem::take(&mut self.vaults.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn refused(&self, vault: &RuleName, version: u32) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.len() < NOTICED_MAX {
+            refused.insert(([vault.owner, vault.name], version));
+        }
+    }
+
+    fn is_refused(&self, vault: &RuleName, version: u32) -> bool {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.contains(&([vault.owner, vault.name], version))
+    }
+
+    /// The next byte with which accounts begin.
+    fn next(&self) -> u8 {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = *first;
+        *first = first.wrapping_add(1);
+        next
+    }
+}
+
+/// What becomes of a share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It is one of the vault's present shares.
+    Needed,
+    /// Its sealing may still become final.
+    Waits,
+    /// Nobody will ask for it again.
+    Over,
+}
+
+impl Keeper {
+    /// Looks after the shares for as long as it is polled.
+    pub async fn tend(&self) {
+        loop {
+            if let Err(error) = self.round().await {
+                tracing::warn!(%error, "shares are not looked after now; the next round tries again");
+            }
+            tokio::time::sleep(ROUND_PAUSE).await;
+        }
+    }
+
+    /// One round: over the shares that wait, those that callers gave reason to look at, and a part of all that are kept.
+    pub async fn round(&self) -> Result<(), KeeperError> {
+        let mut vaults = self.0.noticed.take();
+        let found = self.on_disk(move |inner| {
+            let waiting = inner.shares.waiting()?.into_iter().map(|place| place.vault());
+            let mut kept = Vec::new();
+            for _ in u8::MIN..=u8::MAX {
+                if kept.len() >= SWEEP_MIN {
+                    break;
+                }
+                kept.extend(inner.shares.vaults(inner.noticed.next())?);
+            }
+            Ok(waiting.chain(kept).map(|vault| [vault.owner, vault.name]).collect::<Vec<_>>())
+        });
+        vaults.extend(found.await?);
+        let waiting = self.on_disk(|inner| inner.shares.waiting()).await?;
+        let mut by_vault: BTreeMap<[Hash; 2], Vec<Place>> = BTreeMap::new();
+        for place in waiting {
+            by_vault.entry([place.account, place.vault]).or_default().push(place);
+        }
+        let (mut confers, mut broken) = (true, None);
+        for vault in vaults {
+            let [owner, name] = vault;
+            let waiting = by_vault.remove(&vault).unwrap_or_default();
+            match self.look_after(&RuleName { owner, name }, &waiting, confers).await {
+                Ok(still) => confers = still,
+                // Without the ledger there is nothing to do for the others either.
+                Err(error @ KeeperError::Ledger(_)) => return Err(error),
+                Err(error) => broken = broken.or(Some(error)),
+            }
+        }
+        for vault in self.on_disk(|inner| inner.shares.owing()).await? {
+            self.tell(&vault).await?;
+        }
+        broken.map_or(Ok(()), Err)
+    }
+
+    /// Looks after the shares of one vault, by the newest final state. Where other keepers fail it, it asks none again in
+    /// this round: their silence must not keep the other vaults waiting.
+    async fn look_after(
+        &self,
+        name: &RuleName,
+        waiting: &[Place],
+        confers: bool,
+    ) -> Result<bool, KeeperError> {
+        let (vault, now_ms) = self.tidy_up(name, waiting).await?;
+        if let Some(vault) = vault.filter(|vault| confers && !vault.destroyed)
+            && let Err(error) = self.keep_alive(&vault, now_ms).await
+        {
+            tracing::warn!(%error, "a vault's shares are neither dealt anew nor repaired now");
+            return Ok(!matches!(error, KeeperError::Circle(_)));
+        }
+        Ok(confers)
+    }
+
+    /// Keeps, leaves or erases each share of a vault, by final state, which it gives; those that wait were listed before.
+    pub(crate) async fn tidy_up(
+        &self,
+        name: &RuleName,
+        waiting: &[Place],
+    ) -> Result<(Option<VaultState>, u64), KeeperError> {
+        let (vault, now_ms) = self.vault(name).await?;
+        // Who has lost what it held, with its disk, says so too.
+        let owes = match &vault {
+            Some(vault) if vault.destroyed => {
+                let holder = self.holder(name).await?;
+                holder.is_some_and(|holder| holder.erased < holder.held).then_some(vault.version)
+            }
+            _ => None,
+        };
+        let (name, waiting, found) = (*name, waiting.to_vec(), vault.clone());
+        self.alone(move |inner| {
+            if let Some(version) = owes {
+                inner.shares.owe(&name, version)?;
+            }
+            for place in inner.shares.of(&name, &waiting)? {
+                if let Err(error) = tidy(inner, &place, found.as_ref(), now_ms) {
+                    // One damaged file must not keep the others from being looked after.
+                    tracing::error!(%error, "a share cannot be looked after");
+                }
+            }
+            Ok(())
+        })
+        .await?;
+        Ok((vault, now_ms))
+    }
+
+    /// What the ledger says that we hold of a vault.
+    async fn holder(&self, vault: &RuleName) -> Result<Option<HolderState>, KeeperError> {
+        let (value, _) = self.state(&holder_key(&vault_rule(vault), &self.0.id)).await?;
+        value.map(|value| HolderState::decode(&value)).transpose().map_err(unreadable)
+    }
+
+    /// Tells the ledger what was erased of a vault, and forgets it once that is final.
+    pub(crate) async fn tell(&self, vault: &RuleName) -> Result<(), KeeperError> {
+        let name = *vault;
+        let owed = self.on_disk(move |inner| {
+            let owed = inner.shares.owed(&name)?;
+            let held = inner.shares.of(&name, &inner.shares.waiting()?)?;
+            // What was not erased yet is not said.
+            Ok(owed.filter(|owed| held.iter().all(|place| place.version > *owed)))
+        });
+        let Some(owed) = owed.await? else { return Ok(()) };
+        let holder = self.holder(vault).await?;
+        // Of a version whose sealing was never final nobody knows that we held anything.
+        let version = holder.map_or(0, |holder| owed.min(holder.held));
+        if holder.is_some_and(|holder| version > holder.erased) {
+            if self.0.noticed.is_refused(vault, version) {
+                return Ok(());
+            }
+            let act = VaultAct::Erase { vault: *vault, version, keeper: self.0.id };
+            let entry = Entry::Authored(Authored { act: Act::Vault(act), authors: Vec::new() });
+            let outcome = self.0.ledger.submit(&entry).await?;
+            if !outcome.is_accepted() {
+                tracing::error!(outcome = outcome.name(), "the word that a share is erased is not taken");
+                self.0.noticed.refused(vault, version);
+                return Ok(());
+            }
+        }
+        self.alone(move |inner| match inner.shares.owed(&name)? {
+            // Something else was erased meanwhile.
+            Some(now) if now != owed => Ok(()),
+            _ => inner.shares.told(&name),
+        })
+        .await
+    }
+}
+
+/// Keeps, leaves or erases one share. What is to be told of it is written down before, so that a stop in between does not
+/// lose it.
+fn tidy(inner: &Inner, place: &Place, vault: Option<&VaultState>, now_ms: u64) -> Result<(), SharesError> {
+    let over = match fate(place, vault) {
+        Fate::Needed => return inner.shares.settle(place),
+        // A renewal may become final as long as the shares before it stand: who erased its part earlier would let whoever
+        // holds the acknowledgements back take the vault away.
+        Fate::Waits if place.share_version > 1 => false,
+        Fate::Waits => {
+            match inner.shares.load(place) {
+                Err(error @ SharesError::Io { .. }) => return Err(error),
+                // Nobody can use what does not open.
+                Err(_damaged) => true,
+                Ok(held) => held.is_some_and(|held| now_ms > held.kept_ms.saturating_add(PENDING_MS)),
+            }
+        }
+        Fate::Over => true,
+    };
+    if !over {
+        return Ok(());
+    }
+    if vault.is_some_and(|vault| is_told(place, vault, &inner.id)) {
+        inner.shares.owe(&place.vault(), place.version)?;
+    }
+    inner.shares.erase(place)
+}
+
+/// What becomes of a share, by the newest final state.
+fn fate(place: &Place, vault: Option<&VaultState>) -> Fate {
+    match vault {
+        Some(vault) if vault.destroyed => Fate::Over,
+        Some(vault) if Place::now(vault) == *place => Fate::Needed,
+        Some(vault) if (vault.version, vault.share_version) >= (place.version, place.share_version) => {
+            Fate::Over
+        }
+        _ => Fate::Waits,
+    }
+}
+
+/// Whether the ledger is to hear that a share was erased: not while we hold another one of the same version.
+fn is_told(place: &Place, vault: &VaultState, own: &Hash) -> bool {
+    vault.destroyed || place.version < vault.version || !vault.keepers.contains(own)
+}

@@ -1,0 +1,123 @@
+//! A ledger in memory that runs the real contracts, and how each keeper sees it.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use keyward_ledger_core::{
+    contracts::{Context, StateView, dispatch},
+    entry::Entry,
+    genesis::Role,
+    hash::Hash,
+    outcome::Outcome,
+    state::layout::End,
+};
+
+use crate::{Final, Ledger, LedgerError, Pending};
+
+pub(super) const CHAIN: Hash = [0xcc; 32];
+
+#[derive(Clone, Default)]
+pub(super) struct Chain {
+    pub(super) state: HashMap<Vec<u8>, Vec<u8>>,
+    pub(super) log: Vec<(Vec<u8>, Outcome, u64)>,
+    pub(super) now_ms: u64,
+}
+
+/// What a keeper sees of the ledger.
+#[derive(Default)]
+pub(super) enum Sight {
+    /// Everything.
+    #[default]
+    Clear,
+    /// Nothing.
+    Away,
+    /// Everything, but nothing that it submits arrives.
+    Mute,
+    /// It is cut off: everything as it stood once.
+    Past(Box<Chain>),
+}
+
+/// The ledger as one keeper sees it.
+pub(super) struct Seen {
+    pub(super) chain: Arc<Mutex<Chain>>,
+    pub(super) submitter: Hash,
+    pub(super) sight: Arc<Mutex<Sight>>,
+}
+
+struct View<'a> {
+    base: &'a HashMap<Vec<u8>, Vec<u8>>,
+    writes: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl StateView for View<'_> {
+    fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        let written = self.writes.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value);
+        written.or_else(|| self.base.get(key)).map(Vec::as_slice)
+    }
+    fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.writes.push((key, value));
+    }
+    fn put_until(&mut self, key: Vec<u8>, value: Vec<u8>, _: End) {
+        self.writes.push((key, value));
+    }
+}
+
+impl Chain {
+    /// Executes an entry: its place in the log, and what became of it.
+    pub(super) fn record(&mut self, submitter: &Hash, role: Role, entry: &Entry) -> (u64, Outcome) {
+        let leaf_index = self.log.len() as u64;
+        let context = Context { chain_id: &CHAIN, height: 10, time_ms: self.now_ms, leaf_index };
+        let mut view = View { base: &self.state, writes: Vec::new() };
+        let bytes = entry.encode();
+        let outcome = dispatch(&mut view, submitter, role, &bytes, &context).unwrap();
+        let writes = view.writes;
+        if outcome.is_accepted() {
+            self.state.extend(writes);
+        }
+        self.log.push((bytes, outcome.clone(), self.now_ms));
+        (leaf_index, outcome)
+    }
+}
+
+fn cut_off() -> LedgerError {
+    LedgerError::Unavailable("no quorum".into())
+}
+
+impl Seen {
+    fn look<T>(&self, at: impl FnOnce(&Chain) -> T) -> Result<T, LedgerError> {
+        match &*self.sight.lock().unwrap() {
+            Sight::Clear | Sight::Mute => Ok(at(&self.chain.lock().unwrap())),
+            Sight::Past(chain) => Ok(at(chain)),
+            Sight::Away => Err(cut_off()),
+        }
+    }
+}
+
+impl Ledger for Seen {
+    fn chain_id(&self) -> Hash {
+        CHAIN
+    }
+    fn record(&self, leaf_index: u64) -> Pending<'_, Final> {
+        Box::pin(async move {
+            let found = self.look(|chain| chain.log.get(leaf_index as usize).cloned())?;
+            let (entry, outcome, time_ms) = found.ok_or(LedgerError::NoRecord { leaf_index })?;
+            Ok(Final { entry, outcome, time_ms })
+        })
+    }
+    fn state<'a>(&'a self, key: &'a [u8]) -> Pending<'a, (Option<Vec<u8>>, u64)> {
+        Box::pin(async move { self.look(|chain| (chain.state.get(key).cloned(), chain.now_ms)) })
+    }
+    fn submit<'a>(&'a self, entry: &'a Entry) -> Pending<'a, Outcome> {
+        Box::pin(async move {
+            match &*self.sight.lock().unwrap() {
+                Sight::Clear => Ok(self.chain.lock().unwrap().record(&self.submitter, Role::Keeper, entry).1),
+                _ => Err(cut_off()),
+            }
+        })
+    }
+    fn now_ms(&self) -> u64 {
+        self.chain.lock().unwrap().now_ms
+    }
+}
