@@ -62,14 +62,15 @@ pub(crate) fn channels(
     if addresses.is_empty() {
         return Err(ConnectionError::NoNodes);
     }
-    addresses.iter().map(|address| channel(address, identity, dial)).collect()
+    addresses.iter().map(|address| node(address, identity, dial)).collect()
 }
 
-fn channel(
+/// A channel to whoever answers callers at an address, as this identity; it connects when it is first used.
+pub fn channel(
     address: &str,
     identity: &Identity,
     dial: Option<&Arc<dyn Dial>>,
-) -> Result<Node, ConnectionError> {
+) -> Result<Channel, ConnectionError> {
     let refused = |source| ConnectionError::Refused { address: address.to_owned(), source };
     let tls = ClientTlsConfig::new()
         .ca_certificate(Certificate::from_pem(&identity.ca_pem))
@@ -83,11 +84,14 @@ fn channel(
         .keep_alive_timeout(Duration::from_secs(10))
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(8 << 20);
-    let channel = match dial {
+    Ok(match dial {
         None => endpoint.connect_lazy(),
         Some(dial) => endpoint.connect_with_connector_lazy(Through(dial.clone())),
-    };
-    let rpc = LedgerClient::new(channel)
+    })
+}
+
+fn node(address: &str, identity: &Identity, dial: Option<&Arc<dyn Dial>>) -> Result<Node, ConnectionError> {
+    let rpc = LedgerClient::new(channel(address, identity, dial)?)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     Ok(Node { address: address.to_owned(), rpc })

@@ -43,7 +43,7 @@ use keyward_proto::ledger::GetGenesisRequest;
 
 pub use checkpoint::MergedCheckpoint;
 pub use committer::Committer;
-pub use connection::{ConnectionError, Identity};
+pub use connection::{ConnectionError, Identity, channel};
 pub use dial::{Dial, Dialled};
 pub use error::{ClientError, CommitError};
 pub use find::{FOUND_MAX, Found};

@@ -80,6 +80,7 @@ impl World {
             time_ms: 1,
             validators: validators.iter().map(SigningKey::public_key).collect(),
             submitters,
+            keepers: Vec::new(),
             epoch_length: 64,
             regime: Regime::Fast,
             clock_bound_ms: 1000,

@@ -61,6 +61,8 @@ codes! {
     LookUpDamaged "LOOK_UP_DAMAGED",
     /// The look-up cannot be written; answers to questions are complete up to an older height.
     LookUpBehind "LOOK_UP_BEHIND",
+    /// The keeper beside this validator does not work; the validator does.
+    KeeperFailed "KEEPER_FAILED",
 }
 
 /// One thing that is wrong.

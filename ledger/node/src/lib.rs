@@ -5,6 +5,7 @@
 
 mod alarms;
 mod application;
+mod beside;
 mod catch_up;
 mod checkpoint;
 mod cold;
@@ -27,6 +28,7 @@ mod refusal;
 mod repair;
 mod restore;
 mod scrub;
+mod serve;
 mod shared;
 #[cfg(test)]
 mod simulation;
@@ -46,13 +48,8 @@ use keyward_ledger_engine::{
     ConsensusKey, Engine, EngineConfig, EngineError, EngineHandle, Role, Segments, StoreError, Timing,
     disown, is_disk_error,
 };
-use keyward_proto::ledger::ledger_server::LedgerServer;
 use thiserror::Error;
-use tokio::{
-    net::TcpListener,
-    sync::{mpsc, watch},
-};
-use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig, server::TcpIncoming};
+use tokio::sync::{mpsc, watch};
 use tracing::{error, info};
 use zeroize::Zeroizing;
 
@@ -61,17 +58,18 @@ use catch_up::Offers;
 use checkpoint::Checkpoints;
 use cold::Mover;
 use executor::{DiskGaveUp, Diverged, Executor, Job};
-use face::{Face, Streams};
 use floor::{Floor, FloorError};
 use index::Index;
 use links::Links;
 use lookup::Lookup;
 use machine::Machine;
 use scrub::{Folders, Scrubber};
+use serve::{Calls, serve};
 use shared::{Shared, View};
 use snapshot::Snapshot;
 
 pub use alarms::{Alarm, Code};
+pub use beside::Beside;
 pub use catch_up::{CatchUp, CatchUpFrom};
 pub use cold::{ColdConfig, ColdPlace, StoreConfig};
 pub use executor::{EXIT_CODE_DIVERGED, RecoverError};
@@ -92,12 +90,6 @@ pub use scrub::{ScrubPace, ScrubStatus};
 
 /// Jobs that wait for the executor.
 const JOBS_MAX: usize = 256;
-/// The largest request: a batch of the greatest length with its frame.
-const REQUEST_BYTES_MAX: usize = 2 << 20;
-/// The largest answer: a block of the greatest length with its proofs.
-const ANSWER_BYTES_MAX: usize = 8 << 20;
-/// Calls of one connection at once; more wait on the caller's side.
-const CALLS_PER_CONNECTION_MAX: u32 = 1024;
 /// How long open calls may go on after the node was asked to stop.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -251,9 +243,11 @@ impl RunError {
     }
 }
 
-/// Runs a validator until `shutdown` completes. `ready` is called with the gRPC address once it serves.
+/// Runs a validator until `shutdown` completes. `ready` is called with the gRPC address once it serves. What runs beside
+/// it is served as long, and its trouble is not the validator's.
 pub async fn run(
     config: Config,
+    beside: Beside,
     shutdown: impl Future<Output = ()> + Send,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), RunError> {
@@ -320,8 +314,12 @@ pub async fn run(
             }
         }
     };
-    let served = serve(&config, shared, engine.clone(), checkpoints, end, ready).await;
+    let Beside { routes, trouble } = beside;
+    let hearing = tokio::spawn(beside::hear(trouble, shared.clone()));
+    let calls = Calls { shared, engine: engine.clone(), checkpoints, beside: routes };
+    let served = serve(&config, calls, end, ready).await;
 
+    hearing.abort();
     checkpointing.abort();
     intake.abort();
     passing_on.abort();
@@ -509,66 +507,6 @@ pub(crate) fn engine_config_with(
         epoch_length: NonZeroU64::new(genesis.document().epoch_length).unwrap_or(NonZeroU64::MIN),
         timing: Timing::default(),
         worker_threads: 2,
-    }
-}
-
-async fn serve(
-    config: &Config,
-    shared: Arc<Shared>,
-    engine: Arc<EngineHandle>,
-    checkpoints: Option<Arc<Checkpoints>>,
-    shutdown: impl Future<Output = ()> + Send,
-    ready: impl FnOnce(SocketAddr),
-) -> Result<(), RunError> {
-    let listen_error = |source| RunError::Listen { address: config.rpc_listen, source };
-    let listener = TcpListener::bind(config.rpc_listen).await.map_err(listen_error)?;
-    let address = listener.local_addr().map_err(listen_error)?;
-    let (stop, stopping) = watch::channel(false);
-    let face = Face {
-        shared,
-        engine,
-        checkpoints,
-        stopping: stopping.clone(),
-        refused_reads: Arc::default(),
-        streams: Streams::default(),
-    };
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<LedgerServer<Face>>().await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(keyward_proto::DESCRIPTORS)
-        .build_v1();
-    let reflection = reflection.map_err(|error| listen_error(io::Error::other(error)))?;
-    let tls = ServerTlsConfig::new()
-        .identity(Identity::from_pem(&config.tls.certificate_pem, config.tls.key_pem.as_bytes()))
-        .client_ca_root(Certificate::from_pem(&config.tls.ca_pem));
-    let ledger = LedgerServer::new(face)
-        .max_decoding_message_size(REQUEST_BYTES_MAX)
-        .max_encoding_message_size(ANSWER_BYTES_MAX);
-    let server = Server::builder()
-        .tls_config(tls)?
-        .initial_stream_window_size(4 << 20)
-        .initial_connection_window_size(8 << 20)
-        .max_concurrent_streams(Some(CALLS_PER_CONNECTION_MAX))
-        .http2_keepalive_interval(Some(Duration::from_secs(10)));
-    let router = face::coded(server).add_service(health_service).add_service(reflection).add_service(ledger);
-    let mut stopped = stopping;
-    let serving = router.serve_with_incoming_shutdown(
-        TcpIncoming::from(listener).with_nodelay(Some(true)),
-        async move {
-            let _closed = stopped.wait_for(|stopping| *stopping).await;
-        },
-    );
-    tokio::pin!(serving);
-    info!(%address, "validator serves");
-    ready(address);
-    tokio::select! {
-        result = &mut serving => return result.map_err(RunError::from),
-        () = shutdown => {}
-    }
-    stop.send_replace(true);
-    match tokio::time::timeout(DRAIN, serving).await {
-        Ok(result) => result.map_err(RunError::from),
-        Err(_elapsed) => Ok(()),
     }
 }
 

@@ -241,6 +241,7 @@ mod tests {
             time_ms: 1,
             validators: vec![key.public_key()],
             submitters: Vec::new(),
+            keepers: Vec::new(),
             epoch_length: EPOCH,
             regime: Regime::Fast,
             clock_bound_ms: 1000,

@@ -148,6 +148,7 @@ impl World {
             time_ms: 1,
             validators: keys.iter().map(SigningKey::public_key).collect(),
             submitters: vec![Submitter::new(submitter.public_key(), Role::Service)],
+            keepers: Vec::new(),
             epoch_length: EPOCH,
             regime: Regime::Fast,
             clock_bound_ms: 1000,

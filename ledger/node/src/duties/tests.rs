@@ -42,6 +42,7 @@ impl World {
             time_ms: 1,
             validators: sorted((1..=4).map(|n| validator(n).public_key()).collect()),
             submitters: submitters.into_iter().map(|key| Submitter::new(key, Role::Service)).collect(),
+            keepers: Vec::new(),
             epoch_length: 8,
             regime: Regime::Fast,
             clock_bound_ms: 1000,

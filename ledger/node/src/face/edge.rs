@@ -7,8 +7,8 @@ use tower::{
 };
 
 use crate::{
-    REQUEST_BYTES_MAX,
     refusal::{CODE_TRAILER, Refusal},
+    serve::REQUEST_BYTES_MAX,
 };
 
 type Explain = fn(Response<Body>) -> Response<Body>;

@@ -105,6 +105,7 @@ impl World {
             time_ms: 1,
             validators: keys.iter().map(SigningKey::public_key).collect(),
             submitters,
+            keepers: Vec::new(),
             epoch_length: 64,
             regime: Regime::Fast,
             clock_bound_ms: 1000,

@@ -71,6 +71,7 @@ impl Chain {
             time_ms: 1,
             validators: keys.iter().map(SigningKey::public_key).collect(),
             submitters,
+            keepers: Vec::new(),
             epoch_length: EPOCH,
             regime: Regime::Fast,
             clock_bound_ms: 1000,

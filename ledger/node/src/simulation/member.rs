@@ -286,6 +286,7 @@ pub(super) fn genesis(validators: &[SigningKey], submitters: &[SigningKey], regi
         time_ms: EPOCH_MS - 60_000,
         validators,
         submitters,
+        keepers: Vec::new(),
         epoch_length: 24,
         regime,
         clock_bound_ms: 5_000,
