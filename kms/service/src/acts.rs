@@ -23,6 +23,7 @@ use crate::{
     guard::refused,
     hex::{hex, unhex},
     ports::{Final, LedgerError},
+    vaults::{entries, refusal::refusal},
 };
 
 /// Blocks after which an entry that was handed in can no longer become final; the ledger client's own bound for
@@ -106,7 +107,8 @@ impl Drop for Guarded<'_> {
 
 impl Custody {
     /// Performs an act. When it fails its idempotency key is given back, unless the act stays: then the key stays
-    /// with it, and what settles the act completes or forgets it. Returns the receipt.
+    /// with it, and what settles the act completes or forgets it. Returns what the idempotency key keeps: the receipt, for
+    /// vaults with its place before it.
     pub(crate) async fn perform(&self, plan: Plan) -> Result<Vec<u8>, Failure> {
         self.perform_with(plan, async { Ok(()) }).await
     }
@@ -157,13 +159,20 @@ impl Custody {
                 // First the act: another server may have settled it, then nothing here happens twice.
                 changes.insert(0, Change::RemoveAct(id));
                 self.store.apply(changes).await?;
-                return Err(refused(record.outcome().name()));
+                return Err(match plan.kind {
+                    ActKind::Vault => refusal(record.as_ref()),
+                    _ => refused(record.outcome().name()),
+                });
             }
             last = Some(record);
         }
         step.await?;
         let time_ms = last.as_ref().map_or(0, |record| record.time_ms());
-        let receipt = last.map(|record| record.receipt(None)).unwrap_or_default();
+        let receipt = last.map(|record| match plan.kind {
+            ActKind::Vault => entries::kept(record.as_ref()),
+            _ => record.receipt(None),
+        });
+        let receipt = receipt.unwrap_or_default();
         let mut changes = at(plan.accepted, time_ms);
         changes.insert(0, Change::RemoveAct(id));
         changes.extend(plan.name.map(|name| Change::Complete(name, receipt.clone())));
@@ -268,6 +277,8 @@ impl Custody {
             ActKind::Labels => self.settle_labels(act, &app, &entries).await.map(Some),
             ActKind::Kek => self.settle_kek(act, entries, &app).await.map(Some),
             ActKind::Profile => self.settle_profile(act, entries, &app).await.map(Some),
+            ActKind::Vault => self.settle_vault(act, &entries).await,
+            ActKind::Password => self.settle_password(act, &entries, &app).await,
             ActKind::Authorise => {
                 let account = self.store.key(act.subject).await?.map(|key| key.account).unwrap_or_default();
                 let note = self.authorisation_note(account, act.subject, &app, false).await?;
@@ -420,7 +431,7 @@ impl Custody {
 }
 
 /// Where an act's entries stand if they do.
-fn heights(act: &Act) -> RangeInclusive<u64> {
+pub(crate) fn heights(act: &Act) -> RangeInclusive<u64> {
     act.until.saturating_sub(UNTIL_BLOCKS)..=act.until
 }
 

@@ -102,6 +102,8 @@ pub struct Limits {
     pub opened_key_lifetime: Duration,
     /// How long a request waits for a token agent at most.
     pub agent_wait: Duration,
+    /// How long a keeper of vault shares is waited for.
+    pub keeper_wait: Duration,
     /// How long settled intents and idempotent responses are kept.
     pub keep_settled: Duration,
     /// The shortest waiting period before a key is destroyed; the ledger's own bounds are a second and 366 days.
@@ -116,6 +118,7 @@ impl Default for Limits {
             opened_keys: 256,
             opened_key_lifetime: Duration::from_secs(60),
             agent_wait: Duration::from_secs(5 * 60),
+            keeper_wait: Duration::from_secs(10),
             keep_settled: Duration::from_secs(30 * 24 * 3600),
             destruction_wait_min: Duration::from_secs(7 * 24 * 3600),
         }

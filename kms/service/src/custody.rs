@@ -1,6 +1,6 @@
 //! The service as one value: its rooms' doors, its memories and its bounds. The verbs are `impl`s in their files.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use keyward_crypto::{ImportSealingKey, OpaqueServer};
 use keyward_policies::PolicySet;
@@ -13,11 +13,13 @@ use crate::{
     agents::Agents,
     caller::Sessions,
     failure::Failure,
+    guard::Begun,
     keybook::KeyBook,
     once::Owed,
     opened::Opened,
-    ports::{Clock, Kek, Ledger, Tokens},
+    ports::{Clock, Keepers, Kek, Ledger, Tokens},
     unreleased::Unreleased,
+    vaults::floods::{Asking, Floods},
 };
 
 /// Everything that use cases share.
@@ -28,6 +30,7 @@ pub(crate) struct Custody {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) kek: Arc<dyn Kek>,
     pub(crate) tokens: Arc<dyn Tokens>,
+    pub(crate) keepers: Arc<dyn Keepers>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) policies: PolicySet,
     pub(crate) opaque: OpaqueServer,
@@ -40,8 +43,13 @@ pub(crate) struct Custody {
     pub(crate) in_flight: InFlight,
     pub(crate) undecided: Undecided,
     pub(crate) unreleased: Unreleased,
+    pub(crate) begun: Begun,
     pub(crate) owed: Owed,
     pub(crate) agents: Arc<Agents>,
+    pub(crate) floods: Floods,
+    pub(crate) asking: Asking,
+    /// How long a keeper is waited for.
+    pub(crate) keeper_wait: Duration,
     /// The shortest waiting period before a key is destroyed.
     pub(crate) destruction_wait_min_ms: u64,
     pub(crate) permits: Arc<Semaphore>,

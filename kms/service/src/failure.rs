@@ -11,6 +11,8 @@ pub(crate) struct Failure {
     pub(crate) code: Code,
     /// What the caller is told; never a secret, never another tenant's business.
     pub(crate) message: String,
+    /// How long to wait before the same request is tried again, where that is known better than from the code.
+    pub(crate) wait_ms: Option<u64>,
     /// What only our log is told.
     pub(crate) cause: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -18,12 +20,12 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure that the caller caused or can do something about.
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), cause: None }
+        Self { code, message: message.into(), wait_ms: None, cause: None }
     }
 
     /// A decision of the domain: its own sentence is for the caller.
     pub(crate) fn of<E: Coded + Error + Send + Sync + 'static>(error: E) -> Self {
-        Self { code: error.code(), message: error.to_string(), cause: Some(Box::new(error)) }
+        Self { code: error.code(), message: error.to_string(), wait_ms: None, cause: Some(Box::new(error)) }
     }
 
     /// The same, with a cause that stays here.
@@ -32,7 +34,7 @@ impl Failure {
         message: impl Into<String>,
         cause: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        Self { code, message: message.into(), cause: Some(cause.into()) }
+        Self { code, message: message.into(), wait_ms: None, cause: Some(cause.into()) }
     }
 
     /// Something of ours failed: the caller learns nothing of it.

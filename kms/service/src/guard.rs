@@ -4,6 +4,8 @@
 //! INVARIANT: nothing is signed before the ledger's own answer says that the intent is final and accepted, and
 //! no signature leaves before its release is queued durably.
 
+mod own;
+
 use std::sync::Arc;
 
 use keyward_domain::{
@@ -17,7 +19,7 @@ use keyward_ledger_core::{
 };
 use keyward_policies::Verb;
 use keyward_store::{
-    Change, Claimed, Custody as Place, IdempotencyKey as Name, IntentState, NewIntent, Signed as Row,
+    Change, Claim, Claimed, Custody as Place, IdempotencyKey as Name, IntentState, NewIntent, Signed as Row,
 };
 use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 
@@ -30,6 +32,8 @@ use crate::{
     once::{judge, request_hash},
     ports::{Final, LedgerError, ToSign},
 };
+
+pub(crate) use own::{Begun, Start};
 
 /// How many blocks an intent's claim lives: long enough for its release, within the ledger's bound of 4096.
 const INTENT_BLOCKS: u64 = 4000;
@@ -94,28 +98,17 @@ impl Custody {
         input: &Input<B>,
         mark: &[u8],
     ) -> Result<Option<Signed>, Failure> {
-        let mut key = self.named_key(caller, key_name).await?;
-        if self.check_sign(caller, &key).is_err() {
-            // No refusal is from memory: another server may have unfrozen the key, or let the app use it.
-            key = self.named_key_now(caller, key_name).await?;
-            self.check_sign(caller, &key)?;
+        let key = self.key_to_sign(caller, key_name).await?;
+        if key.row.custody == Place::Own {
+            return Err(Failure::new(Code::KeyIsSelf, "the key signs on the person's side alone"));
         }
         let payload = payload(&key, input)?;
         let _place = self.agent_place(&key)?;
         let claim = self.claim_of(caller, mark, self.sign_hash(&key, input, &payload))?;
         let intent = self.new_intent(&key, &payload)?;
         let name = claim.as_ref().map(|claim| claim.name.clone());
-        let claimed = match self.store.begin_intent(intent.clone(), claim).await {
-            Ok(claimed) => claimed,
-            Err(error) => {
-                // Whether it was kept is not known; nothing is signed for it.
-                self.give_back(name).await;
-                return Err(error.into());
-            }
-        };
+        let claimed = self.keep_intent(&intent, claim).await?;
         if claimed == Claimed::Stale {
-            self.keys.forget(&key.row.key_id);
-            self.opened.forget(&key.row.key_id);
             return Ok(None);
         }
         if claimed == Claimed::InProgress
@@ -134,6 +127,38 @@ impl Custody {
         }
         leader.end(&passed);
         passed.map(Some)
+    }
+
+    /// The named key, if the caller may sign with it now.
+    async fn key_to_sign(&self, caller: &Caller, key_name: &str) -> Result<Arc<KnownKey>, Failure> {
+        let key = self.named_key(caller, key_name).await?;
+        if self.check_sign(caller, &key).is_ok() {
+            return Ok(key);
+        }
+        // No refusal is from memory: another server may have unfrozen the key, or let the app use it.
+        let key = self.named_key_now(caller, key_name).await?;
+        self.check_sign(caller, &key)?;
+        Ok(key)
+    }
+
+    /// Keeps an intent and claims its request. When the key's row is another one than was decided on, what was known of
+    /// it is forgotten.
+    async fn keep_intent(&self, intent: &NewIntent, claim: Option<Claim>) -> Result<Claimed, Failure> {
+        let name = claim.as_ref().map(|claim| claim.name.clone());
+        match self.store.begin_intent(intent.clone(), claim).await {
+            Ok(claimed) => {
+                if claimed == Claimed::Stale {
+                    self.keys.forget(&intent.key_id);
+                    self.opened.forget(&intent.key_id);
+                }
+                Ok(claimed)
+            }
+            Err(error) => {
+                // Whether it was kept is not known; nothing is signed for it.
+                self.give_back(name).await;
+                Err(error.into())
+            }
+        }
     }
 
     fn check_sign(&self, caller: &Caller, key: &KnownKey) -> Result<(), Failure> {
@@ -222,6 +247,9 @@ impl Custody {
             Place::Erased => {
                 return Err(Failure::new(Code::KeyDestroyed, "the key's private part is erased"));
             }
+            Place::Own => {
+                return Err(Failure::new(Code::KeyIsSelf, "the key signs on the person's side alone"));
+            }
             Place::Linked { agent: Some(agent), .. } => {
                 let Passage { intent, payload, caller, .. } = passage;
                 let (public_key, receipt) = (&key.public_key, record.receipt(None));
@@ -236,11 +264,7 @@ impl Custody {
                 self.tokens.sign(serial.clone(), id.clone(), key.public_key.scheme(), what).await?
             }
         };
-        let checked = match &passage.payload {
-            Payload::Message(message) => scheme::verify(&key.public_key, message, &signature),
-            Payload::Digest(digest) => scheme::verify_digest(&key.public_key, digest, &signature),
-        };
-        checked.map_err(|error| {
+        verify(key, &passage.payload, &signature).map_err(|error| {
             Failure::because(Code::SignatureInvalid, "the signature made does not verify", error)
         })?;
         Ok(signature)
@@ -301,6 +325,13 @@ impl From<LedgerError> for Failure {
                 Self::because(code, "the ledger refused the batch", error)
             }
         }
+    }
+}
+
+fn verify(key: &KnownKey, payload: &Payload<'_>, signature: &[u8]) -> Result<(), scheme::SignatureError> {
+    match payload {
+        Payload::Message(message) => scheme::verify(&key.public_key, message, signature),
+        Payload::Digest(digest) => scheme::verify_digest(&key.public_key, digest, signature),
     }
 }
 

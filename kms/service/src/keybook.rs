@@ -42,6 +42,7 @@ impl KnownKey {
         match self.row.custody {
             Place::Hosted { .. } | Place::Erased => Mode::Hosted,
             Place::Linked { .. } => Mode::Linked,
+            Place::Own => Mode::Own,
         }
     }
 

@@ -32,6 +32,7 @@ mod tests;
 mod tokens;
 mod unreleased;
 mod upkeep;
+mod vaults;
 
 pub use config::{AgentConfig, Config, KekConfig, LedgerConfig, Limits, Tls};
 pub use run::{Ready, RunError, run};

@@ -2,6 +2,7 @@
 
 use std::{error::Error, future::Future, num::NonZeroU32, ops::RangeInclusive, pin::Pin};
 
+use bytes::Bytes;
 use keyward_crypto::SecretBytes;
 use keyward_domain::scheme::{PublicKey, Scheme};
 use keyward_ledger_core::{entry::Entry, outcome::Outcome, receipt::Released};
@@ -41,12 +42,27 @@ pub(crate) trait Ledger: Send + Sync {
     ) -> Later<'_, Result<Option<Box<dyn Final>>, LedgerError>>;
     /// The verified value of a state key.
     fn state(&self, key: Vec<u8>) -> Later<'_, Result<Option<Vec<u8>>, LedgerError>>;
+    /// What stands under a state key, with its proof.
+    fn proven(&self, key: Vec<u8>) -> Later<'_, Result<Proven, LedgerError>>;
+    /// A record by its place in the log.
+    fn record(&self, leaf_index: u64) -> Later<'_, Result<Box<dyn Final>, LedgerError>>;
     /// Asks for the newest height now.
     fn refresh(&self) -> Later<'_, Result<u64, LedgerError>>;
 }
 
+/// What stands under a state key.
+#[derive(Clone, Debug)]
+pub(crate) struct Proven {
+    /// None: proven absence.
+    pub(crate) value: Option<Vec<u8>>,
+    /// The exact bytes of the state receipt.
+    pub(crate) receipt: Vec<u8>,
+}
+
 /// A final record.
 pub(crate) trait Final: Send + Sync {
+    /// The entry's bytes.
+    fn entry(&self) -> &[u8];
     fn outcome(&self) -> &Outcome;
     fn leaf_index(&self) -> u64;
     fn height(&self) -> u64;
@@ -68,6 +84,35 @@ pub(crate) enum LedgerError {
     /// The batch as such was refused.
     #[error("the ledger refused the batch (`{code}`)")]
     Refused { code: String, source: Cause },
+}
+
+/// What is passed on to a keeper, unchanged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ToKeeper {
+    Deposit { sealing: Bytes, share: Bytes, signature: [u8; 64] },
+    Evaluate { leaf_index: u64, element: [u8; 32] },
+    Release { leaf_index: u64, opened_leaf_index: u64 },
+    Drill { account: [u8; 32], vault: [u8; 32], nonce: [u8; 32] },
+}
+
+/// Why there is no answer of a keeper.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeeperError {
+    /// It cannot be reached, or says nothing.
+    #[error("the keeper does not answer")]
+    Silent { source: Cause },
+    /// It refused, in its own words.
+    #[error("the keeper refused (`{code}`)")]
+    Refused { code: String, message: String },
+    /// Its answer is none.
+    #[error("the keeper's answer cannot be read")]
+    Malformed { source: Cause },
+}
+
+/// The keepers of vaults.
+pub(crate) trait Keepers: Send + Sync {
+    /// Asks the one that answers at an address; returns its answer unchanged.
+    fn ask(&self, address: String, what: ToKeeper) -> Later<'_, Result<Bytes, KeeperError>>;
 }
 
 /// The key-encryption keys, wherever they live. They are numbered; one of them is the current one.

@@ -22,7 +22,7 @@ use tonic::{
 use tonic_health::ServingStatus;
 
 use crate::{
-    adapters::{SystemClock, kek::TokenKek, ledger::Validators, tokens::Modules},
+    adapters::{SystemClock, keepers::Channels, kek::TokenKek, ledger::Validators, tokens::Modules},
     agents::Agents,
     config::{AgentConfig, Config, KekConfig, LedgerConfig, Limits, Tls},
     custody::{Custody, random},
@@ -30,7 +30,7 @@ use crate::{
     failure::{Failure, chain},
     kek,
     opened::Opened,
-    ports::{Clock, Kek, Ledger, Tokens},
+    ports::{Clock, Keepers, Kek, Ledger, Tokens},
     releases, secrets, upkeep,
 };
 
@@ -121,9 +121,17 @@ pub async fn run(
     let Config { tenant, listen, tls, database, ledger, tokens, kek, agents, limits } = config;
     let store = open_store(database).await?;
     let (tokens, kek) = attach(tokens, kek).await?;
+    let keepers = Arc::new(Channels::new(copied(&ledger.identity), ledger.dial.clone()));
     let ledger: Arc<dyn Ledger> = Arc::new(connect(ledger).await?);
-    let parts =
-        Parts { tenant, agents, store: store.clone(), ledger, kek: Arc::new(kek), tokens: Arc::new(tokens) };
+    let parts = Parts {
+        tenant,
+        agents,
+        store: store.clone(),
+        ledger,
+        keepers,
+        kek: Arc::new(kek),
+        tokens: Arc::new(tokens),
+    };
     let custody = Arc::new(assemble(parts, Arc::new(SystemClock), &limits).await.map_err(RunError::start)?);
     custody.enter(listen.to_string()).await.map_err(RunError::Join)?;
     let unreleased = custody.find_unreleased().await.map_err(RunError::start)?;
@@ -200,11 +208,7 @@ async fn connect(config: LedgerConfig) -> Result<Validators, RunError> {
     let LedgerConfig { nodes, dial, identity, trust, submitter, deadline } = config;
     let until = tokio::time::Instant::now() + LEDGER_WAIT;
     loop {
-        let identity = keyward_ledger_client::Identity {
-            ca_pem: identity.ca_pem.clone(),
-            certificate_pem: identity.certificate_pem.clone(),
-            key_pem: identity.key_pem.clone(),
-        };
+        let identity = copied(&identity);
         let (nodes, trust, dial) = (nodes.clone(), trust.clone(), dial.clone());
         let config = keyward_ledger_client::Config { nodes, identity, trust, deadline, dial };
         let connected = async {
@@ -227,11 +231,21 @@ async fn connect(config: LedgerConfig) -> Result<Validators, RunError> {
     }
 }
 
+/// The same TLS identity for another who connects.
+fn copied(identity: &keyward_ledger_client::Identity) -> keyward_ledger_client::Identity {
+    keyward_ledger_client::Identity {
+        ca_pem: identity.ca_pem.clone(),
+        certificate_pem: identity.certificate_pem.clone(),
+        key_pem: identity.key_pem.clone(),
+    }
+}
+
 /// The rooms' doors.
 pub(crate) struct Parts {
     pub(crate) tenant: String,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) keepers: Arc<dyn Keepers>,
     pub(crate) kek: Arc<dyn Kek>,
     pub(crate) tokens: Arc<dyn Tokens>,
     pub(crate) agents: Vec<AgentConfig>,
@@ -243,7 +257,7 @@ pub(crate) async fn assemble(
     clock: Arc<dyn Clock>,
     limits: &Limits,
 ) -> Result<Custody, Failure> {
-    let Parts { tenant, store, ledger, kek, tokens, agents } = parts;
+    let Parts { tenant, store, ledger, keepers, kek, tokens, agents } = parts;
     kek::start(store.as_ref(), kek.as_ref()).await?;
     let lifetime_ms = u64::try_from(limits.opened_key_lifetime.as_millis()).unwrap_or(u64::MAX);
     let wait_ms = u64::try_from(limits.destruction_wait_min.as_millis()).unwrap_or(u64::MAX);
@@ -261,13 +275,18 @@ pub(crate) async fn assemble(
         in_flight: Default::default(),
         undecided: Default::default(),
         unreleased: Default::default(),
+        begun: Default::default(),
         owed: Default::default(),
         agents: Arc::new(Agents::new(agents, limits.agent_wait)),
+        floods: Default::default(),
+        asking: Default::default(),
+        keeper_wait: limits.keeper_wait,
         destruction_wait_min_ms: wait_ms.clamp(DESTRUCTION_WAIT_MIN_MS, DESTRUCTION_WAIT_MAX_MS),
         permits: Arc::new(Semaphore::new(limits.concurrent)),
         queued: Default::default(),
         store,
         ledger,
+        keepers,
         kek,
         tokens,
         clock,
@@ -308,6 +327,7 @@ pub(crate) async fn server(tls: &Tls, face: &Face) -> Result<(Coded, Routes), Ru
         "keyward.v1.Signing",
         "keyward.v1.Tokens",
         "keyward.v1.Agents",
+        "keyward.v1.Vaults",
         "keyward.v1.Admin",
     ] {
         reporter.set_service_status(name, ServingStatus::Serving).await;

@@ -1,4 +1,4 @@
-//! What is done beside requests: settle acts, destroy what is due, reseal, give up old intents, wipe opened keys, prune.
+//! What is done beside requests: settle acts, destroy what is due, end what was left of closed accounts, reseal, give up old intents, wipe opened keys, prune.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,6 +18,7 @@ pub(crate) async fn run(custody: Arc<Custody>, keep_settled: Duration) {
     loop {
         look.tick().await;
         custody.opened.sweep(custody.clock.now_ms());
+        custody.end_begun().await;
         match custody.store.take_over().await {
             Ok(0) => {}
             Ok(acts) => tracing::warn!(acts, "took over what a server that ended left under way"),
@@ -42,6 +43,9 @@ pub(crate) async fn run(custody: Arc<Custody>, keep_settled: Duration) {
         }
         if let Err(failure) = custody.schedule_orphaned_keys().await {
             tracing::debug!(%failure, "keys of closed accounts wait");
+        }
+        if let Err(failure) = custody.end_orphaned_vaults().await {
+            tracing::debug!(%failure, "vaults of closed accounts wait");
         }
         if let Err(failure) = custody.settle_unreleased().await {
             tracing::debug!(%failure, "unreleased intents wait");

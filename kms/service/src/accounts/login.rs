@@ -11,7 +11,7 @@ use keyward_domain::{AccountId, Code, Fingerprint, LoginLimit, UserName, login, 
 use keyward_store::{AccountState, Change, Session, StoreError};
 use sha2::{Digest as _, Sha256};
 
-use super::PERSON;
+use super::{PERSON, record};
 use crate::{
     custody::{Custody, random},
     failure::Failure,
@@ -80,11 +80,14 @@ impl Custody {
         }
         // Accounts that are not open are answered like unknown ones.
         let row = row.filter(|row| row.state == AccountState::Open);
-        let record = row.as_ref().and_then(|row| row.opaque_record.as_deref());
-        let (state, response) =
-            self.opaque.login(user.as_str().as_bytes(), record, request).map_err(|error| {
-                Failure::because(Code::InvalidArgument, "the message is not one of an OPAQUE login", error)
-            })?;
+        let kept = row.as_ref().and_then(|row| row.opaque_record.as_deref());
+        let (name, record) = match kept.map(|kept| record::read(kept, user.as_str())) {
+            Some((name, record)) => (name, Some(record)),
+            None => (user.as_str().as_bytes(), None),
+        };
+        let (state, response) = self.opaque.login(name, record, request).map_err(|error| {
+            Failure::because(Code::InvalidArgument, "the message is not one of an OPAQUE login", error)
+        })?;
         let id = random()?;
         let account = row.map(|row| row.account);
         let expires_ms = now_ms.saturating_add(LIFETIME_MS);

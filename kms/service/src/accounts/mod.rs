@@ -2,8 +2,10 @@
 
 pub(crate) mod close;
 pub(crate) mod login;
+pub(crate) mod password;
 pub(crate) mod principal;
 pub(crate) mod profile;
+mod record;
 pub(crate) mod register;
 pub(crate) mod show;
 

@@ -9,7 +9,7 @@ use keyward_ledger_core::{
 };
 use keyward_store::{Account, AccountState, ActKind, Change, Registration, Taken};
 
-use super::PERSON;
+use super::{PERSON, record};
 use crate::{
     acts::Plan,
     custody::{Custody, random},
@@ -39,11 +39,11 @@ impl Custody {
     /// Starts a registration; nothing is promised about the name until it is finished.
     pub(crate) async fn register_start(&self, user: &str, request: &[u8]) -> Result<Started, Failure> {
         let user = UserName::parse(user).map_err(Failure::of)?;
-        let response = self.opaque.register(user.as_str().as_bytes(), request).map_err(malformed)?;
         let (salt, account) = self.new_commitment(&AccountName::of_user(&user))?;
         let now_ms = self.clock.now_ms();
         let challenge =
             Challenge::new(Purpose::Credential, AccountId(account), random()?, now_ms, self.ledger.height());
+        let response = self.opaque.register(&challenge.nonce, request).map_err(malformed)?;
         let row = Registration {
             id: random()?,
             name: user.as_str().to_owned(),
@@ -74,7 +74,7 @@ impl Custody {
                 ));
             }
         };
-        let record = OpaqueServer::record(&finish.upload).map_err(malformed)?;
+        let record = record::keep(&row.nonce, &OpaqueServer::record(&finish.upload).map_err(malformed)?);
         self.check_credential(&row, &finish)?;
         let account = row.account;
         let receipt = self.perform(self.registration_plan(row, record, &finish, now_ms)).await?;
@@ -131,6 +131,6 @@ impl Custody {
     }
 }
 
-fn malformed(error: keyward_crypto::OpaqueError) -> Failure {
+pub(super) fn malformed(error: keyward_crypto::OpaqueError) -> Failure {
     Failure::because(Code::InvalidArgument, "the message is not one of an OPAQUE registration", error)
 }

@@ -7,7 +7,7 @@ use keyward_ledger_client::{Client, ClientError, CommitError, Committer, Recorde
 use keyward_ledger_core::{entry::Entry, outcome::Outcome, receipt::Released, state::layout::parameters_key};
 use tokio::time::timeout;
 
-use crate::ports::{Final, Later, Ledger, LedgerError};
+use crate::ports::{Final, Later, Ledger, LedgerError, Proven};
 
 /// Blocks within which an entry whose caller stopped waiting may still become final.
 const UNTIL_BLOCKS: u64 = 4096;
@@ -99,10 +99,25 @@ impl Ledger for Validators {
     }
 
     fn state(&self, key: Vec<u8>) -> Later<'_, Result<Option<Vec<u8>>, LedgerError>> {
+        Box::pin(async move { self.proven(key).await.map(|proven| proven.value) })
+    }
+
+    fn proven(&self, key: Vec<u8>) -> Later<'_, Result<Proven, LedgerError>> {
         Box::pin(async move {
             match timeout(self.patience, self.client.state(&key)).await {
-                Ok(answer) => answer.map(|state| state.value).map_err(asked),
+                Ok(Ok(state)) => Ok(Proven { value: state.value, receipt: state.receipt }),
+                Ok(Err(error)) => Err(asked(error)),
                 Err(_elapsed) => Err(self.late("the state was not answered in time")),
+            }
+        })
+    }
+
+    fn record(&self, leaf_index: u64) -> Later<'_, Result<Box<dyn Final>, LedgerError>> {
+        Box::pin(async move {
+            match timeout(self.patience, self.client.record(leaf_index)).await {
+                Ok(Ok(recorded)) => Ok(Box::new(recorded) as Box<dyn Final>),
+                Ok(Err(error)) => Err(asked(error)),
+                Err(_elapsed) => Err(self.late("the record was not answered in time")),
             }
         })
     }
@@ -116,6 +131,10 @@ impl Ledger for Validators {
 }
 
 impl Final for Recorded {
+    fn entry(&self) -> &[u8] {
+        &self.record().entry
+    }
+
     fn outcome(&self) -> &Outcome {
         &self.outcome
     }

@@ -1,5 +1,6 @@
-//! The real ledger, tokens, key-encryption key and clock behind the ports.
+//! The real ledger, keepers, tokens, key-encryption key and clock behind the ports.
 
+pub(crate) mod keepers;
 pub(crate) mod kek;
 pub(crate) mod ledger;
 pub(crate) mod tokens;

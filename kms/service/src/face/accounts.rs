@@ -5,7 +5,10 @@ use keyward_proto::custody::{self as proto, accounts_server::Accounts};
 use tonic::{Request, Response, Status};
 
 use super::{Face, convert::array, shown::Identities};
-use crate::{accounts::register::Finish, failure::Failure};
+use crate::{
+    accounts::{password::Offer, register::Finish},
+    failure::Failure,
+};
 
 #[tonic::async_trait]
 impl Accounts for Face {
@@ -101,8 +104,52 @@ impl Accounts for Face {
         request: Request<proto::CloseAccountRequest>,
     ) -> Result<Response<proto::CloseAccountResponse>, Status> {
         self.answer("account.close", request, |custody, caller, message| async move {
-            let receipt = custody.close_account(&caller, &message.idempotency_key).await?;
-            Ok(proto::CloseAccountResponse { receipt: receipt.into() })
+            let closed = custody.close_account(&caller, &message.idempotency_key).await?;
+            let vaults = closed.vaults.into_iter().map(|ended| proto::EndedVault {
+                vault: ended.vault.to_vec().into(),
+                receipt: ended.receipt.into(),
+                leaf_index: ended.leaf_index,
+            });
+            Ok(proto::CloseAccountResponse { receipt: closed.receipt.into(), vaults: vaults.collect() })
+        })
+        .await
+    }
+
+    async fn change_password_start(
+        &self,
+        request: Request<proto::ChangePasswordStartRequest>,
+    ) -> Result<Response<proto::ChangePasswordStartResponse>, Status> {
+        self.answer("account.password-start", request, |custody, caller, m| async move {
+            let Offer { started, version, present } =
+                custody.password_start(&caller, &m.registration_request).await?;
+            Ok(proto::ChangePasswordStartResponse {
+                registration_id: started.id.to_vec().into(),
+                registration_response: started.response.into(),
+                chain_id: custody.ledger.chain_id().to_vec().into(),
+                account: started.account.to_vec().into(),
+                nonce: started.nonce.to_vec().into(),
+                not_after: started.not_after,
+                version,
+                credential: present.into(),
+            })
+        })
+        .await
+    }
+
+    async fn change_password_finish(
+        &self,
+        request: Request<proto::ChangePasswordFinishRequest>,
+    ) -> Result<Response<proto::ChangePasswordFinishResponse>, Status> {
+        self.answer("account.password-finish", request, |custody, caller, m| async move {
+            let finish = Finish {
+                id: array("registration_id", &m.registration_id)?,
+                upload: m.registration_upload.to_vec(),
+                credential: array("credential", &m.credential)?,
+                proof: array("credential_proof", &m.credential_proof)?,
+            };
+            let holder_signature = array("holder_signature", &m.holder_signature)?;
+            let receipt = custody.password_finish(&caller, finish, holder_signature).await?;
+            Ok(proto::ChangePasswordFinishResponse { receipt: receipt.into() })
         })
         .await
     }

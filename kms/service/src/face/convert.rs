@@ -5,7 +5,12 @@ use keyward_domain::Code;
 use keyward_proto::custody as proto;
 use keyward_store::{Custody as Place, IntentState, Key, KeyState, NewIntent};
 
-use crate::{failure::Failure, guard::Signed, keybook::KnownKey, tokens::list::Listed};
+use crate::{
+    failure::Failure,
+    guard::{Signed, Start},
+    keybook::KnownKey,
+    tokens::list::Listed,
+};
 
 /// A field of exactly `N` bytes.
 pub(super) fn array<const N: usize>(what: &str, bytes: &Bytes) -> Result<[u8; N], Failure> {
@@ -28,7 +33,7 @@ pub(super) fn key(key: &KnownKey) -> proto::Key {
         created_unix_ms: row.created_ms,
         token: match &row.custody {
             Place::Linked { label, .. } => label.clone(),
-            Place::Hosted { .. } | Place::Erased => String::new(),
+            Place::Hosted { .. } | Place::Erased | Place::Own => String::new(),
         },
         account: Bytes::copy_from_slice(&row.account),
         address: key.address.clone().unwrap_or_default(),
@@ -67,6 +72,23 @@ pub(super) fn signed(signed: Signed) -> proto::SignResponse {
         receipt: signed.receipt.into(),
         key_id: Bytes::copy_from_slice(&signed.key.row.key_id),
     }
+}
+
+pub(super) fn start(start: Start) -> proto::BeginResponse {
+    use proto::begin_response::Result as Answer;
+    let result = match start {
+        Start::Signed(done) => Answer::Signed(signed(done)),
+        Start::ToSign(begun) => Answer::ToSign(proto::ToSign {
+            intent: Bytes::copy_from_slice(&begun.intent),
+            r: Bytes::copy_from_slice(&begun.r),
+            receipt: begun.receipt.into(),
+            key_id: Bytes::copy_from_slice(&begun.key.row.key_id),
+            public_key: Bytes::copy_from_slice(begun.key.public_key.as_bytes()),
+            scheme: begun.key.public_key.scheme().name().to_owned(),
+            expires_unix_ms: begun.expires_ms,
+        }),
+    };
+    proto::BeginResponse { result: Some(result) }
 }
 
 pub(super) fn token(Listed { agent, token, names }: Listed) -> proto::Token {

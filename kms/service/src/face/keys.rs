@@ -11,7 +11,11 @@ use super::{
 };
 use crate::{
     failure::Failure,
-    keys::{import::Import, list::Search, rotate::To},
+    keys::{
+        import::{Import, mode_named},
+        list::Search,
+        rotate::To,
+    },
     tokens::link::Link,
 };
 
@@ -56,7 +60,9 @@ impl Keys for Face {
                 nonce: array("nonce", &m.nonce)?,
                 not_after: m.not_after,
                 proof: &m.proof,
+                mode: mode_named(&m.mode)?,
                 sealed: &m.sealed_private_key,
+                consent: &[],
                 mark: &m.idempotency_key,
             };
             custody.import_key(&caller, &import).await.map(key_with_receipt)
@@ -229,7 +235,9 @@ fn rotate_to(to: Option<&rotate_key_request::To>) -> Result<To<'_>, Failure> {
             nonce: array("nonce", &to.nonce)?,
             not_after: to.not_after,
             proof: &to.proof,
+            mode: mode_named(&to.mode)?,
             sealed: &to.sealed_private_key,
+            consent: &to.consent,
             mark: &[],
         }),
     })

@@ -10,6 +10,7 @@ mod shown;
 mod signing;
 mod status;
 mod tokens;
+mod vaults;
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,6 +18,7 @@ use keyward_domain::Code;
 use keyward_proto::custody::{
     accounts_server::AccountsServer, admin_server::AdminServer, agents_server::AgentsServer,
     keys_server::KeysServer, signing_server::SigningServer, tokens_server::TokensServer,
+    vaults_server::VaultsServer,
 };
 use tokio::{task::JoinHandle, time::timeout};
 use tonic::{Request, Response, Status, service::Routes};
@@ -30,6 +32,9 @@ const MESSAGE_BYTES_MAX: usize = 8 << 20;
 
 /// The largest message of an agent: answers are short.
 const AGENT_BYTES_MAX: usize = 1 << 20;
+
+/// The largest message about a vault: a sealing and a share.
+const VAULT_BYTES_MAX: usize = 128 << 10;
 
 /// How much before its deadline a caller is told that it passes, so that the answer still arrives.
 const AHEAD: Duration = Duration::from_millis(10);
@@ -62,6 +67,7 @@ impl Face {
             .add_service(TokensServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(AdminServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(AgentsServer::new(self.clone()).max_decoding_message_size(AGENT_BYTES_MAX))
+            .add_service(VaultsServer::new(self.clone()).max_decoding_message_size(VAULT_BYTES_MAX))
     }
 
     /// Answers a call of an authenticated caller. The work runs to its end even if the client leaves: what was

@@ -2,6 +2,7 @@
 
 use std::{pin::Pin, sync::Arc};
 
+use bytes::Bytes;
 use futures::future::join_all;
 use keyward_domain::{Code, payload::BATCH_LEN_MAX};
 use keyward_proto::custody::{
@@ -26,6 +27,28 @@ type Answers = Pin<Box<dyn Stream<Item = Result<proto::SignStreamResponse, Statu
 
 #[tonic::async_trait]
 impl Signing for Face {
+    async fn begin(
+        &self,
+        request: Request<proto::SignRequest>,
+    ) -> Result<Response<proto::BeginResponse>, Status> {
+        self.answer("key.sign-begin", request, |custody, caller, m| async move {
+            let start = custody.begin_sign(&caller, &m.key, input(m.payload)?, &m.idempotency_key).await?;
+            Ok(convert::start(start))
+        })
+        .await
+    }
+
+    async fn finish(
+        &self,
+        request: Request<proto::FinishRequest>,
+    ) -> Result<Response<proto::SignResponse>, Status> {
+        self.answer("key.sign-finish", request, |custody, caller, m| async move {
+            let intent = convert::array("intent", &m.intent)?;
+            custody.finish_sign(&caller, &intent, &m.signature).await.map(convert::signed)
+        })
+        .await
+    }
+
     async fn sign(
         &self,
         request: Request<proto::SignRequest>,
@@ -142,12 +165,16 @@ async fn sign_group(
 }
 
 async fn sign(custody: &Custody, caller: &Caller, request: proto::SignRequest) -> Result<Signed, Failure> {
-    let input = match request.payload {
-        Some(Payload::Message(message)) => Input::Message(message),
-        Some(Payload::Digest(digest)) => Input::Digest(digest),
-        None => return Err(Failure::new(Code::PayloadMissing, "there is neither a message nor a digest")),
-    };
+    let input = input(request.payload)?;
     custody.sign(caller, &request.key, &input, &request.idempotency_key).await
+}
+
+fn input(payload: Option<Payload>) -> Result<Input<Bytes>, Failure> {
+    match payload {
+        Some(Payload::Message(message)) => Ok(Input::Message(message)),
+        Some(Payload::Digest(digest)) => Ok(Input::Digest(digest)),
+        None => Err(Failure::new(Code::PayloadMissing, "there is neither a message nor a digest")),
+    }
 }
 
 fn answer(tag: u64, result: Result<Signed, Failure>) -> proto::SignStreamResponse {

@@ -28,13 +28,20 @@ impl Question {
         if let Ok(id) = MetadataValue::try_from(&id) {
             trailers.insert("keyward-request-id", id);
         }
-        let retry = if failure.code.retry() { "true" } else { "false" };
+        let wait_ms = wait_ms(failure);
+        let retry = if wait_ms.is_some() { "true" } else { "false" };
         trailers.insert("keyward-retry", MetadataValue::from_static(retry));
-        if let Some(wait_ms) = failure.code.retry_after_ms() {
+        if let Some(wait_ms) = wait_ms {
             trailers.insert("keyward-retry-after-ms", MetadataValue::from(wait_ms));
         }
         status
     }
+}
+
+/// How long to wait before the same request is tried again; nothing where that is no use.
+fn wait_ms(failure: &Failure) -> Option<u32> {
+    let known = failure.wait_ms.map(|wait_ms| u32::try_from(wait_ms).unwrap_or(u32::MAX));
+    known.or_else(|| failure.code.retry_after_ms())
 }
 
 /// The error's own line in our log; secrets are in no error.

@@ -5,9 +5,9 @@
 
 use std::num::NonZeroU32;
 
-use keyward_crypto::{hosted_key_aad, profile_key_aad, service_secret_aad};
+use keyward_crypto::{code_secret_aad, hosted_key_aad, profile_key_aad, service_secret_aad};
 use keyward_domain::scheme::KeyId;
-use keyward_store::{Change, Custody as Place, Key, Pin, Profile, StoreError};
+use keyward_store::{Change, Custody as Place, Key, OneTimeCode, Pin, Profile, StoreError};
 use zeroize::Zeroizing;
 
 use super::{load, rotate::RETIRE_AFTER_MS};
@@ -26,6 +26,7 @@ pub(crate) struct Left {
     pub(crate) keys: usize,
     pub(crate) profiles: usize,
     pub(crate) pins: usize,
+    /// Of the service, and of one-time codes.
     pub(crate) secrets: usize,
 }
 
@@ -73,6 +74,7 @@ impl Custody {
         let mut left = Left {
             keys: self.store.keys_not_under(&label, COUNTED_MAX).await?.len(),
             profiles: self.store.profiles_not_under(&label, COUNTED_MAX).await?.len(),
+            secrets: self.store.one_time_codes_not_under(&label, COUNTED_MAX).await?.len(),
             ..Left::default()
         };
         for pin in self.store.pins().await? {
@@ -103,6 +105,9 @@ impl Custody {
         }
         for row in self.store.profiles_not_under(&label, max).await? {
             items.push(profile(row, label.clone()));
+        }
+        for row in self.store.one_time_codes_not_under(&label, max).await? {
+            items.push(code(row, label.clone()));
         }
         for row in self.store.keys_not_under(&label, max).await? {
             items.extend(key(row, label.clone()));
@@ -142,6 +147,14 @@ fn profile(row: Profile, kek: String) -> Item {
     let from_sealed = sealed.clone();
     let exchange = Box::new(move |to_sealed| Change::ResealProfile { account, from_sealed, to_sealed, kek });
     Item { what: "profile".to_owned(), aad: profile_key_aad(&account), sealed, exchange }
+}
+
+fn code(row: OneTimeCode, kek: String) -> Item {
+    let OneTimeCode { account, state, sealed, .. } = row;
+    let from_sealed = sealed.clone();
+    let exchange =
+        Box::new(move |to_sealed| Change::ResealCode { account, state, from_sealed, to_sealed, kek });
+    Item { what: "one-time code".to_owned(), aad: code_secret_aad(&account), sealed, exchange }
 }
 
 fn key(row: Key, kek: String) -> Option<Item> {

@@ -9,7 +9,7 @@
 use keyward_domain::{AppName, Code, authorisation};
 use keyward_ledger_core::entry::Entry;
 use keyward_policies::Verb;
-use keyward_store::{ActKind, Change};
+use keyward_store::{ActKind, Change, Custody as Place};
 
 use crate::{
     acts::Plan,
@@ -118,6 +118,12 @@ impl Custody {
 }
 
 fn check(key: &KnownKey, app: &AppName, allow: bool) -> Result<(), Failure> {
+    if allow && key.row.custody == Place::Own {
+        return Err(Failure::new(
+            Code::KeyIsSelf,
+            "an app cannot sign with it: it signs on the person's side",
+        ));
+    }
     let stands = key.apps.iter().any(|known| known == app.as_str());
     if !allow && !stands {
         return Err(Failure::new(Code::NotAuthorised, format!("`{app}` is not authorised for this key")));

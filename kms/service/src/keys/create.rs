@@ -65,7 +65,16 @@ impl Custody {
         let proof = key.sign_message(&message).map_err(Failure::internal)?;
         let version = previous.map_or(FIRST_VERSION, |previous| previous.row.version.saturating_add(1));
         let place = self.seal_key(&key, account, version).await?;
-        Ok(Proven { public_key, place, claims: Vec::new(), nonce, not_after, proof, pin: None })
+        Ok(Proven {
+            public_key,
+            place,
+            claims: Vec::new(),
+            nonce,
+            not_after,
+            proof,
+            consent: None,
+            pin: None,
+        })
     }
 }
 

@@ -1,4 +1,5 @@
-//! A key made elsewhere, a person's or an app's: with proof of possession, sealed to the service.
+//! A key made elsewhere, a person's or an app's: with proof of possession, sealed to the service; or a person's own, of
+//! mode `self`, whose private part never comes here.
 
 use std::sync::Arc;
 
@@ -39,7 +40,12 @@ pub(crate) struct Import<'a> {
     pub(crate) nonce: [u8; 32],
     pub(crate) not_after: u64,
     pub(crate) proof: &'a [u8],
+    /// Hosted, or a person's own.
+    pub(crate) mode: Mode,
+    /// Empty for mode `self`.
     pub(crate) sealed: &'a [u8],
+    /// Of the version before, where it has mode `self`; else empty.
+    pub(crate) consent: &'a [u8],
     pub(crate) mark: &'a [u8],
 }
 
@@ -47,7 +53,30 @@ impl Import<'_> {
     /// The key with the importer's own proof of it.
     pub(super) fn proven(&self, public_key: PublicKey, place: Place) -> Proven {
         let (nonce, not_after, proof) = (self.nonce, self.not_after, self.proof.to_vec());
-        Proven { public_key, place, claims: Vec::new(), nonce, not_after, proof, pin: None }
+        let consent = Some(self.consent.to_vec()).filter(|consent| !consent.is_empty());
+        Proven { public_key, place, claims: Vec::new(), nonce, not_after, proof, consent, pin: None }
+    }
+
+    /// What the request is known by.
+    pub(super) fn fields(&self) -> Vec<&[u8]> {
+        let mode: &[u8] = self.mode.name().as_bytes();
+        // Requests for hosted keys are known as before there was another mode.
+        let mode = Some(mode).filter(|_| self.mode != Mode::Hosted);
+        [self.public_key, &self.nonce[..]].into_iter().chain(mode).collect()
+    }
+}
+
+/// The mode that a request names.
+pub(crate) fn mode_named(name: &str) -> Result<Mode, Failure> {
+    match name {
+        "" => Ok(Mode::Hosted),
+        name => match Mode::from_name(name) {
+            Some(mode @ (Mode::Hosted | Mode::Own)) => Ok(mode),
+            Some(Mode::Linked) | None => Err(Failure::new(
+                Code::InvalidArgument,
+                format!("`{name}` is no mode of a key that is handed in"),
+            )),
+        },
     }
 }
 
@@ -83,10 +112,11 @@ impl Custody {
     ) -> Result<(Arc<KnownKey>, Vec<u8>), Failure> {
         let _permit = self.permit()?;
         let account = self.importer(caller).await?;
+        check_mode(caller, import)?;
         let alias = Alias::parse(import.alias).map_err(Failure::of)?;
         let scheme = scheme_named(import.scheme)?;
         let public_key = public_key_of(scheme, import.public_key)?;
-        let hash = request_hash("key.import", &[import.alias.as_bytes(), import.public_key, &import.nonce]);
+        let hash = request_hash("key.import", &[&[import.alias.as_bytes()][..], &import.fields()].concat());
         let name = match self.once(caller, import.mark, hash).await? {
             Once::Done(receipt) => return Ok((self.done_key(account, &alias).await?, receipt)),
             Once::Fresh(name) => name,
@@ -149,7 +179,7 @@ impl Custody {
         let replaced = previous.map(|previous| previous.public_key.id());
         let message = self.possession_message(
             account,
-            Mode::Hosted,
+            import.mode,
             key,
             &answered.nonce,
             answered.not_after,
@@ -157,7 +187,16 @@ impl Custody {
         );
         scheme::verify(key, &message, import.proof).map_err(|error| {
             Failure::because(Code::ProofInvalid, "the proof of possession does not verify", error)
-        })
+        })?;
+        match previous.filter(|previous| previous.row.custody == Place::Own) {
+            Some(previous) => {
+                scheme::verify(&previous.public_key, &message, import.consent).map_err(|error| {
+                    Failure::because(Code::ProofInvalid, "the present version does not consent", error)
+                })
+            }
+            None if import.consent.is_empty() => Ok(()),
+            None => Err(Failure::new(Code::InvalidArgument, "no present version is to consent")),
+        }
     }
 
     /// Uses the challenge up, opens what the client sealed, compares it with the public key, and seals it for the
@@ -170,6 +209,9 @@ impl Custody {
         previous: Option<&KnownKey>,
     ) -> Result<Place, Failure> {
         self.answer(account, key, import, previous).await?;
+        if import.mode == Mode::Own {
+            return Ok(Place::Own);
+        }
         let chain_id = self.ledger.chain_id();
         let binding =
             ImportBinding { chain_id: &chain_id, account: &account.0, nonce: &import.nonce, public_key: key };
@@ -190,6 +232,20 @@ impl Custody {
         }
         let version = previous.map_or(FIRST_VERSION, |previous| previous.row.version.saturating_add(1));
         self.seal_key(&private, account, version).await
+    }
+}
+
+/// Keys of mode `self` are for persons, and bring no private part.
+pub(super) fn check_mode(caller: &Caller, import: &Import<'_>) -> Result<(), Failure> {
+    match import.mode {
+        Mode::Own if caller.person.is_none() => {
+            Err(Failure::new(Code::SessionRequired, "keys of mode `self` are for persons, within a session"))
+        }
+        Mode::Own if !import.sealed.is_empty() => Err(Failure::new(
+            Code::InvalidArgument,
+            "the private part of a key of mode `self` is not handed in",
+        )),
+        _ => Ok(()),
     }
 }
 

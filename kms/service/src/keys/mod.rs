@@ -16,7 +16,7 @@ use keyward_domain::{
     AccountId, Alias, Code, Labels, Mode, possession_challenge, rotation_challenge,
     scheme::{KeyId, PublicKey, Scheme},
 };
-use keyward_ledger_core::entry::{BindKey, Entry, RotateKey};
+use keyward_ledger_core::entry::{BindKey, Entry, KeyConsent, RotateKey};
 use keyward_store::{ActKind, Change, Custody as Place, IdempotencyKey as Name, Key, KeyState, Pin};
 
 use crate::{
@@ -38,6 +38,8 @@ pub(crate) struct Proven {
     pub(crate) nonce: [u8; 32],
     pub(crate) not_after: u64,
     pub(crate) proof: Vec<u8>,
+    /// Of the version before, over the same: keys of mode `self` are replaced with it alone.
+    pub(crate) consent: Option<Vec<u8>>,
     /// Of a token that is attached to the service; kept with the key.
     pub(crate) pin: Option<Pin>,
 }
@@ -125,6 +127,7 @@ impl Custody {
         let mode = match binding.key.place {
             Place::Hosted { .. } | Place::Erased => Mode::Hosted,
             Place::Linked { .. } => Mode::Linked,
+            Place::Own => Mode::Own,
         };
         let bind = BindKey {
             account: binding.account.0,
@@ -152,7 +155,11 @@ impl Custody {
                     changed_ms: 0,
                     successor: Some(key_id),
                 });
-                let rotate = RotateKey { previous: previous.public_key.id(), bind };
+                let consent = binding.key.consent.map(|signature| KeyConsent {
+                    public_key: previous.public_key.as_bytes().to_vec(),
+                    signature,
+                });
+                let rotate = RotateKey { previous: previous.public_key.id(), bind, consent };
                 (ActKind::Rotate, vec![Entry::RotateKey(rotate)], previous.row.labels.clone())
             }
         };

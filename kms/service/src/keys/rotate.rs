@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use keyward_domain::{AccountId, Alias, Code};
+use keyward_domain::{AccountId, Alias, Code, Mode};
 use keyward_policies::Verb;
 use keyward_store::{Custody as Place, IdempotencyKey as Name, KeyState};
 use zeroize::Zeroizing;
 
 use super::{
     Binding,
-    import::{Import, public_key_of},
+    import::{Import, check_mode, public_key_of},
 };
 use crate::{
     caller::Caller,
@@ -38,7 +38,7 @@ impl To<'_> {
             Self::Token(link) => {
                 vec![b"token", link.token.as_bytes(), link.key_label.as_bytes(), link.id]
             }
-            Self::Imported(import) => vec![b"import", import.public_key, &import.nonce],
+            Self::Imported(import) => [&[&b"import"[..]][..], &import.fields()].concat(),
         }
     }
 }
@@ -114,7 +114,11 @@ impl Custody {
                 let key = self.prove_key(caller, account, scheme, link, Some(key.row.key_id)).await?;
                 Ok(Binding { account, alias, key, name, previous })
             }
-            (To::Imported(import), Place::Hosted { .. }) if key.person => {
+            // A key of mode `self` does not become the service's; a hosted one may come to its person.
+            (To::Imported(import), Place::Hosted { .. } | Place::Own)
+                if key.person && (key.row.custody != Place::Own || import.mode == Mode::Own) =>
+            {
+                check_mode(caller, &import)?;
                 self.authorise_account(caller, Verb::KeyImport, account)?;
                 self.imported(account, alias, &import, name, key).await
             }
@@ -157,6 +161,7 @@ impl Custody {
 fn not_so(key: &KnownKey) -> Failure {
     let how = match key.row.custody {
         Place::Linked { .. } => "a linked key is rotated to another key of a token: name it",
+        Place::Own => "a key of mode `self` is rotated to another one of that mode",
         _ if key.person => "a person's key is rotated to one that the person's side makes",
         _ => "an app's hosted key is rotated inside the service: name no other key",
     };

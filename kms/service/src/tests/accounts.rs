@@ -22,11 +22,11 @@ use crate::{
 
 const APP: &str = "keyward://app/wallet";
 
-fn password(text: &str) -> SecretBytes {
+pub(super) fn password(text: &str) -> SecretBytes {
     SecretBytes::from(text.to_owned())
 }
 
-async fn prepare_registration(world: &World, user: &str) -> Result<Finish, Failure> {
+pub(super) async fn prepare_registration(world: &World, user: &str) -> Result<Finish, Failure> {
     let secret = password("correct horse");
     let (client, request) = ClientRegistration::start(&secret).unwrap();
     let started = world.custody.register_start(user, &request).await?;
@@ -39,12 +39,12 @@ async fn prepare_registration(world: &World, user: &str) -> Result<Finish, Failu
     Ok(Finish { id: started.id, upload: done.upload, credential: public, proof })
 }
 
-async fn register(world: &World, user: &str) -> Result<[u8; 32], Failure> {
+pub(super) async fn register(world: &World, user: &str) -> Result<[u8; 32], Failure> {
     let finish = prepare_registration(world, user).await?;
     Ok(world.custody.register_finish(finish).await?.0)
 }
 
-async fn log_in(
+pub(super) async fn log_in(
     world: &World,
     user: &str,
     secret: &str,
@@ -59,6 +59,19 @@ async fn log_in(
         Err(_) => vec![0; 64],
     };
     Ok(world.custody.login_finish(id, &finalization, certificate).await?.token)
+}
+
+/// The token of a fresh session.
+pub(super) async fn session(world: &World, user: &str) -> [u8; 32] {
+    log_in(world, user, "correct horse", None).await.unwrap()
+}
+
+/// The person's own key, as their side has it after a login.
+pub(super) async fn credential(world: &World, user: &str) -> SigningKey {
+    let secret = password("correct horse");
+    let (client, request) = ClientLogin::start(&secret).unwrap();
+    let (_, response) = world.custody.login_start(user, &request).await.unwrap();
+    account_credential(&client.finish(&secret, &response, Stretch::WeakForTests).unwrap().export_key).unwrap()
 }
 
 async fn alice(world: &World) -> Caller {
@@ -111,7 +124,9 @@ pub(super) fn import<'a>(made: &'a Made, alias: &'a str) -> Import<'a> {
         nonce: made.prepared.nonce,
         not_after: made.prepared.not_after,
         proof: &made.proof,
+        mode: Mode::Hosted,
         sealed: &made.sealed,
+        consent: &[],
         mark: &[],
     }
 }
@@ -147,6 +162,42 @@ async fn a_registration_that_was_recorded_unheard_is_finished_later() {
     assert_eq!(code(log_in(&world, "alice", "correct horse", None).await), Code::LoginFailed, "not open yet");
     world.custody.settle_acts().await.unwrap();
     log_in(&world, "alice", "correct horse", None).await.unwrap();
+}
+
+/// The blinded element of a login's request, and what the service made of it: both begin their messages.
+const ELEMENT_BYTES: usize = 32;
+
+#[tokio::test]
+async fn a_registration_evaluates_nothing_that_a_login_would() {
+    let world = World::new().await;
+    // Before the name is taken, by whoever guesses at what will be registered.
+    let (_, request) = ClientLogin::start(&password("correct horse")).unwrap();
+    let element = &request[..ELEMENT_BYTES];
+    let early = world.custody.register_start("alice", element).await.unwrap().response;
+    let alice = alice(&world).await;
+    let login = world.custody.login_start("alice", &request).await.unwrap().1;
+    let again = world.custody.login_start("alice", &request).await.unwrap().1;
+    assert_eq!(login[..ELEMENT_BYTES], again[..ELEMENT_BYTES], "one function for one registration");
+    let late = world.custody.register_start("alice", element).await.unwrap().response;
+    let change = world.custody.password_start(&alice, element).await.unwrap().started.response;
+    for other in [early, late, change] {
+        assert_ne!(login[..ELEMENT_BYTES], other[..ELEMENT_BYTES]);
+    }
+}
+
+#[tokio::test]
+async fn a_record_of_an_earlier_version_logs_in_under_the_user_name() {
+    let world = World::new().await;
+    let account = register(&world, "alice").await.unwrap();
+    let secret = password("correct horse");
+    let (client, request) = ClientRegistration::start(&secret).unwrap();
+    let response = world.custody.opaque.register(b"alice", &request).unwrap();
+    let done = client.finish(&secret, &response, Stretch::WeakForTests).unwrap();
+    let opaque_record = keyward_crypto::OpaqueServer::record(&done.upload).unwrap();
+    let before = keyward_store::Change::SetPassword { account, opaque_record, credential: [1; 32] };
+    world.custody.store.apply(vec![before]).await.unwrap();
+    log_in(&world, "alice", "correct horse", None).await.unwrap();
+    assert_eq!(code(log_in(&world, "alice", "wrong", None).await), Code::LoginFailed);
 }
 
 #[tokio::test]

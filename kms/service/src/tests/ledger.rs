@@ -21,7 +21,7 @@ use keyward_ledger_core::{
 use tokio::sync::Notify;
 
 use super::world::FakeClock;
-use crate::ports::{Clock as _, Final, Later, Ledger, LedgerError};
+use crate::ports::{Clock as _, Final, Later, Ledger, LedgerError, Proven};
 
 pub(super) const CHAIN: [u8; 32] = [0xcc; 32];
 pub(super) const SUBMITTER: [u8; 32] = [0x55; 32];
@@ -35,6 +35,8 @@ pub(super) enum Mood {
     Gone,
     /// Records, but the answer is lost.
     Deaf,
+    /// Is read, and records nothing: it answers that it is unavailable.
+    ReadOnly,
     /// Never answers, and records nothing.
     Silent,
 }
@@ -107,13 +109,18 @@ impl FakeLedger {
         let context = Context { chain_id: &CHAIN, height, time_ms, leaf_index };
         let mut view = View { base: &chain.state, writes: Vec::new() };
         let outcome = dispatch(&mut view, submitter, Role::Service, &entry.encode(), &context).unwrap();
-        let writes = view.writes;
+        let (writes, bytes) = (view.writes, entry.encode());
         if outcome.is_accepted() {
             chain.state.extend(writes);
         }
         chain.log.push((entry, outcome.clone()));
         chain.heights.push(height);
-        FakeFinal { outcome, height, time_ms, leaf_index }
+        FakeFinal { entry: bytes, outcome, height, time_ms, leaf_index }
+    }
+
+    /// Puts what no entry of a service puts there.
+    pub(super) fn set_state(&self, key: Vec<u8>, value: Vec<u8>) {
+        self.chain.lock().unwrap().state.insert(key, value);
     }
 
     /// What stands under a key.
@@ -134,7 +141,7 @@ impl FakeLedger {
                     }
                     Ok(Box::new(recorded) as Box<dyn Final>)
                 }
-                Mood::Gone => Err(gone(self.height())),
+                Mood::Gone | Mood::ReadOnly => Err(gone(self.height())),
                 Mood::Deaf => {
                     self.record_as(&submitter, entry);
                     Err(gone(self.height()))
@@ -198,7 +205,8 @@ impl Ledger for FakeLedger {
                 .find(|(_, kept, outcome, _)| **kept == entry && outcome.is_accepted());
             Ok(found.map(|(index, _, outcome, height)| {
                 let time_ms = self.clock.now_ms();
-                Box::new(FakeFinal { outcome, height, time_ms, leaf_index: index as u64 }) as Box<dyn Final>
+                let (entry, leaf_index) = (entry.encode(), index as u64);
+                Box::new(FakeFinal { entry, outcome, height, time_ms, leaf_index }) as Box<dyn Final>
             }))
         })
     }
@@ -206,8 +214,26 @@ impl Ledger for FakeLedger {
         Box::pin(async move {
             match *self.mood.lock().unwrap() {
                 Mood::Gone | Mood::Silent => Err(gone(0)),
-                Mood::Good | Mood::Deaf => Ok(self.chain.lock().unwrap().state.get(&key).cloned()),
+                Mood::Good | Mood::Deaf | Mood::ReadOnly => {
+                    Ok(self.chain.lock().unwrap().state.get(&key).cloned())
+                }
             }
+        })
+    }
+    fn proven(&self, key: Vec<u8>) -> Later<'_, Result<Proven, LedgerError>> {
+        Box::pin(async move {
+            let value = self.state(key.clone()).await?;
+            Ok(Proven { receipt: state_receipt(&key, value.as_deref()), value })
+        })
+    }
+    fn record(&self, leaf_index: u64) -> Later<'_, Result<Box<dyn Final>, LedgerError>> {
+        Box::pin(async move {
+            let chain = self.chain.lock().unwrap();
+            let Some((entry, outcome)) = chain.log.get(leaf_index as usize).cloned() else {
+                return Err(LedgerError::Refused { code: "RECORD_UNKNOWN".into(), source: "none".into() });
+            };
+            let (entry, height) = (entry.encode(), chain.heights[leaf_index as usize]);
+            Ok(Box::new(FakeFinal { entry, outcome, height, time_ms: 0, leaf_index }) as Box<dyn Final>)
         })
     }
     fn refresh(&self) -> Later<'_, Result<u64, LedgerError>> {
@@ -215,8 +241,14 @@ impl Ledger for FakeLedger {
     }
 }
 
+/// What stands for the proof of a state key.
+pub(super) fn state_receipt(key: &[u8], value: Option<&[u8]>) -> Vec<u8> {
+    [&[u8::from(value.is_some())][..], key, value.unwrap_or_default()].concat()
+}
+
 #[derive(Debug)]
 pub(super) struct FakeFinal {
+    entry: Vec<u8>,
     outcome: Outcome,
     height: u64,
     time_ms: u64,
@@ -224,6 +256,9 @@ pub(super) struct FakeFinal {
 }
 
 impl Final for FakeFinal {
+    fn entry(&self) -> &[u8] {
+        &self.entry
+    }
     fn outcome(&self) -> &Outcome {
         &self.outcome
     }
@@ -274,6 +309,12 @@ impl Ledger for Beside {
     }
     fn state(&self, key: Vec<u8>) -> Later<'_, Result<Option<Vec<u8>>, LedgerError>> {
         self.0.state(key)
+    }
+    fn proven(&self, key: Vec<u8>) -> Later<'_, Result<Proven, LedgerError>> {
+        self.0.proven(key)
+    }
+    fn record(&self, leaf_index: u64) -> Later<'_, Result<Box<dyn Final>, LedgerError>> {
+        Ledger::record(self.0.as_ref(), leaf_index)
     }
     fn refresh(&self) -> Later<'_, Result<u64, LedgerError>> {
         self.0.refresh()

@@ -1,9 +1,10 @@
 //! The gRPC face over real TLS.
 
 use keyward_proto::custody::{
-    CreateKeyRequest, RegisterStartRequest, ShowAccountRequest, SignBatchRequest, SignRequest,
-    accounts_client::AccountsClient, keys_client::KeysClient, sign_request::Payload,
-    sign_stream_response::Result as Answer, signing_client::SigningClient,
+    CreateKeyRequest, ListKeepersRequest, RegisterStartRequest, ShowAccountRequest, SignBatchRequest,
+    SignRequest, VaultAttemptRequest, accounts_client::AccountsClient, keys_client::KeysClient,
+    sign_request::Payload, sign_stream_response::Result as Answer, signing_client::SigningClient,
+    vaults_client::VaultsClient,
 };
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -16,16 +17,19 @@ use tonic::{
 };
 use zeroize::Zeroizing;
 
-use super::world::World;
+use super::{
+    vaults::{Owner, VAULT},
+    world::World,
+};
 use crate::{config::Tls, face::Face, run};
 
-struct Authority {
-    pem: String,
+pub(super) struct Authority {
+    pub(super) pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -34,7 +38,7 @@ impl Authority {
         Self { pem, issuer: Issuer::new(params, key) }
     }
 
-    fn issue(&self, names: Vec<SanType>, usage: ExtendedKeyUsagePurpose) -> (String, String) {
+    pub(super) fn issue(&self, names: Vec<SanType>, usage: ExtendedKeyUsagePurpose) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.subject_alt_names = names;
@@ -52,7 +56,7 @@ impl Authority {
 struct Served {
     address: String,
     authority: Authority,
-    _world: World,
+    world: World,
 }
 
 async fn serve() -> Served {
@@ -67,7 +71,7 @@ async fn serve() -> Served {
     let address = format!("https://{}", listener.local_addr().unwrap());
     let incoming = TcpIncoming::from(listener);
     tokio::spawn(async move { server.add_routes(routes).serve_with_incoming(incoming).await.unwrap() });
-    Served { address, authority, _world: world }
+    Served { address, authority, world }
 }
 
 impl Served {
@@ -190,4 +194,38 @@ async fn one_many_and_a_stream_are_signed() {
     }
     tags.sort_unstable();
     assert_eq!(tags, (0..100).collect::<Vec<u64>>());
+}
+
+#[tokio::test]
+async fn vaults_need_a_session_and_say_when_to_come_again() {
+    let served = serve().await;
+    let world = &served.world;
+    world.admit_keepers(&[1, 2, 3]);
+    let owner = Owner::new(world, "alice").await;
+    owner.seal(world, VAULT, 1).await.unwrap();
+    let anybody = VaultsClient::new(served.connect(None).await.unwrap());
+    let uncertified = anybody.clone().keepers(ListKeepersRequest {}).await.unwrap_err();
+    assert_eq!(trailer(&uncertified, "keyward-code"), "CLIENT_CERTIFICATE_REQUIRED");
+    let mut vaults = VaultsClient::new(served.app().await);
+    let attempt =
+        |number| VaultAttemptRequest { entry: owner.attempt_entry(number).into(), ..Default::default() };
+    let refused = vaults.attempt(attempt(1)).await.unwrap_err();
+    assert_eq!(trailer(&refused, "keyward-code"), "SESSION_REQUIRED");
+
+    let token = super::accounts::session(world, "alice").await;
+    let within = |message| {
+        let mut request = tonic::Request::new(message);
+        let bearer = format!("Bearer {}", crate::hex::hex(&token));
+        request.metadata_mut().insert("authorization", bearer.parse().unwrap());
+        request
+    };
+    let answer = vaults.attempt(within(attempt(1))).await.unwrap().into_inner();
+    assert_eq!(answer.receipt, answer.leaf_index.to_be_bytes().to_vec());
+    let cooling = vaults.attempt(within(attempt(2))).await.unwrap_err();
+    assert_eq!(cooling.code(), Code::ResourceExhausted);
+    assert_eq!(trailer(&cooling, "keyward-code"), "ATTEMPTS_COOLING");
+    assert_eq!(
+        (trailer(&cooling, "keyward-retry"), trailer(&cooling, "keyward-retry-after-ms")),
+        ("true", "60000")
+    );
 }

@@ -101,6 +101,7 @@ impl Desk {
             ledger: world.ledger.clone(),
             kek: Arc::new(TokenKek::new(module.clone(), name, "kek".into())),
             tokens: Arc::new(modules),
+            keepers: world.keepers.clone(),
             agents: Vec::new(),
         };
         // No hosted key stays opened: each signature asks the token.

@@ -20,8 +20,11 @@ use keyward_store::{Database, Store};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-use super::ledger::{Beside, FakeLedger};
 pub(super) use super::ledger::{CHAIN, Mood, SUBMITTER};
+use super::{
+    keepers::FakeKeepers,
+    ledger::{Beside, FakeLedger},
+};
 use crate::{
     caller::{Caller, Shown},
     config::{AgentConfig, Limits},
@@ -227,6 +230,7 @@ pub(super) struct World {
     pub(super) ledger: Arc<FakeLedger>,
     pub(super) kek: Arc<FakeKek>,
     pub(super) tokens: Arc<FakeTokens>,
+    pub(super) keepers: Arc<FakeKeepers>,
     pub(super) clock: Arc<FakeClock>,
     pub(super) limits: Limits,
     folder: TempDir,
@@ -250,20 +254,21 @@ impl World {
             wrong: AtomicU64::new(0),
             released: AtomicU64::new(0),
         });
-        let custody = start(&folder, &ledger, &kek, &tokens, &clock, &limits).await;
-        Self { custody, ledger, kek, tokens, clock, limits, folder }
+        let keepers = Arc::new(FakeKeepers::default());
+        let custody = start(&folder, &ledger, &kek, &tokens, &keepers, &clock, &limits).await;
+        Self { custody, ledger, kek, tokens, keepers, clock, limits, folder }
     }
 
     /// Ends this run as a crash would, and starts another on the same files.
     pub(super) async fn restart(self) -> Self {
-        let Self { custody, ledger, kek, tokens, clock, limits, folder } = self;
+        let Self { custody, ledger, kek, tokens, keepers, clock, limits, folder } = self;
         custody.store.close().await.unwrap();
         drop(custody);
         tokens.logged_in.store(false, Ordering::Relaxed);
-        let custody = start(&folder, &ledger, &kek, &tokens, &clock, &limits).await;
+        let custody = start(&folder, &ledger, &kek, &tokens, &keepers, &clock, &limits).await;
         custody.find_unreleased().await.unwrap();
         custody.log_in_to_tokens().await.unwrap();
-        Self { custody, ledger, kek, tokens, clock, limits, folder }
+        Self { custody, ledger, kek, tokens, keepers, clock, limits, folder }
     }
 
     /// Another server over the same database, ledger and token.
@@ -275,6 +280,7 @@ impl World {
             ledger: Arc::new(Beside(self.ledger.clone())),
             kek: self.kek.clone(),
             tokens: self.tokens.clone(),
+            keepers: self.keepers.clone(),
             agents: agents(),
         };
         let custody = Arc::new(assemble(parts, self.clock.clone(), &self.limits).await.unwrap());
@@ -319,6 +325,7 @@ async fn start(
     ledger: &Arc<FakeLedger>,
     kek: &Arc<FakeKek>,
     tokens: &Arc<FakeTokens>,
+    keepers: &Arc<FakeKeepers>,
     clock: &Arc<FakeClock>,
     limits: &Limits,
 ) -> Arc<Custody> {
@@ -331,6 +338,7 @@ async fn start(
         ledger: ledger.clone(),
         kek: kek.clone(),
         tokens: tokens.clone(),
+        keepers: keepers.clone(),
         agents: agents(),
     };
     let custody = Arc::new(assemble(parts, clock.clone(), limits).await.unwrap());

@@ -150,7 +150,7 @@ impl Custody {
             (Some(link.agent.to_owned()), None)
         };
         let place = Place::Linked { label, serial, id: found.id, agent };
-        Ok(Proven { public_key, place, claims: found.claims, nonce, not_after, proof, pin })
+        Ok(Proven { public_key, place, claims: found.claims, nonce, not_after, proof, consent: None, pin })
     }
 
     /// The key in a token that is attached to the service, logged in to.
