@@ -22,16 +22,16 @@ pub(crate) struct Challenge {
     pub(crate) previous: Vec<u8>,
 }
 
-/// The message that a key of a person signs, to be hosted.
-pub(crate) fn possession(parts: &Parts, key: &PublicKey) -> Challenge {
+/// The message that a key of a person signs, to be bound in that mode.
+pub(crate) fn possession(parts: &Parts, mode: Mode, key: &PublicKey) -> Challenge {
     let Parts { chain_id, account, nonce, not_after } = parts;
-    in_two(possession_challenge(chain_id, account, Mode::Hosted, key, nonce, *not_after), chain_id)
+    in_two(possession_challenge(chain_id, account, mode, key, nonce, *not_after), chain_id)
 }
 
-/// The message that a key of a person signs, to take over from another one.
-pub(crate) fn rotation(parts: &Parts, key: &PublicKey, previous: &KeyId) -> Challenge {
+/// The message that a key of a person signs, to take over from another one in that mode.
+pub(crate) fn rotation(parts: &Parts, mode: Mode, key: &PublicKey, previous: &KeyId) -> Challenge {
     let Parts { chain_id, account, nonce, not_after } = parts;
-    let message = rotation_challenge(chain_id, account, Mode::Hosted, key, nonce, *not_after, previous);
+    let message = rotation_challenge(chain_id, account, mode, key, nonce, *not_after, previous);
     // In the entry, the version before stands first.
     let mut challenge = in_two(message, chain_id);
     let end = challenge.in_entry.len().saturating_sub(previous.0.len());
@@ -39,10 +39,10 @@ pub(crate) fn rotation(parts: &Parts, key: &PublicKey, previous: &KeyId) -> Chal
     challenge
 }
 
-/// The message that the first credential of an account signs.
-pub(crate) fn credential(parts: &Parts, key: &[u8; 32]) -> Challenge {
+/// The message that a credential of an account signs; the first one has version 1.
+pub(crate) fn credential(parts: &Parts, version: u32, key: &[u8; 32]) -> Challenge {
     let Parts { chain_id, account, nonce, not_after } = parts;
-    in_two(credential_challenge(chain_id, account, 1, key, nonce, *not_after), chain_id)
+    in_two(credential_challenge(chain_id, account, version, key, nonce, *not_after), chain_id)
 }
 
 /// The entry repeats what follows label and chain id.
@@ -70,9 +70,12 @@ mod tests {
         let key = PublicKey::parse(Scheme::Ed25519, &hex::decode(public).unwrap()).unwrap();
         let label = hex::encode("keyward/possession/v1");
         let tail = format!("{}0204{:08x}{public}{}0000000000000405", run("02"), 32, run("03"));
-        let challenge = possession(&PARTS, &key);
+        let challenge = possession(&PARTS, Mode::Hosted, &key);
         assert_eq!(hex::encode(&challenge.message), format!("15{label}{}{tail}", run("01")));
         assert_eq!(hex::encode(&challenge.in_entry), tail);
+        let own = possession(&PARTS, Mode::Own, &key);
+        let tail = format!("{}0304{:08x}{public}{}0000000000000405", run("02"), 32, run("03"));
+        assert_eq!(hex::encode(&own.in_entry), tail);
     }
 
     #[test]
@@ -81,7 +84,7 @@ mod tests {
         let key = PublicKey::parse(Scheme::Ed25519, &hex::decode(public).unwrap()).unwrap();
         let label = hex::encode("keyward/rotation/v1");
         let tail = format!("{}0204{:08x}{public}{}0000000000000405", run("02"), 32, run("03"));
-        let challenge = rotation(&PARTS, &key, &KeyId([8; 32]));
+        let challenge = rotation(&PARTS, Mode::Hosted, &key, &KeyId([8; 32]));
         assert_eq!(hex::encode(&challenge.message), format!("13{label}{}{tail}{}", run("01"), run("08")));
         assert_eq!(hex::encode(&challenge.in_entry), tail);
         assert_eq!(challenge.previous, [8; 32]);
@@ -91,7 +94,7 @@ mod tests {
     fn credential_challenge_has_the_bytes_of_the_specification() {
         let label = hex::encode("keyward/credential/v1");
         let tail = format!("{}00000001{}{}0000000000000405", run("02"), run("07"), run("03"));
-        let challenge = credential(&PARTS, &[7; 32]);
+        let challenge = credential(&PARTS, 1, &[7; 32]);
         assert_eq!(hex::encode(&challenge.message), format!("15{label}{}{tail}", run("01")));
         assert_eq!(hex::encode(&challenge.in_entry), tail);
     }

@@ -9,6 +9,8 @@ use keyward_ledger_verify::Failure;
 use thiserror::Error as ThisError;
 use tonic::transport;
 
+use crate::device::DeviceError;
+
 /// A refusal by the service, with its trailers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -126,6 +128,9 @@ pub enum ClientError {
     /// A challenge for another account.
     #[error("the challenge is for another account than the session's: nothing was signed")]
     OtherAccount,
+    /// The ledger has another credential than this login's.
+    #[error("the ledger knows another password already: an earlier change of it is about to count")]
+    ChangePending,
     /// The trust file cannot be used.
     #[error("the trust file cannot be used")]
     Trust(#[source] Failure),
@@ -150,6 +155,15 @@ pub enum ClientError {
     /// The proof of possession could not be made.
     #[error("the proof of possession could not be made")]
     Proof(#[source] SignError),
+    /// The message could not be signed on this side.
+    #[error("the message could not be signed")]
+    Sign(#[source] SignError),
+    /// A message that means something to Keyward itself.
+    #[error("the message begins like a proof of Keyward's own: it is never signed as a payload")]
+    Reserved,
+    /// A key on this device failed.
+    #[error("the key on this device cannot be used")]
+    Device(#[from] DeviceError),
     /// The key could not be sealed to the service.
     #[error("the key could not be sealed to the service")]
     Seal(#[source] ImportError),
@@ -201,6 +215,18 @@ impl ClientError {
                 Some("use a profile whose certificate is from the service's own authority")
             }
             Self::WrongPassword(_) => Some(Code::LoginFailed.remedy()),
+            Self::Device(DeviceError::Missing { .. }) => {
+                Some("use the device that the key was made on, or recover it from its vault")
+            }
+            Self::Device(DeviceError::Closed { .. }) => Some(
+                "the file opens with the password that sealed it: recover the key from its vault if that is gone",
+            ),
+            Self::ChangePending => Some(
+                "wait a minute, and log in with the password of that change; if it is refused, tell the operator",
+            ),
+            Self::Reserved => {
+                Some("sign something else: with this key, such a message is a word of its holder")
+            }
             Self::OtherChain { .. } | Self::Receipt(_) | Self::ReceiptMismatch { .. } => {
                 Some("compare the trust file with the ledger's operators")
             }

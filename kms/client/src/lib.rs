@@ -53,11 +53,14 @@
 
 pub mod agent;
 mod challenge;
+mod change_password;
 mod client;
 mod connection;
+mod device;
 mod error;
 mod kek;
 mod keys;
+mod own;
 mod password;
 mod person;
 mod profile;
@@ -66,9 +69,12 @@ mod receipts;
 mod sign;
 mod tokens;
 mod tries;
+pub mod vault;
 
+pub use change_password::PasswordChange;
 pub use client::{CALL_DEADLINE, Client};
 pub use connection::{Connection, Identity};
+pub use device::{DeviceError, DeviceKeys};
 pub use error::{ClientError, Refusal};
 pub use keys::{KeySearch, KeyWithReceipt, RotateTo};
 pub use password::{PASSWORD_BYTES_MAX, Password};

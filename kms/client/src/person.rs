@@ -1,11 +1,12 @@
-//! A person's side: the password is stretched here, keys are made, proved and sealed here.
+//! A person's side: the password is stretched here, keys are made and proved here, and hosted ones sealed to the service.
 
 use std::fmt;
 
 use keyward_crypto::{
-    ClientLogin, ClientRegistration, ImportBinding, OpaqueError, SigningKey, account_credential,
+    ClientLogin, ClientRegistration, ImportBinding, OpaqueError, SecretBytes, SigningKey, account_credential,
     seal_to_service,
 };
+use keyward_domain::Mode;
 use keyward_domain::scheme::{KeyId, PublicKey, Scheme};
 use keyward_proto::custody::{
     Account, CloseAccountRequest, ImportKeyRequest, LoginFinishRequest, LoginStartRequest,
@@ -31,14 +32,14 @@ pub struct Registered {
     pub receipt: Vec<u8>,
 }
 
-/// A key that was made here; its private part is sealed.
-struct Made {
-    public_key: PublicKey,
-    nonce: Vec<u8>,
-    not_after: u64,
-    challenge: Challenge,
-    proof: Vec<u8>,
-    sealed: Vec<u8>,
+/// A key that was made here, with its proof.
+pub(crate) struct Made {
+    pub(crate) public_key: PublicKey,
+    pub(crate) parts: Parts,
+    pub(crate) challenge: Challenge,
+    pub(crate) proof: Vec<u8>,
+    /// What the service is to seal the key to itself with; none for mode `self`.
+    sealing_key: Vec<u8>,
 }
 
 /// A login that succeeded.
@@ -48,6 +49,8 @@ pub struct Login {
     pub session: Session,
     /// The account's credential; it exists on this side only.
     pub credential: SigningKey,
+    /// The OPAQUE export key, 64 bytes, wiped on drop: what this side seals opens under keys that are derived from it.
+    pub export_key: SecretBytes,
 }
 
 /// A session.
@@ -81,7 +84,7 @@ impl Client {
         let registered = stretching(move || registration.finish(&secret, &response, stretch)).await?;
         let credential = account_credential(&registered.export_key).map_err(ClientError::Opaque)?;
         let public = bytes32("credential", credential.public_key().as_bytes())?;
-        let challenge = challenge::credential(&parts, &public);
+        let challenge = challenge::credential(&parts, 1, &public);
         let proof = prove(&credential, &challenge)?;
         let finish = RegisterFinishRequest {
             registration_id: start.registration_id,
@@ -112,7 +115,7 @@ impl Client {
         let account = bytes32("account", &finish.account)?;
         let session = Session { token, expires_unix_ms: finish.expires_unix_ms, account };
         let credential = account_credential(&logged_in.export_key).map_err(ClientError::Opaque)?;
-        Ok(Login { session, credential })
+        Ok(Login { session, credential, export_key: logged_in.export_key })
     }
 
     /// The session's account.
@@ -145,16 +148,18 @@ impl Client {
     /// The answer is believed when key id and receipt are those of this very key.
     pub async fn import_key(&self, alias: &str, key: &SigningKey) -> Result<KeyWithReceipt, ClientError> {
         let scheme = key.scheme();
-        let made = self.prove_and_seal(key, None).await?;
+        let made = self.prove(key, Mode::Hosted, None).await?;
+        let sealed = Self::seal(key, &made)?;
         let message = ImportKeyRequest {
             alias: alias.to_owned(),
             scheme: scheme.name().to_owned(),
             public_key: made.public_key.as_bytes().to_vec().into(),
-            nonce: made.nonce.clone().into(),
-            not_after: made.not_after,
+            nonce: made.parts.nonce.to_vec().into(),
+            not_after: made.parts.not_after,
             proof: made.proof.clone().into(),
-            sealed_private_key: made.sealed.clone().into(),
+            sealed_private_key: sealed.into(),
             idempotency_key: idempotency_key()?,
+            mode: String::new(),
         };
         let imported = self.answer(self.keys().import(self.request(message)).await)?;
         self.check_made(KeyWithReceipt::of(imported)?, &made)
@@ -167,13 +172,16 @@ impl Client {
             Scheme::from_name(&before.scheme).ok_or(ClientError::Answer { what: "unknown scheme" })?;
         let previous = KeyId(bytes32("key id", &before.key_id)?);
         let next = SigningKey::generate(scheme).map_err(ClientError::Key)?;
-        let made = self.prove_and_seal(&next, Some(&previous)).await?;
+        let made = self.prove(&next, Mode::Hosted, Some(&previous)).await?;
+        let sealed = Self::seal(&next, &made)?;
         let to = RotateToImport {
             public_key: made.public_key.as_bytes().to_vec().into(),
-            nonce: made.nonce.clone().into(),
-            not_after: made.not_after,
+            nonce: made.parts.nonce.to_vec().into(),
+            not_after: made.parts.not_after,
             proof: made.proof.clone().into(),
-            sealed_private_key: made.sealed.clone().into(),
+            sealed_private_key: sealed.into(),
+            mode: String::new(),
+            consent: Default::default(),
         };
         let message = RotateKeyRequest {
             key: key.to_owned(),
@@ -184,37 +192,45 @@ impl Client {
         self.check_made(KeyWithReceipt::of(rotated)?, &made)
     }
 
-    /// A key with its proof, sealed to the service: for a new alias, or to take over from `previous`.
-    async fn prove_and_seal(&self, key: &SigningKey, previous: Option<&KeyId>) -> Result<Made, ClientError> {
+    /// A key with its proof of possession: for a new alias, or to take over from `previous`.
+    pub(crate) async fn prove(
+        &self,
+        key: &SigningKey,
+        mode: Mode,
+        previous: Option<&KeyId>,
+    ) -> Result<Made, ClientError> {
         let message = PrepareImportRequest { scheme: key.scheme().name().to_owned() };
         let prepared = self.answer(self.keys().prepare_import(self.request(message)).await)?;
         let parts = parts(&prepared.chain_id, &prepared.account, &prepared.nonce, prepared.not_after)?;
         self.check_challenge(&parts.chain_id, &parts.account)?;
-
         let challenge = match previous {
-            None => challenge::possession(&parts, key.public_key()),
-            Some(previous) => challenge::rotation(&parts, key.public_key(), previous),
+            None => challenge::possession(&parts, mode, key.public_key()),
+            Some(previous) => challenge::rotation(&parts, mode, key.public_key(), previous),
         };
         let proof = prove(key, &challenge)?;
-        let binding = ImportBinding {
-            chain_id: &parts.chain_id,
-            account: &parts.account,
-            nonce: &parts.nonce,
-            public_key: key.public_key(),
-        };
-        let sealed = key.expose(|secret| seal_to_service(&prepared.sealing_key, &binding, secret));
         Ok(Made {
             public_key: key.public_key().clone(),
-            nonce: prepared.nonce.to_vec(),
-            not_after: prepared.not_after,
+            parts,
             challenge,
             proof,
-            sealed: sealed.map_err(ClientError::Seal)?,
+            sealing_key: prepared.sealing_key.to_vec(),
         })
     }
 
+    /// The private part, sealed to the service and bound to its challenge.
+    fn seal(key: &SigningKey, made: &Made) -> Result<Vec<u8>, ClientError> {
+        let Parts { chain_id, account, nonce, .. } = &made.parts;
+        let binding = ImportBinding { chain_id, account, nonce, public_key: key.public_key() };
+        let sealed = key.expose(|secret| seal_to_service(&made.sealing_key, &binding, secret));
+        sealed.map_err(ClientError::Seal)
+    }
+
     /// The service must have bound what was made here.
-    fn check_made(&self, bound: KeyWithReceipt, made: &Made) -> Result<KeyWithReceipt, ClientError> {
+    pub(crate) fn check_made(
+        &self,
+        bound: KeyWithReceipt,
+        made: &Made,
+    ) -> Result<KeyWithReceipt, ClientError> {
         if bound.key.key_id.as_ref() != made.public_key.id().as_bytes() {
             return Err(ClientError::Answer { what: "it is about another key" });
         }
@@ -224,7 +240,7 @@ impl Client {
 }
 
 /// Argon2id takes a while: not on an async worker.
-async fn stretching<R: Send + 'static>(
+pub(crate) async fn stretching<R: Send + 'static>(
     work: impl FnOnce() -> Result<R, OpaqueError> + Send + 'static,
 ) -> Result<R, ClientError> {
     let result = tokio::task::spawn_blocking(work).await.map_err(ClientError::Stretch)?;
@@ -234,7 +250,12 @@ async fn stretching<R: Send + 'static>(
     })
 }
 
-fn parts(chain_id: &[u8], account: &[u8], nonce: &[u8], not_after: u64) -> Result<Parts, ClientError> {
+pub(crate) fn parts(
+    chain_id: &[u8],
+    account: &[u8],
+    nonce: &[u8],
+    not_after: u64,
+) -> Result<Parts, ClientError> {
     Ok(Parts {
         chain_id: bytes32("chain id", chain_id)?,
         account: bytes32("account", account)?,
@@ -243,6 +264,6 @@ fn parts(chain_id: &[u8], account: &[u8], nonce: &[u8], not_after: u64) -> Resul
     })
 }
 
-fn prove(key: &SigningKey, challenge: &Challenge) -> Result<Vec<u8>, ClientError> {
+pub(crate) fn prove(key: &SigningKey, challenge: &Challenge) -> Result<Vec<u8>, ClientError> {
     key.sign_message(&challenge.message).map_err(ClientError::Proof)
 }

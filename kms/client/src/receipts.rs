@@ -1,6 +1,7 @@
 //! Receipts, checked against the trust file before their answer is believed.
 
-use keyward_ledger_verify::{Failure, Verdict, verify_receipt};
+use keyward_domain::scheme::KeyId;
+use keyward_ledger_verify::{Failure, Opening, Verdict, verify_intent, verify_receipt};
 
 use crate::challenge::Challenge;
 use crate::client::Client;
@@ -8,8 +9,8 @@ use crate::error::ClientError;
 
 /// A trust file that was read.
 pub(crate) struct Trusted {
-    file: Vec<u8>,
-    chain_id: [u8; 32],
+    pub(crate) file: Vec<u8>,
+    pub(crate) chain_id: [u8; 32],
 }
 
 impl Trusted {
@@ -25,6 +26,12 @@ impl Trusted {
         let chain_id = hex::decode(digits).ok().and_then(|bytes| bytes.try_into().ok());
         let chain_id = chain_id.ok_or(ClientError::TrustWithoutChain)?;
         Ok(Self { file: file.to_vec(), chain_id })
+    }
+}
+
+impl Trusted {
+    pub(crate) const fn chain_id(&self) -> [u8; 32] {
+        self.chain_id
     }
 }
 
@@ -61,6 +68,22 @@ impl Client {
             return Err(ClientError::ReceiptMismatch { what: "the ledger refused the entry" });
         }
         Ok(Some(verdict))
+    }
+
+    /// The receipt of an intent that stands: it must be this one, on this key, and commit to this payload.
+    pub(crate) fn check_intent(
+        &self,
+        receipt: &[u8],
+        intent: &[u8; 32],
+        key_id: &KeyId,
+        opening: Opening<'_>,
+    ) -> Result<(), ClientError> {
+        let Some(trusted) = &self.trusted else { return Ok(()) };
+        let ready = verify_intent(&trusted.file, receipt, opening).map_err(ClientError::Receipt)?;
+        if ready.id != *intent || ready.key_id != *key_id {
+            return Err(ClientError::ReceiptMismatch { what: "it is about another intent" });
+        }
+        Ok(())
     }
 
     /// A receipt must be for the entry that binds exactly what was proved here.

@@ -1,6 +1,7 @@
 //! Signatures from the service: believed when they verify, and when their receipt does.
 
 mod order;
+mod own;
 mod stream;
 
 use std::time::Instant;

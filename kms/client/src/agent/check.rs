@@ -154,7 +154,7 @@ fn payload(sign: &AgentSign, scheme: Scheme) -> Result<Payload, CheckError> {
 }
 
 /// Keyward's own proofs begin with a label, its length before it.
-fn is_reserved(message: &[u8]) -> bool {
+pub(crate) fn is_reserved(message: &[u8]) -> bool {
     message.split_first().is_some_and(|(len, rest)| {
         rest.get(..usize::from(*len)).is_some_and(|label| label.starts_with(b"keyward/"))
     })

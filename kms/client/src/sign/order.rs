@@ -2,12 +2,15 @@
 
 use std::fmt;
 
+use keyward_crypto::SigningKey;
 use keyward_domain::scheme::{verify, verify_digest};
 use keyward_proto::custody::SignRequest;
 use keyward_proto::custody::sign_request::Payload;
+use sha2::{Digest as _, Sha256};
 use tonic::codegen::Bytes;
 
 use super::Signature;
+use crate::agent::is_reserved;
 use crate::client::{Client, idempotency_key};
 use crate::error::ClientError;
 
@@ -61,6 +64,31 @@ impl Order {
         }
     }
 
+    /// What the intent commits to.
+    pub(super) fn payload_hash(&self) -> Result<[u8; 32], ClientError> {
+        match &self.payload {
+            Payload::Message(message) => Ok(Sha256::digest(message).into()),
+            Payload::Digest(digest) => digest_of(digest),
+        }
+    }
+
+    /// A signature made here.
+    pub(super) fn signed_by(&self, key: &SigningKey) -> Result<Vec<u8>, ClientError> {
+        match &self.payload {
+            Payload::Message(message) => key.sign_message(message),
+            Payload::Digest(digest) => key.sign_digest(&digest_of(digest)?),
+        }
+        .map_err(ClientError::Sign)
+    }
+
+    /// A message that means something to Keyward itself is no payload: this key's word would count there.
+    pub(super) fn refuse_reserved(&self) -> Result<(), ClientError> {
+        match &self.payload {
+            Payload::Message(message) if is_reserved(message) => Err(ClientError::Reserved),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn request(&self, tag: u64) -> SignRequest {
         SignRequest {
             key: self.key.clone(),
@@ -80,14 +108,17 @@ impl Order {
                 return Ok(());
             }
             Payload::Digest(digest) => {
-                let digest = <[u8; 32]>::try_from(&digest[..]);
-                let digest = digest.ok().ok_or(ClientError::Answer { what: "no digest was sent" })?;
+                let digest = digest_of(digest)?;
                 verify_digest(key, &digest, made).map_err(ClientError::Signature)?;
                 client.check_receipt(signature, None)?.is_none_or(|payload_hash| payload_hash == digest)
             }
         };
         if proven { Ok(()) } else { Err(ClientError::ReceiptMismatch { what: "it is about another digest" }) }
     }
+}
+
+fn digest_of(digest: &[u8]) -> Result<[u8; 32], ClientError> {
+    <[u8; 32]>::try_from(digest).ok().ok_or(ClientError::Answer { what: "no digest was sent" })
 }
 
 impl fmt::Debug for Order {

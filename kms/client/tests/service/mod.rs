@@ -61,6 +61,16 @@ pub(crate) struct Service {
     logins: Mutex<Vec<ServerLogin>>,
     pub(crate) credentials: Mutex<Vec<[u8; 32]>>,
     pub(crate) imported: Mutex<Vec<SigningKey>>,
+    /// Keys of mode `self`: of them only this much is known here.
+    pub(crate) own: Mutex<Vec<PublicKey>>,
+    /// What the next beginnings are answered with.
+    pub(crate) starts: Mutex<VecDeque<ToSign>>,
+    /// What was handed in to finish.
+    pub(crate) finished: Mutex<Vec<FinishRequest>>,
+    /// The answers to that; without one, an honest one.
+    pub(crate) answers: Mutex<VecDeque<SignResponse>>,
+    /// The next binding is refused under this code.
+    pub(crate) refuse: Mutex<Option<Code>>,
     pub(crate) bearers: Mutex<Vec<String>>,
     /// What becomes of the next requests; those after are signed.
     pub(crate) moods: Mutex<VecDeque<Mood>>,
@@ -81,6 +91,11 @@ pub(crate) async fn start(twist: Twist, tls: Option<ServerTlsConfig>) -> (Arc<Se
         logins: Mutex::default(),
         credentials: Mutex::default(),
         imported: Mutex::default(),
+        own: Mutex::default(),
+        starts: Mutex::default(),
+        finished: Mutex::default(),
+        answers: Mutex::default(),
+        refuse: Mutex::default(),
         bearers: Mutex::default(),
         moods: Mutex::default(),
         marks: Mutex::default(),
@@ -228,6 +243,19 @@ impl Accounts for Face {
         Ok(Response::new(Account::default()))
     }
 
+    async fn change_password_start(
+        &self,
+        _: Request<ChangePasswordStartRequest>,
+    ) -> Result<Response<ChangePasswordStartResponse>, Status> {
+        Err(Status::unimplemented("not needed"))
+    }
+    async fn change_password_finish(
+        &self,
+        _: Request<ChangePasswordFinishRequest>,
+    ) -> Result<Response<ChangePasswordFinishResponse>, Status> {
+        Err(Status::unimplemented("not needed"))
+    }
+
     async fn set_profile(
         &self,
         _: Request<SetProfileRequest>,
@@ -248,7 +276,7 @@ impl Accounts for Face {
     }
 
     async fn close(&self, _: Request<CloseAccountRequest>) -> Result<Response<CloseAccountResponse>, Status> {
-        Ok(Response::new(CloseAccountResponse { receipt: vec![1, 2, 3].into() }))
+        Ok(Response::new(CloseAccountResponse { receipt: vec![1, 2, 3].into(), ..Default::default() }))
     }
 }
 
@@ -279,11 +307,15 @@ impl Keys for Face {
 
     async fn import(&self, request: Request<ImportKeyRequest>) -> Result<Response<KeyWithReceipt>, Status> {
         let request = request.into_inner();
+        if let Some(code) = self.0.refuse.lock().unwrap().take() {
+            return Err(status(code));
+        }
         let scheme = Scheme::from_name(&request.scheme).unwrap();
         let public = PublicKey::parse(scheme, &request.public_key).unwrap();
+        let is_own = request.mode == "self";
         let len = (request.public_key.len() as u32).to_be_bytes();
         let label = b"keyward/possession/v1";
-        let codes = [2, scheme.code()];
+        let codes = [if is_own { 3 } else { 2 }, scheme.code()];
         let message = [
             &[21],
             &label[..],
@@ -297,6 +329,11 @@ impl Keys for Face {
         ]
         .concat();
         verify(&public, &message, &request.proof).unwrap();
+        if is_own {
+            assert!(request.sealed_private_key.is_empty());
+            self.0.own.lock().unwrap().push(public.clone());
+            return Ok(Response::new(key(&public, &request.alias)));
+        }
         let binding =
             ImportBinding { chain_id: &CHAIN, account: &ACCOUNT, nonce: &NONCE, public_key: &public };
         let secret = self.0.sealing.open(&binding, &request.sealed_private_key).unwrap();
@@ -318,6 +355,10 @@ impl Keys for Face {
         {
             return Ok(Response::new(key(held.public_key(), name).key.unwrap()));
         }
+        if let ("own", Some(public)) = (request.get_ref().key.as_str(), self.0.own.lock().unwrap().last()) {
+            let shown = key(public, "own").key.unwrap();
+            return Ok(Response::new(Key { mode: "self".into(), ..shown }));
+        }
         Err(coded("KEY_UNKNOWN", Status::not_found("there is no key `x`")))
     }
     async fn freeze(&self, _: Request<ChangeKeyRequest>) -> Result<Response<KeyWithReceipt>, Status> {
@@ -334,11 +375,15 @@ impl Keys for Face {
         let Some(rotate_key_request::To::Import(to)) = request.to else {
             return Err(Status::unimplemented("not needed"));
         };
-        let previous = self.0.imported.lock().unwrap().last().unwrap().public_key().clone();
+        let is_own = to.mode == "self";
+        let previous = match is_own {
+            true => self.0.own.lock().unwrap().last().unwrap().clone(),
+            false => self.0.imported.lock().unwrap().last().unwrap().public_key().clone(),
+        };
         let scheme = previous.scheme();
         let public = PublicKey::parse(scheme, &to.public_key).unwrap();
         let len = (to.public_key.len() as u32).to_be_bytes();
-        let codes = [2, scheme.code()];
+        let codes = [if is_own { 3 } else { 2 }, scheme.code()];
         let message = [
             &[19],
             &b"keyward/rotation/v1"[..],
@@ -353,6 +398,12 @@ impl Keys for Face {
         ]
         .concat();
         verify(&public, &message, &to.proof).unwrap();
+        if is_own {
+            verify(&previous, &message, &to.consent).unwrap();
+            assert!(to.sealed_private_key.is_empty());
+            self.0.own.lock().unwrap().push(public.clone());
+            return Ok(Response::new(key(&public, &request.key)));
+        }
         let binding =
             ImportBinding { chain_id: &CHAIN, account: &ACCOUNT, nonce: &NONCE, public_key: &public };
         let secret = self.0.sealing.open(&binding, &to.sealed_private_key).unwrap();
@@ -424,6 +475,17 @@ impl Face {
     }
 }
 
+/// What a signature is answered with.
+pub(crate) fn answer_of(key: &PublicKey, signature: Vec<u8>) -> SignResponse {
+    SignResponse {
+        signature: signature.into(),
+        public_key: key.as_bytes().to_vec().into(),
+        scheme: key.scheme().name().to_owned(),
+        key_id: key.id().as_bytes().to_vec().into(),
+        ..Default::default()
+    }
+}
+
 fn refusal(code: Code) -> Refusal {
     Refusal {
         status: code.canonical().number(),
@@ -453,6 +515,25 @@ impl Signing for Face {
             Some(Mood::Gone) => Err(Status::unavailable("no route")),
             Some(Mood::Later) | None => Ok(Response::new(self.signed(request))),
         }
+    }
+
+    async fn begin(&self, request: Request<SignRequest>) -> Result<Response<BeginResponse>, Status> {
+        self.0.marks.lock().unwrap().push(request.into_inner().idempotency_key.to_vec());
+        let start = self.0.starts.lock().unwrap().pop_front();
+        let result = start.map(begin_response::Result::ToSign);
+        Ok(Response::new(BeginResponse { result }))
+    }
+
+    async fn finish(&self, request: Request<FinishRequest>) -> Result<Response<SignResponse>, Status> {
+        let request = request.into_inner();
+        self.0.finished.lock().unwrap().push(request.clone());
+        let answer = self.0.answers.lock().unwrap().pop_front();
+        let honest = || {
+            let own = self.0.own.lock().unwrap();
+            let key = own.last().unwrap();
+            SignResponse { receipt: vec![1, 2, 3].into(), ..answer_of(key, request.signature.to_vec()) }
+        };
+        Ok(Response::new(answer.unwrap_or_else(honest)))
     }
 
     async fn sign_batch(

@@ -1,0 +1,105 @@
+//! Entries about a vault: signed by the account here, handed in by the service, believed when their receipt verifies.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use keyward_crypto::SigningKey;
+use keyward_ledger_core::contracts::authored::authored_message;
+use keyward_ledger_core::entry::{Act, Author, Authored, ENTRY_BYTES_MAX, Entry, Party, VaultAct};
+use keyward_proto::custody::VaultEntryResponse;
+use keyward_proto::custody::vaults_client::VaultsClient;
+use tonic::codegen::Bytes;
+use tonic::transport::Channel;
+
+use super::HAND_IN_TRIES;
+use super::error::VaultError;
+use super::proof::{Recorded, View};
+use super::status::refused;
+use crate::client::{Client, idempotency_key};
+use crate::error::ClientError;
+use crate::person::Login;
+
+/// How many blocks the account's signature of a sealing or an ending counts: half of what the ledger allows, because the height that this side
+/// knows may be some minutes old.
+const SIGNED_BLOCKS: u64 = 8_192;
+/// How many blocks its signature of an attempt counts: whoever holds it back can spend the guess that long, and no longer.
+const ATTEMPT_BLOCKS: u64 = 512;
+
+/// An entry that was recorded and accepted, with the receipt that shows it.
+pub(super) struct HandedIn {
+    pub(super) receipt: Vec<u8>,
+    pub(super) record: Recorded,
+}
+
+impl Client {
+    /// Vaults, for calls made by hand.
+    pub fn vaults(&self) -> VaultsClient<Channel> {
+        VaultsClient::new(self.channel())
+    }
+
+    /// Hands an entry in until somebody says what became of it, and believes its receipt alone.
+    pub(super) async fn hand_in<F>(
+        &self,
+        view: &View,
+        entry: &Entry,
+        call: impl Fn(Bytes, Bytes, Duration) -> F,
+    ) -> Result<HandedIn, VaultError>
+    where
+        F: Future<Output = Result<VaultEntryResponse, ClientError>>,
+    {
+        let (bytes, mark) = (entry.encode(), idempotency_key()?);
+        if bytes.len() > ENTRY_BYTES_MAX {
+            return Err(VaultError::TooLong { len: bytes.len() });
+        }
+        let patient = self.clone().with_tries(self.tries.max(HAND_IN_TRIES));
+        let bytes = Bytes::from(bytes);
+        let answer = patient
+            .try_again(Instant::now() + self.deadline, |left| call(bytes.clone(), mark.clone(), left))
+            .await?;
+        let record = view.record("the entry", &answer.receipt)?;
+        if record.entry.as_ref() != Some(entry) || record.leaf_index != answer.leaf_index {
+            return Err(VaultError::Substituted { what: "the receipt of another entry" });
+        }
+        if !record.outcome.is_accepted() {
+            return Err(refused(&record.outcome));
+        }
+        Ok(HandedIn { receipt: answer.receipt.to_vec(), record })
+    }
+}
+
+/// An act that nobody has to sign.
+pub(super) const fn unsigned(act: VaultAct) -> Entry {
+    Entry::Authored(Authored { act: Act::Vault(act), authors: Vec::new() })
+}
+
+/// An act in the account's name. `height` is one that the ledger has passed.
+pub(super) fn signed(view: &View, act: VaultAct, login: &Login, height: u64) -> Result<Entry, VaultError> {
+    if login.session.account != view.account {
+        return Err(VaultError::OtherAccount);
+    }
+    let blocks = if matches!(act, VaultAct::Attempt(_)) { ATTEMPT_BLOCKS } else { SIGNED_BLOCKS };
+    let act = Act::Vault(act);
+    let author = author(view, &act, &login.credential, height.saturating_add(blocks))?;
+    Ok(Entry::Authored(Authored { act, authors: vec![author] }))
+}
+
+fn author(view: &View, act: &Act, credential: &SigningKey, not_after: u64) -> Result<Author, VaultError> {
+    let party = Party::Credential(view.account);
+    let nonce = random32()?;
+    let message = authored_message(&view.chain_id(), act.kind(), &act.payload(), party, &nonce, not_after);
+    let signature = credential.sign_message(&message).map_err(VaultError::Sign)?;
+    Ok(Author { party, nonce, not_after, public_key: Vec::new(), signature })
+}
+
+pub(super) fn random32() -> Result<[u8; 32], VaultError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(ClientError::Randomness)?;
+    Ok(bytes)
+}
+
+/// Long computations are not for an async worker.
+pub(super) async fn computing<R: Send + 'static>(
+    work: impl FnOnce() -> R + Send + 'static,
+) -> Result<R, VaultError> {
+    tokio::task::spawn_blocking(work).await.map_err(VaultError::Thread)
+}

@@ -1,0 +1,134 @@
+//! Why a vault cannot be read, or an entry about it is not recorded.
+
+use keyward_crypto::SignError;
+use keyward_crypto::vault::FactsError;
+use keyward_ledger_core::codec::DecodeError;
+use keyward_ledger_verify::Failure;
+use thiserror::Error;
+
+use crate::error::ClientError;
+
+/// Why what a service shows or does about a vault is not accepted.
+#[derive(Debug, Error)]
+pub enum VaultError {
+    /// Nothing can be verified.
+    #[error("the client has no trust file: nothing that a service says of vaults can be believed")]
+    TrustMissing,
+    /// Vaults belong to accounts.
+    #[error("nobody is logged in, and vaults belong to accounts")]
+    AccountMissing,
+    /// The login is not the session's.
+    #[error("the login is for another account than the session's")]
+    OtherAccount,
+    /// A proof does not hold, or is of something else.
+    #[error("the service's proof of {what} does not hold")]
+    Proof {
+        /// Of what.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: Failure,
+    },
+    /// A proof holds, but the ledger has gone on since.
+    #[error("the service shows {what} as they were too long ago")]
+    Stale {
+        /// What.
+        what: &'static str,
+        /// How long ago.
+        #[source]
+        source: Failure,
+    },
+    /// Proven, and nothing that the ledger writes there.
+    #[error("what is proven of {what} is malformed")]
+    Malformed {
+        /// Of what.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: DecodeError,
+    },
+    /// A proof holds, and shows something else than what was asked for.
+    #[error("the service shows {what}")]
+    Substituted {
+        /// What it shows.
+        what: &'static str,
+    },
+    /// The sealing's numbers do not fit together.
+    #[error("the vault's public part is refused")]
+    Facts(#[from] FactsError),
+    /// It was never sealed.
+    #[error("the account has no vault of this name")]
+    Unknown,
+    /// It has ended.
+    #[error("the vault was destroyed")]
+    Destroyed,
+    /// The ledger has recorded the entry as refused.
+    #[error("the ledger refused: {meaning}")]
+    LedgerRefused {
+        /// The stable code.
+        code: &'static str,
+        /// In words.
+        meaning: &'static str,
+    },
+    /// The entry is longer than the ledger takes.
+    #[error("the entry has {len} bytes, more than the ledger takes")]
+    TooLong {
+        /// Its length.
+        len: usize,
+    },
+    /// The account's word could not be given.
+    #[error("the entry could not be signed")]
+    Sign(#[source] SignError),
+    /// The thread for long computations failed.
+    #[error("the computation was broken off")]
+    Thread(#[source] tokio::task::JoinError),
+    /// The service refused, or did not answer.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+}
+
+impl VaultError {
+    /// The stable code.
+    pub fn code(&self) -> Option<&str> {
+        Some(match self {
+            Self::TrustMissing => "VAULT_TRUST_MISSING",
+            Self::AccountMissing => "SESSION_REQUIRED",
+            Self::OtherAccount => "VAULT_OTHER_ACCOUNT",
+            Self::Proof { .. } | Self::Malformed { .. } | Self::Facts(_) => "VAULT_UNPROVEN",
+            Self::Stale { .. } => "VAULT_STATE_STALE",
+            Self::Substituted { .. } => "VAULT_SUBSTITUTED",
+            Self::Unknown => "VAULT_UNKNOWN",
+            Self::Destroyed => "VAULT_DESTROYED",
+            Self::LedgerRefused { code, .. } => code,
+            Self::TooLong { .. } => "VAULT_TOO_LONG",
+            Self::Sign(_) | Self::Thread(_) => return None,
+            Self::Client(error) => return error.code(),
+        })
+    }
+
+    /// What to do next, where this side knows it.
+    pub fn remedy(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::TrustMissing => "give the profile the ledger's trust file",
+            Self::AccountMissing | Self::OtherAccount => "log in first (`keyward account login`)",
+            Self::Proof { .. } | Self::Malformed { .. } | Self::Substituted { .. } | Self::Facts(_) => {
+                "do not rely on this service: compare the trust file with the ledger's operators, and tell them"
+            }
+            Self::Stale { .. } => {
+                "see that this machine's clock is right and the ledger runs (`keyward ledger status`); a service \
+                 that goes on showing old state is not to be relied on"
+            }
+            Self::Unknown => "look at the name (`--vault`), or seal one first (`keyward vault seal`)",
+            Self::Destroyed => "seal another vault under another name: this one has ended",
+            Self::LedgerRefused { .. } => "look at `keyward vault status`, and begin again",
+            Self::TooLong { .. } => "seal to fewer keepers",
+            Self::Sign(_) | Self::Thread(_) => "try again",
+            Self::Client(error) => return error.remedy(),
+        })
+    }
+
+    /// Whether nobody could be reached, so that nothing was decided.
+    pub fn unreachable(&self) -> bool {
+        matches!(self, Self::Client(error) if error.unreachable())
+    }
+}

@@ -1,0 +1,85 @@
+//! What the ledger says, as far as it can be verified here: the one place where a vault's receipts are read.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use keyward_ledger_core::entry::Entry;
+use keyward_ledger_core::outcome::Outcome;
+use keyward_ledger_verify::{Failure, MaxAge, StateQuery, verify_receipt, verify_state};
+
+use super::STATE_AGE_MAX;
+use super::error::VaultError;
+use crate::client::Client;
+use crate::receipts::Trusted;
+
+/// An account's view of a ledger, through a trust file.
+pub(super) struct View {
+    trusted: Arc<Trusted>,
+    pub(super) account: [u8; 32],
+}
+
+/// What stands under a key, and since when.
+pub(super) struct Proven {
+    pub(super) value: Option<Vec<u8>>,
+    pub(super) height: u64,
+    pub(super) time_ms: u64,
+}
+
+/// A record of the log.
+pub(super) struct Recorded {
+    pub(super) entry: Option<Entry>,
+    pub(super) outcome: Outcome,
+    pub(super) leaf_index: u64,
+    pub(super) height: u64,
+}
+
+impl Client {
+    /// The view of the session's account; without a trust file or a session there is none.
+    pub(super) fn view(&self) -> Result<View, VaultError> {
+        let trusted = self.trusted.clone().ok_or(VaultError::TrustMissing)?;
+        Ok(View { trusted, account: self.account.ok_or(VaultError::AccountMissing)? })
+    }
+}
+
+impl View {
+    pub(super) fn chain_id(&self) -> [u8; 32] {
+        self.trusted.chain_id
+    }
+
+    /// What stands under `key`: of this ledger, recent, and not from before `min_height`.
+    pub(super) fn state(
+        &self,
+        what: &'static str,
+        key: &[u8],
+        receipt: &[u8],
+        min_height: u64,
+    ) -> Result<Proven, VaultError> {
+        let max_age_ms = u64::try_from(STATE_AGE_MAX.as_millis()).unwrap_or(u64::MAX);
+        let max_age = Some(MaxAge { now_ms: now_ms(), max_age_ms });
+        let query = StateQuery { key, min_height, max_age };
+        match verify_state(&self.trusted.file, receipt, &query) {
+            Ok(found) => Ok(Proven { value: found.value, height: found.height, time_ms: found.time_ms }),
+            Err(source @ (Failure::TooOld { .. } | Failure::TooLow { .. })) => {
+                Err(VaultError::Stale { what, source })
+            }
+            Err(source) => Err(VaultError::Proof { what, source }),
+        }
+    }
+
+    /// A record of this ledger, accepted or not.
+    pub(super) fn record(&self, what: &'static str, receipt: &[u8]) -> Result<Recorded, VaultError> {
+        let found = verify_receipt(&self.trusted.file, receipt, None)
+            .map_err(|source| VaultError::Proof { what, source })?;
+        Ok(Recorded {
+            entry: found.entry,
+            outcome: found.outcome,
+            leaf_index: found.leaf_index,
+            height: found.height,
+        })
+    }
+}
+
+pub(super) fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,16 @@
+//! Vaults from the person's side: against an honest service, and against ones that lie.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod ending;
+mod reading;
+mod recovering;
+mod sealing;
+mod world;
