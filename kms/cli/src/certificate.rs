@@ -1,5 +1,6 @@
-//! Whom a certificate names: the owner of the sealed files beside it.
+//! Whom a certificate names: the owner of the sealed files beside it, and the host that it serves as.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use keyward_domain::Principal;
@@ -10,22 +11,48 @@ use crate::files;
 
 /// The principal in the one SAN URI of the certificate in a file.
 pub(crate) fn principal_of(path: &Path) -> Result<Principal> {
-    let broken = || {
-        let what = format!("`{}` is no certificate of ours", path.display());
-        Failure::refused(what, "give a certificate with one SAN URI `keyward://<role>/<name>`")
-    };
-    let text = files::read(path)?;
-    let (_, pem) = parse_x509_pem(&text).map_err(|error| broken().because(&error))?;
-    let certificate = pem.parse_x509().map_err(|error| broken().because(&error))?;
-    let names = certificate.subject_alternative_name().map_err(|error| broken().because(&error))?;
-    let mut uris = names.iter().flat_map(|names| &names.value.general_names).filter_map(|name| match name {
-        GeneralName::URI(uri) => Some(*uri),
+    let uris = names_of(path, |name| match name {
+        GeneralName::URI(uri) => Some((*uri).to_owned()),
         _ => None,
-    });
-    match (uris.next(), uris.next()) {
-        (Some(uri), None) => Principal::parse(uri).map_err(|error| broken().because(&error)),
-        _ => Err(broken()),
+    })?;
+    match uris.as_slice() {
+        [uri] => Principal::parse(uri).map_err(|error| broken(path).because(&error)),
+        _ => Err(broken(path)),
     }
+}
+
+/// A host that the certificate in a file is good for, as it stands in a URL.
+pub(crate) fn host_of(path: &Path) -> Result<String> {
+    let hosts = names_of(path, |name| match name {
+        GeneralName::DNSName(host) => Some((*host).to_owned()),
+        GeneralName::IPAddress(bytes) => {
+            let v4 = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
+            let ip = v4.or_else(|_longer| <[u8; 16]>::try_from(*bytes).map(IpAddr::from)).ok()?;
+            Some(if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() })
+        }
+        _ => None,
+    })?;
+    hosts.into_iter().next().ok_or_else(|| {
+        let what = format!("`{}` names no host", path.display());
+        Failure::refused(
+            what,
+            "give a certificate with the node's host (`keyward certificate request --host`)",
+        )
+    })
+}
+
+/// What is picked of the alternative names of the certificate in a file.
+fn names_of(path: &Path, pick: impl Fn(&GeneralName<'_>) -> Option<String>) -> Result<Vec<String>> {
+    let text = files::read(path)?;
+    let (_, pem) = parse_x509_pem(&text).map_err(|error| broken(path).because(&error))?;
+    let certificate = pem.parse_x509().map_err(|error| broken(path).because(&error))?;
+    let names = certificate.subject_alternative_name().map_err(|error| broken(path).because(&error))?;
+    Ok(names.iter().flat_map(|names| &names.value.general_names).filter_map(pick).collect())
+}
+
+fn broken(path: &Path) -> Failure {
+    let what = format!("`{}` is no certificate of ours", path.display());
+    Failure::refused(what, "give a certificate with one SAN URI `keyward://<role>/<name>`")
 }
 
 #[cfg(test)]
@@ -45,10 +72,10 @@ mod tests {
         let authority = Authority::create().unwrap();
         let issued = authority.issue_server(&node).unwrap();
         files::write(&path, issued.certificate_pem.as_bytes(), Access::Public).unwrap();
-        assert_eq!(principal_of(&path).unwrap(), node);
+        assert_eq!((principal_of(&path).unwrap(), host_of(&path).unwrap()), (node, "localhost".into()));
         for other in [authority.certificate_pem.as_str(), "no certificate", ""] {
             files::write(&path, other.as_bytes(), Access::Public).unwrap();
-            assert!(principal_of(&path).is_err(), "{other}");
+            assert!(principal_of(&path).is_err() && host_of(&path).is_err(), "{other}");
         }
     }
 }

@@ -6,6 +6,7 @@ mod commands;
 mod config;
 mod failure;
 mod files;
+mod keeper;
 mod local;
 mod moment;
 mod output;

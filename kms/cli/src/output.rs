@@ -135,12 +135,13 @@ fn lost(said: std::io::Result<()>) {
     let _lost = said.is_err();
 }
 
-/// A table of left-aligned columns.
+/// A table of left-aligned columns; a row may be shorter than its head.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let cells = |row: &[String]| row.iter().map(|cell| cell.chars().count()).collect::<Vec<_>>();
     let mut widths: Vec<_> = head.iter().map(|cell| cell.chars().count()).collect();
     for row in rows {
-        widths = widths.iter().zip(cells(row)).map(|(a, b)| (*a).max(b)).collect();
+        let cells = cells(row).into_iter().chain(std::iter::repeat(0));
+        widths = widths.iter().zip(cells).map(|(a, b)| (*a).max(b)).collect();
     }
     let render = |row: Vec<&str>| {
         let padded = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
@@ -160,5 +161,7 @@ mod tests {
     fn columns_line_up_and_lines_end_without_blanks() {
         let rows = vec![vec!["payroll".into(), "active".into()], vec!["x".into(), "y".into()]];
         assert_eq!(table(&["alias", "state"], &rows), "alias    state\npayroll  active\nx        y");
+        let rows = vec![vec!["x".into()], vec!["y".into(), "long".into()]];
+        assert_eq!(table(&["a", "b"], &rows), "a  b\nx\ny  long");
     }
 }

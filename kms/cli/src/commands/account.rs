@@ -1,8 +1,9 @@
 //! `keyward account`: a person's account. The password never leaves this side.
 
+mod password;
 mod profile;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use keyward_client::Password;
 use keyward_domain::UserName;
@@ -32,6 +33,8 @@ enum Verb {
     Logout,
     /// Shows the account.
     Show,
+    /// Gives the account another password; every session ends.
+    Password(password::NewPassword),
     /// Contact and identity fields.
     Profile(profile::Profile),
     /// Closes the account for good; its keys no longer sign.
@@ -65,6 +68,7 @@ impl Account {
                 context.output.answer("the session is forgotten", &json!({ "session": null }));
                 Ok(())
             }
+            Verb::Password(change) => change.run(context, &profile).await,
             Verb::Profile(command) => command.run(context).await,
             Verb::Show => show(context, &profile).await,
             Verb::Close { yes, receipt } => close(context, &profile, yes, receipt).await,
@@ -79,15 +83,20 @@ impl Login {
     }
 
     fn password(&self, twice: bool) -> Result<Password> {
-        let text = match &self.password_file {
-            Some(path) => read_pin(path)?,
-            None => ask("password: ")?,
-        };
-        if twice && self.password_file.is_none() && *ask("password again: ")? != *text {
-            return Err(Failure::usage("the passwords differ", "type the same password twice"));
-        }
-        Password::new(text.to_string()).map_err(failed("cannot use the password"))
+        read_password(self.password_file.as_deref(), "password", twice)
     }
+}
+
+/// A password from a file, or typed.
+fn read_password(file: Option<&Path>, what: &str, twice: bool) -> Result<Password> {
+    let text = match file {
+        Some(path) => read_pin(path)?,
+        None => ask(&format!("{what}: "))?,
+    };
+    if twice && file.is_none() && *ask(&format!("{what} again: "))? != *text {
+        return Err(Failure::usage("the passwords differ", "type the same password twice"));
+    }
+    Password::new(text.to_string()).map_err(failed("cannot use the password"))
 }
 
 async fn register(context: &Context, profile: &Profile, login: &Login) -> Result<()> {

@@ -6,6 +6,8 @@
 //! one database and spreads its connections over them. `bench growth` fills a ledger of its own, and asks what an entry
 //! costs then, how fast full validators start, and how fast one that lost everything is in step.
 //!
+//! `bench vault` seals and recovers vaults, and measures what both sides compute for it.
+//!
 //! What the figures mean:
 //! - an *operation* is one signature with its final receipt, or one entry that is final and proven to the client;
 //! - `p50_ms`, `p99_ms`: from asking to the verified answer; an entry takes as long as its batch;
@@ -30,6 +32,7 @@ mod report;
 mod sign;
 mod site;
 mod token;
+mod vault;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -53,6 +56,8 @@ enum Verb {
     Ledger(ledger::Ledger),
     /// Cost, start and catching up of a ledger that grows.
     Growth(growth::Growth),
+    /// Sealing and recovering vaults, and what both sides compute for it.
+    Vault(vault::Vault),
     /// The token room beside the bare `cryptoki` loop, on a software token of its own.
     Token(token::Token),
 }
@@ -108,7 +113,7 @@ impl Verb {
         match self {
             Self::Sign(sign) => Some(&sign.load),
             Self::Ledger(ledger) => Some(&ledger.load),
-            Self::Growth(_) | Self::Token(_) => None,
+            Self::Growth(_) | Self::Token(_) | Self::Vault(_) => None,
         }
     }
 }
@@ -118,7 +123,7 @@ impl Verb {
     fn wanted(&self) -> Wanted {
         match self {
             Self::Sign(sign) => sign.wanted(),
-            Self::Ledger(_) | Self::Growth(_) | Self::Token(_) => Wanted::default(),
+            Self::Ledger(_) | Self::Growth(_) | Self::Token(_) | Self::Vault(_) => Wanted::default(),
         }
     }
 }
@@ -128,6 +133,7 @@ impl Bench {
         match self.verb {
             Verb::Token(token) => return Box::pin(token.run(context)).await,
             Verb::Growth(growth) => return Box::pin(growth.run(context)).await,
+            Verb::Vault(vault) => return Box::pin(vault.run(context)).await,
             Verb::Sign(_) | Verb::Ledger(_) => {}
         }
         let dir = self.verb.load().and_then(|load| load.dir.as_deref());
@@ -149,7 +155,9 @@ impl Bench {
         match self.verb {
             Verb::Sign(sign) => Box::pin(sign.measure(context, site)).await,
             Verb::Ledger(ledger) => Box::pin(ledger.measure(context, site)).await,
-            Verb::Growth(_) | Verb::Token(_) => Err(Failure::usage("this is measured otherwise", "")),
+            Verb::Growth(_) | Verb::Token(_) | Verb::Vault(_) => {
+                Err(Failure::usage("this is measured otherwise", ""))
+            }
         }
     }
 }

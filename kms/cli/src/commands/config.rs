@@ -34,7 +34,9 @@ impl Config {
         })?;
         // Only a node has a validator's key; only a service has a ledger.
         let kind = if table.contains_key("validator_key") || table.contains_key("peers") {
-            NodeConfig::load(&file, &[])?.open(&file)?;
+            let config = NodeConfig::load(&file, &[])?;
+            config.open(&file)?;
+            crate::keeper::check(&config, &file)?;
             "node"
         } else {
             ServeConfig::load(&file, &[])?.open(&file)?;

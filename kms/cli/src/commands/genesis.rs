@@ -3,6 +3,7 @@
 //! Each makes its key where it stays and writes a member file; one puts the files together; everybody checks that
 //! its own file stands in the result, and compares the chain id with the others.
 
+mod founders;
 mod node;
 
 use std::path::{Path, PathBuf};
@@ -11,17 +12,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use keyward_domain::{Principal, Role};
 use keyward_ledger_core::block::Regime;
 use keyward_ledger_core::ed25519::SigningKey;
-use keyward_ledger_core::genesis::{EPOCH_LENGTH_DEFAULT, Genesis, GenesisDocument, Submitter};
+use keyward_ledger_core::genesis::{EPOCH_LENGTH_DEFAULT, Genesis, GenesisDocument};
 use keyward_ledger_core::trust::Trust;
 use serde_json::json;
 
 use super::Context;
 use super::member::{MemberFile, parse_key};
+use crate::config::keeper::{self, KeeperKey, PublicKeys};
 use crate::config::node::{CHECKPOINT_KEY, VALIDATOR_KEY};
 use crate::config::serve::SUBMITTER_KEY;
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
 use crate::sealed::{OperatorSecret, random32};
+use founders::{Named, founded, named};
 
 /// Founding a ledger.
 #[derive(Debug, clap::Args)]
@@ -32,7 +35,7 @@ pub(crate) struct Ceremony {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
-    /// Makes an organisation's keys, where they stay.
+    /// Makes an organisation's keys, where they stay: its node's, its keeper's, its service's.
     Key(Key),
     /// Writes the organisation's member file for the others.
     Join(Join),
@@ -121,13 +124,16 @@ const VALIDATOR: &str = "validator.key";
 /// For checkpoints of the log: `checkpoint_key` in `node.toml`.
 const CHECKPOINT: &str = "checkpoint.key";
 const SUBMITTER: &str = "submitter.key";
+/// Folders that are older than keepers have none of them.
+const KEEPER: [&str; 3] = [KeeperKey::Signing.file(), KeeperKey::Sealing.file(), KeeperKey::Storage.file()];
 /// Public: whose the sealed keys are.
 const OWNER: &str = "owner";
 
 impl Key {
     fn run(self, context: &Context) -> Result<()> {
         let at = |name: &str| self.dir.join(name);
-        if [SECRET, VALIDATOR, CHECKPOINT, SUBMITTER].iter().any(|name| at(name).symlink_metadata().is_ok()) {
+        let names = [SECRET, VALIDATOR, CHECKPOINT, SUBMITTER].into_iter().chain(KEEPER);
+        if names.into_iter().any(|name| at(name).symlink_metadata().is_ok()) {
             let what = format!("`{}` holds keys already", self.dir.display());
             return Err(Failure::refused(what, "choose another folder: keys are never overwritten"));
         }
@@ -135,6 +141,8 @@ impl Key {
         let secret = OperatorSecret::create(&at(SECRET))?;
         make(&secret, &at(CHECKPOINT), CHECKPOINT_KEY, &node)?;
         let validator = make(&secret, &at(VALIDATOR), VALIDATOR_KEY, &node)?;
+        let PublicKeys { signing: kept, .. } =
+            keeper::make(&secret, |key| at(key.file()), &node, &KeeperKey::ALL)?;
         let service = self.service.as_deref().map(|name| principal(Role::Service, name)).transpose()?;
         let submitter =
             service.map(|owner| make(&secret, &at(SUBMITTER), SUBMITTER_KEY, &owner)).transpose()?;
@@ -143,13 +151,16 @@ impl Key {
             [Some(node.uri()), submitter.clone()].into_iter().flatten().collect::<Vec<_>>().join("\n");
         files::write(&at(OWNER), format!("{owner}\n").as_bytes(), Access::Public)?;
         let words = format!(
-            "keys in `{}`, sealed; keep `{}` apart from backups of the rest\nvalidator {}{}",
+            "keys in `{}`, sealed; keep `{}` apart from backups of the rest\nvalidator {}\nkeeper {}{}",
             self.dir.display(),
             at(SECRET).display(),
             hex::encode(validator),
+            hex::encode(kept),
             submitter.as_ref().map(|key| format!("\nsubmitter {key}")).unwrap_or_default()
         );
-        let json = json!({ "validator": hex::encode(validator), "submitter": submitter });
+        let json = json!({
+            "validator": hex::encode(validator), "keeper": hex::encode(kept), "submitter": submitter,
+        });
         context.output.answer(words, &json);
         Ok(())
     }
@@ -168,8 +179,9 @@ fn make(secret: &OperatorSecret, path: &Path, purpose: &str, owner: &Principal) 
 impl Join {
     fn run(self, context: &Context) -> Result<()> {
         let at = |name: &str| self.dir.join(name);
-        let kept = [SECRET, VALIDATOR, CHECKPOINT, SUBMITTER, OWNER].map(at);
-        files::distinct(kept.iter().chain([&self.out]).map(PathBuf::as_path))?;
+        let kept = [SECRET, VALIDATOR, CHECKPOINT, SUBMITTER, OWNER].into_iter().chain(KEEPER).map(at);
+        let kept: Vec<_> = kept.chain([self.out.clone()]).collect();
+        files::distinct(kept.iter().map(PathBuf::as_path))?;
         let owner = files::read_text(&at(OWNER))?;
         let mut lines = owner.lines();
         let node = lines.next().and_then(|uri| Principal::parse(uri).ok()).ok_or_else(|| {
@@ -180,7 +192,9 @@ impl Join {
         let secret = OperatorSecret::load(&at(SECRET))?;
         let seed = secret.open32(&at(VALIDATOR), VALIDATOR_KEY, &node)?;
         let key = SigningKey::from_seed(&seed);
-        let file = MemberFile::sign_founding(&key, (self.name, self.peer, self.rpc), &services)?;
+        let keeper = keeper_keys(&secret, at, &node)?;
+        let keeper = keeper.as_ref().map(|(key, hpke_key)| (key, *hpke_key));
+        let file = MemberFile::sign_founding(&key, (self.name, self.peer, self.rpc), &services, keeper)?;
         file.write(&self.out)?;
         let words = format!(
             "`{}` is for whoever puts the genesis together; keep a copy to check it by",
@@ -191,26 +205,18 @@ impl Join {
     }
 }
 
-/// What member files name, sorted as a genesis has it.
-struct Named {
-    files: Vec<MemberFile>,
-    validators: Vec<[u8; 32]>,
-    submitters: Vec<Submitter>,
-}
-
-/// The validators and submitters that files name, each file checked.
-fn named(files: &[PathBuf]) -> Result<Named> {
-    let (mut found, mut validators, mut submitters) = (Vec::new(), Vec::new(), Vec::new());
-    for path in files {
-        let file = MemberFile::load(path)?;
-        let (member, own) = file.founding()?;
-        validators.push(member.key);
-        submitters.extend(own);
-        found.push(file);
+/// A keeper's own key, and the key that shares are sealed to, if the folder has them.
+fn keeper_keys(
+    secret: &OperatorSecret,
+    at: impl Fn(&str) -> PathBuf,
+    owner: &Principal,
+) -> Result<Option<(SigningKey, [u8; 32])>> {
+    if KEEPER.iter().all(|name| at(name).symlink_metadata().is_err()) {
+        return Ok(None);
     }
-    validators.sort_unstable();
-    submitters.sort_unstable_by_key(|submitter| submitter.key);
-    Ok(Named { files: found, validators, submitters })
+    let seed = |key: KeeperKey| secret.open32(&at(key.file()), key.purpose(), owner);
+    let signing = SigningKey::from_seed(&*seed(KeeperKey::Signing)?);
+    Ok(Some((signing, keeper::public_keys(&seed)?.sealing)))
 }
 
 impl Assemble {
@@ -226,20 +232,21 @@ impl Assemble {
         for path in [&self.out, &trust_file] {
             files::fresh(path, "a genesis and its trust file")?;
         }
-        let Named { validators, submitters, .. } = named(&self.members)?;
+        let Named { validators, submitters, keepers, .. } = named(&self.members)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let document = GenesisDocument {
             name: self.name,
             time_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
             validators,
             submitters,
+            keepers,
             epoch_length: self.epoch_length,
             regime: Regime::Fast,
             clock_bound_ms: self.clock_bound_ms,
         };
         let genesis = Genesis::new(document).map_err(|error| {
-            Failure::refused("the member files make no genesis", "each node and each submitter stands once")
-                .because(&error)
+            let next = "each node, each submitter and each keeper stands once";
+            Failure::refused("the member files make no genesis", next).because(&error)
         })?;
         files::write(&self.out, &genesis.encode(), Access::Public)?;
         let trust = Trust::genesis(genesis.name().to_owned(), *genesis.chain_id());
@@ -274,53 +281,15 @@ fn read(path: &Path) -> Result<Genesis> {
     })
 }
 
-/// The member files that a genesis was made of: each founder's once, and nobody stands in it who stands in none.
-fn founded(genesis: &Genesis, members: &[PathBuf]) -> Result<Vec<MemberFile>> {
-    let Named { files, validators, submitters } = named(members)?;
-    let document = genesis.document();
-    let refused =
-        |what: String| Err(Failure::refused(what, "do not start with it; have it put together again"));
-    if let Some([key, _]) = validators.array_windows().find(|[key, next]| key == next) {
-        let what = format!("two of the files are of the validator {}", hex::encode(key));
-        return Err(Failure::refused(what, "give the file of each founder once"));
-    }
-    let lacking = validators.iter().find(|key| !document.validators.contains(key));
-    let lacking = lacking.or_else(|| {
-        submitters.iter().find(|wanted| !document.submitters.contains(wanted)).map(|wanted| &wanted.key)
-    });
-    if let Some(key) = lacking {
-        return refused(format!("{} does not stand in the genesis as its file says", hex::encode(key)));
-    }
-    let unknown: Vec<_> = document.validators.iter().filter(|key| !validators.contains(key)).collect();
-    let added: Vec<_> = document.submitters.iter().filter(|wanted| !submitters.contains(wanted)).collect();
-    let Some(first) = unknown.first().copied().or_else(|| added.first().map(|submitter| &submitter.key))
-    else {
-        return Ok(files);
-    };
-    let what = format!(
-        "{} of {} validators and {} of {} submitters stand in none of these files, {} for one",
-        unknown.len(),
-        document.validators.len(),
-        added.len(),
-        document.submitters.len(),
-        hex::encode(first)
-    );
-    if unknown.is_empty() {
-        return refused(what);
-    }
-    let next =
-        "give the files of all founders, each as it was sent to you; if these are all, do not start with it";
-    Err(Failure::refused(what, next))
-}
-
 fn show(genesis: &Genesis) -> String {
     let document = genesis.document();
     format!(
-        "ledger `{}`\nchain id {}\n{} validators, {} submitters, epochs of {} blocks",
+        "ledger `{}`\nchain id {}\n{} validators, {} submitters, {} keepers, epochs of {} blocks",
         genesis.name(),
         hex::encode(genesis.chain_id()),
         document.validators.len(),
         document.submitters.len(),
+        document.keepers.len(),
         document.epoch_length
     )
 }
@@ -331,6 +300,7 @@ fn json(genesis: &Genesis) -> serde_json::Value {
         "name": genesis.name(), "chain_id": hex::encode(genesis.chain_id()),
         "validators": document.validators.iter().map(hex::encode).collect::<Vec<_>>(),
         "submitters": document.submitters.iter().map(|submitter| hex::encode(submitter.key)).collect::<Vec<_>>(),
+        "keepers": document.keepers.iter().map(|keeper| &keeper.name).collect::<Vec<_>>(),
         "epoch_length": document.epoch_length, "time_ms": document.time_ms,
     })
 }

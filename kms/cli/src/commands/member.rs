@@ -2,6 +2,7 @@
 //!
 //! A decision is signed with a validator's own key, where that lies; any node carries it.
 
+mod ask;
 mod change;
 mod file;
 mod keeper;
@@ -32,7 +33,7 @@ use crate::output::table;
 use crate::sealed::OperatorSecret;
 
 pub(crate) use change::parse_role;
-pub(crate) use file::MemberFile;
+pub(crate) use file::{Founder, MemberFile};
 pub(crate) use regime::Regime;
 
 /// Blocks in which a proposal may be approved, where nothing else is asked for.
@@ -53,6 +54,8 @@ enum Verb {
     Join(file::Join),
     /// Writes the file by which another key takes the place of a node's.
     Rotation(file::Rotation),
+    /// Writes the file by which a keeper of ours asks to be taken in, or changes its keys or address; makes the keys that are missing.
+    Keeper(ask::Ask),
     /// Proposes a change, signed by our validator.
     Propose(Propose),
     /// Approves an open change, signed by our validator.
@@ -85,6 +88,7 @@ impl MemberCommand {
         match self.verb {
             Verb::Join(join) => join.run(context),
             Verb::Rotation(rotation) => rotation.run(context),
+            Verb::Keeper(ask) => ask.run(context),
             Verb::List => list(context, &connect(&context.profile()?).await?).await,
             Verb::Propose(asked) => propose(context, asked).await,
             Verb::Approve(asked) => approve(context, asked).await,

@@ -9,14 +9,16 @@ mod demo;
 mod genesis;
 mod kek;
 mod key;
-mod ledger;
+pub(crate) mod ledger;
 mod member;
 mod node;
+pub(crate) mod own;
 mod serve;
 mod sign;
 mod status;
 mod token;
 mod up;
+mod vault;
 mod verify;
 
 use crate::failure::Result;
@@ -61,6 +63,8 @@ pub(crate) enum Command {
     Key(key::Key),
     /// The keys that seal what the service keeps: rotate, status, remove.
     Kek(kek::Kek),
+    /// Vaults: keys that come back with a password when every device is lost.
+    Vault(vault::Vault),
     /// Signs a file with a key of the service.
     Sign(sign::Sign),
     /// Verifies a receipt, without any network.
@@ -112,6 +116,7 @@ impl Command {
             Self::Account(command) => Box::pin(command.run(context)).await,
             Self::Key(command) => Box::pin(command.run(context)).await,
             Self::Kek(command) => Box::pin(command.run(context)).await,
+            Self::Vault(command) => Box::pin(command.run(context)).await,
             Self::Sign(command) => Box::pin(command.run(context)).await,
             Self::Verify(command) => command.run(context),
             Self::Status(command) => Box::pin(command.run(context)).await,

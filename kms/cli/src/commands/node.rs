@@ -1,4 +1,4 @@
-//! `keyward node`: wiring of one validator.
+//! `keyward node`: wiring of one validator, and of the keeper beside it.
 
 use std::path::PathBuf;
 
@@ -7,6 +7,7 @@ use keyward_ledger_node::DISK_REMEDY;
 use crate::commands::serve::{announce, end_of};
 use crate::config::node::NodeConfig;
 use crate::failure::{Exit, Failure, Result};
+use crate::keeper::{self, Started};
 use crate::local::child::Ready;
 
 #[derive(Debug, clap::Args)]
@@ -26,10 +27,25 @@ impl Node {
     pub(crate) async fn run(self) -> Result<()> {
         keyward_crypto::disable_core_dumps().map_err(|error| failed(&error))?;
         crate::signals::bear_file_limits();
-        let config = NodeConfig::load(&self.config, &self.settings)?.open(&self.config)?;
+        let settings = NodeConfig::load(&self.config, &self.settings)?;
+        let config = settings.open(&self.config)?;
+        let Started { beside, serves, keeping } = keeper::start(&settings, &self.config);
         let supervised = self.supervised;
-        let ready = move |address| announce(&Ready { ready: address, unreleased: 0 }, supervised);
-        keyward_ledger_node::run(config, end_of(supervised), ready).await.map_err(|error| {
+        let ready = move |address| {
+            if let Some(serves) = serves {
+                // A keeper that ended already needs no address.
+                let _ended = serves.send(address);
+            }
+            announce(&Ready { ready: address, unreleased: 0 }, supervised);
+        };
+        // The keeper first: it begins nothing new while its validator ends.
+        let end = async move {
+            end_of(supervised).await;
+            if let Some(keeping) = keeping {
+                keeping.end().await;
+            }
+        };
+        keyward_ledger_node::run(config, beside, end, ready).await.map_err(|error| {
             if error.is_of_disk() {
                 let failure = Failure::refused("the validator stopped voting and ended", DISK_REMEDY);
                 return Failure { exit: Exit::Disk, ..failure.because(&error) };

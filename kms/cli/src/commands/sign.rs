@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use keyward_client::{Client, Signature};
+use keyward_client::{ClientError, Order, Signature};
+use keyward_domain::Mode;
 use keyward_domain::payload::{MESSAGE_LEN_MAX, PayloadError};
 use keyward_domain::scheme::Scheme;
 use serde_json::json;
@@ -11,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Context;
 use super::key::parse_key;
+use super::own::{PasswordFrom, unlock};
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
 use crate::service::{As, connect, failed};
@@ -35,27 +37,40 @@ pub(crate) struct Sign {
     /// How long to wait, in seconds: keys at a token agent's desk may need a person there.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     wait: Option<u64>,
+    #[command(flatten)]
+    password: PasswordFrom,
     /// What to sign. Of a file longer than 1 MiB the digest is sent.
     file: PathBuf,
 }
 
 impl Sign {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
-        let written = self.receipt.iter().chain(&self.signature);
-        files::distinct(written.chain([&self.file]).map(PathBuf::as_path))?;
+        let named = self.receipt.iter().chain(&self.signature).chain(&self.password.password_file);
+        files::distinct(named.chain([&self.file]).map(PathBuf::as_path))?;
         let profile = context.profile()?;
         let bytes = files::read(&self.file)?;
         let key = parse_key(&self.key)?;
         let digest = if self.digest { Some(digest(&bytes)?) } else { None };
         let service = connect(&profile, As::of(self.as_certificate)).await?;
+        let cannot = failed("cannot sign");
+        let order = match digest {
+            Some(digest) => Order::digest(key.as_str(), &digest),
+            None => order(&key, &bytes),
+        };
+        let order = order.map_err(&cannot)?;
         let client = match self.wait {
             Some(seconds) => service.client.with_deadline(Duration::from_secs(seconds)),
             None => service.client,
         };
-        let signed = match digest {
-            Some(digest) => client.sign_digest(&key, &digest).await.map_err(failed("cannot sign"))?,
-            None => sign(&client, &key, &bytes).await?,
+        let is_own = service.person && client.show_key(&key).await.map_err(&cannot)?.mode == Mode::Own.name();
+        let signed = if is_own {
+            let own = unlock(context.output, &profile, &client, &self.password).await?;
+            let key = own.client.own_key(&key, &own.device, &own.login.export_key).await.map_err(&cannot)?;
+            own.client.sign_own(&order, &key).await
+        } else {
+            client.sign(&order).await
         };
+        let signed = signed.map_err(cannot)?;
         self.keep(&signed)?;
         context.output.answer(self.words(&signed), &to_json(&signed));
         Ok(())
@@ -95,14 +110,12 @@ pub(crate) fn signature_file(signed: &Signature) -> &[u8] {
     signed.signature_der.as_deref().unwrap_or(&signed.signature)
 }
 
-/// Asks for a signature over a file's bytes; of a long one, over its digest.
-pub(crate) async fn sign(client: &Client, key: &str, bytes: &[u8]) -> Result<Signature> {
-    let signed = if bytes.len() <= MESSAGE_LEN_MAX {
-        client.sign_message(key, bytes).await
-    } else {
-        client.sign_digest(key, &Sha256::digest(bytes).into()).await
-    };
-    signed.map_err(failed("cannot sign"))
+/// An order over a file's bytes; of a long one, over its digest.
+fn order(key: &str, bytes: &[u8]) -> std::result::Result<Order, ClientError> {
+    match bytes.len() {
+        0..=MESSAGE_LEN_MAX => Order::message(key, bytes.to_vec()),
+        _ => Order::digest(key, &Sha256::digest(bytes).into()),
+    }
 }
 
 /// The digest in a file: raw or in hex.

@@ -1,6 +1,7 @@
 //! Configuration: one TOML file, environment variables over it, flags over those; unknown keys are errors.
 
 pub(crate) mod cold;
+pub(crate) mod keeper;
 pub(crate) mod node;
 pub(crate) mod serve;
 

@@ -1,26 +1,24 @@
 //! The configuration of `keyward node`.
 
+mod keys;
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use keyward_ledger_core::ed25519::SigningKey;
-use keyward_ledger_node::{
-    CatchUp, CatchUpFrom, Config, KeyCheck, LostKey, Peer, ScrubPace, ServerTls, StoreConfig,
-};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
+use keyward_ledger_node::{CatchUp, CatchUpFrom, Config, Peer, ScrubPace, StoreConfig};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use super::cold::ColdFile;
+use super::keeper::KeeperSection;
 use super::{Sources, TlsFiles, environment, from_folder, load};
-use crate::certificate::principal_of;
 use crate::failure::{Failure, Result};
 use crate::files;
 use crate::sealed::OperatorSecret;
+use keys::KeyFile;
 
 /// What environment variables for a node begin with.
 pub(crate) const PREFIX: &str = "KEYWARD_NODE_";
@@ -78,6 +76,9 @@ pub(crate) struct NodeConfig {
     /// Where old blocks go; without it they stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cold: Option<ColdFile>,
+    /// The keeper beside it; without it there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) keeper: Option<KeeperSection>,
     /// Every validator, ourselves included.
     pub(crate) peers: Vec<PeerConfig>,
 }
@@ -95,23 +96,8 @@ pub(crate) enum CatchUpFile {
     Blocks,
 }
 
-/// A sealed key of a node.
-#[derive(Clone, Copy, Debug)]
-enum KeyFile {
-    Validator,
-    Checkpoint,
-}
-
 /// Lengths of files of blocks: smaller ones are too many, longer ones too long to move.
 const SEGMENT_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 30;
-
-/// What to do about a validator key that cannot be opened.
-const VALIDATOR_KEY_LOST: &str = "restore the file or the operator's secret from their backup; if there is none, this \
-     validator must not vote any more: make another key (`keyward genesis key`) and have the members put it in the place of \
-     the old one (`keyward ledger member rotation`), until when the new one follows as an observer";
-/// What to do about a checkpoint key that cannot be opened.
-const CHECKPOINT_KEY_LOST: &str = "restore the file or the operator's secret from their backup; without `checkpoint_key` in \
-     the configuration the node runs and signs no checkpoints";
 
 /// One validator.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -168,6 +154,7 @@ impl NodeConfig {
     /// Opens what the file names.
     pub(crate) fn open(&self, file: &Path) -> Result<Config> {
         let at = |path: &Path| from_folder(file, path);
+        self.keeper.as_ref().map(KeeperSection::check).transpose()?;
         let secret = OperatorSecret::load(&at(&self.operator_secret))?;
         Ok(Config {
             data_dir: at(&self.data_dir),
@@ -204,52 +191,10 @@ impl NodeConfig {
         })
     }
 
-    fn key_path(&self, file: &Path, which: KeyFile) -> Option<PathBuf> {
-        let path = match which {
-            KeyFile::Validator => Some(&self.validator_key),
-            KeyFile::Checkpoint => self.checkpoint_key.as_ref(),
-        };
-        path.map(|path| from_folder(file, path))
-    }
-
-    fn open_key(&self, file: &Path, which: KeyFile) -> Result<Zeroizing<[u8; 32]>> {
-        let secret = OperatorSecret::load(&from_folder(file, &self.operator_secret))?;
-        let owner = principal_of(&from_folder(file, &self.tls.certificate))?;
-        let (purpose, next) = match which {
-            KeyFile::Validator => (VALIDATOR_KEY, VALIDATOR_KEY_LOST),
-            KeyFile::Checkpoint => (CHECKPOINT_KEY, CHECKPOINT_KEY_LOST),
-        };
-        let path = self.key_path(file, which).unwrap_or_default();
-        secret.open32(&path, purpose, &owner).map_err(|failure| Failure { next: next.into(), ..failure })
-    }
-
-    fn tls_key_lost(&self, file: &Path) -> Option<LostKey> {
-        let secret = OperatorSecret::load(&from_folder(file, &self.operator_secret));
-        let failure = secret.and_then(|secret| self.tls.open_parts(file, &secret)).err()?;
-        let reason = format!("{}; {}", failure.causes.join(": "), failure.next);
-        Some(LostKey { path: from_folder(file, &self.tls.key), reason })
-    }
-
-    /// Opens the same files again, and compares what they hold with the keys of now.
-    fn key_check(&self, file: &Path) -> Result<KeyCheck> {
-        let mut keys = Vec::new();
-        for which in [KeyFile::Validator, KeyFile::Checkpoint] {
-            if let Some(path) = self.key_path(file, which) {
-                keys.push((which, path, SigningKey::from_seed(&*self.open_key(file, which)?).public_key()));
-            }
-        }
-        let (config, file) = (self.clone(), file.to_owned());
-        Ok(KeyCheck::new(move || {
-            let lost = keys.iter().filter_map(|(which, path, public)| {
-                let reason = match config.open_key(&file, *which) {
-                    Ok(seed) if SigningKey::from_seed(&seed).public_key() == *public => return None,
-                    Ok(_) => format!("another key than the one in use, {}", hex::encode(public)),
-                    Err(failure) => format!("{}; {}", failure.causes.join(": "), failure.next),
-                };
-                Some(LostKey { path: path.clone(), reason })
-            });
-            lost.chain(config.tls_key_lost(&file)).collect()
-        }))
+    /// Where the keeper's shares lie.
+    pub(crate) fn keeper_folder(&self, file: &Path, keeper: &KeeperSection) -> PathBuf {
+        let below = || self.data_dir.join("keeper");
+        from_folder(file, &keeper.folder.clone().unwrap_or_else(below))
     }
 }
 
@@ -261,68 +206,5 @@ impl PeerConfig {
                 .because(&error)
         })?;
         Ok(Peer { key, address: self.address })
-    }
-}
-
-/// Whether a certificate is of this private key.
-fn certifies(certificate_pem: &str, key_pem: &str) -> bool {
-    let chain = CertificateDer::pem_slice_iter(certificate_pem.as_bytes()).collect::<Result<Vec<_>, _>>();
-    let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes());
-    let (Ok(chain), Ok(key)) = (chain, key) else { return false };
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    CertifiedKey::from_der(chain, key, &provider).is_ok_and(|certified| certified.keys_match().is_ok())
-}
-
-impl TlsFiles {
-    fn open(&self, file: &Path, secret: &OperatorSecret) -> Result<ServerTls> {
-        let (ca_pem, certificate_pem, key_pem) = self.open_parts(file, secret)?;
-        Ok(ServerTls { ca_pem, certificate_pem, key_pem })
-    }
-
-    /// The authority's certificate, ours, and our opened key.
-    pub(crate) fn open_parts(
-        &self,
-        file: &Path,
-        secret: &OperatorSecret,
-    ) -> Result<(String, String, Zeroizing<String>)> {
-        let key = from_folder(file, &self.key);
-        let owner = principal_of(&from_folder(file, &self.certificate))?;
-        let pem = secret.open(&key, TLS_KEY, &owner)?.expose(|bytes| String::from_utf8(bytes.to_vec()));
-        let pem = pem.map_err(|error| {
-            Failure::refused(format!("`{}` is not PEM", key.display()), "restore the file")
-                .because(&error.utf8_error())
-        })?;
-        let (pem, certificate) =
-            (Zeroizing::new(pem), files::read_text(&from_folder(file, &self.certificate))?);
-        if !certifies(&certificate, &pem) {
-            let what = format!(
-                "`{}` does not certify the key in `{}`",
-                self.certificate.display(),
-                self.key.display()
-            );
-            return Err(Failure::refused(what, "give the certificate that was made of this key's request"));
-        }
-        Ok((files::read_text(&from_folder(file, &self.ca))?, certificate, pem))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-    use super::*;
-    use crate::failure::Exit;
-
-    #[test]
-    fn files_of_blocks_are_neither_tiny_nor_huge() {
-        for good in [1 << 20, segment_bytes_max(), 1 << 30] {
-            assert_eq!(segment_bytes(good).unwrap(), good);
-        }
-        for wrong in [0, (1 << 20) - 1, (1 << 30) + 1, u64::MAX] {
-            let failure = segment_bytes(wrong).unwrap_err();
-            assert_eq!(
-                (failure.exit, failure.next.as_str()),
-                (Exit::Usage, "choose 1048576 to 1073741824 bytes")
-            );
-        }
     }
 }

@@ -110,8 +110,7 @@ impl Cluster {
 
     /// Starts everything and waits until it is ready.
     pub(crate) async fn start(&mut self) -> Result<Ready> {
-        self.settle_ports()?;
-        self.write_configuration()?;
+        self.configure()?;
         self.prepare_token(&["secp256k1", "p256", "ed25519", "rsa-2048"]).await?;
         {
             let _waiting = self.output.wait_for(format!("{} validators start", self.validators()));

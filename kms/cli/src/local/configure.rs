@@ -1,20 +1,29 @@
 //! Ports and configuration files, written at each start.
 
 use super::cluster::Cluster;
-use super::layout::{PROFILES, numbered};
+use super::layout::{Layout, PROFILES, numbered};
 use super::ports::{Chooser, Chosen, local};
 use super::prepare;
 use super::state::NodeState;
 use crate::config::TlsFiles;
+use crate::config::keeper::{KeeperKey, KeeperSection};
 use crate::config::node::{self, NodeConfig, PeerConfig};
 use crate::config::serve::{AgentFile, LedgerFile, ModuleFile, ServeConfig, TokenFile};
 use crate::failure::Result;
 
 impl Cluster {
+    /// Settles ports, and writes every configuration file.
+    pub(crate) fn configure(&mut self) -> Result<()> {
+        self.settle_ports()?;
+        self.write_configuration()?;
+        self.tell_of_keepers();
+        Ok(())
+    }
+
     /// Keeps ports that are free; chooses again, with a notice, where somebody else listens.
-    pub(super) fn settle_ports(&mut self) -> Result<()> {
+    fn settle_ports(&mut self) -> Result<()> {
         let mut chooser = Chooser::default();
-        let output = self.output;
+        let (output, layout) = (self.output, &self.layout);
         let mut settle = |name: String, port: &mut Option<u16>| -> Result<()> {
             let Chosen { port: chosen, instead_of } = chooser.choose(*port)?;
             if let Some(busy) = instead_of {
@@ -31,12 +40,34 @@ impl Cluster {
         }
         for (index, node) in self.state.nodes.iter_mut().enumerate() {
             settle(format!("node-{} for validators", index + 1), &mut node.peer_port)?;
+            let before = node.rpc_port;
             settle(format!("node-{} for callers", index + 1), &mut node.rpc_port)?;
+            if before.is_some_and(|before| node.rpc_port != Some(before)) && has_keeper(layout, index + 1) {
+                let name = prepare::keeper_name(index + 1);
+                let next = "free the port and start again, or have the ledger take in its new address";
+                output.note(format!("  {name} stands on the ledger with its old port: {next}"));
+            }
         }
         prepare::write_toml(&self.layout.state(), &self.state)
     }
 
-    pub(super) fn write_configuration(&self) -> Result<()> {
+    /// Folders that were made before there were keepers go on without; said is how they come in.
+    fn tell_of_keepers(&self) {
+        let Some(index) = (1..=self.validators()).find(|index| !has_keeper(&self.layout, *index)) else {
+            return;
+        };
+        let (node, name) = (self.layout.node_config(index), prepare::keeper_name(index));
+        self.output.note(format!(
+            "  node-{index} has no keeper of vault shares: for one, end this, run `keyward ledger member keeper --node {} --name \
+             {name} --rpc {} --trust {} --out {name}.toml`, start again, and have the validators take the file in \
+             (`keyward ledger member propose set-keeper`, `approve`)",
+            node.display(),
+            self.node_urls().get(index - 1).cloned().unwrap_or_default(),
+            self.layout.trust().display(),
+        ));
+    }
+
+    fn write_configuration(&self) -> Result<()> {
         let peers = self.state.nodes.iter().map(|node| PeerConfig {
             key: node.key.clone(),
             address: local(node.peer_port.unwrap_or_default()),
@@ -45,7 +76,10 @@ impl Cluster {
         for (index, node) in self.state.nodes.iter().enumerate() {
             // Folders that are older than checkpoints have no key for them.
             let signs = self.layout.checkpoint_key(index + 1).exists();
-            let config = node_config(node, signs, &peers);
+            let mut config = node_config(node, signs, &peers);
+            // Folders that are older than keepers have no keys for them, until `keyward ledger member keeper` makes them.
+            config.keeper = has_keeper(&self.layout, index + 1)
+                .then(|| KeeperSection::named(prepare::keeper_name(index + 1)));
             prepare::write_toml(&self.layout.node_config(index + 1), &config)?;
         }
         for index in 1..=self.servers() {
@@ -113,8 +147,14 @@ fn node_config(node: &NodeState, signs_checkpoints: bool, peers: &[PeerConfig]) 
         catch_up_blocks_min: node::catch_up_blocks_min(),
         tls: tls_files(),
         cold: None,
+        keeper: None,
         peers: peers.to_vec(),
     }
+}
+
+/// Whether a keeper stands beside node `index`.
+fn has_keeper(layout: &Layout, index: usize) -> bool {
+    KeeperKey::ALL.iter().all(|key| layout.keeper_key(index, *key).exists())
 }
 
 fn tls_files() -> TlsFiles {

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::config::keeper::KeeperKey;
+
 /// The folder of `up` where none is given.
 pub(crate) const UP_FOLDER: &str = "keyward-local";
 /// The folder of `demo` where none is given.
@@ -68,6 +70,11 @@ impl Layout {
     /// A validator's sealed key for checkpoints of the log.
     pub(crate) fn checkpoint_key(&self, index: usize) -> PathBuf {
         self.node(index).join("checkpoint.key")
+    }
+
+    /// One of the sealed keys of the keeper beside node `index`.
+    pub(crate) fn keeper_key(&self, index: usize, key: KeeperKey) -> PathBuf {
+        self.node(index).join(key.file())
     }
 
     pub(crate) fn node_config(&self, index: usize) -> PathBuf {

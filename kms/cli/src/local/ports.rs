@@ -1,8 +1,14 @@
 //! Ports of this machine: kept from start to start, chosen again where somebody else took them.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::RangeInclusive;
 
 use crate::failure::{Failure, Result};
+use crate::sealed::random32;
+
+/// Ports that Linux, as it comes, gives to nobody by itself.
+const FIXED: RangeInclusive<u16> = 16_384..=32_767;
+const TRIES: usize = 64;
 
 /// Ports that are being chosen; each stays taken until all are.
 #[derive(Default)]
@@ -30,11 +36,23 @@ impl Chooser {
             Failure::refused("no free port on 127.0.0.1", "end some programs that listen, then try again")
                 .because(&error)
         };
-        let listener = TcpListener::bind(local(0)).map_err(none)?;
+        let listener = match fixed() {
+            Some(listener) => listener,
+            None => TcpListener::bind(local(0)).map_err(none)?,
+        };
         let port = listener.local_addr().map_err(none)?.port();
         self.held.push(listener);
         Ok(Chosen { port, instead_of: kept })
     }
+}
+
+/// A free port below those that the system gives to whoever calls out: between now and the start of who listens, many do.
+fn fixed() -> Option<TcpListener> {
+    (0..TRIES).find_map(|_| {
+        let [high, low, ..] = *random32().ok()?;
+        let port = FIXED.start() + u16::from_be_bytes([high, low]) % (FIXED.end() - FIXED.start());
+        TcpListener::bind(local(port)).ok()
+    })
 }
 
 /// An address on this machine.

@@ -7,11 +7,13 @@ use keyward_domain::{Principal, Role};
 use keyward_ledger_core::block::Regime;
 use keyward_ledger_core::ed25519::SigningKey;
 use keyward_ledger_core::genesis::{self, EPOCH_LENGTH_DEFAULT, Genesis, GenesisDocument, Submitter};
+use keyward_ledger_core::keeper::Keeper;
 use keyward_ledger_core::trust::Trust;
 use zeroize::Zeroizing;
 
 use super::layout::{Layout, PROFILES};
 use crate::authority::{Authority, Issued};
+use crate::config::keeper::{self, KeeperKey};
 use crate::config::node::{CHECKPOINT_KEY, TLS_KEY, VALIDATOR_KEY};
 use crate::config::serve::{SUBMITTER_KEY, TOKEN_PIN};
 use crate::failure::{Failure, Result};
@@ -28,15 +30,18 @@ const CLOCK_BOUND_MS: u64 = 30_000;
 
 /// Makes everything that does not depend on ports. `state` is written last by the caller: a folder without it was
 /// never finished. The answer is the validators' public keys, in the order of their folders.
-pub(crate) fn prepare(layout: &Layout, validators: usize, servers: usize) -> Result<Vec<[u8; 32]>> {
+/// A keeper stands beside each validator, and answers where that does: `rpcs` are the addresses, one for each.
+pub(crate) fn prepare(layout: &Layout, rpcs: &[String], servers: usize) -> Result<Vec<[u8; 32]>> {
     files::make_folder(layout.root())?;
     files::write(&layout.readme(), README.as_bytes(), Access::Public)?;
     let secret = OperatorSecret::create_for_trial(&layout.operator_secret())?;
     let authority = Authority::create()?;
     files::write(&layout.ca(), authority.certificate_pem.as_bytes(), Access::Public)?;
-    let mut keys = Vec::with_capacity(validators);
-    for index in 1..=validators {
-        keys.push(prepare_node(layout, index, &secret, &authority)?);
+    let (mut keys, mut keepers) = (Vec::with_capacity(rpcs.len()), Vec::with_capacity(rpcs.len()));
+    for (index, rpc) in (1..).zip(rpcs) {
+        let (key, keeper) = prepare_node(layout, index, rpc, &secret, &authority)?;
+        keys.push(key);
+        keepers.push(keeper);
     }
     let submitters = (1..=servers)
         .map(|index| Ok((layout.server_submitter(index), principal(Role::Service, "custody")?)))
@@ -46,7 +51,7 @@ pub(crate) fn prepare(layout: &Layout, validators: usize, servers: usize) -> Res
             Ok(Submitter::new(make_key(&secret, &file, SUBMITTER_KEY, &owner)?, genesis::Role::Service))
         })
         .collect::<Result<Vec<_>>>()?;
-    prepare_genesis(layout, keys.clone(), submitters)?;
+    prepare_genesis(layout, keys.clone(), submitters, keepers)?;
     let custody = principal(Role::Service, "custody")?;
     write_server(&layout.service(), &authority.issue_server(&custody)?, &secret, &custody)?;
     prepare_pin(layout, &secret, &custody)?;
@@ -65,14 +70,29 @@ fn principal(role: Role, name: &str) -> Result<Principal> {
 fn prepare_node(
     layout: &Layout,
     index: usize,
+    rpc: &str,
     secret: &OperatorSecret,
     authority: &Authority,
-) -> Result<[u8; 32]> {
+) -> Result<([u8; 32], Keeper)> {
     let folder = layout.node(index);
     let owner = principal(Role::Node, &format!("node-{index}"))?;
     write_server(&folder, &authority.issue_server(&owner)?, secret, &owner)?;
     make_key(secret, &layout.checkpoint_key(index), CHECKPOINT_KEY, &owner)?;
-    make_key(secret, &folder.join("validator.key"), VALIDATOR_KEY, &owner)
+    let key = make_key(secret, &folder.join("validator.key"), VALIDATOR_KEY, &owner)?;
+    let made = keeper::make(secret, |key| layout.keeper_key(index, key), &owner, &KeeperKey::ALL)?;
+    let keeper = Keeper {
+        name: keeper_name(index),
+        key: made.signing,
+        hpke_key: made.sealing,
+        validator: Some(key),
+        rpc: rpc.to_owned(),
+    };
+    Ok((key, keeper))
+}
+
+/// The keeper beside node `index`, as the ledger names it.
+pub(super) fn keeper_name(index: usize) -> String {
+    format!("keeper-{index}")
 }
 
 /// A fresh Ed25519 key in a sealed file; the answer is its public key.
@@ -98,15 +118,18 @@ fn prepare_genesis(
     layout: &Layout,
     mut validators: Vec<[u8; 32]>,
     mut submitters: Vec<Submitter>,
+    mut keepers: Vec<Keeper>,
 ) -> Result<()> {
     validators.sort_unstable();
     submitters.sort_unstable_by_key(|submitter| submitter.key);
+    keepers.sort_by_key(Keeper::id);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let document = GenesisDocument {
         name: LEDGER_NAME.to_owned(),
         time_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
         validators,
         submitters,
+        keepers,
         epoch_length: EPOCH_LENGTH_DEFAULT,
         regime: Regime::Fast,
         clock_bound_ms: CLOCK_BOUND_MS,
@@ -182,7 +205,7 @@ keyward.toml      how many validators, which ports
 operator.secret   opens the sealed keys below; whoever has it and the keys has everything
 ca/               the certificate authority of this folder; its key was thrown away after use
 genesis, trust    the ledger's first document, and the line by which receipts are verified
-node-N/           one validator each: configuration, sealed keys, data
+node-N/           one validator and its keeper each: configuration, sealed keys, data, shares in data/keeper
 service/          the custody service: configuration, sealed keys, database
 submitters/       keys that may write to the ledger, sealed
 token/, token.pin the bundled software token and its PIN

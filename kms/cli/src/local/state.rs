@@ -5,7 +5,9 @@ use std::fs::{File, TryLockError};
 use serde::{Deserialize, Serialize};
 
 use super::cluster::VALIDATORS_DEFAULT;
+use super::configure::url;
 use super::layout::Layout;
+use super::ports::Chooser;
 use super::prepare;
 use crate::failure::{Failure, Result};
 use crate::files;
@@ -101,14 +103,20 @@ pub(super) fn load_or_prepare(layout: &Layout, wanted: Wanted, output: Output) -
         })?;
     }
     output.note(format!("  a new Keyward is made in `{}`", layout.root().display()));
-    let keys = prepare::prepare(layout, validators, servers)?;
-    let node = |key: [u8; 32]| NodeState { key: hex::encode(key), peer_port: None, rpc_port: None };
+    // The ledger says where its keepers answer: at their validators' ports, so these are chosen before it is founded.
+    let mut chooser = Chooser::default();
+    let ports = (0..validators).map(|_| chooser.choose(None).map(|chosen| Some(chosen.port)));
+    let ports = ports.collect::<Result<Vec<_>>>()?;
+    let rpcs: Vec<_> = ports.iter().map(|port| url(*port)).collect();
+    let keys = prepare::prepare(layout, &rpcs, servers)?;
+    let node =
+        |(key, rpc_port): ([u8; 32], _)| NodeState { key: hex::encode(key), peer_port: None, rpc_port };
     let state = State {
         format: FORMAT,
         service_port: None,
         more_service_ports: vec![0; servers.saturating_sub(1)],
         database: wanted.database,
-        nodes: keys.into_iter().map(node).collect(),
+        nodes: keys.into_iter().zip(ports).map(node).collect(),
     };
     prepare::write_toml(&layout.state(), &state)?;
     Ok(state)

@@ -3,15 +3,18 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use keyward_ledger_core::ed25519::SigningKey;
 use serde_json::json;
 
 use super::{CHECKPOINT, SECRET, VALIDATOR};
 use crate::commands::Context;
-use crate::commands::member::MemberFile;
+use crate::commands::member::{Founder, MemberFile};
 use crate::config::TlsFiles;
+use crate::config::keeper::KeeperSection;
 use crate::config::node::{self, NodeConfig, PeerConfig};
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
+use crate::keeper;
 
 const CONFIG: &str = "node.toml";
 const GENESIS: &str = "genesis";
@@ -53,8 +56,9 @@ impl Node {
             return Err(Failure::refused(what, "edit it, or choose another folder"));
         }
         let genesis = super::read(&self.genesis)?;
-        let peer = |MemberFile { key, peer: address, .. }| PeerConfig { key, address };
-        let peers = super::founded(&genesis, &self.members)?.into_iter().map(peer).collect();
+        let founders = super::founders::founded(&genesis, &self.members)?;
+        let peer = |file: &MemberFile| PeerConfig { key: file.key.clone(), address: file.peer };
+        let peers = founders.iter().map(peer).collect();
         let settings = NodeConfig {
             data_dir: "data".into(),
             genesis: GENESIS.into(),
@@ -73,11 +77,9 @@ impl Node {
             catch_up_blocks_min: node::catch_up_blocks_min(),
             tls: TlsFiles { ca: CA.into(), certificate: CERTIFICATE.into(), key: TLS.into() },
             cold: None,
+            keeper: None,
             peers,
         };
-        let text = toml::to_string(&settings).map_err(|error| {
-            Failure::refused("the configuration cannot be written", "tell us about this").because(&error)
-        })?;
         // What does not hold together is no configuration: it is opened where the files were given, before any is written.
         let given = NodeConfig {
             genesis: absolute(&self.genesis)?,
@@ -86,9 +88,13 @@ impl Node {
                 certificate: absolute(&self.certificate)?,
                 key: settings.tls.key.clone(),
             },
-            ..settings
+            ..settings.clone()
         };
-        given.open(&config)?;
+        let own = SigningKey::from_seed(&given.open(&config)?.validator_key).public_key();
+        let keeper = own_keeper(&given, &config, &own, &founders)?;
+        let text = toml::to_string(&NodeConfig { keeper, ..settings }).map_err(|error| {
+            Failure::refused("the configuration cannot be written", "tell us about this").because(&error)
+        })?;
         // All are read before one is written: they may lie in each other's places.
         let given = [(GENESIS, &self.genesis), (CA, &self.ca), (CERTIFICATE, &self.certificate)];
         let given = given.map(|(name, from)| files::read(from).map(|bytes| (name, bytes)));
@@ -101,6 +107,29 @@ impl Node {
         context.output.answer(words, &json!({ "config": config }));
         Ok(())
     }
+}
+
+/// The section of our keeper, if one founds the ledger beside this node; its keys must lie in the folder.
+fn own_keeper(
+    given: &NodeConfig,
+    config: &Path,
+    own: &[u8; 32],
+    founders: &[MemberFile],
+) -> Result<Option<KeeperSection>> {
+    let mut found = None;
+    for file in founders {
+        let Founder { member, keeper, .. } = file.founding()?;
+        found = keeper.filter(|_| member.key == *own).or(found);
+    }
+    let Some(found) = found else { return Ok(None) };
+    let section = KeeperSection::named(found.name);
+    let with_keeper = NodeConfig { keeper: Some(section.clone()), ..given.clone() };
+    let keys = keeper::check(&with_keeper, config)?;
+    if keys.is_some_and(|keys| (keys.signing, keys.sealing) == (found.key, found.hpke_key)) {
+        return Ok(Some(section));
+    }
+    let what = format!("the keeper `{}` founds the ledger with other keys than lie here", section.name);
+    Err(Failure::refused(what, "give the folder that `keyward genesis key` made"))
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {

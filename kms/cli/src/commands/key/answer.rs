@@ -88,7 +88,7 @@ fn version_words(version: &KeyVersion) -> String {
 }
 
 /// A moment as seconds since 1970 and as a time of day in UTC.
-pub(super) fn moment(unix_ms: u64) -> String {
+pub(crate) fn moment(unix_ms: u64) -> String {
     let seconds = unix_ms / 1000;
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil(days);

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use keyward_client::RotateTo;
-use keyward_domain::{Labels, label};
+use keyward_domain::{Labels, Mode, label};
 use zeroize::Zeroizing;
 
 use super::answer::{answer_change, answer_next, moment};
 use super::{Context, parse_key};
+use crate::commands::own::{PasswordFrom, not_for_apps, unlock, warn_only_here};
 use crate::failure::{Failure, Result};
 use crate::files;
 use crate::local::prepare::read_pin;
@@ -32,6 +33,11 @@ pub(super) struct Rotate {
     /// A file of mode 0600 that holds the PIN of another token than the present version's.
     #[arg(long, value_name = "FILE", requires = "token")]
     pin_file: Option<PathBuf>,
+    /// For a person's hosted key: the next version is one of mode `self`.
+    #[arg(long, value_parser = ["self"], conflicts_with = "token")]
+    mode: Option<String>,
+    #[command(flatten)]
+    password: PasswordFrom,
     /// Writes the receipt here.
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
@@ -39,15 +45,23 @@ pub(super) struct Rotate {
 
 impl Rotate {
     pub(super) async fn run(self, context: &Context, service: &Service) -> Result<()> {
-        files::distinct(self.receipt.iter().chain(&self.pin_file).map(PathBuf::as_path))?;
+        let secrets = self.pin_file.iter().chain(&self.password.password_file);
+        files::distinct(self.receipt.iter().chain(secrets).map(PathBuf::as_path))?;
         let key = parse_key(&self.key)?;
         let client = &service.client;
         let rotated = match self.to()? {
             Some(to) => client.rotate_to_token(&key, to).await,
+            None if self.is_own(service, &key).await? => {
+                let own = unlock(context.output, &context.profile()?, client, &self.password).await?;
+                own.client.rotate_own_key(&key, &own.device, &own.login.export_key).await
+            }
             None if service.person => client.rotate_person_key(&key).await,
             None => client.rotate_app_key(&key).await,
         };
         let rotated = rotated.map_err(failed("cannot rotate the key"))?;
+        if rotated.key.mode == Mode::Own.name() {
+            warn_only_here(&rotated.key.alias);
+        }
         let version = rotated.key.version;
         let next = format!(
             "`{}` means version {version} from now on; version {} verifies what it signed. Apps that were \
@@ -56,6 +70,18 @@ impl Rotate {
             version.saturating_sub(1),
         );
         answer_next(context, &format!("rotated to version {version}"), &rotated, self.receipt, &next)
+    }
+
+    /// Whether the next version is one of mode `self`: the present one is, or it is wanted.
+    async fn is_own(&self, service: &Service, key: &str) -> Result<bool> {
+        match (&self.mode, service.person) {
+            (None, false) => return Ok(false),
+            (Some(_), false) => return Err(not_for_apps()),
+            (Some(_), true) => return Ok(true),
+            (None, true) => {}
+        }
+        let key = service.client.show_key(key).await.map_err(failed("cannot rotate the key"))?;
+        Ok(key.mode == Mode::Own.name())
     }
 
     fn to(&self) -> Result<Option<RotateTo>> {
@@ -105,6 +131,7 @@ impl Destroy {
             "linked" => {
                 "; the token keeps its private key, which only the token's own tool removes, and is never bound again"
             }
+            "self" => "; the file on your device stays: it would sign nothing any more that anybody records",
             _ => "",
         };
         let next = format!(

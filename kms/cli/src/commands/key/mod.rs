@@ -1,6 +1,7 @@
 //! `keyward key`: keys and their life cycle.
 
 mod answer;
+mod create;
 mod export;
 mod import;
 mod lend;
@@ -9,14 +10,13 @@ mod list;
 
 use std::path::PathBuf;
 
-use keyward_client::KeyWithReceipt;
-use keyward_domain::{Alias, KeyName};
+use keyward_domain::KeyName;
 
 use super::Context;
 use crate::failure::{Failure, Result};
-use crate::service::{As, Service, connect, failed};
+use crate::service::{As, connect, failed};
 
-pub(crate) use answer::answer_change;
+pub(crate) use answer::{answer_change, moment};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Key {
@@ -29,18 +29,8 @@ pub(crate) struct Key {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
-    /// Makes a hosted key: within a login on this side, and sealed to the service; else in the service, for the app.
-    Create {
-        /// What to call it.
-        #[arg(long)]
-        alias: String,
-        /// What it signs with: ecdsa-secp256k1, bip340, ecdsa-p256 or ed25519.
-        #[arg(long)]
-        scheme: String,
-        /// Writes the receipt of its binding here.
-        #[arg(long, value_name = "FILE")]
-        receipt: Option<PathBuf>,
-    },
+    /// Makes a key: within a login on this side, for the person; else in the service, for the app.
+    Create(create::Create),
     /// Lists the keys one may see: one's own, or for officers, auditors and operators those of every account.
     List(list::List),
     /// Shows a key.
@@ -84,10 +74,7 @@ impl Key {
         let service = connect(&context.profile()?, As::of(self.as_certificate)).await?;
         let client = &service.client;
         match self.verb {
-            Verb::Create { alias, scheme, receipt } => {
-                let made = create(&service, &alias, &scheme).await?;
-                answer_change(context, "made", &made, receipt)
-            }
+            Verb::Create(create) => create.run(context, &service).await,
             Verb::List(list) => list.run(context, &service).await,
             Verb::Show { key } => {
                 let key = client.show_key(&parse_key(&key)?).await.map_err(failed("cannot show the key"))?;
@@ -116,19 +103,6 @@ impl Key {
             Verb::Revoke(lending) => lending.revoke(context, &service).await,
         }
     }
-}
-
-/// Makes a hosted key: a person's on this side, an app's in the service.
-pub(crate) async fn create(service: &Service, alias: &str, scheme: &str) -> Result<KeyWithReceipt> {
-    let cannot = "cannot make the key";
-    let alias = Alias::parse(alias).map_err(|error| Failure::of_coded(cannot, &error))?.to_string();
-    let scheme = parse_scheme(scheme)?;
-    let made = if service.person {
-        service.client.create_person_key(&alias, scheme).await
-    } else {
-        service.client.create_app_key(&alias, scheme).await
-    };
-    made.map_err(failed(cannot))
 }
 
 /// A scheme by its name.

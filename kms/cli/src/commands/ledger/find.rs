@@ -115,7 +115,7 @@ async fn page(client: &Client, question: &Question, from_leaf: u64, left: u64) -
 /// The key with an address: an address is a hash, so the keys on the ledger are looked through.
 async fn key_of(client: &Client, address: &str) -> Result<KeyId> {
     let mut complete_to = u64::MAX;
-    for kind in [kind::BIND_KEY, kind::ROTATE_KEY] {
+    for kind in [kind::BIND_KEY, kind::ROTATE_KEY, kind::ROTATE_OWN_KEY] {
         let (question, mut next_leaf) = (Question { kind: Some(kind), ..Question::default() }, 0);
         loop {
             let found = page(client, &question, next_leaf, u64::from(FOUND_MAX)).await?;

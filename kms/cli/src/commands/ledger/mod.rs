@@ -11,6 +11,7 @@ mod scrub;
 mod state;
 pub(crate) mod state_key;
 mod status;
+pub(crate) mod vaults;
 
 use std::path::PathBuf;
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::checkpoint::write_cose;
 use super::failed;
 use super::status::short;
+use super::vaults::{vault_json, vault_words};
 use crate::commands::Context;
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
@@ -69,7 +70,7 @@ pub(super) fn sent<T>(next: Option<std::result::Result<T, ClientError>>) -> Resu
 pub(super) fn record_words(recorded: &Recorded) -> String {
     let record = recorded.record();
     format!(
-        "{:>8}  height {:<6} {:<14} {:<18} submitter {} #{}.{}{}",
+        "{:>8}  height {:<6} {:<14} {:<18} submitter {} #{}.{}{}{}",
         recorded.leaf_index,
         recorded.height,
         kind_name(kind_of(&record.entry).unwrap_or_default()),
@@ -78,7 +79,12 @@ pub(super) fn record_words(recorded: &Recorded) -> String {
         record.sequence,
         record.index,
         key_of(&record.entry).map(|key| format!("  key {key}")).unwrap_or_default(),
+        vault_of(&record.entry).map(|said| format!("  {said}")).unwrap_or_default(),
     )
+}
+
+fn vault_of(entry: &[u8]) -> Option<String> {
+    vault_words(&Entry::decode(entry).ok()?)
 }
 
 /// The key that an entry is about.
@@ -100,10 +106,11 @@ fn key_of(entry: &[u8]) -> Option<String> {
 
 pub(super) fn record_json(recorded: &Recorded) -> Value {
     let record = recorded.record();
+    let vault = Entry::decode(&record.entry).ok().and_then(|entry| vault_json(&entry, &recorded.outcome));
     json!({
         "leaf_index": recorded.leaf_index, "id": hex::encode(record.id()), "height": recorded.height, "time_ms": recorded.time_ms,
         "kind": kind_name(kind_of(&record.entry).unwrap_or_default()), "entry": hex::encode(&record.entry),
         "outcome": recorded.outcome.name(), "submitter": hex::encode(record.submitter),
-        "sequence": record.sequence, "index": record.index, "key_id": key_of(&record.entry),
+        "sequence": record.sequence, "index": record.index, "key_id": key_of(&record.entry), "vault": vault,
     })
 }

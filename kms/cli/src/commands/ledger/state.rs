@@ -13,7 +13,8 @@ use crate::files::{self, Access};
 #[derive(Debug, clap::Args)]
 pub(crate) struct State {
     /// The key, as `key <KEY ID>`, `account <ID>`, `credential <ID>`, `intent <ID>`, `submitter <KEY>`, `batch
-    /// <SUBMITTER> <SEQUENCE>`, `keeper <ID>`, `vault <ID>`, `keepers`, `validators`, `parameters`, or `raw <HEX>` for the bytes themselves.
+    /// <SUBMITTER> <SEQUENCE>`, `keeper <ID>`, `vault <ID>`, `delegation <ID>`, `delegations <ACCOUNT>`, `keepers`,
+    /// `validators`, `parameters`, or `raw <HEX>` for the bytes themselves.
     #[arg(required = true, num_args = 1..=3, value_name = "KEY")]
     key: Vec<String>,
     /// Writes the state receipt here.

@@ -4,7 +4,9 @@ use std::fmt;
 
 use keyward_ledger_core::certificate::ValidatorSet;
 use keyward_ledger_core::codec::parse_hex32;
+use keyward_ledger_core::entry::{DelegationTerms, Party, Scope, kind};
 use keyward_ledger_core::scheme::KeyId;
+use keyward_ledger_core::state::delegation::{DelegationState, Delegations, delegations_key};
 use keyward_ledger_core::state::keeper::{KEEPERS_MAX, KeeperState, keepers_key};
 use keyward_ledger_core::state::member::decode_list;
 use keyward_ledger_core::state::vault::VaultState;
@@ -21,7 +23,8 @@ pub(crate) struct StateKey {
 }
 
 /// Keys that are a prefix and 32 bytes.
-const PREFIXES: &[&str] = &["account", "credential", "key", "intent", "submitter", "keeper", "vault"];
+const PREFIXES: &[&str] =
+    &["account", "credential", "key", "intent", "submitter", "keeper", "vault", "delegation"];
 
 impl StateKey {
     /// A key from its words.
@@ -31,6 +34,7 @@ impl StateKey {
             ["validators"] => layout::validators_key(),
             ["parameters"] => layout::parameters_key(),
             ["keepers"] => keepers_key(),
+            ["delegations", account] => delegations_key(&id(account)?),
             ["raw", text] => {
                 hex::decode(text).ok().filter(|raw| raw.len() <= STATE_KEY_BYTES_MAX).ok_or_else(|| {
                     wrong(&format!("`{text}` is not at most {STATE_KEY_BYTES_MAX} bytes in hex"))
@@ -77,6 +81,9 @@ fn id(text: &str) -> Result<[u8; 32]> {
 fn name_of(bytes: &[u8]) -> String {
     if [layout::validators_key(), layout::parameters_key(), keepers_key()].iter().any(|key| key == bytes) {
         return String::from_utf8_lossy(bytes).into_owned();
+    }
+    if let Some(account) = bytes.strip_prefix(b"delegation/account/").filter(|rest| rest.len() == 32) {
+        return format!("delegations {}", hex::encode(account));
     }
     let of_prefix = PREFIXES.iter().find_map(|kind| {
         let rest = bytes.strip_prefix(kind.as_bytes())?.strip_prefix(b"/")?;
@@ -160,7 +167,42 @@ pub(crate) fn decoded(key: &[u8], value: &[u8]) -> Option<Value> {
             "threshold": state.threshold, "keepers": keepers,
         }));
     }
+    if is(b"delegation/account/") {
+        let all = Delegations::decode(value).ok()?;
+        return Some(json!({
+            "delegations": all.rules.iter().map(hex::encode).collect::<Vec<_>>(), "changes": all.changes,
+            "last_recovery": all.recovery.map(hex::encode), "no_change_before_ms": all.hold_ms,
+        }));
+    }
+    if is(b"delegation/") {
+        let state = DelegationState::decode(value).ok()?;
+        return Some(json!({
+            "account": hex::encode(state.rule.owner), "name": hex::encode(state.rule.name),
+            "version": state.version, "acting_revoked": state.stopped,
+            "in_force": state.terms.as_ref().map(delegation_words),
+            "next": state.next.as_ref().map(|next| json!({
+                "version": next.version, "from_ms": next.from_ms, "revoked": next.terms.is_none(),
+                "terms": next.terms.as_ref().map(delegation_words),
+            })),
+        }));
+    }
     None
+}
+
+fn delegation_words(terms: &DelegationTerms) -> Value {
+    json!({
+        "delegates": terms.delegates.iter().map(party_name).collect::<Vec<_>>(), "needed": terms.needed,
+        "recovers": terms.scope.includes(Scope::RECOVER), "acts": terms.scope.includes(Scope::OPERATE),
+        "delay_ms": terms.delay_ms, "open_ms": terms.open_ms, "policy": hex::encode(terms.policy),
+        "judges": terms.judges.map(|judges| hex::encode(judges.id(kind::DEFINE_APPROVAL))),
+    })
+}
+
+fn party_name(party: &Party) -> String {
+    match party {
+        Party::Credential(account) => format!("account {}", hex::encode(account)),
+        Party::Key(key_id) => format!("key {key_id}"),
+    }
 }
 
 const fn status_name(status: layout::KeyStatus) -> &'static str {
@@ -191,6 +233,8 @@ mod tests {
             "keepers".to_owned(),
             format!("keeper {hex}"),
             format!("vault {hex}"),
+            format!("delegation {hex}"),
+            format!("delegations {hex}"),
             format!("key {hex}"),
             format!("account {hex}"),
             format!("credential {hex}"),

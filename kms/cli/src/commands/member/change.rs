@@ -79,6 +79,9 @@ pub(super) enum Asked {
         /// How far a proposal's time may lie from a voter's clock.
         #[arg(long, value_name = "MS")]
         clock_bound_ms: Option<u64>,
+        /// The shortest delay that an account may give to those who recover it.
+        #[arg(long, value_name = "MS")]
+        recovery_delay_min_ms: Option<u64>,
     },
     /// Says from which epoch on nodes must execute as this version does.
     Announce {
@@ -106,7 +109,14 @@ impl Asked {
             Self::SetKeeper { file } => KeeperFile::load(&file)?.change(&client.chain_id())?,
             Self::RemoveKeeper { name } => keeper::removal(&name),
             Self::Announce { version, from_epoch } => Change::Announce { version, from_epoch },
-            Self::Configure { mode, skipped_views_min, submitters_min, clean_epochs, clock_bound_ms } => {
+            Self::Configure {
+                mode,
+                skipped_views_min,
+                submitters_min,
+                clean_epochs,
+                clock_bound_ms,
+                recovery_delay_min_ms,
+            } => {
                 let present = present(client).await?;
                 let mode = mode.map(|mode| parse_mode(&mode)).transpose()?;
                 Change::Configure(Configuration {
@@ -116,6 +126,7 @@ impl Asked {
                     submitters_min: submitters_min.unwrap_or(present.submitters_min),
                     clean_epochs: clean_epochs.unwrap_or(present.clean_epochs),
                     clock_bound_ms: clock_bound_ms.unwrap_or(present.clock_bound_ms),
+                    recovery_delay_min_ms: recovery_delay_min_ms.unwrap_or(present.recovery_delay_min_ms),
                 })
             }
         })
@@ -163,13 +174,14 @@ pub(super) fn describe(change: &Change) -> String {
         ),
         Change::RemoveSubmitter { key } => format!("let {} submit no longer", hex::encode(key)),
         Change::Configure(configuration) => format!(
-            "configuration {}: regime {}, skipped views {}, submitters {}, clean epochs {}, clock bound {} ms",
+            "configuration {}: regime {}, skipped views {}, submitters {}, clean epochs {}, clock bound {} ms, recovery delay {} ms or more",
             configuration.version,
             configuration.mode.name(),
             configuration.skipped_views_min,
             configuration.submitters_min,
             configuration.clean_epochs,
-            configuration.clock_bound_ms
+            configuration.clock_bound_ms,
+            configuration.recovery_delay_min_ms
         ),
         Change::Announce { version, from_epoch } => {
             format!("execute as version {version} from epoch {from_epoch} on")

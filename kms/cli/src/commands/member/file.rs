@@ -1,6 +1,9 @@
 //! Files that organisations hand each other: a node that wants to join, a key that takes a place. Text, with
 //! nothing secret in it; each is signed by the key that joins.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +11,7 @@ use keyward_ledger_core::change::{Change, Member, rotation_message, submitters_m
 use keyward_ledger_core::ed25519;
 use keyward_ledger_core::genesis::{Role, Submitter, is_name};
 use keyward_ledger_core::hash::{Hash, ZERO};
+use keyward_ledger_core::keeper::Keeper;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -41,6 +45,9 @@ pub(crate) struct MemberFile {
     /// Keys that its services submit with, for a ledger that is to be founded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     submitters: Vec<SubmitterLine>,
+    /// The keeper beside the node, for a ledger that is to be founded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    keeper: Option<KeeperLine>,
 }
 
 /// A submitter in a member file.
@@ -51,17 +58,41 @@ struct SubmitterLine {
     role: String,
 }
 
+/// A keeper in a member file. It has the node's name and the node's address for callers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeeperLine {
+    key: String,
+    hpke_key: String,
+    /// The keeper's key's signature.
+    proof: String,
+    /// The node's key's signature over the same: nobody else gives it a keeper.
+    node_proof: String,
+}
+
+/// What an organisation brings to a ledger that is to be founded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Founder {
+    pub(crate) member: Member,
+    pub(crate) submitters: Vec<Submitter>,
+    pub(crate) keeper: Option<Keeper>,
+}
+
 const FORMAT: &str = "keyward-member-1";
 /// With submitters, which the key signs too.
 const FOUNDING_FORMAT: &str = "keyward-member-2";
+/// With a keeper too.
+const KEEPER_FORMAT: &str = "keyward-member-3";
 const ROTATION_FORMAT: &str = "keyward-rotation-1";
 
 impl MemberFile {
-    /// Signs a file for a node that founds a ledger, with the keys of the services that submit for it.
+    /// Signs a file for a node that founds a ledger, with the keys of the services that submit for it, and with its
+    /// keeper's key and the key that shares are sealed to.
     pub(crate) fn sign_founding(
         key: &ed25519::SigningKey,
         place: (String, SocketAddr, String),
         services: &[[u8; 32]],
+        keeper: Option<(&ed25519::SigningKey, [u8; 32])>,
     ) -> Result<Self> {
         let mut submitters: Vec<_> = services.iter().map(|key| Submitter::new(*key, Role::Service)).collect();
         submitters.sort_unstable_by_key(|submitter| submitter.key);
@@ -70,12 +101,28 @@ impl MemberFile {
             key: hex::encode(submitter.key),
             role: submitter.role.name().to_owned(),
         };
-        Ok(Self {
-            format: FOUNDING_FORMAT.to_owned(),
+        let format = if keeper.is_some() { KEEPER_FORMAT } else { FOUNDING_FORMAT };
+        let file = Self {
+            format: format.to_owned(),
             submitters_proof: Some(hex::encode(proof)),
             submitters: submitters.iter().map(line).collect(),
             ..Self::sign(&ZERO, key, place)?
-        })
+        };
+        let keeper = keeper.map(|(own, hpke_key)| {
+            let message = file.keeper_of(key.public_key(), own.public_key(), hpke_key).message(&ZERO);
+            KeeperLine {
+                key: hex::encode(own.public_key()),
+                hpke_key: hex::encode(hpke_key),
+                proof: hex::encode(own.sign(&message)),
+                node_proof: hex::encode(key.sign(&message)),
+            }
+        });
+        Ok(Self { keeper, ..file })
+    }
+
+    /// The keeper with these keys, beside this node.
+    fn keeper_of(&self, node: [u8; 32], key: [u8; 32], hpke_key: [u8; 32]) -> Keeper {
+        Keeper { name: self.name.clone(), key, hpke_key, validator: Some(node), rpc: self.rpc.clone() }
     }
 
     /// Signs a file for a node.
@@ -109,25 +156,26 @@ impl MemberFile {
             proof,
             submitters_proof: None,
             submitters: Vec::new(),
+            keeper: None,
         })
     }
 
     pub(crate) fn load(path: &Path) -> Result<Self> {
         let file: Self = read_toml(path)?;
-        if file.format != FOUNDING_FORMAT {
+        if ![FOUNDING_FORMAT, KEEPER_FORMAT].contains(&file.format.as_str()) {
             check_format(path, &file.format, FORMAT)?;
         }
         Ok(file)
     }
 
-    /// The node of a ledger that is to be founded, and those who submit for it; the node's key signed both.
-    pub(crate) fn founding(&self) -> Result<(Member, Vec<Submitter>)> {
+    /// The node of a ledger that is to be founded, those who submit for it, and its keeper; the node's key signed them all.
+    pub(crate) fn founding(&self) -> Result<Founder> {
         let (member, _) = self.member(&ZERO)?;
         let submitters = self.submitters.iter();
         let submitters =
             submitters.map(|line| Ok(Submitter::new(parse_key(&line.key)?, parse_role(&line.role)?)));
         let submitters = submitters.collect::<Result<Vec<_>>>()?;
-        let proof = self.submitters_proof.as_deref().filter(|_| self.format == FOUNDING_FORMAT);
+        let proof = self.submitters_proof.as_deref().filter(|_| self.format != FORMAT);
         let proof = proof.ok_or_else(|| {
             let what = format!("the submitters in the file of `{}` are not signed", self.name);
             Failure::refused(what, "ask its organisation to write it again with `keyward genesis join`")
@@ -137,7 +185,27 @@ impl MemberFile {
             let what = format!("the submitters in the file of `{}` are not signed by its key", self.name);
             Failure::refused(what, "ask its organisation for it again").because(&error)
         })?;
-        Ok((member, submitters))
+        let keeper = self.keeper.as_ref().map(|line| self.founding_keeper(&member, line)).transpose()?;
+        if keeper.is_some() != (self.format == KEEPER_FORMAT) {
+            let what = format!("the file of `{}` is not what it says that it is", self.name);
+            return Err(Failure::refused(what, "ask its organisation for it again"));
+        }
+        Ok(Founder { member, submitters, keeper })
+    }
+
+    /// The keeper, if its own key and the node's signed it.
+    fn founding_keeper(&self, member: &Member, line: &KeeperLine) -> Result<Keeper> {
+        let keeper = self.keeper_of(member.key, parse_key(&line.key)?, parse_key(&line.hpke_key)?);
+        let message = keeper.message(&ZERO);
+        for (key, whose, proof) in
+            [(&keeper.key, "its own", &line.proof), (&member.key, "the node's", &line.node_proof)]
+        {
+            ed25519::verify(key, &message, &parse_signature(proof)?).map_err(|error| {
+                let what = format!("the keeper in the file of `{}` is not signed by {whose} key", self.name);
+                Failure::refused(what, "ask its organisation for it again").because(&error)
+            })?;
+        }
+        Ok(keeper)
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
@@ -297,7 +365,7 @@ pub(super) fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T
     })
 }
 
-fn write_toml(path: &Path, value: &impl Serialize) -> Result<()> {
+pub(super) fn write_toml(path: &Path, value: &impl Serialize) -> Result<()> {
     let text = toml::to_string(value).map_err(|error| {
         Failure::refused(format!("cannot write `{}`", path.display()), "tell us about this").because(&error)
     })?;

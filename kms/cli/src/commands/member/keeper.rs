@@ -43,6 +43,20 @@ pub(super) struct KeeperFile {
 }
 
 impl KeeperFile {
+    /// Signs a file for a keeper, with its own key.
+    pub(super) fn sign(ledger: &Hash, key: &ed25519::SigningKey, keeper: &Keeper) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            ledger: hex::encode(ledger),
+            name: keeper.name.clone(),
+            key: hex::encode(keeper.key),
+            hpke_key: hex::encode(keeper.hpke_key),
+            validator: keeper.validator.map(hex::encode),
+            rpc: keeper.rpc.clone(),
+            proof: hex::encode(key.sign(&keeper.message(ledger))),
+        }
+    }
+
     pub(super) fn load(path: &Path) -> Result<Self> {
         let file: Self = read_toml(path)?;
         check_format(path, &file.format, FORMAT)?;
@@ -118,16 +132,7 @@ mod tests {
             validator: Some([9; 32]),
             rpc: "https://keeper.example:7600".into(),
         };
-        KeeperFile {
-            format: FORMAT.into(),
-            ledger: hex::encode(ledger),
-            name: keeper.name.clone(),
-            key: hex::encode(keeper.key),
-            hpke_key: hex::encode(keeper.hpke_key),
-            validator: keeper.validator.map(hex::encode),
-            rpc: keeper.rpc.clone(),
-            proof: hex::encode(key.sign(&keeper.message(ledger))),
-        }
+        KeeperFile::sign(ledger, &key, &keeper)
     }
 
     #[test]

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use self::state::Fresh;
 use super::Context;
 use super::ledger::state_key::StateKey;
+use super::ledger::vaults::{vault_json, vault_words};
 use crate::failure::{Failure, Result};
 use crate::files;
 
@@ -124,7 +125,7 @@ fn words(verdict: &Verdict) -> String {
     };
     format!(
         "valid: {} on `{}`, {} ({})\n  record {} at height {}, time {} ms\n  certified at height {} by {} validators, \
-         {} needed; anchor: {} {}",
+         {} needed; anchor: {} {}{}",
         verdict.entry_kind,
         verdict.name,
         verdict.outcome.name(),
@@ -137,6 +138,7 @@ fn words(verdict: &Verdict) -> String {
         verdict.quorum,
         anchor(verdict),
         hex::encode(verdict.chain_id),
+        verdict.entry.as_ref().and_then(vault_words).map(|said| format!("\n  {said}")).unwrap_or_default(),
     )
 }
 
@@ -164,6 +166,7 @@ pub(crate) fn to_json(verdict: &Verdict) -> Value {
         "submitter": hex::encode(verdict.submitter),
         "entry": verdict.entry_kind,
         "intent": intent,
+        "vault": verdict.entry.as_ref().and_then(|entry| vault_json(entry, &verdict.outcome)),
         "outcome": verdict.outcome.name(),
         "accepted": verdict.accepted,
         "signers": verdict.signers,
