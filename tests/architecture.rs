@@ -31,6 +31,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("kms/crypto", &["kms/domain"]),
     ("kms/token", &["kms/domain"]),
     ("kms/store", &["kms/domain"]),
+    ("kms/keeper", &["kms/domain", "kms/crypto", "proto", "ledger/core", "ledger/client"]),
     (
         "kms/service",
         &[
@@ -44,7 +45,8 @@ const DOORS: &[(&str, &[&str])] = &[
             "ledger/client",
         ],
     ),
-    ("kms/client", &["kms/domain", "kms/crypto", "kms/token", "proto", "ledger/verify"]),
+    // A person's side signs entries of its own: what a vault is and what is asked of it.
+    ("kms/client", &["kms/domain", "kms/crypto", "kms/token", "proto", "ledger/core", "ledger/verify"]),
     (
         "kms/cli",
         &[
@@ -52,6 +54,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "kms/crypto",
             "kms/token",
             "kms/store",
+            "kms/keeper",
             "kms/service",
             "kms/client",
             "policies",
@@ -81,7 +84,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("vsss-rs", &["kms/crypto"]),
     ("rsa", &["hsm-sim"]),
     ("prost*", &["proto", "ledger/node", "ledger/client", "kms/service", "kms/client", "kms/cli"]),
-    ("tonic*", &["proto", "ledger/node", "ledger/client", "kms/service", "kms/client", "kms/cli"]),
+    (
+        "tonic*",
+        &["proto", "ledger/node", "ledger/client", "kms/keeper", "kms/service", "kms/client", "kms/cli"],
+    ),
     (
         "tokio*",
         &[
@@ -90,6 +96,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "ledger/client",
             "kms/token",
             "kms/store",
+            "kms/keeper",
             "kms/service",
             "kms/client",
             "kms/cli",

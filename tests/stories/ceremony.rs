@@ -62,8 +62,8 @@ fn organisations_found_a_ledger_without_showing_each_other_a_private_key() {
     assert_eq!((checked.code, checked.json["chain_id"].as_str()), (Some(0), Some(&*chain_id)));
     // Our own file says nothing of who else may write.
     for (some, why) in [
-        (&files[..1], "3 of 4 validators and 3 of 4 submitters stand in none of these files"),
-        (&files[..3], "1 of 4 validators and 1 of 4 submitters stand in none of these files"),
+        (&files[..1], "3 of 4 validators, 3 of 4 submitters and 3 of 4 keepers stand in none of these files"),
+        (&files[..3], "1 of 4 validators, 1 of 4 submitters and 1 of 4 keepers stand in none of these files"),
         (&["a.member", "b.member", "c.member", "c.member"], "two of the files are of the validator"),
     ] {
         let refused = check("genesis", some);
@@ -76,6 +76,9 @@ fn organisations_found_a_ledger_without_showing_each_other_a_private_key() {
     keys.sort_unstable();
     assert_eq!(validators, keys);
     assert_eq!(genesis.document().submitters.len(), 4);
+    let mut keepers: Vec<_> = genesis.document().keepers.iter().map(|keeper| keeper.name.as_str()).collect();
+    keepers.sort_unstable();
+    assert_eq!(keepers, ["bank-a", "bank-b", "bank-c", "bank-d"]);
     let trust = std::fs::read_to_string(here.join("genesis.trust")).unwrap();
     assert_eq!(trust, format!("keyward-trust-1 four-banks {chain_id}\n"));
 
@@ -113,7 +116,7 @@ fn organisations_found_a_ledger_without_showing_each_other_a_private_key() {
     let unsigned = add("unsigned");
     assert!(!unsigned.ok && unsigned.err.contains("not signed by its key"), "{}", unsigned.err);
     let older: Vec<_> = more.lines().filter(|line| !line.starts_with("submitters_proof")).collect();
-    std::fs::write(here.join("more.member"), older.join("\n").replace("member-2", "member-1")).unwrap();
+    std::fs::write(here.join("more.member"), older.join("\n").replace("member-3", "member-1")).unwrap();
     let unsigned = add("unsigned");
     assert!(!unsigned.ok && unsigned.err.contains("are not signed"), "{}", unsigned.err);
     assert!(!here.join("unsigned").exists());
@@ -124,7 +127,7 @@ fn organisations_found_a_ledger_without_showing_each_other_a_private_key() {
     done(here, &[&["genesis", "join", "--dir", "b", "--out", "more.member"], &join[..]].concat());
     done(here, &[&["genesis", "assemble", "--name", "four-banks", "--out", "more"], &with_more[..]].concat());
     let added = run(here, &[&["genesis", "check", "more"], &files[..]].concat());
-    let why = "0 of 4 validators and 1 of 5 submitters stand in none of these files";
+    let why = "0 of 4 validators, 1 of 5 submitters and 0 of 4 keepers stand in none of these files";
     assert!(added.code == Some(1) && added.err.contains(why), "{}", added.err);
     // Neither file is ever overwritten, nor the one by the other.
     let trust = std::fs::read(here.join("genesis.trust")).unwrap();
@@ -136,6 +139,26 @@ fn organisations_found_a_ledger_without_showing_each_other_a_private_key() {
     }
     assert_eq!(std::fs::read(here.join("genesis.trust")).unwrap(), trust);
     assert!(!here.join("genesis.new").exists() && !here.join("new.trust").exists());
+    // A folder that is older than keepers founds without one; one that lost some of a keeper's keys does not.
+    for name in ["keeper-signing.key", "keeper-sealing.key"] {
+        std::fs::remove_file(here.join("c").join(name)).unwrap();
+    }
+    let join = ["--name", "bank-c", "--peer", "10.0.0.1:7099", "--rpc", "https://bank-c.example:7443"];
+    let some = run(here, &[&["genesis", "join", "--dir", "c", "--out", "bare.member"], &join[..]].concat());
+    assert!(!some.ok && some.err.contains("keeper-signing.key"), "{}", some.err);
+    std::fs::remove_file(here.join("c/keeper-storage.key")).unwrap();
+    done(here, &[&["genesis", "join", "--dir", "c", "--out", "bare.member"], &join[..]].concat());
+    assert!(std::fs::read_to_string(here.join("bare.member")).unwrap().contains("keyward-member-2"));
+    let bare = ["a.member", "b.member", "bare.member", "d.member"];
+    done(here, &[&["genesis", "assemble", "--name", "x", "--out", "bare"], &bare[..]].concat());
+    // Nobody gives it a keeper, and nobody takes one away, without its founder seeing it.
+    for (genesis, files, why) in [
+        ("genesis", bare, "0 of 4 submitters and 1 of 4 keepers stand in none of these files"),
+        ("bare", files, "does not stand in the genesis as its file says"),
+    ] {
+        let seen = check(genesis, &files);
+        assert!(seen.code == Some(1) && seen.err.contains(why), "{genesis}: {}", seen.err);
+    }
     let left_out = run(here, &["genesis", "check", "three", "d.member"]);
     assert!(!left_out.ok && left_out.err.contains("does not stand in the genesis"), "{}", left_out.err);
     let twice = run(here, &["genesis", "assemble", "--name", "x", "--out", "y", "a.member", "a.member"]);
@@ -148,6 +171,7 @@ fn validators_decide_on_the_command_line_and_the_ledger_shows_it() {
     let node = |n: u32| keyward.dir().join(format!("node-{n}/node.toml")).to_str().unwrap().to_owned();
     let listed = keyward.json(&["ledger", "member", "list"]);
     assert_eq!((listed["nodes"].as_array().unwrap().len(), listed["quorum"].as_u64()), (4, Some(3)));
+    assert_eq!(listed["keepers"].as_array().unwrap().len(), 4, "one beside each validator");
     let regime = keyward.json(&["ledger", "regime"]);
     assert_eq!((regime["regime"].as_str(), regime["mode"].as_str()), (Some("fast"), Some("auto")));
     let first = node(1);
@@ -178,6 +202,23 @@ fn validators_decide_on_the_command_line_and_the_ledger_shows_it() {
         (Some("configuration"), Some(5))
     );
     assert!(keyward.json(&["ledger", "member", "list"])["changes"].as_array().unwrap().is_empty());
+    // A keeper that moves: its own key signs the file, the validators take it in.
+    let (out, trust) = (keyward.dir().join("moved.keeper"), keyward.dir().join("trust"));
+    let [out, trust] = [&out, &trust].map(|path| path.to_str().unwrap());
+    let rpc = "https://keeper.example:7443";
+    let asked =
+        ["ledger", "member", "keeper", "--node", &first, "--rpc", rpc, "--trust", trust, "--out", out];
+    let id = keyward.json(&asked)["id"].as_str().unwrap().to_owned();
+    let propose = ["ledger", "member", "propose", "--node", &first, "set-keeper", out];
+    let change = keyward.json(&propose)["id"].as_str().unwrap().to_owned();
+    for n in [2, 3] {
+        keyward.json(&["ledger", "member", "approve", "--node", &node(n), &change]);
+    }
+    wait_until("the keeper to move", || {
+        let keepers = keyward.json(&["ledger", "member", "list"])["keepers"].clone();
+        let keepers = keepers.as_array().unwrap();
+        keepers.len() == 4 && keepers.iter().any(|keeper| keeper["id"] == *id && keeper["rpc"] == rpc)
+    });
     // The service goes on as before, under the other regime.
     keyward.json(&["key", "create", "--alias", "payroll", "--scheme", "ed25519"]);
     let message = keyward.write("message", "signed in the strict regime");

@@ -290,7 +290,7 @@ async fn four_banks_found_a_ledger_a_fifth_joins_and_the_first_leaves_while_it_i
     let whole = world.configure("a", "a.pem", places[0]);
     let whole: Vec<_> = whole.iter().map(String::as_str).collect();
     for (words, why) in [
-        (&whole[..whole.len() - 1], "1 of 4 validators and 0 of 0 submitters stand in none"),
+        (&whole[..whole.len() - 1], "1 of 4 validators, 0 of 0 submitters and 1 of 4 keepers stand in none"),
         (&[&whole[..], &["a.member"]].concat(), "two of the files are of the validator"),
         (&[&whole[..whole.len() - 1], &["a.member"]].concat(), "two of the files are of the validator"),
     ] {

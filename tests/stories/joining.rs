@@ -73,6 +73,11 @@ async fn a_node_that_joins_begins_at_a_snapshot_and_says_what_it_does_not_hold()
     assert!(floor > 8 && (floor + 1).is_multiple_of(8), "it began at a snapshot: {floor}");
     // What it holds it proves from genesis on; what it does not hold it names, and clients ask another.
     let new = cluster.client(&[fast]).await;
+    // A snapshot may be of the newest block: something must come after it.
+    fill(there.clone(), 20).await;
+    let goal = there.status().await.unwrap().height.max(floor + 1);
+    until("records after the snapshot", async || new.status().await.is_ok_and(|new| new.height >= goal))
+        .await;
     let block = new.block(floor + 1).await.unwrap();
     assert_eq!(block.block.header().height, floor + 1);
     for refused in [new.block(1).await.map(drop), new.record(0).await.map(drop)] {

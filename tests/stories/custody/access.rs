@@ -57,6 +57,10 @@ async fn every_call_but_opaque_and_health_needs_a_certificate() {
         world.refused(required, nobody.sign_message("access", b"pay")).await;
         let batch = proto::SignBatchRequest { requests: vec![message("access", b"pay")] };
         world.refused(required, nobody.signing().sign_batch(nobody.request(batch))).await;
+        let begin = nobody.request(message("access", b"pay"));
+        world.refused(required, nobody.signing().begin(begin)).await;
+        let finish = nobody.request(proto::FinishRequest::default());
+        world.refused(required, nobody.signing().finish(finish)).await;
         let stream = tokio_stream::iter([message("access", b"pay")]);
         world
             .refused(required, async {

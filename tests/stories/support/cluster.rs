@@ -9,7 +9,7 @@ use keyward_ledger_core::{
     genesis::{Genesis, GenesisDocument, Role, Submitter},
     trust::Trust,
 };
-use keyward_ledger_node::{CatchUp, Config, Peer, ServerTls, StoreConfig};
+use keyward_ledger_node::{Beside, CatchUp, Config, Peer, ServerTls, StoreConfig};
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 use zeroize::Zeroizing;
@@ -61,6 +61,7 @@ impl Cluster {
             time_ms: 1_700_000_000_000,
             validators: validators.clone(),
             submitters,
+            keepers: Vec::new(),
             epoch_length,
             regime: Regime::Fast,
             clock_bound_ms: 10_000,
@@ -148,7 +149,11 @@ impl Cluster {
             let shutdown = async move {
                 let _ = stopped.await;
             };
-            keyward_ledger_node::run(config, shutdown, |address| ready.send(address).unwrap()).await.unwrap();
+            keyward_ledger_node::run(config, Beside::default(), shutdown, |address| {
+                ready.send(address).unwrap()
+            })
+            .await
+            .unwrap();
         });
         is_ready.await.unwrap();
         self.nodes[n] = Some(Running { stop, task });
