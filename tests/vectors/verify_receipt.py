@@ -287,15 +287,45 @@ def follow(reader, trust):
     return header, len(votes["signers"])
 
 
+def intent(entry):
+    """Section 4: the key, the commitment, and that the key signs as it is."""
+    _intent_id, key_id, _executor, commitment = (entry.take(32) for _ in range(4))
+    entry.take(32 + 8)
+    return key_id, commitment, False
+
+
+def shared_intent(entry):
+    """Section 21, with the authors of section 12. The ledger has checked who they are."""
+    _intent_id, key_id = entry.take(32), entry.take(32)
+    entry.take(4 + 32)
+    commitment, tweak = entry.take(32), entry.uint(1)
+    need(tweak <= 2, "unknown tweak")
+    entry.take(32 if tweak == 2 else 0)
+    entry.take(entry.count(16))
+    entry.take(32 + 8)
+    option = entry.uint(1)
+    need(option <= 1, "unknown option")
+    entry.take(32 * option)
+    for _ in range(entry.count(16)):
+        party = entry.uint(1)
+        need(party in (1, 2), "unknown party")
+        entry.take(32 + 32 + 8)
+        if party == 2:
+            entry.bytes(1040)
+        entry.bytes(1024)
+    return key_id, commitment, tweak != 0
+
+
 def released(reader, item, message):
     scheme, public_key = reader.uint(1), reader.bytes(1040)
     r, payload_hash, signature = reader.take(32), reader.take(32), reader.bytes(1024)
     need(scheme in range(1, 8), "unknown scheme")
     entry = Reader(item["entry"])
-    need(item["code"] == 0 and entry.uint(2) == 32, "the record is not an accepted intent")
-    _intent_id, key_id, _executor, commitment = (entry.take(32) for _ in range(4))
-    entry.take(32 + 8)
+    kind = entry.uint(2)
+    need(item["code"] == 0 and kind in (32, 146), "the record is not an accepted intent")
+    key_id, commitment, tweaked = intent(entry) if kind == 32 else shared_intent(entry)
     entry.finish()
+    need(not tweaked or scheme == 2, "a key of this scheme has no tweak")
     key = bytes([scheme]) + u32(len(public_key)) + public_key
     need(tagged("keyward/key/v1", key) == key_id, "the public key is not the intent's")
     need(tagged("keyward/commitment/v1", r + payload_hash) == commitment, "the commitment does not open")

@@ -1,8 +1,12 @@
 //! What submitters ask of the ledger: `kind u16 || body`.
 
 mod act;
+mod association;
 mod author;
 mod delegation;
+pub mod kind;
+mod policy;
+mod shared;
 mod statement;
 mod subjects;
 mod terms;
@@ -13,8 +17,15 @@ use crate::hash::Hash;
 use crate::scheme::{KeyId, PublicKey, Scheme};
 
 pub use act::{Act, Attempt, Authored, Case, Define};
+pub(crate) use association::ascending;
+pub use association::{
+    ASSOCIATION_MEMBERS_MAX, AssociationAct, AssociationTerms, MEMBER_CHANGES_MAX, MEMBER_PROOF_BYTES_MAX,
+    Member, Quorum,
+};
 pub use author::{AUTHORS_MAX, Author, Party, RuleName};
 pub use delegation::{DelegationAct, DelegationTerms, Recovery, Scope, VETO_KEYS_MAX};
+pub use policy::{PublishPolicy, tenant_id};
+pub use shared::{Renewal, SharedAct, SharedBinding, SharedIntent, SharedOpening, SharedRenewal, Tweak};
 pub use statement::{
     Agreement, ApproveChange, Complaint, ComplaintKind, Evidence, ProposeChange, SignedVote,
 };
@@ -32,106 +43,6 @@ pub const ENTRY_BYTES_MAX: usize = 2 + NOTE_BYTES_MAX;
 /// The longest signature in an entry (RSA with 8192 bits).
 pub const SIGNATURE_BYTES_MAX: usize = 1024;
 
-/// The kinds of entries.
-pub mod kind {
-    /// Opaque bytes.
-    pub const NOTE: u16 = 1;
-    /// Opens an account.
-    pub const OPEN_ACCOUNT: u16 = 16;
-    /// Closes an account.
-    pub const CLOSE_ACCOUNT: u16 = 17;
-    /// Binds a credential to an account.
-    pub const BIND_CREDENTIAL: u16 = 18;
-    /// Binds a key to an account.
-    pub const BIND_KEY: u16 = 19;
-    /// Freezes a key.
-    pub const FREEZE_KEY: u16 = 20;
-    /// Thaws a key.
-    pub const UNFREEZE_KEY: u16 = 21;
-    /// Sets the time after which a key may be destroyed.
-    pub const SCHEDULE_DESTROY_KEY: u16 = 22;
-    /// Takes that back.
-    pub const CANCEL_DESTROY_KEY: u16 = 23;
-    /// Destroys a key for good.
-    pub const DESTROY_KEY: u16 = 24;
-    /// Binds a key as the next version of another one.
-    pub const ROTATE_KEY: u16 = 25;
-    /// Binds a key as the next version of one of mode `self`, with that one's consent.
-    pub const ROTATE_OWN_KEY: u16 = 26;
-    /// Claims the right to use a key once.
-    pub const INTENT: u16 = 32;
-    /// Records what an intent released.
-    pub const RELEASE: u16 = 33;
-    /// Sets a counter of attempts.
-    pub const DEFINE_ATTEMPTS: u16 = 80;
-    /// Spends an attempt.
-    pub const GRANT_ATTEMPT: u16 = 81;
-    /// Shows that an attempt succeeded.
-    pub const PROVE_ATTEMPT: u16 = 82;
-    /// Sets a rate.
-    pub const DEFINE_RATE: u16 = 84;
-    /// Charges a rate.
-    pub const CHARGE_RATE: u16 = 85;
-    /// Sets who must approve.
-    pub const DEFINE_APPROVAL: u16 = 88;
-    /// Asks for approvals.
-    pub const OPEN_APPROVAL: u16 = 89;
-    /// Approves.
-    pub const APPROVE: u16 = 90;
-    /// Refuses an approval.
-    pub const REFUSE_APPROVAL: u16 = 91;
-    /// Takes an approval or a case back.
-    pub const WITHDRAW_APPROVAL: u16 = 92;
-    /// Uses approvals up.
-    pub const USE_APPROVAL: u16 = 93;
-    /// Sets who may open an act, and how long it waits.
-    pub const DEFINE_TIMELOCK: u16 = 96;
-    /// Opens an act.
-    pub const OPEN_TIMELOCK: u16 = 97;
-    /// Stops an act.
-    pub const VETO_TIMELOCK: u16 = 98;
-    /// Takes an act back.
-    pub const CANCEL_TIMELOCK: u16 = 99;
-    /// Does what was opened.
-    pub const EXECUTE_TIMELOCK: u16 = 100;
-    /// Seals a vault.
-    pub const SEAL_VAULT: u16 = 112;
-    /// Spends an attempt at a vault.
-    pub const ATTEMPT_VAULT: u16 = 113;
-    /// Shows that an attempt at a vault succeeded.
-    pub const OPEN_VAULT: u16 = 114;
-    /// Ends a vault.
-    pub const DESTROY_VAULT: u16 = 115;
-    /// A keeper has erased its shares of a vault.
-    pub const ERASE_SHARES: u16 = 116;
-    /// Deals a vault's shares anew.
-    pub const REFRESH_VAULT: u16 = 117;
-    /// Appoints delegates.
-    pub const APPOINT_DELEGATES: u16 = 128;
-    /// Ends a delegation.
-    pub const REVOKE_DELEGATES: u16 = 129;
-    /// Asks for another credential.
-    pub const OPEN_RECOVERY: u16 = 130;
-    /// Stops a recovery.
-    pub const VETO_RECOVERY: u16 = 131;
-    /// Takes a recovery back.
-    pub const CANCEL_RECOVERY: u16 = 132;
-    /// Binds the credential that was asked for.
-    pub const EXECUTE_RECOVERY: u16 = 133;
-    /// Charges what delegates do for an account.
-    pub const DELEGATED_ACT: u16 = 134;
-    /// Proposes a change of members or rules.
-    pub const PROPOSE_CHANGE: u16 = 48;
-    /// Approves one.
-    pub const APPROVE_CHANGE: u16 = 49;
-    /// Convicts a validator of two votes that exclude each other.
-    pub const EVIDENCE: u16 = 50;
-    /// Says what went wrong.
-    pub const COMPLAINT: u16 = 51;
-    /// Says which state a member has.
-    pub const AGREEMENT: u16 = 52;
-}
-
 /// Where the private key of a bound key lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -142,9 +53,14 @@ pub enum Mode {
     Hosted = 2,
     /// On the person's side, and nowhere else.
     Own = 3,
+    /// Nowhere whole: the user and keepers hold shares of it.
+    Shared = 4,
 }
 
 impl Mode {
+    /// Every mode.
+    pub const ALL: [Self; 4] = [Self::Linked, Self::Hosted, Self::Own, Self::Shared];
+
     /// The code that stands in records.
     pub const fn code(self) -> u8 {
         self as u8
@@ -156,22 +72,24 @@ impl Mode {
             1 => Some(Self::Linked),
             2 => Some(Self::Hosted),
             3 => Some(Self::Own),
+            4 => Some(Self::Shared),
             _ => None,
         }
     }
 
-    /// `linked`, `hosted` or `self`.
+    /// `linked`, `hosted`, `self` or `shared`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Linked => "linked",
             Self::Hosted => "hosted",
             Self::Own => "self",
+            Self::Shared => "shared",
         }
     }
 
     /// The mode of a name, if there is one.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Linked, Self::Hosted, Self::Own].into_iter().find(|mode| mode.name() == name)
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
     }
 }
 
@@ -275,7 +193,7 @@ pub enum Entry {
         /// The account.
         account: Hash,
     },
-    /// Closes an account for good.
+    /// Closes an account without a credential for good; one that has a credential closes itself.
     CloseAccount {
         /// The account.
         account: Hash,
@@ -425,6 +343,7 @@ pub const fn kind_name(code: u16) -> &'static str {
         kind::DESTROY_KEY => "destroy-key",
         kind::ROTATE_KEY => "rotate-key",
         kind::ROTATE_OWN_KEY => "rotate-self-key",
+        kind::CLOSE_OWN_ACCOUNT => "close-own-account",
         kind::INTENT => "intent",
         kind::RELEASE => "release",
         kind::DEFINE_ATTEMPTS => "define-attempts",
@@ -456,6 +375,18 @@ pub const fn kind_name(code: u16) -> &'static str {
         kind::CANCEL_RECOVERY => "cancel-recovery",
         kind::EXECUTE_RECOVERY => "execute-recovery",
         kind::DELEGATED_ACT => "delegated-act",
+        kind::OPEN_SHARED_KEY => "open-shared-key",
+        kind::BIND_SHARED_KEY => "bind-shared-key",
+        kind::INTENT_SHARED => "intent-shared",
+        kind::RENEW_SHARED_KEY => "renew-shared-key",
+        kind::REPLACE_DEVICE => "replace-device",
+        kind::CANCEL_DEVICE => "cancel-device",
+        kind::PUBLISH_POLICY => "publish-policy",
+        kind::OPEN_ASSOCIATION => "open-association",
+        kind::UPDATE_ASSOCIATION => "update-association",
+        kind::LEAVE_ASSOCIATION => "leave-association",
+        kind::DISPUTE_ASSOCIATION => "dispute-association",
+        kind::SETTLE_ASSOCIATION => "settle-association",
         kind::PROPOSE_CHANGE => "propose-change",
         kind::APPROVE_CHANGE => "approve-change",
         kind::EVIDENCE => "evidence",
@@ -467,7 +398,7 @@ pub const fn kind_name(code: u16) -> &'static str {
 
 /// The kind of a name, if there is one.
 pub fn kind_from_name(name: &str) -> Option<u16> {
-    (1..=kind::DELEGATED_ACT).find(|code| kind_name(*code) == name && name != kind_name(0))
+    (1..=kind::SETTLE_ASSOCIATION).find(|code| kind_name(*code) == name && name != kind_name(0))
 }
 
 fn write_credential<'a>(out: &'a mut Writer, bind: &BindCredential) -> &'a mut Writer {

@@ -15,6 +15,8 @@ pub enum Tag {
     Account,
     /// What a member signs of a state that it holds.
     Agreement,
+    /// What approvers approve of a signature.
+    ApprovalIntent,
     /// What a validator signs to approve a change.
     ApproveChange,
     /// The id of a granted attempt.
@@ -57,6 +59,8 @@ pub enum Tag {
     MemberSubmitters,
     /// What authors sign of an act.
     Payload,
+    /// What approvers decide of a policy set.
+    PolicyPublication,
     /// What a proposer signs of a header.
     Proposal,
     /// What a recovery binds to an account.
@@ -71,12 +75,20 @@ pub enum Tag {
     Sealing,
     /// A validator set.
     Set,
+    /// What a keeper signs of a share of a key that fits.
+    SharedAcknowledgement,
+    /// The shares of a key as they are recorded.
+    SharedRecord,
+    /// What a device signs against another one.
+    SharedVeto,
     /// A signature in a release.
     Signature,
     /// A state key's path in the tree.
     StateKey,
     /// A state value.
     StateValue,
+    /// A tenant's name on the ledger.
+    Tenant,
     /// What a keeper signs of a share that fits.
     VaultAcknowledgement,
     /// What a keeper signs that gives its share away.
@@ -87,9 +99,10 @@ pub enum Tag {
 
 impl Tag {
     /// Every tag.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 42] = [
         Self::Account,
         Self::Agreement,
+        Self::ApprovalIntent,
         Self::ApproveChange,
         Self::Attempt,
         Self::AttemptRequest,
@@ -111,6 +124,7 @@ impl Tag {
         Self::Member,
         Self::MemberSubmitters,
         Self::Payload,
+        Self::PolicyPublication,
         Self::Proposal,
         Self::Recovery,
         Self::Refresh,
@@ -118,9 +132,13 @@ impl Tag {
         Self::Rule,
         Self::Sealing,
         Self::Set,
+        Self::SharedAcknowledgement,
+        Self::SharedRecord,
+        Self::SharedVeto,
         Self::Signature,
         Self::StateKey,
         Self::StateValue,
+        Self::Tenant,
         Self::VaultAcknowledgement,
         Self::VaultConsent,
         Self::VaultRequest,
@@ -131,6 +149,7 @@ impl Tag {
         match self {
             Self::Account => "keyward/account/v1",
             Self::Agreement => "keyward/agreement/v1",
+            Self::ApprovalIntent => "keyward/approval-intent/v1",
             Self::ApproveChange => "keyward/approve-change/v1",
             Self::Attempt => "keyward/attempt/v1",
             Self::AttemptRequest => "keyward/attempt-request/v1",
@@ -152,6 +171,7 @@ impl Tag {
             Self::Member => "keyward/member/v1",
             Self::MemberSubmitters => "keyward/member-submitters/v1",
             Self::Payload => "keyward/payload/v1",
+            Self::PolicyPublication => "keyward/policy-publication/v1",
             Self::Proposal => "keyward/proposal/v1",
             Self::Recovery => "keyward/recovery/v1",
             Self::Refresh => "keyward/refresh/v1",
@@ -159,9 +179,13 @@ impl Tag {
             Self::Rule => "keyward/rule/v1",
             Self::Sealing => "keyward/sealing/v1",
             Self::Set => "keyward/set/v1",
+            Self::SharedAcknowledgement => "keyward/shared-acknowledgement/v1",
+            Self::SharedRecord => "keyward/shared-record/v1",
+            Self::SharedVeto => "keyward/shared-veto/v1",
             Self::Signature => "keyward/signature/v1",
             Self::StateKey => "keyward/state-key/v1",
             Self::StateValue => "keyward/state-value/v1",
+            Self::Tenant => "keyward/tenant/v1",
             Self::VaultAcknowledgement => "keyward/vault-acknowledgement/v1",
             Self::VaultConsent => "keyward/vault-consent/v1",
             Self::VaultRequest => "keyward/vault-request/v1",

@@ -4,6 +4,7 @@
 //! every byte; the modules implement it.
 #![doc = include_str!("../SPEC.md")]
 
+pub mod address;
 pub mod batch;
 pub mod block;
 pub mod certificate;
@@ -23,6 +24,7 @@ pub mod question;
 pub mod receipt;
 pub mod record;
 pub mod scheme;
+pub mod shared;
 pub mod state;
 pub mod trust;
 pub mod vault;

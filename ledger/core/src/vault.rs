@@ -23,7 +23,10 @@ pub const PASSES_MAX: u32 = 64;
 /// The most lanes of the stretching.
 pub const LANES_MAX: u32 = 16;
 
-const SEALING_VERSION: u8 = 1;
+/// Sealings and refreshes without an end.
+const ENDLESS_VERSION: u8 = 1;
+/// Those that say up to when they may be recorded.
+const SEALING_VERSION: u8 = 2;
 
 /// Who has made the key that lies in a vault, and what opens it beside the keepers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,10 +133,13 @@ impl Shares {
     }
 }
 
-/// What is public of a sealed vault: `1 u8 || account[32] || vault id[32] || version u32 || mode u8 || shares ||
-/// stretching || attempts terms || ciphertext hash[32]`.
+/// What is public of a sealed vault: `2 u8 || expires_ms u64 || account[32] || vault id[32] || version u32 || mode u8 ||
+/// shares || stretching || attempts terms || ciphertext hash[32]`. In version 1 `expires_ms` is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealing {
+    /// The block time up to which it may be recorded, in milliseconds since 1970: keepers do not hold its shares for ever.
+    /// None in version 1, which keepers acknowledge no more.
+    pub expires_ms: Option<u64>,
     /// The account, and the vault's id of 32 random bytes.
     pub vault: RuleName,
     /// 1, then one more each time the vault is sealed anew.
@@ -178,7 +184,7 @@ impl Sealing {
 
     pub(crate) fn write(&self, out: &mut Writer) {
         let Stretching { memory_kib, passes, lanes } = self.stretching;
-        self.vault.write(out.u8(SEALING_VERSION)).u32(self.version).u8(self.mode.code());
+        self.vault.write(write_life(out, self.expires_ms)).u32(self.version).u8(self.mode.code());
         self.shares.write(out);
         out.u32(memory_kib).u32(passes).u32(lanes);
         self.terms.write(out);
@@ -186,8 +192,8 @@ impl Sealing {
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        reader.version("sealing version", SEALING_VERSION)?;
         Ok(Self {
+            expires_ms: read_life(reader, "sealing version")?,
             vault: RuleName::read(reader)?,
             version: reader.u32("vault version")?,
             mode: VaultMode::read(reader)?,
@@ -203,10 +209,12 @@ impl Sealing {
     }
 }
 
-/// Shares dealt anew for the same secrets: `1 u8 || account[32] || vault id[32] || version u32 || share version u32 ||
-/// shares`.
+/// Shares dealt anew for the same secrets: `2 u8 || expires_ms u64 || account[32] || vault id[32] || version u32 || share
+/// version u32 || shares`. In version 1 `expires_ms` is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refresh {
+    /// As for a sealing.
+    pub expires_ms: Option<u64>,
     /// The vault.
     pub vault: RuleName,
     /// The vault's version, which stays.
@@ -239,18 +247,34 @@ impl Refresh {
     }
 
     pub(crate) fn write(&self, out: &mut Writer) {
-        self.vault.write(out.u8(SEALING_VERSION)).u32(self.version).u32(self.share_version);
+        self.vault.write(write_life(out, self.expires_ms)).u32(self.version).u32(self.share_version);
         self.shares.write(out);
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        reader.version("refresh version", SEALING_VERSION)?;
         Ok(Self {
+            expires_ms: read_life(reader, "refresh version")?,
             vault: RuleName::read(reader)?,
             version: reader.u32("vault version")?,
             share_version: reader.u32("share version")?,
             shares: Shares::read(reader)?,
         })
+    }
+}
+
+/// `1 u8`, or `2 u8 || expires_ms u64`.
+fn write_life(out: &mut Writer, expires_ms: Option<u64>) -> &mut Writer {
+    match expires_ms {
+        None => out.u8(ENDLESS_VERSION),
+        Some(expires_ms) => out.u8(SEALING_VERSION).u64(expires_ms),
+    }
+}
+
+fn read_life(reader: &mut Reader<'_>, what: &'static str) -> Result<Option<u64>, DecodeError> {
+    match reader.u8(what)? {
+        ENDLESS_VERSION => Ok(None),
+        SEALING_VERSION => reader.u64("expiry").map(Some),
+        code => Err(DecodeError::UnknownCode { what, code: u64::from(code) }),
     }
 }
 

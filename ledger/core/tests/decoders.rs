@@ -3,12 +3,14 @@
 
 mod common;
 
-use common::{ACCOUNT, Keys, World, acts, delegation, mutate::hammer, signer, vault};
+use common::association::{self, GROUP, Holder};
+use common::{ACCOUNT, Keys, World, acts, delegation, mutate::hammer, shared, signer, vault};
 use keyward_ledger_core::batch::UnverifiedBatch;
 use keyward_ledger_core::block::{Block, Header, Regime, SignedHeader};
 use keyward_ledger_core::certificate::{Certificate, ValidatorSet, finalize_message};
 use keyward_ledger_core::change::{Change, Configuration, Member, RECOVERY_DELAY_MIN_MS};
 use keyward_ledger_core::ed25519::SigningKey;
+use keyward_ledger_core::entry::Member as Associate;
 use keyward_ledger_core::entry::{Act, Authored, BindCredential, DelegationTerms, Entry, Release};
 use keyward_ledger_core::entry::{
     Agreement, ApproveChange, Complaint, ComplaintKind, Evidence, ProposeChange, SignedVote,
@@ -21,10 +23,16 @@ use keyward_ledger_core::outcome::{Outcome, Refusal};
 use keyward_ledger_core::receipt::{Receipt, StateReceipt};
 use keyward_ledger_core::record::Record;
 use keyward_ledger_core::scheme::{KeyId, PublicKey, Scheme};
+use keyward_ledger_core::state::association::MemberState as AssociateState;
+use keyward_ledger_core::state::association::{AddressState, AssociationState, DisputeState};
 use keyward_ledger_core::state::delegation::{DelegationState, Delegations, NextDelegation};
 use keyward_ledger_core::state::keeper::KeeperState;
 use keyward_ledger_core::state::member::{ChangeState, ChangeStatus, MemberState, TermState};
+use keyward_ledger_core::state::policy::PolicyState;
 use keyward_ledger_core::state::regime::{Book, Reason, RegimeState, Trigger};
+use keyward_ledger_core::state::shared::{
+    PendingDevice, SharedIntentState, SharedKeyState, SharedNameState, SharedRunState, shared_attempts,
+};
 use keyward_ledger_core::state::vault::{HolderState, VaultState};
 use keyward_ledger_core::state::{StateProof, layout};
 use keyward_ledger_core::trust::{Checkpoint, Trust};
@@ -99,7 +107,7 @@ fn entries(world: &World) -> Vec<Entry> {
         let authors = if number % 2 == 0 { acts::sample_authors() } else { Vec::new() };
         Entry::Authored(Authored { act, authors })
     };
-    entries.extend((0..).zip(acts::samples()).map(authored));
+    entries.extend((0..).zip([acts::samples(), shared::other_intents()].concat()).map(authored));
     entries.extend(signer::all().iter().map(|keys| Entry::BindKey(world.bind(&**keys, [9; 32]))));
     entries
 }
@@ -329,12 +337,12 @@ fn vaults_and_keepers() {
     let owner = acts::Person(0x41);
     let mut asked = vault::sealing(owner, 2, &[3, 1, 2], 3);
     (asked.terms.needed, asked.terms.askers) = (1, acts::parties(&[owner, acts::Person(0x42)]));
-    let sealings = [vault::sealing(owner, 1, &[1, 2], 2).encode(), asked.encode()];
+    let ending = Sealing { expires_ms: Some(1 << 41), ..asked.clone() };
+    let sealings = [vault::sealing(owner, 1, &[1, 2], 2), asked.clone(), ending].map(|it| it.encode());
     check("sealing", &sealings, |bytes| Sealing::decode(bytes).ok().map(|sealing| sealing.encode()));
     let refresh = vault::refresh(owner, 1, 2, vault::shares(&[1, 2, 3], 2, 1));
-    check("refresh", &[refresh.encode()], |bytes| {
-        Refresh::decode(bytes).ok().map(|refresh| refresh.encode())
-    });
+    let refreshes = [refresh.encode(), Refresh { expires_ms: Some(u64::MAX), ..refresh.clone() }.encode()];
+    check("refresh", &refreshes, |bytes| Refresh::decode(bytes).ok().map(|refresh| refresh.encode()));
     let state = VaultState {
         vault: vault::vault_of(owner),
         destroyed: true,
@@ -407,6 +415,88 @@ fn delegations() {
     let all = Delegations { rules, recovery: Some([2; 32]), changes: 3, hold_ms: 9, names: 4 };
     check("delegations", &[all.encode(), Delegations::default().encode()], |bytes| {
         Delegations::decode(bytes).ok().map(|all| all.encode())
+    });
+}
+
+/// Associations and the places of addresses, with every part there and not there; a tenant's policy.
+#[test]
+fn associations_and_policies() {
+    let [alice, bob] = [0x42, 0x43].map(acts::Person);
+    let member = |holder: Holder| {
+        let Associate { account, address, proof } = holder.member(&[1; 32], &GROUP, 3, alice);
+        AssociateState { account, address, since: 3, proof }
+    };
+    let mut members = [Holder::Ethereum(7), Holder::Bitcoin(8, 0), Holder::Sm2].map(member).to_vec();
+    members.sort_by(|one, other| one.address.cmp(&other.address));
+    let short = AssociationState {
+        version: 1,
+        terms: association::terms((1, &[alice]), (1, &[alice, bob])),
+        members: Vec::new(),
+        disputes: 0,
+        dispute: None,
+        heard: Vec::new(),
+        leaf: 5,
+    };
+    let dispute = Some(DisputeState { account: alice.account(), reason: [4; 32] });
+    let heard = vec![bob.account(), alice.account()];
+    let long = AssociationState { version: 4, members, disputes: 2, dispute, heard, ..short.clone() };
+    check("association", &[short.encode(), long.encode()], |bytes| {
+        AssociationState::decode(bytes).ok().map(|state| state.encode())
+    });
+    let places = [None, Some(9)].map(|left| AddressState { association: GROUP, since: 3, left }.encode());
+    check("address", &places, |bytes| AddressState::decode(bytes).ok().map(|state| state.encode()));
+    let policy = PolicyState { version: 2, set: [3; 32], rule: [4; 32], leaf: 5 }.encode();
+    check("policy", &[policy], |bytes| PolicyState::decode(bytes).ok().map(|state| state.encode()));
+}
+
+/// Shared keys, how they are generated and what their intents allow, with every part there and not there.
+#[test]
+fn shared_keys() {
+    let owner = acts::Person(0x41);
+    let opening = shared::opening(owner, 2, &[3, 1, 2], 1 << 41);
+    let run = SharedRunState {
+        expires_ms: 1 << 41,
+        name: opening.name,
+        scheme: opening.scheme,
+        circle: opening.circle,
+        attempt: 2,
+        lock_ms: 7,
+        device: opening.device,
+        speakers: vec![owner.party(), acts::Person(0x42).party()],
+        openings: opening.openings,
+    };
+    let names = [SharedNameState::Run(Box::new(run.clone())), SharedNameState::Bound(KeyId([4; 32]))];
+    check("shared name", &names.map(|name| name.encode()), |bytes| {
+        SharedNameState::decode(bytes).ok().map(|name| name.encode())
+    });
+    check("attempts", &[7_u32.to_be_bytes().to_vec()], |bytes| {
+        shared_attempts(Some(bytes)).ok().map(|attempts| attempts.to_be_bytes().to_vec())
+    });
+    let key = SharedKeyState {
+        name: run.name,
+        scheme: run.scheme,
+        circle: run.circle,
+        key_hash: [1; 32],
+        share_version: 3,
+        device: run.device,
+        lock_ms: 7,
+        approval_rule: None,
+        policy_tenant: None,
+        speakers: run.speakers,
+        pending: None,
+        leaf: 9,
+    };
+    let pending = Some(PendingDevice { device: shared::device(2), opens_ms: 1 << 41 });
+    let full =
+        SharedKeyState { approval_rule: Some([2; 32]), policy_tenant: Some([3; 32]), pending, ..key.clone() };
+    check("shared key", &[key.encode(), full.encode()], |bytes| {
+        SharedKeyState::decode(bytes).ok().map(|key| key.encode())
+    });
+    let intents = [None, Some([5; 32])].map(|approved_rule| {
+        SharedIntentState { not_after: 9, act: [6; 32], share_version: 1, approved_rule }.encode()
+    });
+    check("shared intent", &intents, |bytes| {
+        SharedIntentState::decode(bytes).ok().map(|intent| intent.encode())
     });
 }
 

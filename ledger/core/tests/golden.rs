@@ -1,10 +1,12 @@
-//! The frozen formats: `tests/vectors/{tags,entries,ledger,contracts,key-states}.json`.
+//! The frozen formats: `tests/vectors/{tags,entries,ledger,contracts,associations,key-states}.json`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 
+use common::association::{self as groups, GROUP, Holder};
 use common::golden::Golden;
 use common::{ACCOUNT, Keys, World, acts, certify, set_of, signer, validators, vault};
+use keyward_ledger_core::address::proof_text;
 use keyward_ledger_core::block::Regime;
 use keyward_ledger_core::block::SignedHeader;
 use keyward_ledger_core::certificate::{consensus_namespace, finalize_message, quorum};
@@ -19,7 +21,7 @@ use keyward_ledger_core::contracts::registry::{
     credential_challenge, possession_challenge, rotation_challenge,
 };
 use keyward_ledger_core::contracts::timelock::dispute_payload;
-use keyward_ledger_core::entry::{Act, Authored, BindCredential, Entry, Mode, Release, kind};
+use keyward_ledger_core::entry::{Act, Authored, BindCredential, Case, Entry, Mode, Release, kind};
 use keyward_ledger_core::entry::{
     Agreement, ApproveChange, Complaint, ComplaintKind, Evidence, ProposeChange, SignedVote,
 };
@@ -27,6 +29,7 @@ use keyward_ledger_core::genesis::{Role, Submitter};
 use keyward_ledger_core::hash::{Tag, account_commitment, signature_hash};
 use keyward_ledger_core::outcome::{Outcome, Refusal};
 use keyward_ledger_core::scheme::Scheme;
+use keyward_ledger_core::state::association;
 use keyward_ledger_core::state::layout::{self, KeyStatus, TimelockState, Waiting};
 use keyward_ledger_core::state::member::{ChangeState, ChangeStatus, MemberState, TermState};
 use keyward_ledger_core::state::regime::{Book, FaultState, Reason, RegimeState, Trigger};
@@ -187,6 +190,73 @@ fn contract_runs_are_frozen() {
     golden.check("contracts.json");
 }
 
+/// A life of an association, and of a tenant's policy: texts, proofs, entries, answers, state and roots.
+#[test]
+fn association_runs_are_frozen() {
+    let (mut golden, mut world) = (Golden::default(), World::new());
+    let [owner, alice, bob] = [0x41, 0x42, 0x43].map(acts::Person);
+    world.enroll_all(&[owner, alice, bob]);
+    world.link(owner, &signer::P256, Mode::Hosted);
+    let (chain_id, key_id) = (world.chain_id(), signer::P256.public_key().id());
+    let holders = [
+        ("ethereum", Holder::Ethereum(7)),
+        ("bitcoin p2pkh", Holder::Bitcoin(8, 0)),
+        ("bitcoin p2wpkh", Holder::Bitcoin(8, 1)),
+        ("ed25519", Holder::Ed25519),
+        ("sm2", Holder::Sm2),
+    ];
+    for (name, holder) in holders {
+        let member = holder.member(&chain_id, &GROUP, 1, alice);
+        let text = proof_text(&chain_id, &GROUP, 1, &member.account, &member.address);
+        golden.text(&format!("{name} text"), &text).hex(&format!("{name} proof"), member.proof);
+        golden.hex(&format!("{name} address"), &member.address.bytes);
+        golden.hex(&format!("{name} state key"), association::address_key(&member.address));
+    }
+    let mut run = |name: &str, act: Act, people: &[acts::Person]| -> [u8; 32] {
+        let entry = world.signed_by(act, people);
+        golden.hex(&format!("{name}: entry"), entry.encode());
+        let outcome = world.submit(&[entry]).remove(0);
+        golden.text(&format!("{name}: answer"), outcome.name());
+        golden.hex(&format!("{name}: state root"), world.ledger.state().root());
+        outcome.data.try_into().unwrap_or_default()
+    };
+    let terms = || groups::terms((1, &[owner, bob]), (2, &[owner, bob]));
+    let member = |version, holder: Holder, person| holder.member(&chain_id, &GROUP, version, person);
+    let members = vec![groups::key_member(owner, key_id), member(1, Holder::Ethereum(7), alice)];
+    run("01 open", groups::open(GROUP, terms(), members), &[owner, alice]);
+    let added = || vec![member(2, Holder::Bitcoin(8, 1), bob)];
+    run("02 update", groups::update(2, None, &[], added()), &[bob]);
+    run("03 update again", groups::update(2, None, &[], added()), &[bob]);
+    run("04 dispute", groups::dispute(2), &[alice]);
+    run("05 leave disputed", groups::leave(3, Holder::Ethereum(7).address()), &[alice]);
+    run("06 settle", groups::settle(1), &[owner, bob]);
+    run("07 leave", groups::leave(3, Holder::Ethereum(7).address()), &[alice]);
+    run(
+        "08 join with the old proof",
+        groups::update(4, None, &[], vec![member(1, Holder::Ethereum(7), alice)]),
+        &[owner, alice],
+    );
+    run("09 dispute", groups::dispute(3), &[owner]);
+    run(
+        "10 define approval",
+        Act::DefineApproval(acts::define(owner, 1, acts::approval_terms(&[(1, &[bob])]))),
+        &[owner],
+    );
+    run("11 publish", acts::publish(1, None), &[owner]);
+    let Act::PublishPolicy(next) = acts::publish(2, None) else { panic!() };
+    let payload = next.publication();
+    let ask = Act::OpenApproval { rule: owner.rule(), payload, live_ms: 600_000 };
+    let id = run("12 ask", ask, &[alice]);
+    run("13 approve", Act::Approve { case: Case { id, payload }, group: 0 }, &[bob]);
+    run("14 publish the next", acts::publish(2, Some(id)), &[alice]);
+    golden.hex("publication of the next", payload).hex("tenant", next.tenant);
+    let state = |key: &[u8]| key.starts_with(b"association/") || key.starts_with(b"policy/");
+    for (key, value) in world.business().into_iter().filter(|(key, _)| state(key)) {
+        golden.hex(&format!("state {}", hex::encode(key)), value);
+    }
+    golden.check("associations.json");
+}
+
 #[test]
 fn ledger_is_frozen() {
     let (mut golden, mut world) = (Golden::default(), World::new());
@@ -270,6 +340,7 @@ fn key_states_are_frozen() {
         golden.hex(name, layout::KeyState { status, version, ..first }.encode());
     }
     golden.hex("of mode self", layout::KeyState { mode: Mode::Own, ..first }.encode());
+    golden.hex("of mode shared", layout::KeyState { mode: Mode::Shared, ..first }.encode());
     golden.check("key-states.json");
 }
 

@@ -28,13 +28,14 @@ mod refusal;
 mod repair;
 mod restore;
 mod scrub;
+mod seat;
 mod serve;
 mod shared;
 #[cfg(test)]
 mod simulation;
 mod snapshot;
 
-use std::{fmt, io, net::SocketAddr, num::NonZeroU64, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, num::NonZeroU64, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use keyward_ledger_core::{
@@ -62,7 +63,6 @@ use floor::{Floor, FloorError};
 use index::Index;
 use links::Links;
 use lookup::Lookup;
-use machine::Machine;
 use scrub::{Folders, Scrubber};
 use serve::{Calls, serve};
 use shared::{Shared, View};
@@ -81,12 +81,13 @@ pub use keys::{KeyCheck, LostKey};
 pub use keyward_ledger_engine::{
     BucketConfig, BucketError, BucketKey, DISK_REMEDY, EXIT_CODE_DISK, EXIT_CODE_FAULT, Peer,
 };
-pub use machine::Clock;
+pub use machine::{Clock, Machine, Timer, Work};
 pub use plan::EXIT_CODE_OUTDATED;
 pub use pool::{POOL_BYTES_MAX, PoolError, SUBMITTER_BATCHES_MAX, SUBMITTER_BYTES_MAX};
 pub use refusal::{CODE_TRAILER, RETRY_TRAILER};
 pub use restore::{Restore, RestoreError};
 pub use scrub::{ScrubPace, ScrubStatus};
+pub use seat::{Answers, Begun, Going, Seat};
 
 /// Jobs that wait for the executor.
 const JOBS_MAX: usize = 256;
@@ -249,9 +250,28 @@ pub async fn run(
     config: Config,
     beside: Beside,
     shutdown: impl Future<Output = ()> + Send,
-    ready: impl FnOnce(SocketAddr),
+    ready: impl FnOnce(SocketAddr) + Send,
 ) -> Result<(), RunError> {
-    let mut shutdown = Box::pin(shutdown);
+    boxed(config, beside, Box::pin(shutdown), Box::new(ready)).await
+}
+
+/// What ends a run.
+type Shutdown<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+/// What is called once the validator serves.
+type OnReady<'a> = Box<dyn FnOnce(SocketAddr) + Send + 'a>;
+type Running<'a> = Pin<Box<dyn Future<Output = Result<(), RunError>> + Send + 'a>>;
+
+/// Not generic, so that a whole validator is compiled here and not once more in each program that runs it.
+fn boxed<'a>(config: Config, beside: Beside, shutdown: Shutdown<'a>, ready: OnReady<'a>) -> Running<'a> {
+    Box::pin(validate(config, beside, shutdown, ready))
+}
+
+async fn validate(
+    config: Config,
+    beside: Beside,
+    mut shutdown: Shutdown<'_>,
+    ready: OnReady<'_>,
+) -> Result<(), RunError> {
     tokio::select! {
         biased;
         caught_up = catch_up::run(&config) => caught_up?,

@@ -1,7 +1,7 @@
 //! What a validator takes from the machine it runs on: clock, timers, threads. The rest of the room asks this,
 //! so that the same code runs on the machine's time and in a simulation's.
 
-use std::{io, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{fmt, io, sync::Arc, thread::JoinHandle, time::Duration};
 
 use keyward_ledger_engine::BoxFuture;
 
@@ -9,7 +9,7 @@ use keyward_ledger_engine::BoxFuture;
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// Waiting, and the time that has passed meanwhile.
-pub(crate) trait Timer: Send + Sync {
+pub trait Timer: Send + Sync {
     /// Time since some moment before; it never goes back.
     fn now(&self) -> Duration;
 
@@ -29,17 +29,23 @@ impl dyn Timer {
 }
 
 /// Work that may go on while the executor goes on.
-pub(crate) type Work = Box<dyn FnOnce() + Send>;
+pub type Work = Box<dyn FnOnce() + Send>;
 
 /// The machine of one validator.
 #[derive(Clone)]
-pub(crate) struct Machine {
+pub struct Machine {
     /// The time that goes into blocks.
-    pub(crate) clock: Clock,
+    pub clock: Clock,
     /// Waiting.
-    pub(crate) timer: Arc<dyn Timer>,
+    pub timer: Arc<dyn Timer>,
     /// Begins work; a handle to wait for unless it is done already.
-    pub(crate) begin: fn(Work) -> io::Result<Option<JoinHandle<()>>>,
+    pub begin: fn(Work) -> io::Result<Option<JoinHandle<()>>>,
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Machine")
+    }
 }
 
 impl Machine {

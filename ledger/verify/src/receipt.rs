@@ -1,11 +1,11 @@
 //! Verifying a receipt.
 
-use keyward_ledger_core::entry::{Entry, Intent, kind_name, kind_of};
+use keyward_ledger_core::entry::{Act, Authored, Entry, SharedAct, SharedIntent, Tweak, kind_name, kind_of};
 use keyward_ledger_core::hash::{Hash, commitment, sha256};
 use keyward_ledger_core::outcome::Outcome;
 use keyward_ledger_core::receipt::{Receipt, Released};
 use keyward_ledger_core::record::Record;
-use keyward_ledger_core::scheme::{self, KeyId, PublicKey, Scheme};
+use keyward_ledger_core::scheme::{self, KeyId, PublicKey, Scheme, taproot_output};
 use keyward_ledger_core::trust::Trust;
 
 use crate::failure::Failure;
@@ -57,8 +57,10 @@ pub struct Verdict {
     pub quorum: usize,
     /// What was checked of the signature.
     pub signature_check: SignatureCheck,
-    /// The key that signed, if the receipt carries a signature.
+    /// The key that signed, if the receipt carries a signature; under a tweak, the one before it.
     pub public_key: Option<PublicKey>,
+    /// What the signature verifies with, if the intent tweaks the key (BIP341).
+    pub output_key: Option<PublicKey>,
     /// The signature, if the receipt carries one.
     pub signature: Option<Vec<u8>>,
     /// SHA-256 of the signed message, if the receipt carries a signature.
@@ -103,7 +105,8 @@ fn check_released(
     if commitment(&released.r, &released.payload_hash) != intent.commitment {
         return Err(Failure::Commitment);
     }
-    let (key, signature) = (&released.public_key, &released.signature);
+    let output = intent.output_key(&released.public_key)?;
+    let (key, signature) = (output.as_ref().unwrap_or(&released.public_key), &released.signature);
     match message {
         Some(message) if sha256(&[message]) != released.payload_hash => Err(Failure::OtherMessage),
         Some(message) => {
@@ -118,14 +121,55 @@ fn check_released(
     }
 }
 
-pub(crate) fn accepted_intent(record: &Record) -> Result<Intent, Failure> {
+/// What an intent claims, of whichever kind it is.
+pub(crate) struct Claim {
+    pub(crate) id: Hash,
+    pub(crate) key_id: KeyId,
+    pub(crate) executor: [u8; 32],
+    pub(crate) commitment: Hash,
+    pub(crate) not_after: u64,
+    tweak: Tweak,
+}
+
+impl Claim {
+    /// What a signature verifies with, if not with the key itself.
+    fn output_key(&self, key: &PublicKey) -> Result<Option<PublicKey>, Failure> {
+        let root = match &self.tweak {
+            Tweak::Plain => return Ok(None),
+            Tweak::KeyPath => None,
+            Tweak::Root(root) => Some(root),
+        };
+        taproot_output(key, root).map(Some).ok_or(Failure::OtherKey)
+    }
+}
+
+pub(crate) fn accepted_intent(record: &Record) -> Result<Claim, Failure> {
     if !record.outcome.is_accepted() {
         return Err(Failure::NotAnAcceptedIntent { found: record.outcome.name().to_owned() });
     }
-    match Entry::decode(&record.entry) {
-        Ok(Entry::Intent(intent)) => Ok(intent),
-        Ok(entry) => Err(Failure::NotAnAcceptedIntent { found: entry.name().to_owned() }),
-        Err(error) => Err(Failure::Record(error)),
+    let entry = Entry::decode(&record.entry).map_err(Failure::Record)?;
+    match &entry {
+        Entry::Intent(intent) => Ok(Claim {
+            id: intent.id,
+            key_id: intent.key_id,
+            executor: intent.executor,
+            commitment: intent.commitment,
+            not_after: intent.not_after,
+            tweak: Tweak::Plain,
+        }),
+        Entry::Authored(Authored { act: Act::Shared(SharedAct::Intent(intent)), .. }) => Ok(shared(intent)),
+        _ => Err(Failure::NotAnAcceptedIntent { found: entry.name().to_owned() }),
+    }
+}
+
+const fn shared(intent: &SharedIntent) -> Claim {
+    Claim {
+        id: intent.id,
+        key_id: intent.key_id,
+        executor: intent.executor,
+        commitment: intent.commitment,
+        not_after: intent.not_after,
+        tweak: intent.tweak,
     }
 }
 
@@ -136,6 +180,11 @@ fn verdict(
     receipt: Receipt,
     signature_check: SignatureCheck,
 ) -> Verdict {
+    let output_key = match (&receipt.released, accepted_intent(&record)) {
+        // Checked already: a receipt that carries a signature is one of an intent.
+        (Some(released), Ok(intent)) => intent.output_key(&released.public_key).ok().flatten(),
+        _ => None,
+    };
     let (public_key, signature, payload_hash) = match receipt.released {
         None => (None, None, None),
         Some(released) => (Some(released.public_key), Some(released.signature), Some(released.payload_hash)),
@@ -158,6 +207,7 @@ fn verdict(
         quorum: block.quorum(),
         signature_check,
         public_key,
+        output_key,
         signature,
         payload_hash,
     }

@@ -5,7 +5,7 @@
 use super::authored::{Consent, next_version};
 use super::registry::require_open;
 use super::{Call, Context, Contract, StateView, Stop};
-use crate::entry::{Act, ApprovalTerms, Case, Define, Entry, Party, Terms as _, kind};
+use crate::entry::{Act, ApprovalTerms, Case, Define, Party, Terms as _, kind};
 use crate::hash::{Hash, Tag};
 use crate::outcome::{Outcome, Refusal};
 use crate::state::layout::{
@@ -23,15 +23,14 @@ impl Contract for Approval {
         call: &Call<'_>,
         context: &Context<'_>,
     ) -> Result<Outcome, Stop> {
-        let Entry::Authored(authored) = call.entry else { return Err(Refusal::EntryKindUnknown.into()) };
-        let consent = Consent::of(authored);
-        if let Act::DefineApproval(Define { rule, version, terms }) = &authored.act {
+        let (act, consent) = Consent::carried(call)?;
+        if let Act::DefineApproval(Define { rule, version, terms }) = act {
             consent.of_account(state, context, &rule.owner)?;
             define(state, &rule.id(kind::DEFINE_APPROVAL), *version, terms)?;
             return Ok(Outcome::ACCEPTED);
         }
         let (party, account) = consent.one(state, context)?;
-        match &authored.act {
+        match act {
             Act::OpenApproval { rule, payload, live_ms } => {
                 let rule = rule.id(kind::DEFINE_APPROVAL);
                 let case = open(state, context, &rule, payload, *live_ms, &account)?;

@@ -6,7 +6,7 @@ use super::authored::{Consent, next_version};
 use super::{Call, Context, Contract, StateView, Stop, only};
 use crate::codec::Writer;
 use crate::ed25519;
-use crate::entry::{Act, Attempt, AttemptsTerms, Define, Entry, RuleName, Terms as _, kind};
+use crate::entry::{Act, Attempt, AttemptsTerms, Define, RuleName, Terms as _, kind};
 use crate::genesis::Role;
 use crate::hash::{Hash, Tag};
 use crate::outcome::{Outcome, Refusal};
@@ -62,9 +62,9 @@ impl Contract for Attempts {
         call: &Call<'_>,
         context: &Context<'_>,
     ) -> Result<Outcome, Stop> {
-        let Entry::Authored(authored) = call.entry else { return Err(Refusal::EntryKindUnknown.into()) };
-        let (consent, id) = (Consent::of(authored), |rule: &RuleName| rule.id(kind::DEFINE_ATTEMPTS));
-        match &authored.act {
+        let (act, consent) = Consent::carried(call)?;
+        let id = |rule: &RuleName| rule.id(kind::DEFINE_ATTEMPTS);
+        match act {
             Act::DefineAttempts(Define { rule, version, terms }) => {
                 consent.of_account(state, context, &rule.owner)?;
                 define(state, context, &id(rule), *version, terms)?;

@@ -5,9 +5,9 @@
 
 use super::keys::{bound_key, refuse_unless_active};
 use super::registry::require_open;
-use super::{Context, StateView, Stop, not_expired};
+use super::{Call, Context, StateView, Stop, not_expired};
 use crate::codec::Writer;
-use crate::entry::{Author, Authored, Mode, Party};
+use crate::entry::{Act, Author, Authored, Entry, Mode, Party};
 use crate::hash::Hash;
 use crate::outcome::Refusal;
 use crate::scheme::{self, PublicKey, Scheme};
@@ -53,6 +53,12 @@ impl<'a> Consent<'a> {
         Self { kind: authored.act.kind(), payload: authored.payload(), authors: &authored.authors }
     }
 
+    /// The act that an entry carries, and the consent to it.
+    pub(super) fn carried(call: &Call<'a>) -> Result<(&'a Act, Self), Refusal> {
+        let Entry::Authored(authored) = call.entry else { return Err(Refusal::EntryKindUnknown) };
+        Ok((&authored.act, Self::of(authored)))
+    }
+
     /// Takes the consent of the one author. Gives it and its account.
     pub fn one(self, state: &mut dyn StateView, context: &Context<'_>) -> Result<(Party, Hash), Stop> {
         let [author] = self.authors else { return Err(Refusal::AuthorsMissing.into()) };
@@ -89,6 +95,17 @@ impl<'a> Consent<'a> {
             return Err(Refusal::AuthorsMissing.into());
         }
         self.authors.iter().map(|author| self.take(state, context, author)).collect()
+    }
+
+    /// Takes the consent of everybody who signed. Gives who they are, and their accounts; whether it is enough is the
+    /// caller's business.
+    pub fn everybody(
+        self,
+        state: &mut dyn StateView,
+        context: &Context<'_>,
+    ) -> Result<Vec<(Party, Hash)>, Stop> {
+        let speakers = self.authors.iter();
+        speakers.map(|author| Ok((author.party, self.take(state, context, author)?))).collect()
     }
 
     /// Spends the signatures of the parties where none is needed. One that could be shown again later, and cannot be
@@ -147,11 +164,16 @@ fn speaker(state: &dyn StateView, author: &Author) -> Result<(Hash, PublicKey), 
             let bound = bound_key(state, &key_id)?;
             refuse_unless_active(&bound)?;
             let key = PublicKey::parse(bound.scheme, &author.public_key).ok();
-            // A hosted key signs what its host wants: it is nobody's word.
-            let key = key.filter(|key| key.id() == key_id && bound.mode != Mode::Hosted);
+            let key = key.filter(|key| key.id() == key_id && speaks(bound.mode));
             Ok((bound.account, key.ok_or(Refusal::AuthorUnknown)?))
         }
     }
+}
+
+/// Whether a key of the mode is somebody's word. A hosted key signs what its host wants; what a shared key signs takes an
+/// author itself, and keepers.
+const fn speaks(mode: Mode) -> bool {
+    matches!(mode, Mode::Linked | Mode::Own)
 }
 
 /// The account for which a party can speak now.
@@ -164,7 +186,7 @@ pub(super) fn account_of(state: &dyn StateView, party: &Party) -> Result<Hash, S
         Party::Key(key_id) => {
             let bound = bound_key(state, key_id)?;
             refuse_unless_active(&bound)?;
-            if bound.mode == Mode::Hosted {
+            if !speaks(bound.mode) {
                 return Err(Refusal::AuthorUnknown.into());
             }
             bound.account
@@ -172,6 +194,15 @@ pub(super) fn account_of(state: &dyn StateView, party: &Party) -> Result<Hash, S
     };
     require_open(state, &account)?;
     Ok(account)
+}
+
+/// Whether a party's word is its account's own: that of its credential, or of a key while the account has no credential.
+/// Beside one, a key is what a service bound, without asking the account.
+pub(super) fn is_own_word(state: &dyn StateView, party: &Party, account: &Hash) -> bool {
+    match party {
+        Party::Credential(_) => true,
+        Party::Key(_) => state.get(&credential_key(account)).is_none(),
+    }
 }
 
 /// Refuses a rule whose version is not the next one.

@@ -14,7 +14,7 @@ use super::keys::{bound_key, refuse_unless_active};
 use super::registry::{replace_credential, require_open};
 use super::{Call, Context, Contract, StateView, Stop, rate, timelock};
 use crate::ed25519;
-use crate::entry::{Act, Case, DelegationAct, Entry, Party, Recovery, RuleName, Scope};
+use crate::entry::{Act, Case, DelegationAct, Party, Recovery, RuleName, Scope};
 use crate::hash::Hash;
 use crate::outcome::{Outcome, Refusal};
 use crate::scheme::KeyId;
@@ -32,9 +32,8 @@ impl Contract for Delegation {
         call: &Call<'_>,
         context: &Context<'_>,
     ) -> Result<Outcome, Stop> {
-        let Entry::Authored(authored) = call.entry else { return Err(Refusal::EntryKindUnknown.into()) };
-        let Act::Delegation(act) = &authored.act else { return Err(Refusal::EntryKindUnknown.into()) };
-        let consent = Consent::of(authored);
+        let (act, consent) = Consent::carried(call)?;
+        let Act::Delegation(act) = act else { return Err(Refusal::EntryKindUnknown.into()) };
         match act {
             DelegationAct::Appoint(define) => {
                 consent.of_account(state, context, &define.rule.owner)?;
@@ -77,7 +76,7 @@ fn living(
     Ok(live.map(|(case, _)| (rule, case)))
 }
 
-/// Refuses to end an account while a recovery of it is open: who may end it is not who may stop the recovery.
+/// Refuses while a recovery of the account is open.
 pub(super) fn refuse_in_recovery(
     state: &dyn StateView,
     context: &Context<'_>,

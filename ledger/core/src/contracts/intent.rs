@@ -4,10 +4,10 @@
 use super::keys::{bound_key, refuse_unless_active};
 use super::registry::require_open;
 use super::{Call, Context, Contract, StateView, Stop, not_expired, only};
-use crate::entry::{Entry, Intent, Release};
+use crate::entry::{Entry, Intent, Mode, Release};
 use crate::genesis::Role;
 use crate::outcome::{Outcome, Refusal};
-use crate::state::layout::{End, IntentState, intent_key};
+use crate::state::layout::{End, IntentState, KeyState, intent_key};
 
 /// How many blocks ahead the last height of an intent may lie.
 pub const INTENT_BLOCKS_MAX: u64 = 4096;
@@ -24,7 +24,7 @@ impl Contract for Intents {
         context: &Context<'_>,
     ) -> Result<Outcome, Stop> {
         match call.entry {
-            Entry::Intent(intent) => claim(state, call, context, intent),
+            Entry::Intent(intent) => claim(state, call, context, intent, false).map(|_| ()),
             Entry::Release(released) => release(state, call, released),
             _ => Err(Refusal::EntryKindUnknown.into()),
         }?;
@@ -32,12 +32,15 @@ impl Contract for Intents {
     }
 }
 
-fn claim(
+/// Claims the right to use a key, which is a shared one or none: what a shared key signs takes its account's word besides.
+/// Gives the key.
+pub(super) fn claim(
     state: &mut dyn StateView,
     call: &Call<'_>,
     context: &Context<'_>,
     intent: &Intent,
-) -> Result<(), Stop> {
+    is_shared: bool,
+) -> Result<KeyState, Stop> {
     only(call, &[Role::Service])?;
     if intent.executor != *call.submitter {
         return Err(Refusal::NotExecutor.into());
@@ -47,6 +50,11 @@ fn claim(
         return Err(Refusal::ExpiryTooFar.into());
     }
     let key = bound_key(state, &intent.key_id)?;
+    match (key.mode == Mode::Shared, is_shared) {
+        (true, false) => return Err(Refusal::KeyShared.into()),
+        (false, true) => return Err(Refusal::KeyNotShared.into()),
+        (true, true) | (false, false) => {}
+    }
     refuse_unless_active(&key)?;
     require_open(state, &key.account)?;
     let claim = intent_key(&intent.id);
@@ -61,7 +69,7 @@ fn claim(
         released: false,
     };
     state.put_until(claim, live.encode(), End::Height(intent.not_after));
-    Ok(())
+    Ok(key)
 }
 
 fn release(state: &mut dyn StateView, call: &Call<'_>, release: &Release) -> Result<(), Stop> {

@@ -5,6 +5,7 @@ use super::registry::{possession_challenge, require_open, rotation_challenge};
 use super::{Call, Context, StateView, Stop, not_expired, only};
 use crate::entry::{BindKey, KeyConsent, Mode, RotateKey};
 use crate::genesis::Role;
+use crate::hash::Hash;
 use crate::outcome::Refusal;
 use crate::scheme::{self, KeyId, PublicKey};
 use crate::state::layout::{KeyState, KeyStatus, key_key};
@@ -27,7 +28,7 @@ pub(crate) fn refuse_unless_active(key: &KeyState) -> Result<(), Refusal> {
 }
 
 /// Refuses a key that is past being active or frozen.
-fn refuse_unless_held(key: &KeyState) -> Result<(), Refusal> {
+pub(super) fn refuse_unless_held(key: &KeyState) -> Result<(), Refusal> {
     match key.status {
         KeyStatus::Active | KeyStatus::Frozen => Ok(()),
         KeyStatus::Superseded { .. } => Err(Refusal::KeySuperseded),
@@ -88,6 +89,7 @@ fn check_consent(
         }
         (Mode::Linked | Mode::Hosted, None) => Ok(()),
         (Mode::Own, None) | (Mode::Linked | Mode::Hosted, Some(_)) => Err(invalid),
+        (Mode::Shared, _) => Err(Refusal::KeyShared),
     }
 }
 
@@ -101,12 +103,35 @@ fn bindable(
     only(call, &[Role::Service])?;
     not_expired(bind.not_after, context)?;
     require_open(state, &bind.account)?;
+    if bind.mode == Mode::Shared {
+        return Err(Refusal::KeyShared.into());
+    }
     let key = PublicKey::parse(bind.scheme, &bind.public_key).or(Err(Refusal::PublicKeyInvalid))?;
-    let Some(value) = state.get(&key_key(&key.id())) else { return Ok(key) };
+    refuse_if_bound(state, &key)?;
+    Ok(key)
+}
+
+/// Refuses a key that was ever bound.
+fn refuse_if_bound(state: &dyn StateView, key: &PublicKey) -> Result<(), Stop> {
+    let Some(value) = state.get(&key_key(&key.id())) else { return Ok(()) };
     match KeyState::decode(value)?.status {
         KeyStatus::Destroyed { .. } => Err(Refusal::KeyDestroyed.into()),
         _ => Err(Refusal::KeyAlreadyBound.into()),
     }
+}
+
+/// Binds a shared key, of which its keepers have said that they hold it.
+pub(super) fn bind_shared(
+    state: &mut dyn StateView,
+    context: &Context<'_>,
+    account: &Hash,
+    key: &PublicKey,
+) -> Result<(), Stop> {
+    refuse_if_bound(state, key)?;
+    let (account, mode, scheme, status) = (*account, Mode::Shared, key.scheme(), KeyStatus::Active);
+    let bound = KeyState { account, mode, scheme, status, height: context.height, version: 1 };
+    state.put(key_key(&key.id()), bound.encode());
+    Ok(())
 }
 
 fn put(

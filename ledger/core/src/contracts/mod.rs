@@ -4,15 +4,18 @@
 //! nothing: writes of a refused call are thrown away by the dispatcher, whatever the contract did.
 
 pub mod approval;
+pub mod association;
 pub mod attempts;
 pub mod authored;
 pub mod delegation;
 pub mod intent;
 pub mod keys;
 pub mod members;
+pub mod policy;
 pub mod rate;
 pub mod regime;
 pub mod registry;
+pub mod shared;
 pub mod timelock;
 pub mod vault;
 
@@ -104,6 +107,7 @@ pub fn contract_for(entry: &Entry) -> Option<&'static dyn Contract> {
         | Entry::RotateKey(_) => Some(&registry::Registry),
         Entry::Intent(_) | Entry::Release(_) => Some(&intent::Intents),
         Entry::Authored(authored) => Some(match &authored.act {
+            Act::CloseAccount { .. } => &registry::Registry,
             Act::DefineAttempts(_) | Act::GrantAttempt { .. } | Act::ProveAttempt { .. } => {
                 &attempts::Attempts
             }
@@ -121,6 +125,9 @@ pub fn contract_for(entry: &Entry) -> Option<&'static dyn Contract> {
             | Act::ExecuteTimelock { .. } => &timelock::Timelock,
             Act::Vault(_) => &vault::Vaults,
             Act::Delegation(_) => &delegation::Delegation,
+            Act::Shared(_) => &shared::SharedKeys,
+            Act::PublishPolicy(_) => &policy::Policies,
+            Act::Association(_) => &association::Associations,
         }),
         Entry::ProposeChange(_) | Entry::ApproveChange(_) => Some(&members::Members),
         Entry::Evidence(_) | Entry::Complaint(_) | Entry::Agreement(_) => Some(&regime::Regimes),

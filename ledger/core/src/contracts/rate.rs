@@ -5,7 +5,7 @@
 
 use super::authored::{Consent, next_version};
 use super::{Call, Context, Contract, StateView, Stop, only};
-use crate::entry::{Act, Define, Entry, RateTerms, RuleName, Terms as _, Window, kind};
+use crate::entry::{Act, Define, RateTerms, RuleName, Terms as _, Window, kind};
 use crate::genesis::Role;
 use crate::hash::Hash;
 use crate::outcome::{Outcome, Refusal};
@@ -22,9 +22,9 @@ impl Contract for Rate {
         call: &Call<'_>,
         context: &Context<'_>,
     ) -> Result<Outcome, Stop> {
-        let Entry::Authored(authored) = call.entry else { return Err(Refusal::EntryKindUnknown.into()) };
-        let (consent, id) = (Consent::of(authored), |rule: &RuleName| rule.id(kind::DEFINE_RATE));
-        match &authored.act {
+        let (act, consent) = Consent::carried(call)?;
+        let id = |rule: &RuleName| rule.id(kind::DEFINE_RATE);
+        match act {
             Act::DefineRate(Define { rule, version, terms }) => {
                 consent.of_account(state, context, &rule.owner)?;
                 define(state, &id(rule), *version, terms)?;

@@ -2,10 +2,11 @@
 //!
 //! What may become of a bound key stands in [`keys`](super::keys).
 
+use super::authored::Consent;
 use super::{Call, Context, Contract, StateView, Stop, delegation, keys, not_expired, only};
 use crate::codec::Writer;
 use crate::ed25519;
-use crate::entry::{BindCredential, Entry, Mode};
+use crate::entry::{Act, BindCredential, Entry, Mode};
 use crate::genesis::Role;
 use crate::hash::Hash;
 use crate::outcome::{Outcome, Refusal};
@@ -92,6 +93,7 @@ impl Contract for Registry {
         match call.entry {
             Entry::OpenAccount { account } => open(state, call, context, account),
             Entry::CloseAccount { account } => close(state, call, context, account),
+            Entry::Authored(_) => close_own(state, call, context),
             Entry::BindCredential(bind) => bind_credential(state, call, context, bind),
             Entry::BindKey(bind) => keys::bind(state, call, context, bind),
             Entry::RotateKey(rotate) => keys::rotate(state, call, context, rotate),
@@ -123,6 +125,7 @@ fn open(
     Ok(())
 }
 
+/// Closes an account that has no credential. One that has is closed by its holder's word and by nobody else's.
 fn close(
     state: &mut dyn StateView,
     call: &Call<'_>,
@@ -131,9 +134,26 @@ fn close(
 ) -> Result<(), Stop> {
     only(call, &[Role::Service])?;
     require_open(state, account)?;
-    delegation::refuse_in_recovery(state, context, account)?;
-    state.put(account_key(account), AccountState { open: false, height: context.height }.encode());
+    if credential(state, account)?.is_some() {
+        return Err(Refusal::AuthorsMissing.into());
+    }
+    end(state, context, account);
     Ok(())
+}
+
+/// Closes an account in its own name, but not while it is recovered: whose the credential is, that is what the recovery is
+/// about, and a thief must not end what the delegates are giving back.
+fn close_own(state: &mut dyn StateView, call: &Call<'_>, context: &Context<'_>) -> Result<(), Stop> {
+    let (act, consent) = Consent::carried(call)?;
+    let Act::CloseAccount { account } = act else { return Err(Refusal::EntryKindUnknown.into()) };
+    consent.of_account(state, context, account)?;
+    delegation::refuse_in_recovery(state, context, account)?;
+    end(state, context, account);
+    Ok(())
+}
+
+fn end(state: &mut dyn StateView, context: &Context<'_>, account: &Hash) {
+    state.put(account_key(account), AccountState { open: false, height: context.height }.encode());
 }
 
 /// Refuses unless the account is open.

@@ -9,7 +9,7 @@
 
 use super::authored::{Consent, next_version};
 use super::{Call, Context, Contract, StateView, Stop, approval, registry};
-use crate::entry::{Act, Case, Define, Entry, Party, RuleName, Terms as _, TimelockTerms, kind};
+use crate::entry::{Act, Case, Define, Party, RuleName, Terms as _, TimelockTerms, kind};
 use crate::hash::{Hash, Tag};
 use crate::outcome::{Outcome, Refusal};
 use crate::state::delegation::delegation_key;
@@ -51,9 +51,8 @@ impl Contract for Timelock {
         call: &Call<'_>,
         context: &Context<'_>,
     ) -> Result<Outcome, Stop> {
-        let Entry::Authored(authored) = call.entry else { return Err(Refusal::EntryKindUnknown.into()) };
-        let consent = Consent::of(authored);
-        match &authored.act {
+        let (act, consent) = Consent::carried(call)?;
+        match act {
             Act::DefineTimelock(Define { rule, version, terms }) => {
                 consent.of_account(state, context, &rule.owner)?;
                 define(state, context, &Lock::of(rule), *version, terms)

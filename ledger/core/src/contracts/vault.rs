@@ -9,7 +9,7 @@ use super::members::keeper;
 use super::registry::require_open;
 use super::{Call, Context, Contract, StateView, Stop, only};
 use crate::ed25519;
-use crate::entry::{Act, Entry, RuleName, VaultAct, VaultAttempt};
+use crate::entry::{Act, RuleName, VaultAct, VaultAttempt};
 use crate::genesis::Role;
 use crate::hash::{Hash, Tag};
 use crate::outcome::{Outcome, Refusal};
@@ -27,9 +27,8 @@ impl Contract for Vaults {
         call: &Call<'_>,
         context: &Context<'_>,
     ) -> Result<Outcome, Stop> {
-        let Entry::Authored(authored) = call.entry else { return Err(Refusal::EntryKindUnknown.into()) };
-        let Act::Vault(act) = &authored.act else { return Err(Refusal::EntryKindUnknown.into()) };
-        let consent = Consent::of(authored);
+        let (act, consent) = Consent::carried(call)?;
+        let Act::Vault(act) = act else { return Err(Refusal::EntryKindUnknown.into()) };
         match act {
             VaultAct::Attempt(attempt) => return ask(state, call, context, consent, attempt),
             VaultAct::Destroy { vault, version } => destroy(state, call, context, consent, vault, *version),
@@ -76,6 +75,7 @@ fn seal(
     let Some(constants) = sealing.shares.constants().filter(|_| sealing.is_sound()) else {
         return Err(Refusal::VaultInvalid.into());
     };
+    in_time(sealing.expires_ms, context)?;
     let rule = vault_rule(&sealing.vault);
     let before = state.get(&vault_key(&rule)).map(VaultState::decode).transpose()?;
     if before.as_ref().is_some_and(|before| before.destroyed) {
@@ -101,6 +101,14 @@ fn seal(
         constants,
     };
     hold(state, &rule, &vault)?;
+    Ok(())
+}
+
+/// Refuses what may be recorded no more: whoever held it back would replace shares by those that keepers have let go of.
+fn in_time(expires_ms: Option<u64>, context: &Context<'_>) -> Result<(), Refusal> {
+    if expires_ms.is_some_and(|expires_ms| context.time_ms > expires_ms) {
+        return Err(Refusal::Expired);
+    }
     Ok(())
 }
 
@@ -230,6 +238,7 @@ fn renew(
     consents: &[(u8, [u8; 64])],
 ) -> Result<(), Stop> {
     let before = live(state, &refresh.vault)?;
+    in_time(refresh.expires_ms, context)?;
     if refresh.version != before.version || before.share_version.checked_add(1) != Some(refresh.share_version)
     {
         return Err(Refusal::VaultVersionStale.into());

@@ -1,8 +1,11 @@
 //! Entries that carry authority: an act, and the signatures of those who want it.
 
+use super::association::AssociationAct;
 use super::author::{Author, RuleName};
 use super::delegation::DelegationAct;
 use super::kind;
+use super::policy::PublishPolicy;
+use super::shared::SharedAct;
 use super::terms::{ApprovalTerms, AttemptsTerms, RateTerms, Terms, TimelockTerms};
 use super::vault::VaultAct;
 use crate::codec::{DecodeError, Reader, Writer};
@@ -51,6 +54,11 @@ pub struct Case {
 /// What is wanted of a standard contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
+    /// Closes an account for good; the author is its credential.
+    CloseAccount {
+        /// The account.
+        account: Hash,
+    },
     /// Sets a counter of attempts.
     DefineAttempts(Define<AttemptsTerms>),
     /// Spends an attempt.
@@ -129,6 +137,12 @@ pub enum Act {
     Vault(VaultAct),
     /// Something about delegates.
     Delegation(DelegationAct),
+    /// Something about a shared key.
+    Shared(SharedAct),
+    /// Publishes a tenant's policy set; the author asked for its approvals.
+    PublishPolicy(PublishPolicy),
+    /// Something about an association.
+    Association(AssociationAct),
 }
 
 impl Authored {
@@ -159,6 +173,7 @@ impl Act {
     /// The code of the entry's kind.
     pub const fn kind(&self) -> u16 {
         match self {
+            Self::CloseAccount { .. } => kind::CLOSE_OWN_ACCOUNT,
             Self::DefineAttempts(_) => kind::DEFINE_ATTEMPTS,
             Self::GrantAttempt { .. } => kind::GRANT_ATTEMPT,
             Self::ProveAttempt { .. } => kind::PROVE_ATTEMPT,
@@ -177,11 +192,17 @@ impl Act {
             Self::ExecuteTimelock { .. } => kind::EXECUTE_TIMELOCK,
             Self::Vault(act) => act.kind(),
             Self::Delegation(act) => act.kind(),
+            Self::Shared(act) => act.kind(),
+            Self::PublishPolicy(_) => kind::PUBLISH_POLICY,
+            Self::Association(act) => act.kind(),
         }
     }
 
     fn write(&self, out: &mut Writer) {
         match self {
+            Self::CloseAccount { account } => {
+                out.raw(account);
+            }
             Self::DefineAttempts(define) => define.write(out),
             Self::DefineRate(define) => define.write(out),
             Self::DefineApproval(define) => define.write(out),
@@ -215,11 +236,15 @@ impl Act {
             }
             Self::Vault(act) => act.write(out),
             Self::Delegation(act) => act.write(out),
+            Self::Shared(act) => act.write(out),
+            Self::PublishPolicy(publish) => publish.write(out),
+            Self::Association(act) => act.write(out),
         }
     }
 
     fn read(kind: u16, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(match kind {
+            kind::CLOSE_OWN_ACCOUNT => Self::CloseAccount { account: reader.array("account")? },
             kind::DEFINE_ATTEMPTS => Self::DefineAttempts(Define::read(reader)?),
             kind::DEFINE_RATE => Self::DefineRate(Define::read(reader)?),
             kind::DEFINE_APPROVAL => Self::DefineApproval(Define::read(reader)?),
@@ -255,6 +280,13 @@ impl Act {
                 Self::ExecuteTimelock { case: Case::read(reader)?, judged: reader.option("approval case")? }
             }
             kind @ kind::SEAL_VAULT..=kind::REFRESH_VAULT => Self::Vault(VaultAct::read(kind, reader)?),
+            kind @ kind::OPEN_SHARED_KEY..=kind::CANCEL_DEVICE => {
+                Self::Shared(SharedAct::read(kind, reader)?)
+            }
+            kind::PUBLISH_POLICY => Self::PublishPolicy(PublishPolicy::read(reader)?),
+            kind @ kind::OPEN_ASSOCIATION..=kind::SETTLE_ASSOCIATION => {
+                Self::Association(AssociationAct::read(kind, reader)?)
+            }
             kind => Self::Delegation(DelegationAct::read(kind, reader)?),
         })
     }

@@ -1,11 +1,15 @@
 //! What an entry is about: the 32-byte names under which its record is looked up.
 
-use super::{Act, Authored, DelegationAct, Entry, Intent, Party, RotateKey, RuleName, VaultAct, kind};
+use super::{
+    Act, AssociationAct, Authored, DelegationAct, Entry, Intent, Party, RotateKey, RuleName, SharedAct,
+    VaultAct, kind,
+};
+use crate::address::Address;
 use crate::hash::Hash;
 use crate::scheme::{PublicKey, Scheme};
 
 /// Grows by one whenever an entry names something else than before, so that what was looked up is noted again.
-pub const SUBJECTS_VERSION: u8 = 2;
+pub const SUBJECTS_VERSION: u8 = 3;
 
 impl Entry {
     /// The accounts, keys, credentials, intents, rules, cases, changes and members that the entry names; SPEC.md
@@ -41,12 +45,16 @@ fn with_key(mut subjects: Vec<Hash>, scheme: Scheme, public_key: &[u8]) -> Vec<H
     subjects
 }
 
+const fn party(party: &Party) -> Hash {
+    match party {
+        Party::Credential(account) => *account,
+        Party::Key(key_id) => key_id.0,
+    }
+}
+
 impl Authored {
     fn subjects(&self) -> Vec<Hash> {
-        let authors = self.authors.iter().map(|author| match author.party {
-            Party::Credential(account) => account,
-            Party::Key(key_id) => key_id.0,
-        });
+        let authors = self.authors.iter().map(|author| party(&author.party));
         self.act.subjects().into_iter().chain(authors).collect()
     }
 }
@@ -56,6 +64,7 @@ impl Act {
     fn subjects(&self) -> Vec<Hash> {
         let rule = |rule: &RuleName, kind| vec![rule.owner, rule.name, rule.id(kind)];
         match self {
+            Self::CloseAccount { account } => vec![*account],
             Self::DefineAttempts(define) => rule(&define.rule, kind::DEFINE_ATTEMPTS),
             Self::DefineRate(define) => rule(&define.rule, kind::DEFINE_RATE),
             Self::DefineApproval(define) => rule(&define.rule, kind::DEFINE_APPROVAL),
@@ -83,6 +92,11 @@ impl Act {
             }
             Self::Vault(act) => vault(act),
             Self::Delegation(act) => delegation(act),
+            Self::Shared(act) => shared(act),
+            Self::PublishPolicy(publish) => {
+                [publish.tenant, publish.set, publish.rule].into_iter().chain(publish.case).collect()
+            }
+            Self::Association(act) => association(act),
         }
     }
 }
@@ -110,10 +124,7 @@ fn delegation(act: &DelegationAct) -> Vec<Hash> {
     };
     match act {
         DelegationAct::Appoint(define) => {
-            let delegates = define.terms.delegates.iter().map(|delegate| match delegate {
-                Party::Credential(account) => *account,
-                Party::Key(key_id) => key_id.0,
-            });
+            let delegates = define.terms.delegates.iter().map(party);
             let vetoers = define.terms.vetoers.iter().map(|key_id| key_id.0);
             named(&define.rule, &delegates.chain(vetoers).collect::<Vec<_>>())
         }
@@ -128,4 +139,42 @@ fn delegation(act: &DelegationAct) -> Vec<Hash> {
         }
         DelegationAct::Operate { rule, key_id, commitment, .. } => named(rule, &[key_id.0, *commitment]),
     }
+}
+
+/// A shared key by its name, as a rule is named, and by its key id; keepers by their ids, devices by their signing key.
+fn shared(act: &SharedAct) -> Vec<Hash> {
+    let named = |rule: &RuleName| vec![rule.owner, rule.name, rule.id(kind::OPEN_SHARED_KEY)];
+    match act {
+        SharedAct::Open(opening) => {
+            let mut subjects = named(&opening.name);
+            subjects.extend(&opening.circle.keepers);
+            subjects.extend(opening.speakers.iter().map(party));
+            subjects.push(opening.device.signing_key);
+            subjects
+        }
+        SharedAct::Bind(binding) => {
+            let key = with_key(named(&binding.name), binding.scheme, &binding.public_key);
+            key.into_iter().chain(binding.approval_rule).chain(binding.policy_tenant).collect()
+        }
+        SharedAct::Intent(intent) => [intent.id, intent.key_id.0].into_iter().chain(intent.case).collect(),
+        SharedAct::Renew(renewal) => {
+            let mut subjects = vec![renewal.key_id.0, renewal.device.signing_key];
+            subjects.extend(&renewal.circle.keepers);
+            subjects
+        }
+        SharedAct::ReplaceDevice { key_id, device } => vec![key_id.0, device.signing_key],
+        SharedAct::CancelDevice { key_id, .. } => vec![key_id.0],
+    }
+}
+
+/// An association by its id; members by their accounts, and by key ids where they are keys of this ledger.
+fn association(act: &AssociationAct) -> Vec<Hash> {
+    let key = |address: &Address| address.key_id().map(|key_id| key_id.0);
+    let added = act.added().iter().flat_map(|member| [Some(member.account), key(&member.address)]);
+    let gone: Vec<_> = match act {
+        AssociationAct::Update { removed, .. } => removed.iter().map(key).collect(),
+        AssociationAct::Leave { address, .. } => vec![key(address)],
+        _ => Vec::new(),
+    };
+    [Some(*act.association())].into_iter().chain(added).chain(gone).flatten().collect()
 }

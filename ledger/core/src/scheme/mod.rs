@@ -5,6 +5,7 @@ mod key;
 mod rsa;
 mod secp256k1;
 mod sm2;
+mod taproot;
 mod verify;
 
 use std::fmt;
@@ -13,6 +14,7 @@ pub use ecdsa::{EcdsaFormError, ecdsa_der, normalise_ecdsa, signature_der};
 pub use key::{KeyId, PublicKey, PublicKeyError};
 pub use rsa::{RSA_BITS_MAX, RSA_BITS_MIN};
 pub use sm2::SM2_ID;
+pub use taproot::taproot_output;
 pub use verify::{SignatureError, verify, verify_digest};
 
 /// A signature scheme; its code stands in records, so it never changes meaning.

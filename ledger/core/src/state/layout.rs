@@ -138,10 +138,13 @@ pub fn end_of(key: &[u8], value: &[u8]) -> Result<Option<End>, DecodeError> {
         ApprovalCase::decode(value).map(|case| Some(End::TimeMs(case.ends_ms)))
     } else if has(TIMELOCK_CASE_PREFIX) {
         TimelockCase::decode(value).map(|case| Some(End::TimeMs(case.ends_ms)))
+    } else if super::association::is_address_key(key) {
+        let address = super::association::AddressState::decode(value)?;
+        Ok(address.left.map(End::Height))
     } else if super::member::is_change_key(key) {
         super::member::ChangeState::decode(value).map(|change| Some(End::Height(change.not_after)))
     } else {
-        Ok(None)
+        super::shared::end_of(key, value)
     }
 }
 

@@ -3,6 +3,7 @@
 //! The tree is persistent: a clone costs nothing and shares everything that does not change, so each
 //! unfinalised block has its own. Hashes are made when a root is asked for, and kept.
 
+pub mod association;
 mod cases;
 pub mod delegation;
 pub mod keeper;
@@ -10,8 +11,10 @@ mod key;
 pub mod layout;
 pub mod member;
 mod node;
+pub mod policy;
 mod proof;
 pub mod regime;
+pub mod shared;
 pub mod vault;
 
 use std::fmt;

@@ -5,7 +5,7 @@ use keyward_ledger_core::contracts::registry::{credential_challenge, possession_
 use keyward_ledger_core::ed25519::SigningKey;
 use keyward_ledger_core::entry::{
     Act, ApprovalTerms, Attempt, AttemptsTerms, Author, Authored, BindCredential, BindKey, Case, Define,
-    Entry, Group, Mode, Party, RateTerms, RuleName, TimelockTerms, Window,
+    Entry, Group, Mode, Party, PublishPolicy, RateTerms, RuleName, TimelockTerms, Window, kind, tenant_id,
 };
 use keyward_ledger_core::hash::{Hash, sha256};
 use keyward_ledger_core::outcome::Outcome;
@@ -91,8 +91,25 @@ pub fn define<T>(owner: Person, version: u32, terms: T) -> Define<T> {
     Define { rule: owner.rule(), version, terms }
 }
 
+/// Closes a person's account.
+pub fn close(person: Person) -> Act {
+    Act::CloseAccount { account: person.account() }
+}
+
 pub fn case(id: Hash) -> Case {
     Case { id, payload: PAYLOAD }
+}
+
+/// A policy set of the tenant `bank`, decided from then on by the owner's approval rule.
+pub fn publish(version: u32, case: Option<Hash>) -> Act {
+    let rule = Person(0x41).rule().id(kind::DEFINE_APPROVAL);
+    Act::PublishPolicy(PublishPolicy {
+        tenant: tenant_id("bank"),
+        version,
+        set: [version as u8; 32],
+        rule,
+        case,
+    })
 }
 
 /// One act of each kind.
@@ -103,6 +120,7 @@ pub fn samples() -> Vec<Act> {
     let mut timelock = timelock_terms(1, &[owner], &[Person(0x42), Person(0x43)]);
     timelock.judges = Some([0x0d; 32]);
     let mut acts = vec![
+        close(owner),
         Act::DefineAttempts(define(owner, 1, attempts)),
         Act::GrantAttempt { rule, attempt },
         Act::ProveAttempt { rule, attempt, signature: [0x79; 64] },
@@ -122,6 +140,9 @@ pub fn samples() -> Vec<Act> {
     ];
     acts.extend(super::vault::samples());
     acts.extend(super::delegation::samples());
+    acts.push(publish(1, None));
+    acts.extend(super::association::samples());
+    acts.extend(super::shared::samples());
     acts
 }
 

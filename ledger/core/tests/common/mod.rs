@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod acts;
+pub mod association;
 pub mod delegation;
 pub mod golden;
 pub mod mutate;
+pub mod shared;
 pub mod signer;
 pub mod vault;
 

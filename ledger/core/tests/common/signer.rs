@@ -15,6 +15,8 @@ pub trait Keys {
 pub struct Ed25519;
 pub struct Secp256k1;
 pub struct Bip340;
+/// The output key of [`Bip340`] under a tweak of BIP341, without scripts or with those under a Merkle root.
+pub struct Taproot(pub Option<[u8; 32]>);
 pub struct P256;
 pub struct Rsa(pub Scheme);
 pub struct Sm2;
@@ -67,6 +69,27 @@ impl Keys for Bip340 {
     fn sign(&self, message: &[u8]) -> Vec<u8> {
         let key = k256::schnorr::SigningKey::from_slice(&[32; 32]).unwrap();
         key.sign_raw(&sha256(&[message]), &[0; 32]).unwrap().to_bytes().to_vec()
+    }
+}
+
+impl Taproot {
+    fn key(&self) -> k256::schnorr::SigningKey {
+        let inner = k256::schnorr::SigningKey::from_slice(&[32; 32]).unwrap();
+        let tag = sha256(&[b"TapTweak"]);
+        let root = self.0.as_ref().map_or(&[][..], |root| root);
+        let tweak = sha256(&[&tag, &tag, &inner.verifying_key().to_bytes(), root]);
+        let tweak = k256::NonZeroScalar::try_from(tweak.as_slice()).unwrap();
+        let sum = **inner.as_nonzero_scalar() + *tweak;
+        k256::schnorr::SigningKey::from_slice(&sum.to_bytes()).unwrap()
+    }
+}
+
+impl Keys for Taproot {
+    fn public_key(&self) -> PublicKey {
+        PublicKey::parse(Scheme::Bip340, &self.key().verifying_key().to_bytes()).unwrap()
+    }
+    fn sign(&self, message: &[u8]) -> Vec<u8> {
+        self.key().sign_raw(&sha256(&[message]), &[0; 32]).unwrap().to_bytes().to_vec()
     }
 }
 

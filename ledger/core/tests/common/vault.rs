@@ -66,6 +66,7 @@ pub fn shares(keepers: &[u8], threshold: u8, dealt: u8) -> Shares {
 
 pub fn sealing(owner: Person, version: u32, keepers: &[u8], threshold: u8) -> Sealing {
     Sealing {
+        expires_ms: None,
         vault: vault_of(owner),
         version,
         mode: VaultMode::Own,
@@ -77,7 +78,7 @@ pub fn sealing(owner: Person, version: u32, keepers: &[u8], threshold: u8) -> Se
 }
 
 pub fn refresh(owner: Person, version: u32, share_version: u32, shares: Shares) -> Refresh {
-    Refresh { vault: vault_of(owner), version, share_version, shares }
+    Refresh { expires_ms: None, vault: vault_of(owner), version, share_version, shares }
 }
 
 pub fn vault_attempt(owner: Person, version: u32, number: u8) -> VaultAttempt {

@@ -111,7 +111,7 @@ fn approvals_are_withdrawn_refused_expire_and_fall_with_their_rule() {
 
     let id = open_approval(&mut world, OWNER);
     assert_eq!(world.answer(approve(id), &[BOB]), "ACCEPTED");
-    world.submit(&[Entry::CloseAccount { account: BOB.account() }]);
+    assert_eq!(world.answer(close(BOB), &[BOB]), "ACCEPTED");
     refused(&mut world, Act::UseApproval(case(id)), &[OWNER], "APPROVALS_MISSING");
 
     for live_ms in [0, 600_001] {

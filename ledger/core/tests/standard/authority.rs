@@ -102,8 +102,46 @@ fn a_key_of_its_holder_speaks_and_a_hosted_or_frozen_one_does_not() {
 #[test]
 fn nobody_speaks_for_a_closed_account() {
     let mut world = world();
-    world.submit(&[Entry::CloseAccount { account: OWNER.account() }]);
+    assert_eq!(world.answer(close(OWNER), &[OWNER]), "ACCEPTED");
     refused(&mut world, Act::DefineRate(define(OWNER, 1, rate_terms())), &[OWNER], "ACCOUNT_CLOSED");
+}
+
+#[test]
+fn an_account_with_a_credential_is_closed_by_its_holder_and_nobody_else() {
+    let mut world = world();
+    let token = world.link(OWNER, &signer::P256, Mode::Linked);
+    let before = world.business();
+    let by_a_service = Entry::CloseAccount { account: OWNER.account() };
+    assert_eq!(world.names(&[by_a_service]), ["AUTHORS_MISSING"]);
+    assert_eq!(world.business(), before, "a refusal changed something");
+    refused(&mut world, close(OWNER), &[], "AUTHORS_MISSING");
+    refused(&mut world, close(OWNER), &[ALICE], "AUTHOR_NOT_NAMED");
+    refused(&mut world, close(OWNER), &[OWNER, ALICE], "AUTHOR_NOT_NAMED");
+    refused(&mut world, close(STRANGER), &[STRANGER], "AUTHOR_UNKNOWN");
+    let act = close(OWNER);
+    let mut author = world.author(&act, token, &|message| signer::P256.sign(message));
+    author.public_key = signer::P256.public_key().as_bytes().to_vec();
+    let by_a_token = Entry::Authored(Authored { act, authors: vec![author] });
+    assert_eq!(world.names(&[by_a_token]), ["AUTHOR_NOT_NAMED"]);
+    // Who transports it is of no interest.
+    let entry = world.signed_by(close(OWNER), &[OWNER]);
+    let keeper = SigningKey::from_seed(&[24; 32]);
+    assert_eq!(world.submit_as(&keeper, std::slice::from_ref(&entry))[0].name(), "ACCEPTED");
+    assert_eq!(world.names(&[entry]), ["ACCOUNT_CLOSED"]);
+    refused(&mut world, close(OWNER), &[OWNER], "ACCOUNT_CLOSED");
+}
+
+#[test]
+fn a_signature_that_closes_an_account_counts_under_the_present_credential_alone() {
+    let mut world = world();
+    let held_back = world.signed_by(close(OWNER), &[OWNER]);
+    let next = SigningKey::from_seed(&[0x71; 32]);
+    world.replace_credential(OWNER, &OWNER.key(), &next);
+    assert_eq!(world.names(&[held_back]), ["AUTHOR_SIGNATURE_INVALID"]);
+    let act = close(OWNER);
+    let author = world.author(&act, OWNER.party(), &|message| next.sign(message).to_vec());
+    let entry = Entry::Authored(Authored { act, authors: vec![author] });
+    assert_eq!(world.names(&[entry]), ["ACCEPTED"]);
 }
 
 #[test]

@@ -221,7 +221,7 @@ fn delegates_are_somebody_who_can_speak_and_enough_of_them() {
     let token = world.link(ALICE, &signer::Secp256k1, Mode::Linked);
     let hosted = world.link(ALICE, &signer::P256, Mode::Hosted);
     world.submit(&[Entry::OpenAccount { account: STRANGER.account() }]);
-    world.submit(&[Entry::CloseAccount { account: JUDGE.account() }]);
+    assert_eq!(world.answer(close(JUDGE), &[JUDGE]), "ACCEPTED");
     for (delegate, name) in [
         (STRANGER.party(), "AUTHOR_UNKNOWN"),
         (Person(0x77).party(), "AUTHOR_UNKNOWN"),
@@ -517,32 +517,33 @@ fn a_chain_of_delegates_reaches_one_account() {
 
 #[test]
 fn an_account_is_not_closed_while_a_recovery_of_it_is_open() {
-    let close = [Entry::CloseAccount { account: OWNER.account() }];
-    for executed in [true, false] {
-        let mut world = trusted();
-        let id = world.made(open(&world), &[ALICE, BOB]);
-        assert_eq!(world.names(&close), ["RECOVERY_OPEN"]);
-        world.wait(DELAY_MS);
-        assert_eq!(world.names(&close), ["RECOVERY_OPEN"]);
-        if executed {
-            assert_eq!(world.answer(execute(id), &[ALICE]), "ACCEPTED");
-        } else {
-            world.wait(OPEN_MS + 1);
-        }
-        assert_eq!(world.names(&close), ["ACCEPTED"]);
-    }
+    let mut world = trusted();
+    let id = world.made(open(&world), &[ALICE, BOB]);
+    refused(&mut world, close(OWNER), &[OWNER], "RECOVERY_OPEN");
+    world.wait(DELAY_MS);
+    refused(&mut world, close(OWNER), &[OWNER], "RECOVERY_OPEN");
+    assert_eq!(world.answer(execute(id), &[ALICE]), "ACCEPTED");
+    refused(&mut world, close(OWNER), &[OWNER], "AUTHOR_SIGNATURE_INVALID");
+    let act = close(OWNER);
+    let author = world.author(&act, OWNER.party(), &|message| new_key().sign(message).to_vec());
+    assert_eq!(world.names(&[Entry::Authored(Authored { act, authors: vec![author] })]), ["ACCEPTED"]);
+    // One that nobody executes is over.
+    let mut world = trusted();
+    world.made(open(&world), &[ALICE, BOB]);
+    world.wait(DELAY_MS + OPEN_MS + 1);
+    assert_eq!(world.answer(close(OWNER), &[OWNER]), "ACCEPTED");
     // The owner who wants to close stops the recovery first.
     let mut world = trusted();
     let id = world.made(open(&world), &[ALICE, BOB]);
     let stop = veto(&world, id);
     assert_eq!(world.answer(stop, &[OWNER]), "ACCEPTED");
-    assert_eq!(world.names(&close), ["ACCEPTED"]);
+    assert_eq!(world.answer(close(OWNER), &[OWNER]), "ACCEPTED");
 }
 
 #[test]
 fn a_closed_account_is_neither_recovered_nor_acted_for() {
     let mut world = trusted();
-    world.submit(&[Entry::CloseAccount { account: OWNER.account() }]);
+    assert_eq!(world.answer(close(OWNER), &[OWNER]), "ACCEPTED");
     refused(&mut world, act(KeyId([1; 32]), 1), &[ALICE, BOB], "ACCOUNT_CLOSED");
     let asks = open(&world);
     refused(&mut world, asks, &[ALICE, BOB], "ACCOUNT_CLOSED");

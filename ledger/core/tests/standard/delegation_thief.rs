@@ -369,7 +369,7 @@ fn two_keys_of_one_delegate_are_one_delegate() {
 #[test]
 fn a_delegate_whose_account_was_closed_speaks_for_nobody() {
     let mut world = trusted();
-    world.submit(&[Entry::CloseAccount { account: BOB.account() }]);
+    assert_eq!(world.answer(close(BOB), &[BOB]), "ACCEPTED");
     let asks = open(&world);
     refused(&mut world, asks, &[ALICE, BOB], "ACCOUNT_CLOSED");
 }

@@ -1,11 +1,17 @@
-//! Vaults and delegations, frozen: `tests/vectors/{vault,delegation}.json`. Bytes, hashes, what is signed, and a run with its
+//! Vaults, delegations and shared keys, frozen: `tests/vectors/{vault,delegation,shared}.json`. Bytes, hashes, what is signed, and a run with its
 //! answers, state and roots.
 
 use common::delegation::{DELAY_MS, appoint, delegation_terms, new_key, operate, recovery};
 use common::golden::Golden;
+use common::shared::{LOCK_MS, binding, circle, device, renewal, replace};
 use common::vault::{id_of, keeper, keeper_key, refresh, sealing, shares, vault_attempt, vault_of};
-use keyward_ledger_core::entry::{ApprovalTerms, DelegationAct, DelegationTerms, VaultAct, VaultAttempt};
+use keyward_ledger_core::entry::{
+    ApprovalTerms, DelegationAct, DelegationTerms, Release, Renewal, SharedAct, SharedBinding, SharedIntent,
+    SharedOpening, VaultAct, VaultAttempt, kind,
+};
+use keyward_ledger_core::hash::signature_hash;
 use keyward_ledger_core::keeper::Keeper;
+use keyward_ledger_core::shared::{self, approval_payload, veto_message};
 use keyward_ledger_core::vault::{acknowledge, acknowledgement_message, consent_message};
 
 use super::*;
@@ -24,6 +30,11 @@ fn vaults_are_frozen() {
     let dealt = refresh(OWNER, 1, 2, shares(&[1, 2, 4], 2, 1));
     golden.hex("sealing", first.encode()).hex("sealing hash", first.hash());
     golden.hex("refresh", dealt.encode()).hex("refresh hash", dealt.hash());
+    let (mut ending, mut ending_deal) = (first.clone(), dealt.clone());
+    (ending.expires_ms, ending_deal.expires_ms) = (Some(1_700_000_000_000), Some(1_700_000_000_001));
+    golden.hex("sealing with an end", ending.encode()).hex("hash of a sealing with an end", ending.hash());
+    golden.hex("refresh with an end", ending_deal.encode());
+    golden.hex("hash of a refresh with an end", ending_deal.hash());
     golden.hex("acknowledgement message 2", acknowledgement_message(&chain_id, &first.hash(), 2));
     golden.hex("acknowledgement 2", acknowledge(&keeper_key(2), &chain_id, &first.hash(), 2));
     golden.hex("consent message 3", consent_message(&chain_id, &dealt.hash(), 3));
@@ -139,4 +150,82 @@ fn delegations_are_frozen() {
         golden.hex(&format!("state {}", hex::encode(key)), value);
     }
     golden.check("delegation.json");
+}
+
+#[test]
+fn shared_keys_are_frozen() {
+    let (mut golden, mut world) = (Golden::default(), world());
+    let (chain_id, key_id) = (world.chain_id(), signer::Ed25519.public_key().id());
+    world.admit_keepers(&[1, 2, 3, 4]);
+    world.step_ms = 1_000;
+    let terms = approval_terms(&[(1, &[BOB, CAROL])]);
+    assert_eq!(world.answer(Act::DefineApproval(define(BOB, 1, terms)), &[BOB]), "ACCEPTED");
+    let rule = BOB.rule().id(kind::DEFINE_APPROVAL);
+    let opening = |attempt, world: &World| SharedOpening {
+        expires_ms: 1_700_000_900_000,
+        ..world.open_shared(attempt, &[1, 2, 3])
+    };
+    let open = |opening| Act::Shared(SharedAct::Open(Box::new(opening)));
+    let [first, second] = [opening(1, &world), opening(2, &world)];
+    let made = SharedBinding { approval_rule: Some(rule), ..binding(OWNER, 2, &signer::Ed25519) };
+    let record = made.record_hash(&circle(&[1, 2, 3], 2));
+    golden.hex("rule id", shared::shared_rule(&made.name)).hex("record hash", record);
+    golden.hex("acknowledgement message 2", shared::acknowledgement_message(&chain_id, &record, 2));
+    golden.hex("acknowledgement 2", shared::acknowledge(&keeper_key(2), &chain_id, &record, 2));
+    golden.hex("veto message", veto_message(&chain_id, &key_id, &device(2).signing_key));
+    golden.hex("approval payload", approval_payload(&key_id, &PAYLOAD));
+    let dealt = renewal(2, Renewal::Refresh, circle(&[1, 2, 3], 2), 1_700_000_900_000);
+    let moved = renewal(3, Renewal::Renew, circle(&[1, 2, 4], 3), 1_700_000_900_000);
+    golden.hex("record hash of a refresh", dealt.record_hash());
+    golden.hex("record hash of a renewal", moved.record_hash());
+    let early = binding(OWNER, 1, &signer::Ed25519);
+    let [bind, early] = [made, early].map(|binding| world.bind_shared(binding, &[1, 2, 3]));
+    let (refresh, renew) = (world.renew_shared(dealt, &[1, 2, 3]), world.renew_shared(moved, &[1, 2, 4]));
+    let veto = world.cancel_device(1, 2);
+    let wanted = SharedIntent { not_after: 120, ..world.claim_shared(1) };
+    let submit = |world: &mut World, golden: &mut Golden, name: &str, entry: Entry| -> Hash {
+        golden.hex(&format!("{name}: entry"), entry.encode());
+        let outcome = world.submit(&[entry]).remove(0);
+        golden.text(&format!("{name}: answer"), outcome.name());
+        golden.hex(&format!("{name}: outcome"), outcome.encode());
+        golden.hex(&format!("{name}: state root"), world.ledger.state().root());
+        outcome.data.try_into().unwrap_or_default()
+    };
+    let mut run = |name: &str, act: Act, people: &[Person]| -> Hash {
+        let entry = world.signed_by(act, people);
+        submit(&mut world, &mut golden, name, entry)
+    };
+    let claim = |intent: SharedIntent| Act::Shared(SharedAct::Intent(Box::new(intent)));
+    run("01 open", open(first), &[OWNER]);
+    run("02 open the next attempt", open(second), &[OWNER]);
+    run("03 bind the attempt before", early, &[OWNER]);
+    run("04 bind", bind.clone(), &[OWNER]);
+    run("05 bind again", bind, &[OWNER]);
+    run("06 intent without approval", claim(wanted.clone()), &[OWNER]);
+    let payload = approval_payload(&key_id, &PAYLOAD);
+    let ask = Act::OpenApproval { rule: BOB.rule(), payload, live_ms: 600_000 };
+    let case = run("07 ask", ask, &[OWNER]);
+    run("08 approve", Act::Approve { case: Case { id: case, payload }, group: 0 }, &[CAROL]);
+    let approved = SharedIntent { case: Some(case), ..wanted.clone() };
+    run("09 intent by nobody", claim(approved.clone()), &[]);
+    run("10 intent", claim(approved.clone()), &[OWNER]);
+    run("11 intent under the same case", claim(SharedIntent { id: [2; 32], ..approved }), &[OWNER]);
+    run("12 refresh", refresh.clone(), &[]);
+    run("13 refresh again", refresh, &[]);
+    run("14 intent with old shares", claim(SharedIntent { id: [2; 32], ..wanted }), &[OWNER]);
+    run("15 replace the device", replace(2), &[OWNER]);
+    run("16 cancel", veto, &[]);
+    run("17 replace the device again", replace(2), &[OWNER]);
+    run("18 renew", renew, &[OWNER]);
+    let release =
+        Entry::Release(Release { intent_id: [1; 32], signature_hash: signature_hash(b"signature") });
+    submit(&mut world, &mut golden, "19 release", release);
+    let plain = SharedOpening { lock_ms: LOCK_MS + 1, ..opening(1, &world) };
+    let plain = SharedOpening { name: BOB.rule(), speakers: vec![BOB.party()], ..plain };
+    let entry = world.signed_by(open(plain), &[BOB]);
+    submit(&mut world, &mut golden, "20 open another", entry);
+    for (key, value) in world.business() {
+        golden.hex(&format!("state {}", hex::encode(key)), value);
+    }
+    golden.check("shared.json");
 }

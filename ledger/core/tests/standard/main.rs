@@ -5,6 +5,7 @@
 mod common;
 
 mod approval;
+mod association;
 mod attempts;
 mod authority;
 mod delegation;
@@ -12,13 +13,18 @@ mod delegation_properties;
 mod delegation_thief;
 mod frozen;
 mod keepers;
+mod policy;
 mod rate;
+mod shared;
+mod shared_devices;
+mod shared_properties;
+mod shared_use;
 mod timelock;
 mod vault;
 
 use common::acts::{
-    PAYLOAD, Person, approval_terms, attempt, attempts_terms, case, define, parties, rate_terms, success_key,
-    timelock_terms,
+    PAYLOAD, Person, approval_terms, attempt, attempts_terms, case, close, define, parties, rate_terms,
+    success_key, timelock_terms,
 };
 use common::{Keys as _, World, signer};
 use keyward_ledger_core::contracts::attempts::{GRANT_LIVE_MS, success_message};

@@ -82,7 +82,8 @@ fn a_vault_is_sealed_by_its_owner_once_every_keeper_has_acknowledged() {
     }
     // What was acknowledged is exactly what is sealed.
     let Act::Vault(VaultAct::Seal { acknowledgements, .. }) = act.clone() else { panic!() };
-    let changes: [fn(&mut Sealing); 6] = [
+    let changes: [fn(&mut Sealing); 7] = [
+        |it| it.expires_ms = Some(u64::MAX),
         |it| it.ciphertext_hash[0] ^= 1,
         |it| it.terms.limit = 5,
         |it| it.shares.mask[1][0] ^= 1,
@@ -357,7 +358,7 @@ fn vaults_of_a_closed_account_are_destroyed_and_not_opened() {
     let mut world = sealed_with(|_| {});
     let first = world.made(ask(1, 1), &[]);
     let late = open(&world, vault_attempt(OWNER, 1, 1), first);
-    world.submit(&[Entry::CloseAccount { account: OWNER.account() }]);
+    assert_eq!(world.answer(close(OWNER), &[OWNER]), "ACCEPTED");
     refused(&mut world, ask(1, 2), &[], "ACCOUNT_CLOSED");
     refused(&mut world, ask(1, 1), &[], "ACCOUNT_CLOSED");
     refused(&mut world, late, &[], "ACCOUNT_CLOSED");
@@ -415,6 +416,28 @@ fn shares_are_dealt_anew_for_the_same_secrets_by_those_who_hold_them() {
         first,
         "the same element, asked of other shares"
     );
+}
+
+#[test]
+fn what_was_held_back_past_its_end_seals_and_renews_nothing() {
+    let mut world = sealed_with(|_| {});
+    let expires_ms = Some(world.ledger.time_ms() + 10_000);
+    let anew = Sealing { expires_ms, ..sealing(OWNER, 2, &KEEPERS, 2) };
+    let dealt = Refresh { expires_ms, ..refresh(OWNER, 1, 2, shares(&KEEPERS, 2, 1)) };
+    let (anew, dealt) = (world.sealed(anew, &KEEPERS), renewed(&world, dealt, &KEEPERS, &[]));
+    let before = state(&world);
+    world.wait(10_001);
+    refused(&mut world, anew, &[OWNER], "EXPIRED");
+    refused(&mut world, dealt, &[], "EXPIRED");
+    assert_eq!(state(&world), before);
+    // Up to the moment itself they count.
+    world.step_ms = 0;
+    let expires_ms = Some(world.ledger.time_ms());
+    let dealt = Refresh { expires_ms, ..refresh(OWNER, 1, 2, shares(&KEEPERS, 2, 1)) };
+    let act = renewed(&world, dealt, &KEEPERS, &[]);
+    assert_eq!(world.answer(act, &[]), "ACCEPTED");
+    let act = world.sealed(Sealing { expires_ms, ..sealing(OWNER, 2, &KEEPERS, 2) }, &KEEPERS);
+    assert_eq!(world.answer(act, &[OWNER]), "ACCEPTED");
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -20,14 +19,9 @@ use super::{
     history::{Broken, Kept, Seen},
 };
 use crate::{
-    Config, IDLE_BLOCK_INTERVAL, Parts, ScrubPace, ServerTls,
-    catch_up::Offers,
-    duties, engine_config,
-    executor::Diverged,
-    face::{Face, Streams},
-    intake,
+    Begun, Config, IDLE_BLOCK_INTERVAL, ScrubPace, Seat, ServerTls,
+    face::Face,
     machine::{Machine, Timer, Work},
-    repair,
     shared::Shared,
 };
 
@@ -68,7 +62,7 @@ pub(super) fn machine(runtime: &Runtime, skew_ms: i64) -> Machine {
 }
 
 /// What a node's boot leaves for the moment when its engine runs.
-type Ready = Arc<Mutex<Option<(Arc<Shared>, Runtime)>>>;
+type Ready = Arc<Mutex<Option<(Begun, Runtime)>>>;
 
 /// A node that runs: what its callers reach.
 #[derive(Clone)]
@@ -170,48 +164,33 @@ impl Member {
         let (record, live) = (self.record.clone(), self.live.clone());
         let config = self.config(dir);
         let key = SigningKey::from_seed(&self.seed);
-        let own = SigningKey::from_seed(&self.seed);
         let stopping = self._stop.subscribe();
         let ready = Ready::default();
         let shown = ready.clone();
         let boot = move |runtime: Runtime| {
-            let parts = Parts::assemble(&config, machine(&runtime, skew_ms)).unwrap();
-            let engine = engine_config(&config, &parts.shared, role).unwrap();
-            let (mut executor, mut queue) = (parts.executor, parts.queue);
+            let seat = Seat::open(config, machine(&runtime, skew_ms)).unwrap();
+            let engine = seat.engine(role).unwrap();
+            let (timer, inner) = (seat.parts.shared.timer.clone(), seat.parts.application.clone());
+            let store = Arc::new(Disk { inner: seat.parts.store.clone(), folder, durable });
+            let (executing, hearing, begun) = seat.begin();
             let fallen = record.clone();
             runtime.spawn(async move {
-                while let Some(job) = queue.recv().await {
-                    let done = catch_unwind(AssertUnwindSafe(|| executor.work(job)));
-                    match done {
-                        Ok(true) => {}
-                        Ok(false) => break,
-                        Err(panic) if panic.is::<Diverged>() => {
-                            lock(&fallen).fallen.insert(index);
-                            break;
-                        }
-                        Err(panic) => std::panic::resume_unwind(panic),
-                    }
+                if !executing.await {
+                    lock(&fallen).fallen.insert(index);
                 }
             });
-            let offers = Offers::new(config.data_dir.join("snapshots"));
-            runtime.spawn(intake::run(parts.shared.clone(), parts.incoming, offers));
-            let timer = parts.shared.timer.clone();
-            let application = Played::new(parts.application, character, key, index, record, timer);
-            *lock(&shown) = Some((parts.shared, runtime));
-            let store = Arc::new(Disk { inner: parts.store, folder, durable });
+            runtime.spawn(hearing);
+            let application = Played::new(inner, character, key, index, record, timer);
+            *lock(&shown) = Some((begun, runtime));
             Booted { config: engine, application: Arc::new(application), store }
         };
         let running = move |engine: Arc<EngineHandle>| {
-            let Some((shared, runtime)) = lock(&ready).take() else { return };
-            let others: Arc<dyn repair::Others> = engine.clone();
-            shared.others.send_replace(Arc::downgrade(&others));
-            drop(others);
-            runtime.spawn(intake::pass_on_again(shared.clone(), engine.clone()));
-            runtime.spawn(duties::run(shared.clone(), engine.clone(), own));
-            let (refused_reads, streams) = (Arc::default(), Streams::default());
-            let checkpoints = None;
-            let shown = shared.clone();
-            let face = Face { shared: shown, engine, checkpoints, stopping, refused_reads, streams };
+            let Some((begun, runtime)) = lock(&ready).take() else { return };
+            let (going, answers) = begun.serve(engine, stopping);
+            for task in going {
+                runtime.spawn(task);
+            }
+            let (shared, face) = (answers.face.shared.clone(), answers.face);
             *lock(&live) = Some(Live { shared, face, runtime });
         };
         (Box::new(boot), Box::new(running))
