@@ -32,12 +32,14 @@ pub enum ActorKind {
     Agent,
     /// A person within a live session.
     User,
+    /// An account that signs with a shared key of its own: who speaks for it is known to keepers by its signature alone.
+    Holder,
 }
 
 impl ActorKind {
     /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::App, Self::Operator, Self::Officer, Self::Auditor, Self::Agent, Self::User];
+    pub const ALL: [Self; 7] =
+        [Self::App, Self::Operator, Self::Officer, Self::Auditor, Self::Agent, Self::User, Self::Holder];
 
     /// The kind of a certificate's role; services and nodes ask for nothing here.
     pub const fn of(role: Role) -> Option<Self> {
@@ -51,7 +53,21 @@ impl ActorKind {
         }
     }
 
-    pub(crate) const fn entity_type(self) -> &'static str {
+    /// The name in cases and messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Operator => "operator",
+            Self::Officer => "officer",
+            Self::Auditor => "auditor",
+            Self::Agent => "agent",
+            Self::User => "user",
+            Self::Holder => "holder",
+        }
+    }
+
+    /// The type's name in policies.
+    pub const fn entity_type(self) -> &'static str {
         match self {
             Self::App => "App",
             Self::Operator => "Operator",
@@ -59,6 +75,7 @@ impl ActorKind {
             Self::Auditor => "Auditor",
             Self::Agent => "Agent",
             Self::User => "User",
+            Self::Holder => "Holder",
         }
     }
 }
@@ -126,6 +143,28 @@ verbs! {
     KekRotate "kek.rotate",
     /// See how that stands.
     KekShow "kek.show",
+    /// See whom an account trusts.
+    DelegationShow "delegation.show",
+    /// Hand in a change of that.
+    DelegationChange "delegation.change",
+    /// Use a key of an account whose delegate one is.
+    DelegationAct "delegation.act",
+    /// Hand in what delegates signed of a recovery.
+    RecoveryAsk "recovery.ask",
+    /// Hand in a veto.
+    RecoveryVeto "recovery.veto",
+    /// Set a rule of who must approve.
+    ApprovalDefine "approval.define",
+    /// Ask for approvals.
+    ApprovalAsk "approval.ask",
+    /// Give, refuse or withdraw one.
+    ApprovalGive "approval.give",
+    /// See rules and cases that one has a part in.
+    ApprovalShow "approval.show",
+    /// See an association.
+    AssociationShow "association.show",
+    /// Hand in what its members and parties signed.
+    AssociationChange "association.change",
     /// See a vault and the keepers.
     VaultShow "vault.show",
     /// Hand in shares and a sealing.
@@ -140,6 +179,10 @@ verbs! {
     VaultCode "vault.code",
     /// End those of another, who lost what shows them.
     VaultCodeReset "vault.code.reset",
+    /// Make a key that is shared with keepers.
+    SharedCreate "shared.create",
+    /// Renew or repair its shares, and replace its device.
+    SharedChange "shared.change",
     /// List attached tokens.
     TokenList "token.list",
     /// Bind a token's key to an account.
@@ -152,9 +195,34 @@ verbs! {
     AdminStatus "admin.status",
     /// Read the ledger.
     LedgerRead "ledger.read",
+    /// See the policy sets of the tenant, and have decisions explained.
+    PolicyShow "policy.show",
+    /// Try a policy set on requests that were decided before.
+    PolicyDryRun "policy.dry-run",
+    /// Publish a policy set of the tenant.
+    PolicyPublish "policy.publish",
 }
 
 impl Verb {
+    /// Whether a tenant's set may narrow it. What anybody needs to see, stop or recover what is theirs, and to publish another
+    /// set, stays with the floor alone.
+    pub const fn is_narrowable(self) -> bool {
+        matches!(
+            self,
+            Self::AccountProfileRead
+                | Self::KeyCreate
+                | Self::KeyImport
+                | Self::KeyUnfreeze
+                | Self::KeyAuthorize
+                | Self::KeySign
+                | Self::KeyRotate
+                | Self::KeyScheduleDestroy
+                | Self::DelegationAct
+                | Self::TokenLink
+                | Self::AgentLink
+        )
+    }
+
     /// The verb of an action's name, if there is one.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|verb| verb.name() == name)
@@ -170,7 +238,8 @@ impl fmt::Display for Verb {
 /// What it is to be done to.
 #[derive(Clone, Copy, Debug)]
 pub enum Resource<'a> {
-    /// An account: `account.*`, `key.create`, `key.import`, `key.list`, `token.link`, `vault.*`.
+    /// An account: `account.*`, `key.create`, `key.import`, `key.list`, `token.link`, `vault.*`, `shared.*`,
+    /// `delegation.*` of the asker's own account, `recovery.*`, `approval.*`.
     Account {
         /// The tenant it belongs to.
         tenant: &'a str,
@@ -191,6 +260,28 @@ pub enum Resource<'a> {
         person: bool,
         /// Whether the calling app has a live standing authorisation for it.
         authorised: bool,
+    },
+    /// A shared key, of which keepers know no more than whose it is: `key.sign` by its holder.
+    Shared {
+        /// The 32-byte key id.
+        id: [u8; 32],
+        /// The account that holds it.
+        account: AccountId,
+    },
+    /// A key that a delegate wants to use, in the policy sets of delegates: `delegation.act`.
+    Delegated {
+        /// The tenant it belongs to.
+        tenant: &'a str,
+        /// The 32-byte key id.
+        id: [u8; 32],
+        /// The account that holds it.
+        account: AccountId,
+        /// Where its private part is.
+        mode: Mode,
+        /// Whether a person holds it.
+        person: bool,
+        /// The accounts of the delegates under the terms in force.
+        delegates: &'a [AccountId],
     },
     /// A token agent's place in this service: `agent.link`, `token.agent`.
     Desk {

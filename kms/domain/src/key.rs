@@ -281,7 +281,7 @@ mod tests {
             assert_eq!(KeyState::from_parts(state.name(), state.moment_ms()), Some(state));
         }
         assert_eq!(KeyState::from_parts("unborn", 3), None);
-        for mode in [Mode::Linked, Mode::Hosted, Mode::Own] {
+        for mode in Mode::ALL {
             assert_eq!(Mode::from_code(mode.code()), Some(mode));
             assert_eq!(Mode::from_name(mode.name()), Some(mode));
         }

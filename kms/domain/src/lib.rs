@@ -10,13 +10,17 @@ pub use keyward_ledger_core::contracts::registry::{
 pub use keyward_ledger_core::scheme;
 
 pub mod account;
+pub mod approval;
 pub mod authorisation;
 pub mod challenge;
 pub mod code;
+pub mod delegation;
 pub mod deposit;
+pub mod disclosure;
 pub mod key;
 pub mod label;
 pub mod login;
+pub mod meaning;
 pub mod name;
 pub mod payload;
 pub mod principal;
@@ -24,10 +28,13 @@ pub mod profile;
 pub mod session;
 
 pub use account::{AccountId, AccountName, AccountState};
+pub use approval::ApprovalRuleName;
 pub use authorisation::Authorisation;
 pub use challenge::{Challenge, Purpose};
 pub use code::{Canonical, Code, Coded};
+pub use delegation::{DelegationName, recovery_login};
 pub use deposit::vault_deposit_message;
+pub use disclosure::{DisclosureError, disclosed};
 pub use key::{KeyState, Mode};
 pub use label::Labels;
 pub use login::LoginLimit;

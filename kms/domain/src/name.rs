@@ -22,6 +22,12 @@ pub enum NameError {
     /// A vault's name breaks its rule.
     #[error("`{0}` is not a vault's name: 1 to 64 of a-z, 0-9, `.`, `_`, `-`")]
     Vault(String),
+    /// A delegation's name breaks its rule.
+    #[error("`{0}` is not a delegation's name: 1 to 64 of a-z, 0-9, `.`, `_`, `-`")]
+    Delegation(String),
+    /// An approval rule's name breaks its rule.
+    #[error("`{0}` is not an approval rule's name: 1 to 64 of a-z, 0-9, `.`, `_`, `-`")]
+    ApprovalRule(String),
     /// An idempotency key is too long.
     #[error("an idempotency key of {0} bytes is longer than 64")]
     Idempotency(usize),
@@ -32,7 +38,11 @@ impl Coded for NameError {
         match self {
             Self::Alias(_) | Self::Version(_) => Code::AliasInvalid,
             Self::User(_) => Code::UserNameInvalid,
-            Self::App(_) | Self::Vault(_) | Self::Idempotency(_) => Code::InvalidArgument,
+            Self::Delegation(_)
+            | Self::ApprovalRule(_)
+            | Self::App(_)
+            | Self::Vault(_)
+            | Self::Idempotency(_) => Code::InvalidArgument,
         }
     }
 }

@@ -12,6 +12,21 @@ pub const DIGEST_LEN: usize = 32;
 /// The most requests in one batch.
 pub const BATCH_LEN_MAX: usize = 256;
 
+/// How the text begins that puts an address into an association, and how far behind a chain's own prefix it may stand.
+const ASSOCIATION_TEXT: &[u8] = b"Keyward association v1:";
+const PREFIX_LEN_MAX: usize = 40;
+
+/// Whether a message means something to Keyward itself, so that a signature would be a word of the key's holder: a label with
+/// its length before it (`keyward/..`), or the text by which an address joins an association, bare or behind the prefix of a
+/// chain's signed messages.
+pub fn is_reserved(message: &[u8]) -> bool {
+    let labelled = message.split_first().is_some_and(|(len, rest)| {
+        rest.get(..usize::from(*len)).is_some_and(|label| label.starts_with(b"keyward/"))
+    });
+    let head = message.get(..PREFIX_LEN_MAX.saturating_add(ASSOCIATION_TEXT.len())).unwrap_or(message);
+    labelled || head.windows(ASSOCIATION_TEXT.len()).any(|part| part == ASSOCIATION_TEXT)
+}
+
 /// Checked bytes to sign under one scheme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Payload<'a> {
@@ -76,6 +91,21 @@ impl<'a> Payload<'a> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
+
+    #[test]
+    fn what_keyward_itself_would_take_for_a_word_is_reserved() {
+        let text = "Keyward association v1: ledger 00";
+        let ethereum = format!("\x19Ethereum Signed Message:\n{}{text}", text.len());
+        let bitcoin = format!("\x18Bitcoin Signed Message:\n{}{text}", text.len() as u8 as char);
+        let label = [&[19][..], b"keyward/authored/v1 and the rest"].concat();
+        for own in [text.as_bytes(), ethereum.as_bytes(), bitcoin.as_bytes(), &label] {
+            assert!(is_reserved(own), "{}", String::from_utf8_lossy(own));
+        }
+        let quoted = format!("a letter that is long enough before it says: {text}");
+        for other in [&b""[..], b"pay 1", b"keyward/authored/v1", b"Keyward association", quoted.as_bytes()] {
+            assert!(!is_reserved(other), "{}", String::from_utf8_lossy(other));
+        }
+    }
 
     #[test]
     fn digests_have_one_length_and_are_not_for_schemes_that_sign_messages() {

@@ -1,0 +1,341 @@
+//! What an approval case is about, in full: the hash that stands on the ledger follows from it and from nothing else.
+//!
+//! Who asks, who carries it and who approves all compute it here. So nobody approves by a summary of somebody else's.
+
+use keyward_ledger_core::codec::{DecodeError, Reader, Writer};
+use keyward_ledger_core::contracts::timelock::dispute_payload;
+use keyward_ledger_core::entry::{Case, PublishPolicy};
+use keyward_ledger_core::hash::commitment;
+use keyward_ledger_core::scheme::KeyId;
+use keyward_ledger_core::shared::approval_payload;
+use sha2::{Digest as _, Sha256};
+
+use crate::disclosure::{DisclosureError, disclosed};
+use crate::meaning::{Form, Meaning, PAYLOAD_LEN_MAX};
+use crate::name::NameError;
+
+const NAME_LABEL: &[u8] = b"\x1dkeyward/approval-rule-name/v1";
+/// The longest name of a format.
+const FORMAT_LEN_MAX: usize = 32;
+const SIGNING: u8 = 1;
+const DISPUTE: u8 = 2;
+const PUBLICATION: u8 = 3;
+const POLICY_TEXT_LABEL: &[u8] = b"\x18keyward/tenant-policy/v1";
+/// The longest text of a policy set, in bytes.
+pub const POLICY_TEXT_LEN_MAX: usize = 64 << 10;
+
+/// The hash that a publication on the ledger has of a policy set's text: `SHA-256(u8 24 || "keyward/tenant-policy/v1" || text)`.
+pub fn policy_text_hash(text: &str) -> [u8; 32] {
+    Sha256::new().chain_update(POLICY_TEXT_LABEL).chain_update(text).finalize().into()
+}
+
+/// What an account calls one of its approval rules.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ApprovalRuleName(String);
+
+impl ApprovalRuleName {
+    /// The longest name, in bytes.
+    pub const LEN_MAX: usize = 64;
+
+    /// 1 to 64 of `[a-z0-9._-]`.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        if crate::name::is_plain(text, Self::LEN_MAX) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError::ApprovalRule(text.chars().take(80).collect()))
+        }
+    }
+
+    /// The name on the ledger: `SHA-256(u8 29 || "keyward/approval-rule-name/v1" || name)`.
+    pub fn id(&self) -> [u8; 32] {
+        Sha256::new().chain_update(NAME_LABEL).chain_update(&self.0).finalize().into()
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// That a key signs a payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signing {
+    /// The key.
+    pub key_id: KeyId,
+    /// What is signed, in full; at most 1 MiB.
+    pub payload: Vec<u8>,
+    /// How it is to be read; empty: as it is.
+    pub format: String,
+    /// What the commitment hides: SHA-256 of an opaque payload, or a digest that its signers sign.
+    pub payload_hash: [u8; 32],
+    /// Opens the commitment; random.
+    pub opening: [u8; 32],
+}
+
+impl Signing {
+    /// The commitment of the intent that may follow.
+    pub fn commitment(&self) -> [u8; 32] {
+        commitment(&self.opening, &self.payload_hash)
+    }
+}
+
+/// That a tenant's policy set is published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// The act; its case is no part of it.
+    pub publish: PublishPolicy,
+    /// The set, in full.
+    pub text: String,
+}
+
+/// What approvers are asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum About {
+    /// That a key signs a payload.
+    Signing(Signing),
+    /// That a disputed recovery goes on: its case.
+    Dispute(Case),
+    /// That a tenant's policy set is published.
+    Publication(Publication),
+}
+
+impl About {
+    /// What the case's payload is: the hash that approvals are for.
+    pub fn payload(&self) -> [u8; 32] {
+        match self {
+            Self::Signing(signing) => approval_payload(&signing.key_id, &signing.commitment()),
+            Self::Dispute(case) => dispute_payload(case),
+            Self::Publication(Publication { publish, .. }) => publish.publication(),
+        }
+    }
+
+    /// What the payload that is to be signed says; refused where payload, format and hash do not belong together.
+    pub fn meaning(&self) -> Result<Option<Meaning>, DisclosureError> {
+        match self {
+            Self::Signing(Signing { payload, format, payload_hash, .. }) => {
+                disclosed(format, payload, payload_hash).map(Some)
+            }
+            Self::Dispute(_) => Ok(None),
+            Self::Publication(Publication { publish, text }) => {
+                let fits = text.len() <= POLICY_TEXT_LEN_MAX && policy_text_hash(text) == publish.set;
+                if fits { Ok(None) } else { Err(DisclosureError::Other) }
+            }
+        }
+    }
+
+    /// All of it in words for people, one line each; of an opaque payload its length and, where it is text, the text's
+    /// beginning.
+    pub fn words(&self) -> Result<Vec<String>, DisclosureError> {
+        let meaning = self.meaning()?;
+        Ok(match (self, meaning) {
+            (Self::Signing(signing), Some(meaning)) if meaning.form == Form::Opaque => opaque_words(signing),
+            (Self::Signing(signing), meaning) => {
+                let form = meaning.as_ref().map_or(Form::Opaque, |meaning| meaning.form);
+                let head = format!("key {} signs this {form} payload:", signing.key_id);
+                std::iter::once(head).chain(meaning.iter().flat_map(Meaning::words)).collect()
+            }
+            (Self::Dispute(case), _) => {
+                vec![format!("the disputed recovery {} goes on", hex(&case.id))]
+            }
+            (Self::Publication(publication), _) => publication_words(publication),
+        })
+    }
+
+    /// The encoding: `u8 1 || key id[32] || payload hash[32] || opening[32] || bytes(32) format || bytes(1 MiB) payload`, or
+    /// `u8 2 || case id[32] || payload[32]`, or
+    /// `u8 3 || tenant[32] || version u32 || set hash[32] || rule id[32] || bytes(64 KiB) text`.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::with_capacity(256);
+        match self {
+            Self::Signing(Signing { key_id, payload, format, payload_hash, opening }) => {
+                out.u8(SIGNING).raw(&key_id.0).raw(payload_hash).raw(opening);
+                out.bytes(format.as_bytes()).bytes(payload);
+            }
+            Self::Dispute(Case { id, payload }) => {
+                out.u8(DISPUTE).raw(id).raw(payload);
+            }
+            Self::Publication(Publication { publish, text }) => {
+                out.u8(PUBLICATION).raw(&publish.tenant).u32(publish.version).raw(&publish.set);
+                out.raw(&publish.rule).bytes(text.as_bytes());
+            }
+        }
+        out.finish()
+    }
+
+    /// Decodes exactly one.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let about = match reader.u8("about")? {
+            SIGNING => {
+                let key_id = KeyId(reader.array("key id")?);
+                let payload_hash = reader.array("payload hash")?;
+                let opening = reader.array("opening")?;
+                let format = std::str::from_utf8(reader.bytes("format", FORMAT_LEN_MAX)?)
+                    .or(Err(DecodeError::Invalid { what: "format", why: "is not UTF-8" }))?
+                    .to_owned();
+                let payload = reader.bytes("payload", PAYLOAD_LEN_MAX)?.to_vec();
+                Self::Signing(Signing { key_id, payload, format, payload_hash, opening })
+            }
+            DISPUTE => {
+                Self::Dispute(Case { id: reader.array("case id")?, payload: reader.array("payload")? })
+            }
+            PUBLICATION => {
+                let (tenant, version) = (reader.array("tenant")?, reader.u32("policy version")?);
+                let (set, rule) = (reader.array("set hash")?, reader.array("rule")?);
+                let publish = PublishPolicy { tenant, version, set, rule, case: None };
+                let text = std::str::from_utf8(reader.bytes("policies", POLICY_TEXT_LEN_MAX)?)
+                    .or(Err(DecodeError::Invalid { what: "policies", why: "are not UTF-8" }))?
+                    .to_owned();
+                Self::Publication(Publication { publish, text })
+            }
+            code => return Err(DecodeError::UnknownCode { what: "about", code: u64::from(code) }),
+        };
+        reader.finish("about")?;
+        Ok(about)
+    }
+}
+
+/// The most of a text that is shown in one line.
+const SHOWN_MAX: usize = 200;
+
+fn opaque_words(signing: &Signing) -> Vec<String> {
+    let Signing { key_id, payload, payload_hash, .. } = signing;
+    let mut lines = vec![format!("key {key_id} signs what nobody here can read: {} bytes", payload.len())];
+    let text = std::str::from_utf8(payload).ok();
+    if payload == payload_hash {
+        lines.push("all that is shown is the digest itself".to_owned());
+    } else if let Some(text) = text.filter(|text| !text.chars().any(|c| c.is_control() && c != '\n')) {
+        let shown: String = text.chars().take(SHOWN_MAX).collect();
+        let more = if shown.len() < text.len() { " (and more)" } else { "" };
+        lines.push(format!("as text: {:?}{more}", shown));
+    }
+    lines.push(format!("digest {}", hex(payload_hash)));
+    lines
+}
+
+/// All of the text: nobody approves policies by their hash alone.
+fn publication_words(publication: &Publication) -> Vec<String> {
+    let Publication { publish, text } = publication;
+    let mut lines = vec![
+        format!("tenant {} goes by version {} of its policies:", hex(&publish.tenant), publish.version),
+        format!("set {}; the next version is approved under rule {}", hex(&publish.set), hex(&publish.rule)),
+    ];
+    lines.extend(text.lines().map(|line| format!("| {}", plain(line))));
+    lines
+}
+
+/// A line in which nothing writes over what is shown, or looks like something else.
+fn plain(line: &str) -> String {
+    let shown = |c: char| {
+        if c == ' ' || c.is_ascii_graphic() { c.to_string() } else { c.escape_unicode().to_string() }
+    };
+    line.chars().map(shown).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut out, byte| {
+        // INVARIANT: writing to a string does not fail.
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn signing(payload: &[u8], format: &str, payload_hash: [u8; 32]) -> Signing {
+        let (key_id, opening) = (KeyId([1; 32]), [3; 32]);
+        Signing { key_id, payload: payload.to_vec(), format: format.to_owned(), payload_hash, opening }
+    }
+
+    fn sha256(bytes: &[u8]) -> [u8; 32] {
+        Sha256::digest(bytes).into()
+    }
+
+    #[test]
+    fn every_part_changes_what_is_approved() {
+        let pay = signing(b"pay", "", sha256(b"pay"));
+        let others = [
+            About::Signing(Signing { key_id: KeyId([2; 32]), ..pay.clone() }),
+            About::Signing(Signing { opening: [4; 32], ..pay.clone() }),
+            About::Signing(signing(b"pay me", "", sha256(b"pay me"))),
+            About::Dispute(Case { id: [1; 32], payload: [3; 32] }),
+            About::Dispute(Case { id: [3; 32], payload: [1; 32] }),
+            published("// a", 1),
+            published("// b", 1),
+            published("// a", 2),
+        ];
+        let mut payloads: Vec<_> = others.iter().map(About::payload).collect();
+        payloads.push(About::Signing(pay).payload());
+        payloads.sort_unstable();
+        payloads.dedup();
+        assert_eq!(payloads.len(), 9);
+    }
+
+    #[test]
+    fn it_comes_back_from_its_bytes_and_from_no_others() {
+        let signing = About::Signing(signing(b"pay", "ethereum", [9; 32]));
+        let dispute = About::Dispute(Case { id: [5; 32], payload: [6; 32] });
+        for about in [signing, dispute, published("// a", 7)] {
+            let bytes = about.encode();
+            assert_eq!(About::decode(&bytes).unwrap(), about);
+            assert!(About::decode(&bytes[..bytes.len() - 1]).is_err());
+            assert!(About::decode(&[&bytes[..], &[0]].concat()).is_err());
+        }
+        assert!(About::decode(&[9]).is_err() && About::decode(&[]).is_err());
+    }
+
+    fn published(text: &str, version: u32) -> About {
+        let publish = PublishPolicy {
+            tenant: [1; 32],
+            version,
+            set: policy_text_hash(text),
+            rule: [2; 32],
+            case: None,
+        };
+        About::Publication(Publication { publish, text: text.to_owned() })
+    }
+
+    #[test]
+    fn policies_are_approved_by_their_text_and_no_other() {
+        assert_eq!(usize::from(POLICY_TEXT_LABEL[0]), POLICY_TEXT_LABEL.len() - 1);
+        let words = published("forbid x;\n\x1b[2Kpermit y;", 3).words().unwrap();
+        assert!(words.contains(&"| forbid x;".to_owned()), "{words:?}");
+        assert!(words.iter().all(|line| !line.chars().any(char::is_control)), "{words:?}");
+        let About::Publication(one) = published("// a", 1) else { unreachable!() };
+        let other = Publication { text: "// b".to_owned(), ..one };
+        assert!(About::Publication(other).words().is_err(), "the text is not the one of the hash");
+        let long = "x".repeat(POLICY_TEXT_LEN_MAX + 1);
+        assert!(published(&long, 1).words().is_err());
+    }
+
+    #[test]
+    fn a_payload_and_a_hash_that_disagree_have_no_words() {
+        let hash = sha256(b"pay 1");
+        let words = About::Signing(signing(b"pay 1", "", hash)).words().unwrap();
+        assert!(words.iter().any(|line| line.contains("\"pay 1\"")), "{words:?}");
+        assert!(words.iter().any(|line| line.ends_with(&hex(&hash))), "{words:?}");
+        for (payload, format) in [(&b"pay 2"[..], ""), (b"pay 1", "ethereum"), (b"pay 1", "verse")] {
+            assert!(About::Signing(signing(payload, format, hash)).words().is_err(), "{format:?}");
+        }
+        let bare = About::Signing(signing(&hash, "", hash)).words().unwrap();
+        assert!(bare.iter().any(|line| line.contains("the digest itself")), "{bare:?}");
+        // Text that would write over what is shown is not shown as text.
+        let trick = b"pay 1\x1b[2K\rpay 2";
+        let words = About::Signing(signing(trick, "", sha256(trick))).words().unwrap();
+        assert!(!words.iter().any(|line| line.contains("as text")), "{words:?}");
+    }
+
+    #[test]
+    fn a_name_makes_one_id_and_strange_names_are_refused() {
+        assert_eq!(usize::from(NAME_LABEL[0]), NAME_LABEL.len() - 1);
+        let name = ApprovalRuleName::parse("treasury").unwrap();
+        assert_ne!(name.id(), ApprovalRuleName::parse("treasury2").unwrap().id());
+        for bad in ["", "Main", "a b", &"a".repeat(65), "ä"] {
+            assert!(ApprovalRuleName::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}
