@@ -1,8 +1,12 @@
 //! Addresses of foreign chains, derived from a public key.
 
 mod bitcoin;
+mod text;
 
 pub use bitcoin::{Network, p2tr_address, p2wpkh_address};
+pub use text::{
+    BitcoinKind, bitcoin_address_text, ethereum_address_text, parse_bitcoin_address, parse_ethereum_address,
+};
 
 use k256::elliptic_curve::sec1::ToSec1Point as _;
 use keyward_domain::scheme::{PublicKey, Scheme};

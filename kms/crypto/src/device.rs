@@ -12,10 +12,14 @@ use crate::labels;
 use crate::secret::SecretBytes;
 use crate::signing::{SECRET_BYTES, SigningKey, SigningKeyError};
 
-const VERSION: u8 = 1;
+/// Of files that do not say under which alias the key was made.
+const NAMELESS_VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The longest alias.
+pub(crate) const ALIAS_BYTES_MAX: usize = 255;
 /// Length of an OPAQUE export key.
 const EXPORT_KEY_BYTES: usize = 64;
-const TAG_BYTES: usize = 16;
+pub(crate) const TAG_BYTES: usize = 16;
 /// Version, chain id, account, scheme and the public key's length.
 const HEAD_BYTES: usize = 1 + 32 + 32 + 1 + 4;
 
@@ -26,6 +30,12 @@ pub enum DeviceKeyError {
     #[error("{len} bytes are not a sealed key")]
     Malformed {
         /// Their count.
+        len: usize,
+    },
+    /// An alias that does not fit.
+    #[error("an alias has 1 to 255 bytes of UTF-8, not {len}")]
+    Alias {
+        /// Its length.
         len: usize,
     },
     /// Sealed by another version.
@@ -61,6 +71,12 @@ pub enum DeviceKeyError {
     /// What was sealed is another key's private part.
     #[error("what was sealed is another key's private part")]
     OtherKey,
+    /// What was sealed is no part in a shared key.
+    #[error("what was sealed is no part in a shared key")]
+    Part,
+    /// More, or longer, than a part in a shared key has.
+    #[error("a part in a shared key is too long to be kept")]
+    TooLong,
 }
 
 /// A sealed key: who it belongs to is readable, its private part is not.
@@ -72,31 +88,38 @@ pub struct DeviceKey {
     pub account: [u8; 32],
     /// The key.
     pub public_key: PublicKey,
+    /// The alias under which the key was made, as its person gave it; none in version 1.
+    pub alias: Option<String>,
     nonce: [u8; NONCE_BYTES],
     ciphertext: Vec<u8>,
 }
 
 impl DeviceKey {
-    /// Seals a key under an export key of 64 bytes, with a fresh nonce.
+    /// Seals a key under an export key of 64 bytes, with a fresh nonce; without an alias as version 1.
     pub fn seal(
         export_key: &SecretBytes,
-        chain_id: &[u8; 32],
-        account: &[u8; 32],
+        owner: ([u8; 32], [u8; 32]),
         key: &SigningKey,
+        alias: Option<&str>,
     ) -> Result<Self, DeviceKeyError> {
         let nonce = Envelope::fresh_nonce().map_err(DeviceKeyError::Seal)?;
-        Self::seal_with(export_key, chain_id, account, key, nonce)
+        Self::seal_with(export_key, owner, key, alias, nonce)
     }
 
+    /// `owner`: the ledger, and the account's name on it.
     fn seal_with(
         export_key: &SecretBytes,
-        chain_id: &[u8; 32],
-        account: &[u8; 32],
+        owner: ([u8; 32], [u8; 32]),
         key: &SigningKey,
+        alias: Option<&str>,
         nonce: [u8; NONCE_BYTES],
     ) -> Result<Self, DeviceKeyError> {
-        let (chain_id, account, public_key) = (*chain_id, *account, key.public_key().clone());
-        let empty = Self { chain_id, account, public_key, nonce, ciphertext: Vec::new() };
+        if let Some(alias) = alias.filter(|alias| !(1..=ALIAS_BYTES_MAX).contains(&alias.len())) {
+            return Err(DeviceKeyError::Alias { len: alias.len() });
+        }
+        let ((chain_id, account), public_key) = (owner, key.public_key().clone());
+        let alias = alias.map(str::to_owned);
+        let empty = Self { chain_id, account, public_key, alias, nonce, ciphertext: Vec::new() };
         let kek = derived(export_key)?;
         let sealed = key.expose(|secret| kek.encrypt(&nonce, &empty.associated(), secret));
         Ok(Self { ciphertext: sealed.map_err(DeviceKeyError::Seal)?, ..empty })
@@ -121,7 +144,7 @@ impl DeviceKey {
     pub fn decode(bytes: &[u8]) -> Result<Self, DeviceKeyError> {
         let malformed = || DeviceKeyError::Malformed { len: bytes.len() };
         let (version, rest) = bytes.split_first().ok_or_else(malformed)?;
-        if *version != VERSION {
+        if ![NAMELESS_VERSION, VERSION].contains(version) {
             return Err(DeviceKeyError::Version { version: *version });
         }
         let (chain_id, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
@@ -130,6 +153,7 @@ impl DeviceKey {
         let (len, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
         let len = usize::try_from(u32::from_be_bytes(*len)).unwrap_or(usize::MAX);
         let (public_key, rest) = rest.split_at_checked(len).ok_or_else(malformed)?;
+        let (alias, rest) = if *version == VERSION { read_alias(rest, bytes.len())? } else { (None, rest) };
         let (nonce, ciphertext) = rest.split_first_chunk().ok_or_else(malformed)?;
         if ciphertext.len() != SECRET_BYTES + TAG_BYTES {
             return Err(malformed());
@@ -137,20 +161,26 @@ impl DeviceKey {
         let scheme = Scheme::from_code(*code).ok_or(DeviceKeyError::Scheme { code: *code })?;
         let public_key = PublicKey::parse(scheme, public_key).map_err(DeviceKeyError::PublicKey)?;
         let (chain_id, account) = (*chain_id, *account);
-        Ok(Self { chain_id, account, public_key, nonce: *nonce, ciphertext: ciphertext.to_vec() })
+        Ok(Self { chain_id, account, public_key, alias, nonce: *nonce, ciphertext: ciphertext.to_vec() })
     }
 
-    /// `version u8 (1) || chain id[32] || account[32] || scheme u8 || u32 length || public key`.
+    /// `version u8 (2) || chain id[32] || account[32] || scheme u8 || u32 length || public key || u8 length || alias`; in
+    /// version 1 without the alias.
     fn head(&self) -> Vec<u8> {
         let public_key = self.public_key.as_bytes();
-        let mut head = Vec::with_capacity(HEAD_BYTES + public_key.len());
-        head.push(VERSION);
+        let mut head = Vec::with_capacity(HEAD_BYTES + public_key.len() + 1 + ALIAS_BYTES_MAX);
+        head.push(if self.alias.is_some() { VERSION } else { NAMELESS_VERSION });
         head.extend_from_slice(&self.chain_id);
         head.extend_from_slice(&self.account);
         head.push(self.public_key.scheme().code());
         // INVARIANT: public keys have at most some hundred bytes.
         head.extend_from_slice(&u32::try_from(public_key.len()).unwrap_or(u32::MAX).to_be_bytes());
         head.extend_from_slice(public_key);
+        if let Some(alias) = &self.alias {
+            // INVARIANT: longer ones are not sealed.
+            head.push(u8::try_from(alias.len()).unwrap_or(u8::MAX));
+            head.extend_from_slice(alias.as_bytes());
+        }
         head
     }
 
@@ -159,8 +189,17 @@ impl DeviceKey {
     }
 }
 
+/// `u8 length || alias`, and what follows.
+pub(crate) fn read_alias(bytes: &[u8], len: usize) -> Result<(Option<String>, &[u8]), DeviceKeyError> {
+    let malformed = || DeviceKeyError::Malformed { len };
+    let (alias_len, rest) = bytes.split_first().ok_or_else(malformed)?;
+    let (alias, rest) = rest.split_at_checked(usize::from(*alias_len)).ok_or_else(malformed)?;
+    let alias = std::str::from_utf8(alias).ok().filter(|alias| !alias.is_empty()).ok_or_else(malformed)?;
+    Ok((Some(alias.to_owned()), rest))
+}
+
 /// The key that a device's keys are sealed under, from the export key.
-fn derived(export_key: &SecretBytes) -> Result<MemoryKek, DeviceKeyError> {
+pub(crate) fn derived(export_key: &SecretBytes) -> Result<MemoryKek, DeviceKeyError> {
     let len = export_key.len();
     let mut derived = Zeroizing::new([0; 32]);
     // INVARIANT: HKDF-SHA256 gives up to 8160 bytes, so 32 never fail.
@@ -186,7 +225,7 @@ mod tests {
 
     fn sealed(scheme: Scheme) -> (SigningKey, DeviceKey) {
         let key = SigningKey::generate(scheme).unwrap();
-        let sealed = DeviceKey::seal(&export_key(3), &CHAIN, &ACCOUNT, &key).unwrap();
+        let sealed = DeviceKey::seal(&export_key(3), (CHAIN, ACCOUNT), &key, Some("pay")).unwrap();
         (key, sealed)
     }
 
@@ -200,6 +239,26 @@ mod tests {
             assert_eq!(opened.public_key(), key.public_key());
             assert!(matches!(kept.open(&export_key(4)), Err(DeviceKeyError::Refused(_))));
         }
+    }
+
+    #[test]
+    fn the_alias_is_bound_to_its_key_and_of_before_there_is_none() {
+        let (key, good) = sealed(Scheme::Ed25519);
+        assert_eq!(DeviceKey::decode(&good.encode()).unwrap().alias.as_deref(), Some("pay"));
+        for alias in [None, Some("pax".to_owned()), Some("pay2".to_owned())] {
+            let renamed = DeviceKey { alias, ..good.clone() };
+            let kept = DeviceKey::decode(&renamed.encode()).unwrap();
+            assert!(matches!(kept.open(&export_key(3)), Err(DeviceKeyError::Refused(_))));
+        }
+        for alias in [String::new(), "a".repeat(ALIAS_BYTES_MAX + 1)] {
+            let refused = DeviceKey::seal(&export_key(3), (CHAIN, ACCOUNT), &key, Some(&alias));
+            assert!(matches!(refused, Err(DeviceKeyError::Alias { .. })), "{}", alias.len());
+        }
+        let nameless = DeviceKey::seal(&export_key(3), (CHAIN, ACCOUNT), &key, None).unwrap().encode();
+        assert_eq!(nameless.first(), Some(&1));
+        let kept = DeviceKey::decode(&nameless).unwrap();
+        assert_eq!(kept.alias, None);
+        assert_eq!(kept.open(&export_key(3)).unwrap().public_key(), key.public_key());
     }
 
     #[test]
@@ -237,7 +296,7 @@ mod tests {
         for len in [0, 32, 63, 65] {
             let short = SecretBytes::new(vec![3; len]);
             assert!(matches!(sealed.open(&short), Err(DeviceKeyError::ExportKey { .. })), "{len}");
-            let refused = DeviceKey::seal(&short, &CHAIN, &ACCOUNT, &key);
+            let refused = DeviceKey::seal(&short, (CHAIN, ACCOUNT), &key, None);
             assert!(matches!(refused, Err(DeviceKeyError::ExportKey { .. })), "{len}");
         }
     }
@@ -245,8 +304,11 @@ mod tests {
     #[test]
     fn other_versions_are_refused_by_name() {
         let mut bytes = sealed(Scheme::Ed25519).1.encode();
-        bytes[0] = 2;
-        assert!(matches!(DeviceKey::decode(&bytes), Err(DeviceKeyError::Version { version: 2 })));
+        for version in [0, 3] {
+            bytes[0] = version;
+            let refused = DeviceKey::decode(&bytes);
+            assert!(matches!(refused, Err(DeviceKeyError::Version { version: found }) if found == version));
+        }
     }
 
     #[test]
@@ -254,7 +316,7 @@ mod tests {
         // RFC 8032, section 7.1, test 1; the derived key and the ciphertext were made by another implementation.
         let secret = hex::decode("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60").unwrap();
         let key = SigningKey::from_secret(Scheme::Ed25519, &secret).unwrap();
-        let sealed = DeviceKey::seal_with(&export_key(3), &CHAIN, &ACCOUNT, &key, [4; 12]).unwrap();
+        let sealed = DeviceKey::seal_with(&export_key(3), (CHAIN, ACCOUNT), &key, None, [4; 12]).unwrap();
         let golden = include_str!("../tests/vectors/device.txt");
         assert_eq!(hex::encode(sealed.encode()), golden.trim_end());
     }

@@ -20,6 +20,8 @@ pub const PROFILE: &str = "keyward/profile/v1";
 pub const DEVICE_KEY: &str = "keyward/device-key/v1";
 /// Associated data of a key on a person's device.
 pub const DEVICE_FILE: &str = "keyward/device-file/v1";
+/// Associated data of a part in a shared key on a person's device.
+pub const DEVICE_SHARE: &str = "keyward/device-share/v1";
 
 /// Salt of a vault password's stretching.
 pub const VAULT_SALT: &str = "keyward/vault-salt/v1";
@@ -51,8 +53,6 @@ pub const VAULT_DRILL_ELEMENT: &str = "keyward/vault-drill-element/v1";
 pub const VAULT_DRILL: &str = "keyward/vault-drill/v1";
 /// Hash that names a renewal of a vault's shares.
 pub const VAULT_RENEWAL: &str = "keyward/vault-renewal/v1";
-/// What a vault's owner signs before keepers deal to others than the present ones.
-pub const VAULT_HOLDERS: &str = "keyward/vault-holders/v1";
 /// Hash that names a repair of a keeper's share.
 pub const VAULT_REPAIR: &str = "keyward/vault-repair/v1";
 /// What a keeper signs to have its share repaired.
@@ -69,8 +69,21 @@ pub const KEEPER_SHARE: &str = "keyward/keeper-share/v1";
 /// Associated data of an account's secret of one-time codes at rest.
 pub const ONE_TIME_CODE: &str = "keyward/one-time-code/v1";
 
+/// Hash of what is public of a shared key.
+pub const SHARED_KEY: &str = "keyward/shared-key/v1";
+/// Hash of what a holder's share belongs to.
+pub const SHARED_SHARE: &str = "keyward/shared-share/v1";
+/// Hash that names a run of a protocol between the holders of a shared key.
+pub const SHARED_RUN: &str = "keyward/shared-run/v1";
+/// What a holder signs with each message of a run.
+pub const SHARED_MESSAGE: &str = "keyward/shared-message/v1";
+/// Hash of the messages that a later step stands on.
+pub const SHARED_TRANSCRIPT: &str = "keyward/shared-transcript/v1";
+/// HPKE `info` of a piece from holder to holder.
+pub const SHARED_PIECE: &str = "keyward/shared-piece/v1";
+
 /// The whole table.
-pub const ALL: [&str; 32] = [
+pub const ALL: [&str; 38] = [
     HOSTED_KEY,
     SERVICE_SECRET,
     IMPORT,
@@ -80,6 +93,7 @@ pub const ALL: [&str; 32] = [
     PROFILE,
     DEVICE_KEY,
     DEVICE_FILE,
+    DEVICE_SHARE,
     VAULT_SALT,
     VAULT_ROOT,
     VAULT_PROOF_KEY,
@@ -95,7 +109,6 @@ pub const ALL: [&str; 32] = [
     VAULT_DRILL_ELEMENT,
     VAULT_DRILL,
     VAULT_RENEWAL,
-    VAULT_HOLDERS,
     VAULT_REPAIR,
     VAULT_REPAIR_REQUEST,
     VAULT_HANDOUT,
@@ -103,6 +116,12 @@ pub const ALL: [&str; 32] = [
     VAULT_REPAIR_SUM,
     KEEPER_SHARE,
     ONE_TIME_CODE,
+    SHARED_KEY,
+    SHARED_SHARE,
+    SHARED_RUN,
+    SHARED_MESSAGE,
+    SHARED_TRANSCRIPT,
+    SHARED_PIECE,
 ];
 
 /// A label as it stands in bytes: `u8 length || label`.
@@ -129,6 +148,7 @@ mod tests {
             "keyward/profile/v1",
             "keyward/device-key/v1",
             "keyward/device-file/v1",
+            "keyward/device-share/v1",
             "keyward/vault-salt/v1",
             "keyward/vault-root/v1",
             "keyward/vault-proof-key/v1",
@@ -144,7 +164,6 @@ mod tests {
             "keyward/vault-drill-element/v1",
             "keyward/vault-drill/v1",
             "keyward/vault-renewal/v1",
-            "keyward/vault-holders/v1",
             "keyward/vault-repair/v1",
             "keyward/vault-repair-request/v1",
             "keyward/vault-handout/v1",
@@ -152,6 +171,12 @@ mod tests {
             "keyward/vault-repair-sum/v1",
             "keyward/keeper-share/v1",
             "keyward/one-time-code/v1",
+            "keyward/shared-key/v1",
+            "keyward/shared-share/v1",
+            "keyward/shared-run/v1",
+            "keyward/shared-message/v1",
+            "keyward/shared-transcript/v1",
+            "keyward/shared-piece/v1",
         ];
         assert_eq!(ALL, golden, "a label changed: that is a change of format");
     }

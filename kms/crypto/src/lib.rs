@@ -7,6 +7,7 @@
 
 mod address;
 mod device;
+mod device_share;
 mod envelope;
 mod export;
 mod hpke_box;
@@ -19,13 +20,18 @@ mod opaque;
 mod pem;
 mod random;
 mod secret;
+pub mod shared;
 mod signing;
 pub mod vault;
 #[cfg(test)]
 mod vectors;
 
-pub use address::{Network, ethereum_address, p2tr_address, p2wpkh_address};
+pub use address::{
+    BitcoinKind, Network, bitcoin_address_text, ethereum_address, ethereum_address_text, p2tr_address,
+    p2wpkh_address, parse_bitcoin_address, parse_ethereum_address,
+};
 pub use device::{DeviceKey, DeviceKeyError};
+pub use device_share::{DeviceShare, KeptShare, SHARES_MAX, SharePart, Waiting};
 pub use envelope::{
     Envelope, KeyEncryptionKey, MemoryKek, NONCE_BYTES, SealError, hosted_key_aad, keeper_share_aad, open,
     profile_aad, profile_key_aad, seal, service_secret_aad,

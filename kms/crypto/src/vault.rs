@@ -37,7 +37,7 @@ pub use keeper::{Grant, KeeperError, element_hash};
 pub use keys::VaultKeyError;
 pub use oprf::{Evaluation, OprfError, PROOF_BYTES};
 pub use recovery::{AnswerError, AttemptRequest, Evaluating, Proven, Recovery, RecoveryError};
-pub use renewal::{Agreed, Renewal, RenewalError, holders_message};
+pub use renewal::{Agreed, Renewal, RenewalError};
 pub use repair::{Repair, RepairError, RepairSum};
 pub use share::{Complaint, KeeperShare};
 pub use sharing::{KEEPERS_MAX, SharingError, THRESHOLD_MIN};

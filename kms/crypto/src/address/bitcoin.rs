@@ -32,7 +32,7 @@ impl Network {
         [Self::Mainnet, Self::Testnet].into_iter().find(|network| network.name() == name)
     }
 
-    const fn prefix(self) -> Hrp {
+    pub(super) const fn prefix(self) -> Hrp {
         match self {
             Self::Mainnet => hrp::BC,
             Self::Testnet => hrp::TB,

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::facts::VaultMode;
 use crate::labels;
 use crate::secret::SecretBytes;
-use crate::signing::{SigningKey, SigningKeyError};
+use crate::signing::{SECRET_BYTES, SigningKey, SigningKeyError};
 
 /// The most keys of one vault.
 pub const VAULTED_KEYS_MAX: usize = 16;
@@ -64,11 +64,17 @@ pub struct VaultedKey {
     pub id: [u8; 32],
     /// Its public key.
     pub public_key: PublicKey,
-    /// The secret, as its scheme writes it.
+    /// The secret, as its scheme writes it; of a shared key the user's share.
     pub secret: SecretBytes,
 }
 
 impl VaultedKey {
+    /// Whether the secret is not the whole private key but the user's share of it (see [`crate::shared`]), which has more
+    /// bytes than a private key.
+    pub fn is_share(&self) -> bool {
+        self.secret.len() > SECRET_BYTES
+    }
+
     /// The key, ready to sign; refused if it does not belong to the public key.
     pub fn signing_key(&self) -> Result<SigningKey, ContentsError> {
         let key = self.secret.expose(|secret| SigningKey::from_secret(self.public_key.scheme(), secret));

@@ -14,7 +14,7 @@ use opaque_ke::rand::{CryptoRng, RngCore};
 use sha2::{Digest as _, Sha256};
 
 use super::contents::ciphertext_hash;
-use super::facts::{ShareSet, Vault, VaultFacts, VaultKeeper, check_keepers};
+use super::facts::{Vault, VaultFacts, VaultKeeper, check_keepers};
 use super::group::{self, ELEMENT_BYTES, GroupError};
 use super::handout::{self, Dealing, Handout, PieceError};
 use super::parts::Parts;
@@ -27,13 +27,6 @@ use crate::random::with_randomness;
 mod errors;
 
 pub use errors::RenewalError;
-
-/// What a vault's owner signs before its keepers deal to others than the present ones: without it whoever carries the
-/// messages could have the vault dealt to keepers of its own. `label || share set || count u8 || keeper ids`.
-pub fn holders_message(shares: &ShareSet, keepers: &[[u8; 32]]) -> Vec<u8> {
-    let count = u8::try_from(keepers.len()).unwrap_or(u8::MAX); // more than 16 are refused by every renewal
-    [&shares.context(labels::VAULT_HOLDERS)[..], &[count], &keepers.concat()].concat()
-}
 
 /// Who deals, and who holds from then on.
 #[derive(Clone, Debug)]
@@ -72,12 +65,6 @@ impl Renewal {
     /// keeps what it dealt under this name.
     pub const fn id(&self) -> &[u8; 32] {
         &self.run
-    }
-
-    /// Whether the same keepers hold afterwards, under the same indices. Otherwise the owner signs [`holders_message`].
-    pub fn is_refresh(&self) -> bool {
-        let now = self.vault.facts().keepers.iter().map(|keeper| keeper.id);
-        self.keepers.iter().map(|keeper| keeper.id).eq(now)
     }
 
     /// A dealer's part. It keeps what it hands out, and hands out the same when it is asked again.
@@ -132,6 +119,12 @@ impl Renewal {
         };
         let (evaluation, mask) = (sum(0), sum(1));
         Ok(Agreed { renewal: self.clone(), handouts, deals, weights, evaluation, mask })
+    }
+
+    /// Holds one dealer's handout against the vault: whoever gathers them finds out at once who lies, and has another one
+    /// deal.
+    pub fn check(&self, handout: &Handout) -> Result<(), RenewalError> {
+        self.read(handout).map(drop)
     }
 
     /// A signed handout's commitments, to its evaluation key and mask.

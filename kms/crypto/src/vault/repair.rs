@@ -221,6 +221,11 @@ impl Repair {
         Ok(share)
     }
 
+    /// Holds one helper's handout against the vault: whoever gathers them finds out at once who lies, and asks another one.
+    pub fn check(&self, handout: &Handout) -> Result<(), RepairError> {
+        self.column(handout).map(drop)
+    }
+
     /// What each helper committed to for each helper: signed, and adding up to its weighted share.
     fn columns(&self, handouts: &[Handout]) -> Result<Vec<Column>, RepairError> {
         if !handouts.iter().map(|handout| &handout.from).eq(&self.helpers) {

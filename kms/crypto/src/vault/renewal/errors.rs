@@ -95,3 +95,18 @@ pub enum RenewalError {
     #[error("no randomness from the operating system")]
     Randomness(#[from] getrandom::Error),
 }
+
+impl RenewalError {
+    /// The dealer without whom it may go better. That is no blame: what came in its name may be another's work.
+    pub const fn dealer(&self) -> Option<u8> {
+        match self {
+            Self::Unsigned { dealer }
+            | Self::Commitments { dealer, .. }
+            | Self::Constant { dealer }
+            | Self::Foreign { dealer }
+            | Self::Changed { dealer }
+            | Self::Piece { dealer, .. } => Some(*dealer),
+            _ => None,
+        }
+    }
+}

@@ -81,3 +81,17 @@ pub enum RepairError {
     #[error("no randomness from the operating system")]
     Randomness(#[from] getrandom::Error),
 }
+
+impl RepairError {
+    /// The helper without whom it may go better. That is no blame: what came in its name may be another's work.
+    pub const fn helper(&self) -> Option<u8> {
+        match self {
+            Self::Unsigned { helper }
+            | Self::Foreign { helper }
+            | Self::Commitment { helper, .. }
+            | Self::Changed { helper }
+            | Self::Wrong { helper, .. } => Some(*helper),
+            _ => None,
+        }
+    }
+}

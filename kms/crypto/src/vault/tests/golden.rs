@@ -79,7 +79,6 @@ fn renewed(world: &mut World, out: &mut Line) {
     let hash = [6; 32];
     let renewal = Renewal::new(world.vault.clone(), world.plan.keepers.clone(), vec![1, 3]).unwrap();
     out.add("Renewal", renewal.id());
-    out.add("Holders", &holders_message(&world.vault.shares(), &[[1; 32], [2; 32]]));
     let mut dealings = Vec::new();
     for dealer in [1, 3] {
         let keeper = &world.keepers[dealer - 1];

@@ -159,7 +159,12 @@ fn helper_that_cheats_is_named_and_a_changed_message_blames_nobody() {
         let signature = world.keeper(3).sign(&handout.statement(run.repair.id()));
         Handout { signature, ..handout }
     };
-    let add = |handout: Handout| run.sum_of(&world, 0, &[honest[0].clone(), handout], &pieces);
+    let add = |handout: Handout| {
+        let alone = run.repair.check(&handout).unwrap_err();
+        assert_eq!(alone.helper(), Some(3), "who gathers them sees it at once");
+        run.sum_of(&world, 0, &[honest[0].clone(), handout], &pieces)
+    };
+    honest.iter().for_each(|handout| run.repair.check(handout).unwrap());
     // Commitments that do not add up to the helper's weighted share, or are none.
     let mut wrong = honest[1].clone();
     wrong.mask[0] = honest[0].mask[0];

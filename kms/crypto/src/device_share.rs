@@ -1,0 +1,364 @@
+//! A person's part in a shared key, on their device: the device's own keys and the share, sealed under the export key of a
+//! login as keys of mode `self` are.
+//!
+//! The share may stand there several times: as it is, and as it will be once the ledger has what was dealt anew. Which one
+//! counts, the key says that the ledger names.
+
+use std::fmt;
+
+use keyward_domain::scheme::Scheme;
+use zeroize::Zeroizing;
+
+use crate::device::{ALIAS_BYTES_MAX, DeviceKeyError, TAG_BYTES, derived, read_alias};
+use crate::envelope::{Envelope, KeyEncryptionKey as _, NONCE_BYTES};
+use crate::hpke_box::BoxKey;
+use crate::labels;
+use crate::secret::SecretBytes;
+use crate::signing::SigningKey;
+
+const VERSION: u8 = 1;
+/// The most shares of one file: the one in force, and those that were dealt since and may come into force.
+pub const SHARES_MAX: usize = 8;
+/// The longest share.
+const SHARE_BYTES_MAX: usize = 1024;
+/// The longest entry, and the longest key, that waits.
+const WAITING_BYTES_MAX: usize = 16 * 1024;
+const KEY_BYTES: usize = 32;
+
+/// What was handed in, and of which no answer came yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The ledger's entry.
+    pub entry: Vec<u8>,
+    /// The shared key that it records, encoded.
+    pub key: Vec<u8>,
+    /// From when on the ledger takes it no more, in milliseconds since 1970.
+    pub expires_ms: u64,
+}
+
+/// A share that is in force, or may come into force.
+#[derive(Debug)]
+pub struct KeptShare {
+    /// Its bytes ([`crate::shared::KeyShare::to_secret`]).
+    pub bytes: SecretBytes,
+    /// From when on it cannot come into force any more, in milliseconds since 1970.
+    pub expires_ms: u64,
+}
+
+/// What is secret of a person's part in a shared key.
+pub struct SharePart {
+    /// The device's Ed25519 key: the person's messages are signed with it.
+    pub signing: SigningKey,
+    /// The device's HPKE key: pieces are sealed to it.
+    pub sealing: BoxKey,
+    /// The shares, oldest first, at most 8.
+    pub shares: Vec<KeptShare>,
+    /// What waits for an answer.
+    pub waiting: Option<Waiting>,
+}
+
+impl SharePart {
+    /// Fresh keys of a device, and no share yet.
+    pub fn generate() -> Result<Self, DeviceKeyError> {
+        let signing = SigningKey::generate(Scheme::Ed25519).map_err(DeviceKeyError::Secret)?;
+        let sealing = BoxKey::generate().map_err(|_| DeviceKeyError::Part)?;
+        Ok(Self { signing, sealing, shares: Vec::new(), waiting: None })
+    }
+
+    /// `signing key[32] || sealing key[32] || count u8 || (u64 expires ms || u16 length || share)* || 0 u8, or 1 u8 || u64 expires ms ||
+    /// u32 length || entry || u32 length || key`.
+    fn encode(&self) -> Result<Zeroizing<Vec<u8>>, DeviceKeyError> {
+        let waiting = self.waiting.as_ref();
+        let too_long = self.shares.len() > SHARES_MAX
+            || self.shares.iter().any(|share| share.bytes.len() > SHARE_BYTES_MAX)
+            || waiting.is_some_and(|waiting| waiting.entry.len().max(waiting.key.len()) > WAITING_BYTES_MAX);
+        let count = u8::try_from(self.shares.len()).ok().filter(|_| !too_long);
+        let count = count.ok_or(DeviceKeyError::TooLong)?;
+        // One allocation: growing would leave copies that nobody wipes.
+        let room = 2 * KEY_BYTES + 2 + SHARES_MAX * (8 + 2 + SHARE_BYTES_MAX) + 16 + 2 * WAITING_BYTES_MAX;
+        let mut out = Zeroizing::new(Vec::with_capacity(room));
+        self.signing.expose(|secret| out.extend_from_slice(secret));
+        self.sealing.expose(|secret| out.extend_from_slice(secret));
+        out.push(count);
+        for KeptShare { bytes, expires_ms } in &self.shares {
+            let length = u16::try_from(bytes.len()).map_err(|_| DeviceKeyError::TooLong)?;
+            out.extend_from_slice(&expires_ms.to_be_bytes());
+            out.extend_from_slice(&length.to_be_bytes());
+            bytes.expose(|share| out.extend_from_slice(share));
+        }
+        let Some(Waiting { entry, key, expires_ms }) = waiting else {
+            out.push(0);
+            return Ok(out);
+        };
+        out.push(1);
+        out.extend_from_slice(&expires_ms.to_be_bytes());
+        for bytes in [entry, key] {
+            let length = u32::try_from(bytes.len()).map_err(|_| DeviceKeyError::TooLong)?;
+            out.extend_from_slice(&length.to_be_bytes());
+            out.extend_from_slice(bytes);
+        }
+        Ok(out)
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (signing, rest) = bytes.split_first_chunk::<KEY_BYTES>()?;
+        let (sealing, rest) = rest.split_first_chunk::<KEY_BYTES>()?;
+        let (&count, mut rest) = rest.split_first()?;
+        if usize::from(count) > SHARES_MAX {
+            return None;
+        }
+        let mut shares = Vec::with_capacity(usize::from(count));
+        for _ in 0..count {
+            let (expires_ms, behind) = rest.split_first_chunk()?;
+            let (length, behind) = behind.split_first_chunk()?;
+            let (share, behind) = behind.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+            if share.len() > SHARE_BYTES_MAX {
+                return None;
+            }
+            let expires_ms = u64::from_be_bytes(*expires_ms);
+            shares.push(KeptShare { bytes: SecretBytes::new(share.to_vec()), expires_ms });
+            rest = behind;
+        }
+        let waiting = match rest.split_first()? {
+            (0, []) => None,
+            (1, rest) => Some(read_waiting(rest)?),
+            _ => return None,
+        };
+        let signing = SigningKey::from_secret(Scheme::Ed25519, signing).ok()?;
+        Some(Self { signing, sealing: BoxKey::from_secret(sealing).ok()?, shares, waiting })
+    }
+}
+
+impl fmt::Debug for SharePart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SharePart({} shares, redacted)", self.shares.len())
+    }
+}
+
+fn read_waiting(bytes: &[u8]) -> Option<Waiting> {
+    let (expires_ms, rest) = bytes.split_first_chunk()?;
+    let (entry, rest) = counted(rest)?;
+    let (key, rest) = counted(rest)?;
+    rest.is_empty().then(|| Waiting { entry, key, expires_ms: u64::from_be_bytes(*expires_ms) })
+}
+
+fn counted(bytes: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok().filter(|&len| len <= WAITING_BYTES_MAX)?;
+    let (bytes, rest) = rest.split_at_checked(length)?;
+    Some((bytes.to_vec(), rest))
+}
+
+/// A sealed part: whose it is, is readable, what it is, is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceShare {
+    /// The ledger.
+    pub chain_id: [u8; 32],
+    /// The account's name on the ledger.
+    pub account: [u8; 32],
+    /// The shared key's name, fixed before there is a key.
+    pub name: [u8; 32],
+    /// The alias under which the person made the key, 1 to 255 bytes.
+    pub alias: String,
+    nonce: [u8; NONCE_BYTES],
+    ciphertext: Vec<u8>,
+}
+
+impl DeviceShare {
+    /// Seals a part under an export key of 64 bytes, with a fresh nonce. `owner`: the ledger, and the account's name on it.
+    pub fn seal(
+        export_key: &SecretBytes,
+        owner: ([u8; 32], [u8; 32]),
+        name: [u8; 32],
+        alias: &str,
+        part: &SharePart,
+    ) -> Result<Self, DeviceKeyError> {
+        let nonce = Envelope::fresh_nonce().map_err(DeviceKeyError::Seal)?;
+        Self::seal_with(export_key, owner, (name, alias), part, nonce)
+    }
+
+    fn seal_with(
+        export_key: &SecretBytes,
+        (chain_id, account): ([u8; 32], [u8; 32]),
+        (name, alias): ([u8; 32], &str),
+        part: &SharePart,
+        nonce: [u8; NONCE_BYTES],
+    ) -> Result<Self, DeviceKeyError> {
+        if !(1..=ALIAS_BYTES_MAX).contains(&alias.len()) {
+            return Err(DeviceKeyError::Alias { len: alias.len() });
+        }
+        let alias = alias.to_owned();
+        let empty = Self { chain_id, account, name, alias, nonce, ciphertext: Vec::new() };
+        let sealed = derived(export_key)?.encrypt(&nonce, &empty.associated(), &part.encode()?);
+        Ok(Self { ciphertext: sealed.map_err(DeviceKeyError::Seal)?, ..empty })
+    }
+
+    /// Opens it.
+    pub fn open(&self, export_key: &SecretBytes) -> Result<SharePart, DeviceKeyError> {
+        let opened = derived(export_key)?.decrypt(&self.nonce, &self.associated(), &self.ciphertext);
+        let opened = opened.map_err(DeviceKeyError::Refused)?;
+        opened.expose(SharePart::decode).ok_or(DeviceKeyError::Part)
+    }
+
+    /// The bytes that are kept.
+    pub fn encode(&self) -> Vec<u8> {
+        [&self.head()[..], &self.nonce, &self.ciphertext].concat()
+    }
+
+    /// Reads what [`Self::encode`] wrote, and nothing else.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DeviceKeyError> {
+        let malformed = || DeviceKeyError::Malformed { len: bytes.len() };
+        let (version, rest) = bytes.split_first().ok_or_else(malformed)?;
+        if *version != VERSION {
+            return Err(DeviceKeyError::Version { version: *version });
+        }
+        let (chain_id, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
+        let (account, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
+        let (name, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
+        let (alias, rest) = read_alias(rest, bytes.len())?;
+        let (nonce, ciphertext) = rest.split_first_chunk().ok_or_else(malformed)?;
+        if ciphertext.len() < 2 * KEY_BYTES + 2 + TAG_BYTES {
+            return Err(malformed());
+        }
+        Ok(Self {
+            chain_id: *chain_id,
+            account: *account,
+            name: *name,
+            alias: alias.ok_or_else(malformed)?,
+            nonce: *nonce,
+            ciphertext: ciphertext.to_vec(),
+        })
+    }
+
+    /// `version u8 (1) || chain id[32] || account[32] || name[32] || u8 length || alias`.
+    fn head(&self) -> Vec<u8> {
+        let mut head = vec![VERSION];
+        for part in [&self.chain_id, &self.account, &self.name] {
+            head.extend_from_slice(part);
+        }
+        // INVARIANT: longer ones are not sealed.
+        head.push(u8::try_from(self.alias.len()).unwrap_or(u8::MAX));
+        head.extend_from_slice(self.alias.as_bytes());
+        head
+    }
+
+    fn associated(&self) -> Vec<u8> {
+        [labels::tagged(labels::DEVICE_SHARE), self.head()].concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWNER: ([u8; 32], [u8; 32]) = ([1; 32], [2; 32]);
+    const NAME: [u8; 32] = [5; 32];
+
+    fn export_key(byte: u8) -> SecretBytes {
+        SecretBytes::new(vec![byte; 64])
+    }
+
+    fn part(shares: &[usize]) -> SharePart {
+        let kept = |len: &usize| KeptShare { bytes: SecretBytes::new(vec![9; *len]), expires_ms: 5 };
+        let shares = shares.iter().map(kept).collect();
+        let waiting = Waiting { entry: vec![7; 40], key: vec![8; 50], expires_ms: 99 };
+        SharePart { shares, waiting: Some(waiting), ..SharePart::generate().unwrap() }
+    }
+
+    fn sealed(part: &SharePart) -> DeviceShare {
+        DeviceShare::seal(&export_key(3), OWNER, NAME, "treasury", part).unwrap()
+    }
+
+    #[test]
+    fn a_part_opens_under_its_export_key_alone_with_all_that_was_kept() {
+        for shares in [&[][..], &[99, 515]] {
+            let part = part(shares);
+            let kept = DeviceShare::decode(&sealed(&part).encode()).unwrap();
+            assert_eq!((kept.name, kept.alias.as_str()), (NAME, "treasury"));
+            let opened = kept.open(&export_key(3)).unwrap();
+            assert_eq!(opened.signing.public_key(), part.signing.public_key());
+            assert_eq!(opened.sealing.public(), part.sealing.public());
+            assert_eq!(opened.waiting, part.waiting);
+            assert_eq!(opened.shares.iter().map(|share| share.bytes.len()).collect::<Vec<_>>(), shares);
+            assert!(opened.shares.iter().all(|share| share.expires_ms == 5));
+            assert!(matches!(kept.open(&export_key(4)), Err(DeviceKeyError::Refused(_))));
+        }
+    }
+
+    #[test]
+    fn another_account_ledger_name_or_alias_does_not_open_it() {
+        let good = sealed(&part(&[99]));
+        let swapped = [
+            DeviceShare { chain_id: [9; 32], ..good.clone() },
+            DeviceShare { account: [9; 32], ..good.clone() },
+            DeviceShare { name: [9; 32], ..good.clone() },
+            DeviceShare { alias: "treasurx".to_owned(), ..good },
+        ];
+        for sealed in swapped {
+            assert!(matches!(sealed.open(&export_key(3)), Err(DeviceKeyError::Refused(_))));
+        }
+    }
+
+    #[test]
+    fn every_changed_byte_and_every_cut_is_refused() {
+        let sealed = sealed(&SharePart { waiting: None, ..part(&[99]) }).encode();
+        let opens =
+            |bytes: &[u8]| DeviceShare::decode(bytes).and_then(|kept| kept.open(&export_key(3))).is_ok();
+        assert!(opens(&sealed));
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            assert!(!opens(&changed), "byte {at}");
+            assert!(!opens(&sealed[..at]), "cut at {at}");
+        }
+        assert!(!opens(&[&sealed[..], &[0]].concat()));
+    }
+
+    #[test]
+    fn a_key_of_mode_self_does_not_open_as_a_part_nor_the_other_way_round() {
+        let key = SigningKey::generate(Scheme::Ed25519).unwrap();
+        let file = crate::DeviceKey::seal(&export_key(3), OWNER, &key, Some("treasury")).unwrap();
+        let read = DeviceShare::decode(&file.encode()).and_then(|kept| kept.open(&export_key(3)));
+        assert!(read.is_err());
+        let read = crate::DeviceKey::decode(&sealed(&part(&[99])).encode());
+        assert!(read.and_then(|kept| kept.open(&export_key(3))).is_err());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_sealed() {
+        for (alias, part) in
+            [("", part(&[99])), ("a", part(&[SHARE_BYTES_MAX + 1])), ("a", part(&[9; SHARES_MAX + 1]))]
+        {
+            assert!(DeviceShare::seal(&export_key(3), OWNER, NAME, alias, &part).is_err());
+        }
+    }
+
+    #[test]
+    fn the_file_has_the_golden_bytes() {
+        let part = SharePart {
+            signing: SigningKey::from_secret(Scheme::Ed25519, &[6; 32]).unwrap(),
+            sealing: BoxKey::from_secret(&[7; 32]).unwrap(),
+            shares: vec![KeptShare { bytes: SecretBytes::new(vec![9; 99]), expires_ms: 6 }],
+            waiting: Some(Waiting { entry: vec![1, 2], key: vec![3], expires_ms: 4 }),
+        };
+        let plain = [
+            &[6; 32][..],
+            &[7; 32],
+            &[1, 0, 0, 0, 0, 0, 0, 0, 6, 0, 99],
+            &[9; 99],
+            &[1, 0, 0, 0, 0, 0, 0, 0, 4],
+        ]
+        .concat();
+        let plain = [&plain[..], &[0, 0, 0, 2, 1, 2, 0, 0, 0, 1, 3]].concat();
+        assert_eq!(part.encode().unwrap().as_slice(), plain);
+        let head = [&[1][..], &[1; 32], &[2; 32], &[5; 32], &[8], b"treasury"].concat();
+        let sealed =
+            DeviceShare::seal_with(&export_key(3), OWNER, (NAME, "treasury"), &part, [4; 12]).unwrap();
+        let ciphertext = derived(&export_key(3)).unwrap().encrypt(
+            &[4; 12],
+            &[b"\x17keyward/device-share/v1", &head[..]].concat(),
+            &plain,
+        );
+        assert_eq!(sealed.encode(), [&head[..], &[4; 12], &ciphertext.unwrap()].concat());
+    }
+}
