@@ -9,6 +9,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         "keyward/v1/agent.proto",
         "keyward/v1/keeper.proto",
         "keyward/v1/vault.proto",
+        "keyward/v1/delegation.proto",
+        "keyward/v1/approvals.proto",
+        "keyward/v1/policies.proto",
+        "keyward/v1/cosign.proto",
+        "keyward/v1/shared.proto",
+        "keyward/v1/association.proto",
     ];
     for file in files {
         println!("cargo:rerun-if-changed={file}");

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Account, AccountState, Act, AgentJob, Challenge, CodeState, Id, IdempotencyKey, IntentState, JobState,
-    Key, KeyState, OneTimeCode, Pin, Profile, Registration, Session,
+    Account, AccountState, Act, AgentJob, Approval, ApprovalRoom, ApprovalRule, Challenge, CodeState, Id,
+    IdempotencyKey, IntentState, JobState, Key, KeyState, Notice, NoticeChannel, NoticeState, OneTimeCode,
+    Pin, PolicyRequests, PolicyVersion, Profile, Registration, Session,
 };
 
 /// One step of an atomic change.
@@ -26,6 +27,14 @@ pub enum Change {
     },
     /// Changes nothing; refused as [`crate::StoreError::Missing`] unless the account is open until this is kept.
     NeedOpenAccount(Id),
+    /// Changes nothing; refused as [`crate::StoreError::Missing`] unless the account is open and its logins are held against
+    /// this record until this is kept.
+    NeedLogin {
+        /// The account.
+        account: Id,
+        /// The OPAQUE registration record.
+        opaque_record: Vec<u8>,
+    },
     /// Forgets an account that never opened.
     RemovePendingAccount(Id),
     /// What is known of tried logins.
@@ -111,6 +120,15 @@ pub enum Change {
         to_sealed: Vec<u8>,
         /// The key-encryption key of the new envelope.
         kek: String,
+    },
+    /// Puts what is public of a shared key in the place of what was, if the row still holds that.
+    ReplaceShared {
+        /// The key.
+        key_id: Id,
+        /// What the row must hold.
+        from: Vec<u8>,
+        /// What it holds from now on.
+        to: Vec<u8>,
     },
     /// Forgets a key that was never bound.
     RemovePendingKey(Id),
@@ -289,4 +307,103 @@ pub enum Change {
         /// The key-encryption key of the new envelope.
         kek: String,
     },
+    /// Something that an owner is to be told; changes nothing if it is known.
+    PutNotice(Notice),
+    /// Takes a notice for a try; refused as [`crate::StoreError::Missing`] unless it waits for exactly that time.
+    TakeNotice {
+        /// The notice.
+        id: Id,
+        /// When it was to be tried.
+        from_ms: u64,
+        /// When it is to be tried again, should nothing be heard of this try.
+        next_ms: u64,
+    },
+    /// A try failed.
+    RetryNotice {
+        /// The notice.
+        id: Id,
+        /// When it is to be tried again.
+        next_ms: u64,
+    },
+    /// Gives up what waits of the changes of a delegation, told the same way, but for one.
+    ReplaceNotices {
+        /// Whose delegation it is.
+        account: Id,
+        /// The delegation's rule.
+        subject: Id,
+        /// How it is told.
+        channel: NoticeChannel,
+        /// The one that stays.
+        by: Id,
+    },
+    /// A notice is delivered or given up; its address goes.
+    EndNotice {
+        /// The notice.
+        id: Id,
+        /// Either.
+        state: NoticeState,
+    },
+    /// Keeps the text of a policy set by its hash; changes nothing when it is there.
+    KeepPolicyText {
+        /// Of the text.
+        hash: Id,
+        /// Cedar.
+        text: String,
+        /// Now.
+        kept_ms: u64,
+    },
+    /// Forgets a text that no version names.
+    ForgetPolicyText(Id),
+    /// A version of the tenant's set is in force, or was.
+    PutPolicyVersion(PolicyVersion),
+    /// Keeps requests that were decided lately.
+    KeepPolicyRequests(PolicyRequests),
+    /// Forgets all but the newest of them, and those before a time.
+    PrunePolicyRequests {
+        /// How many rows stay.
+        rows: u64,
+        /// Unix milliseconds.
+        before_ms: u64,
+    },
+    /// What a case is about, for those who may read it; refused as [`crate::StoreError::Missing`] when it is known, or the
+    /// account has no room for it. Comes after [`Self::NeedOpenAccount`], which holds off others until this is kept.
+    PutApproval {
+        /// The row.
+        row: Approval,
+        /// The accounts of its approvers.
+        readers: Vec<Id>,
+        /// How much the account may have.
+        room: ApprovalRoom,
+    },
+    /// The case stands on the ledger.
+    OpenApproval {
+        /// The row.
+        id: Id,
+        /// The case.
+        case: Id,
+        /// When it ends.
+        ends_ms: u64,
+    },
+    /// The entry that is to use a case up, or none any more; changes nothing unless the one before is known.
+    SetApprovalUse {
+        /// The case.
+        case: Id,
+        /// What stands there.
+        from: Option<Vec<u8>>,
+        /// What stands there from now on.
+        to: Option<Vec<u8>>,
+    },
+    /// Erases what a case was about.
+    RemoveApproval(Id),
+    /// The same by its case on the ledger.
+    EndApproval(Id),
+    /// Erases what the cases of an account were about.
+    RemoveApprovalsOf(Id),
+    /// Erases what cases were about that have ended before, however.
+    EndApprovals {
+        /// Unix milliseconds.
+        before_ms: u64,
+    },
+    /// Remembers a rule's names; changes nothing when it is known.
+    PutApprovalRule(ApprovalRule),
 }

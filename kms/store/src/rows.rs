@@ -25,6 +25,14 @@ macro_rules! words {
     };
 }
 
+mod approvals;
+mod notices;
+mod policies;
+
+pub use approvals::{Approval, ApprovalLine, ApprovalRoom, ApprovalRule};
+pub use notices::{Notice, NoticeChannel, NoticeKind, NoticeState};
+pub use policies::{PolicyRequests, PolicyVersion};
+
 words! {
     /// Where an account stands.
     AccountState {
@@ -108,8 +116,20 @@ words! {
         Profile = "profile",
         /// An entry of a person about a vault.
         Vault = "vault",
+        /// A note about an officer's end of somebody's one-time codes.
+        Code = "code",
+        /// An entry of a person about delegates.
+        Delegation = "delegation",
+        /// A recovery that was opened: its login waits.
+        Recover = "recover",
         /// BindCredential of a later version: another password.
         Password = "password",
+        /// The publication of a policy set.
+        Policy = "policy",
+        /// An entry of somebody about approvals.
+        Approval = "approval",
+        /// An entry of a holder about a shared key.
+        Shared = "shared",
     }
 }
 
@@ -195,6 +215,11 @@ pub enum Custody {
     Erased,
     /// On the person's side: never here.
     Own,
+    /// Nowhere whole: its holder and keepers have shares of it.
+    Shared {
+        /// What is public of it, encoded.
+        shared_key: Vec<u8>,
+    },
 }
 
 impl fmt::Debug for Custody {
@@ -204,6 +229,7 @@ impl fmt::Debug for Custody {
             Self::Linked { label, serial, .. } => write!(f, "Linked({label}, {serial})"),
             Self::Erased => f.write_str("Erased"),
             Self::Own => f.write_str("Own"),
+            Self::Shared { .. } => f.write_str("Shared"),
         }
     }
 }

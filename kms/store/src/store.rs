@@ -3,9 +3,9 @@
 use std::{future::Future, pin::Pin as Pinned};
 
 use crate::{
-    Account, Act, AgentJob, Challenge, Change, Claim, Claimed, CodeState, Id, Intent, Key, KeyFilter,
-    NewIntent, OneTimeCode, Pin, Profile, QueuedRelease, Registration, Server, Session, Signed, StoreError,
-    Taken, Vault,
+    Account, Act, AgentJob, Approval, ApprovalLine, ApprovalRule, Challenge, Change, Claim, Claimed,
+    CodeState, Id, Intent, Key, KeyFilter, NewIntent, Notice, OneTimeCode, Pin, PolicyRequests,
+    PolicyVersion, Profile, QueuedRelease, Registration, Server, Session, Signed, StoreError, Taken, Vault,
 };
 
 /// An answer under way.
@@ -80,12 +80,36 @@ pub trait Store: Send + Sync {
     fn profiles_not_under<'a>(&'a self, kek: &'a str, limit: u32) -> Pending<'a, Vec<Profile>>;
     /// The vaults of an account that are known here, by id.
     fn vaults(&self, account: Id) -> Pending<'_, Vec<Vault>>;
-    /// Vaults of closed accounts that have not ended.
-    fn vaults_of_closed_accounts(&self, limit: u32) -> Pending<'_, Vec<Vault>>;
+    /// Vaults of closed accounts that have not ended: those behind an account and vault, in their order.
+    fn vaults_of_closed_accounts(&self, after: (Id, Id), limit: u32) -> Pending<'_, Vec<Vault>>;
     /// A secret of an account's one-time codes.
     fn one_time_code(&self, account: Id, state: CodeState) -> Pending<'_, Option<OneTimeCode>>;
     /// Secrets of one-time codes that are sealed under another key-encryption key than this one.
     fn one_time_codes_not_under<'a>(&'a self, kek: &'a str, limit: u32) -> Pending<'a, Vec<OneTimeCode>>;
+    /// What is kept of a case, by the hash of the entry that asked.
+    fn approval(&self, id: Id) -> Pending<'_, Option<Approval>>;
+    /// The same by the case on the ledger.
+    fn approval_of_case(&self, case: Id) -> Pending<'_, Option<Approval>>;
+    /// Cases that an account asked for or may read, newest first.
+    fn approvals(&self, account: Id, limit: u32) -> Pending<'_, Vec<ApprovalLine>>;
+    /// Rules that an account has defined here, oldest first.
+    fn approval_rules(&self, owner: Id, limit: u32) -> Pending<'_, Vec<ApprovalRule>>;
+    /// The text of a policy set.
+    fn policy_text(&self, hash: Id) -> Pending<'_, Option<String>>;
+    /// Versions of the tenant's policy set, newest first.
+    fn policy_versions(&self, limit: u32) -> Pending<'_, Vec<PolicyVersion>>;
+    /// Requests that were decided lately, newest first.
+    fn policy_requests(&self, limit: u32) -> Pending<'_, Vec<PolicyRequests>>;
+    /// A rule by its id.
+    fn approval_rule(&self, rule: Id) -> Pending<'_, Option<ApprovalRule>>;
+    /// A notice.
+    fn notice(&self, id: Id) -> Pending<'_, Option<Notice>>;
+    /// Notices that are to be tried now, of the webhook or of all else, those that wait longest first.
+    fn due_notices(&self, webhook: bool, now_ms: u64, limit: u32) -> Pending<'_, Vec<Notice>>;
+    /// Notices that wait, oldest first, then those that were given up, newest first.
+    fn undelivered_notices(&self, limit: u32) -> Pending<'_, Vec<Notice>>;
+    /// Open accounts of a kind after this one, by id.
+    fn accounts_after<'a>(&'a self, kind: &'a str, after: Id, limit: u32) -> Pending<'a, Vec<Id>>;
     /// An agent's jobs that wait or are taken, and have not expired; oldest first.
     fn agent_jobs<'a>(&'a self, agent: &'a str, now_ms: u64, limit: u32) -> Pending<'a, Vec<AgentJob>>;
     /// A job of an agent.

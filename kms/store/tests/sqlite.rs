@@ -13,7 +13,7 @@ use std::{
 
 use contract::{SUBMITTER, account, claim, id, intent, signed, signing_key};
 use keyward_store::{
-    Change, Claimed, Custody, Database, IntentState, KeyFilter, KeyState, Server, Store as _, StoreError,
+    Change, Claimed, Custody, Database, IntentState, Key, KeyFilter, KeyState, Server, Store as _, StoreError,
 };
 use sqlx::{
     ConnectOptions as _, Connection as _, SqlSafeStr as _, SqliteConnection,
@@ -144,6 +144,33 @@ async fn a_database_without_self_keys_is_brought_forward_with_every_column() {
     assert_eq!(store.search_keys(filter).await.unwrap().len(), 1);
 }
 
+/// The form before there were shared keys: what refers to keys is kept, and a shared one fits beside them.
+#[tokio::test]
+async fn a_database_without_shared_keys_is_brought_forward() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("custody.db");
+    let mut raw = form(&file, 7).await;
+    let rows = "
+        INSERT INTO accounts (account, kind, name, salt, state, created_ms)
+            VALUES (unhex(replace(hex(zeroblob(32)), '00', '01')), 'person', 'a', zeroblob(32), 'open', 5);
+        INSERT INTO keys (key_id, account, alias, version, scheme, public_key, mode, state, changed_ms, claims,
+                          created_ms)
+            SELECT unhex(replace(hex(zeroblob(32)), '00', '02')), account, 'own', 1, 1, X'02', 'self', 'active', 7, '', 6
+            FROM accounts;
+        INSERT INTO key_labels SELECT key_id, 'team', 'red' FROM keys;
+        INSERT INTO authorisations SELECT key_id, 'app', 7 FROM keys;";
+    sqlx::raw_sql(rows).execute(&mut raw).await.unwrap();
+    raw.close().await.unwrap();
+    let store = Database::sqlite(&file).await.unwrap();
+    let own = store.key([2; 32]).await.unwrap().unwrap();
+    assert_eq!((&own.custody, own.state), (&Custody::Own, KeyState::Active));
+    assert_eq!(store.authorisations([2; 32]).await.unwrap(), ["app"], "rows that refer to keys are kept");
+    let custody = Custody::Shared { shared_key: vec![5; 9] };
+    let shared = Key { key_id: [3; 32], alias: "treasury".into(), custody: custody.clone(), ..own };
+    store.apply(vec![Change::InsertKey(shared)]).await.unwrap();
+    assert_eq!(store.key([3; 32]).await.unwrap().unwrap().custody, custody);
+}
+
 /// A new database in one of its earlier forms.
 async fn form(file: &Path, version: usize) -> SqliteConnection {
     let texts = [
@@ -151,6 +178,9 @@ async fn form(file: &Path, version: usize) -> SqliteConnection {
         ("life", include_str!("../migrations/sqlite/0002_life.sql")),
         ("names", include_str!("../migrations/sqlite/0003_names.sql")),
         ("names_kept", include_str!("../migrations/sqlite/0004_names_kept.sql")),
+        ("vaults", include_str!("../migrations/sqlite/0005_vaults.sql")),
+        ("self_keys", include_str!("../migrations/sqlite/0006_self_keys.sql")),
+        ("notices", include_str!("../migrations/sqlite/0007_notices.sql")),
     ];
     let migrations = (1..).zip(texts).take(version).map(|(number, (name, text))| {
         Migration::new(number, name.into(), MigrationType::Simple, text.into_sql_str(), false)

@@ -1,8 +1,10 @@
 //! The steps of an atomic change, and pruning.
 
 use super::{
+    approvals,
     hot::chunks,
     keys::{self, is_unique},
+    notices, policies,
     sql::{Connection, Query, Value, query},
     vaults,
 };
@@ -34,6 +36,7 @@ async fn step(on: &mut Connection, change: &Change) -> Result<(), StoreError> {
         Change::SetLabels { key_id, from, to } => {
             return one(keys::set_labels(on, *key_id, from, to).await?, "labels");
         }
+        Change::PutApproval { row, readers, room } => return approvals::put(on, row, readers, *room).await,
         Change::Released(intents) => return released(on, "released", intents).await,
         Change::Late(intents) => return released(on, "late", intents).await,
         _ => {}
@@ -60,7 +63,15 @@ fn statement(change: &Change) -> Option<(Query, Touches)> {
     Some(match change {
         // These are more than one statement.
         Change::InsertAccount(_) | Change::InsertKey(_) | Change::SetLabels { .. } => return None,
-        Change::Released(_) | Change::Late(_) => return None,
+        Change::Released(_) | Change::Late(_) | Change::PutApproval { .. } => return None,
+
+        Change::OpenApproval { .. }
+        | Change::SetApprovalUse { .. }
+        | Change::RemoveApproval(_)
+        | Change::EndApproval(_)
+        | Change::RemoveApprovalsOf(_)
+        | Change::EndApprovals { .. }
+        | Change::PutApprovalRule(_) => return approvals::statement(change),
 
         Change::RememberVault { .. }
         | Change::SealVault { .. }
@@ -72,6 +83,18 @@ fn statement(change: &Change) -> Option<(Query, Touches)> {
         | Change::ConfirmCode(_)
         | Change::RemoveCode(..)
         | Change::ResealCode { .. } => return vaults::statement(change),
+
+        Change::KeepPolicyText { .. }
+        | Change::ForgetPolicyText(_)
+        | Change::PutPolicyVersion(_)
+        | Change::KeepPolicyRequests(_)
+        | Change::PrunePolicyRequests { .. } => return policies::statement(change),
+
+        Change::PutNotice(_)
+        | Change::TakeNotice { .. }
+        | Change::RetryNotice { .. }
+        | Change::ReplaceNotices { .. }
+        | Change::EndNotice { .. } => return notices::statement(change),
 
         Change::SetAccountState(account, from, to) => (
             query("UPDATE accounts SET state = $1 WHERE account = $2 AND state = $3")
@@ -93,6 +116,12 @@ fn statement(change: &Change) -> Option<(Query, Touches)> {
         Change::NeedOpenAccount(account) => (
             query("UPDATE accounts SET state = state WHERE account = $1 AND state = 'open'").bind(*account),
             One("open account"),
+        ),
+        Change::NeedLogin { account, opaque_record } => (
+            query("UPDATE accounts SET state = state WHERE account = $1 AND state = 'open' AND opaque_record = $2")
+                .bind(*account)
+                .bind(opaque_record.as_slice()),
+            One("login"),
         ),
         Change::RemovePendingAccount(account) => {
             (query("DELETE FROM accounts WHERE account = $1 AND state = 'pending'").bind(*account), Any)
@@ -190,6 +219,16 @@ fn statement(change: &Change) -> Option<(Query, Touches)> {
             .bind(kek.as_str())
             .bind(*key_id)
             .bind(from_sealed.as_slice()),
+            One("key"),
+        ),
+        Change::ReplaceShared { key_id, from, to } => (
+            query(
+                "UPDATE keys SET shared = $1, revision = revision + 1
+                 WHERE key_id = $2 AND mode = 'shared' AND shared = $3",
+            )
+            .bind(to.as_slice())
+            .bind(*key_id)
+            .bind(from.as_slice()),
             One("key"),
         ),
         Change::RemovePendingKey(key_id) => {
@@ -468,6 +507,8 @@ pub(super) async fn prune(on: &mut Connection, now_ms: u64, keep_from_ms: u64) -
          (SELECT principal, key FROM idempotency WHERE created_ms < $1 LIMIT $2)",
         "DELETE FROM intents WHERE id IN (SELECT id FROM intents
          WHERE state IN ('released', 'late', 'refused', 'abandoned') AND created_ms < $1 LIMIT $2)",
+        "DELETE FROM notices WHERE id IN (SELECT id FROM notices
+         WHERE state <> 'waiting' AND created_ms < $1 AND until_ms < $1 LIMIT $2)",
         "DELETE FROM agent_jobs WHERE id IN (SELECT id FROM agent_jobs WHERE expires_ms < $1 LIMIT $2)",
     ];
     for statement in settled {

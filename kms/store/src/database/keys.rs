@@ -10,7 +10,7 @@ use crate::{Custody, Id, Key, KeyFilter, KeyState, StoreError};
 
 const KEY: &str = "SELECT key_id, account, alias, scheme, public_key, mode, sealed_private, kek, token_label, \
                    token_serial, token_key, agent, state, changed_ms, version, successor, labels, revision, \
-                   claims, created_ms FROM keys WHERE ";
+                   claims, created_ms, shared FROM keys WHERE ";
 
 pub(super) async fn key(on: &Readers, key_id: Id) -> Result<Option<Key>, StoreError> {
     one(query(KEY).then("key_id = $1").bind(key_id).read(on).await?, to_key)
@@ -99,17 +99,25 @@ pub(super) async fn insert(on: &mut Connection, row: &Key) -> Result<(), StoreEr
         Custody::Linked { .. } => ("linked", None, String::new()),
         Custody::Erased => ("hosted", None, String::new()),
         Custody::Own => ("self", None, String::new()),
+        Custody::Shared { .. } => ("shared", None, String::new()),
     };
     let (label, serial, token_key, agent) = match &row.custody {
         Custody::Linked { label, serial, id, agent } => {
             (Some(label.clone()), Some(serial.clone()), Some(id.clone()), agent.clone())
         }
-        Custody::Hosted { .. } | Custody::Erased | Custody::Own => (None, None, None, None),
+        Custody::Hosted { .. } | Custody::Erased | Custody::Own | Custody::Shared { .. } => {
+            (None, None, None, None)
+        }
+    };
+    let shared = match &row.custody {
+        Custody::Shared { shared_key } => Some(shared_key.clone()),
+        _ => None,
     };
     let kept = query(
         "INSERT INTO keys (key_id, account, alias, scheme, public_key, mode, sealed_private, kek, token_label,
-         token_serial, token_key, agent, state, changed_ms, version, successor, labels, revision, claims, created_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+         token_serial, token_key, agent, state, changed_ms, version, successor, labels, revision, claims, created_ms,
+         shared)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
     )
     .bind(row.key_id)
     .bind(row.account)
@@ -131,6 +139,7 @@ pub(super) async fn insert(on: &mut Connection, row: &Key) -> Result<(), StoreEr
     .bind(row.revision)
     .bind(row.claims.join("\n"))
     .bind(row.created_ms)
+    .bind(shared)
     .execute(on)
     .await;
     match kept {
@@ -189,6 +198,10 @@ fn to_key(row: &Row) -> Result<Key, StoreError> {
         ("hosted", Some(sealed)) => Custody::Hosted { sealed, kek: row.string(7)? },
         ("hosted", None) => Custody::Erased,
         ("self", None) => Custody::Own,
+        ("shared", None) => match row.optional_bytes(20)? {
+            Some(shared_key) => Custody::Shared { shared_key },
+            None => return Err(at("shared").corrupt()),
+        },
         ("linked", None) => Custody::Linked {
             label: row.string(8)?,
             serial: row.string(9)?,

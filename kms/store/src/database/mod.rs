@@ -1,10 +1,13 @@
 //! The adapters: SQLite and PostgreSQL behind one set of statements, a few writers, a few readers.
 
+mod approvals;
 mod changes;
 mod group;
 mod hot;
 mod keys;
+mod notices;
 mod open;
+mod policies;
 mod read;
 mod servers;
 mod single_use;
@@ -23,9 +26,10 @@ use self::{
     writer::{Answer, Job, Queue, Work},
 };
 use crate::{
-    Account, Act, AgentJob, Challenge, Change, Claim, Claimed, CodeState, Id, Intent, Key, KeyFilter,
-    Location, NewIntent, OneTimeCode, Pending, Pin, Profile, QueuedRelease, Registration, Server, Session,
-    Signed, Store, StoreError, Taken, Vault,
+    Account, Act, AgentJob, Approval, ApprovalLine, ApprovalRule, Challenge, Change, Claim, Claimed,
+    CodeState, Id, Intent, Key, KeyFilter, Location, NewIntent, Notice, OneTimeCode, Pending, Pin,
+    PolicyRequests, PolicyVersion, Profile, QueuedRelease, Registration, Server, Session, Signed, Store,
+    StoreError, Taken, Vault,
 };
 
 /// Writes that may wait; beyond that callers are told that the store is busy.
@@ -176,14 +180,50 @@ impl Store for Database {
     fn vaults(&self, account: Id) -> Pending<'_, Vec<Vault>> {
         Box::pin(vaults::of_account(&self.readers, account))
     }
-    fn vaults_of_closed_accounts(&self, limit: u32) -> Pending<'_, Vec<Vault>> {
-        Box::pin(vaults::of_closed_accounts(&self.readers, limit))
+    fn vaults_of_closed_accounts(&self, after: (Id, Id), limit: u32) -> Pending<'_, Vec<Vault>> {
+        Box::pin(vaults::of_closed_accounts(&self.readers, after, limit))
     }
     fn one_time_code(&self, account: Id, state: CodeState) -> Pending<'_, Option<OneTimeCode>> {
         Box::pin(vaults::code(&self.readers, account, state))
     }
     fn one_time_codes_not_under<'a>(&'a self, kek: &'a str, limit: u32) -> Pending<'a, Vec<OneTimeCode>> {
         Box::pin(vaults::codes_not_under(&self.readers, kek, limit))
+    }
+    fn approval(&self, id: Id) -> Pending<'_, Option<Approval>> {
+        Box::pin(approvals::by_id(&self.readers, id))
+    }
+    fn approval_of_case(&self, case: Id) -> Pending<'_, Option<Approval>> {
+        Box::pin(approvals::by_case(&self.readers, case))
+    }
+    fn approvals(&self, account: Id, limit: u32) -> Pending<'_, Vec<ApprovalLine>> {
+        Box::pin(approvals::of_account(&self.readers, account, limit))
+    }
+    fn approval_rules(&self, owner: Id, limit: u32) -> Pending<'_, Vec<ApprovalRule>> {
+        Box::pin(approvals::rules(&self.readers, owner, limit))
+    }
+    fn policy_text(&self, hash: Id) -> Pending<'_, Option<String>> {
+        Box::pin(policies::text(&self.readers, hash))
+    }
+    fn policy_versions(&self, limit: u32) -> Pending<'_, Vec<PolicyVersion>> {
+        Box::pin(policies::versions(&self.readers, limit))
+    }
+    fn policy_requests(&self, limit: u32) -> Pending<'_, Vec<PolicyRequests>> {
+        Box::pin(policies::requests(&self.readers, limit))
+    }
+    fn approval_rule(&self, rule: Id) -> Pending<'_, Option<ApprovalRule>> {
+        Box::pin(approvals::rule(&self.readers, rule))
+    }
+    fn notice(&self, id: Id) -> Pending<'_, Option<Notice>> {
+        Box::pin(notices::one(&self.readers, id))
+    }
+    fn due_notices(&self, webhook: bool, now_ms: u64, limit: u32) -> Pending<'_, Vec<Notice>> {
+        Box::pin(notices::due(&self.readers, webhook, now_ms, limit))
+    }
+    fn undelivered_notices(&self, limit: u32) -> Pending<'_, Vec<Notice>> {
+        Box::pin(notices::undelivered(&self.readers, limit))
+    }
+    fn accounts_after<'a>(&'a self, kind: &'a str, after: Id, limit: u32) -> Pending<'a, Vec<Id>> {
+        Box::pin(notices::accounts_after(&self.readers, kind, after, limit))
     }
     fn agent_jobs<'a>(&'a self, agent: &'a str, now_ms: u64, limit: u32) -> Pending<'a, Vec<AgentJob>> {
         Box::pin(read::agent_jobs(&self.readers, agent, now_ms, limit))

@@ -41,20 +41,28 @@ const BOUNDS: [(&str, &str); 6] = [
     ("tcp_keepalives_count", "3"),
 ];
 
-const SQLITE: [(&str, &str); 6] = [
+const SQLITE: [(&str, &str); 10] = [
     ("custody", include_str!("../../migrations/sqlite/0001_custody.sql")),
     ("life", include_str!("../../migrations/sqlite/0002_life.sql")),
     ("names", include_str!("../../migrations/sqlite/0003_names.sql")),
     ("names_kept", include_str!("../../migrations/sqlite/0004_names_kept.sql")),
     ("vaults", include_str!("../../migrations/sqlite/0005_vaults.sql")),
     ("self_keys", include_str!("../../migrations/sqlite/0006_self_keys.sql")),
+    ("notices", include_str!("../../migrations/sqlite/0007_notices.sql")),
+    ("shared", include_str!("../../migrations/sqlite/0008_shared.sql")),
+    ("approvals", include_str!("../../migrations/sqlite/0009_approvals.sql")),
+    ("policies", include_str!("../../migrations/sqlite/0010_policies.sql")),
 ];
-const POSTGRES: [(&str, &str); 5] = [
+const POSTGRES: [(&str, &str); 9] = [
     ("custody", include_str!("../../migrations/postgres/0001_custody.sql")),
     ("names", include_str!("../../migrations/postgres/0002_names.sql")),
     ("names_kept", include_str!("../../migrations/postgres/0003_names_kept.sql")),
     ("vaults", include_str!("../../migrations/postgres/0004_vaults.sql")),
     ("self_keys", include_str!("../../migrations/postgres/0005_self_keys.sql")),
+    ("notices", include_str!("../../migrations/postgres/0006_notices.sql")),
+    ("shared", include_str!("../../migrations/postgres/0007_shared.sql")),
+    ("approvals", include_str!("../../migrations/postgres/0008_approvals.sql")),
+    ("policies", include_str!("../../migrations/postgres/0009_policies.sql")),
 ];
 
 /// How to open connections.

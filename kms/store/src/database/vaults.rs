@@ -124,12 +124,19 @@ pub(super) async fn of_account(on: &Readers, account: Id) -> Result<Vec<Vault>, 
     all(query(VAULT).then("WHERE account = $1 ORDER BY vault").bind(account).read(on).await?, to_vault)
 }
 
-pub(super) async fn of_closed_accounts(on: &Readers, limit: u32) -> Result<Vec<Vault>, StoreError> {
+pub(super) async fn of_closed_accounts(
+    on: &Readers,
+    (account, vault): (Id, Id),
+    limit: u32,
+) -> Result<Vec<Vault>, StoreError> {
     let rows = query(VAULT)
         .then(
             "JOIN accounts ON accounts.account = vaults.account
-             WHERE vaults.state <> 'ended' AND accounts.state = 'closed' ORDER BY vaults.vault LIMIT $1",
+             WHERE vaults.state <> 'ended' AND accounts.state = 'closed' AND (vaults.account, vaults.vault) > ($1, $2)
+             ORDER BY vaults.account, vaults.vault LIMIT $3",
         )
+        .bind(account)
+        .bind(vault)
         .bind(limit)
         .read(on)
         .await?;

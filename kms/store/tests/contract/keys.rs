@@ -131,6 +131,34 @@ pub(super) async fn erasing_needs_a_destroyed_key_and_leaves_the_row(store: &dyn
     );
 }
 
+pub(super) async fn what_is_public_of_a_shared_key_is_exchanged_for_what_was_read(store: &dyn Store) {
+    open_account(store, "shared").await;
+    let mut row = key("shared", "treasury");
+    row.custody = Custody::Shared { shared_key: vec![1; 300] };
+    store.apply(vec![Change::InsertKey(row.clone())]).await.unwrap();
+    assert_eq!(store.key(row.key_id).await.unwrap().as_ref(), Some(&row), "it comes back as it was kept");
+    let exchange = |key_id: Id, from: u8, to: u8| Change::ReplaceShared {
+        key_id,
+        from: vec![from; 300],
+        to: vec![to; 300],
+    };
+    store.apply(vec![exchange(row.key_id, 1, 2)]).await.unwrap();
+    let now = store.key(row.key_id).await.unwrap().unwrap();
+    assert_eq!(now.custody, Custody::Shared { shared_key: vec![2; 300] });
+    assert_eq!(now.revision, row.revision + 1, "an intent that was decided on the former one is stale");
+    let hosted = key("shared", "hosted");
+    store.apply(vec![Change::InsertKey(hosted.clone())]).await.unwrap();
+    for (overtaken, why) in [(row.key_id, "it changed meanwhile"), (hosted.key_id, "not a shared key")] {
+        let refused = store.apply(vec![exchange(overtaken, 1, 3)]).await;
+        assert!(matches!(refused, Err(StoreError::Missing { what: "key" })), "{why}: {refused:?}");
+    }
+    assert!(!store.keys_not_under("kek", 1000).await.unwrap().iter().any(|key| key.key_id == row.key_id));
+    let destroyed = set(row.key_id, KeyState::Pending, KeyState::Destroyed);
+    store.apply(vec![destroyed, Change::EraseKey(row.key_id)]).await.unwrap();
+    let row = store.key(row.key_id).await.unwrap().unwrap();
+    assert_eq!(row.custody, now.custody, "nothing secret was here to be erased");
+}
+
 pub(super) async fn what_is_resealed_is_what_was_opened(store: &dyn Store) {
     open_account(store, "reseal").await;
     let row = key("reseal", "k");

@@ -1,8 +1,11 @@
 //! What every adapter of [`Store`] must do. An adapter's test file calls [`suite`] with a fresh, empty store.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod approvals;
 mod hot;
 mod keys;
+mod notices;
+mod policies;
 mod rows;
 mod servers;
 mod vaults;
@@ -31,6 +34,7 @@ pub(crate) async fn suite(store: &dyn Store) {
     rows::keys_are_unique_by_id_and_by_alias(store).await;
     rows::state_changes_need_the_state_they_start_from(store).await;
     rows::tried_logins_are_counted(store).await;
+    rows::a_login_counts_under_the_record_that_it_began_with(store).await;
     rows::tries_of_names_that_nobody_has_are_counted_until_they_expire(store).await;
     rows::a_flood_of_names_washes_out_no_name_that_is_held_back(store).await;
     rows::sessions_end_by_time_and_by_command(store).await;
@@ -43,10 +47,17 @@ pub(crate) async fn suite(store: &dyn Store) {
     keys::keys_are_found_by_what_is_known_of_them(store).await;
     keys::erasing_needs_a_destroyed_key_and_leaves_the_row(store).await;
     keys::what_is_resealed_is_what_was_opened(store).await;
+    keys::what_is_public_of_a_shared_key_is_exchanged_for_what_was_read(store).await;
     rows::a_profile_is_erased_for_good(store).await;
     rows::a_job_is_answered_once_and_in_time(store).await;
     vaults::vaults_are_remembered_until_they_have_ended(store).await;
     vaults::a_code_is_charged_once_and_one_secret_counts(store).await;
+    approvals::what_a_case_is_about_is_read_by_its_people_until_it_ends(store).await;
+    approvals::there_is_room_for_so_many_cases_and_bytes_of_an_account(store).await;
+    approvals::a_rule_is_found_by_its_owner_and_its_id(store).await;
+    policies::a_text_stays_as_long_as_a_version_names_it(store).await;
+    policies::the_newest_requests_are_kept_so_many_and_so_long(store).await;
+    notices::a_notice_is_told_once_and_found_until_it_is_delivered(store).await;
     hot::a_changed_key_makes_an_intent_stale(store).await;
     hot::a_try_that_lost_its_claim_completes_and_forgets_nothing(store).await;
     hot::a_claim_waits_for_its_act(store).await;

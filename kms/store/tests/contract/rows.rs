@@ -102,6 +102,22 @@ pub(super) async fn tries_of_names_that_nobody_has_are_counted_until_they_expire
     assert_eq!(store.unknown_name(name).await.unwrap(), None);
 }
 
+pub(super) async fn a_login_counts_under_the_record_that_it_began_with(store: &dyn Store) {
+    open_account(store, "overtaken").await;
+    let account = id("overtaken");
+    let held = |record: &[u8]| Change::NeedLogin { account, opaque_record: record.to_vec() };
+    let missing = |done| matches!(done, Err(StoreError::Missing { what: "login" }));
+    store.apply(vec![held(&[1, 2, 3])]).await.unwrap();
+    let next = Change::SetPassword { account, opaque_record: vec![4], credential: [7; 32] };
+    store.apply(vec![next]).await.unwrap();
+    let ends = Change::EndSessions(account);
+    assert!(missing(store.apply(vec![held(&[1, 2, 3]), ends]).await));
+    store.apply(vec![held(&[4])]).await.unwrap();
+    let close = Change::SetAccountState(account, AccountState::Open, AccountState::Closed);
+    store.apply(vec![close]).await.unwrap();
+    assert!(missing(store.apply(vec![held(&[4])]).await));
+}
+
 pub(super) async fn a_flood_of_names_washes_out_no_name_that_is_held_back(store: &dyn Store) {
     let set = |name, failures, expires_ms| Change::SetUnknownName {
         name,

@@ -24,11 +24,24 @@ pub(super) async fn vaults_are_remembered_until_they_have_ended(store: &dyn Stor
     assert_eq!(known().await, [row(VaultState::Sealed, None)]);
     assert_eq!(store.vaults(id("vaults, too")).await.unwrap(), []);
 
-    let closed = async || store.vaults_of_closed_accounts(9).await.unwrap();
+    let start = ([0; 32], [0; 32]);
+    let closed = async || store.vaults_of_closed_accounts(start, 9).await.unwrap();
     assert!(!closed().await.contains(&row(VaultState::Sealed, None)));
     apply(Change::SetAccountState(account, AccountState::Open, AccountState::Closed)).await;
     assert!(closed().await.contains(&row(VaultState::Sealed, None)));
-    assert_eq!(store.vaults_of_closed_accounts(0).await.unwrap(), []);
+    assert_eq!(store.vaults_of_closed_accounts(start, 0).await.unwrap(), []);
+    // The round goes on behind a vault, in the order of accounts and then of vaults.
+    let [smaller_vault, smaller_account] = [vault, account].map(|mut id| {
+        assert!(id[0] > 0);
+        id[0] -= 1;
+        id
+    });
+    let found = async |after| {
+        let rows = store.vaults_of_closed_accounts(after, 9).await.unwrap();
+        rows.contains(&row(VaultState::Sealed, None))
+    };
+    assert!(found((account, smaller_vault)).await && found((smaller_account, [0xff; 32])).await);
+    assert!(!found((account, vault)).await && !found(([0xff; 32], [0; 32])).await);
     apply(Change::EndVault { account, vault, leaf_index: Some(12) }).await;
     apply(Change::EndVault { account, vault, leaf_index: None }).await;
     apply(Change::SealVault { account, vault, created_ms }).await;

@@ -408,7 +408,7 @@ fn end_library(f: &Fixture) {
 }
 
 pub fn kill(process: u32) {
-    let killed = Command::new("kill").args(["-KILL", &process.to_string()]).status().unwrap();
+    let killed = Command::new("sh").args(["-c", &format!("kill -KILL {process}")]).status().unwrap();
     assert!(killed.success());
 }
 
