@@ -20,7 +20,7 @@ mod world;
 use std::time::Instant;
 
 use keyward_crypto::vault::{AttemptRequest, BoxKey, Recovery, Vault};
-use keyward_keeper::{Final, Keeper, Keys, Ledger, LedgerError, Pending};
+use keyward_keeper::{EXPIRES_MAX_MS, Final, Keeper, Keys, Ledger, LedgerError, Pending};
 use keyward_ledger_core::state::layout::attempts_key;
 use keyward_ledger_core::vault::vault_rule;
 use world::{Wish, World, named, password};

@@ -1,21 +1,20 @@
 //! How a keeper reaches the other keepers of a vault, and how often they deal its shares anew.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap},
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
-use keyward_crypto::vault::Dealing;
 use keyward_ledger_client::{Identity, channel};
 use keyward_ledger_core::hash::Hash;
 use keyward_proto::custody::{ConferRequest, keepers_client::KeepersClient};
 use thiserror::Error;
-use tonic::transport::Channel;
+use tonic::{Status, transport::Channel};
 
-use crate::word::Said;
+use crate::{agenda::Agenda, word::Said};
 
 /// How often shares are dealt anew where nothing else is said: 30 days.
 pub const REFRESH_INTERVAL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -25,18 +24,32 @@ const ANSWER_BYTES_MAX: usize = 512 << 10;
 const TIME_OUT: Duration = Duration::from_secs(10);
 /// Channels at most: addresses change.
 const CHANNELS_MAX: usize = 128;
-/// Dealings remembered at most.
-const DEALINGS_MAX: usize = 64;
-
-/// Another keeper gave no answer.
+/// Another keeper gave no answer, or refused.
 #[derive(Debug, Error)]
-#[error("the keeper at `{address}` gave no answer")]
+#[error("the keeper at `{address}` did not do what it was asked")]
 pub struct CircleError {
     /// Its address.
     pub address: String,
     /// The cause.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl CircleError {
+    /// Whether it was there, and refused.
+    pub fn is_refusal(&self) -> bool {
+        self.source.is::<Refused>()
+    }
+}
+
+/// What another keeper said instead of doing what it was asked.
+#[derive(Debug, Error)]
+#[error("it refuses with {code}: {message}")]
+pub struct Refused {
+    /// Its stable code.
+    pub code: String,
+    /// What it said.
+    pub message: String,
 }
 
 /// An answer of another keeper that comes.
@@ -91,6 +104,16 @@ impl Peers {
     }
 }
 
+/// A keeper's refusal carries its code; anything else is the way's.
+fn refusal(status: Status) -> Box<dyn std::error::Error + Send + Sync> {
+    match status.metadata().get("keyward-code").and_then(|code| code.to_str().ok()) {
+        Some(code) if code != "KEEPER_UNAVAILABLE" => {
+            Refused { code: code.to_owned(), message: status.message().to_owned() }.into()
+        }
+        _ => status.into(),
+    }
+}
+
 impl Circle for Peers {
     fn say<'a>(&'a self, address: &'a str, said: Said) -> Heard<'a> {
         Box::pin(async move {
@@ -105,7 +128,7 @@ impl Circle for Peers {
             };
             match tokio::time::timeout(TIME_OUT, keeper.confer(request)).await {
                 Ok(Ok(answer)) => Ok(answer.into_inner().answer.to_vec()),
-                Ok(Err(status)) => Err(silent(status.into())),
+                Ok(Err(status)) => Err(silent(refusal(status))),
                 Err(elapsed) => Err(silent(elapsed.into())),
             }
         })
@@ -113,32 +136,29 @@ impl Circle for Peers {
 }
 
 /// The circle that a keeper has joined.
-#[derive(Clone)]
 pub(crate) struct Joined {
     pub(crate) circle: Arc<dyn Circle>,
     pub(crate) interval_ms: u64,
+    /// Keepers that kept silent in this round: nobody waits for them twice.
+    pub(crate) silent: Mutex<BTreeSet<Hash>>,
+    /// Keepers that promised and did not acknowledge: they are asked before the others commit themselves.
+    pub(crate) doubtful: Mutex<BTreeSet<Hash>>,
+    pub(crate) agenda: Agenda,
 }
 
-/// What was handed out, so that who asks again is handed the same. After a stop it is forgotten, and the run with it.
-#[derive(Debug, Default)]
-pub(crate) struct Dealings(Mutex<VecDeque<(Hash, Dealing)>>);
+/// The shortest and the longest turn.
+const TURN_MS: std::ops::RangeInclusive<u64> = 2_000..=600_000;
 
-impl Dealings {
-    pub(crate) fn find(&self, run: &Hash) -> Option<Dealing> {
-        let dealings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        dealings.iter().find(|(known, _)| known == run).map(|(_, dealing)| dealing.clone())
+impl Joined {
+    pub(crate) fn new(circle: Arc<dyn Circle>, interval: Duration) -> Self {
+        let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+        let (silent, doubtful) = (Mutex::default(), Mutex::default());
+        Self { circle, interval_ms, silent, doubtful, agenda: Agenda::default() }
     }
 
-    /// Remembers what was handed out first.
-    pub(crate) fn remember(&self, run: Hash, dealing: Dealing) -> Dealing {
-        let mut dealings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, first)) = dealings.iter().find(|(known, _)| *known == run) {
-            return first.clone();
-        }
-        if dealings.len() >= DEALINGS_MAX {
-            dealings.pop_front();
-        }
-        dealings.push_back((run, dealing.clone()));
-        dealing
+    /// How long one keeper alone begins renewals of a vault, before the next one may: ten minutes, unless shares are dealt
+    /// anew more often than a day.
+    pub(crate) fn turn_ms(&self) -> u64 {
+        (self.interval_ms / 100).clamp(*TURN_MS.start(), *TURN_MS.end())
     }
 }

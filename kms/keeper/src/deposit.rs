@@ -14,7 +14,7 @@ use keyward_ledger_core::{
 use crate::{
     error::KeeperError,
     facts::{Dealt, checked},
-    held::Held,
+    held::{Bond, Held},
     keeper::{Inner, Keeper, unreadable},
     place::Place,
     shares::SharesError,
@@ -25,12 +25,11 @@ use crate::{
 pub const PENDING_MAX: usize = 4_096;
 /// Shares of one account that wait at most.
 pub const PENDING_OF_ACCOUNT_MAX: usize = 8;
-/// Renewals of one vault that wait at most.
-const RENEWALS_MAX: usize = 16;
 /// How long a share waits for its sealing after it was first acknowledged, in milliseconds of ledger time: a day.
 pub const PENDING_MS: u64 = 24 * 60 * 60 * 1_000;
-/// How long it is acknowledged again, so that an hour at least is left to have the sealing final.
-const AGAIN_MS: u64 = PENDING_MS - 60 * 60 * 1_000;
+/// How far ahead a sealing may end at most, in milliseconds of ledger time: long before its share is dropped, so that none is
+/// recorded whose shares are gone.
+pub const EXPIRES_MAX_MS: u64 = PENDING_MS / 2;
 /// Shares of one account that are kept at most: the ledger does not bound its vaults.
 const KEPT_OF_ACCOUNT_MAX: usize = 64;
 /// Shares are taken while so many bytes are free at least: where the validator beside it begins to warn, and eight times
@@ -55,6 +54,7 @@ impl Keeper {
         self.signed_for(&sealing.vault.owner, &hash, signature).await?;
         let _turn = self.0.turns.costly()?;
         let (vault, now_ms) = self.live(&sealing.vault).await?;
+        in_time(sealing.expires_ms, now_ms)?;
         let next = vault.map_or(1, |vault| vault.version.saturating_add(1));
         if sealing.version != next {
             return Err(KeeperError::Version { next, found: sealing.version });
@@ -68,8 +68,15 @@ impl Keeper {
         });
         let share = share.await?;
         let (place, index) = (Place::of(share.shares()), share.index());
-        self.keep(Held { place, kept_ms: now_ms, share }).await?;
+        self.keep(Held { place, kept_ms: now_ms, bond: Bond::Sealed, share }).await?;
         Ok(acknowledge(&self.0.signing, &self.0.ledger.chain_id(), &hash, index))
+    }
+
+    /// Whether an account is open.
+    pub(crate) async fn is_open(&self, account: &Hash) -> Result<bool, KeeperError> {
+        let (value, _) = self.state(&account_key(account)).await?;
+        let found = value.map(|value| AccountState::decode(&value)).transpose().map_err(unreadable)?;
+        Ok(found.is_some_and(|account| account.open))
     }
 
     /// Refuses what the present credential of an open account has not signed: nobody fills our disk in another's name.
@@ -79,9 +86,7 @@ impl Keeper {
         sealing: &Hash,
         signature: &[u8; 64],
     ) -> Result<(), KeeperError> {
-        let (value, _) = self.state(&account_key(account)).await?;
-        let found = value.map(|value| AccountState::decode(&value)).transpose().map_err(unreadable)?;
-        if !found.is_some_and(|account| account.open) {
+        if !self.is_open(account).await? {
             return Err(KeeperError::Unsigned);
         }
         let (value, _) = self.state(&credential_key(account)).await?;
@@ -92,8 +97,8 @@ impl Keeper {
         ed25519::verify(&key, &message, signature).map_err(|_error| KeeperError::Unsigned)
     }
 
-    /// Keeps a share that waits. Where there is no room, those of the account whose sealing is final by now make some.
-    pub(crate) async fn keep(&self, held: Held) -> Result<(), KeeperError> {
+    /// Keeps a share that waits for its sealing. Where there is no room, those of the account whose sealing is final by now make some.
+    async fn keep(&self, held: Held) -> Result<(), KeeperError> {
         let held = Arc::new(held);
         if let Room::Full { .. } = self.keep_now(held.clone()).await? {
             let waiting = self.on_disk(|inner| inner.shares.waiting()).await?;
@@ -106,7 +111,6 @@ impl Keeper {
         }
         match self.keep_now(held).await? {
             Room::Kept => Ok(()),
-            Room::TooOld => Err(KeeperError::Stale),
             Room::Full { held } => Err(KeeperError::Full { waiting: held }),
             Room::NoDisk { free_bytes } => Err(KeeperError::NoDisk { free_bytes }),
         }
@@ -118,12 +122,19 @@ impl Keeper {
     }
 }
 
+/// Refuses what can be recorded no more, and what could be recorded after its share was dropped here.
+pub(crate) fn in_time(expires_ms: Option<u64>, now_ms: u64) -> Result<(), KeeperError> {
+    let latest_ms = now_ms.saturating_add(EXPIRES_MAX_MS);
+    match expires_ms {
+        Some(expires_ms) if (now_ms..=latest_ms).contains(&expires_ms) => Ok(()),
+        _ => Err(KeeperError::Expiry { now_ms, latest_ms }),
+    }
+}
+
 /// Whether there was room for a share.
 enum Room {
     /// It is kept.
     Kept,
-    /// It was acknowledged long ago, and will not wait much longer.
-    TooOld,
     /// So many are held already.
     Full { held: usize },
     /// The disk is nearly full.
@@ -137,35 +148,27 @@ fn keep(inner: &Inner, held: &Held) -> Result<Room, SharesError> {
     match inner.shares.load(place) {
         Err(error @ SharesError::Io { .. }) => return Err(error),
         Err(error) => tracing::warn!(%error, "a share that cannot be read is replaced"),
-        Ok(Some(before))
-            if place.share_version == 1 && held.kept_ms > before.kept_ms.saturating_add(AGAIN_MS) =>
-        {
-            return Ok(Room::TooOld);
-        }
         Ok(Some(_)) => return Ok(Room::Kept),
         Ok(None) => {}
     }
-    if let Some(free_bytes) = inner.shares.free_bytes().filter(|free_bytes| *free_bytes < FREE_BYTES_MIN) {
+    if let Some(free_bytes) = too_few_bytes(inner) {
         return Ok(Room::NoDisk { free_bytes });
     }
-    let others: Vec<_> = inner.shares.waiting()?.into_iter().filter(|other| other != place).collect();
-    let count = |alike: &dyn Fn(&Place) -> bool| others.iter().filter(|other| alike(other)).count();
-    // Sealings count by account, renewals by vault: neither takes the other's room.
-    let (alike, most) = match place.share_version {
-        1 => {
-            let kept = inner.shares.of_account(&place.account)?.len();
-            if kept >= KEPT_OF_ACCOUNT_MAX {
-                return Ok(Room::Full { held: kept });
-            }
-            let alike = |other: &Place| other.account == place.account && other.share_version == 1;
-            (count(&alike), PENDING_OF_ACCOUNT_MAX)
-        }
-        _ => {
-            (count(&|other: &Place| other.vault() == place.vault() && other.share_version != 1), RENEWALS_MAX)
-        }
-    };
-    if alike >= most || others.len() >= PENDING_MAX {
+    // Shares of renewals are counted where they are taken: neither takes the other's room.
+    let waiting = inner.shares.waiting()?.into_iter().filter(|other| other.share_version == 1);
+    let others: Vec<_> = waiting.filter(|other| other != place).collect();
+    let kept = inner.shares.of_account(&place.account)?.len();
+    if kept >= KEPT_OF_ACCOUNT_MAX {
+        return Ok(Room::Full { held: kept });
+    }
+    let alike = others.iter().filter(|other| other.account == place.account).count();
+    if alike >= PENDING_OF_ACCOUNT_MAX || others.len() >= PENDING_MAX {
         return Ok(Room::Full { held: alike.max(others.len()) });
     }
     inner.shares.keep(held).map(|()| Room::Kept)
+}
+
+/// How many bytes are free, when they are too few to take another share.
+pub(crate) fn too_few_bytes(inner: &Inner) -> Option<u64> {
+    inner.shares.free_bytes().filter(|free_bytes| *free_bytes < FREE_BYTES_MIN)
 }

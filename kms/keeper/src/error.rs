@@ -2,9 +2,10 @@
 
 use keyward_crypto::vault;
 use keyward_domain::{Code, Coded};
+use keyward_ledger_core::hash::Hash;
 use thiserror::Error;
 
-use crate::{circle::CircleError, ledger::LedgerError, shares::SharesError};
+use crate::{circle::CircleError, ledger::LedgerError, shared::SharedError, shares::SharesError};
 
 /// Why a keeper did not do what it was asked. A refusal changes nothing.
 #[derive(Debug, Error)]
@@ -22,6 +23,14 @@ pub enum KeeperError {
         next: u32,
         /// The one in the sealing.
         found: u32,
+    },
+    /// The sealing says no moment up to which it may be recorded, or one that is past or too far ahead.
+    #[error("the sealing must end between `{now_ms}` and `{latest_ms}`, in Unix milliseconds of ledger time")]
+    Expiry {
+        /// The ledger's time.
+        now_ms: u64,
+        /// The latest end.
+        latest_ms: u64,
     },
     /// The vault has ended.
     #[error("the vault was destroyed")]
@@ -79,13 +88,53 @@ pub enum KeeperError {
     /// The shares are too young to be dealt anew, or we deal with nobody.
     #[error("it is not time to deal these shares anew")]
     NotDue,
+    /// Others are to hold the shares than the ledger's state says.
+    #[error("the ledger's keepers are not those who are to hold these shares")]
+    Successors,
+    /// Too few holders of a vault are keepers still: its owner alone can help, by sealing anew.
+    #[error("{found} holders of the vault are keepers of the ledger still, and {needed} are needed")]
+    TooFew {
+        /// How many are needed.
+        needed: u8,
+        /// How many there are.
+        found: usize,
+    },
+    /// Another keeper does not do its part.
+    #[error("keeper `{name}` does not do its part")]
+    Failing {
+        /// Its id.
+        id: Hash,
+        /// Its name.
+        name: String,
+        /// What it did.
+        #[source]
+        source: Box<KeeperError>,
+    },
+    /// Not every keeper has promised to acknowledge the new shares.
+    #[error("keeper {index} has not promised to acknowledge the new shares")]
+    NotPromised {
+        /// Its index among those who are to hold them.
+        index: u8,
+    },
+    /// What another keeper was asked for is not what it gave.
+    #[error("what it gave is no {what}")]
+    Wrong {
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// The ledger did not take new shares.
+    #[error("the ledger does not take the new shares: {outcome}")]
+    NotTaken {
+        /// What it said.
+        outcome: &'static str,
+    },
     /// Shares were not dealt anew.
     #[error("the shares are not dealt anew")]
     Renewal(#[from] vault::RenewalError),
     /// A share was not repaired.
     #[error("the share is not repaired")]
     Repair(#[from] vault::RepairError),
-    /// Another keeper gave no answer.
+    /// Another keeper gave no answer, or refused.
     #[error(transparent)]
     Circle(#[from] CircleError),
     /// The vault's side of the answer refused.
@@ -97,9 +146,21 @@ pub enum KeeperError {
     /// The shares cannot be read or written.
     #[error("the shares cannot be read or written")]
     Shares(#[from] SharesError),
+    /// A word about a shared key was not answered.
+    #[error(transparent)]
+    Shared(Box<SharedError>),
     /// A part of this program broke.
     #[error("the keeper failed")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<SharedError> for KeeperError {
+    fn from(error: SharedError) -> Self {
+        match error {
+            SharedError::Other(error) => error,
+            error => Self::Shared(Box::new(error)),
+        }
+    }
 }
 
 impl Coded for KeeperError {
@@ -107,10 +168,13 @@ impl Coded for KeeperError {
         match self {
             Self::Malformed { .. } => Code::VaultRequestMalformed,
             Self::Version { .. } | Self::Stale => Code::VaultVersionStale,
+            Self::Expiry { .. } => Code::AuthorSignatureExpired,
             Self::Destroyed => Code::VaultDestroyed,
             Self::Keeper { .. } => Code::VaultKeeperUnknown,
             Self::Share(_) | Self::Renewal(_) | Self::Repair(_) => Code::VaultShareRefused,
-            Self::Stranger | Self::NotDue => Code::VaultWordRefused,
+            Self::Stranger | Self::NotDue | Self::Successors | Self::NotPromised { .. } => {
+                Code::VaultWordRefused
+            }
             Self::Unsigned => Code::VaultDepositUnsigned,
             Self::Full { .. } | Self::NoDisk { .. } | Self::Busy => Code::ServiceBusy,
             Self::NotGranted { .. } | Self::Ledger(LedgerError::NoRecord { .. }) => Code::VaultNotGranted,
@@ -122,7 +186,15 @@ impl Coded for KeeperError {
             Self::Vault(vault::KeeperError::Unproven) => Code::VaultNotOpened,
             Self::Vault(vault::KeeperError::OtherShares) => Code::VaultVersionStale,
             Self::Ledger(LedgerError::Unavailable(_) | LedgerError::Behind { .. }) => Code::LedgerUnavailable,
-            Self::Vault(_) | Self::Circle(_) | Self::Shares(_) | Self::Internal(_) => Code::Internal,
+            Self::Shared(error) => error.code(),
+            Self::Vault(_)
+            | Self::Circle(_)
+            | Self::Failing { .. }
+            | Self::TooFew { .. }
+            | Self::Wrong { .. }
+            | Self::NotTaken { .. }
+            | Self::Shares(_)
+            | Self::Internal(_) => Code::Internal,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use keyward_domain::{Code, Coded as _};
-use keyward_ledger_core::entry::RuleName;
+use keyward_ledger_core::{entry::RuleName, hash::Hash, vault::Sealing};
 use keyward_proto::custody::{
     ConferRequest, ConferResponse, DepositShareRequest, DepositShareResponse, DrillShareRequest,
     DrillShareResponse, EvaluateAttemptRequest, EvaluateAttemptResponse, ReleaseShareRequest,
@@ -14,7 +14,12 @@ use keyward_proto::custody::{
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status, metadata::MetadataValue};
 
-use crate::{error::KeeperError, keeper::Keeper, word::Said};
+use crate::{
+    callers::{Caller, Callers, PENDING_OF_CALLER_MAX, Taken},
+    error::KeeperError,
+    keeper::Keeper,
+    word::Said,
+};
 
 /// Requests under way at most; more are told to come again.
 const CALLS_MAX: usize = 256;
@@ -26,6 +31,7 @@ const REQUEST_BYTES_MAX: usize = 512 << 10;
 pub struct Face {
     keeper: Keeper,
     calls: Arc<Semaphore>,
+    callers: Arc<Callers>,
 }
 
 impl Face {
@@ -35,7 +41,13 @@ impl Face {
     }
 
     pub(crate) fn of(keeper: Keeper) -> Self {
-        Self { keeper, calls: Arc::new(Semaphore::new(CALLS_MAX)) }
+        Self::with(keeper, PENDING_OF_CALLER_MAX)
+    }
+
+    /// A face with so many waiting places for each caller.
+    pub(crate) fn with(keeper: Keeper, places: usize) -> Self {
+        let (calls, callers) = (Arc::new(Semaphore::new(CALLS_MAX)), Arc::new(Callers::new(places)));
+        Self { keeper, calls, callers }
     }
 
     async fn answer<T>(
@@ -55,6 +67,18 @@ impl Face {
             status(code, &error.to_string())
         })
     }
+
+    /// A caller's place for a share that waits. Where it has none left, those make some that wait no more.
+    async fn place(&self, caller: &Caller, sealing: Hash) -> Result<Taken, KeeperError> {
+        if let Taken::Full { .. } = self.callers.take(caller, sealing) {
+            let waiting = self.keeper.on_disk(|inner| inner.shares.waiting()).await?;
+            self.callers.tidy_up(&waiting.iter().map(|place| place.hash).collect());
+        }
+        match self.callers.take(caller, sealing) {
+            Taken::Full { waiting } => Err(KeeperError::Full { waiting }),
+            taken => Ok(taken),
+        }
+    }
 }
 
 #[tonic::async_trait]
@@ -63,11 +87,25 @@ impl Keepers for Face {
         &self,
         request: Request<DepositShareRequest>,
     ) -> Result<Response<DepositShareResponse>, Status> {
+        let caller = Caller::of(&request);
         let DepositShareRequest { sealing, share, signature } = request.into_inner();
         self.answer("deposit", async {
-            let acknowledgement =
-                self.keeper.deposit(&sealing, &share, &array("signature", &signature)?).await?;
-            Ok(DepositShareResponse { acknowledgement: Bytes::copy_from_slice(&acknowledgement) })
+            let signature = array("signature", &signature)?;
+            let hash = Sealing::decode(&sealing).map(|sealing| sealing.hash());
+            let hash = hash.map_err(|_error| KeeperError::Malformed { what: "sealing" })?;
+            let taken = self.place(&caller, hash).await?;
+            match self.keeper.deposit(&sealing, &share, &signature).await {
+                Ok(acknowledgement) => {
+                    self.callers.kept(&caller, hash);
+                    Ok(DepositShareResponse { acknowledgement: Bytes::copy_from_slice(&acknowledgement) })
+                }
+                Err(error) => {
+                    if taken == Taken::New {
+                        self.callers.give_back(&caller, &hash);
+                    }
+                    Err(error)
+                }
+            }
         })
         .await
     }
@@ -125,7 +163,7 @@ fn array<const N: usize>(what: &'static str, bytes: &[u8]) -> Result<[u8; N], Ke
 }
 
 /// What the caller reads: what happened, then what to do.
-fn status(code: Code, message: &str) -> Status {
+pub(crate) fn status(code: Code, message: &str) -> Status {
     let canonical = tonic::Code::from_i32(code.canonical().number());
     let mut status = Status::new(canonical, format!("{message}: {}", code.remedy()));
     let trailers = status.metadata_mut();
@@ -135,7 +173,7 @@ fn status(code: Code, message: &str) -> Status {
     status
 }
 
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -1,4 +1,5 @@
-//! A share as it is kept: which vault it is of, since when, and what a recovery needs of it.
+//! A share as it is kept: which vault it is of, since when, how far its keeper is bound by it, and what a recovery needs of
+//! it.
 
 use keyward_crypto::vault::KeeperShare;
 use thiserror::Error;
@@ -6,7 +7,10 @@ use zeroize::Zeroizing;
 
 use crate::place::Place;
 
+/// Of a share that a sealing dealt, or that came back.
 const VERSION: u8 = 1;
+/// Of a share of a renewal.
+const RENEWED: u8 = 2;
 
 /// Why bytes are no kept share.
 #[derive(Debug, Error)]
@@ -19,22 +23,55 @@ pub enum HeldError {
     Other,
 }
 
+/// How far a keeper is bound by a share that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bond {
+    /// Acknowledged for a sealing, which is final within a day or never; or one of the present shares that came back.
+    Sealed,
+    /// Promised to whoever holds at this index: nobody has an acknowledgement, so it may go.
+    Promised { to: u8 },
+    /// Acknowledged to whoever holds at this index: it stays until the ledger takes that no more for long.
+    Acknowledged { to: u8 },
+}
+
+impl Bond {
+    const fn code(self) -> Option<[u8; 2]> {
+        match self {
+            Self::Sealed => None,
+            Self::Promised { to } => Some([1, to]),
+            Self::Acknowledged { to } => Some([2, to]),
+        }
+    }
+
+    const fn of(code: [u8; 2]) -> Option<Self> {
+        match code {
+            [1, to] => Some(Self::Promised { to }),
+            [2, to] => Some(Self::Acknowledged { to }),
+            _ => None,
+        }
+    }
+}
+
 /// A kept share.
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) place: Place,
-    /// When it was last acknowledged, in milliseconds of ledger time.
+    /// When it was last bound, in milliseconds of ledger time.
     pub(crate) kept_ms: u64,
+    pub(crate) bond: Bond,
     pub(crate) share: KeeperShare,
 }
 
 impl Held {
-    /// `version u8 (1) || kept_ms u64 || share`.
+    /// `version u8 (1) || kept_ms u64 || share`; of a renewal `version u8 (2) || kept_ms u64 || bond u8 (1 promised, 2
+    /// acknowledged) || index u8 || share`.
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let code = self.bond.code();
         self.share.to_secret().expose(|share| {
-            let mut out = Zeroizing::new(Vec::with_capacity(9 + share.len()));
-            out.push(VERSION);
+            let mut out = Zeroizing::new(Vec::with_capacity(11 + share.len()));
+            out.push(code.map_or(VERSION, |_| RENEWED));
             out.extend_from_slice(&self.kept_ms.to_be_bytes());
+            out.extend(code.into_iter().flatten());
             out.extend_from_slice(share);
             out
         })
@@ -42,9 +79,19 @@ impl Held {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, HeldError> {
         let parts = || {
-            let (kept_ms, share) = bytes.strip_prefix(&[VERSION])?.split_first_chunk()?;
+            let (&version, rest) = bytes.split_first()?;
+            let (kept_ms, rest) = rest.split_first_chunk()?;
+            let (bond, share) = match version {
+                VERSION => (Bond::Sealed, rest),
+                RENEWED => {
+                    let (code, share) = rest.split_first_chunk()?;
+                    (Bond::of(*code)?, share)
+                }
+                _ => return None,
+            };
             let share = KeeperShare::from_secret(share).ok()?;
-            Some(Self { place: Place::of(share.shares()), kept_ms: u64::from_be_bytes(*kept_ms), share })
+            let (place, kept_ms) = (Place::of(share.shares()), u64::from_be_bytes(*kept_ms));
+            Some(Self { place, kept_ms, bond, share })
         };
         parts().ok_or(HeldError::Malformed)
     }

@@ -20,13 +20,19 @@ use keyward_ledger_core::{
     vault::vault_rule,
 };
 
+use keyward_policies::{PolicyError, PolicySet, Tenants};
+use thiserror::Error;
+
 use crate::{
     answered::Answered,
-    circle::{Circle, Dealings, Joined},
+    circle::{Circle, Joined},
+    dealings::{Dealings, Origins},
     error::KeeperError,
     held::Held,
     ledger::{Ledger, LedgerError},
     place::Place,
+    recent::Recent,
+    shared::Shared,
     shares::{Shares, SharesError},
     tend::Noticed,
     turns::Turns,
@@ -40,6 +46,9 @@ pub const STATE_AGE_MAX_MS: u64 = 60_000;
 const EVALUATIONS_MAX: usize = 4_096;
 /// Releases remembered at most, 17 KiB each at most.
 const RELEASES_MAX: usize = 256;
+
+/// After so many turns without success there is trouble: each keeper of a vault has had one.
+const TROUBLE_TURNS: u64 = 17;
 
 /// The keys of a keeper.
 pub struct Keys {
@@ -57,6 +66,17 @@ impl fmt::Debug for Keys {
     }
 }
 
+/// Why a keeper cannot begin.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// Its shares cannot be opened.
+    #[error("the shares cannot be opened")]
+    Shares(#[from] SharesError),
+    /// The policies of this build do not read.
+    #[error("the policies of this build do not read")]
+    Policies(#[from] PolicyError),
+}
+
 /// A keeper of vault shares. Cheap to clone.
 #[derive(Clone)]
 pub struct Keeper(pub(crate) Arc<Inner>);
@@ -67,6 +87,8 @@ pub(crate) struct Inner {
     pub(crate) signing: SigningKey,
     pub(crate) sealing: BoxKey,
     pub(crate) shares: Shares,
+    pub(crate) shared: Shared,
+    pub(crate) recent: Recent,
     pub(crate) ledger: Arc<dyn Ledger>,
     /// The time of the newest state that was seen, in milliseconds since 1970.
     newest_ms: AtomicU64,
@@ -76,6 +98,7 @@ pub(crate) struct Inner {
     pub(crate) released: Answered,
     pub(crate) joined: OnceLock<Joined>,
     pub(crate) dealings: Dealings,
+    pub(crate) origins: Origins,
     /// Shares are kept and erased one after the other.
     pub(crate) writing: Arc<tokio::sync::Mutex<()>>,
 }
@@ -88,15 +111,19 @@ impl fmt::Debug for Keeper {
 
 impl Keeper {
     /// Opens a keeper over the folder of its shares.
-    pub fn open(name: &str, keys: Keys, folder: &Path, ledger: Arc<dyn Ledger>) -> Result<Self, SharesError> {
+    pub fn open(name: &str, keys: Keys, folder: &Path, ledger: Arc<dyn Ledger>) -> Result<Self, OpenError> {
         let id = keeper_id(name);
         let Keys { signing, sealing, storage } = keys;
+        let storage: Arc<dyn KeyEncryptionKey> = Arc::from(storage);
+        let policies = Tenants::new(PolicySet::embedded()?);
         Ok(Self(Arc::new(Inner {
             name: name.to_owned(),
             id,
             signing,
             sealing,
-            shares: Shares::open(folder, storage, id)?,
+            shares: Shares::open(folder, storage.clone(), id)?,
+            shared: Shared::open(folder, storage, id, policies)?,
+            recent: Recent::default(),
             ledger,
             newest_ms: AtomicU64::new(0),
             noticed: Noticed::default(),
@@ -105,15 +132,23 @@ impl Keeper {
             released: Answered::new(RELEASES_MAX),
             joined: OnceLock::new(),
             dealings: Dealings::default(),
+            origins: Origins::default(),
             writing: Arc::default(),
         })))
     }
 
-    /// Joins the other keepers: shares are dealt anew when they are as old as `interval`, and a lost one comes back. Only
-    /// the first call counts; a keeper that never joins deals nothing and helps nobody.
+    /// Joins the other keepers: shares are dealt anew when they are as old as `interval` or a keeper of theirs left the
+    /// ledger, and a lost one comes back. Only the first call counts; a keeper that never joins deals nothing and helps
+    /// nobody.
     pub fn join(&self, circle: Arc<dyn Circle>, interval: Duration) {
-        let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
-        drop(self.0.joined.set(Joined { circle, interval_ms }));
+        drop(self.0.joined.set(Joined::new(circle, interval)));
+    }
+
+    /// What an operator should know: vaults whose shares could not be dealt anew or repaired for long, and who fails.
+    pub fn trouble(&self) -> Option<String> {
+        let joined = self.0.joined.get()?;
+        let now_ms = self.0.newest_ms.load(Ordering::Relaxed);
+        joined.agenda.trouble(now_ms, joined.turn_ms().saturating_mul(TROUBLE_TURNS))
     }
 
     /// Its id on the ledger.
@@ -130,6 +165,25 @@ impl Keeper {
             age_ms if age_ms > STATE_AGE_MAX_MS => Err(LedgerError::Behind { age_ms }.into()),
             _ => Ok((value, time_ms)),
         }
+    }
+
+    /// The same, no more than a second old by this machine's clock: for what is asked again and again.
+    pub(crate) async fn recent(&self, key: &[u8]) -> Result<(Option<Vec<u8>>, u64), KeeperError> {
+        let now_ms = self.0.ledger.now_ms();
+        if let Some(known) = self.0.recent.find(key, now_ms) {
+            return Ok(known);
+        }
+        let found = self.state(key).await?;
+        // What is not there may be a moment later.
+        if found.0.is_some() {
+            self.0.recent.remember(key, &found, now_ms);
+        }
+        Ok(found)
+    }
+
+    /// The time of the newest state that was seen.
+    pub(crate) fn newest_ms(&self) -> u64 {
+        self.0.newest_ms.load(Ordering::Relaxed)
     }
 
     /// A vault as the newest final state has it, and that state's time.
@@ -168,17 +222,17 @@ impl Keeper {
     }
 
     /// Does something that takes a processor for a moment, in its turn.
-    pub(crate) async fn work<T: Send + 'static>(
+    pub(crate) async fn work<T: Send + 'static, E: From<KeeperError> + Send + 'static>(
         &self,
-        work: impl FnOnce() -> Result<T, KeeperError> + Send + 'static,
-    ) -> Result<T, KeeperError> {
+        work: impl FnOnce() -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
         let turn = self.0.turns.work().await?;
         let done = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             work()
         });
         let done = done.await;
-        done.map_err(|error| KeeperError::Internal(error.into()))?
+        done.map_err(|error| E::from(KeeperError::Internal(error.into())))?
     }
 
     /// Does something with the disk.

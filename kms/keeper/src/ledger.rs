@@ -6,9 +6,16 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use keyward_ledger_client::{Client, ClientError, CommitError, Committer};
-use keyward_ledger_core::{entry::Entry, hash::Hash, outcome::Outcome};
+use keyward_ledger_client::{Client, ClientError, CommitError, Committer, FOUND_MAX};
+use keyward_ledger_core::{
+    entry::{Entry, RuleName},
+    hash::Hash,
+    outcome::Outcome,
+    question::Question,
+};
 use thiserror::Error;
+
+use crate::facts::vault_act;
 
 /// An answer that comes.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'a>>;
@@ -54,6 +61,15 @@ pub trait Ledger: Send + Sync {
     fn state<'a>(&'a self, key: &'a [u8]) -> Pending<'a, (Option<Vec<u8>>, u64)>;
     /// Records an entry in the keeper's name; returns once it is final.
     fn submit<'a>(&'a self, entry: &'a Entry) -> Pending<'a, Outcome>;
+    /// Vaults of which records from a leaf on name a keeper, as far as one question goes, and from where to go on; none when
+    /// that was all. It may miss some: it is a hint of where to look, and no proof.
+    fn vaults_of<'a>(
+        &'a self,
+        _keeper: &'a Hash,
+        _from_leaf: u64,
+    ) -> Pending<'a, (Vec<RuleName>, Option<u64>)> {
+        Box::pin(async { Ok((Vec::new(), None)) })
+    }
     /// This machine's clock, in milliseconds since 1970: how old state is.
     fn now_ms(&self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -103,6 +119,20 @@ impl Ledger for Validators {
             let state =
                 self.client.state(key).await.map_err(|error| LedgerError::Unavailable(error.into()))?;
             Ok((state.value, state.time_ms))
+        })
+    }
+
+    fn vaults_of<'a>(
+        &'a self,
+        keeper: &'a Hash,
+        from_leaf: u64,
+    ) -> Pending<'a, (Vec<RuleName>, Option<u64>)> {
+        Box::pin(async move {
+            let question = Question { subject: Some(*keeper), ..Question::default() };
+            let found = self.client.find(&question, from_leaf, FOUND_MAX).await;
+            let found = found.map_err(|error| LedgerError::Unavailable(error.into()))?;
+            let vaults = found.records.iter().filter_map(|found| vault_act(&found.record().entry));
+            Ok((vaults.map(|act| *act.vault()).collect(), found.more.then_some(found.next_leaf)))
         })
     }
 

@@ -2,13 +2,21 @@
 //!
 //! It acts on final ledger state alone, which it asks for with proof: it takes a share that fits a sealing, answers an
 //! attempt that the ledger granted, gives its part of a secret for an attempt that the ledger recorded as a success, and
-//! erases what was sealed anew or destroyed. Whoever calls may lie about all but what the ledger proves.
+//! erases what was sealed anew or destroyed. With the others it deals shares anew and gives lost ones back. Whoever calls may
+//! lie about all but what the ledger proves.
 
+mod agenda;
+mod alive;
 mod answer;
 mod answered;
+mod ask;
+mod callers;
+mod choice;
 mod circle;
 mod confer;
+mod dealings;
 mod deposit;
+mod disk;
 mod drill;
 mod error;
 mod face;
@@ -17,21 +25,27 @@ mod held;
 mod keeper;
 mod ledger;
 mod place;
+mod recent;
 mod renew;
+mod renewed;
+mod repair;
+mod shared;
 mod shares;
+mod successors;
 mod tend;
 #[cfg(test)]
 mod tests;
 mod turns;
 mod word;
 
-pub use circle::{Circle, CircleError, Heard, Peers, REFRESH_INTERVAL};
-pub use deposit::{PENDING_MAX, PENDING_MS, PENDING_OF_ACCOUNT_MAX};
+pub use circle::{Circle, CircleError, Heard, Peers, REFRESH_INTERVAL, Refused};
+pub use deposit::{EXPIRES_MAX_MS, PENDING_MAX, PENDING_MS, PENDING_OF_ACCOUNT_MAX};
 pub use error::KeeperError;
 pub use face::Face;
 pub use held::HeldError;
-pub use keeper::{Keeper, Keys, STATE_AGE_MAX_MS};
+pub use keeper::{Keeper, Keys, OpenError, STATE_AGE_MAX_MS};
 pub use ledger::{Final, Ledger, LedgerError, Pending, Validators};
+pub use shared::{SharedError, SharedFace};
 pub use shares::SharesError;
 pub use tend::ROUND_PAUSE;
 pub use word::Said;

@@ -11,26 +11,23 @@
 //! there, which is why shares are dealt anew from time to time.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use keyward_crypto::{KeyEncryptionKey, SealError, keeper_share_aad, open, seal};
 use keyward_ledger_core::{entry::RuleName, hash::Hash};
 use rustix::fs::statvfs;
 use thiserror::Error;
 
+use crate::disk::{files, make, names, read, remove, shift, sweep, write};
 use crate::held::{Held, HeldError};
 use crate::place::Place;
 
 const WAITING: &str = "waiting";
 const KEPT: &str = "kept";
 const OWED: &str = "owed";
-/// The suffix of what is not written to its end.
-const BESIDE: &str = "new";
-/// The longest file: an envelope's bound and some.
-const FILE_BYTES_MAX: u64 = 80 * 1024;
 
 /// Why a share was not kept, read or erased.
 #[derive(Debug, Error)]
@@ -67,7 +64,7 @@ pub enum SharesError {
 /// A keeper's shares.
 pub(crate) struct Shares {
     folder: PathBuf,
-    kek: Box<dyn KeyEncryptionKey>,
+    kek: Arc<dyn KeyEncryptionKey>,
     keeper: Hash,
 }
 
@@ -75,18 +72,14 @@ impl Shares {
     /// Opens the folder, and makes it if it is missing; half-written files of before are removed.
     pub(crate) fn open(
         folder: &Path,
-        kek: Box<dyn KeyEncryptionKey>,
+        kek: Arc<dyn KeyEncryptionKey>,
         keeper: Hash,
     ) -> Result<Self, SharesError> {
         let shares = Self { folder: folder.to_owned(), kek, keeper };
         for part in [WAITING, KEPT, OWED] {
             make(&folder.join(part))?;
         }
-        for path in [WAITING, OWED].map(|part| files(&folder.join(part))).into_iter().flatten().flatten() {
-            if path.extension().is_some_and(|extension| extension == BESIDE) {
-                fs::remove_file(&path).map_err(io_error(&path))?;
-            }
-        }
+        [WAITING, OWED].iter().try_for_each(|part| sweep(&folder.join(part)))?;
         Ok(shares)
     }
 
@@ -121,14 +114,7 @@ impl Shares {
 
     /// Puts a share that waited among those of sealed vaults. Nothing happens when it is there already.
     pub(crate) fn settle(&self, place: &Place) -> Result<(), SharesError> {
-        let (from, to) = (self.waiting_path(place), self.kept_path(place));
-        if !from.try_exists().map_err(io_error(&from))? {
-            return Ok(());
-        }
-        let account = self.account(&place.account);
-        make(&account)?;
-        fs::rename(&from, &to).map_err(io_error(&to))?;
-        [&account, &self.folder.join(WAITING)].into_iter().try_for_each(|folder| sync(folder))
+        shift(&self.waiting_path(place), &self.kept_path(place)).map(drop)
     }
 
     /// Removes a share; it stays away after a power cut once this returns. Nothing happens when there is none.
@@ -142,7 +128,7 @@ impl Shares {
 
     /// The shares that wait for their sealing.
     pub(crate) fn waiting(&self) -> Result<Vec<Place>, SharesError> {
-        places(&self.folder.join(WAITING))
+        names(&self.folder.join(WAITING))
     }
 
     /// The shares of a vault, waiting or not; those that wait were listed before.
@@ -154,7 +140,7 @@ impl Shares {
 
     /// The shares of an account that are kept.
     pub(crate) fn of_account(&self, account: &Hash) -> Result<Vec<Place>, SharesError> {
-        places(&self.account(account))
+        names(&self.account(account))
     }
 
     /// How many bytes are free below the folder, if the system says.
@@ -167,7 +153,7 @@ impl Shares {
     pub(crate) fn vaults(&self, first: u8) -> Result<Vec<RuleName>, SharesError> {
         let mut vaults = Vec::new();
         for account in files(&self.folder.join(KEPT).join(hex::encode([first])))? {
-            vaults.extend(places(&account)?.iter().map(Place::vault));
+            vaults.extend(names::<Place>(&account)?.iter().map(Place::vault));
         }
         vaults.dedup();
         Ok(vaults)
@@ -225,75 +211,4 @@ impl Shares {
 
 pub(crate) fn hash(text: &str) -> Option<Hash> {
     hex::decode(text).ok()?.try_into().ok()
-}
-
-fn make(folder: &Path) -> Result<(), SharesError> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(io_error(folder))?;
-    // A folder is there after a power cut once the one above it is.
-    folder.ancestors().skip(1).take(2).try_for_each(sync)
-}
-
-/// Writes beside, makes durable, renames.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), SharesError> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".");
-    beside.push(BESIDE);
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    let written = options.open(&beside).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    });
-    written.map_err(io_error(path))?;
-    path.parent().map_or(Ok(()), sync)
-}
-
-fn read(path: &Path) -> Result<Option<Vec<u8>>, SharesError> {
-    let mut bytes = Vec::new();
-    match File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        read => read.map(|_| Some(bytes)).map_err(io_error(path)),
-    }
-}
-
-fn remove(path: &Path) -> Result<(), SharesError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => {
-            removed.map_err(io_error(path))?;
-            path.parent().map_or(Ok(()), sync)
-        }
-    }
-}
-
-fn places(folder: &Path) -> Result<Vec<Place>, SharesError> {
-    let place = |path: PathBuf| path.file_name()?.to_str()?.parse().ok();
-    let mut places: Vec<Place> = files(folder)?.into_iter().filter_map(place).collect();
-    places.sort_unstable();
-    Ok(places)
-}
-
-/// What lies in a folder, in no order; nothing if there is none.
-fn files(folder: &Path) -> Result<Vec<PathBuf>, SharesError> {
-    let entries = fs::read_dir(folder).and_then(|entries| {
-        entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()
-    });
-    match entries {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        entries => entries.map_err(io_error(folder)),
-    }
-}
-
-fn sync(folder: &Path) -> Result<(), SharesError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error(folder))
-}
-
-fn io_error(path: &Path) -> impl FnOnce(io::Error) -> SharesError {
-    let path = path.to_owned();
-    move |source| SharesError::Io { path, source }
 }

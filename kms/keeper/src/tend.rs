@@ -16,8 +16,11 @@ use keyward_ledger_core::{
 use crate::{
     deposit::PENDING_MS,
     error::KeeperError,
+    face::chain,
+    held::{Bond, Held},
     keeper::{Inner, Keeper, unreadable},
     place::Place,
+    renewed::PROMISE_MS,
     shares::SharesError,
 };
 
@@ -40,11 +43,20 @@ const SWEEP_MIN: usize = 256;
 const NOTICED_MAX: usize = 4_096;
 
 impl Noticed {
-    pub(crate) fn insert(&self, vault: &RuleName) {
+    /// Has a vault looked at by the next round; false if there is no room for it.
+    pub(crate) fn insert(&self, vault: &RuleName) -> bool {
         let mut vaults = self.vaults.lock().unwrap_or_else(PoisonError::into_inner);
-        if vaults.len() < NOTICED_MAX {
+        let room = vaults.len() < NOTICED_MAX || vaults.contains(&[vault.owner, vault.name]);
+        if room {
             vaults.insert([vault.owner, vault.name]);
         }
+        room
+    }
+
+    /// The next round need not look at it.
+    pub(crate) fn remove(&self, vault: &RuleName) {
+        let mut vaults = self.vaults.lock().unwrap_or_else(PoisonError::into_inner);
+        vaults.remove(&[vault.owner, vault.name]);
     }
 
     fn take(&self) -> BTreeSet<[Hash; 2]> {
@@ -90,13 +102,41 @@ impl Keeper {
             if let Err(error) = self.round().await {
                 tracing::warn!(%error, "shares are not looked after now; the next round tries again");
             }
-            tokio::time::sleep(ROUND_PAUSE).await;
+            tokio::time::sleep(self.pause()).await;
         }
+    }
+
+    /// The pause between two rounds: shorter than a turn, so that none passes in it alone.
+    fn pause(&self) -> Duration {
+        let turn = self.0.joined.get().map(|joined| Duration::from_millis(joined.turn_ms() / 2));
+        turn.map_or(ROUND_PAUSE, |half| half.min(ROUND_PAUSE))
     }
 
     /// One round: over the shares that wait, those that callers gave reason to look at, and a part of all that are kept.
     pub async fn round(&self) -> Result<(), KeeperError> {
-        let mut vaults = self.0.noticed.take();
+        if let Err(error) = self.find_own().await {
+            tracing::warn!(%error, "vaults of this keeper are not looked for now; the next round goes on");
+        }
+        // Neither keeps the other waiting.
+        if let Err(error) = self.tend_shared().await {
+            tracing::warn!(
+                error = chain(&error),
+                "shares of shared keys are not looked after now; the next round goes on"
+            );
+        }
+        let noticed = self.0.noticed.take();
+        let done = self.round_over(noticed.clone()).await;
+        if done.is_err() {
+            // Some of them nothing on our disk names.
+            let again = noticed.into_iter().map(|[owner, name]| RuleName { owner, name });
+            again.for_each(|vault| {
+                self.0.noticed.insert(&vault);
+            });
+        }
+        done
+    }
+
+    async fn round_over(&self, mut vaults: BTreeSet<[Hash; 2]>) -> Result<(), KeeperError> {
         let found = self.on_disk(move |inner| {
             let waiting = inner.shares.waiting()?.into_iter().map(|place| place.vault());
             let mut kept = Vec::new();
@@ -114,39 +154,27 @@ impl Keeper {
         for place in waiting {
             by_vault.entry([place.account, place.vault]).or_default().push(place);
         }
-        let (mut confers, mut broken) = (true, None);
+        let (mut alive, mut broken) = (Vec::new(), None);
         for vault in vaults {
             let [owner, name] = vault;
             let waiting = by_vault.remove(&vault).unwrap_or_default();
-            match self.look_after(&RuleName { owner, name }, &waiting, confers).await {
-                Ok(still) => confers = still,
+            match self.tidy_up(&RuleName { owner, name }, &waiting).await {
+                Ok((Some(found), now_ms)) if !found.destroyed => alive.push((found, now_ms)),
+                Ok(_ended) => self.nothing_waits(&RuleName { owner, name }),
                 // Without the ledger there is nothing to do for the others either.
                 Err(error @ KeeperError::Ledger(_)) => return Err(error),
                 Err(error) => broken = broken.or(Some(error)),
             }
         }
         for vault in self.on_disk(|inner| inner.shares.owing()).await? {
-            self.tell(&vault).await?;
+            match self.tell(&vault).await {
+                Ok(()) => {}
+                Err(error @ KeeperError::Ledger(_)) => return Err(error),
+                Err(error) => broken = broken.or(Some(error)),
+            }
         }
+        self.keep_alive(alive).await?;
         broken.map_or(Ok(()), Err)
-    }
-
-    /// Looks after the shares of one vault, by the newest final state. Where other keepers fail it, it asks none again in
-    /// this round: their silence must not keep the other vaults waiting.
-    async fn look_after(
-        &self,
-        name: &RuleName,
-        waiting: &[Place],
-        confers: bool,
-    ) -> Result<bool, KeeperError> {
-        let (vault, now_ms) = self.tidy_up(name, waiting).await?;
-        if let Some(vault) = vault.filter(|vault| confers && !vault.destroyed)
-            && let Err(error) = self.keep_alive(&vault, now_ms).await
-        {
-            tracing::warn!(%error, "a vault's shares are neither dealt anew nor repaired now");
-            return Ok(!matches!(error, KeeperError::Circle(_)));
-        }
-        Ok(confers)
     }
 
     /// Keeps, leaves or erases each share of a vault, by final state, which it gives; those that wait were listed before.
@@ -201,7 +229,11 @@ impl Keeper {
         // Of a version whose sealing was never final nobody knows that we held anything.
         let version = holder.map_or(0, |holder| owed.min(holder.held));
         if holder.is_some_and(|holder| version > holder.erased) {
-            if self.0.noticed.is_refused(vault, version) {
+            // Who left the ledger cannot say anything there until it comes back.
+            let own = self.keeper_of(&self.0.id).await?;
+            let is_heard =
+                own.is_some_and(|own| own.present && own.keeper.key == self.0.signing.public_key());
+            if !is_heard || self.0.noticed.is_refused(vault, version) {
                 return Ok(());
             }
             let act = VaultAct::Erase { vault: *vault, version, keeper: self.0.id };
@@ -227,15 +259,12 @@ impl Keeper {
 fn tidy(inner: &Inner, place: &Place, vault: Option<&VaultState>, now_ms: u64) -> Result<(), SharesError> {
     let over = match fate(place, vault) {
         Fate::Needed => return inner.shares.settle(place),
-        // A renewal may become final as long as the shares before it stand: who erased its part earlier would let whoever
-        // holds the acknowledgements back take the vault away.
-        Fate::Waits if place.share_version > 1 => false,
         Fate::Waits => {
             match inner.shares.load(place) {
                 Err(error @ SharesError::Io { .. }) => return Err(error),
                 // Nobody can use what does not open.
                 Err(_damaged) => true,
-                Ok(held) => held.is_some_and(|held| now_ms > held.kept_ms.saturating_add(PENDING_MS)),
+                Ok(held) => held.is_some_and(|held| waited_enough(&held, now_ms)),
             }
         }
         Fate::Over => true,
@@ -247,6 +276,17 @@ fn tidy(inner: &Inner, place: &Place, vault: Option<&VaultState>, now_ms: u64) -
         inner.shares.owe(&place.vault(), place.version)?;
     }
     inner.shares.erase(place)
+}
+
+/// Whether a share that waits has waited long enough: until the ledger takes for hours no more what it was acknowledged for.
+/// Who erased it earlier would let whoever holds the acknowledgements back take the vault away.
+fn waited_enough(held: &Held, now_ms: u64) -> bool {
+    let over = |patience_ms| now_ms > held.kept_ms.saturating_add(patience_ms);
+    match held.bond {
+        Bond::Sealed => held.place.share_version == 1 && over(PENDING_MS),
+        Bond::Promised { .. } => over(PROMISE_MS),
+        Bond::Acknowledged { .. } => over(PENDING_MS),
+    }
 }
 
 /// What becomes of a share, by the newest final state.

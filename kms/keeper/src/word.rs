@@ -9,8 +9,11 @@ use keyward_ledger_core::{
 
 const VERSION: u8 = 1;
 const LABEL: &[u8] = b"\x16keyward/keeper-word/v1";
+const PROMISE_LABEL: &[u8] = b"\x19keyward/keeper-promise/v1";
 /// The most keepers of a vault.
 const KEEPERS_MAX: usize = 16;
+/// The longest refresh: sixteen keepers and twice as many points.
+const REFRESH_BYTES_MAX: usize = 2 * 1024;
 /// The longest handout, and the longest sealed piece: a ciphertext and some.
 const HANDOUT_BYTES_MAX: usize = 4 * 1024;
 const PIECE_BYTES_MAX: usize = 20 * 1024;
@@ -28,10 +31,12 @@ pub(crate) struct Word {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum What {
-    /// Deal new shares.
-    Deal,
-    /// Take a new share, and acknowledge it.
-    Accept(Handed),
+    /// Deal new shares to these keepers.
+    Deal { to: Vec<Hash> },
+    /// Take a new share, and promise to acknowledge it.
+    Take { to: Vec<Hash>, expires_ms: u64, handed: Handed },
+    /// Acknowledge the new share: every keeper has promised to.
+    Acknowledge { refresh: Vec<u8>, promises: Vec<[u8; 64]> },
     /// Split your share for one that was lost, which its keeper has asked for.
     Split { lost: Lost, request: [u8; 64] },
     /// Add up what the helpers gave you.
@@ -59,14 +64,16 @@ impl Word {
         out.u8(VERSION).raw(&self.vault.owner).raw(&self.vault.name).raw(&self.shares);
         out.count(self.chosen.len()).raw(&self.chosen);
         match &self.what {
-            What::Deal => {
-                out.u8(1);
+            What::Deal { to } => write_list(out.u8(1), to),
+            What::Take { to, expires_ms, handed } => {
+                write_list(out.u8(2), to);
+                handed.write(out.u64(*expires_ms));
             }
-            What::Accept(handed) => handed.write(out.u8(2)),
+            What::Acknowledge { refresh, promises } => write_list(out.u8(3).bytes(refresh), promises),
             What::Split { lost, request } => {
-                lost.write(out.u8(3)).raw(request);
+                lost.write(out.u8(4)).raw(request);
             }
-            What::Add { lost, handed } => handed.write(lost.write(out.u8(4))),
+            What::Add { lost, handed } => handed.write(lost.write(out.u8(5))),
         }
         out.finish()
     }
@@ -78,15 +85,37 @@ impl Word {
         let shares = reader.array("shares hash")?;
         let chosen = reader.list("chosen", KEEPERS_MAX, |reader| reader.u8("index"))?;
         let what = match reader.u8("kind")? {
-            1 => What::Deal,
-            2 => What::Accept(Handed::read(&mut reader)?),
-            3 => What::Split { lost: Lost::read(&mut reader)?, request: reader.array("request")? },
-            4 => What::Add { lost: Lost::read(&mut reader)?, handed: Handed::read(&mut reader)? },
+            1 => What::Deal { to: read_list(&mut reader, "keepers")? },
+            2 => What::Take {
+                to: read_list(&mut reader, "keepers")?,
+                expires_ms: reader.u64("end")?,
+                handed: Handed::read(&mut reader)?,
+            },
+            3 => What::Acknowledge {
+                refresh: reader.bytes("refresh", REFRESH_BYTES_MAX)?.to_vec(),
+                promises: read_list(&mut reader, "promises")?,
+            },
+            4 => What::Split { lost: Lost::read(&mut reader)?, request: reader.array("request")? },
+            5 => What::Add { lost: Lost::read(&mut reader)?, handed: Handed::read(&mut reader)? },
             code => return Err(DecodeError::UnknownCode { what: "kind of word", code: u64::from(code) }),
         };
         reader.finish("word")?;
         Ok(Self { vault, shares, chosen, what })
     }
+}
+
+fn write_list<const N: usize>(out: &mut Writer, list: &[[u8; N]]) {
+    out.count(list.len());
+    for item in list {
+        out.raw(item);
+    }
+}
+
+fn read_list<const N: usize>(
+    reader: &mut Reader<'_>,
+    what: &'static str,
+) -> Result<Vec<[u8; N]>, DecodeError> {
+    reader.list(what, KEEPERS_MAX, |reader| reader.array(what))
 }
 
 impl Lost {
@@ -151,4 +180,36 @@ impl Said {
 /// `u8 22 || "keyward/keeper-word/v1" || chain id[32] || from[32] || to[32] || time u64 || word`.
 fn statement(chain_id: &Hash, [from, to]: [&Hash; 2], time_ms: u64, word: &[u8]) -> Vec<u8> {
     [LABEL, chain_id, from, to, &time_ms.to_be_bytes(), word].concat()
+}
+
+/// What a keeper signs that has kept a new share and will acknowledge it once every other one has signed the same: `u8 25
+/// || "keyward/keeper-promise/v1" || chain id[32] || refresh hash[32] || index u8`.
+pub(crate) fn promise_message(chain_id: &Hash, refresh: &Hash, index: u8) -> Vec<u8> {
+    [PROMISE_LABEL, chain_id, refresh, &[index]].concat()
+}
+
+/// What is answered where the fault may be another keeper's: what was asked for, or who is complained of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// `u8 1 || ...`.
+    Done(Vec<u8>),
+    /// `u8 2 || index u8`: what that keeper dealt or split does not hold.
+    Complaint(u8),
+}
+
+impl Reply {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Done(what) => [&[1], &what[..]].concat(),
+            Self::Complaint(index) => vec![2, *index],
+        }
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [1, what @ ..] => Some(Self::Done(what.to_vec())),
+            [2, index] => Some(Self::Complaint(*index)),
+            _ => None,
+        }
+    }
 }

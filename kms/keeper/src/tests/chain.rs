@@ -7,11 +7,12 @@ use std::{
 
 use keyward_ledger_core::{
     contracts::{Context, StateView, dispatch},
-    entry::Entry,
+    entry::{Act, Authored, Entry, RuleName},
     genesis::Role,
     hash::Hash,
     outcome::Outcome,
-    state::layout::End,
+    question::subjects_of,
+    state::layout::{End, end_of},
 };
 
 use crate::{Final, Ledger, LedgerError, Pending};
@@ -23,6 +24,8 @@ pub(super) struct Chain {
     pub(super) state: HashMap<Vec<u8>, Vec<u8>>,
     pub(super) log: Vec<(Vec<u8>, Outcome, u64)>,
     pub(super) now_ms: u64,
+    /// Blocks since the tenth.
+    pub(super) grown: u64,
 }
 
 /// What a keeper sees of the ledger.
@@ -65,10 +68,19 @@ impl StateView for View<'_> {
 }
 
 impl Chain {
+    /// What stands under a key; what has ended is gone, as in the ledger.
+    fn value(&self, key: &[u8]) -> Option<&Vec<u8>> {
+        self.state.get(key).filter(|value| match end_of(key, value).unwrap() {
+            Some(End::Height(last)) => 10 + self.grown <= last,
+            Some(End::TimeMs(last)) => self.now_ms <= last,
+            None => true,
+        })
+    }
+
     /// Executes an entry: its place in the log, and what became of it.
     pub(super) fn record(&mut self, submitter: &Hash, role: Role, entry: &Entry) -> (u64, Outcome) {
         let leaf_index = self.log.len() as u64;
-        let context = Context { chain_id: &CHAIN, height: 10, time_ms: self.now_ms, leaf_index };
+        let context = Context { chain_id: &CHAIN, height: 10 + self.grown, time_ms: self.now_ms, leaf_index };
         let mut view = View { base: &self.state, writes: Vec::new() };
         let bytes = entry.encode();
         let outcome = dispatch(&mut view, submitter, role, &bytes, &context).unwrap();
@@ -107,7 +119,7 @@ impl Ledger for Seen {
         })
     }
     fn state<'a>(&'a self, key: &'a [u8]) -> Pending<'a, (Option<Vec<u8>>, u64)> {
-        Box::pin(async move { self.look(|chain| (chain.state.get(key).cloned(), chain.now_ms)) })
+        Box::pin(async move { self.look(|chain| (chain.value(key).cloned(), chain.now_ms)) })
     }
     fn submit<'a>(&'a self, entry: &'a Entry) -> Pending<'a, Outcome> {
         Box::pin(async move {
@@ -117,7 +129,29 @@ impl Ledger for Seen {
             }
         })
     }
+    fn vaults_of<'a>(
+        &'a self,
+        keeper: &'a Hash,
+        from_leaf: u64,
+    ) -> Pending<'a, (Vec<RuleName>, Option<u64>)> {
+        Box::pin(async move {
+            let entries = self.look(|chain| chain.log.clone())?.into_iter().skip(from_leaf as usize);
+            let entries: Vec<_> = entries.map(|(entry, ..)| entry).collect();
+            // Two to a page.
+            let next = (entries.len() > 2).then_some(from_leaf + 2);
+            let named = entries.iter().take(2).filter(|entry| subjects_of(entry).contains(keeper));
+            Ok((named.filter_map(|entry| vault_named(entry)).collect(), next))
+        })
+    }
     fn now_ms(&self) -> u64 {
         self.chain.lock().unwrap().now_ms
+    }
+}
+
+/// The vault that an entry is about, if it is about one.
+fn vault_named(entry: &[u8]) -> Option<RuleName> {
+    match Entry::decode(entry).unwrap() {
+        Entry::Authored(Authored { act: Act::Vault(act), .. }) => Some(*act.vault()),
+        _ => None,
     }
 }

@@ -8,13 +8,12 @@ use super::{
     chain::Sight,
     code, evaluated, recover,
     world::{
-        KEEPERS, LIMIT, OTHER_VAULT, SECRET, VAULT, Wish, World, files, named, password, signed_deposit,
-        vault_name,
+        KEEPERS, LIFE_MS, LIMIT, OTHER_VAULT, SECRET, VAULT, Wish, World, files, named, password,
+        signed_deposit, vault_name,
     },
 };
-use crate::{PENDING_MS, STATE_AGE_MAX_MS, place::Place};
+use crate::{EXPIRES_MAX_MS, PENDING_MS, STATE_AGE_MAX_MS, place::Place};
 
-const HOUR_MS: u64 = 60 * 60 * 1_000;
 const ALL: [u8; 5] = [1, 2, 3, 4, 5];
 
 fn wish(vault: [u8; 32], keepers: &[u8]) -> Wish<'_> {
@@ -320,17 +319,31 @@ async fn of_two_sealings_of_one_version_the_one_that_is_final_stays() {
 }
 
 #[tokio::test]
+async fn no_sealing_is_acknowledged_that_could_be_recorded_without_its_shares() {
+    let world = World::new();
+    let now_ms = world.chain().now_ms;
+    for expires_ms in [None, Some(now_ms - 1), Some(now_ms + EXPIRES_MAX_MS + 1), Some(u64::MAX)] {
+        let mut sealed = world.draft(1, "correct horse");
+        sealed.sealing.expires_ms = expires_ms;
+        let signed = signed_deposit(&sealed.sealing);
+        let refused = world.keeper(1).deposit(&sealed.sealing.encode(), &sealed.shares[0], &signed).await;
+        assert_eq!(code(refused), "AUTHOR_SIGNATURE_EXPIRED", "{expires_ms:?}");
+    }
+    assert_eq!(world.files(1), 0);
+}
+
+#[tokio::test]
 async fn an_acknowledgement_is_repeated_but_nothing_waits_longer_for_that() {
     let world = World::new();
     let sealed = world.draft(1, "correct horse");
     let acknowledgements = world.deposit(&sealed).await;
     let (bytes, signed) = (sealed.sealing.encode(), signed_deposit(&sealed.sealing));
-    world.pass(PENDING_MS - HOUR_MS);
+    world.pass(LIFE_MS);
     assert_eq!(world.deposit(&sealed).await, acknowledgements);
     world.pass(1);
     let refused = world.keeper(1).deposit(&bytes, &sealed.shares[0], &signed).await;
-    assert_eq!(code(refused), "VAULT_VERSION_STALE", "too late to have it final");
-    world.pass(HOUR_MS - 1);
+    assert_eq!(code(refused), "AUTHOR_SIGNATURE_EXPIRED", "too late to have it final");
+    world.pass(PENDING_MS - LIFE_MS - 1);
     world.keeper(1).round().await.unwrap();
     assert_eq!(world.files(1), 1);
     world.pass(1);
@@ -338,8 +351,9 @@ async fn an_acknowledgement_is_repeated_but_nothing_waits_longer_for_that() {
         keeper.round().await.unwrap();
         assert_eq!(world.files(number), 0, "a day after it was first acknowledged");
     }
-    world.deposit(&sealed).await;
-    assert!(world.seal_final(&sealed, acknowledgements).is_accepted());
+    // Who held it back until nobody has a share of it any more seals nothing with it.
+    assert_eq!(world.seal_final(&sealed, acknowledgements).name(), "EXPIRED");
+    world.seal(1, "correct horse").await;
     world.keeper(1).round().await.unwrap();
     world.pass(2 * DAY_MS);
     world.keeper(1).round().await.unwrap();

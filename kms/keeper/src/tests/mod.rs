@@ -1,12 +1,14 @@
 //! A keeper against the real contracts: what it gives, what it refuses, and what a stop in between leaves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod callers;
 mod chain;
 mod faults;
 mod renewal;
+mod reshare;
 mod ring;
 mod room;
-mod seeded;
+mod shared;
 mod world;
 
 use chain::Sight;

@@ -11,7 +11,7 @@ use super::{
     code,
     world::{ACCOUNT, World, owner, signed_deposit, signing, vault_name},
 };
-use crate::{Face, PENDING_MAX, PENDING_MS, PENDING_OF_ACCOUNT_MAX, place::Place};
+use crate::{Face, KeeperError, PENDING_MAX, PENDING_MS, PENDING_OF_ACCOUNT_MAX, place::Place};
 
 #[tokio::test]
 async fn nobody_fills_a_keeper_but_the_account_itself() {
@@ -69,7 +69,9 @@ async fn an_account_fills_its_own_part_of_a_keeper_and_no_more() {
     world.pass(PENDING_MS + 1);
     world.keeper(1).round().await.unwrap();
     assert_eq!(world.files(1), 0);
-    deposit(PENDING_OF_ACCOUNT_MAX).await.unwrap();
+    let later = world.draft(1, "correct horse");
+    let signed = signed_deposit(&later.sealing);
+    world.keeper(1).deposit(&later.sealing.encode(), &later.shares[0], &signed).await.unwrap();
 }
 
 #[tokio::test]
@@ -132,7 +134,7 @@ async fn who_hangs_up_gives_no_turn_back_before_the_work_is_done() {
         let mut work = Box::pin(keeper.work(move || {
             begun.send(()).unwrap();
             waits.recv().unwrap();
-            Ok(())
+            Ok::<_, KeeperError>(())
         }));
         tokio::select! {
             biased;

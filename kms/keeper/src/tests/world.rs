@@ -17,6 +17,7 @@ use keyward_domain::{
     vault_deposit_message,
 };
 use keyward_ledger_core::{
+    codec::Writer,
     contracts::authored::authored_message,
     ed25519::SigningKey,
     entry::{Act, AttemptsTerms, Author, Authored, Entry, Party, RuleName, VaultAct, VaultAttempt},
@@ -25,7 +26,7 @@ use keyward_ledger_core::{
     keeper::{Keeper as OnLedger, keeper_id},
     outcome::Outcome,
     state::{
-        keeper::{KeeperState, keeper_key},
+        keeper::{KeeperState, keeper_key, keepers_key},
         layout::{AccountState, AttemptsState, CredentialState, account_key, attempts_key, credential_key},
         vault::{HolderState, VaultState, holder_key, vault_key},
     },
@@ -33,18 +34,22 @@ use keyward_ledger_core::{
 };
 
 use super::chain::{CHAIN, Chain, Seen, Sight};
-use crate::{Keeper, Keys};
+use crate::{EXPIRES_MAX_MS, Keeper, Keys};
 
 pub(super) const ACCOUNT: Hash = [0x41; 32];
 pub(super) const VAULT: Hash = [0x5a; 32];
 pub(super) const OTHER_VAULT: Hash = [0x5b; 32];
 pub(super) const SERVICE: Hash = [0x55; 32];
 pub(super) const KEEPERS: u8 = 5;
+/// Those that may come later, too.
+const KEEPERS_MAX: u8 = 7;
 pub(super) const THRESHOLD: u8 = 3;
 pub(super) const SECRET: [u8; 32] = [7; 32];
 pub(super) const LIMIT: u32 = 3;
 pub(super) const LIFETIME: u32 = 10;
 pub(super) const REFILL_MS: u64 = 60_000;
+/// How long drafts of sealings count.
+pub(super) const LIFE_MS: u64 = EXPIRES_MAX_MS / 2;
 
 /// Everything at once.
 pub(super) struct World {
@@ -125,7 +130,7 @@ impl World {
         let chain = Arc::new(Mutex::new(Chain { now_ms: 1_000_000, ..Chain::default() }));
         let mut world = Self {
             chain,
-            sights: (1..=KEEPERS).map(|_| Arc::default()).collect(),
+            sights: (1..=KEEPERS_MAX).map(|_| Arc::default()).collect(),
             folder: tempfile::tempdir().unwrap(),
             keepers: Vec::new(),
             nonce: Mutex::new(0),
@@ -133,19 +138,43 @@ impl World {
         let credential = CredentialState { version: 1, public_key: owner().public_key() };
         world.set_state(account_key(&ACCOUNT), AccountState { open: true, height: 1 }.encode());
         world.set_state(credential_key(&ACCOUNT), credential.encode());
-        for number in 1..=KEEPERS {
-            let keeper = OnLedger {
-                name: name_of(number),
-                key: signing(number).public_key(),
-                hpke_key: sealing_key(number).public(),
-                validator: None,
-                rpc: address_of(number),
-            };
-            let state = KeeperState { present: true, height: 1, keeper };
-            world.set_state(keeper_key(&id_of(number)), state.encode());
-            world.keepers.push(world.open_keeper(number, &world.folder_of(number)));
-        }
+        (1..=KEEPERS).for_each(|number| world.admit(number));
         world
+    }
+
+    /// Takes a keeper in; each once, in order.
+    pub(super) fn admit(&mut self, number: u8) {
+        let keeper = OnLedger {
+            name: name_of(number),
+            key: signing(number).public_key(),
+            hpke_key: sealing_key(number).public(),
+            validator: None,
+            rpc: address_of(number),
+        };
+        let state = KeeperState { present: true, height: 1, keeper };
+        self.set_state(keeper_key(&id_of(number)), state.encode());
+        self.keepers.push(self.open_keeper(number, &self.folder_of(number)));
+        self.list_keepers();
+    }
+
+    /// Takes a keeper out, or in again.
+    pub(super) fn set_present(&self, number: u8, present: bool) {
+        let key = keeper_key(&id_of(number));
+        let state = KeeperState::decode(&self.state(&key).unwrap()).unwrap();
+        self.set_state(key, KeeperState { present, ..state }.encode());
+        self.list_keepers();
+    }
+
+    fn list_keepers(&self) {
+        let known = (1..=KEEPERS_MAX).filter_map(|number| {
+            let state = KeeperState::decode(&self.state(&keeper_key(&id_of(number)))?).unwrap();
+            state.present.then(|| id_of(number))
+        });
+        let mut ids: Vec<_> = known.collect();
+        ids.sort_unstable();
+        let mut list = Writer::with_capacity(256);
+        list.count(ids.len()).raw(&ids.concat());
+        self.set_state(keepers_key(), list.finish());
     }
 
     pub(super) fn chain(&self) -> MutexGuard<'_, Chain> {
@@ -229,7 +258,11 @@ impl World {
 
     /// Records an act in the service's batch, signed by the account if it says so.
     pub(super) fn record(&self, act: VaultAct, signed: bool) -> (u64, Outcome) {
-        let act = Act::Vault(act);
+        self.record_act(Act::Vault(act), signed)
+    }
+
+    /// The same for any act.
+    pub(super) fn record_act(&self, act: Act, signed: bool) -> (u64, Outcome) {
         let authors = if signed { vec![self.author(&act)] } else { Vec::new() };
         let entry = Entry::Authored(Authored { act, authors });
         self.chain().record(&SERVICE, Role::Service, &entry)
@@ -242,13 +275,18 @@ impl World {
     }
 
     fn author(&self, act: &Act) -> Author {
+        self.author_as((ACCOUNT, &owner()), act)
+    }
+
+    /// The signature of an account's credential.
+    pub(super) fn author_as(&self, (account, key): (Hash, &SigningKey), act: &Act) -> Author {
         let mut number = self.nonce.lock().unwrap();
         *number += 1;
         let mut nonce = [0; 32];
         nonce[..4].copy_from_slice(&number.to_be_bytes());
-        let (party, not_after) = (Party::Credential(ACCOUNT), 100);
+        let (party, not_after) = (Party::Credential(account), 100);
         let message = authored_message(&CHAIN, act.kind(), &act.payload(), party, &nonce, not_after);
-        Author { party, nonce, not_after, public_key: Vec::new(), signature: owner().sign(&message).to_vec() }
+        Author { party, nonce, not_after, public_key: Vec::new(), signature: key.sign(&message).to_vec() }
     }
 
     /// Drafts the usual vault's next version with a password.
@@ -276,6 +314,7 @@ impl World {
         let draft = VaultDraft::new(plan, &password(text), &[key], None).unwrap();
         let facts = draft.facts([0; 32]);
         let sealing = Sealing {
+            expires_ms: Some(self.chain().now_ms + LIFE_MS),
             vault: named(vault),
             version,
             mode: SealedMode::Vault,

@@ -1,0 +1,78 @@
+//! The keeper's part in keys that a user shares with keepers: it makes, uses, deals anew and gives back shares, and never has
+//! more of a key than its own.
+//!
+//! What it does for a key stands on the ledger and is read there: who holds it, which device speaks for the user, which
+//! intent allows which signature, under which approvals and policies. Messages of holders are held against the
+//! cryptography's rules; whoever carries them is trusted with nothing.
+
+mod begin;
+mod error;
+mod face;
+mod generate;
+mod kept;
+mod lag;
+mod nonces;
+pub(crate) mod permit;
+pub(crate) mod plan;
+mod refresh;
+mod renew;
+mod repair;
+mod roster;
+mod runs;
+mod sign;
+mod store;
+mod tend;
+mod word;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use keyward_crypto::{KeyEncryptionKey, shared::Message};
+use keyward_ledger_core::hash::Hash;
+use keyward_policies::Tenants;
+
+pub use error::SharedError;
+pub use face::SharedFace;
+pub(crate) use generate::Generating;
+pub(crate) use nonces::Commitments;
+#[cfg(test)]
+pub(crate) use runs::RUNS_OF_CALLER_MAX;
+pub(crate) use runs::Runs;
+pub(crate) use store::Store;
+pub(crate) use word::{RefreshWord, VERSION};
+
+use crate::shares::SharesError;
+
+/// The folder of these shares below the keeper's.
+const FOLDER: &str = "shared";
+
+/// What a keeper has of shared keys: shares on disk, runs in memory.
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) generations: Runs<Generating>,
+    pub(crate) commitments: Commitments,
+    /// What we handed out of a renewal or refresh, and of a repair.
+    pub(crate) dealings: Runs<Message>,
+    pub(crate) splits: Runs<Message>,
+    pub(crate) policies: Tenants,
+    pub(crate) sweep: tend::Sweep,
+}
+
+impl Shared {
+    pub(crate) fn open(
+        folder: &Path,
+        kek: Arc<dyn KeyEncryptionKey>,
+        keeper: Hash,
+        policies: Tenants,
+    ) -> Result<Self, SharesError> {
+        Ok(Self {
+            store: Store::open(&folder.join(FOLDER), kek, keeper)?,
+            generations: Runs::default(),
+            commitments: Commitments::default(),
+            dealings: Runs::default(),
+            splits: Runs::default(),
+            policies,
+            sweep: tend::Sweep::default(),
+        })
+    }
+}

@@ -1,0 +1,216 @@
+//! The gRPC face of the keeper's part in shared keys.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use keyward_domain::{Code, Coded as _, scheme::KeyId};
+use keyward_proto::custody::{
+    AskRepairRequest, CoSignRequest, CommitRequest, DealKeyRequest, Disclosure, KeepKeyRequest,
+    KeepRenewedKeyRequest, KeepRepairedShareRequest, OpenKeyRequest, RedealKeyRequest, Round,
+    ShowShareRequest, ShowShareResponse, SplitShareRequest, SumShareRequest,
+    co_signers_server::{CoSigners, CoSignersServer},
+};
+use tokio::sync::Semaphore;
+use tonic::{Request, Response, Status, metadata::MetadataValue};
+
+use super::{
+    error::SharedError,
+    generate::Answer,
+    permit::Disclosed,
+    plan::{GenerationPlan, RenewalPlan, RepairPlan, SigningPlan, array, messages, option},
+};
+use crate::{
+    callers::Caller,
+    face::{chain, status},
+    keeper::Keeper,
+};
+
+/// Requests under way at most; more are told to come again.
+const CALLS_MAX: usize = 256;
+/// The longest request: a message and the payload that says it, 1 MiB each, and what sixteen keepers and a user send in a
+/// step.
+const REQUEST_BYTES_MAX: usize = (2 << 20) + (512 << 10);
+
+/// A keeper that takes its part in shared keys.
+#[derive(Clone, Debug)]
+pub struct SharedFace {
+    keeper: Keeper,
+    calls: Arc<Semaphore>,
+}
+
+impl SharedFace {
+    /// The service to put on a port.
+    pub fn service(keeper: Keeper) -> CoSignersServer<Self> {
+        CoSignersServer::new(Self::of(keeper)).max_decoding_message_size(REQUEST_BYTES_MAX)
+    }
+
+    pub(crate) fn of(keeper: Keeper) -> Self {
+        Self { keeper, calls: Arc::new(Semaphore::new(CALLS_MAX)) }
+    }
+
+    async fn answer<T>(
+        &self,
+        verb: &'static str,
+        work: impl Future<Output = Result<T, SharedError>>,
+    ) -> Result<Response<T>, Status> {
+        let Ok(_turn) = self.calls.try_acquire() else {
+            return Err(status(Code::ServiceBusy, "too many requests are under way"));
+        };
+        work.await.map(Response::new).map_err(|error| {
+            let code = error.code();
+            match code {
+                Code::Internal => tracing::error!(verb, error = chain(&error), "failed"),
+                _ => tracing::info!(verb, code = code.name(), error = chain(&error), "refused"),
+            }
+            let mut refusal = status(code, &error.to_string());
+            if let Some(place) = error.liar() {
+                // Callers go on without it.
+                refusal.metadata_mut().insert("keyward-holder", MetadataValue::from(u64::from(place)));
+            }
+            refusal
+        })
+    }
+}
+
+impl From<Answer> for Round {
+    fn from(answer: Answer) -> Self {
+        let acknowledgement =
+            answer.acknowledgement.as_ref().map(|signature| Bytes::copy_from_slice(signature));
+        Self { message: answer.message.into(), acknowledgement: acknowledgement.unwrap_or_default() }
+    }
+}
+
+#[tonic::async_trait]
+impl CoSigners for SharedFace {
+    async fn open_key(&self, request: Request<OpenKeyRequest>) -> Result<Response<Round>, Status> {
+        let caller = Caller::of(&request);
+        let OpenKeyRequest { plan } = request.into_inner();
+        self.answer("open-key", async {
+            Ok(self.keeper.open_key(&caller, &GenerationPlan::read(plan)?).await?.into())
+        })
+        .await
+    }
+
+    async fn deal_key(&self, request: Request<DealKeyRequest>) -> Result<Response<Round>, Status> {
+        let DealKeyRequest { plan, messages: list } = request.into_inner();
+        self.answer("deal-key", async {
+            Ok(self.keeper.deal_key(&GenerationPlan::read(plan)?, messages(list)).await?.into())
+        })
+        .await
+    }
+
+    async fn keep_key(&self, request: Request<KeepKeyRequest>) -> Result<Response<Round>, Status> {
+        let KeepKeyRequest { plan, messages: list, approval_rule, policy_tenant } = request.into_inner();
+        self.answer("keep-key", async {
+            let rule = option("approval rule", &approval_rule)?;
+            let tenant = option("policy tenant", &policy_tenant)?;
+            let plan = GenerationPlan::read(plan)?;
+            Ok(self.keeper.keep_key(&plan, messages(list), [rule, tenant]).await?.into())
+        })
+        .await
+    }
+
+    async fn commit(&self, request: Request<CommitRequest>) -> Result<Response<Round>, Status> {
+        let caller = Caller::of(&request);
+        let CommitRequest { plan, device } = request.into_inner();
+        self.answer("commit", async {
+            Ok(self.keeper.commit(&caller, &SigningPlan::read(plan)?, &device).await?.into())
+        })
+        .await
+    }
+
+    async fn co_sign(&self, request: Request<CoSignRequest>) -> Result<Response<Round>, Status> {
+        let CoSignRequest { plan, leaf_index, payload, messages: list, policy } = request.into_inner();
+        self.answer("co-sign", async {
+            let Disclosure { payload, format, opening } =
+                payload.ok_or(SharedError::Malformed { what: "payload" })?;
+            let disclosed = Disclosed {
+                leaf_index,
+                payload: payload.into(),
+                format,
+                opening: array("opening", &opening)?,
+                policy: policy.into(),
+            };
+            let plan = SigningPlan::read(plan)?;
+            Ok(self.keeper.cosign(&plan, &disclosed, messages(list)).await?.into())
+        })
+        .await
+    }
+
+    async fn redeal_key(&self, request: Request<RedealKeyRequest>) -> Result<Response<Round>, Status> {
+        let caller = Caller::of(&request);
+        let RedealKeyRequest { plan, device } = request.into_inner();
+        self.answer("redeal-key", async {
+            Ok(self.keeper.redeal_key(&caller, &RenewalPlan::read(plan)?, &device).await?.into())
+        })
+        .await
+    }
+
+    async fn keep_renewed_key(
+        &self,
+        request: Request<KeepRenewedKeyRequest>,
+    ) -> Result<Response<Round>, Status> {
+        let KeepRenewedKeyRequest { plan, key, messages: list, expires_ms } = request.into_inner();
+        self.answer("keep-renewed-key", async {
+            let plan = RenewalPlan::read(plan)?;
+            Ok(self.keeper.keep_renewed_key(&plan, &key, messages(list), expires_ms).await?.into())
+        })
+        .await
+    }
+
+    async fn ask_repair(&self, request: Request<AskRepairRequest>) -> Result<Response<Round>, Status> {
+        let AskRepairRequest { plan, key } = request.into_inner();
+        self.answer("ask-repair", async {
+            Ok(self.keeper.ask_repair(&RepairPlan::read(plan)?, &key).await?.into())
+        })
+        .await
+    }
+
+    async fn split_share(&self, request: Request<SplitShareRequest>) -> Result<Response<Round>, Status> {
+        let caller = Caller::of(&request);
+        let SplitShareRequest { plan, request, device } = request.into_inner();
+        self.answer("split-share", async {
+            let plan = RepairPlan::read(plan)?;
+            Ok(self.keeper.split_share(&caller, &plan, [&request, &device]).await?.into())
+        })
+        .await
+    }
+
+    async fn sum_share(&self, request: Request<SumShareRequest>) -> Result<Response<Round>, Status> {
+        let SumShareRequest { plan, messages: list } = request.into_inner();
+        self.answer("sum-share", async {
+            Ok(self.keeper.sum_share(&RepairPlan::read(plan)?, messages(list)).await?.into())
+        })
+        .await
+    }
+
+    async fn keep_repaired_share(
+        &self,
+        request: Request<KeepRepairedShareRequest>,
+    ) -> Result<Response<Round>, Status> {
+        let KeepRepairedShareRequest { plan, key, splits, sums } = request.into_inner();
+        self.answer("keep-repaired-share", async {
+            let (plan, lists) = (RepairPlan::read(plan)?, [messages(splits), messages(sums)]);
+            self.keeper.keep_repaired_share(&plan, &key, lists).await?;
+            Ok(Round::default())
+        })
+        .await
+    }
+
+    async fn show_share(
+        &self,
+        request: Request<ShowShareRequest>,
+    ) -> Result<Response<ShowShareResponse>, Status> {
+        let ShowShareRequest { key_id } = request.into_inner();
+        self.answer("show-share", async {
+            let facts = self.keeper.shared_key(&KeyId(array("key id", &key_id)?)).await?;
+            let kept = self.keeper.share_now(&facts).await?;
+            Ok(ShowShareResponse {
+                share_version: kept.key.share_version(),
+                key_hash: Bytes::copy_from_slice(&facts.shared.key_hash),
+                key: kept.key.encode().into(),
+            })
+        })
+        .await
+    }
+}

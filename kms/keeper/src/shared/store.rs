@@ -1,0 +1,227 @@
+//! Shares of shared keys on disk: one sealed file each, there before it is acknowledged.
+//!
+//! ```text
+//! shared/waiting/PLACE      acknowledged, the record that makes it count is not final yet
+//! shared/kept/AA/PLACE      a present share; AA begins the rule that names the key
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::{collections::HashMap, fmt, sync::Mutex, sync::PoisonError};
+
+use keyward_crypto::{KeyEncryptionKey, keeper_share_aad, open, seal};
+use keyward_ledger_core::hash::Hash;
+
+use super::error::SharedError;
+use super::kept::KeptShare;
+use crate::deposit::too_few_bytes;
+use crate::disk::{make, names, read, remove, shift, sweep, write};
+use crate::error::KeeperError;
+use crate::held::HeldError;
+use crate::keeper::Inner;
+use crate::shares::{SharesError, hash};
+
+const WAITING: &str = "waiting";
+const KEPT: &str = "kept";
+/// Shares that wait at most: each is a promise that somebody may rely on, so none is dropped for another.
+const WAITING_MAX: usize = 4_096;
+/// Of one key: whoever deals its shares anew again and again takes nobody else's room.
+const WAITING_OF_KEY_MAX: usize = 8;
+/// Opened shares that stay in memory at most, and how long, in milliseconds of ledger time.
+const OPEN_MAX: usize = 256;
+const OPEN_MS: u64 = 60_000;
+
+/// Which share of which key: the names of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Place {
+    /// The rule under which the key's name stands on the ledger.
+    pub(crate) rule: Hash,
+    pub(crate) share_version: u32,
+    pub(crate) key_hash: Hash,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", hex::encode(self.rule), self.share_version, hex::encode(self.key_hash))
+    }
+}
+
+impl FromStr for Place {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut parts = text.split('.');
+        let mut part = || parts.next().ok_or(());
+        let rule = hash(part()?).ok_or(())?;
+        let share_version = part()?.parse().map_err(|_number| ())?;
+        let key_hash = hash(part()?).ok_or(())?;
+        let place = Self { rule, share_version, key_hash };
+        // Exactly what we write.
+        if place.to_string() == text { Ok(place) } else { Err(()) }
+    }
+}
+
+type Open = HashMap<Place, (Arc<KeptShare>, u64)>;
+
+/// A keeper's shares of shared keys.
+pub(crate) struct Store {
+    folder: PathBuf,
+    kek: Arc<dyn KeyEncryptionKey>,
+    keeper: Hash,
+    open: Mutex<Open>,
+}
+
+impl Store {
+    /// Opens the folder, and makes it if it is missing; half-written files of before are removed.
+    pub(crate) fn open(
+        folder: &Path,
+        kek: Arc<dyn KeyEncryptionKey>,
+        keeper: Hash,
+    ) -> Result<Self, SharesError> {
+        let store = Self { folder: folder.to_owned(), kek, keeper, open: Mutex::default() };
+        [WAITING, KEPT].iter().try_for_each(|part| make(&folder.join(part)))?;
+        sweep(&folder.join(WAITING))?;
+        for first in u8::MIN..=u8::MAX {
+            sweep(&store.folder_of(first))?;
+        }
+        Ok(store)
+    }
+
+    /// Keeps a share that waits for its record; it survives a power cut once this returns.
+    pub(crate) fn keep(&self, kept: &KeptShare) -> Result<(), SharesError> {
+        self.write(&self.waiting_path(&kept.place()), kept)
+    }
+
+    /// Keeps a present share that came back.
+    pub(crate) fn put_back(&self, kept: &KeptShare) -> Result<(), SharesError> {
+        let place = kept.place();
+        let [first, ..] = place.rule;
+        make(&self.folder_of(first))?;
+        self.write(&self.kept_path(&place), kept)
+    }
+
+    fn write(&self, path: &Path, kept: &KeptShare) -> Result<(), SharesError> {
+        let sealed =
+            seal(&*self.kek, &keeper_share_aad(&self.keeper, &kept.place().key_hash), &kept.encode());
+        write(path, &sealed.map_err(|source| SharesError::Sealed { path: path.to_owned(), source })?)
+    }
+
+    /// A share, if it is here. It stays open for a minute, so that a key that signs often costs no disk.
+    pub(crate) fn load(&self, place: &Place, now_ms: u64) -> Result<Option<Arc<KeptShare>>, SharesError> {
+        if let Some((kept, until_ms)) = self.opened().get(place)
+            && now_ms <= *until_ms
+        {
+            return Ok(Some(kept.clone()));
+        }
+        // It may move from where it waits to where it is kept while we look.
+        for path in [self.kept_path(place), self.waiting_path(place), self.kept_path(place)] {
+            if let Some(sealed) = read(&path)? {
+                let kept = Arc::new(self.unseal(place, path, &sealed)?);
+                let mut opened = self.opened();
+                opened.retain(|_, (_, until_ms)| now_ms <= *until_ms);
+                if opened.len() < OPEN_MAX {
+                    opened.insert(*place, (kept.clone(), now_ms.saturating_add(OPEN_MS)));
+                }
+                return Ok(Some(kept));
+            }
+        }
+        Ok(None)
+    }
+
+    fn unseal(&self, place: &Place, path: PathBuf, sealed: &[u8]) -> Result<KeptShare, SharesError> {
+        let opened = open(&*self.kek, &keeper_share_aad(&self.keeper, &place.key_hash), sealed);
+        let opened = opened.map_err(|source| SharesError::Sealed { path: path.clone(), source })?;
+        match opened.expose(KeptShare::decode) {
+            Some(kept) if kept.place() == *place => Ok(kept),
+            Some(_) => Err(SharesError::Content { path, source: HeldError::Other }),
+            None => Err(SharesError::Content { path, source: HeldError::Malformed }),
+        }
+    }
+
+    /// Puts a share that waited among those that count. Nothing happens when it is there already.
+    pub(crate) fn settle(&self, place: &Place) -> Result<(), SharesError> {
+        shift(&self.waiting_path(place), &self.kept_path(place)).map(drop)
+    }
+
+    /// Removes a share; it stays away after a power cut once this returns.
+    pub(crate) fn erase(&self, place: &Place) -> Result<(), SharesError> {
+        self.opened().remove(place);
+        remove(&self.waiting_path(place))?;
+        remove(&self.kept_path(place))
+    }
+
+    /// The shares that wait for their records.
+    pub(crate) fn waiting(&self) -> Result<Vec<Place>, SharesError> {
+        names(&self.folder.join(WAITING))
+    }
+
+    /// The shares that are kept of keys whose rules begin with a byte.
+    pub(crate) fn kept(&self, first: u8) -> Result<Vec<Place>, SharesError> {
+        names(&self.folder_of(first))
+    }
+
+    /// Whether a share that waits can count no more: its time is over, or it does not open. What is kept waits for nothing.
+    pub(crate) fn waits_no_more(&self, place: &Place, now_ms: u64) -> Result<bool, SharesError> {
+        let path = self.waiting_path(place);
+        let Some(sealed) = read(&path)? else { return Ok(false) };
+        Ok(match self.unseal(place, path, &sealed) {
+            Ok(kept) => now_ms > kept.until_ms,
+            Err(error) => {
+                tracing::error!(%error, "a share that waited is lost");
+                true
+            }
+        })
+    }
+
+    /// Has the next look go to the disk.
+    pub(crate) fn forget(&self, place: &Place) {
+        self.opened().remove(place);
+    }
+
+    /// Forgets opened shares whose minute is over.
+    pub(crate) fn close(&self, now_ms: u64) {
+        self.opened().retain(|_, (_, until_ms)| now_ms <= *until_ms);
+    }
+
+    fn opened(&self) -> std::sync::MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn folder_of(&self, first: u8) -> PathBuf {
+        self.folder.join(KEPT).join(hex::encode([first]))
+    }
+
+    fn kept_path(&self, place: &Place) -> PathBuf {
+        let [first, ..] = place.rule;
+        self.folder_of(first).join(place.to_string())
+    }
+
+    fn waiting_path(&self, place: &Place) -> PathBuf {
+        self.folder.join(WAITING).join(place.to_string())
+    }
+}
+
+/// Keeps a share that waits, if there is room.
+pub(crate) fn keep(inner: &Inner, kept: &KeptShare) -> Result<(), SharedError> {
+    if let Some(free_bytes) = too_few_bytes(inner) {
+        return Err(KeeperError::NoDisk { free_bytes }.into());
+    }
+    let place = kept.place();
+    let others: Vec<_> = inner.shared.store.waiting()?.into_iter().filter(|other| *other != place).collect();
+    let alike = others.iter().filter(|other| other.rule == place.rule).count();
+    if alike >= WAITING_OF_KEY_MAX || others.len() >= WAITING_MAX {
+        return Err(KeeperError::Full { waiting: alike.max(others.len()) }.into());
+    }
+    Ok(inner.shared.store.keep(kept)?)
+}
+
+/// Keeps a share of a renewal; one that waits already waits as long as it was ever acknowledged for.
+pub(crate) fn keep_longer(inner: &Inner, kept: &KeptShare, now_ms: u64) -> Result<(), SharedError> {
+    let (store, place) = (&inner.shared.store, kept.place());
+    if store.load(&place, now_ms)?.is_some_and(|before| before.until_ms >= kept.until_ms) {
+        return Ok(());
+    }
+    store.forget(&place);
+    keep(inner, kept)
+}
