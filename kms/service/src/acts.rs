@@ -13,16 +13,20 @@ use keyward_ledger_core::{
     codec::{Reader, Writer},
     entry::{ENTRY_BYTES_MAX, Entry},
     outcome::Refusal,
-    state::layout::{KeyState as LedgerKey, KeyStatus, account_key, credential_key, key_key},
+    state::layout::{KeyState as LedgerKey, KeyStatus, key_key},
 };
 use keyward_store::{AccountState, Act, ActKind, Change, Id, IdempotencyKey as Name, KeyState, StoreError};
 
 use crate::{
+    approvals,
     custody::{Custody, random},
+    delegation,
     failure::Failure,
     guard::refused,
     hex::{hex, unhex},
+    policies,
     ports::{Final, LedgerError},
+    shared,
     vaults::{entries, refusal::refusal},
 };
 
@@ -60,6 +64,12 @@ impl InFlight {
         Guarded { list: self, id }
     }
 
+    /// The same for what somebody else may have in hand: then nothing.
+    pub(crate) fn enter(&self, id: Id) -> Option<Guarded<'_>> {
+        let fresh = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        fresh.then_some(Guarded { list: self, id })
+    }
+
     fn contains(&self, id: &Id) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
     }
@@ -94,7 +104,8 @@ impl Settled {
     }
 }
 
-struct Guarded<'a> {
+#[derive(Debug)]
+pub(crate) struct Guarded<'a> {
     list: &'a InFlight,
     id: Id,
 }
@@ -108,7 +119,7 @@ impl Drop for Guarded<'_> {
 impl Custody {
     /// Performs an act. When it fails its idempotency key is given back, unless the act stays: then the key stays
     /// with it, and what settles the act completes or forgets it. Returns what the idempotency key keeps: the receipt, for
-    /// vaults with its place before it.
+    /// vaults, delegations and approvals with its place before it.
     pub(crate) async fn perform(&self, plan: Plan) -> Result<Vec<u8>, Failure> {
         self.perform_with(plan, async { Ok(()) }).await
     }
@@ -153,6 +164,7 @@ impl Custody {
         let mut last: Option<Box<dyn Final>> = None;
         for entry in plan.entries {
             // When the outcome is unknown the act stays, and is settled later.
+            let authored = matches!(entry, Entry::Authored(_));
             let record = self.ledger.commit(entry).await?;
             if !record.outcome().is_accepted() {
                 let mut changes = plan.refused;
@@ -161,6 +173,11 @@ impl Custody {
                 self.store.apply(changes).await?;
                 return Err(match plan.kind {
                     ActKind::Vault => refusal(record.as_ref()),
+                    ActKind::Shared => shared::refusal(record.as_ref()),
+                    ActKind::Bind if authored => shared::refusal(record.as_ref()),
+                    ActKind::Delegation | ActKind::Close => delegation::refusal(record.as_ref()),
+                    ActKind::Approval => approvals::refusal(record.as_ref()),
+                    ActKind::Policy => policies::policy_refusal(record.as_ref()),
                     _ => refused(record.outcome().name()),
                 });
             }
@@ -168,12 +185,18 @@ impl Custody {
         }
         step.await?;
         let time_ms = last.as_ref().map_or(0, |record| record.time_ms());
+        let accepted = match &last {
+            Some(record) => approvals::entries::placed(plan.accepted, record.as_ref()),
+            None => plan.accepted,
+        };
         let receipt = last.map(|record| match plan.kind {
-            ActKind::Vault => entries::kept(record.as_ref()),
+            ActKind::Vault | ActKind::Delegation | ActKind::Approval | ActKind::Policy | ActKind::Shared => {
+                entries::kept(record.as_ref())
+            }
             _ => record.receipt(None),
         });
         let receipt = receipt.unwrap_or_default();
-        let mut changes = at(plan.accepted, time_ms);
+        let mut changes = at(accepted, time_ms);
         changes.insert(0, Change::RemoveAct(id));
         changes.extend(plan.name.map(|name| Change::Complete(name, receipt.clone())));
         self.store.apply(changes).await?;
@@ -201,6 +224,8 @@ impl Custody {
                         waiting += 1;
                     }
                 },
+                // It waits for days, and nothing is wrong.
+                Ok(None) if act.kind == ActKind::Recover => {}
                 Ok(None) => waiting += 1,
                 // Without the ledger the others cannot be settled either.
                 Err(failure) if failure.code == Code::LedgerUnavailable => return Err(failure),
@@ -241,14 +266,7 @@ impl Custody {
         let (entries, app) = parse_detail(&act.detail).map_err(Failure::internal)?;
         match act.kind {
             ActKind::Open => self.settle_open(act, entries).await.map(Some),
-            ActKind::Close => {
-                let receipt = self.commit_again(act, entries, Refusal::AccountClosed).await?;
-                let row = self.store.account(act.subject).await?;
-                // A second request to close it may have been faster.
-                let open = row.is_some_and(|row| row.state == AccountState::Open);
-                let changes = if open { self.closing(act.subject) } else { Vec::new() };
-                Ok(Some(Settled { changes, receipt }))
-            }
+            ActKind::Close => self.settle_close(act, &entries).await.map(Some),
             ActKind::Bind => self.settle_bind(act, entries).await.map(Some),
             ActKind::Freeze => {
                 let receipt = self.commit_again(act, entries, Refusal::KeyFrozen).await?;
@@ -278,7 +296,13 @@ impl Custody {
             ActKind::Kek => self.settle_kek(act, entries, &app).await.map(Some),
             ActKind::Profile => self.settle_profile(act, entries, &app).await.map(Some),
             ActKind::Vault => self.settle_vault(act, &entries).await,
+            ActKind::Code => self.settle_code(act, &entries).await,
+            ActKind::Delegation => self.settle_delegation(act, &entries, &app).await,
+            ActKind::Approval => self.settle_approval(act, &entries).await,
+            ActKind::Policy => self.settle_policy(act, &entries).await,
+            ActKind::Recover => self.settle_recovery(act, &entries, &app).await,
             ActKind::Password => self.settle_password(act, &entries, &app).await,
+            ActKind::Shared => self.settle_shared(act, &entries, &app).await,
             ActKind::Authorise => {
                 let account = self.store.key(act.subject).await?.map(|key| key.account).unwrap_or_default();
                 let note = self.authorisation_note(account, act.subject, &app, false).await?;
@@ -293,24 +317,47 @@ impl Custody {
         }
     }
 
+    /// Outcomes decide: the state that we can read may be older than they are.
     async fn settle_open(&self, act: &Act, entries: Vec<Entry>) -> Result<Settled, Failure> {
-        let has_credential = entries.iter().any(|entry| matches!(entry, Entry::BindCredential(_)));
+        let mut stands = false;
         for entry in &entries {
-            // "Exists" and "version" say that an earlier try got through; the state decides below.
-            self.ledger.commit(entry.clone()).await?;
+            let record = self.ledger.commit(entry.clone()).await?;
+            let before = match entry {
+                Entry::BindCredential(_) => Refusal::CredentialVersion,
+                _ => Refusal::AccountExists,
+            };
+            // The last one decides. Refused under this name, an earlier try got through.
+            stands = record.outcome().is_accepted() || record.outcome().refusal() == Some(before);
         }
-        let open = self.ledger.state(account_key(&act.subject)).await?.is_some();
-        let bound = self.ledger.state(credential_key(&act.subject)).await?.is_some();
-        if open && (bound || !has_credential) {
-            let changes =
-                vec![Change::SetAccountState(act.subject, AccountState::Pending, AccountState::Open)];
-            return Ok(Settled { changes, receipt: self.receipt_of(act, entries.last()).await? });
+        if !stands && entries.iter().any(|entry| matches!(entry, Entry::BindCredential(_))) {
+            let close = self.ledger.commit(Entry::CloseAccount { account: act.subject }).await?;
+            // Only an account that has a credential is closed by nobody but itself: an earlier try got through.
+            stands = close.outcome().refusal() == Some(Refusal::AuthorsMissing);
         }
-        if open {
-            let close = vec![Entry::CloseAccount { account: act.subject }];
-            self.commit_again(act, close, Refusal::AccountClosed).await?;
+        if !stands {
+            return Ok(Settled::undone(vec![Change::RemovePendingAccount(act.subject)]));
         }
-        Ok(Settled::undone(vec![Change::RemovePendingAccount(act.subject)]))
+        let changes = vec![Change::SetAccountState(act.subject, AccountState::Pending, AccountState::Open)];
+        Ok(Settled { changes, receipt: self.receipt_of(act, entries.last()).await? })
+    }
+
+    /// Closed by this entry, now or before, or by another one: what goes with it goes here. What the ledger refuses for another
+    /// reason stays open here too.
+    async fn settle_close(&self, act: &Act, entries: &[Entry]) -> Result<Settled, Failure> {
+        let Some(entry) = entries.last() else { return Ok(Settled::undone(Vec::new())) };
+        let record = self.ledger.commit(entry.clone()).await?;
+        let elsewhere = record.outcome().refusal() == Some(Refusal::AccountClosed);
+        let ours = if record.outcome().is_accepted() {
+            Some(record)
+        } else {
+            self.ledger.accepted_within(heights(act), entry.clone()).await?
+        };
+        let row = self.store.account(act.subject).await?;
+        // A second request to close it may have been faster.
+        let open = row.is_some_and(|row| row.state == AccountState::Open);
+        let closes = open && (elsewhere || ours.is_some());
+        let changes = if closes { self.closing(act.subject) } else { Vec::new() };
+        Ok(Settled { changes, receipt: ours.map(|record| record.receipt(None)) })
     }
 
     async fn settle_bind(&self, act: &Act, entries: Vec<Entry>) -> Result<Settled, Failure> {

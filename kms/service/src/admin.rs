@@ -23,7 +23,7 @@ impl Custody {
         let refreshed = self.ledger.refresh().await;
         Ok(Status {
             chain_id: self.ledger.chain_id(),
-            policy: self.policies.hash(),
+            policy: self.policies.now().hash(),
             height: self.ledger.height(),
             trust: self.ledger.trust_line(),
             ledger_reachable: refreshed.is_ok(),

@@ -1,9 +1,9 @@
 //! Authorisation: one question to the policies, default deny.
 
 use keyward_domain::{AccountId, Code};
-use keyward_policies::{Actor, ActorKind, Decision, Request, Resource, Verb};
+use keyward_policies::{Actor, ActorKind, DecideError, Decision, PolicySet, Request, Resource, Verb};
 
-use crate::{caller::Caller, custody::Custody, failure::Failure, keybook::KnownKey};
+use crate::{caller::Caller, custody::Custody, failure::Failure, guard::denied, keybook::KnownKey};
 
 impl Custody {
     /// May the caller do this to an account?
@@ -24,11 +24,12 @@ impl Custody {
     /// May the caller do this with a key? Who may not even see it learns nothing of it.
     pub(crate) fn authorise_key(&self, caller: &Caller, verb: Verb, key: &KnownKey) -> Result<(), Failure> {
         let resource = self.key_resource(caller, key);
-        if self.decide(caller, verb, resource)?.allowed {
+        let decision = self.decide(caller, verb, resource)?;
+        if decision.allowed {
             return Ok(());
         }
         if verb != Verb::KeyShow && self.decide(caller, Verb::KeyShow, resource)?.allowed {
-            return Err(not_allowed(caller, verb));
+            return Err(refused(caller, verb, &decision));
         }
         Err(Failure::new(Code::KeyUnknown, "no such key that you may use"))
     }
@@ -39,10 +40,11 @@ impl Custody {
         verb: Verb,
         resource: Resource<'_>,
     ) -> Result<(), Failure> {
-        if self.decide(caller, verb, resource)?.allowed { Ok(()) } else { Err(not_allowed(caller, verb)) }
+        let decision = self.decide(caller, verb, resource)?;
+        if decision.allowed { Ok(()) } else { Err(refused(caller, verb, &decision)) }
     }
 
-    fn key_resource<'a>(&'a self, caller: &Caller, key: &KnownKey) -> Resource<'a> {
+    pub(crate) fn key_resource<'a>(&'a self, caller: &Caller, key: &KnownKey) -> Resource<'a> {
         Resource::Key {
             tenant: &self.tenant,
             id: key.row.key_id,
@@ -53,24 +55,78 @@ impl Custody {
         }
     }
 
-    fn decide(&self, caller: &Caller, verb: Verb, resource: Resource<'_>) -> Result<Decision, Failure> {
-        let kind = match &caller.person {
-            Some(_) => Some(ActorKind::User),
-            None => ActorKind::of(caller.principal.role()),
-        };
-        let kind = kind.ok_or_else(|| not_allowed(caller, verb))?;
-        let name = match &caller.person {
-            Some(person) => person.user.as_str(),
-            None => caller.principal.name(),
-        };
+    pub(crate) fn decide(
+        &self,
+        caller: &Caller,
+        verb: Verb,
+        resource: Resource<'_>,
+    ) -> Result<Decision, Failure> {
+        let decision = self.decide_under(&self.policies.now(), caller, verb, resource)?;
+        if verb.is_narrowable() {
+            let (kind, name) = self.actor_of(caller, verb)?;
+            let actor = Actor { tenant: &self.tenant, kind, name, account: caller.account };
+            self.policies.remember(&Request { actor, verb, resource });
+        }
+        Ok(decision)
+    }
+
+    /// What the caller is to the policies, and by which name.
+    pub(crate) fn actor_of<'a>(
+        &self,
+        caller: &'a Caller,
+        verb: Verb,
+    ) -> Result<(ActorKind, &'a str), Failure> {
+        match &caller.person {
+            Some(person) => Ok((ActorKind::User, person.user.as_str())),
+            None => {
+                let kind = ActorKind::of(caller.principal.role()).ok_or_else(|| not_allowed(caller, verb))?;
+                Ok((kind, caller.principal.name()))
+            }
+        }
+    }
+
+    /// May the caller do this, under a policy set that is not the service's own?
+    pub(crate) fn authorise_under(
+        &self,
+        policies: &PolicySet,
+        caller: &Caller,
+        verb: Verb,
+        resource: Resource<'_>,
+    ) -> Result<(), Failure> {
+        let decision = self.decide_under(policies, caller, verb, resource)?;
+        if decision.allowed { Ok(()) } else { Err(not_allowed(caller, verb)) }
+    }
+
+    fn decide_under(
+        &self,
+        policies: &PolicySet,
+        caller: &Caller,
+        verb: Verb,
+        resource: Resource<'_>,
+    ) -> Result<Decision, Failure> {
+        let (kind, name) = self.actor_of(caller, verb)?;
         let actor = Actor { tenant: &self.tenant, kind, name, account: caller.account };
-        let decision = self.policies.decide(&Request { actor, verb, resource }).map_err(Failure::internal)?;
+        let decision = match policies.decide(&Request { actor, verb, resource }) {
+            Ok(decision) => decision,
+            // A policy of the tenant's own failed: that is theirs to mend, and no reason to go on.
+            Err(DecideError::Evaluation(words)) if policies.tenant_hash().is_some() => {
+                Decision { allowed: false, policies: vec![format!("tenant/*: {words}")] }
+            }
+            Err(error) => return Err(Failure::internal(error)),
+        };
         tracing::debug!(%verb, name, allowed = decision.allowed, policies = ?decision.policies, "decided");
         Ok(decision)
     }
 }
 
-fn not_allowed(caller: &Caller, verb: Verb) -> Failure {
+/// A denial, with the policies' names where they are the tenant's own.
+fn refused(caller: &Caller, verb: Verb, decision: &Decision) -> Failure {
+    let own =
+        !decision.policies.is_empty() && decision.policies.iter().all(|name| name.starts_with("tenant/"));
+    if own { denied(&decision.policies) } else { not_allowed(caller, verb) }
+}
+
+pub(crate) fn not_allowed(caller: &Caller, verb: Verb) -> Failure {
     let who = caller.name();
     Failure::new(Code::NotAllowed, format!("`{who}` may not `{verb}` here"))
 }

@@ -27,6 +27,8 @@ pub struct Config {
     pub kek: KekConfig,
     /// The token agents that may hold a stream; others are refused.
     pub agents: Vec<AgentConfig>,
+    /// How owners are told of what waits for a veto.
+    pub notices: NoticesConfig,
     /// Bounds.
     pub limits: Limits,
 }
@@ -122,5 +124,112 @@ impl Default for Limits {
             keep_settled: Duration::from_secs(30 * 24 * 3600),
             destruction_wait_min: Duration::from_secs(7 * 24 * 3600),
         }
+    }
+}
+
+/// How owners are told of what waits for a veto; nobody is told anything without one of them.
+#[derive(Debug, Default)]
+pub struct NoticesConfig {
+    /// A request to a program.
+    pub webhook: Option<WebhookConfig>,
+    /// Mail to the address in the owner's profile.
+    pub mail: Option<MailConfig>,
+}
+
+/// Where notices are posted.
+pub struct WebhookConfig {
+    /// `https://host[:port]/path`, without a password.
+    pub url: String,
+    /// The authorities that its certificate may be from, PEM.
+    pub ca_pem: String,
+    /// What requests are signed with, at least 32 bytes.
+    pub key: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for WebhookConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebhookConfig").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// The server that takes mail.
+pub struct MailConfig {
+    /// Its name, as its certificate has it.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How TLS begins.
+    pub tls: MailTls,
+    /// The authorities that its certificate may be from, PEM.
+    pub ca_pem: String,
+    /// The address that mail is from.
+    pub from: String,
+    /// User and password, where it asks for them.
+    pub login: Option<(String, Zeroizing<String>)>,
+}
+
+impl fmt::Debug for MailConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MailConfig")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How TLS begins; mail is never handed over without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailTls {
+    /// With the first byte.
+    Implicit,
+    /// When STARTTLS is said.
+    StartTls,
+}
+
+/// Why owners cannot be told as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum NoticesError {
+    /// The URL is none that notices are posted to.
+    #[error("`{url}` is no `https://host[:port]/path` without a password")]
+    Url {
+        /// As it stands.
+        url: String,
+    },
+    /// The name is none that a certificate could have.
+    #[error("`{host}` is no name of a server")]
+    Host {
+        /// As it stands.
+        host: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The authorities cannot be read.
+    #[error("the authorities are no certificates in PEM")]
+    Authorities {
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The key is too short.
+    #[error("the key has `{bytes}` bytes, and must have at least `{min}`")]
+    Key {
+        /// How many it has.
+        bytes: usize,
+        /// How many it must have.
+        min: usize,
+    },
+    /// Mail cannot be from there.
+    #[error("`{address}` is no plain mail address")]
+    From {
+        /// As it stands.
+        address: String,
+    },
+}
+
+impl NoticesConfig {
+    /// Refuses what could never be told; speaks to nobody.
+    pub fn check(&self) -> Result<(), NoticesError> {
+        crate::adapters::couriers(self).map(drop)
     }
 }

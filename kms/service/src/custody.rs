@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use keyward_crypto::{ImportSealingKey, OpaqueServer};
-use keyward_policies::PolicySet;
+use keyward_crypto::{ImportSealingKey, MemoryKek, OpaqueServer};
+use keyward_policies::DelegatePolicies;
 use keyward_store::{Server, Store, StoreError};
 use tokio::sync::{Notify, Semaphore};
 
@@ -13,13 +13,19 @@ use crate::{
     agents::Agents,
     caller::Sessions,
     failure::Failure,
-    guard::Begun,
+    guard::{Begun, BegunShared},
     keybook::KeyBook,
+    notices::Notices,
     once::Owed,
     opened::Opened,
+    policies::InForce,
     ports::{Clock, Keepers, Kek, Ledger, Tokens},
+    shared::facts::SharedBook,
     unreleased::Unreleased,
-    vaults::floods::{Asking, Floods},
+    vaults::{
+        ended::Rounds,
+        floods::{Asking, Floods},
+    },
 };
 
 /// Everything that use cases share.
@@ -32,9 +38,13 @@ pub(crate) struct Custody {
     pub(crate) tokens: Arc<dyn Tokens>,
     pub(crate) keepers: Arc<dyn Keepers>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) policies: PolicySet,
+    pub(crate) policies: InForce,
+    /// Under which delegates act.
+    pub(crate) delegate_policies: DelegatePolicies,
     pub(crate) opaque: OpaqueServer,
     pub(crate) sealing: ImportSealingKey,
+    /// What cases of approvals are about is sealed under it.
+    pub(crate) mail_key: MemoryKek,
     pub(crate) keys: KeyBook,
     pub(crate) opened: Opened,
     pub(crate) sessions: Sessions,
@@ -44,10 +54,14 @@ pub(crate) struct Custody {
     pub(crate) undecided: Undecided,
     pub(crate) unreleased: Unreleased,
     pub(crate) begun: Begun,
+    pub(crate) begun_shared: BegunShared,
+    pub(crate) shared_book: SharedBook,
     pub(crate) owed: Owed,
     pub(crate) agents: Arc<Agents>,
+    pub(crate) notices: Option<Notices>,
     pub(crate) floods: Floods,
     pub(crate) asking: Asking,
+    pub(crate) rounds: Rounds,
     /// How long a keeper is waited for.
     pub(crate) keeper_wait: Duration,
     /// The shortest waiting period before a key is destroyed.

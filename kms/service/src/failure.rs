@@ -59,9 +59,19 @@ impl From<StoreError> for Failure {
             StoreError::Missing { what: "labels" } => {
                 Self::because(Code::ServiceBusy, "the key is being changed", error)
             }
+            // Ids that are made here are random; holders of shared keys choose theirs.
+            StoreError::Missing { what: "new intent" } => {
+                let message = "an intent of this id was begun before: choose another id at random";
+                Self::because(Code::SharedRequestMalformed, message, error)
+            }
             StoreError::Missing { what: "open account" } => {
                 Self::because(Code::AccountClosed, "the account is not open", error)
             }
+            StoreError::Missing { what: "room for an approval" } => Self::because(
+                Code::ApprovalsMax,
+                "the account asks for as many approvals at once as it may",
+                error,
+            ),
             StoreError::Unavailable { .. } => {
                 Self::because(Code::StoreUnavailable, "the database cannot be reached now", error)
             }

@@ -4,7 +4,11 @@
 //! INVARIANT: nothing is signed before the ledger's own answer says that the intent is final and accepted, and
 //! no signature leaves before its release is queued durably.
 
+mod delegated;
 mod own;
+mod said;
+mod shared;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -17,7 +21,6 @@ use keyward_ledger_core::{
     hash::{commitment, signature_hash},
     receipt::Released,
 };
-use keyward_policies::Verb;
 use keyward_store::{
     Change, Claim, Claimed, Custody as Place, IdempotencyKey as Name, IntentState, NewIntent, Signed as Row,
 };
@@ -33,12 +36,19 @@ use crate::{
     ports::{Final, LedgerError, ToSign},
 };
 
+pub(crate) use delegated::{Acted, Paid};
+#[cfg(test)]
+pub(crate) use delegated::{intent_id, intent_until};
 pub(crate) use own::{Begun, Start};
+pub(crate) use said::{Permission, Said, Shown, denied, needs};
+pub(crate) use shared::{
+    BeginShared, BegunShared, EndShared, Fault, Faults, FinishShared, SignedShared, StartShared,
+};
 
 /// How many blocks an intent's claim lives: long enough for its release, within the ledger's bound of 4096.
 const INTENT_BLOCKS: u64 = 4000;
 /// How often a signature is decided whose key is being changed meanwhile, by this server or by another.
-const DECISIONS_MAX: usize = 5;
+pub(crate) const DECISIONS_MAX: usize = 5;
 
 /// What is to be signed; the bytes are checked against the key's scheme.
 #[derive(Clone, Debug)]
@@ -62,6 +72,8 @@ struct Passage<'a> {
     intent: NewIntent,
     name: Option<Name>,
     caller: &'a Caller,
+    /// What the idempotency key keeps before the signature.
+    before: Vec<u8>,
 }
 
 impl Custody {
@@ -78,12 +90,12 @@ impl Custody {
         &self,
         caller: &Caller,
         key_name: &str,
-        input: &Input<B>,
+        (input, said): (&Input<B>, &Said),
         mark: &[u8],
     ) -> Result<Signed, Failure> {
         let _permit = self.permit()?;
         for _ in 0..DECISIONS_MAX {
-            if let Some(signed) = self.try_sign(caller, key_name, input, mark).await? {
+            if let Some(signed) = self.try_sign(caller, key_name, (input, said), mark).await? {
                 return Ok(signed);
             }
         }
@@ -95,17 +107,21 @@ impl Custody {
         &self,
         caller: &Caller,
         key_name: &str,
-        input: &Input<B>,
+        (input, said): (&Input<B>, &Said),
         mark: &[u8],
     ) -> Result<Option<Signed>, Failure> {
-        let key = self.key_to_sign(caller, key_name).await?;
-        if key.row.custody == Place::Own {
-            return Err(Failure::new(Code::KeyIsSelf, "the key signs on the person's side alone"));
+        let (key, policy) = self.key_to_sign(caller, key_name, said).await?;
+        match key.row.custody {
+            Place::Own => {
+                return Err(Failure::new(Code::KeyIsSelf, "the key signs on the person's side alone"));
+            }
+            Place::Shared { .. } => return Err(shared_alone()),
+            Place::Hosted { .. } | Place::Linked { .. } | Place::Erased => {}
         }
         let payload = payload(&key, input)?;
         let _place = self.agent_place(&key)?;
         let claim = self.claim_of(caller, mark, self.sign_hash(&key, input, &payload))?;
-        let intent = self.new_intent(&key, &payload)?;
+        let intent = self.new_intent(&key, &payload, policy)?;
         let name = claim.as_ref().map(|claim| claim.name.clone());
         let claimed = self.keep_intent(&intent, claim).await?;
         if claimed == Claimed::Stale {
@@ -120,25 +136,13 @@ impl Custody {
             return kept(key, &done).map(Some);
         }
         let leader = self.lead_agent(&key, name.as_ref());
-        let passage = Passage { key, payload, intent, name, caller };
+        let passage = Passage { key, payload, intent, name, caller, before: Vec::new() };
         let passed = self.pass(&passage).await;
         if passed.is_err() {
             self.give_back(passage.name).await;
         }
         leader.end(&passed);
         passed.map(Some)
-    }
-
-    /// The named key, if the caller may sign with it now.
-    async fn key_to_sign(&self, caller: &Caller, key_name: &str) -> Result<Arc<KnownKey>, Failure> {
-        let key = self.named_key(caller, key_name).await?;
-        if self.check_sign(caller, &key).is_ok() {
-            return Ok(key);
-        }
-        // No refusal is from memory: another server may have unfrozen the key, or let the app use it.
-        let key = self.named_key_now(caller, key_name).await?;
-        self.check_sign(caller, &key)?;
-        Ok(key)
     }
 
     /// Keeps an intent and claims its request. When the key's row is another one than was decided on, what was known of
@@ -161,12 +165,12 @@ impl Custody {
         }
     }
 
-    fn check_sign(&self, caller: &Caller, key: &KnownKey) -> Result<(), Failure> {
-        self.authorise_key(caller, Verb::KeySign, key)?;
-        key.check_use()
-    }
-
-    fn new_intent(&self, key: &KnownKey, payload: &Payload<'_>) -> Result<NewIntent, Failure> {
+    fn new_intent(
+        &self,
+        key: &KnownKey,
+        payload: &Payload<'_>,
+        policy: [u8; 32],
+    ) -> Result<NewIntent, Failure> {
         let fresh: [u8; 64] = random()?;
         let (id, r) = split(fresh);
         Ok(NewIntent {
@@ -176,7 +180,7 @@ impl Custody {
             submitter: self.ledger.submitter(),
             r,
             payload_hash: payload.hash(),
-            policy: self.policies.hash(),
+            policy,
             not_after: self.ledger.height().saturating_add(INTENT_BLOCKS),
             created_ms: self.clock.now_ms(),
         })
@@ -250,6 +254,7 @@ impl Custody {
             Place::Own => {
                 return Err(Failure::new(Code::KeyIsSelf, "the key signs on the person's side alone"));
             }
+            Place::Shared { .. } => return Err(shared_alone()),
             Place::Linked { agent: Some(agent), .. } => {
                 let Passage { intent, payload, caller, .. } = passage;
                 let (public_key, receipt) = (&key.public_key, record.receipt(None));
@@ -286,7 +291,10 @@ impl Custody {
             payload_hash: passage.intent.payload_hash,
             signature: signature.clone(),
         }));
-        let response = passage.name.clone().map(|name| (name, keep(&signature, &receipt)));
+        let response = passage
+            .name
+            .clone()
+            .map(|name| (name, [&passage.before[..], &keep(&signature, &receipt)].concat()));
         let row = Row {
             intent: passage.intent.id,
             leaf_index: record.leaf_index(),
@@ -328,6 +336,11 @@ impl From<LedgerError> for Failure {
     }
 }
 
+/// What a shared key answers to whoever asks the service to sign with it.
+pub(crate) fn shared_alone() -> Failure {
+    Failure::new(Code::KeyShared, "the key is shared: its holder signs with it, together with its keepers")
+}
+
 fn verify(key: &KnownKey, payload: &Payload<'_>, signature: &[u8]) -> Result<(), scheme::SignatureError> {
     match payload {
         Payload::Message(message) => scheme::verify(&key.public_key, message, signature),
@@ -340,7 +353,10 @@ pub(crate) fn refused(outcome: &str) -> Failure {
     Failure::new(Code::of_ledger(outcome), format!("the ledger refused it (`{outcome}`)"))
 }
 
-fn payload<'a, B: AsRef<[u8]>>(key: &KnownKey, input: &'a Input<B>) -> Result<Payload<'a>, Failure> {
+pub(crate) fn payload<'a, B: AsRef<[u8]>>(
+    key: &KnownKey,
+    input: &'a Input<B>,
+) -> Result<Payload<'a>, Failure> {
     let scheme: Scheme = key.public_key.scheme();
     match input {
         Input::Message(message) => Payload::message(message.as_ref()),
@@ -363,7 +379,7 @@ fn keep(signature: &[u8], receipt: &[u8]) -> Vec<u8> {
     [&len[..], signature, receipt].concat()
 }
 
-fn kept(key: Arc<KnownKey>, bytes: &[u8]) -> Result<Signed, Failure> {
+pub(crate) fn kept(key: Arc<KnownKey>, bytes: &[u8]) -> Result<Signed, Failure> {
     let unreadable = || Failure::internal("a kept response cannot be read");
     let (len, rest) = bytes.split_first_chunk::<4>().ok_or_else(unreadable)?;
     let len = usize::try_from(u32::from_be_bytes(*len)).map_err(Failure::internal)?;

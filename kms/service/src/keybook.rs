@@ -43,6 +43,7 @@ impl KnownKey {
             Place::Hosted { .. } | Place::Erased => Mode::Hosted,
             Place::Linked { .. } => Mode::Linked,
             Place::Own => Mode::Own,
+            Place::Shared { .. } => Mode::Shared,
         }
     }
 

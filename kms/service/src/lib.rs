@@ -8,10 +8,13 @@ mod acts;
 mod adapters;
 mod admin;
 mod agents;
+mod approvals;
+mod associations;
 mod authorise;
 mod caller;
 mod config;
 mod custody;
+mod delegation;
 mod face;
 mod failure;
 mod guard;
@@ -21,12 +24,15 @@ mod kek;
 mod keybook;
 mod keys;
 mod note;
+mod notices;
 mod once;
 mod opened;
+mod policies;
 mod ports;
 mod releases;
 mod run;
 mod secrets;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -34,5 +40,8 @@ mod unreleased;
 mod upkeep;
 mod vaults;
 
-pub use config::{AgentConfig, Config, KekConfig, LedgerConfig, Limits, Tls};
+pub use config::{
+    AgentConfig, Config, KekConfig, LedgerConfig, Limits, MailConfig, MailTls, NoticesConfig, NoticesError,
+    Tls, WebhookConfig,
+};
 pub use run::{Ready, RunError, run};

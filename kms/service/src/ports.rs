@@ -6,6 +6,8 @@ use bytes::Bytes;
 use keyward_crypto::SecretBytes;
 use keyward_domain::scheme::{PublicKey, Scheme};
 use keyward_ledger_core::{entry::Entry, outcome::Outcome, receipt::Released};
+use keyward_proto::custody as proto;
+use keyward_store::Id;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -55,6 +57,8 @@ pub(crate) trait Ledger: Send + Sync {
 pub(crate) struct Proven {
     /// None: proven absence.
     pub(crate) value: Option<Vec<u8>>,
+    /// The height that this is of: a little below the newest, and not always above the one before.
+    pub(crate) height: u64,
     /// The exact bytes of the state receipt.
     pub(crate) receipt: Vec<u8>,
 }
@@ -95,6 +99,31 @@ pub(crate) enum ToKeeper {
     Drill { account: [u8; 32], vault: [u8; 32], nonce: [u8; 32] },
 }
 
+/// What is passed on to a keeper of a shared key, in the network's own form: nothing of it is for us.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum ToCoSigner {
+    OpenKey(proto::OpenKeyRequest),
+    DealKey(proto::DealKeyRequest),
+    KeepKey(proto::KeepKeyRequest),
+    Commit(proto::CommitRequest),
+    CoSign(proto::CoSignRequest),
+    RedealKey(proto::RedealKeyRequest),
+    KeepRenewedKey(proto::KeepRenewedKeyRequest),
+    AskRepair(proto::AskRepairRequest),
+    SplitShare(proto::SplitShareRequest),
+    SumShare(proto::SumShareRequest),
+    KeepRepairedShare(proto::KeepRepairedShareRequest),
+    ShowShare(proto::ShowShareRequest),
+}
+
+/// What it answers.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum CoSigned {
+    Round(proto::Round),
+    /// To `ShowShare`.
+    Share(proto::ShowShareResponse),
+}
+
 /// Why there is no answer of a keeper.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeeperError {
@@ -109,10 +138,12 @@ pub(crate) enum KeeperError {
     Malformed { source: Cause },
 }
 
-/// The keepers of vaults.
+/// The keepers of vaults and shared keys.
 pub(crate) trait Keepers: Send + Sync {
     /// Asks the one that answers at an address; returns its answer unchanged.
     fn ask(&self, address: String, what: ToKeeper) -> Later<'_, Result<Bytes, KeeperError>>;
+    /// Asks it about a shared key.
+    fn co_sign(&self, address: String, what: ToCoSigner) -> Later<'_, Result<CoSigned, KeeperError>>;
 }
 
 /// The key-encryption keys, wherever they live. They are numbered; one of them is the current one.
@@ -193,4 +224,39 @@ pub(crate) trait Tokens: Send + Sync {
         scheme: Scheme,
         what: ToSign,
     ) -> Later<'_, Result<Vec<u8>, Failure>>;
+}
+
+/// Something to tell somebody outside.
+#[derive(Clone, Debug)]
+pub(crate) struct Letter {
+    /// Of the notice: the same each time that it is told.
+    pub(crate) id: Id,
+    pub(crate) now_ms: u64,
+    /// Where mail goes; programs have one place.
+    pub(crate) to: String,
+    pub(crate) subject: &'static str,
+    /// JSON for programs, ASCII text for persons.
+    pub(crate) body: String,
+}
+
+/// Why a letter is not known to have arrived.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CourierError {
+    /// It cannot be reached, is not who it should be, or says nothing in time.
+    #[error("there is no answer")]
+    Silent { source: Cause },
+    /// It did not take it.
+    #[error("it was not taken (`{answer}`)")]
+    Refused { answer: String },
+}
+
+/// For what is not there, whatever the reason.
+pub(crate) fn silent(error: impl Into<Cause>) -> CourierError {
+    CourierError::Silent { source: error.into() }
+}
+
+/// One way to tell somebody outside.
+pub(crate) trait Courier: Send + Sync {
+    /// Answers once the other side has taken it.
+    fn deliver(&self, letter: Letter) -> Later<'_, Result<(), CourierError>>;
 }

@@ -1,11 +1,11 @@
 //! Starting and stopping: store, token, ledger, then the gRPC face; the other way round at the end.
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use keyward_crypto::CoreDumpError;
 use keyward_domain::key::{DESTRUCTION_WAIT_MAX_MS, DESTRUCTION_WAIT_MIN_MS};
 use keyward_ledger_client::{Client, ClientError, Committer};
-use keyward_policies::{PolicyError, PolicySet};
+use keyward_policies::{DelegatePolicies, PolicyError, PolicySet};
 use keyward_store::{Database, Location, Store, StoreError};
 use keyward_token::{Module, ModuleSource, TokenError, TokenName};
 use tokio::{
@@ -22,14 +22,18 @@ use tonic::{
 use tonic_health::ServingStatus;
 
 use crate::{
-    adapters::{SystemClock, keepers::Channels, kek::TokenKek, ledger::Validators, tokens::Modules},
+    adapters::{
+        self, Couriers, SystemClock, keepers::Channels, kek::TokenKek, ledger::Validators, tokens::Modules,
+    },
     agents::Agents,
-    config::{AgentConfig, Config, KekConfig, LedgerConfig, Limits, Tls},
+    config::{AgentConfig, Config, KekConfig, LedgerConfig, Limits, NoticesError, Tls},
     custody::{Custody, random},
     face::{Coded, Face, coded},
     failure::{Failure, chain},
-    kek,
+    kek, notices,
+    notices::Notices,
     opened::Opened,
+    policies::InForce,
     ports::{Clock, Keepers, Kek, Ledger, Tokens},
     releases, secrets, upkeep,
 };
@@ -83,6 +87,9 @@ pub enum RunError {
     /// The service's own secrets or records cannot be read.
     #[error("the service cannot start: {0}")]
     Start(String),
+    /// Owners cannot be told as configured.
+    #[error("the notices are not usable")]
+    Notices(#[from] NoticesError),
     /// The address is not free, or not ours.
     #[error("cannot listen on `{address}`")]
     Listen {
@@ -110,15 +117,31 @@ impl RunError {
     }
 }
 
+/// What ends a run.
+type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// What is called once the service listens.
+type OnReady<'a> = Box<dyn FnOnce(Ready) + Send + 'a>;
+type Running<'a> = Pin<Box<dyn Future<Output = Result<(), RunError>> + 'a>>;
+
 /// Runs a custody service until `shutdown`; `ready` is called once it listens.
 pub async fn run(
     config: Config,
     shutdown: impl Future<Output = ()> + Send + 'static,
     ready: impl FnOnce(Ready) + Send,
 ) -> Result<(), RunError> {
+    boxed(config, Box::pin(shutdown), Box::new(ready)).await
+}
+
+/// Not generic, so that the whole service is compiled here and not once more in each program that runs it.
+fn boxed(config: Config, shutdown: Shutdown, ready: OnReady<'_>) -> Running<'_> {
+    Box::pin(serve(config, shutdown, ready))
+}
+
+async fn serve(config: Config, shutdown: Shutdown, ready: OnReady<'_>) -> Result<(), RunError> {
     keyward_crypto::disable_core_dumps()?;
     install_tls_provider();
-    let Config { tenant, listen, tls, database, ledger, tokens, kek, agents, limits } = config;
+    let Config { tenant, listen, tls, database, ledger, tokens, kek, agents, notices, limits } = config;
+    let couriers = adapters::couriers(&notices)?;
     let store = open_store(database).await?;
     let (tokens, kek) = attach(tokens, kek).await?;
     let keepers = Arc::new(Channels::new(copied(&ledger.identity), ledger.dial.clone()));
@@ -126,6 +149,7 @@ pub async fn run(
     let parts = Parts {
         tenant,
         agents,
+        couriers,
         store: store.clone(),
         ledger,
         keepers,
@@ -145,6 +169,9 @@ pub async fn run(
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let mut tasks = JoinSet::new();
     tasks.spawn(releases::run(custody.clone()));
+    if custody.notices.is_some() {
+        tasks.spawn(notices::run(custody.clone()));
+    }
     tasks.spawn(upkeep::run(custody.clone(), limits.keep_settled));
     ready(Ready { address, unreleased });
     let mut server = server;
@@ -249,6 +276,7 @@ pub(crate) struct Parts {
     pub(crate) kek: Arc<dyn Kek>,
     pub(crate) tokens: Arc<dyn Tokens>,
     pub(crate) agents: Vec<AgentConfig>,
+    pub(crate) couriers: Couriers,
 }
 
 /// Puts the service together; opens or makes its secrets.
@@ -257,16 +285,18 @@ pub(crate) async fn assemble(
     clock: Arc<dyn Clock>,
     limits: &Limits,
 ) -> Result<Custody, Failure> {
-    let Parts { tenant, store, ledger, keepers, kek, tokens, agents } = parts;
+    let Parts { tenant, store, ledger, keepers, kek, tokens, agents, couriers } = parts;
     kek::start(store.as_ref(), kek.as_ref()).await?;
     let lifetime_ms = u64::try_from(limits.opened_key_lifetime.as_millis()).unwrap_or(u64::MAX);
     let wait_ms = u64::try_from(limits.destruction_wait_min.as_millis()).unwrap_or(u64::MAX);
-    Ok(Custody {
+    let custody = Custody {
         tenant,
         boot: random()?,
-        policies: PolicySet::embedded().map_err(Failure::internal)?,
+        policies: InForce::new(PolicySet::embedded().map_err(Failure::internal)?),
+        delegate_policies: DelegatePolicies::embedded().map_err(Failure::internal)?,
         opaque: secrets::opaque(store.as_ref(), kek.as_ref()).await?,
         sealing: secrets::sealing(store.as_ref(), kek.as_ref()).await?,
+        mail_key: secrets::mail(store.as_ref(), kek.as_ref()).await?,
         keys: Default::default(),
         opened: Opened::new(limits.opened_keys, lifetime_ms),
         sessions: Default::default(),
@@ -276,10 +306,14 @@ pub(crate) async fn assemble(
         undecided: Default::default(),
         unreleased: Default::default(),
         begun: Default::default(),
+        begun_shared: Default::default(),
+        shared_book: Default::default(),
         owed: Default::default(),
         agents: Arc::new(Agents::new(agents, limits.agent_wait)),
+        notices: Notices::open(couriers, store.as_ref(), kek.as_ref()).await?,
         floods: Default::default(),
         asking: Default::default(),
+        rounds: Default::default(),
         keeper_wait: limits.keeper_wait,
         destruction_wait_min_ms: wait_ms.clamp(DESTRUCTION_WAIT_MIN_MS, DESTRUCTION_WAIT_MAX_MS),
         permits: Arc::new(Semaphore::new(limits.concurrent)),
@@ -290,7 +324,12 @@ pub(crate) async fn assemble(
         kek,
         tokens,
         clock,
-    })
+    };
+    // Until the ledger has said what is in force, nothing that a set may narrow passes.
+    if let Err(failure) = custody.look_at_policies().await {
+        tracing::warn!(%failure, "the ledger does not say yet which policies are in force");
+    }
+    Ok(custody)
 }
 
 /// Before the first request: the height, and what earlier runs left under way, as far as the ledger answers.
@@ -328,6 +367,12 @@ pub(crate) async fn server(tls: &Tls, face: &Face) -> Result<(Coded, Routes), Ru
         "keyward.v1.Tokens",
         "keyward.v1.Agents",
         "keyward.v1.Vaults",
+        "keyward.v1.Delegation",
+        "keyward.v1.Recovery",
+        "keyward.v1.Approvals",
+        "keyward.v1.Policies",
+        "keyward.v1.Shared",
+        "keyward.v1.Associations",
         "keyward.v1.Admin",
     ] {
         reporter.set_service_status(name, ServingStatus::Serving).await;

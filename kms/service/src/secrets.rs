@@ -1,6 +1,6 @@
 //! The service's own secrets: made once, sealed under the key-encryption key, opened at each start.
 
-use keyward_crypto::{ImportSealingKey, OpaqueServer, SecretBytes, service_secret_aad};
+use keyward_crypto::{ImportSealingKey, MemoryKek, OpaqueServer, SecretBytes, service_secret_aad};
 use keyward_store::{Change, Store};
 use zeroize::Zeroizing;
 
@@ -9,9 +9,11 @@ use crate::{custody::random, failure::Failure, ports::Kek};
 const OPAQUE: &str = "opaque-setup";
 const SEALING: &str = "import-sealing-key";
 const NOTES: &str = "note-blinding";
+const NOTICES: &str = "notice-addresses";
+const MAIL: &str = "approval-mail";
 
 /// Every secret that is sealed under the key-encryption key by name.
-pub(crate) const NAMES: [&str; 3] = [OPAQUE, SEALING, NOTES];
+pub(crate) const NAMES: [&str; 5] = [OPAQUE, SEALING, NOTES, NOTICES, MAIL];
 
 /// Whether there is any yet.
 pub(crate) async fn any(store: &dyn Store) -> Result<bool, Failure> {
@@ -42,6 +44,23 @@ pub(crate) async fn sealing(store: &dyn Store, kek: &dyn Kek) -> Result<ImportSe
 pub(crate) async fn notes(store: &dyn Store, kek: &dyn Kek) -> Result<SecretBytes, Failure> {
     let fresh = || Ok(Zeroizing::new(random::<32>()?.to_vec()));
     open_or_make(store, kek, NOTES, fresh).await
+}
+
+/// What addresses of notices are sealed under.
+pub(crate) async fn notices(store: &dyn Store, kek: &dyn Kek) -> Result<MemoryKek, Failure> {
+    key(store, kek, NOTICES).await
+}
+
+/// What cases of approvals are about is sealed under it.
+pub(crate) async fn mail(store: &dyn Store, kek: &dyn Kek) -> Result<MemoryKek, Failure> {
+    key(store, kek, MAIL).await
+}
+
+async fn key(store: &dyn Store, kek: &dyn Kek, name: &'static str) -> Result<MemoryKek, Failure> {
+    let fresh = || Ok(Zeroizing::new(random::<32>()?.to_vec()));
+    let secret = open_or_make(store, kek, name, fresh).await?;
+    let key = secret.expose(|bytes| <&[u8; 32]>::try_from(bytes).map(MemoryKek::new));
+    key.map_err(Failure::internal)?.map_err(Failure::internal)
 }
 
 async fn open_or_make(

@@ -35,6 +35,12 @@ pub(crate) async fn run(custody: Arc<Custody>, keep_settled: Duration) {
             tracing::debug!(%error, "the ledger does not answer");
             continue;
         }
+        if let Err(failure) = custody.look_at_policies().await {
+            tracing::warn!(%failure, "it is not known whether other policies are in force");
+        }
+        if let Err(failure) = custody.keep_decided().await {
+            tracing::debug!(%failure, "what was decided is kept later");
+        }
         if let Err(failure) = custody.settle_acts().await {
             tracing::debug!(%failure, "acts wait");
         }
@@ -61,6 +67,9 @@ pub(crate) async fn run(custody: Arc<Custody>, keep_settled: Duration) {
 }
 
 async fn prune(custody: &Custody, keep_settled: Duration) {
+    if let Err(error) = custody.erase_ended_mail().await {
+        tracing::warn!(%error, "what ended cases were about is erased later");
+    }
     let now_ms = custody.clock.now_ms();
     let keep_from_ms = now_ms.saturating_sub(u64::try_from(keep_settled.as_millis()).unwrap_or(u64::MAX));
     match custody.store.prune(now_ms, keep_from_ms).await {

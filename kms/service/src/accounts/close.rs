@@ -1,6 +1,10 @@
 //! Closing the caller's account, for good: its keys sign no more and its vaults open no more, because the ledger refuses it.
 
-use keyward_ledger_core::entry::Entry;
+use keyward_domain::{AccountId, Code};
+use keyward_ledger_core::{
+    entry::{Act, Authored, ENTRY_BYTES_MAX, Entry},
+    state::layout::credential_key,
+};
 use keyward_policies::Verb;
 use keyward_store::{AccountState, ActKind, Change, Id};
 
@@ -10,7 +14,7 @@ use crate::{
     custody::Custody,
     failure::Failure,
     once::{Once, request_hash},
-    vaults::ended::Ended,
+    vaults::{ended::Ended, floods::Flood},
 };
 
 /// What came of closing.
@@ -22,27 +26,50 @@ pub(crate) struct Closed {
 }
 
 impl Custody {
-    /// Closes the person's account, then ends its vaults: as long as it is open only its own credential can end them, and
-    /// once it is closed the ledger takes no attempt at them.
-    pub(crate) async fn close_account(&self, caller: &Caller, mark: &[u8]) -> Result<Closed, Failure> {
+    /// The state receipt of the credential that has to sign a closing.
+    pub(crate) async fn prepare_close(&self, caller: &Caller) -> Result<Vec<u8>, Failure> {
         let account = caller.person()?.account;
         self.authorise_account(caller, Verb::AccountClose, account)?;
-        let name = match self.once(caller, mark, request_hash("account.close", &[&account.0])).await? {
+        Ok(self.ledger.proven(credential_key(&account.0)).await?.receipt)
+    }
+
+    /// Hands in the entry with which a person closes the account, then ends its vaults: as long as it is open only its own
+    /// credential can end them, and once it is closed the ledger takes no attempt at them.
+    pub(crate) async fn close_account(
+        &self,
+        caller: &Caller,
+        entry: &[u8],
+        mark: &[u8],
+    ) -> Result<Closed, Failure> {
+        let account = caller.person()?.account;
+        self.authorise_account(caller, Verb::AccountClose, account)?;
+        let closing = own_entry(entry, &account.0)?;
+        let hash = request_hash("account.close", &[&account.0, entry]);
+        let name = match self.once(caller, mark, hash).await? {
             Once::Done(receipt) => return Ok(Closed { receipt, vaults: Vec::new() }),
             Once::Fresh(name) => name,
         };
-        let receipt = self
+        // One that the ledger refuses stands there too.
+        if let Err(failure) = self.floods.charge(account.0, Flood::Entry, self.clock.now_ms()) {
+            self.give_back(name).await;
+            return Err(failure);
+        }
+        let done = self
             .perform(Plan {
                 kind: ActKind::Close,
                 subject: account.0,
-                entries: vec![Entry::CloseAccount { account: account.0 }],
+                entries: vec![closing],
                 before: Vec::new(),
                 accepted: self.closing(account.0),
                 refused: Vec::new(),
                 name,
                 app: String::new(),
             })
-            .await?;
+            .await;
+        if done.as_ref().is_err_and(|failure| failure.code == Code::AccountClosed) {
+            self.follow_closing(account.0).await?;
+        }
+        let receipt = done?;
         self.sessions.forget(account);
         for key in self.store.keys(account.0).await? {
             self.opened.forget(&key.key_id);
@@ -51,14 +78,36 @@ impl Custody {
         Ok(Closed { receipt, vaults: self.end_vaults_of(account.0).await.unwrap_or_default() })
     }
 
-    /// What closing does here; profile and one-time codes go with it.
+    /// The account was closed by way of another service: what goes with it goes here too.
+    async fn follow_closing(&self, account: Id) -> Result<(), Failure> {
+        let row = self.store.account(account).await?;
+        if row.is_some_and(|row| row.state == AccountState::Open) {
+            self.store.apply(self.closing(account)).await?;
+        }
+        self.sessions.forget(AccountId(account));
+        Ok(())
+    }
+
+    /// What closing does here; profile, one-time codes and what its cases were about go with it.
     pub(crate) fn closing(&self, account: Id) -> Vec<Change> {
         let mut changes = vec![
             Change::SetAccountState(account, AccountState::Open, AccountState::Closed),
             Change::EndSessions(account),
             self.erasure(account),
+            Change::RemoveApprovalsOf(account),
         ];
         changes.extend(Self::without_codes(account));
         changes
     }
+}
+
+/// The entry, if it closes this account in its own name. Whose signature it bears the ledger knows.
+fn own_entry(bytes: &[u8], account: &Id) -> Result<Entry, Failure> {
+    let entry = if bytes.len() > ENTRY_BYTES_MAX { None } else { Entry::decode(bytes).ok() };
+    let entry = entry.filter(|entry| match entry {
+        Entry::Authored(Authored { act: Act::CloseAccount { account: of }, .. }) => of == account,
+        _ => false,
+    });
+    let why = "it takes an entry `close-own-account` of the session's account, signed by its credential";
+    entry.ok_or_else(|| Failure::new(Code::EntryMalformed, why))
 }

@@ -35,7 +35,8 @@ pub(crate) struct Logins {
 
 struct UnderWay {
     state: ServerLogin,
-    account: Option<[u8; 32]>,
+    /// The account, and the record that the login is held against.
+    account: Option<([u8; 32], Vec<u8>)>,
     expires_ms: u64,
 }
 
@@ -89,7 +90,7 @@ impl Custody {
             Failure::because(Code::InvalidArgument, "the message is not one of an OPAQUE login", error)
         })?;
         let id = random()?;
-        let account = row.map(|row| row.account);
+        let account = row.and_then(|row| Some((row.account, row.opaque_record?)));
         let expires_ms = now_ms.saturating_add(LIFETIME_MS);
         self.logins.begin(id, UnderWay { state, account, expires_ms }, now_ms)?;
         Ok((id, response))
@@ -115,9 +116,8 @@ impl Custody {
             .state
             .finish(finalization)
             .map_err(|error| Failure { cause: Some(error.into()), ..failed() })?;
-        let account = login.account.ok_or_else(failed)?;
+        let (account, opaque_record) = login.account.ok_or_else(failed)?;
         let reset = Change::SetLogins { account, from: None, failures: 0, last_ms: now_ms };
-        self.store.apply(vec![reset]).await?;
         let token: [u8; 32] = random()?;
         let expires_ms = now_ms.saturating_add(session::LIFETIME_MS);
         let row = Session {
@@ -128,7 +128,13 @@ impl Custody {
         };
         let newest = row.token_hash;
         let keep = Change::KeepSessions { account, newest, most: session::LIVE_MAX };
-        self.store.apply(vec![Change::PutSession(row), keep]).await?;
+        // Another password, a recovery or the account's end may have come since it began: those ended every session.
+        let held = Change::NeedLogin { account, opaque_record };
+        let kept = self.store.apply(vec![held, reset, Change::PutSession(row), keep]).await;
+        kept.map_err(|error| match error {
+            StoreError::Missing { what: "login" } => Failure { cause: Some(error.into()), ..failed() },
+            error => error.into(),
+        })?;
         // One of those in memory may have ended for this one.
         self.sessions.forget(AccountId(account));
         Ok(LoggedIn { token, expires_ms, account })
@@ -136,7 +142,7 @@ impl Custody {
 
     /// Charges a try of an account: the row decides between servers, so that many of them allow no more tries
     /// than one.
-    async fn charge_account(&self, account: [u8; 32], now_ms: u64) -> Result<(), Failure> {
+    pub(crate) async fn charge_account(&self, account: [u8; 32], now_ms: u64) -> Result<(), Failure> {
         for _ in 0..CHARGES_MAX {
             let Some(row) = self.store.account(account).await? else { return Ok(()) };
             let limit = LoginLimit { failures: row.login_failures, last_ms: row.login_last_ms };
@@ -151,7 +157,7 @@ impl Custody {
     }
 
     /// Charges a try of a name that nobody has: it is answered like one that somebody has, and costs as much.
-    async fn charge_unknown(&self, user: &UserName, now_ms: u64) -> Result<(), Failure> {
+    pub(crate) async fn charge_unknown(&self, user: &UserName, now_ms: u64) -> Result<(), Failure> {
         let name = labelled(UNKNOWN_LABEL, &[user.as_str().as_bytes()]);
         for _ in 0..CHARGES_MAX {
             let from = self.store.unknown_name(name).await?;

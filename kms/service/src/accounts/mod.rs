@@ -5,7 +5,7 @@ pub(crate) mod login;
 pub(crate) mod password;
 pub(crate) mod principal;
 pub(crate) mod profile;
-mod record;
+pub(crate) mod record;
 pub(crate) mod register;
 pub(crate) mod show;
 

@@ -3,7 +3,7 @@
 //! A session alone changes nothing: whoever holds a stolen one lacks the credential, which comes from the old password.
 
 use keyward_crypto::OpaqueServer;
-use keyward_domain::{Challenge, Code, Purpose};
+use keyward_domain::Code;
 use keyward_ledger_core::{
     contracts::registry::credential_challenge,
     ed25519,
@@ -11,14 +11,14 @@ use keyward_ledger_core::{
     state::layout::{CredentialState, credential_key},
 };
 use keyward_policies::Verb;
-use keyward_store::{AccountState, Act, ActKind, Change, Id, Registration, Taken};
+use keyward_store::{AccountState, Act, ActKind, Change, Id, Taken};
 
 use super::record;
-use super::register::{Finish, Started, malformed};
+use super::register::{Finish, Started, Subject, malformed};
 use crate::{
     acts::{Plan, Settled},
     caller::Caller,
-    custody::{Custody, random},
+    custody::Custody,
     failure::Failure,
     hex::{hex, unhex},
 };
@@ -43,21 +43,8 @@ impl Custody {
         let row = row.ok_or_else(|| Failure::new(Code::AccountUnknown, "there is no such account"))?;
         let present = self.ledger.proven(credential_key(&account)).await?;
         let version = decode(present.value)?.version.saturating_add(1);
-        let now_ms = self.clock.now_ms();
-        let challenge =
-            Challenge::new(Purpose::Credential, person.account, random()?, now_ms, self.ledger.height());
-        let response = self.opaque.register(&challenge.nonce, request).map_err(malformed)?;
-        let row = Registration {
-            id: random()?,
-            name: row.name,
-            account,
-            salt: row.salt,
-            nonce: challenge.nonce,
-            not_after: challenge.not_after,
-            expires_ms: challenge.expires_ms,
-        };
-        let started = Started { id: row.id, response, account, nonce: row.nonce, not_after: row.not_after };
-        self.store.apply(vec![Change::PutRegistration(row)]).await?;
+        let started =
+            self.start_registration(Subject { name: row.name, account, salt: row.salt }, request).await?;
         Ok(Offer { started, version, present: present.receipt })
     }
 
@@ -88,6 +75,10 @@ impl Custody {
         };
         let record = record::keep(&row.nonce, &OpaqueServer::record(&finish.upload).map_err(malformed)?);
         let present = self.credential(account).await?;
+        // A recovery that is bound meanwhile is not written over.
+        let known = self.store.account(account).await?.and_then(|row| row.opaque_record);
+        let known = known.ok_or_else(|| Failure::new(Code::AccountUnknown, "the account has no login"))?;
+        let held = Change::NeedLogin { account, opaque_record: known };
         let bind = BindCredential {
             account,
             version: present.version.saturating_add(1),
@@ -102,7 +93,7 @@ impl Custody {
             .perform(Plan {
                 kind: ActKind::Password,
                 subject: account,
-                accepted: changes(account, record.clone(), bind.public_key),
+                accepted: [vec![held], changes(account, record.clone(), bind.public_key)].concat(),
                 entries: vec![Entry::BindCredential(bind)],
                 before: Vec::new(),
                 refused: Vec::new(),

@@ -25,6 +25,7 @@ use crate::{
     failure::Failure,
     guard::refused,
     note::{committed, labelled},
+    notices::contact::Contact,
     once::{Once, request_hash},
 };
 
@@ -32,6 +33,9 @@ const NOTE_LABEL: &str = "keyward/profile-note/v1";
 const BLINDING_LABEL: &str = "keyward/profile-blinding/v1";
 /// What persons give as the reason for reading their own.
 const OWN: &str = "own profile";
+/// Who reads an address to tell its owner of something, and why.
+const THE_SERVICE: &str = "service";
+const FOR_A_NOTICE: &str = "a notice to the owner";
 
 /// What was done to a profile, as its note says.
 #[derive(Clone, Copy, Debug)]
@@ -68,13 +72,15 @@ impl Custody {
             Once::Fresh(name) => name,
         };
         let sealed = async {
-            if self.store.profile(account.account).await?.is_some_and(|row| row.erased_ms.is_some()) {
+            let row = self.store.profile(account.account).await?;
+            if row.as_ref().is_some_and(|row| row.erased_ms.is_some()) {
                 return Err(erased());
             }
-            self.seal_profile(account.account, &plain).await
+            let (plain, told) = self.kept_fields(&account.account, row.as_ref(), fields, plain).await?;
+            Ok((self.seal_profile(account.account, &plain).await?, told))
         };
-        let profile = match sealed.await {
-            Ok(profile) => profile,
+        let (profile, told) = match sealed.await {
+            Ok(sealed) => sealed,
             Err(failure) => {
                 self.give_back(name).await;
                 return Err(failure);
@@ -86,11 +92,11 @@ impl Custody {
             subject: account.account,
             entries: vec![note],
             before: Vec::new(),
-            accepted: vec![
-                // What is written while its account is closed would stay for ever.
-                Change::NeedOpenAccount(account.account),
-                Change::PutProfile(profile),
-            ],
+            // What is written while its account is closed would stay for ever.
+            accepted: [Change::NeedOpenAccount(account.account), Change::PutProfile(profile)]
+                .into_iter()
+                .chain(told)
+                .collect(),
             refused: Vec::new(),
             name,
             app: String::new(),
@@ -136,17 +142,20 @@ impl Custody {
             Once::Done(receipt) => return Ok(receipt),
             Once::Fresh(name) => name,
         };
-        if let Err(failure) = self.live_profile(account.account).await {
-            self.give_back(name).await;
-            return Err(failure);
-        }
+        let told = match self.told_of_erasure(account.account).await {
+            Ok(told) => told,
+            Err(failure) => {
+                self.give_back(name).await;
+                return Err(failure);
+            }
+        };
         let (note, _) = profile_note(Done::Erased, &account, &caller.name(), "")?;
         let plan = Plan {
             kind: ActKind::Profile,
             subject: account.account,
             entries: vec![note],
             // It is gone from here on, whatever becomes of its record; the record is tried until it stands.
-            before: vec![self.erasure(account.account)],
+            before: std::iter::once(self.erasure(account.account)).chain(told).collect(),
             accepted: Vec::new(),
             refused: Vec::new(),
             name,
@@ -174,6 +183,52 @@ impl Custody {
             Err(_) if !user.is_empty() => Err(unknown()),
             decided => decided.map(|()| row),
         }
+    }
+
+    /// The fields as they are kept, encoded, and what tells the owner if its mail goes elsewhere.
+    async fn kept_fields(
+        &self,
+        account: &[u8; 32],
+        row: Option<&Profile>,
+        fields: &Fields,
+        plain: Zeroizing<Vec<u8>>,
+    ) -> Result<(Zeroizing<Vec<u8>>, Vec<Change>), Failure> {
+        if !self.tells_by_mail() {
+            return Ok((plain, Vec::new()));
+        }
+        let before = match row {
+            Some(row) => Some(self.open_profile(row).await?),
+            None => None,
+        };
+        let (fields, told) = self.with_contact(account, before.as_ref(), fields).await?;
+        Ok((Zeroizing::new(fields.encode()), told))
+    }
+
+    /// What tells the owner, a last time, that no mail comes any more. Refused where there is no live profile, and while a
+    /// recovery is open.
+    async fn told_of_erasure(&self, account: [u8; 32]) -> Result<Vec<Change>, Failure> {
+        let row = self.live_profile(account).await?;
+        if !self.tells_by_mail() {
+            return Ok(Vec::new());
+        }
+        self.refuse_in_recovery(&account).await?;
+        let now_ms = self.clock.now_ms();
+        let contact = Contact::of(&self.open_profile(&row).await?, now_ms);
+        self.tell_of_contact(&account, contact, now_ms)
+    }
+
+    /// Where an owner's mail goes, for the service's own notices. Like any other reading it stands on the ledger.
+    pub(crate) async fn contact(&self, account: &[u8; 32]) -> Result<Contact, Failure> {
+        let row = self.store.profile(*account).await?.filter(|row| row.erased_ms.is_none());
+        let (Some(row), Some(account)) = (row, self.store.account(*account).await?) else {
+            return Ok(Contact::default());
+        };
+        let (note, _) = profile_note(Done::Read, &account, THE_SERVICE, FOR_A_NOTICE)?;
+        let record = self.ledger.commit(note).await?;
+        if !record.outcome().is_accepted() {
+            return Err(refused(record.outcome().name()));
+        }
+        Ok(Contact::of(&self.open_profile(&row).await?, self.clock.now_ms()))
     }
 
     async fn live_profile(&self, account: [u8; 32]) -> Result<Profile, Failure> {

@@ -9,7 +9,7 @@ const VERSION: u8 = 2;
 const RECORD_BYTES: usize = 32 + 64 + 32 + 64;
 
 /// What the row keeps.
-pub(super) fn keep(name: &[u8; 32], record: &[u8]) -> Vec<u8> {
+pub(crate) fn keep(name: &[u8; 32], record: &[u8]) -> Vec<u8> {
     [&[VERSION][..], name, record].concat()
 }
 

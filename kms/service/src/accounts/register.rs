@@ -7,7 +7,7 @@ use keyward_ledger_core::{
     ed25519,
     entry::{BindCredential, Entry},
 };
-use keyward_store::{Account, AccountState, ActKind, Change, Registration, Taken};
+use keyward_store::{Account, AccountState, ActKind, Change, Id, Registration, Taken};
 
 use super::{PERSON, record};
 use crate::{
@@ -15,6 +15,14 @@ use crate::{
     custody::{Custody, random},
     failure::Failure,
 };
+
+/// Whose login is registered.
+#[derive(Debug)]
+pub(super) struct Subject {
+    pub(super) name: String,
+    pub(super) account: Id,
+    pub(super) salt: Id,
+}
 
 /// What the client needs to finish.
 #[derive(Debug)]
@@ -40,13 +48,22 @@ impl Custody {
     pub(crate) async fn register_start(&self, user: &str, request: &[u8]) -> Result<Started, Failure> {
         let user = UserName::parse(user).map_err(Failure::of)?;
         let (salt, account) = self.new_commitment(&AccountName::of_user(&user))?;
-        let now_ms = self.clock.now_ms();
-        let challenge =
-            Challenge::new(Purpose::Credential, AccountId(account), random()?, now_ms, self.ledger.height());
+        self.start_registration(Subject { name: user.as_str().to_owned(), account, salt }, request).await
+    }
+
+    /// Answers the first message of an OPAQUE registration, and keeps what finishing needs.
+    pub(super) async fn start_registration(
+        &self,
+        subject: Subject,
+        request: &[u8],
+    ) -> Result<Started, Failure> {
+        let Subject { name, account, salt } = subject;
+        let (now_ms, height) = (self.clock.now_ms(), self.ledger.height());
+        let challenge = Challenge::new(Purpose::Credential, AccountId(account), random()?, now_ms, height);
         let response = self.opaque.register(&challenge.nonce, request).map_err(malformed)?;
         let row = Registration {
             id: random()?,
-            name: user.as_str().to_owned(),
+            name,
             account,
             salt,
             nonce: challenge.nonce,

@@ -9,13 +9,14 @@ use std::{
 use bytes::Bytes;
 use keyward_ledger_client::{Dial, Identity, channel};
 use keyward_proto::custody::{
-    DepositShareRequest, DrillShareRequest, EvaluateAttemptRequest, ReleaseShareRequest,
-    keepers_client::KeepersClient,
+    DepositShareRequest, DrillShareRequest, EvaluateAttemptRequest, ReleaseShareRequest, Round,
+    co_signers_client::CoSignersClient, keepers_client::KeepersClient,
 };
-use tonic::{Code, Status, transport::Channel};
+use tonic::{Code, Response, Status, transport::Channel};
 
 use crate::{
-    ports::{KeeperError, Keepers, Later, ToKeeper},
+    ports::{CoSigned, KeeperError, Keepers, Later, ToCoSigner, ToKeeper},
+    shared::relay::ROUND_BYTES_MAX,
     vaults::relay::ANSWER_BYTES_MAX,
 };
 
@@ -43,32 +44,30 @@ impl Channels {
         Self { identity, dial, open: Mutex::default() }
     }
 
-    fn client(&self, address: &str) -> Result<KeepersClient<Channel>, KeeperError> {
+    fn channel(&self, address: &str) -> Result<Channel, KeeperError> {
         let silent = |source: Box<dyn std::error::Error + Send + Sync>| KeeperError::Silent { source };
         if !address.starts_with("https://") {
             return Err(silent(format!("`{address}` is no https address").into()));
         }
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = match open.get(address) {
-            Some(found) => found.clone(),
-            None => {
-                let made = channel(address, &self.identity, self.dial.as_ref())
-                    .map_err(|error| silent(error.into()))?;
-                if open.len() >= CHANNELS_MAX {
-                    open.clear();
-                }
-                open.insert(address.to_owned(), made.clone());
-                made
-            }
-        };
-        Ok(KeepersClient::new(found).max_decoding_message_size(ANSWER_BYTES_MAX + FRAME_BYTES))
+        if let Some(found) = open.get(address) {
+            return Ok(found.clone());
+        }
+        let made =
+            channel(address, &self.identity, self.dial.as_ref()).map_err(|error| silent(error.into()))?;
+        if open.len() >= CHANNELS_MAX {
+            open.clear();
+        }
+        open.insert(address.to_owned(), made.clone());
+        Ok(made)
     }
 }
 
 impl Keepers for Channels {
     fn ask(&self, address: String, what: ToKeeper) -> Later<'_, Result<Bytes, KeeperError>> {
         Box::pin(async move {
-            let mut keeper = self.client(&address)?;
+            let mut keeper = KeepersClient::new(self.channel(&address)?)
+                .max_decoding_message_size(ANSWER_BYTES_MAX + FRAME_BYTES);
             let answer = match what {
                 ToKeeper::Deposit { sealing, share, signature } => keeper
                     .deposit(DepositShareRequest {
@@ -97,6 +96,33 @@ impl Keepers for Channels {
                     })
                     .await
                     .map(|answer| answer.into_inner().answer),
+            };
+            answer.map_err(refused)
+        })
+    }
+
+    fn co_sign(&self, address: String, what: ToCoSigner) -> Later<'_, Result<CoSigned, KeeperError>> {
+        Box::pin(async move {
+            let mut keeper = CoSignersClient::new(self.channel(&address)?)
+                .max_decoding_message_size(ROUND_BYTES_MAX + FRAME_BYTES);
+            let round = |answer: Response<Round>| CoSigned::Round(answer.into_inner());
+            let answer = match what {
+                ToCoSigner::OpenKey(request) => keeper.open_key(request).await.map(round),
+                ToCoSigner::DealKey(request) => keeper.deal_key(request).await.map(round),
+                ToCoSigner::KeepKey(request) => keeper.keep_key(request).await.map(round),
+                ToCoSigner::Commit(request) => keeper.commit(request).await.map(round),
+                ToCoSigner::CoSign(request) => keeper.co_sign(request).await.map(round),
+                ToCoSigner::RedealKey(request) => keeper.redeal_key(request).await.map(round),
+                ToCoSigner::KeepRenewedKey(request) => keeper.keep_renewed_key(request).await.map(round),
+                ToCoSigner::AskRepair(request) => keeper.ask_repair(request).await.map(round),
+                ToCoSigner::SplitShare(request) => keeper.split_share(request).await.map(round),
+                ToCoSigner::SumShare(request) => keeper.sum_share(request).await.map(round),
+                ToCoSigner::KeepRepairedShare(request) => {
+                    keeper.keep_repaired_share(request).await.map(round)
+                }
+                ToCoSigner::ShowShare(request) => {
+                    keeper.show_share(request).await.map(|answer| CoSigned::Share(answer.into_inner()))
+                }
             };
             answer.map_err(refused)
         })

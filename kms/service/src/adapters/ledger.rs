@@ -105,7 +105,9 @@ impl Ledger for Validators {
     fn proven(&self, key: Vec<u8>) -> Later<'_, Result<Proven, LedgerError>> {
         Box::pin(async move {
             match timeout(self.patience, self.client.state(&key)).await {
-                Ok(Ok(state)) => Ok(Proven { value: state.value, receipt: state.receipt }),
+                Ok(Ok(state)) => {
+                    Ok(Proven { value: state.value, height: state.height, receipt: state.receipt })
+                }
                 Ok(Err(error)) => Err(asked(error)),
                 Err(_elapsed) => Err(self.late("the state was not answered in time")),
             }

@@ -1,5 +1,6 @@
 //! `keyward.v1.Accounts`.
 
+use bytes::Bytes;
 use keyward_domain::profile::Fields;
 use keyward_proto::custody::{self as proto, accounts_server::Accounts};
 use tonic::{Request, Response, Status};
@@ -37,12 +38,8 @@ impl Accounts for Face {
     ) -> Result<Response<proto::RegisterFinishResponse>, Status> {
         let (custody, message) = (self.custody.clone(), request.into_inner());
         self.answer_anybody("account.register-finish", async move {
-            let finish = Finish {
-                id: array("registration_id", &message.registration_id)?,
-                upload: message.registration_upload.to_vec(),
-                credential: array("credential", &message.credential)?,
-                proof: array("credential_proof", &message.credential_proof)?,
-            };
+            let parts = [&message.registration_id, &message.credential, &message.credential_proof];
+            let finish = finish(parts, &message.registration_upload)?;
             let (account, receipt) = custody.register_finish(finish).await?;
             Ok(proto::RegisterFinishResponse { account: account.to_vec().into(), receipt: receipt.into() })
         })
@@ -99,12 +96,23 @@ impl Accounts for Face {
         .await
     }
 
+    async fn prepare_close(
+        &self,
+        request: Request<proto::PrepareCloseRequest>,
+    ) -> Result<Response<proto::PrepareCloseResponse>, Status> {
+        self.answer("account.close-prepare", request, |custody, caller, _| async move {
+            let credential = custody.prepare_close(&caller).await?;
+            Ok(proto::PrepareCloseResponse { credential: credential.into() })
+        })
+        .await
+    }
+
     async fn close(
         &self,
         request: Request<proto::CloseAccountRequest>,
     ) -> Result<Response<proto::CloseAccountResponse>, Status> {
         self.answer("account.close", request, |custody, caller, message| async move {
-            let closed = custody.close_account(&caller, &message.idempotency_key).await?;
+            let closed = custody.close_account(&caller, &message.entry, &message.idempotency_key).await?;
             let vaults = closed.vaults.into_iter().map(|ended| proto::EndedVault {
                 vault: ended.vault.to_vec().into(),
                 receipt: ended.receipt.into(),
@@ -141,12 +149,8 @@ impl Accounts for Face {
         request: Request<proto::ChangePasswordFinishRequest>,
     ) -> Result<Response<proto::ChangePasswordFinishResponse>, Status> {
         self.answer("account.password-finish", request, |custody, caller, m| async move {
-            let finish = Finish {
-                id: array("registration_id", &m.registration_id)?,
-                upload: m.registration_upload.to_vec(),
-                credential: array("credential", &m.credential)?,
-                proof: array("credential_proof", &m.credential_proof)?,
-            };
+            let parts = [&m.registration_id, &m.credential, &m.credential_proof];
+            let finish = finish(parts, &m.registration_upload)?;
             let holder_signature = array("holder_signature", &m.holder_signature)?;
             let receipt = custody.password_finish(&caller, finish, holder_signature).await?;
             Ok(proto::ChangePasswordFinishResponse { receipt: receipt.into() })
@@ -191,4 +195,14 @@ impl Accounts for Face {
         })
         .await
     }
+}
+
+/// What finishes a registration, of an account or of another password.
+fn finish([id, credential, proof]: [&Bytes; 3], upload: &[u8]) -> Result<Finish, Failure> {
+    Ok(Finish {
+        id: array("registration_id", id)?,
+        upload: upload.to_vec(),
+        credential: array("credential", credential)?,
+        proof: array("credential_proof", proof)?,
+    })
 }

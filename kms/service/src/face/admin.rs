@@ -3,7 +3,10 @@
 use keyward_proto::custody::{self as proto, admin_server::Admin};
 use tonic::{Request, Response, Status};
 
-use super::{Face, convert::unreleased};
+use super::{
+    Face,
+    convert::{notice, unreleased},
+};
 
 #[tonic::async_trait]
 impl Admin for Face {
@@ -23,6 +26,17 @@ impl Admin for Face {
                 ledger_reachable: status.ledger_reachable,
                 token_ready: status.token_ready,
             })
+        })
+        .await
+    }
+
+    async fn notices(
+        &self,
+        request: Request<proto::NoticesRequest>,
+    ) -> Result<Response<proto::NoticesResponse>, Status> {
+        self.answer("admin.notices", request, |custody, caller, _| async move {
+            let notices = custody.undelivered_notices(&caller).await?;
+            Ok(proto::NoticesResponse { notices: notices.into_iter().map(notice).collect() })
         })
         .await
     }

@@ -3,14 +3,19 @@
 use bytes::Bytes;
 use keyward_domain::Code;
 use keyward_proto::custody as proto;
-use keyward_store::{Custody as Place, IntentState, Key, KeyState, NewIntent};
+use keyward_store::{Custody as Place, IntentState, Key, KeyState, NewIntent, Notice};
 
 use crate::{
     failure::Failure,
-    guard::{Signed, Start},
+    guard::{Shown, Signed, Start},
     keybook::KnownKey,
     tokens::list::Listed,
 };
+
+/// What is shown of a payload.
+pub(super) fn shown(shown: proto::Shown) -> Shown<Bytes> {
+    Shown { format: shown.format, payload: shown.payload }
+}
 
 /// A field of exactly `N` bytes.
 pub(super) fn array<const N: usize>(what: &str, bytes: &Bytes) -> Result<[u8; N], Failure> {
@@ -33,7 +38,7 @@ pub(super) fn key(key: &KnownKey) -> proto::Key {
         created_unix_ms: row.created_ms,
         token: match &row.custody {
             Place::Linked { label, .. } => label.clone(),
-            Place::Hosted { .. } | Place::Erased | Place::Own => String::new(),
+            Place::Hosted { .. } | Place::Erased | Place::Own | Place::Shared { .. } => String::new(),
         },
         account: Bytes::copy_from_slice(&row.account),
         address: key.address.clone().unwrap_or_default(),
@@ -71,6 +76,8 @@ pub(super) fn signed(signed: Signed) -> proto::SignResponse {
         address: signed.key.address.clone().unwrap_or_default(),
         receipt: signed.receipt.into(),
         key_id: Bytes::copy_from_slice(&signed.key.row.key_id),
+        approval_receipt: Bytes::new(),
+        approval_leaf_index: 0,
     }
 }
 
@@ -116,5 +123,18 @@ pub(super) fn unreleased((intent, state): (NewIntent, IntentState)) -> proto::Un
         key_id: Bytes::copy_from_slice(&intent.key_id),
         created_unix_ms: intent.created_ms,
         state: state.word().to_owned(),
+    }
+}
+
+pub(super) fn notice(notice: Notice) -> proto::Notice {
+    proto::Notice {
+        id: Bytes::copy_from_slice(&notice.id),
+        account: Bytes::copy_from_slice(&notice.account),
+        kind: notice.kind.word().to_owned(),
+        channel: notice.channel.word().to_owned(),
+        state: notice.state.word().to_owned(),
+        tries: notice.tries,
+        created_unix_ms: notice.created_ms,
+        next_unix_ms: notice.next_ms,
     }
 }

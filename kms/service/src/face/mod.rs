@@ -3,9 +3,14 @@
 mod accounts;
 mod admin;
 mod agents;
+mod approvals;
+mod associations;
 mod convert;
+mod delegation;
 mod edge;
 mod keys;
+mod policies;
+mod shared;
 mod shown;
 mod signing;
 mod status;
@@ -17,8 +22,10 @@ use std::{sync::Arc, time::Duration};
 use keyward_domain::Code;
 use keyward_proto::custody::{
     accounts_server::AccountsServer, admin_server::AdminServer, agents_server::AgentsServer,
-    keys_server::KeysServer, signing_server::SigningServer, tokens_server::TokensServer,
-    vaults_server::VaultsServer,
+    approvals_server::ApprovalsServer, associations_server::AssociationsServer,
+    delegation_server::DelegationServer, keys_server::KeysServer, policies_server::PoliciesServer,
+    recovery_server::RecoveryServer, shared_server::SharedServer, signing_server::SigningServer,
+    tokens_server::TokensServer, vaults_server::VaultsServer,
 };
 use tokio::{task::JoinHandle, time::timeout};
 use tonic::{Request, Response, Status, service::Routes};
@@ -33,8 +40,14 @@ const MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// The largest message of an agent: answers are short.
 const AGENT_BYTES_MAX: usize = 1 << 20;
 
+/// The largest message about a delegation or an approval: an entry, and the longest message that is signed.
+const ACT_BYTES_MAX: usize = 2 << 20;
+
 /// The largest message about a vault: a sealing and a share.
 const VAULT_BYTES_MAX: usize = 128 << 10;
+
+/// The largest message about a shared key: a request to a keeper, or two payloads.
+const SHARED_BYTES_MAX: usize = 3 << 20;
 
 /// How much before its deadline a caller is told that it passes, so that the answer still arrives.
 const AHEAD: Duration = Duration::from_millis(10);
@@ -67,7 +80,13 @@ impl Face {
             .add_service(TokensServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(AdminServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(AgentsServer::new(self.clone()).max_decoding_message_size(AGENT_BYTES_MAX))
+            .add_service(ApprovalsServer::new(self.clone()).max_decoding_message_size(ACT_BYTES_MAX))
+            .add_service(DelegationServer::new(self.clone()).max_decoding_message_size(ACT_BYTES_MAX))
+            .add_service(AssociationsServer::new(self.clone()).max_decoding_message_size(VAULT_BYTES_MAX))
+            .add_service(RecoveryServer::new(self.clone()).max_decoding_message_size(VAULT_BYTES_MAX))
+            .add_service(PoliciesServer::new(self.clone()).max_decoding_message_size(VAULT_BYTES_MAX))
             .add_service(VaultsServer::new(self.clone()).max_decoding_message_size(VAULT_BYTES_MAX))
+            .add_service(SharedServer::new(self.clone()).max_decoding_message_size(SHARED_BYTES_MAX))
     }
 
     /// Answers a call of an authenticated caller. The work runs to its end even if the client leaves: what was

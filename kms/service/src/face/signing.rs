@@ -14,10 +14,11 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{Face, convert, status};
 use crate::{
+    approvals::sign::AskApproved,
     caller::{Caller, Shown},
     custody::Custody,
     failure::Failure,
-    guard::{Input, Signed},
+    guard::{Input, Said},
 };
 
 /// Requests of a batch that share a task.
@@ -32,7 +33,13 @@ impl Signing for Face {
         request: Request<proto::SignRequest>,
     ) -> Result<Response<proto::BeginResponse>, Status> {
         self.answer("key.sign-begin", request, |custody, caller, m| async move {
-            let start = custody.begin_sign(&caller, &m.key, input(m.payload)?, &m.idempotency_key).await?;
+            if m.approval.is_some() {
+                let what = "a key of mode `self` signs for its holder alone, and uses no approvals up";
+                return Err(Failure::new(Code::KeyIsSelf, what));
+            }
+            let input = input(m.payload)?;
+            let said = Said::of(&input, m.shown.map(convert::shown).as_ref())?;
+            let start = custody.begin_sign(&caller, &m.key, (input, said), &m.idempotency_key).await?;
             Ok(convert::start(start))
         })
         .await
@@ -54,7 +61,7 @@ impl Signing for Face {
         request: Request<proto::SignRequest>,
     ) -> Result<Response<proto::SignResponse>, Status> {
         self.answer("key.sign", request, |custody, caller, message| async move {
-            sign(&custody, &caller, message).await.map(convert::signed)
+            sign(&custody, &caller, message).await
         })
         .await
     }
@@ -164,9 +171,32 @@ async fn sign_group(
     join_all(signing).await
 }
 
-async fn sign(custody: &Custody, caller: &Caller, request: proto::SignRequest) -> Result<Signed, Failure> {
-    let input = input(request.payload)?;
-    custody.sign(caller, &request.key, &input, &request.idempotency_key).await
+async fn sign(
+    custody: &Custody,
+    caller: &Caller,
+    request: proto::SignRequest,
+) -> Result<proto::SignResponse, Failure> {
+    let proto::SignRequest { key, payload, idempotency_key: mark, approval, shown, .. } = request;
+    let input = input(payload)?;
+    let said = Said::of(&input, shown.map(convert::shown).as_ref())?;
+    let Some(approval) = approval else {
+        return custody.sign(caller, &key, (&input, &said), &mark).await.map(convert::signed);
+    };
+    let ask = AskApproved {
+        key: &key,
+        input: &input,
+        said: &said,
+        mark: &mark,
+        case: convert::array("case_id", &approval.case_id)?,
+        opening: convert::array("opening", &approval.opening)?,
+        use_entry: &approval.use_entry,
+    };
+    let done = custody.sign_approved(caller, ask).await?;
+    Ok(proto::SignResponse {
+        approval_receipt: done.act.receipt.into(),
+        approval_leaf_index: done.act.leaf_index,
+        ..convert::signed(done.signed)
+    })
 }
 
 fn input(payload: Option<Payload>) -> Result<Input<Bytes>, Failure> {
@@ -177,9 +207,9 @@ fn input(payload: Option<Payload>) -> Result<Input<Bytes>, Failure> {
     }
 }
 
-fn answer(tag: u64, result: Result<Signed, Failure>) -> proto::SignStreamResponse {
+fn answer(tag: u64, result: Result<proto::SignResponse, Failure>) -> proto::SignStreamResponse {
     let result = match result {
-        Ok(signed) => Answer::Signed(convert::signed(signed)),
+        Ok(signed) => Answer::Signed(signed),
         Err(failure) => {
             status::log("key.sign", &status::request_id(), &failure);
             Answer::Refusal(proto::Refusal {

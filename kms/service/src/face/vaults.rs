@@ -147,6 +147,22 @@ impl Vaults for Face {
         self.entry("vault.destroy", Kind::Destroy, request).await
     }
 
+    async fn signers(
+        &self,
+        request: Request<proto::ListSignersRequest>,
+    ) -> Result<Response<proto::ListSignersResponse>, Status> {
+        self.answer("vault.signers", request, |custody, caller, m| async move {
+            let parties: Vec<&[u8]> = m.parties.iter().map(AsRef::as_ref).collect();
+            let shown = custody.show_signers(&caller, &parties).await?;
+            let signers = shown.into_iter().map(|shown| proto::ShownSigner {
+                standing: shown.standing.into(),
+                account: shown.account.into(),
+            });
+            Ok(proto::ListSignersResponse { signers: signers.collect() })
+        })
+        .await
+    }
+
     async fn set_up_code(
         &self,
         request: Request<proto::SetUpCodeRequest>,
@@ -175,8 +191,8 @@ impl Vaults for Face {
         request: Request<proto::RemoveCodeRequest>,
     ) -> Result<Response<proto::RemoveCodeResponse>, Status> {
         self.answer("vault.code.remove", request, |custody, caller, m| async move {
-            custody.remove_code(&caller, &m.code, &m.user_name).await?;
-            Ok(proto::RemoveCodeResponse {})
+            let receipt = custody.remove_code(&caller, &m.code, &m.user_name).await?;
+            Ok(proto::RemoveCodeResponse { receipt: receipt.into() })
         })
         .await
     }

@@ -16,6 +16,7 @@ use crate::{
     caller::Caller,
     custody::{Custody, random},
     failure::Failure,
+    guard::shared_alone,
     keybook::KnownKey,
     note::{committed, labelled},
     once::{Once, request_hash},
@@ -123,6 +124,9 @@ fn check(key: &KnownKey, app: &AppName, allow: bool) -> Result<(), Failure> {
             Code::KeyIsSelf,
             "an app cannot sign with it: it signs on the person's side",
         ));
+    }
+    if allow && matches!(key.row.custody, Place::Shared { .. }) {
+        return Err(shared_alone());
     }
     let stands = key.apps.iter().any(|known| known == app.as_str());
     if !allow && !stands {

@@ -72,7 +72,7 @@ pub(crate) fn mode_named(name: &str) -> Result<Mode, Failure> {
         "" => Ok(Mode::Hosted),
         name => match Mode::from_name(name) {
             Some(mode @ (Mode::Hosted | Mode::Own)) => Ok(mode),
-            Some(Mode::Linked) | None => Err(Failure::new(
+            Some(Mode::Linked | Mode::Shared) | None => Err(Failure::new(
                 Code::InvalidArgument,
                 format!("`{name}` is no mode of a key that is handed in"),
             )),

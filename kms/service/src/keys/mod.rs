@@ -128,6 +128,8 @@ impl Custody {
             Place::Hosted { .. } | Place::Erased => Mode::Hosted,
             Place::Linked { .. } => Mode::Linked,
             Place::Own => Mode::Own,
+            // The ledger takes no such binding: shared keys are bound by an entry of their own.
+            Place::Shared { .. } => Mode::Shared,
         };
         let bind = BindKey {
             account: binding.account.0,

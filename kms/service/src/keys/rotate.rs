@@ -162,6 +162,9 @@ fn not_so(key: &KnownKey) -> Failure {
     let how = match key.row.custody {
         Place::Linked { .. } => "a linked key is rotated to another key of a token: name it",
         Place::Own => "a key of mode `self` is rotated to another one of that mode",
+        Place::Shared { .. } => {
+            "a shared key stays itself: have its shares renewed (`keyward key shared renew`), or make another one"
+        }
         _ if key.person => "a person's key is rotated to one that the person's side makes",
         _ => "an app's hosted key is rotated inside the service: name no other key",
     };

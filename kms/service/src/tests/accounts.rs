@@ -5,10 +5,12 @@ use keyward_crypto::{
     seal_to_service,
 };
 use keyward_domain::{Code, Fingerprint, scheme::Scheme};
+use keyward_ledger_core::contracts::authored::authored_message;
 use keyward_ledger_core::contracts::registry::{credential_challenge, possession_challenge};
-use keyward_ledger_core::entry::Mode;
+use keyward_ledger_core::entry::{Act, Author, Authored, Entry, Mode, Party};
+use keyward_store::Change;
 
-use super::world::{CHAIN, Mood, World, check, code, shown};
+use super::world::{CHAIN, Mood, World, check, code, shown, unsaid};
 use crate::{
     accounts::register::Finish,
     caller::Caller,
@@ -18,6 +20,7 @@ use crate::{
         import::{Import, Prepared},
         list::Search,
     },
+    ports::{Final as _, Ledger as _},
 };
 
 const APP: &str = "keyward://app/wallet";
@@ -72,6 +75,18 @@ pub(super) async fn credential(world: &World, user: &str) -> SigningKey {
     let (client, request) = ClientLogin::start(&secret).unwrap();
     let (_, response) = world.custody.login_start(user, &request).await.unwrap();
     account_credential(&client.finish(&secret, &response, Stretch::WeakForTests).unwrap().export_key).unwrap()
+}
+
+/// The entry with which a person closes the account.
+pub(super) async fn closing(world: &World, user: &str) -> Vec<u8> {
+    let row = world.custody.store.account_by_name("user", user).await.unwrap().unwrap();
+    let act = Act::CloseAccount { account: row.account };
+    let (party, not_after) = (Party::Credential(row.account), world.ledger.height() + 100);
+    let nonce = crate::custody::random().unwrap();
+    let message = authored_message(&CHAIN, act.kind(), &act.payload(), party, &nonce, not_after);
+    let signature = credential(world, user).await.sign_message(&message).unwrap();
+    let author = Author { party, nonce, not_after, public_key: Vec::new(), signature };
+    Entry::Authored(Authored { act, authors: vec![author] }).encode()
 }
 
 async fn alice(world: &World) -> Caller {
@@ -344,14 +359,14 @@ async fn a_lent_key_signs_until_it_is_revoked() {
 
     let beside = world.beside().await;
     let message = Input::Message(b"m");
-    beside.sign(&app, &id, &message, &[]).await.unwrap();
+    beside.sign(&app, &id, (&message, unsaid()), &[]).await.unwrap();
 
     // A revocation counts at once, here and at another server, even when its record has to wait.
     world.ledger.set(Mood::Gone);
     assert_eq!(code(world.custody.revoke_app(&alice, "mine", "payroll", &[]).await), Code::LedgerUnavailable);
     world.ledger.set(Mood::Good);
     assert_eq!(code(world.sign(&app, &id, b"m").await), Code::KeyUnknown);
-    assert_eq!(code(beside.sign(&app, &id, &message, &[]).await), Code::KeyUnknown);
+    assert_eq!(code(beside.sign(&app, &id, (&message, unsaid()), &[]).await), Code::KeyUnknown);
     assert_eq!(world.custody.settle_acts().await.unwrap(), 0);
 
     // An authorisation that was not heard to be recorded is taken back.
@@ -375,7 +390,8 @@ async fn a_closed_account_is_closed_for_good() {
     world.custody.import_key(&alice, &import(&made, "mine")).await.unwrap();
     let beside = world.beside().await;
     beside.authenticate(&shown(APP, Some(token))).await.unwrap();
-    world.custody.close_account(&alice, b"bye").await.unwrap();
+    let entry = closing(&world, "alice").await;
+    world.custody.close_account(&alice, &entry, b"bye").await.unwrap();
     world.pass_ms(3_000);
     assert_eq!(
         code(beside.authenticate(&shown(APP, Some(token))).await),
@@ -386,6 +402,103 @@ async fn a_closed_account_is_closed_for_good() {
     assert_eq!(code(world.sign(&alice, "mine", b"m").await), Code::AccountClosed, "the ledger refuses");
     assert_eq!(code(log_in(&world, "alice", "correct horse", None).await), Code::LoginFailed);
     assert_eq!(code(register(&world, "alice").await), Code::AccountExists);
+}
+
+#[tokio::test]
+async fn a_session_without_the_credential_closes_nothing() {
+    let world = World::new().await;
+    let (alice, _) = (person(&world, "alice").await, person(&world, "bob").await);
+    let mine = closing(&world, "alice").await;
+    let bobs = closing(&world, "bob").await;
+    let old = Entry::CloseAccount { account: alice.account.unwrap().0 }.encode();
+    for entry in [&b""[..], &mine[..mine.len() - 1], &bobs, &old, &[mine.as_slice(), &[0; 4096]].concat()] {
+        assert_eq!(code(world.custody.close_account(&alice, entry, &[]).await), Code::EntryMalformed);
+    }
+    let Entry::Authored(authored) = Entry::decode(&mine).unwrap() else { panic!() };
+    let mut forged = authored.clone();
+    forged.authors[0].signature[0] ^= 1;
+    let unsigned = Authored { authors: Vec::new(), ..authored };
+    for (authored, refused) in
+        [(forged, Code::AuthorSignatureInvalid), (unsigned, Code::of_ledger("AUTHORS_MISSING"))]
+    {
+        let entry = Entry::Authored(authored).encode();
+        assert_eq!(code(world.custody.close_account(&alice, &entry, b"mark").await), refused);
+    }
+    assert_eq!(world.custody.show_account(&alice).await.unwrap().0.state.word(), "open");
+    // The mark is free again.
+    world.custody.close_account(&alice, &mine, b"mark").await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_ledger_refuses_to_close_stays_open_here_after_a_crash() {
+    let world = World::new().await;
+    let alice = person(&world, "alice").await;
+    let entry = closing(&world, "alice").await;
+    world.ledger.set(Mood::Gone);
+    assert_eq!(code(world.custody.close_account(&alice, &entry, &[]).await), Code::LedgerUnavailable);
+    world.ledger.set(Mood::Good);
+    // Its signature does not count any more when it is handed in again.
+    world.ledger.height.fetch_add(200, std::sync::atomic::Ordering::Relaxed);
+    let world = world.restart().await;
+    world.custody.store.take_over().await.unwrap();
+    assert_eq!(world.custody.settle_acts().await.unwrap(), 0);
+    let row = world.custody.store.account_by_name("user", "alice").await.unwrap().unwrap();
+    assert_eq!(row.state.word(), "open");
+}
+
+#[tokio::test]
+async fn what_an_old_state_shows_neither_opens_nor_closes_an_account() {
+    let world = World::new().await;
+    let alice = person(&world, "alice").await;
+    let entry = closing(&world, "alice").await;
+    let bob = prepare_registration(&world, "bob").await.unwrap();
+    world.ledger.set(Mood::Deaf);
+    assert_eq!(code(world.custody.close_account(&alice, &entry, &[]).await), Code::LedgerUnavailable);
+    // Of this one the account is recorded, and not yet its credential.
+    assert_eq!(code(world.custody.register_finish(bob).await), Code::LedgerUnavailable);
+    world.ledger.set(Mood::Old);
+    let world = world.restart().await;
+    world.custody.store.take_over().await.unwrap();
+    assert_eq!(world.custody.settle_acts().await.unwrap(), 0);
+    let state = async |user| {
+        let row = world.custody.store.account_by_name("user", user).await.unwrap();
+        row.unwrap().state.word()
+    };
+    assert_eq!([state("alice").await, state("bob").await], ["closed", "open"]);
+}
+
+#[tokio::test]
+async fn an_account_that_another_service_closed_is_closed_here_once_its_person_asks() {
+    let world = World::new().await;
+    let alice = person(&world, "alice").await;
+    let (first, second) = (closing(&world, "alice").await, closing(&world, "alice").await);
+    assert!(world.ledger.record(Entry::decode(&first).unwrap()).outcome().is_accepted());
+    assert_eq!(code(world.custody.close_account(&alice, &second, &[]).await), Code::AccountClosed);
+    let row = world.custody.store.account_by_name("user", "alice").await.unwrap().unwrap();
+    assert_eq!(row.state.word(), "closed");
+    assert_eq!(code(log_in(&world, "alice", "correct horse", None).await), Code::LoginFailed);
+}
+
+#[tokio::test]
+async fn a_login_that_began_under_another_password_or_before_the_end_opens_no_session() {
+    for ends in [false, true] {
+        let world = World::new().await;
+        let account = register(&world, "alice").await.unwrap();
+        let secret = password("correct horse");
+        let (client, request) = ClientLogin::start(&secret).unwrap();
+        let (id, response) = world.custody.login_start("alice", &request).await.unwrap();
+        let finalization = client.finish(&secret, &response, Stretch::WeakForTests).unwrap().finalization;
+        let meanwhile = if ends {
+            world.custody.closing(account)
+        } else {
+            let credential = [7; 32];
+            let other = Change::SetPassword { account, opaque_record: vec![1; 224], credential };
+            vec![other, Change::EndSessions(account)]
+        };
+        world.custody.store.apply(meanwhile).await.unwrap();
+        let overtaken = world.custody.login_finish(id, &finalization, None).await;
+        assert_eq!(code(overtaken.map(drop)), Code::LoginFailed);
+    }
 }
 
 #[tokio::test]

@@ -22,6 +22,9 @@ async fn a_binding_that_was_recorded_unheard_becomes_a_usable_key() {
     let world = world.restart().await;
     assert!(world.custody.settle_acts().await.is_err(), "it waits for the ledger");
     let app = world.app().await;
+    // Which policies are in force is not known either.
+    assert_eq!(code(world.sign(&app, "pay", b"m").await), Code::LedgerUnavailable);
+    world.ledger.set(Mood::ReadOnly);
     assert_eq!(code(world.sign(&app, "pay", b"m").await), Code::KeyPending);
     world.ledger.set(Mood::Good);
     assert_eq!(world.custody.settle_acts().await.unwrap(), 0);
@@ -114,9 +117,11 @@ async fn an_account_that_is_closed_twice_holds_nothing_else_up() {
     let world = World::new().await;
     let (app, alice) = (world.app().await, super::accounts::person(&world, "alice").await);
     world.custody.create_key(&app, "pay", "ed25519", &[]).await.unwrap();
+    let entries =
+        [super::accounts::closing(&world, "alice").await, super::accounts::closing(&world, "alice").await];
     world.ledger.set(Mood::Deaf);
-    for mark in [b"one", b"two"] {
-        assert_eq!(code(world.custody.close_account(&alice, mark).await), Code::LedgerUnavailable);
+    for (mark, entry) in [b"one", b"two"].into_iter().zip(&entries) {
+        assert_eq!(code(world.custody.close_account(&alice, entry, mark).await), Code::LedgerUnavailable);
     }
     world.ledger.set(Mood::Gone);
     assert_eq!(code(world.custody.freeze_key(&app, "pay", &[]).await), Code::LedgerUnavailable);

@@ -18,7 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use zeroize::Zeroizing;
 
-use super::world::{CHAIN, World, account, check, code};
+use super::world::{CHAIN, World, account, check, code, unsaid};
 use crate::{
     agents::attend,
     caller::Caller,
@@ -135,7 +135,9 @@ fn ask(
     mark: &'static [u8],
 ) -> JoinHandle<Result<Signed, Failure>> {
     let (custody, caller) = (custody.clone(), caller.clone());
-    tokio::spawn(async move { custody.sign(&caller, "desk-key", &Input::Message(message), mark).await })
+    tokio::spawn(async move {
+        custody.sign(&caller, "desk-key", (&Input::Message(message), unsaid()), mark).await
+    })
 }
 
 fn key() -> SigningKey {

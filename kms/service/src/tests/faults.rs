@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use keyward_domain::Code;
 use keyward_store::IntentState;
 
-use super::world::{Mood, World, check, code};
+use super::world::{Mood, World, check, code, unsaid};
 use crate::guard::Input;
 
 async fn with_key() -> (World, crate::caller::Caller) {
@@ -19,14 +19,14 @@ async fn with_key() -> (World, crate::caller::Caller) {
 async fn without_the_ledger_nothing_is_signed() {
     let (world, app) = with_key().await;
     world.ledger.set(Mood::Gone);
-    let refused = world.custody.sign(&app, "pay", &Input::Message(b"m"), b"mark").await;
+    let refused = world.custody.sign(&app, "pay", (&Input::Message(b"m"), unsaid()), b"mark").await;
     let failure = refused.err().unwrap();
     assert_eq!((failure.code, failure.code.retry()), (Code::LedgerUnavailable, true));
     assert_eq!(world.custody.store.queued_releases(super::world::SUBMITTER, 10).await.unwrap(), []);
     assert_eq!(world.custody.unreleased.list().len(), 1);
     world.ledger.set(Mood::Good);
     // The same request may be tried again under the same mark.
-    let signed = world.custody.sign(&app, "pay", &Input::Message(b"m"), b"mark").await.unwrap();
+    let signed = world.custody.sign(&app, "pay", (&Input::Message(b"m"), unsaid()), b"mark").await.unwrap();
     check(&signed, b"m");
     // The first intent is given up once the ledger would no longer take it, and never signed for.
     world.custody.settle_unreleased().await.unwrap();
@@ -62,14 +62,14 @@ async fn a_run_that_dies_between_intent_and_release_signs_nothing() {
     world.ledger.asked.notified().await;
     world.ledger.set(Mood::Silent);
     {
-        let dying = world.custody.sign(&app, "pay", &Input::Message(b"m"), b"mark");
+        let dying = world.custody.sign(&app, "pay", (&Input::Message(b"m"), unsaid()), b"mark");
         tokio::select! {
             _ = dying => panic!("the ledger is silent"),
             () = world.ledger.asked.notified() => {}
         }
     }
     assert_eq!(
-        code(world.custody.sign(&app, "pay", &Input::Message(b"m"), b"mark").await),
+        code(world.custody.sign(&app, "pay", (&Input::Message(b"m"), unsaid()), b"mark").await),
         Code::IdempotencyPending
     );
     let world = world.restart().await;
@@ -77,7 +77,7 @@ async fn a_run_that_dies_between_intent_and_release_signs_nothing() {
     assert_eq!(world.custody.store.queued_releases(super::world::SUBMITTER, 10).await.unwrap(), []);
     world.ledger.set(Mood::Good);
     let app = world.app().await;
-    let signed = world.custody.sign(&app, "pay", &Input::Message(b"m"), b"mark").await.unwrap();
+    let signed = world.custody.sign(&app, "pay", (&Input::Message(b"m"), unsaid()), b"mark").await.unwrap();
     check(&signed, b"m");
     assert_eq!(world.intents(), 1, "the dead run's intent was never recorded");
 }

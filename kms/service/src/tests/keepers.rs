@@ -18,8 +18,9 @@ use keyward_ledger_core::{
 };
 use tokio::sync::Notify;
 
+use super::co_signers::CoSigner;
 use super::world::World;
-use crate::ports::{KeeperError, Keepers, Later, ToKeeper};
+use crate::ports::{CoSigned, KeeperError, Keepers, Later, ToCoSigner, ToKeeper};
 
 /// How a keeper behaves.
 #[derive(Clone, Debug)]
@@ -39,6 +40,8 @@ pub(super) enum Manner {
 pub(super) struct FakeKeepers {
     manners: Mutex<HashMap<String, Manner>>,
     asked: Mutex<Vec<(String, ToKeeper)>>,
+    /// Those that hold shares of keys, by their addresses.
+    pub(super) co_signers: Mutex<HashMap<String, CoSigner>>,
     pub(super) waiting: AtomicUsize,
     pub(super) came: Notify,
 }
@@ -70,6 +73,26 @@ impl Keepers for FakeKeepers {
                 Manner::Refuses(code, message) => Err(KeeperError::Refused { code: code.into(), message }),
                 Manner::Says(bytes) => Ok(bytes.into()),
                 Manner::Garbles => Err(KeeperError::Malformed { source: "no protobuf".into() }),
+            }
+        })
+    }
+
+    fn co_sign(&self, address: String, what: ToCoSigner) -> Later<'_, Result<CoSigned, KeeperError>> {
+        Box::pin(async move {
+            let manner = self.manners.lock().unwrap().get(&address).cloned().unwrap_or(Manner::Honest);
+            match manner {
+                Manner::Silent => {
+                    self.waiting.fetch_add(1, Ordering::Relaxed);
+                    self.came.notify_one();
+                    std::future::pending().await
+                }
+                Manner::Away => Err(KeeperError::Silent { source: "no route".into() }),
+                Manner::Refuses(code, message) => Err(KeeperError::Refused { code: code.into(), message }),
+                Manner::Garbles => Err(KeeperError::Malformed { source: "no protobuf".into() }),
+                Manner::Honest | Manner::Says(_) => {
+                    let mut all = self.co_signers.lock().unwrap();
+                    all.get_mut(&address).expect("a keeper that holds shares").answer(what)
+                }
             }
         })
     }

@@ -39,6 +39,8 @@ pub(super) enum Mood {
     ReadOnly,
     /// Never answers, and records nothing.
     Silent,
+    /// Records, and shows a state from before everything.
+    Old,
 }
 
 #[derive(Default)]
@@ -57,8 +59,17 @@ pub(super) struct FakeLedger {
     /// The first server's entries are recorded, and it hears of them when it is let go.
     pub(super) hold: AtomicBool,
     held: Notify,
+    /// What a validator that lags answers.
+    old: Mutex<Option<Old>>,
     /// Ledger time is that of the world.
     clock: Arc<FakeClock>,
+}
+
+/// A state that was, for keys that begin so.
+pub(super) struct Old {
+    state: HashMap<Vec<u8>, Vec<u8>>,
+    height: u64,
+    keys: &'static [u8],
 }
 
 struct View<'a> {
@@ -89,6 +100,7 @@ impl FakeLedger {
             asked: Notify::new(),
             hold: AtomicBool::new(false),
             held: Notify::new(),
+            old: Mutex::default(),
         }
     }
 
@@ -123,6 +135,22 @@ impl FakeLedger {
         self.chain.lock().unwrap().state.insert(key, value);
     }
 
+    /// The state as it is now, to be answered later for keys that begin so.
+    pub(super) fn remember(&self, keys: &'static [u8]) -> Old {
+        let height = self.height.load(Ordering::Relaxed);
+        Old { state: self.chain.lock().unwrap().state.clone(), height, keys }
+    }
+
+    /// Lags, or no longer.
+    pub(super) fn lag(&self, old: Option<Old>) {
+        *self.old.lock().unwrap() = old;
+    }
+
+    /// What stands in the state.
+    pub(super) fn value(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.chain.lock().unwrap().state.get(key).cloned()
+    }
+
     /// What stands under a key.
     pub(super) fn key(&self, key_id: &KeyId) -> Option<LedgerKey> {
         let chain = self.chain.lock().unwrap();
@@ -134,7 +162,7 @@ impl FakeLedger {
             let mood = *self.mood.lock().unwrap();
             self.asked.notify_one();
             match mood {
-                Mood::Good => {
+                Mood::Good | Mood::Old => {
                     let recorded = self.record_as(&submitter, entry);
                     if submitter == SUBMITTER && self.hold.load(Ordering::Relaxed) {
                         self.held.notified().await;
@@ -214,16 +242,22 @@ impl Ledger for FakeLedger {
         Box::pin(async move {
             match *self.mood.lock().unwrap() {
                 Mood::Gone | Mood::Silent => Err(gone(0)),
-                Mood::Good | Mood::Deaf | Mood::ReadOnly => {
-                    Ok(self.chain.lock().unwrap().state.get(&key).cloned())
-                }
+                Mood::Old => Ok(None),
+                Mood::Good | Mood::Deaf | Mood::ReadOnly => Ok(match &*self.old.lock().unwrap() {
+                    Some(old) if key.starts_with(old.keys) => old.state.get(&key).cloned(),
+                    _ => self.chain.lock().unwrap().state.get(&key).cloned(),
+                }),
             }
         })
     }
     fn proven(&self, key: Vec<u8>) -> Later<'_, Result<Proven, LedgerError>> {
         Box::pin(async move {
             let value = self.state(key.clone()).await?;
-            Ok(Proven { receipt: state_receipt(&key, value.as_deref()), value })
+            let height = match &*self.old.lock().unwrap() {
+                Some(old) if key.starts_with(old.keys) => old.height,
+                _ => self.height(),
+            };
+            Ok(Proven { receipt: state_receipt(&key, value.as_deref()), value, height })
         })
     }
     fn record(&self, leaf_index: u64) -> Later<'_, Result<Box<dyn Final>, LedgerError>> {

@@ -358,7 +358,8 @@ async fn keys_of_a_closed_account_are_destroyed_in_time() {
     world.custody.import_key(&alice, &super::accounts::import(&made, "mine")).await.unwrap();
     let AccountId(id) = account(&alice);
     let key_id = KeyId(world.custody.store.keys(id).await.unwrap()[0].key_id);
-    world.custody.close_account(&alice, &[]).await.unwrap();
+    let closing = super::accounts::closing(&world, "alice").await;
+    world.custody.close_account(&alice, &closing, &[]).await.unwrap();
     assert_eq!(world.custody.schedule_orphaned_keys().await.unwrap(), 1);
     assert_eq!(world.custody.schedule_orphaned_keys().await.unwrap(), 0);
     world.pass_ms(7 * DAY_MS);

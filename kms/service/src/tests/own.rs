@@ -15,7 +15,7 @@ use keyward_store::{Custody as Place, IntentState, KeyState};
 
 use super::{
     accounts::person,
-    world::{CHAIN, Mood, SUBMITTER, World, code},
+    world::{CHAIN, Mood, SUBMITTER, World, code, unsaid},
 };
 use crate::{
     caller::Caller,
@@ -76,7 +76,7 @@ async fn with_key() -> (World, Caller, SigningKey) {
 }
 
 async fn begin(world: &World, caller: &Caller, message: &[u8], mark: &[u8]) -> Result<Start, Failure> {
-    world.custody.begin_sign(caller, "mine", Input::Message(message), mark).await
+    world.custody.begin_sign(caller, "mine", (Input::Message(message), unsaid().clone()), mark).await
 }
 
 async fn begun(world: &World, caller: &Caller, message: &[u8], mark: &[u8]) -> [u8; 32] {
@@ -109,12 +109,15 @@ async fn every_scheme_signs_on_the_persons_side_and_its_release_is_recorded() {
         assert!(!receipt.is_empty());
         assert_eq!((key.mode(), &key.row.custody), (Mode::Own, &Place::Own));
         assert_eq!(world.ledger.key(&key.public_key.id()).unwrap().mode, Mode::Own);
-        let start = world.custody.begin_sign(&alice, scheme.name(), Input::Message(b"pay"), &[]).await;
+        let start = world
+            .custody
+            .begin_sign(&alice, scheme.name(), (Input::Message(b"pay"), unsaid().clone()), &[])
+            .await;
         let Start::ToSign(start) = start.unwrap() else { panic!("nothing was signed before") };
         let intent = intents(&world).pop().unwrap();
         assert_eq!((intent.id, intent.key_id), (start.intent, own.key.public_key().id()));
         assert_eq!(intent.commitment, commitment(&start.r, &sha256(&[b"pay"])));
-        assert_eq!((intent.policy, start.receipt.is_empty()), (world.custody.policies.hash(), false));
+        assert_eq!((intent.policy, start.receipt.is_empty()), (world.custody.policies.now().hash(), false));
         assert_eq!(queued(&world).await, 0, "nothing is released before there is a signature");
         let signature = own.key.sign_message(b"pay").unwrap();
         let signed = finish(&world, &alice, &start.intent, &signature).await.unwrap();
@@ -134,7 +137,7 @@ async fn a_digest_is_signed_where_the_scheme_signs_digests() {
     world.custody.import_key(&alice, &own.import("p256")).await.unwrap();
     let begin = |key: &'static str, digest: Vec<u8>| {
         let (custody, alice) = (world.custody.clone(), alice.clone());
-        async move { custody.begin_sign(&alice, key, Input::Digest(digest), &[]).await }
+        async move { custody.begin_sign(&alice, key, (Input::Digest(digest), unsaid().clone()), &[]).await }
     };
     assert_eq!(code(begin("mine", vec![7; 32]).await), Code::DigestNotAllowed);
     assert_eq!(code(begin("p256", vec![7; 31]).await), Code::DigestLength);
@@ -151,11 +154,12 @@ async fn the_service_neither_signs_nor_lends_what_is_on_the_persons_side() {
     assert_eq!(code(world.custody.authorise_app(&alice, "mine", "payroll", &[]).await), Code::KeyIsSelf);
     let app = world.app().await;
     world.custody.create_key(&app, "apps", "ed25519", &[]).await.unwrap();
-    let of_app = world.custody.begin_sign(&app, "apps", Input::Message(b"m"), &[]).await;
+    let of_app = world.custody.begin_sign(&app, "apps", (Input::Message(b"m"), unsaid().clone()), &[]).await;
     assert_eq!(code(of_app), Code::SessionRequired);
     let made = super::accounts::make(&world, &alice, Scheme::Ed25519).await;
     world.custody.import_key(&alice, &super::accounts::import(&made, "hosted")).await.unwrap();
-    let hosted = world.custody.begin_sign(&alice, "hosted", Input::Message(b"m"), &[]).await;
+    let hosted =
+        world.custody.begin_sign(&alice, "hosted", (Input::Message(b"m"), unsaid().clone()), &[]).await;
     assert_eq!(code(hosted), Code::KeyNotSelf);
     assert_eq!(world.intents(), 0);
 }
@@ -216,7 +220,7 @@ async fn what_somebody_else_began_is_unknown() {
     let app = world.app().await;
     assert_eq!(code(finish(&world, &app, &id, &good).await), Code::SessionRequired);
     let key_id = key.public_key().id().to_string();
-    let theirs = world.custody.begin_sign(&bob, &key_id, Input::Message(b"m"), &[]).await;
+    let theirs = world.custody.begin_sign(&bob, &key_id, (Input::Message(b"m"), unsaid().clone()), &[]).await;
     assert_eq!(code(theirs), Code::KeyUnknown);
     let beside = world.beside().await;
     assert_eq!(code(beside.finish_sign(&alice, &id, &good).await), Code::SigningUnknown, "another server");
@@ -228,7 +232,8 @@ async fn racers_with_one_intent_release_once() {
     let (world, alice, _) = with_key().await;
     let own = Own::make(&world, &alice, Scheme::Bip340, None).await;
     world.custody.import_key(&alice, &own.import("bip340")).await.unwrap();
-    let start = world.custody.begin_sign(&alice, "bip340", Input::Message(b"pay"), &[]).await;
+    let start =
+        world.custody.begin_sign(&alice, "bip340", (Input::Message(b"pay"), unsaid().clone()), &[]).await;
     let Start::ToSign(start) = start.unwrap() else { panic!() };
     let one = own.key.sign_message(b"pay").unwrap();
     let racers: Vec<_> = (0..16_u8)

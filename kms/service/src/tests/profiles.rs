@@ -103,7 +103,8 @@ async fn the_end_of_an_account_and_an_officer_erase_too() {
     for person in [&alice, &bob] {
         world.custody.set_profile(person, &fields(&[("name", "X")]), &[]).await.unwrap();
     }
-    world.custody.close_account(&alice, &[]).await.unwrap();
+    let closing = super::accounts::closing(&world, "alice").await;
+    world.custody.close_account(&alice, &closing, &[]).await.unwrap();
     let row = world.custody.store.profile(alice.account.unwrap().0).await.unwrap().unwrap();
     assert!(row.sealed_key.is_empty() && row.body.is_empty());
     let officer = world.caller("keyward://officer/olga").await;
@@ -116,7 +117,7 @@ async fn the_end_of_an_account_and_an_officer_erase_too() {
 async fn a_profile_that_was_on_its_way_when_its_account_closed_is_not_kept() {
     let world = World::new().await;
     let alice = person(&world, "alice").await;
-    let closing = world.beside().await;
+    let (closing, end) = (world.beside().await, super::accounts::closing(&world, "alice").await);
     let mine = fields(&[("name", "Alice")]);
     // It hangs between its record and its row.
     world.ledger.hold.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -125,7 +126,7 @@ async fn a_profile_that_was_on_its_way_when_its_account_closed_is_not_kept() {
     while notes(&world, 1) == 0 {
         tokio::task::yield_now().await;
     }
-    closing.close_account(&alice, &[]).await.unwrap();
+    closing.close_account(&alice, &end, &[]).await.unwrap();
     world.ledger.let_go();
     assert_eq!(code(writing.await.unwrap()), Code::AccountClosed);
     assert_eq!(world.custody.settle_acts().await.unwrap(), 0);

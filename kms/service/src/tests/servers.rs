@@ -7,7 +7,7 @@ use keyward_store::{KeyState, StoreError};
 
 use super::{
     accounts,
-    world::{Mood, World, account, check, code, shown},
+    world::{Mood, World, account, check, code, shown, unsaid},
 };
 use crate::{failure::Failure, guard::Input, keys::rotate::To};
 
@@ -20,8 +20,8 @@ async fn a_mark_that_two_servers_see_at_once_is_one_signature() {
     for round in 0..20_u8 {
         let (mark, input) = ([7, round], Input::Message([round]));
         let (one, two) = tokio::join!(
-            world.custody.sign(&app, "pay", &input, &mark),
-            other.sign(&app, "pay", &input, &mark),
+            world.custody.sign(&app, "pay", (&input, unsaid()), &mark),
+            other.sign(&app, "pay", (&input, unsaid()), &mark),
         );
         for tried in [&one, &two] {
             if let Err(failure) = tried {
@@ -29,7 +29,7 @@ async fn a_mark_that_two_servers_see_at_once_is_one_signature() {
             }
         }
         let first = one.or(two).unwrap();
-        let again = other.sign(&app, "pay", &input, &mark).await.unwrap();
+        let again = other.sign(&app, "pay", (&input, unsaid()), &mark).await.unwrap();
         assert_eq!((first.signature, first.receipt), (again.signature, again.receipt));
     }
     assert_eq!(world.intents(), 20);
@@ -42,10 +42,10 @@ async fn what_one_server_freezes_the_other_refuses_at_once() {
     let (key, _) = world.custody.create_key(&app, "pay", "ed25519", &[]).await.unwrap();
     let id = key.public_key.id().to_string();
     let other = world.beside().await;
-    check(&other.sign(&app, "pay", &Input::Message(b"m"), &[]).await.unwrap(), b"m");
+    check(&other.sign(&app, "pay", (&Input::Message(b"m"), unsaid()), &[]).await.unwrap(), b"m");
     world.custody.freeze_key(&officer, &id, &[]).await.unwrap();
     let intents = world.ledger.log().len();
-    assert_eq!(code(other.sign(&app, "pay", &Input::Message(b"m"), &[]).await), Code::KeyFrozen);
+    assert_eq!(code(other.sign(&app, "pay", (&Input::Message(b"m"), unsaid()), &[]).await), Code::KeyFrozen);
     assert_eq!(world.ledger.log().len(), intents, "refused before the ledger was asked");
     other.unfreeze_key(&officer, &id, &[]).await.unwrap();
     check(&world.sign(&app, "pay", b"m").await.unwrap(), b"m");
@@ -59,7 +59,8 @@ async fn what_one_server_changed_is_what_the_other_decides_on() {
     let id = key.public_key.id().to_string();
     let other = world.beside().await;
     // Each time the other server has just used the key as it was.
-    let used = async || check(&other.sign(&app, "pay", &Input::Message(b"m"), &[]).await.unwrap(), b"m");
+    let used =
+        async || check(&other.sign(&app, "pay", (&Input::Message(b"m"), unsaid()), &[]).await.unwrap(), b"m");
     used().await;
     world.custody.freeze_key(&officer, &id, &[]).await.unwrap();
     assert_eq!(other.show_key(&app, "pay").await.unwrap().row.state, KeyState::Frozen);
@@ -94,9 +95,12 @@ async fn what_one_server_lent_the_other_takes_back() {
     let (id, shop) = (key.public_key.id().to_string(), world.caller("keyward://app/shop").await);
     let other = world.beside().await;
     for _ in 0..2 {
-        assert_eq!(code(other.sign(&shop, &id, &Input::Message(b"m"), &[]).await), Code::KeyUnknown);
+        assert_eq!(
+            code(other.sign(&shop, &id, (&Input::Message(b"m"), unsaid()), &[]).await),
+            Code::KeyUnknown
+        );
         world.custody.authorise_app(&alice, "mine", "shop", &[]).await.unwrap();
-        check(&other.sign(&shop, &id, &Input::Message(b"m"), &[]).await.unwrap(), b"m");
+        check(&other.sign(&shop, &id, (&Input::Message(b"m"), unsaid()), &[]).await.unwrap(), b"m");
         check(&world.sign(&shop, &id, b"m").await.unwrap(), b"m");
         other.revoke_app(&alice, "mine", "shop", &[]).await.unwrap();
         assert_eq!(code(world.sign(&shop, &id, b"m").await), Code::KeyUnknown);

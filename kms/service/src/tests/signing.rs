@@ -8,7 +8,7 @@ use keyward_ledger_core::{
     hash::{commitment, sha256, signature_hash},
 };
 
-use super::world::{World, check, check_digest, code};
+use super::world::{World, check, check_digest, code, unsaid};
 use crate::{
     caller::{Caller, Shown},
     config::Limits,
@@ -31,7 +31,7 @@ async fn every_hosted_scheme_signs_and_its_release_is_recorded() {
         assert_eq!(signed.key.address.is_some(), scheme == "ecdsa-secp256k1");
         let (entry, _) = world.ledger.log().pop().unwrap();
         let Entry::Intent(intent) = entry else { panic!("the release is recorded later") };
-        assert_eq!(intent.policy, world.custody.policies.hash());
+        assert_eq!(intent.policy, world.custody.policies.now().hash());
         let queued = world.custody.store.queued_releases(super::world::SUBMITTER, 10).await.unwrap();
         assert_eq!(queued[0].signature_hash, signature_hash(&signed.signature));
         let row = world.custody.store.intent(intent.id).await.unwrap().unwrap();
@@ -50,7 +50,7 @@ async fn digests_are_signed_where_the_scheme_signs_digests() {
         world.custody.create_key(&app, scheme, scheme, &[]).await.unwrap();
         let sign = |digest: Vec<u8>| {
             let (custody, app) = (world.custody.clone(), app.clone());
-            async move { custody.sign(&app, scheme, &Input::Digest(digest), &[]).await }
+            async move { custody.sign(&app, scheme, (&Input::Digest(digest), unsaid()), &[]).await }
         };
         let before = world.intents();
         if scheme == "ed25519" {
@@ -104,7 +104,7 @@ async fn the_same_request_is_done_once() {
     assert_eq!(code(world.custody.create_key(&app, "pay", "ecdsa-p256", &[]).await), Code::AliasTaken);
     let sign = |message: &'static [u8], mark: &'static [u8]| {
         let (custody, app) = (world.custody.clone(), app.clone());
-        async move { custody.sign(&app, "pay", &Input::Message(message), mark).await }
+        async move { custody.sign(&app, "pay", (&Input::Message(message), unsaid()), mark).await }
     };
     let first = sign(b"m", b"1").await.unwrap();
     let again = sign(b"m", b"1").await.unwrap();
@@ -139,7 +139,7 @@ async fn what_comes_after_its_deadline_is_not_begun() {
     let before = world.ledger.log().len();
     for deadline_ms in [0, now_ms - 1, now_ms] {
         let late = late(deadline_ms);
-        let sign = world.custody.sign(&late, "pay", &Input::Message(b"m"), b"late").await;
+        let sign = world.custody.sign(&late, "pay", (&Input::Message(b"m"), unsaid()), b"late").await;
         assert_eq!(code(sign), Code::DeadlineExceeded, "{deadline_ms}");
         assert_eq!(code(world.custody.freeze_key(&late, "pay", b"late").await), Code::DeadlineExceeded);
         let made = world.custody.create_key(&late, "other", "ed25519", b"late").await;
@@ -151,7 +151,11 @@ async fn what_comes_after_its_deadline_is_not_begun() {
         "nothing was kept"
     );
     // In time, the same key for the same request is free.
-    let signed = world.custody.sign(&late(now_ms + 1), "pay", &Input::Message(b"m"), b"late").await.unwrap();
+    let signed = world
+        .custody
+        .sign(&late(now_ms + 1), "pay", (&Input::Message(b"m"), unsaid()), b"late")
+        .await
+        .unwrap();
     check(&signed, b"m");
 }
 

@@ -18,9 +18,9 @@ use keyward_token::{HostProgram, KeyKind, Module, Pin, TokenName, find_module};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-use super::world::{World, check};
+use super::world::{World, check, unsaid};
 use crate::{
-    adapters::{kek::TokenKek, tokens::Modules},
+    adapters::{Couriers, kek::TokenKek, tokens::Modules},
     caller::Caller,
     config::Limits,
     custody::Custody,
@@ -102,6 +102,7 @@ impl Desk {
             kek: Arc::new(TokenKek::new(module.clone(), name, "kek".into())),
             tokens: Arc::new(modules),
             keepers: world.keepers.clone(),
+            couriers: Couriers::default(),
             agents: Vec::new(),
         };
         // No hosted key stays opened: each signature asks the token.
@@ -145,7 +146,7 @@ impl Desk {
     /// One verb on the key of that alias; `label` names a key of the token for those that bind one.
     async fn run(&self, verb: Verb, label: &str, alias: &str) -> Result<usize, Failure> {
         let sign = |caller| async move {
-            let signed = self.custody.sign(caller, alias, &Input::Message(b"pay 5"), &[]).await?;
+            let signed = self.custody.sign(caller, alias, (&Input::Message(b"pay 5"), unsaid()), &[]).await?;
             check(&signed, b"pay 5");
             Ok(1)
         };

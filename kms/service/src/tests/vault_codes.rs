@@ -4,12 +4,13 @@ use std::num::NonZeroU32;
 
 use keyward_crypto::code_of_step;
 use keyward_domain::Code;
+use keyward_ledger_core::entry::Entry;
 use keyward_store::CodeState;
 
 use super::{
     accounts::person,
     vaults::{Owner, VAULT, world},
-    world::{World, code},
+    world::{Mood, World, code},
 };
 use crate::{
     failure::Failure,
@@ -136,8 +137,40 @@ async fn an_officer_ends_codes_of_who_lost_them_and_nobody_else_does() {
     let officer = world.caller("keyward://officer/olga").await;
     assert_eq!(code(world.custody.remove_code(&officer, "", "nobody").await), Code::AccountUnknown);
     assert_eq!(code(world.custody.set_up_code(&officer, "").await), Code::SessionRequired);
-    world.custody.remove_code(&officer, "", "alice").await.unwrap();
+    let notes = || world.ledger.count(|entry| matches!(entry, Entry::Note(note) if is_reset(note)));
+    assert_eq!(notes(), 0, "a refusal is no record");
+    let receipt = world.custody.remove_code(&officer, "", "alice").await.unwrap();
+    assert_eq!((receipt.is_empty(), notes()), (false, 1));
     attempt(&world, &owner, 2, "").await.unwrap();
+}
+
+fn is_reset(note: &[u8]) -> bool {
+    note.get(1..).is_some_and(|rest| rest.starts_with(b"keyward/code-note/v1"))
+}
+
+#[tokio::test]
+async fn an_officers_end_of_codes_is_recorded_first_and_never_done_without() {
+    for mood in [Mood::Gone, Mood::Deaf] {
+        let (world, owner, _) = enrolled().await;
+        let officer = world.caller("keyward://officer/olga").await;
+        world.ledger.set(mood);
+        let cut = world.custody.remove_code(&officer, "", "alice").await;
+        assert_eq!(code(cut), Code::LedgerUnavailable);
+        world.ledger.set(Mood::Good);
+        let live = async |world: &World| {
+            let account = owner.account();
+            world.custody.store.one_time_code(account, CodeState::Live).await.unwrap().is_some()
+        };
+        assert!(live(&world).await, "nothing is done before its record");
+        let world = world.restart().await;
+        world.custody.store.take_over().await.unwrap();
+        let waits = world.custody.settle_acts().await.unwrap();
+        // What was recorded is done, what was not is given up once it cannot come any more.
+        assert_eq!((waits, live(&world).await), if mood == Mood::Deaf { (0, false) } else { (1, true) });
+        world.ledger.height.fetch_add(5_000, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(world.custody.settle_acts().await.unwrap(), 0);
+        assert_eq!(live(&world).await, mood == Mood::Gone);
+    }
 }
 
 #[tokio::test]
@@ -155,6 +188,6 @@ async fn the_secret_lies_sealed_follows_the_key_encryption_key_and_goes_with_the
     world.pass_ms(STEP_MS);
     attempt(&world, &owner, 2, &code_at(&secret, now(&world))).await.unwrap();
     set_up(&world, &owner, &code_at(&secret, now(&world) + STEP_MS)).await;
-    world.custody.close_account(&owner.caller, b"").await.unwrap();
+    owner.close(&world, b"").await.unwrap();
     assert_eq!((find(CodeState::Live).await, find(CodeState::Fresh).await), (None, None));
 }

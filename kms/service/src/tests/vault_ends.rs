@@ -6,7 +6,7 @@ use keyward_ledger_core::{
     state::vault::{VaultState as Stands, vault_key},
     vault::vault_rule,
 };
-use keyward_store::VaultState;
+use keyward_store::{Change, VaultState};
 
 use super::{
     vaults::{Owner, VAULT, world},
@@ -44,7 +44,7 @@ async fn closing_an_account_ends_its_vaults_and_says_where_that_stands() {
     let bob = Owner::new(&world, "bob").await;
     bob.seal(&world, VAULT, 1).await.unwrap();
 
-    let closed = world.custody.close_account(&owner.caller, b"bye").await.unwrap();
+    let closed = owner.close(&world, b"bye").await.unwrap();
     let vaults: Vec<_> = closed.vaults.iter().map(|ended| ended.vault).collect();
     assert_eq!(vaults, [[1; 32], VAULT], "one was ended before");
     for ended in &closed.vaults {
@@ -67,7 +67,7 @@ async fn vaults_that_a_crash_left_behind_a_closed_account_end_later() {
         let (world, owner) = world().await;
         owner.seal(&world, VAULT, 1).await.unwrap();
         world.ledger.set(mood);
-        let cut = world.custody.close_account(&owner.caller, b"").await;
+        let cut = owner.close(&world, b"").await;
         assert_eq!(code(cut), Code::LedgerUnavailable);
         world.ledger.set(Mood::Good);
         let world = world.restart().await;
@@ -87,10 +87,35 @@ async fn vaults_that_a_crash_left_behind_a_closed_account_end_later() {
 }
 
 #[tokio::test]
+async fn vaults_that_cannot_be_ended_keep_no_others_from_their_end() {
+    let (world, owner) = world().await;
+    owner.seal(&world, VAULT, 1).await.unwrap();
+    let account = owner.account();
+    // As many as a round takes, all before it, and nobody can read what stands of them.
+    for number in 0..64 {
+        let vault = [number; 32];
+        world.custody.store.apply(vec![Change::SealVault { account, vault, created_ms: 0 }]).await.unwrap();
+        let rule = vault_rule(&RuleName { owner: account, name: vault });
+        world.ledger.set_state(vault_key(&rule), vec![0xff]);
+    }
+    world.ledger.record(Entry::decode(&owner.closing(&world)).unwrap());
+    world.custody.store.apply(world.custody.closing(account)).await.unwrap();
+    for _ in 0..2 {
+        world.custody.end_orphaned_vaults().await.unwrap();
+    }
+    assert!(destroyed(&world, &owner, VAULT).await);
+    // The next round begins at the front again.
+    let ended = world.ledger.value(&vault_key(&vault_rule(&owner.vault()))).unwrap();
+    world.ledger.set_state(vault_key(&vault_rule(&RuleName { owner: account, name: [0; 32] })), ended);
+    world.custody.end_orphaned_vaults().await.unwrap();
+    assert_eq!(left(&world, &owner).await, 63);
+}
+
+#[tokio::test]
 async fn of_two_servers_that_end_a_vault_one_does() {
     let (world, owner) = world().await;
     owner.seal(&world, VAULT, 1).await.unwrap();
-    world.ledger.record(Entry::CloseAccount { account: owner.account() });
+    world.ledger.record(Entry::decode(&owner.closing(&world)).unwrap());
     let closing = world.custody.closing(owner.account());
     world.custody.store.apply(closing).await.unwrap();
     let other = world.beside().await;
@@ -106,7 +131,7 @@ async fn a_vault_that_was_never_sealed_is_forgotten_with_its_account() {
     assert_eq!(code(owner.seal(&world, VAULT, 1).await), Code::LedgerUnavailable);
     assert_eq!(left(&world, &owner).await, 1);
     world.ledger.set(Mood::Good);
-    let closed = world.custody.close_account(&owner.caller, b"").await.unwrap();
+    let closed = owner.close(&world, b"").await.unwrap();
     assert_eq!(closed.vaults.len(), 1);
     assert!(closed.vaults[0].receipt.is_empty());
     assert_eq!((left(&world, &owner).await, ends(&world)), (0, 0));

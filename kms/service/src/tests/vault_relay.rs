@@ -65,6 +65,24 @@ async fn what_is_for_a_keeper_reaches_it_unchanged_and_its_answer_comes_back_so(
 }
 
 #[tokio::test]
+async fn a_question_about_a_record_is_charged_before_the_ledger_is_asked() {
+    let (world, owner) = world().await;
+    let (burst, _) = Flood::Question.bound();
+    let (custody, id) = (&world.custody, keeper_id(1));
+    for _ in 0..burst / 2 {
+        let evaluated = custody.evaluate_share(&owner.caller, id, 9_999, [1; 32]).await;
+        assert_eq!(code(evaluated), Code::VaultNotGranted);
+        let released = custody.release_share(&owner.caller, id, 9_999, 9_999).await;
+        assert_eq!(code(released), Code::VaultNotGranted);
+    }
+    let evaluated = custody.evaluate_share(&owner.caller, id, 9_999, [1; 32]).await;
+    assert_eq!(code(evaluated), Code::VaultLimited);
+    let released = custody.release_share(&owner.caller, id, 9_999, 9_999).await;
+    assert_eq!(code(released), Code::VaultLimited);
+    assert_eq!(world.keepers.asked(), []);
+}
+
+#[tokio::test]
 async fn nothing_but_what_is_the_sessions_own_is_passed_on() {
     let (world, owner) = world().await;
     owner.seal(&world, VAULT, 1).await.unwrap();

@@ -23,6 +23,7 @@ use super::{
     world::{CHAIN, Mood, World, code},
 };
 use crate::{
+    accounts::close::Closed,
     caller::Caller,
     failure::Failure,
     ports::{Ledger as _, LedgerError},
@@ -63,6 +64,7 @@ impl Owner {
     pub(super) fn sealing(&self, vault: Hash, version: u32, keepers: &[u8]) -> Sealing {
         let points = |secret: u8| vec![[secret; 32], [secret + 1; 32]];
         Sealing {
+            expires_ms: None,
             vault: RuleName { owner: self.account(), name: vault },
             version,
             mode: VaultMode::Vault,
@@ -87,9 +89,22 @@ impl Owner {
 
     /// An entry that the account signs.
     pub(super) fn signed(&self, world: &World, act: VaultAct) -> Vec<u8> {
+        self.signed_act(world, Act::Vault(act))
+    }
+
+    /// The entry with which it closes its account.
+    pub(super) fn closing(&self, world: &World) -> Vec<u8> {
+        self.signed_act(world, Act::CloseAccount { account: self.account() })
+    }
+
+    pub(super) async fn close(&self, world: &World, mark: &[u8]) -> Result<Closed, Failure> {
+        world.custody.close_account(&self.caller, &self.closing(world), mark).await
+    }
+
+    fn signed_act(&self, world: &World, act: Act) -> Vec<u8> {
         let nonce = self.nonce.get();
         self.nonce.set(nonce + 1);
-        let (act, not_after) = (Act::Vault(act), world.ledger.height() + 100);
+        let not_after = world.ledger.height() + 100;
         let (party, nonce) = (Party::Credential(self.account()), [nonce; 32]);
         let message = authored_message(&CHAIN, act.kind(), &act.payload(), party, &nonce, not_after);
         let signature = self.credential.sign_message(&message).unwrap();

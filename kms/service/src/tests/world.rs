@@ -26,11 +26,12 @@ use super::{
     ledger::{Beside, FakeLedger},
 };
 use crate::{
+    adapters::Couriers,
     caller::{Caller, Shown},
     config::{AgentConfig, Limits},
     custody::Custody,
     failure::Failure,
-    guard::{Input, Signed},
+    guard::{Input, Said, Signed},
     kek::{FIRST, labelled},
     ports::{Attached, Clock, FoundKey, Kek, Later, ToSign, Tokens},
     run::{Parts, assemble},
@@ -128,6 +129,8 @@ pub(super) struct FakeTokens {
     pub(super) logged_in: AtomicBool,
     pub(super) lies: AtomicBool,
     wrong: AtomicU64,
+    /// How many have logged in.
+    pub(super) logins: AtomicU64,
     /// How many have said that they need the token no more.
     pub(super) released: AtomicU64,
 }
@@ -176,6 +179,7 @@ impl Tokens for FakeTokens {
                 return Err(Failure::new(Code::PinWrong, "wrong pin"));
             }
             self.logged_in.store(true, Ordering::Relaxed);
+            self.logins.fetch_add(1, Ordering::Relaxed);
             Ok(())
         })
     }
@@ -233,6 +237,7 @@ pub(super) struct World {
     pub(super) keepers: Arc<FakeKeepers>,
     pub(super) clock: Arc<FakeClock>,
     pub(super) limits: Limits,
+    pub(super) couriers: Couriers,
     folder: TempDir,
 }
 
@@ -242,6 +247,15 @@ impl World {
     }
 
     pub(super) async fn with(limits: Limits) -> Self {
+        Self::made(limits, Couriers::default()).await
+    }
+
+    /// One that tells owners.
+    pub(super) async fn telling(couriers: Couriers) -> Self {
+        Self::made(Limits::default(), couriers).await
+    }
+
+    async fn made(limits: Limits, couriers: Couriers) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(FakeClock(AtomicU64::new(1_000_000)));
         let ledger = Arc::new(FakeLedger::new(clock.clone()));
@@ -252,23 +266,24 @@ impl World {
             logged_in: AtomicBool::new(false),
             lies: AtomicBool::new(false),
             wrong: AtomicU64::new(0),
+            logins: AtomicU64::new(0),
             released: AtomicU64::new(0),
         });
         let keepers = Arc::new(FakeKeepers::default());
-        let custody = start(&folder, &ledger, &kek, &tokens, &keepers, &clock, &limits).await;
-        Self { custody, ledger, kek, tokens, keepers, clock, limits, folder }
+        let custody = start(&folder, &ledger, &kek, &tokens, &keepers, &clock, (&limits, &couriers)).await;
+        Self { custody, ledger, kek, tokens, keepers, clock, limits, couriers, folder }
     }
 
     /// Ends this run as a crash would, and starts another on the same files.
     pub(super) async fn restart(self) -> Self {
-        let Self { custody, ledger, kek, tokens, keepers, clock, limits, folder } = self;
+        let Self { custody, ledger, kek, tokens, keepers, clock, limits, couriers, folder } = self;
         custody.store.close().await.unwrap();
         drop(custody);
         tokens.logged_in.store(false, Ordering::Relaxed);
-        let custody = start(&folder, &ledger, &kek, &tokens, &keepers, &clock, &limits).await;
+        let custody = start(&folder, &ledger, &kek, &tokens, &keepers, &clock, (&limits, &couriers)).await;
         custody.find_unreleased().await.unwrap();
         custody.log_in_to_tokens().await.unwrap();
-        Self { custody, ledger, kek, tokens, keepers, clock, limits, folder }
+        Self { custody, ledger, kek, tokens, keepers, clock, limits, couriers, folder }
     }
 
     /// Another server over the same database, ledger and token.
@@ -282,6 +297,7 @@ impl World {
             tokens: self.tokens.clone(),
             keepers: self.keepers.clone(),
             agents: agents(),
+            couriers: self.couriers.clone(),
         };
         let custody = Arc::new(assemble(parts, self.clock.clone(), &self.limits).await.unwrap());
         custody.enter("second".into()).await.unwrap();
@@ -308,7 +324,7 @@ impl World {
     }
 
     pub(super) async fn sign(&self, caller: &Caller, key: &str, message: &[u8]) -> Result<Signed, Failure> {
-        self.custody.sign(caller, key, &Input::Message(message), &[]).await
+        self.custody.sign(caller, key, (&Input::Message(message), unsaid()), &[]).await
     }
 
     pub(super) fn signatures(&self) -> usize {
@@ -327,7 +343,7 @@ async fn start(
     tokens: &Arc<FakeTokens>,
     keepers: &Arc<FakeKeepers>,
     clock: &Arc<FakeClock>,
-    limits: &Limits,
+    (limits, couriers): (&Limits, &Couriers),
 ) -> Arc<Custody> {
     // A new run knows the token, not which key is the current one.
     kek.current.store(0, Ordering::Relaxed);
@@ -340,6 +356,7 @@ async fn start(
         tokens: tokens.clone(),
         keepers: keepers.clone(),
         agents: agents(),
+        couriers: couriers.clone(),
     };
     let custody = Arc::new(assemble(parts, clock.clone(), limits).await.unwrap());
     custody.enter("first".into()).await.unwrap();
@@ -382,6 +399,13 @@ pub(super) fn check(signed: &Signed, message: &[u8]) {
 
 pub(super) fn check_digest(signed: &Signed, digest: &[u8; 32]) {
     verify_digest(&signed.key.public_key, digest, &signed.signature).unwrap();
+}
+
+/// Nothing is said of what is signed.
+pub(super) fn unsaid() -> &'static Said {
+    static UNSAID: std::sync::LazyLock<Said> =
+        std::sync::LazyLock::new(|| Said::of(&Input::Message(b""), None).unwrap());
+    &UNSAID
 }
 
 pub(super) fn account(caller: &Caller) -> AccountId {

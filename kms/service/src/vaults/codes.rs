@@ -3,15 +3,33 @@
 //! They keep out who stole a session or a password. The service alone checks them, so against the service itself they are
 //! nothing: what protects from it is the ledger's count and the keepers. Each code counts once, wrong ones are charged as
 //! logins are, both in the database, so that many servers allow no more than one.
+//!
+//! An officer's end of another person's codes is a note on the ledger before it is done:
+//! `u8 len || "keyward/code-note/v1" || verb u8 (1) || nonce[32] || commitment[32]`, with
+//! `blinding = SHA-256(u8 len || "keyward/code-blinding/v1" || account salt[32] || nonce)` and `commitment =
+//! SHA-256(u8 len || "keyward/code-note/v1" || blinding || verb u8 || account[32] || officer)`.
 
 use keyward_crypto::{SecretBytes, code_secret_aad, code_uri, fresh_code_secret, step_of_code};
 use keyward_domain::{AccountId, Code, LoginLimit, UserName};
+use keyward_ledger_core::entry::Entry;
 use keyward_policies::Verb;
-use keyward_store::{Change, CodeState, OneTimeCode, StoreError};
+use keyward_store::{Account, Act, ActKind, Change, CodeState, OneTimeCode, StoreError};
 use zeroize::Zeroizing;
 
 use super::floods::Flood;
-use crate::{accounts::PERSON, caller::Caller, custody::Custody, failure::Failure};
+use crate::{
+    accounts::PERSON,
+    acts::{Plan, Settled, heights},
+    caller::Caller,
+    custody::{Custody, random},
+    failure::Failure,
+    note::{committed, labelled},
+};
+
+const NOTE_LABEL: &str = "keyward/code-note/v1";
+const BLINDING_LABEL: &str = "keyward/code-blinding/v1";
+/// The one verb of the note: an officer has ended the codes.
+const ENDED: u8 = 1;
 
 /// How often a code is charged anew because another one was faster.
 const CHARGES_MAX: usize = 16;
@@ -66,14 +84,23 @@ impl Custody {
         self.store.apply(changes).await.map_err(meanwhile)
     }
 
-    /// Ends one-time codes: the person's own with a code, another's where the policies let the caller.
-    pub(crate) async fn remove_code(&self, caller: &Caller, code: &str, user: &str) -> Result<(), Failure> {
+    /// Ends one-time codes: the person's own with a code, another's where the policies let the caller. Returns the receipt of
+    /// the note that says the latter; of the former there is none.
+    pub(crate) async fn remove_code(
+        &self,
+        caller: &Caller,
+        code: &str,
+        user: &str,
+    ) -> Result<Vec<u8>, Failure> {
         let _permit = self.permit()?;
-        if !user.is_empty() {
-            let account = self.account_to_reset(caller, user).await?;
-            tracing::info!(by = caller.name(), user, "one-time codes are ended by an officer");
-            return self.forget_codes(account).await;
+        if user.is_empty() {
+            self.remove_own_code(caller, code).await.map(|()| Vec::new())
+        } else {
+            self.reset_codes(caller, user).await
         }
+    }
+
+    async fn remove_own_code(&self, caller: &Caller, code: &str) -> Result<(), Failure> {
         let account = self.vault_account(caller, Verb::VaultCode)?;
         self.floods.charge(account.0, Flood::Question, self.clock.now_ms())?;
         match self.store.one_time_code(account.0, CodeState::Live).await? {
@@ -88,7 +115,34 @@ impl Custody {
                 return self.store.apply(changes).await.map_err(meanwhile);
             }
         }
-        self.forget_codes(account).await
+        Ok(self.store.apply(Self::without_codes(account.0).to_vec()).await?)
+    }
+
+    /// Ends another person's codes, recorded first.
+    async fn reset_codes(&self, caller: &Caller, user: &str) -> Result<Vec<u8>, Failure> {
+        let account = self.account_to_reset(caller, user).await?;
+        let plan = Plan {
+            kind: ActKind::Code,
+            subject: account.account,
+            entries: vec![reset_note(&account, &caller.name())?],
+            before: Vec::new(),
+            accepted: Self::without_codes(account.account).to_vec(),
+            refused: Vec::new(),
+            name: None,
+            app: String::new(),
+        };
+        self.perform(plan).await
+    }
+
+    /// Settles a reset that a crash or an outage left: done if it is recorded, and not begun again. None while it may still
+    /// come.
+    pub(crate) async fn settle_code(&self, act: &Act, entries: &[Entry]) -> Result<Option<Settled>, Failure> {
+        let Some(note) = entries.first() else { return Ok(Some(Settled::undone(Vec::new()))) };
+        let recorded = self.ledger.accepted_within(heights(act), note.clone()).await?;
+        Ok(match recorded {
+            Some(_) => Some(Settled { changes: Self::without_codes(act.subject).to_vec(), receipt: None }),
+            None => (self.ledger.height() > act.until).then(|| Settled::undone(Vec::new())),
+        })
     }
 
     /// What the end of an account removes.
@@ -96,18 +150,14 @@ impl Custody {
         [CodeState::Fresh, CodeState::Live].map(|state| Change::RemoveCode(account, state))
     }
 
-    async fn forget_codes(&self, account: AccountId) -> Result<(), Failure> {
-        Ok(self.store.apply(Self::without_codes(account.0).to_vec()).await?)
-    }
-
     /// Who may not is not told whether there is such an account.
-    async fn account_to_reset(&self, caller: &Caller, user: &str) -> Result<AccountId, Failure> {
+    async fn account_to_reset(&self, caller: &Caller, user: &str) -> Result<Account, Failure> {
         let nobody = || Failure::new(Code::AccountUnknown, "no such account that you may do this with");
         let user = UserName::parse(user).map_err(Failure::of)?;
         let row = self.store.account_by_name(PERSON, user.as_str()).await?.ok_or_else(nobody)?;
-        let account = AccountId(row.account);
-        self.authorise_account(caller, Verb::VaultCodeReset, account).map_err(|_refused| nobody())?;
-        Ok(account)
+        let decided = self.authorise_account(caller, Verb::VaultCodeReset, AccountId(row.account));
+        decided.map_err(|_refused| nobody())?;
+        Ok(row)
     }
 
     /// Refuses without a code of the live secret, where the account has one.
@@ -154,6 +204,12 @@ impl Custody {
         }
         Err(Failure::new(Code::ServiceBusy, "too many codes of this account are shown at once"))
     }
+}
+
+fn reset_note(account: &Account, officer: &str) -> Result<Entry, Failure> {
+    let nonce: [u8; 32] = random()?;
+    let blinding = labelled(BLINDING_LABEL, &[&account.salt, &nonce]);
+    Ok(committed(NOTE_LABEL, ENDED, &nonce, &blinding, &[&account.account, officer.as_bytes()]))
 }
 
 fn unknown() -> Failure {

@@ -3,6 +3,8 @@
 //! The ledger takes no attempt at them from the account's closing on. Each one's end is an entry of its own; what a crash or
 //! an outage leaves is taken up again until it stands.
 
+use std::sync::{Mutex, PoisonError};
+
 use futures::future::join_all;
 use keyward_ledger_core::{
     entry::{Act, Authored, Entry, RuleName, VaultAct},
@@ -17,6 +19,11 @@ use crate::{custody::Custody, failure::Failure, ports::Final};
 
 /// Vaults that one round ends at most.
 const ROUND_MAX: u32 = 64;
+
+/// The account and vault where the last round over closed accounts ended: those that cannot be ended must not keep the
+/// others waiting.
+#[derive(Debug, Default)]
+pub(crate) struct Rounds(Mutex<(Id, Id)>);
 
 /// A vault that went with its account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,9 +53,13 @@ impl Custody {
         Ok(list)
     }
 
-    /// Ends what is left of closed accounts.
+    /// Ends what is left of closed accounts, going on where the round before ended.
     pub(crate) async fn end_orphaned_vaults(&self) -> Result<(), Failure> {
-        let rows = self.store.vaults_of_closed_accounts(ROUND_MAX).await?;
+        let after = *self.rounds.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = self.store.vaults_of_closed_accounts(after, ROUND_MAX).await?;
+        let full = usize::try_from(ROUND_MAX).is_ok_and(|most| rows.len() >= most);
+        let last = rows.last().filter(|_| full).map(|row| (row.account, row.vault));
+        *self.rounds.0.lock().unwrap_or_else(PoisonError::into_inner) = last.unwrap_or_default();
         for ended in join_all(rows.iter().map(|row| self.end_vault(row))).await {
             // One that does not end must not keep the others.
             if let Err(failure) = ended {

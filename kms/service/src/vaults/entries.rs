@@ -90,7 +90,7 @@ pub(crate) fn kept(record: &dyn Final) -> Vec<u8> {
 }
 
 impl HandedIn {
-    fn of_kept(bytes: &[u8]) -> Result<Self, Failure> {
+    pub(crate) fn of_kept(bytes: &[u8]) -> Result<Self, Failure> {
         let (leaf_index, receipt) =
             bytes.split_first_chunk().ok_or_else(|| Failure::internal("a kept response cannot be read"))?;
         Ok(Self { leaf_index: u64::from_be_bytes(*leaf_index), receipt: receipt.to_vec() })

@@ -1,5 +1,5 @@
-//! Bounds on how often an account asks for something about vaults, each server for itself: a burst, and then as much as time
-//! gives back. What an account may guess is counted on the ledger, not here.
+//! Bounds on how often an account asks for something about vaults and shared keys, each server for itself: a burst, and then
+//! as much as time gives back. What an account may guess is counted on the ledger, not here.
 
 use std::{
     collections::HashMap,
@@ -25,6 +25,12 @@ pub(crate) enum Flood {
     Deposit,
     /// Questions to keepers, and shown codes.
     Question,
+    /// Entries about shared keys.
+    SharedEntry,
+    /// Questions to the keepers of shared keys, and about them.
+    SharedQuestion,
+    /// Keys that keepers are asked to begin: each takes one of the places that a keeper has for all of ours.
+    SharedOpening,
 }
 
 impl Flood {
@@ -34,6 +40,16 @@ impl Flood {
             Self::Entry => (120, 10_000),
             Self::Deposit => (128, 5_000),
             Self::Question => (512, 500),
+            Self::SharedEntry => (120, 10_000),
+            Self::SharedQuestion => (1024, 250),
+            Self::SharedOpening => (64, 30_000),
+        }
+    }
+
+    const fn code(self) -> Code {
+        match self {
+            Self::Entry | Self::Deposit | Self::Question => Code::VaultLimited,
+            Self::SharedEntry | Self::SharedQuestion | Self::SharedOpening => Code::SharedLimited,
         }
     }
 }
@@ -57,6 +73,17 @@ impl Spent {
             since_ms: self.since_ms.saturating_add(back.saturating_mul(back_ms)),
         }
     }
+
+    /// Refuses unless there is one left, and says when.
+    fn room(self, flood: Flood, now_ms: u64) -> Result<(), Failure> {
+        let (burst, back_ms) = flood.bound();
+        if self.count < burst {
+            return Ok(());
+        }
+        let wait_ms = self.since_ms.saturating_add(back_ms).saturating_sub(now_ms);
+        let message = format!("the account has asked more than `{burst}` times");
+        Err(Failure { wait_ms: Some(wait_ms), ..Failure::new(flood.code(), message) })
+    }
 }
 
 /// What accounts have spent lately.
@@ -64,6 +91,16 @@ impl Spent {
 pub(crate) struct Floods(Mutex<HashMap<(Id, Flood), Spent>>);
 
 impl Floods {
+    /// Refuses where there is none left, and takes none: for what is charged only if it goes wrong.
+    pub(crate) fn check(&self, account: Id, flood: Flood, now_ms: u64) -> Result<(), Failure> {
+        let counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, back_ms) = flood.bound();
+        match counted.get(&(account, flood)) {
+            Some(spent) => spent.at(now_ms, back_ms).room(flood, now_ms),
+            None => Ok(()),
+        }
+    }
+
     /// Takes one, or says when there is one again.
     pub(crate) fn charge(&self, account: Id, flood: Flood, now_ms: u64) -> Result<(), Failure> {
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,14 +110,10 @@ impl Floods {
                 return Err(Failure::new(Code::ServiceBusy, "too many accounts ask at once"));
             }
         }
-        let (burst, back_ms) = flood.bound();
+        let (_, back_ms) = flood.bound();
         let spent = counted.entry((account, flood)).or_insert(Spent { count: 0, since_ms: now_ms });
         *spent = spent.at(now_ms, back_ms);
-        if spent.count >= burst {
-            let wait_ms = spent.since_ms.saturating_add(back_ms).saturating_sub(now_ms);
-            let message = format!("the account has asked more than `{burst}` times");
-            return Err(Failure { wait_ms: Some(wait_ms), ..Failure::new(Code::VaultLimited, message) });
-        }
+        spent.room(flood, now_ms)?;
         spent.count = spent.count.saturating_add(1);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Vaults: what a person signs is handed in, what is sealed to keepers is passed on, and nothing of it is readable here.
 //!
-//! INVARIANT: every call is one of a live session, and touches vaults of that session's account alone.
+//! INVARIANT: every call but that for signers is one of a live session, and touches vaults of that session's account alone.
 
 pub(crate) mod codes;
 pub(crate) mod ended;
@@ -9,6 +9,7 @@ pub(crate) mod floods;
 pub(crate) mod refusal;
 pub(crate) mod relay;
 pub(crate) mod show;
+pub(crate) mod signers;
 
 use keyward_domain::{AccountId, Code};
 use keyward_ledger_core::entry::{Act, Entry, VaultAct};

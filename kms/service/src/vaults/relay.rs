@@ -12,9 +12,13 @@ use keyward_ledger_core::{
 };
 use keyward_policies::Verb;
 use keyward_store::Id;
-use tokio::time::timeout;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
-use super::{act_of, floods::Flood, malformed};
+use super::{
+    act_of,
+    floods::{Asked, Flood},
+    malformed,
+};
 use crate::{
     caller::Caller,
     custody::Custody,
@@ -31,8 +35,9 @@ const ACKNOWLEDGEMENT_BYTES: usize = 64;
 /// How much of what a keeper says is passed on.
 const MESSAGE_CHARS_MAX: usize = 200;
 /// What a keeper may refuse with; it does not speak for the service.
-const KEEPER_CODES: [Code; 12] = [
+const KEEPER_CODES: [Code; 13] = [
     Code::VaultRequestMalformed,
+    Code::AuthorSignatureExpired,
     Code::VaultVersionStale,
     Code::VaultDestroyed,
     Code::VaultKeeperUnknown,
@@ -79,8 +84,8 @@ impl Custody {
         if !known.shares.keepers.contains(&keeper) {
             return Err(malformed("the keeper is none of the sealing's"));
         }
-        let what = ToKeeper::Deposit { sealing, share, signature };
-        let answer = self.ask_keeper(account, keeper, Flood::Deposit, what).await?;
+        let _place = self.place(account, Flood::Deposit)?;
+        let answer = self.ask_keeper(keeper, ToKeeper::Deposit { sealing, share, signature }).await?;
         if answer.len() == ACKNOWLEDGEMENT_BYTES { Ok(answer) } else { Err(no_answer(answer.len())) }
     }
 
@@ -93,12 +98,12 @@ impl Custody {
         element: [u8; 32],
     ) -> Result<Bytes, Failure> {
         let account = self.vault_account(caller, Verb::VaultRecover)?;
+        let _place = self.place(account, Flood::Question)?;
         self.need_record(account, leaf_index, Code::VaultNotGranted, |act| {
             matches!(act, VaultAct::Attempt(_))
         })
         .await?;
-        let what = ToKeeper::Evaluate { leaf_index, element };
-        self.ask_keeper(account, keeper, Flood::Question, what).await
+        self.ask_keeper(keeper, ToKeeper::Evaluate { leaf_index, element }).await
     }
 
     /// Asks for a keeper's part of the mask, for an own attempt that succeeded.
@@ -110,6 +115,7 @@ impl Custody {
         opened_leaf_index: u64,
     ) -> Result<Bytes, Failure> {
         let account = self.vault_account(caller, Verb::VaultRecover)?;
+        let _place = self.place(account, Flood::Question)?;
         self.need_record(account, leaf_index, Code::VaultNotGranted, |act| {
             matches!(act, VaultAct::Attempt(_))
         })
@@ -118,8 +124,7 @@ impl Custody {
             matches!(act, VaultAct::Open { .. })
         })
         .await?;
-        let what = ToKeeper::Release { leaf_index, opened_leaf_index };
-        self.ask_keeper(account, keeper, Flood::Question, what).await
+        self.ask_keeper(keeper, ToKeeper::Release { leaf_index, opened_leaf_index }).await
     }
 
     /// Has a keeper show that it holds its share of an own vault.
@@ -131,8 +136,8 @@ impl Custody {
         nonce: [u8; 32],
     ) -> Result<Bytes, Failure> {
         let account = self.vault_account(caller, Verb::VaultDrill)?;
-        let what = ToKeeper::Drill { account: account.0, vault, nonce };
-        self.ask_keeper(account, keeper, Flood::Question, what).await
+        let _place = self.place(account, Flood::Question)?;
+        self.ask_keeper(keeper, ToKeeper::Drill { account: account.0, vault, nonce }).await
     }
 
     /// Refuses unless an accepted record of the wanted kind, about a vault of the account, stands there.
@@ -155,16 +160,15 @@ impl Custody {
         if act.vault().owner == account.0 { Ok(()) } else { Err(not_own()) }
     }
 
-    async fn ask_keeper(
-        &self,
-        account: AccountId,
-        keeper: Id,
-        flood: Flood,
-        what: ToKeeper,
-    ) -> Result<Bytes, Failure> {
-        let _permit = self.permit()?;
-        let _place = self.asking.enter(account.0)?;
+    /// What a question costs its account, before ledger or keeper are asked anything. Its places are given back when this is
+    /// dropped.
+    fn place(&self, account: AccountId, flood: Flood) -> Result<(OwnedSemaphorePermit, Asked), Failure> {
+        let places = (self.permit()?, self.asking.enter(account.0)?);
         self.floods.charge(account.0, flood, self.clock.now_ms())?;
+        Ok(places)
+    }
+
+    async fn ask_keeper(&self, keeper: Id, what: ToKeeper) -> Result<Bytes, Failure> {
         let known = self.ledger.state(keeper_key(&keeper)).await?;
         let known = known.map(|value| KeeperState::decode(&value).map_err(Failure::internal)).transpose()?;
         // One that has left takes no shares, and may still answer for those that it holds.
@@ -173,7 +177,7 @@ impl Custody {
             .filter(|known| known.present || !deposits)
             .ok_or_else(|| Failure::new(Code::VaultKeeperUnknown, "the ledger knows no such keeper"))?;
         let answer = match timeout(self.keeper_wait, self.keepers.ask(known.keeper.rpc, what)).await {
-            Ok(answer) => answer?,
+            Ok(answer) => answer.map_err(|error| heard(error, &KEEPER_CODES))?,
             Err(elapsed) => return Err(silent(elapsed)),
         };
         if (1..=ANSWER_BYTES_MAX).contains(&answer.len()) { Ok(answer) } else { Err(no_answer(answer.len())) }
@@ -188,31 +192,29 @@ fn no_answer(len: usize) -> Failure {
     Failure::new(Code::KeeperAnswer, format!("the keeper answered with `{len}` bytes"))
 }
 
-fn silent(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
+pub(crate) fn silent(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
     Failure::because(Code::KeeperUnavailable, "the keeper did not answer in time", cause)
 }
 
-impl From<KeeperError> for Failure {
-    fn from(error: KeeperError) -> Self {
-        match error {
-            KeeperError::Silent { source } => silent(source),
-            KeeperError::Malformed { source } => {
-                Self::because(Code::KeeperAnswer, "the keeper's answer cannot be read", source)
-            }
-            KeeperError::Refused { ref code, ref message } => match Code::from_name(code) {
-                Some(known) if KEEPER_CODES.contains(&known) => {
-                    let message = format!("the keeper refused: {}", plain(message, known));
-                    Self::because(known, message, error)
-                }
-                // Its own trouble, whatever it calls it.
-                Some(Code::Internal) => silent(error),
-                _ => Self::because(
-                    Code::KeeperAnswer,
-                    "the keeper refused with a code that is none of its",
-                    error,
-                ),
-            },
+/// What a keeper said instead of an answer; it may refuse with these codes.
+pub(crate) fn heard(error: KeeperError, codes: &[Code]) -> Failure {
+    match error {
+        KeeperError::Silent { source } => silent(source),
+        KeeperError::Malformed { source } => {
+            Failure::because(Code::KeeperAnswer, "the keeper's answer cannot be read", source)
         }
+        KeeperError::Refused { ref code, ref message } => match Code::from_name(code) {
+            Some(known) if codes.contains(&known) => {
+                let message = format!("the keeper refused: {}", plain(message, known));
+                Failure::because(known, message, error)
+            }
+            // Its own trouble, whatever it calls it.
+            Some(Code::Internal) => silent(error),
+            _ => {
+                let why = "the keeper refused with a code that is none of its";
+                Failure::because(Code::KeeperAnswer, why, error)
+            }
+        },
     }
 }
 

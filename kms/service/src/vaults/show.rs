@@ -85,7 +85,10 @@ impl Custody {
     }
 
     /// The receipts of state keys, in their order.
-    async fn receipts(&self, keys: impl Iterator<Item = Vec<u8>> + Send) -> Result<Vec<Vec<u8>>, Failure> {
+    pub(crate) async fn receipts(
+        &self,
+        keys: impl Iterator<Item = Vec<u8>> + Send,
+    ) -> Result<Vec<Vec<u8>>, Failure> {
         let asked: Vec<_> = keys.map(|key| self.ledger.proven(key)).collect();
         let proven: Vec<_> = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
         Ok(proven.into_iter().map(|proven| proven.receipt).collect())

@@ -1,0 +1,153 @@
+//! What a request says of its payload, held against what is signed, and the decision that hangs on it.
+
+use std::sync::Arc;
+
+use keyward_domain::{Code, Coded as _, disclosure::disclosed, payload::DIGEST_LEN};
+use keyward_policies::{Actor, Facts, SigningRequest, Verb, Verdict};
+use keyward_store::Id;
+use sha2::{Digest as _, Sha256};
+
+use super::Input;
+use crate::{authorise::not_allowed, caller::Caller, custody::Custody, failure::Failure, keybook::KnownKey};
+
+/// How a payload is written, and the payload where what is signed is its digest.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown<B> {
+    /// A form of `keyward_domain::meaning`.
+    pub(crate) format: String,
+    /// Empty: the message itself.
+    pub(crate) payload: B,
+}
+
+/// What policies look at before a key signs.
+#[derive(Clone, Debug)]
+pub(crate) struct Said {
+    pub(crate) facts: Facts,
+    /// The rules under which exactly this payload is approved.
+    pub(crate) approvals: Vec<Id>,
+}
+
+impl Said {
+    /// What is said is read from the payload itself, and refused unless the payload is what is signed. Nothing said: opaque.
+    pub(crate) fn of<B: AsRef<[u8]>>(input: &Input<B>, shown: Option<&Shown<B>>) -> Result<Self, Failure> {
+        let facts = match shown {
+            None => Facts::opaque(),
+            Some(Shown { format, payload }) => {
+                let payload = match (payload.as_ref(), input) {
+                    (&[], Input::Message(message)) => message.as_ref(),
+                    (&[], Input::Digest(_)) => {
+                        let what = "a digest does not say what it is of: show the payload too";
+                        return Err(Failure::new(Code::PayloadMissing, what));
+                    }
+                    (payload, _) => payload,
+                };
+                let said = disclosed(format, payload, &signed_hash(input)?);
+                Facts::of(&said.map_err(|error| Failure::because(error.code(), error.to_string(), error))?)
+            }
+        };
+        Ok(Self { facts, approvals: Vec::new() })
+    }
+
+    /// The same with what approves it.
+    pub(crate) fn approved(self, rules: impl IntoIterator<Item = Id>) -> Self {
+        Self { approvals: rules.into_iter().collect(), ..self }
+    }
+}
+
+/// What the intent will commit to.
+fn signed_hash<B: AsRef<[u8]>>(input: &Input<B>) -> Result<[u8; DIGEST_LEN], Failure> {
+    match input {
+        Input::Message(message) => Ok(Sha256::digest(message.as_ref()).into()),
+        Input::Digest(digest) => digest.as_ref().try_into().map_err(|_| {
+            let len = digest.as_ref().len();
+            Failure::of(keyward_domain::payload::PayloadError::DigestLength(len))
+        }),
+    }
+}
+
+/// Under whose permission a key is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Permission {
+    /// The floor's and the tenant's.
+    Own,
+    /// A set for delegates has permitted it: the tenant's remains.
+    Delegated,
+}
+
+impl Custody {
+    /// The named key, if the caller may sign this with it now, and the hash of the policies that say so.
+    pub(crate) async fn key_to_sign(
+        &self,
+        caller: &Caller,
+        key_name: &str,
+        said: &Said,
+    ) -> Result<(Arc<KnownKey>, Id), Failure> {
+        let key = self.named_key(caller, key_name).await?;
+        if let Ok(policy) = self.check_sign(caller, &key, said) {
+            return Ok((key, policy));
+        }
+        // No refusal is from memory: another server may have unfrozen the key, or let the app use it.
+        if self.policies.now().is_closed() {
+            self.look_at_policies().await?;
+        }
+        let key = self.named_key_now(caller, key_name).await?;
+        let policy = self.check_sign(caller, &key, said)?;
+        Ok((key, policy))
+    }
+
+    pub(crate) fn check_sign(&self, caller: &Caller, key: &KnownKey, said: &Said) -> Result<Id, Failure> {
+        let policy = self.decide_signing(caller, key, said, Permission::Own)?;
+        key.check_use()?;
+        Ok(policy)
+    }
+
+    /// The policies' word on a signature; the hash of what decided.
+    pub(crate) fn decide_signing(
+        &self,
+        caller: &Caller,
+        key: &KnownKey,
+        said: &Said,
+        permission: Permission,
+    ) -> Result<Id, Failure> {
+        let verb = Verb::KeySign;
+        let (kind, name) = self.actor_of(caller, verb)?;
+        let actor = Actor { tenant: &self.tenant, kind, name, account: caller.account };
+        let request = SigningRequest {
+            actor,
+            key: self.key_resource(caller, key),
+            facts: &said.facts,
+            time_ms: self.clock.now_ms(),
+            approvals: &said.approvals,
+        };
+        let set = self.policies.now();
+        let delegate = permission == Permission::Delegated;
+        let verdict = if delegate { set.decide_delegated(&request) } else { set.decide_signing(&request) };
+        tracing::debug!(%verb, name, decision = verdict.name(), policies = ?verdict.policies(), "decided");
+        self.policies.remember_signing(&request, delegate);
+        match &verdict {
+            Verdict::Allow { .. } => Ok(set.hash()),
+            Verdict::NeedsApproval { rules, policies } => Err(needs(rules, policies)),
+            Verdict::Deny { reasons } if verdict.is_denied_above_the_floor() => Err(denied(reasons)),
+            Verdict::Deny { .. } => match self.may_see(caller, key)? {
+                true => Err(not_allowed(caller, verb)),
+                false => Err(Failure::new(Code::KeyUnknown, "no such key that you may use")),
+            },
+        }
+    }
+
+    fn may_see(&self, caller: &Caller, key: &KnownKey) -> Result<bool, Failure> {
+        Ok(self.decide(caller, Verb::KeyShow, self.key_resource(caller, key))?.allowed)
+    }
+}
+
+/// What is missing, by name, so that the caller knows whom to ask.
+pub(crate) fn needs(rules: &[Id], policies: &[String]) -> Failure {
+    let rules: Vec<_> = rules.iter().map(|rule| crate::hex::hex(rule)).collect();
+    let what =
+        format!("it waits for approval under {} (policy {})", rules.join(" and "), policies.join(", "));
+    Failure::new(Code::ApprovalRequired, what)
+}
+
+pub(crate) fn denied(reasons: &[String]) -> Failure {
+    Failure::new(Code::PolicyDenied, format!("the tenant's policies deny it: {}", reasons.join(", ")))
+}
