@@ -3,26 +3,23 @@
 
 use std::fmt;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use keyward_crypto::{ClientRegistration, SecretBytes, account_credential};
 use keyward_domain::Mode;
 use keyward_domain::challenge::LIFETIME_BLOCKS;
 use keyward_domain::scheme::{KeyId, PublicKey};
-use keyward_ledger_core::state::layout::{CredentialState, credential_key};
-use keyward_ledger_verify::{MaxAge, StateQuery, verify_state};
+use keyward_ledger_core::state::layout::CredentialState;
 use keyward_proto::custody::{
     ChangePasswordFinishRequest, ChangePasswordStartRequest, ChangePasswordStartResponse, Key,
 };
 
 use crate::challenge::{self, Challenge, Parts};
 use crate::client::{Client, bytes32};
-use crate::device::DeviceKeys;
+use crate::device::{DeviceKeys, Prepared};
 use crate::error::ClientError;
 use crate::keys::KeySearch;
 use crate::password::Password;
 use crate::person::{parts, prove, stretching};
-use crate::vault::STATE_AGE_MAX;
 
 /// Blocks by which the service may know more than it can prove yet.
 const HEIGHT_SLACK: u64 = 256;
@@ -35,6 +32,8 @@ pub struct PasswordChange {
     credential: PublicKey,
     old_export_key: SecretBytes,
     new_export_key: SecretBytes,
+    /// Keeps other keys from the device until this has ended.
+    prepared: Vec<Prepared>,
 }
 
 impl fmt::Debug for PasswordChange {
@@ -82,6 +81,7 @@ impl Client {
             credential: credential.public_key().clone(),
             old_export_key: login.export_key,
             new_export_key: registered.export_key,
+            prepared: Vec::new(),
         })
     }
 }
@@ -96,15 +96,9 @@ impl Client {
         login: &PublicKey,
     ) -> Result<(), ClientError> {
         let Some(trusted) = &self.trusted else { return Ok(()) };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let max_age = MaxAge { now_ms: millis(now), max_age_ms: millis(STATE_AGE_MAX) };
-        let key = credential_key(&parts.account);
-        let query = StateQuery { key: &key, min_height: 0, max_age: Some(max_age) };
-        let proven = verify_state(&trusted.file, &start.credential, &query).map_err(ClientError::Receipt)?;
-        let present = proven.value.and_then(|value| CredentialState::decode(&value).ok());
-        check_present(present.as_ref(), login, start.version)?;
-        if parts.not_after > proven.height.saturating_add(LIFETIME_BLOCKS + HEIGHT_SLACK) {
+        let present = trusted.credential(&parts.account, &start.credential)?;
+        check_present(present.state.as_ref(), login, start.version)?;
+        if parts.not_after > present.height.saturating_add(LIFETIME_BLOCKS + HEIGHT_SLACK) {
             return Err(ClientError::Answer { what: "the change of password would count for too long" });
         }
         Ok(())
@@ -127,13 +121,18 @@ fn check_present(
     Ok(())
 }
 
-/// Those of mode `self` that are not on the device.
+/// Those of mode `self`, and shared ones, of which the device has no file. A share's file names its key's alias alone.
 fn elsewhere(keys: Vec<Key>, device: Option<&DeviceKeys>) -> Result<Vec<Key>, ClientError> {
+    let parts = device.map_or(Ok(Vec::new()), DeviceKeys::parts)?;
     let mut found = Vec::new();
     for key in keys {
         let id = KeyId(bytes32("key id", &key.key_id)?);
-        let here = device.map_or(Ok(false), |device| device.holds(&id))?;
-        if key.mode == Mode::Own.name() && !here {
+        let here = match Mode::from_name(&key.mode) {
+            Some(Mode::Own) => device.map_or(Ok(false), |device| device.holds(&id))?,
+            Some(Mode::Shared) => parts.iter().any(|part| part.alias == key.alias),
+            _ => true,
+        };
+        if !here {
             found.push(key);
         }
     }
@@ -141,14 +140,18 @@ fn elsewhere(keys: Vec<Key>, device: Option<&DeviceKeys>) -> Result<Vec<Key>, Cl
 }
 
 impl PasswordChange {
-    /// Makes the keys of mode `self` in a folder open under both passwords; gives their number. To be done before
-    /// [`PasswordChange::finish`]: afterwards nothing gives the present export key again.
-    pub fn prepare_device(&self, folder: &Path) -> Result<usize, ClientError> {
+    /// Makes the keys of mode `self` and the shares in a folder open under both passwords; gives their number. To be done before
+    /// [`PasswordChange::finish`], and with a folder that is still empty too: until this value is dropped no key comes there
+    /// that would open under the present password alone.
+    pub fn prepare_device(&mut self, folder: &Path) -> Result<usize, ClientError> {
         let keys = self.client.device_keys(folder)?;
-        Ok(keys.prepare(&self.old_export_key, &self.new_export_key, &self.credential)?)
+        let prepared = keys.prepare(&self.old_export_key, &self.new_export_key, &self.credential)?;
+        let count = prepared.keys;
+        self.prepared.push(prepared);
+        Ok(count)
     }
 
-    /// The keys of the account's that are of mode `self`, can still sign, and are not in a folder of this device. Once
+    /// The keys of the account's that are of mode `self` or shared, can still sign, and are not in a folder of this device. Once
     /// another password counts, neither their files on other devices nor a vault that was sealed before gives them back.
     /// Which keys there are is the service's word.
     pub async fn keys_elsewhere(&self, folder: &Path) -> Result<Vec<Key>, ClientError> {
@@ -209,7 +212,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let device = DeviceKeys::open(folder.path(), [1; 32], [2; 32]).unwrap();
         let [here, away] = [3, 4].map(|byte| SigningKey::from_secret(Scheme::Ed25519, &[byte; 32]).unwrap());
-        device.put(&here, &SecretBytes::new(vec![5; 64])).unwrap();
+        device.put(&here, None, &SecretBytes::new(vec![5; 64])).unwrap();
         let listed = |key: &SigningKey, mode: Mode| Key {
             key_id: key.public_key().id().as_bytes().to_vec().into(),
             mode: mode.name().to_owned(),
@@ -219,6 +222,12 @@ mod tests {
         let keys = || vec![listed(&here, Mode::Own), own.clone(), stranger.clone()];
         assert_eq!(elsewhere(keys(), Some(&device)).unwrap(), std::slice::from_ref(&own));
         assert_eq!(elsewhere(keys(), None).unwrap(), [listed(&here, Mode::Own), own.clone()]);
+        let shared = Key { alias: "treasury".into(), ..listed(&away, Mode::Shared) };
+        assert_eq!(elsewhere(vec![shared.clone()], Some(&device)).unwrap(), std::slice::from_ref(&shared));
+        let kept = crate::device::KeptPart { name: [9; 32], alias: "treasury".into() };
+        let part = keyward_crypto::SharePart::generate().unwrap();
+        device.put_part(&kept, &part, &SecretBytes::new(vec![5; 64])).unwrap();
+        assert_eq!(elsewhere(vec![shared], Some(&device)).unwrap(), []);
         let nameless = Key { key_id: vec![1; 31].into(), ..own.clone() };
         elsewhere(vec![nameless], Some(&device)).unwrap_err();
     }

@@ -1,31 +1,43 @@
-//! A person's keys of mode `self` on this device: one sealed file each (`kms/crypto/SPEC.md`), which opens under the export
-//! key of a login and under nothing else.
+//! A person's keys of mode `self` and parts in shared keys on this device: one sealed file each (`kms/crypto/SPEC.md`), which
+//! opens under the export key of a login and under nothing else.
 //!
 //! A file is written beside its place, made durable, and put in its place in one step: a crash leaves the file before
 //! or the one after. Before the password is changed, another file is made ready for the next one, one per change: changes
-//! can be begun and not heard of again, and whichever password counts in the end finds a file that it opens. Files of
-//! other accounts and ledgers may lie in the same folder; they are left alone.
+//! can be begun and not heard of again, and whichever password counts in the end finds a file that it opens. Until the change
+//! has ended no key comes here that is not ready for it: the folder is locked. Files of other accounts and ledgers may lie
+//! in the same folder; they are left alone.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use keyward_crypto::{DeviceKey, DeviceKeyError, SecretBytes, SigningKey};
+use keyward_domain::KeyName;
 use keyward_domain::scheme::{KeyId, PublicKey};
 
 use crate::client::Client;
 use crate::error::ClientError;
 
-const SUFFIX: &str = "key";
-/// Of a file that opens under a next password: `KEY_ID.TAG.next`.
-const NEXT: &str = "next";
+/// The suffixes of a kind of file: in its place, and of one that opens under a next password (`NAME.TAG.next`).
+#[derive(Clone, Copy)]
+struct Kind {
+    place: &'static str,
+    next: &'static str,
+}
+
+/// Keys of mode `self`, by key id.
+const KEYS: Kind = Kind { place: "key", next: "next" };
+/// Parts in shared keys, by the shared key's name.
+const SHARES: Kind = Kind { place: "share", next: "share-next" };
 /// So many bytes of the next password's credential name what was made ready for it.
 const TAG_BYTES: usize = 8;
-/// A sealed key has some hundred bytes.
-const FILE_BYTES_MAX: u64 = 4096;
+/// The file that is locked.
+const LOCK: &str = "lock";
+/// A sealed key has some hundred bytes, a part in a shared key with what waits some thousand.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// What failed on this device.
 #[derive(Debug, thiserror::Error)]
@@ -69,12 +81,49 @@ pub enum DeviceError {
         #[source]
         source: DeviceKeyError,
     },
+    /// Who asks for a key by name is given another one.
+    #[error("`{asked}` is said to be key `{id}`, which was made here as `{alias}`")]
+    Alias {
+        /// The name that was asked for.
+        asked: String,
+        /// The key that is said to have it.
+        id: KeyId,
+        /// The alias under which it was made.
+        alias: String,
+    },
+    /// A change of the password is under way, or a key is being written.
+    #[error("`{path}` is locked: another command changes the password or the keys on this device")]
+    Busy {
+        /// The lock's path.
+        path: PathBuf,
+    },
+    /// There is no part in that shared key here.
+    #[error("no part in the shared key `{name}` is on this device")]
+    PartMissing {
+        /// Its alias, or its name in hex.
+        name: String,
+    },
     /// It cannot be sealed.
     #[error("the key cannot be sealed")]
     Seal(#[source] DeviceKeyError),
     /// Whose keys these are is not known.
     #[error("keys on this device belong to an account on a ledger: log in, with a trust file")]
     Nobody,
+}
+
+/// Keys that are ready for another password. As long as it is held no key comes to the folder that is not.
+#[derive(Debug)]
+#[must_use = "hold it until the change of the password has ended"]
+pub struct Prepared {
+    /// How many keys are ready.
+    pub keys: usize,
+    _lock: File,
+}
+
+/// A key that was opened, and what its file says of it.
+struct Opened {
+    key: SigningKey,
+    alias: Option<String>,
 }
 
 /// The keys of one account on one ledger, in a folder.
@@ -94,34 +143,74 @@ impl DeviceKeys {
     }
 
     /// Seals a key under an export key, in place of the one that is kept of that key. What was made ready for a next
-    /// password stays.
-    pub fn put(&self, key: &SigningKey, export_key: &SecretBytes) -> Result<(), DeviceError> {
-        self.place(key, export_key, &self.path(&key.public_key().id()))
+    /// password stays. `alias` is the one under which it is made; none if that is not known, then one that the file had stays.
+    pub fn put(
+        &self,
+        key: &SigningKey,
+        alias: Option<&str>,
+        export_key: &SecretBytes,
+    ) -> Result<(), DeviceError> {
+        let lock = self.lock()?;
+        lock.try_lock_shared().map_err(|error| self.busy(error))?;
+        let path = self.path(&key.public_key().id());
+        let before =
+            if alias.is_none() { self.open_file(&path, &key.public_key().id(), export_key) } else { None };
+        let alias = alias.map(str::to_owned).or(before.and_then(|before| before.alias));
+        self.place(key, alias.as_deref(), export_key, &path)
+    }
+
+    fn lock(&self) -> Result<File, DeviceError> {
+        let path = self.folder.join(LOCK);
+        let opened =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        opened.map_err(failed(&path))
+    }
+
+    fn busy(&self, error: TryLockError) -> DeviceError {
+        let path = self.folder.join(LOCK);
+        match error {
+            TryLockError::WouldBlock => DeviceError::Busy { path },
+            TryLockError::Error(source) => DeviceError::File { path, source },
+        }
     }
 
     /// Makes every key ready for the password whose credential is given, before it counts: from now on each opens under
-    /// the present one, that one, and those of changes begun before. Gives their number.
+    /// the present one, that one, and those of changes begun before.
     pub fn prepare(
         &self,
         present: &SecretBytes,
         next: &SecretBytes,
         credential: &PublicKey,
-    ) -> Result<usize, DeviceError> {
+    ) -> Result<Prepared, DeviceError> {
+        let lock = self.lock()?;
+        lock.try_lock().map_err(|error| self.busy(error))?;
         let tag: String =
             credential.as_bytes().iter().take(TAG_BYTES).map(|byte| format!("{byte:02x}")).collect();
         let keys = self.list()?;
         for key in &keys {
             let id = key.id();
-            self.place(&self.load(&id, present)?, next, &self.folder.join(format!("{id}.{tag}.{NEXT}")))?;
+            let Opened { key, alias } = self.opened(&id, present)?;
+            self.place(&key, alias.as_deref(), next, &self.ready(&id.to_string(), &tag, KEYS))?;
         }
-        Ok(keys.len())
+        let shares = self.prepare_shares(present, next, &tag)?;
+        Ok(Prepared { keys: keys.len() + shares, _lock: lock })
     }
 
-    fn place(&self, key: &SigningKey, export_key: &SecretBytes, path: &Path) -> Result<(), DeviceError> {
-        let sealed = DeviceKey::seal(export_key, &self.chain_id, &self.account, key);
-        let bytes = sealed.map_err(DeviceError::Seal)?.encode();
+    fn place(
+        &self,
+        key: &SigningKey,
+        alias: Option<&str>,
+        export_key: &SecretBytes,
+        path: &Path,
+    ) -> Result<(), DeviceError> {
+        let sealed = DeviceKey::seal(export_key, (self.chain_id, self.account), key, alias);
+        self.write_file(&sealed.map_err(DeviceError::Seal)?.encode(), path)
+    }
+
+    /// Beside its place first, durable, then in its place in one step.
+    fn write_file(&self, bytes: &[u8], path: &Path) -> Result<(), DeviceError> {
         let beside = path.with_extension("new");
-        write(&beside, &bytes).map_err(failed(&beside))?;
+        write(&beside, bytes).map_err(failed(&beside))?;
         fs::rename(&beside, path).map_err(failed(path))?;
         self.sync()
     }
@@ -129,17 +218,43 @@ impl DeviceKeys {
     /// Opens a key. One that was made ready for another password, and opens under it, takes its place: that password
     /// counts, and what was made ready for others never will.
     pub fn load(&self, id: &KeyId, export_key: &SecretBytes) -> Result<SigningKey, DeviceError> {
+        Ok(self.opened(id, export_key)?.key)
+    }
+
+    /// Opens the key that somebody says is the one of a name. A name that is a key id must be this key's, an alias the one
+    /// under which it was made; of keys whose files say none, whoever names them is believed. Gives the alias too.
+    pub fn load_named(
+        &self,
+        id: &KeyId,
+        asked: &str,
+        export_key: &SecretBytes,
+    ) -> Result<(SigningKey, Option<String>), DeviceError> {
+        let Opened { key, alias } = self.opened(id, export_key)?;
+        let is_other = match (KeyName::parse(asked), alias.as_deref()) {
+            (Ok(KeyName::Id(named)), _) => named != id.0,
+            (Ok(KeyName::Alias(named) | KeyName::Version(named, _)), Some(alias)) => named.as_str() != alias,
+            _ => false,
+        };
+        if is_other {
+            let (asked, alias) = (asked.to_owned(), alias.unwrap_or_default());
+            return Err(DeviceError::Alias { asked, id: *id, alias });
+        }
+        Ok((key, alias))
+    }
+
+    fn opened(&self, id: &KeyId, export_key: &SecretBytes) -> Result<Opened, DeviceError> {
         let mut failure = None;
-        for path in self.files(id)? {
+        let name = id.to_string();
+        for path in self.files(&name, KEYS)? {
             let opened = match self.read(&path) {
                 Ok(None) => continue,
                 Ok(Some(sealed)) => self.unseal(&sealed, id, export_key, &path),
                 Err(error) => Err(error),
             };
             match opened {
-                Ok(key) => {
-                    self.settle(id, &path)?;
-                    return Ok(key);
+                Ok(opened) => {
+                    self.settle(&name, KEYS, &path)?;
+                    return Ok(opened);
                 }
                 Err(error) => _ = failure.get_or_insert(error),
             }
@@ -148,29 +263,24 @@ impl DeviceKeys {
     }
 
     /// Puts a file that was made ready in the key's place, and only then removes the others.
-    fn settle(&self, id: &KeyId, opened: &Path) -> Result<(), DeviceError> {
-        let place = self.path(id);
+    fn settle(&self, name: &str, kind: Kind, opened: &Path) -> Result<(), DeviceError> {
+        let place = self.in_place(name, kind);
         if opened == place {
             return Ok(());
         }
         fs::rename(opened, &place).map_err(failed(&place))?;
         self.sync()?;
-        for other in self.files(id)?.iter().filter(|path| **path != place) {
+        for other in self.files(name, kind)?.iter().filter(|path| **path != place) {
             gone(other).map_err(failed(other))?;
         }
         self.sync()
     }
 
     /// Where a key may lie: in its place, then in what was made ready for a next password.
-    fn files(&self, id: &KeyId) -> Result<Vec<PathBuf>, DeviceError> {
-        let name = id.to_string();
-        let mut ready = Vec::new();
-        for path in self.every(&[NEXT])? {
-            if stem(&path) == Some(name.as_str()) {
-                ready.push(path);
-            }
-        }
-        Ok([vec![self.path(id)], ready].concat())
+    fn files(&self, name: &str, kind: Kind) -> Result<Vec<PathBuf>, DeviceError> {
+        let mut ready = self.every(&[kind.next])?;
+        ready.retain(|path| stem(path) == Some(name));
+        Ok([vec![self.in_place(name, kind)], ready].concat())
     }
 
     /// The files of a suffix, by name.
@@ -186,24 +296,31 @@ impl DeviceKeys {
         Ok(paths)
     }
 
+    /// What lies in one file, if it opens.
+    fn open_file(&self, path: &Path, id: &KeyId, export_key: &SecretBytes) -> Option<Opened> {
+        let sealed = self.read(path).ok().flatten()?;
+        self.unseal(&sealed, id, export_key, path).ok()
+    }
+
     fn unseal(
         &self,
         sealed: &DeviceKey,
         id: &KeyId,
         export_key: &SecretBytes,
         path: &Path,
-    ) -> Result<SigningKey, DeviceError> {
+    ) -> Result<Opened, DeviceError> {
         let path = path.to_owned();
         if !self.is_own(sealed) || sealed.public_key.id() != *id {
             return Err(DeviceError::Other { path });
         }
-        sealed.open(export_key).map_err(|source| DeviceError::Closed { path, source })
+        let key = sealed.open(export_key).map_err(|source| DeviceError::Closed { path, source })?;
+        Ok(Opened { key, alias: sealed.alias.clone() })
     }
 
     /// Whether a key is here; it is not opened.
     pub fn holds(&self, id: &KeyId) -> Result<bool, DeviceError> {
         let mut failure = None;
-        for path in self.files(id)? {
+        for path in self.files(&id.to_string(), KEYS)? {
             match self.read(&path) {
                 Ok(Some(sealed)) if self.is_own(&sealed) && sealed.public_key.id() == *id => return Ok(true),
                 Ok(_) => (),
@@ -217,7 +334,7 @@ impl DeviceKeys {
     /// key.
     pub fn list(&self) -> Result<Vec<PublicKey>, DeviceError> {
         let mut found = BTreeMap::new();
-        for path in self.every(&[SUFFIX, NEXT])? {
+        for path in self.every(&[KEYS.place, KEYS.next])? {
             let read = match self.read(&path) {
                 Ok(Some(sealed)) if self.is_own(&sealed) => Ok(sealed.public_key),
                 Ok(_) => continue,
@@ -237,14 +354,26 @@ impl DeviceKeys {
     /// Forgets a key on this device; fine when it is not here.
     pub fn remove(&self, id: &KeyId) -> Result<(), DeviceError> {
         // Its place comes last: what a crash leaves is not brought back by a password given up.
-        for path in self.files(id)?.iter().rev() {
+        self.forget(&id.to_string(), KEYS)
+    }
+
+    fn forget(&self, name: &str, kind: Kind) -> Result<(), DeviceError> {
+        for path in self.files(name, kind)?.iter().rev() {
             gone(path).map_err(failed(path))?;
         }
         self.sync()
     }
 
     fn path(&self, id: &KeyId) -> PathBuf {
-        self.folder.join(id.to_string()).with_extension(SUFFIX)
+        self.in_place(&id.to_string(), KEYS)
+    }
+
+    fn in_place(&self, name: &str, kind: Kind) -> PathBuf {
+        self.folder.join(name).with_extension(kind.place)
+    }
+
+    fn ready(&self, name: &str, tag: &str, kind: Kind) -> PathBuf {
+        self.folder.join(format!("{name}.{tag}.{}", kind.next))
     }
 
     fn is_own(&self, sealed: &DeviceKey) -> bool {
@@ -252,13 +381,7 @@ impl DeviceKeys {
     }
 
     fn read(&self, path: &Path) -> Result<Option<DeviceKey>, DeviceError> {
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed(path)(error)),
-        };
-        let mut bytes = Vec::new();
-        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed(path))?;
+        let Some(bytes) = read_file(path)? else { return Ok(None) };
         let sealed = DeviceKey::decode(&bytes);
         sealed.map(Some).map_err(|source| DeviceError::Format { path: path.to_owned(), source })
     }
@@ -278,7 +401,18 @@ impl Client {
     }
 }
 
-/// The key id in a file's name.
+fn read_file(path: &Path) -> Result<Option<Vec<u8>>, DeviceError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(path)(error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed(path))?;
+    Ok(Some(bytes))
+}
+
+/// The key id, or a shared key's name, in a file's name.
 fn stem(path: &Path) -> Option<&str> {
     path.file_name()?.to_str()?.split('.').next()
 }
@@ -302,6 +436,10 @@ fn gone(path: &Path) -> std::io::Result<()> {
 fn failed(path: &Path) -> impl Fn(std::io::Error) -> DeviceError + use<'_> {
     |source| DeviceError::File { path: path.to_owned(), source }
 }
+
+mod shares;
+
+pub use shares::KeptPart;
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use std::error::Error;
 
 use keyward_crypto::{ImportError, OpaqueError, SignError, SigningKeyError};
 use keyward_domain::Code;
+use keyward_domain::meaning::MeaningError;
 use keyward_domain::scheme::SignatureError;
 use keyward_ledger_verify::Failure;
 use thiserror::Error as ThisError;
@@ -137,6 +138,9 @@ pub enum ClientError {
     /// The trust file has no chain id where it should.
     #[error("the trust file names no ledger")]
     TrustWithoutChain,
+    /// Something is to be signed for a ledger that nothing here names.
+    #[error("nothing here names the ledger that this would be signed for")]
+    TrustMissing,
     /// A receipt does not verify.
     #[error("the receipt does not verify")]
     Receipt(#[source] Failure),
@@ -158,6 +162,12 @@ pub enum ClientError {
     /// The message could not be signed on this side.
     #[error("the message could not be signed")]
     Sign(#[source] SignError),
+    /// The payload is not of the format that it is said to be.
+    #[error("the payload does not read as said")]
+    Payload(#[source] MeaningError),
+    /// Signers of the payload do not sign so many digests.
+    #[error("signers of this payload sign {0} digests")]
+    NoSuchDigest(usize),
     /// A message that means something to Keyward itself.
     #[error("the message begins like a proof of Keyward's own: it is never signed as a payload")]
     Reserved,
@@ -215,15 +225,26 @@ impl ClientError {
                 Some("use a profile whose certificate is from the service's own authority")
             }
             Self::WrongPassword(_) => Some(Code::LoginFailed.remedy()),
+            Self::Device(DeviceError::PartMissing { .. }) => Some(
+                "use the device that the key was made on, or recover your share from its vault and have this device take the \
+                 other's place (`keyward key shared replace-device`)",
+            ),
             Self::Device(DeviceError::Missing { .. }) => {
                 Some("use the device that the key was made on, or recover it from its vault")
             }
             Self::Device(DeviceError::Closed { .. }) => Some(
                 "the file opens with the password that sealed it: recover the key from its vault if that is gone",
             ),
+            Self::Device(DeviceError::Busy { .. }) => Some("try again when the other command has ended"),
+            Self::Device(DeviceError::Alias { .. }) => Some(
+                "nothing was signed: name the key by its id, and ask the operator why the service names another one",
+            ),
             Self::ChangePending => Some(
                 "wait a minute, and log in with the password of that change; if it is refused, tell the operator",
             ),
+            Self::Payload(_) => Some("correct the format, or the payload"),
+            Self::NoSuchDigest(_) => Some("say which of them is to be signed, from 0"),
+            Self::TrustMissing => Some("give the profile the ledger's trust file"),
             Self::Reserved => {
                 Some("sign something else: with this key, such a message is a word of its holder")
             }

@@ -1,8 +1,8 @@
 //! Keys of mode `self`: made and proved here, and kept on this device alone.
 
 use keyward_crypto::{SecretBytes, SigningKey};
-use keyward_domain::Mode;
 use keyward_domain::scheme::{KeyId, Scheme};
+use keyward_domain::{KeyName, Mode};
 use keyward_proto::custody::{
     ImportKeyRequest, Key, RotateKeyRequest, RotateToImport, rotate_key_request::To,
 };
@@ -27,7 +27,7 @@ impl Client {
         export_key: &SecretBytes,
     ) -> Result<KeyWithReceipt, ClientError> {
         let key = SigningKey::generate(scheme).map_err(ClientError::Key)?;
-        device.put(&key, export_key)?;
+        device.put(&key, Some(alias), export_key)?;
         self.bind_own_key(alias, &key).await
     }
 
@@ -63,11 +63,18 @@ impl Client {
             Scheme::from_name(&before.scheme).ok_or(ClientError::Answer { what: "unknown scheme" })?;
         let previous = own_id(&before)?;
         let consenting = match Mode::from_name(&before.mode) {
-            Some(Mode::Own) => Some(device.load(&previous, export_key)?),
+            Some(Mode::Own) => Some(device.load_named(&previous, key, export_key)?),
             _ => None,
         };
+        // A hosted key has no file yet: of it the name that was asked for is what the person knows.
+        let named = || match KeyName::parse(key) {
+            Ok(KeyName::Alias(alias) | KeyName::Version(alias, _)) => Some(alias.as_str().to_owned()),
+            _ => None,
+        };
+        let alias = consenting.as_ref().map_or_else(named, |(_, alias)| alias.clone().or_else(named));
+        let consenting = consenting.map(|(key, _)| key);
         let next = SigningKey::generate(scheme).map_err(ClientError::Key)?;
-        device.put(&next, export_key)?;
+        device.put(&next, alias.as_deref(), export_key)?;
         let rotated = self.supersede(key, &previous, consenting.as_ref(), &next).await?;
         if self.trusted.is_some() && consenting.is_some() {
             device.remove(&previous)?;
@@ -102,14 +109,15 @@ impl Client {
         self.check_made(KeyWithReceipt::of(rotated)?, &made)
     }
 
-    /// A key of mode `self` that the service names, opened on this device.
+    /// A key of mode `self` by its alias or id, opened on this device. Which key an alias is, the service says: it must be
+    /// one that was made under that alias.
     pub async fn own_key(
         &self,
         name: &str,
         device: &DeviceKeys,
         export_key: &SecretBytes,
     ) -> Result<SigningKey, ClientError> {
-        Ok(device.load(&own_id(&self.show_key(name).await?)?, export_key)?)
+        Ok(device.load_named(&own_id(&self.show_key(name).await?)?, name, export_key)?.0)
     }
 }
 

@@ -9,9 +9,9 @@ use keyward_crypto::{
 use keyward_domain::Mode;
 use keyward_domain::scheme::{KeyId, PublicKey, Scheme};
 use keyward_proto::custody::{
-    Account, CloseAccountRequest, ImportKeyRequest, LoginFinishRequest, LoginStartRequest,
-    PrepareImportRequest, RegisterFinishRequest, RegisterStartRequest, RotateKeyRequest, RotateToImport,
-    ShowAccountRequest, rotate_key_request::To,
+    Account, ImportKeyRequest, LoginFinishRequest, LoginStartRequest, PrepareImportRequest,
+    RegisterFinishRequest, RegisterStartRequest, RotateKeyRequest, RotateToImport, ShowAccountRequest,
+    rotate_key_request::To,
 };
 use zeroize::Zeroizing;
 
@@ -121,17 +121,6 @@ impl Client {
     /// The session's account.
     pub async fn show_account(&self) -> Result<Account, ClientError> {
         self.answer(self.accounts().show(self.request(ShowAccountRequest {})).await)
-    }
-
-    /// Closes the session's account for good; returns the receipt.
-    pub async fn close_account(&self) -> Result<Vec<u8>, ClientError> {
-        let message = CloseAccountRequest { idempotency_key: idempotency_key()? };
-        let closed = self.answer(self.accounts().close(self.request(message)).await)?;
-        match &self.account {
-            Some(account) => self.check_entry(&closed.receipt, "close-account", account)?,
-            None => drop(self.verdict(&closed.receipt, None)?),
-        }
-        Ok(closed.receipt.to_vec())
     }
 
     /// Makes a key on this side, proves its possession, and seals it to the service.

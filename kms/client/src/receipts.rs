@@ -1,11 +1,17 @@
 //! Receipts, checked against the trust file before their answer is believed.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use keyward_domain::scheme::KeyId;
-use keyward_ledger_verify::{Failure, Opening, Verdict, verify_intent, verify_receipt};
+use keyward_ledger_core::state::layout::{CredentialState, credential_key};
+use keyward_ledger_verify::{
+    Failure, MaxAge, Opening, StateQuery, StateVerdict, Verdict, verify_intent, verify_receipt, verify_state,
+};
 
 use crate::challenge::Challenge;
 use crate::client::Client;
 use crate::error::ClientError;
+use crate::vault::STATE_AGE_MAX;
 
 /// A trust file that was read.
 pub(crate) struct Trusted {
@@ -29,9 +35,35 @@ impl Trusted {
     }
 }
 
+/// An account's credential as the ledger proves it, and the height at which it is that.
+pub(crate) struct ProvenCredential {
+    pub(crate) state: Option<CredentialState>,
+    pub(crate) height: u64,
+}
+
 impl Trusted {
     pub(crate) const fn chain_id(&self) -> [u8; 32] {
         self.chain_id
+    }
+
+    /// What stands under a state key, from a recent state receipt.
+    pub(crate) fn recent(&self, key: &[u8], receipt: &[u8]) -> Result<StateVerdict, Failure> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let max_age = MaxAge { now_ms: millis(now), max_age_ms: millis(STATE_AGE_MAX) };
+        let query = StateQuery { key, min_height: 0, max_age: Some(max_age) };
+        verify_state(&self.file, receipt, &query)
+    }
+
+    /// An account's present credential, from a recent state receipt.
+    pub(crate) fn credential(
+        &self,
+        account: &[u8; 32],
+        receipt: &[u8],
+    ) -> Result<ProvenCredential, ClientError> {
+        let proven = self.recent(&credential_key(account), receipt).map_err(ClientError::Receipt)?;
+        let state = proven.value.and_then(|value| CredentialState::decode(&value).ok());
+        Ok(ProvenCredential { state, height: proven.height })
     }
 }
 

@@ -139,7 +139,11 @@ fn signed(client: &Client, order: &Order, response: SignStreamResponse) -> Resul
     }
 }
 
-fn believed(client: &Client, order: &Order, answer: SignResponse) -> Result<Signature, ClientError> {
+pub(crate) fn believed(
+    client: &Client,
+    order: &Order,
+    answer: SignResponse,
+) -> Result<Signature, ClientError> {
     let signature = parse(order.key(), answer)?;
     order.check(client, &signature)?;
     Ok(signature)

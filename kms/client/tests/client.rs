@@ -137,12 +137,18 @@ async fn a_rotated_key_is_made_here_and_proved_to_take_over_from_the_one_before(
 async fn with_a_trust_file_nothing_is_returned_without_a_receipt_that_verifies() {
     let (_service, client) = client(Twist::Honest).await;
     client.create_person_key("mine", Scheme::Ed25519).await.unwrap();
+    client.register("bella", &password("p")).await.unwrap();
+    let login = client.login("bella", &password("p")).await.unwrap();
+    let error = client.close_account(&login).await.unwrap_err();
+    assert!(matches!(error, ClientError::TrustMissing), "{error}");
+    let elsewhere = client.clone().with_account([9; 32]).close_account(&login).await.unwrap_err();
+    assert!(matches!(elsewhere, ClientError::OtherAccount), "{elsewhere}");
     let strict = client.with_trust(&trust_file()).unwrap();
     for error in [
         strict.register("anna", &password("p")).await.map(|_| ()).unwrap_err(),
         strict.create_person_key("mine", Scheme::Ed25519).await.map(|_| ()).unwrap_err(),
         strict.sign_message("mine", b"pay").await.map(|_| ()).unwrap_err(),
-        strict.close_account().await.map(|_| ()).unwrap_err(),
+        strict.close_account(&login).await.map(|_| ()).unwrap_err(),
     ] {
         assert!(matches!(error, ClientError::Receipt(_)), "{error}");
     }

@@ -122,6 +122,21 @@ async fn a_rotation_carries_the_consent_of_the_version_before() {
 }
 
 #[tokio::test]
+async fn a_service_that_names_another_key_than_the_one_of_an_alias_is_found_out() {
+    let bench = Bench::new().await;
+    let Bench { client, device, .. } = &bench;
+    client.create_own_key("own", Scheme::Ed25519, device, &export_key()).await.unwrap();
+    client.own_key("own", device, &export_key()).await.unwrap();
+    // From now on this service says that `own` is the other one.
+    client.create_own_key("savings", Scheme::Ed25519, device, &export_key()).await.unwrap();
+    let swapped = client.own_key("own", device, &export_key()).await.unwrap_err();
+    assert!(matches!(swapped, ClientError::Device(DeviceError::Alias { .. })), "{swapped}");
+    let swapped = client.rotate_own_key("own", device, &export_key()).await.unwrap_err();
+    assert!(matches!(swapped, ClientError::Device(DeviceError::Alias { .. })), "{swapped}");
+    assert_eq!(device.list().unwrap().len(), 2, "no next version was made");
+}
+
+#[tokio::test]
 async fn what_is_not_on_this_device_does_not_sign() {
     let bench = Bench::new().await;
     bench.client.create_own_key("own", Scheme::Ed25519, &bench.device, &export_key()).await.unwrap();

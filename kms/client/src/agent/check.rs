@@ -1,12 +1,14 @@
 //! What the desk holds against a request before anybody is asked: everything that the service could lie about and
 //! that the ledger proves.
 
-use keyward_domain::payload::MESSAGE_LEN_MAX;
+use keyward_domain::payload::{MESSAGE_LEN_MAX, is_reserved};
 use keyward_domain::scheme::Scheme;
 use keyward_ledger_verify::{Failure, Opening, verify_intent};
 use keyward_proto::custody::{AgentSign, agent_sign};
 
 use super::summary::Payload;
+use crate::petition::{AttemptConsent, attempt_consent};
+use crate::receipts::Trusted;
 
 /// The oldest block, by the desk's clock, whose intents are still signed.
 pub const INTENT_AGE_MS_MAX: u64 = 10 * 60 * 1000;
@@ -108,7 +110,7 @@ pub fn check(sign: &AgentSign, known: Known<'_>) -> Result<Checked, CheckError> 
     let r = array("r", &sign.r)?;
     let key_id = array("key_id", &sign.key_id)?;
     let scheme = Scheme::from_name(&sign.scheme).ok_or(CheckError::Malformed("scheme"))?;
-    let payload = payload(sign, scheme)?;
+    let payload = payload(sign, scheme, known.trust, &key_id)?;
     if sign.receipt.len() > RECEIPT_BYTES_MAX {
         return Err(CheckError::Malformed("receipt"));
     }
@@ -138,12 +140,18 @@ pub fn check(sign: &AgentSign, known: Known<'_>) -> Result<Checked, CheckError> 
     Ok(Checked { intent, key_id, scheme, payload, time_ms: ready.time_ms, expires_ms })
 }
 
-fn payload(sign: &AgentSign, scheme: Scheme) -> Result<Payload, CheckError> {
+fn payload(sign: &AgentSign, scheme: Scheme, trust: &[u8], key_id: &[u8; 32]) -> Result<Payload, CheckError> {
     match &sign.payload {
         Some(agent_sign::Payload::Message(message)) if message.len() > MESSAGE_LEN_MAX => {
             Err(CheckError::Malformed("message"))
         }
-        Some(agent_sign::Payload::Message(message)) if is_reserved(message) => Err(CheckError::Reserved),
+        // Of Keyward's own proofs a key consents to attempts at vaults, which the desk shows as what they are; to nothing else.
+        Some(agent_sign::Payload::Message(message)) if is_reserved(message) => {
+            let trusted = Trusted::parse(trust).map_err(|_trust| CheckError::Reserved)?;
+            let consent = attempt_consent(message, &trusted.chain_id, key_id).ok_or(CheckError::Reserved)?;
+            let AttemptConsent { fingerprint, not_after } = consent;
+            Ok(Payload::Consent { message: message.to_vec(), fingerprint, not_after })
+        }
         Some(agent_sign::Payload::Message(message)) => Ok(Payload::Message(message.to_vec())),
         Some(agent_sign::Payload::Digest(_)) if !scheme.signs_digest() => {
             Err(CheckError::DigestNotAllowed(scheme))
@@ -151,13 +159,6 @@ fn payload(sign: &AgentSign, scheme: Scheme) -> Result<Payload, CheckError> {
         Some(agent_sign::Payload::Digest(digest)) => Ok(Payload::Digest(array("digest", digest)?)),
         None => Err(CheckError::Malformed("payload")),
     }
-}
-
-/// Keyward's own proofs begin with a label, its length before it.
-pub(crate) fn is_reserved(message: &[u8]) -> bool {
-    message.split_first().is_some_and(|(len, rest)| {
-        rest.get(..usize::from(*len)).is_some_and(|label| label.starts_with(b"keyward/"))
-    })
 }
 
 pub(crate) fn array<const N: usize>(what: &'static str, bytes: &[u8]) -> Result<[u8; N], CheckError> {

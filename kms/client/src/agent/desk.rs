@@ -412,7 +412,9 @@ impl Desk {
         let signed = self.device.sign(serial.clone(), id.clone(), scheme, payload.clone()).await;
         let signature = signed.map_err(|refusal| Refusal::new(refusal.code, refusal.message))?;
         let verified = match payload {
-            Payload::Message(message) => scheme::verify(public_key, message, &signature),
+            Payload::Message(message) | Payload::Consent { message, .. } => {
+                scheme::verify(public_key, message, &signature)
+            }
             Payload::Digest(digest) => scheme::verify_digest(public_key, digest, &signature),
         };
         match verified {

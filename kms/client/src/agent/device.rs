@@ -188,7 +188,9 @@ impl Device for Tokens {
     ) -> Later<'_, Result<Vec<u8>, DeviceRefusal>> {
         Box::pin(async move {
             let payload = match payload {
-                Payload::Message(message) => keyward_token::Payload::Message(message),
+                Payload::Message(message) | Payload::Consent { message, .. } => {
+                    keyward_token::Payload::Message(message)
+                }
                 Payload::Digest(digest) => keyward_token::Payload::Digest(digest),
             };
             let signed = self.module.sign(&TokenName::new(serial), &id, scheme, payload).await;

@@ -12,7 +12,6 @@ mod rules;
 mod stream;
 mod summary;
 
-pub(crate) use check::is_reserved;
 pub use check::{CLOCK_AHEAD_MS_MAX, CheckError, Checked, INTENT_AGE_MS_MAX, Known, check};
 pub use desk::{Desk, PROTOCOL_VERSION, Parts, Person};
 pub use device::{Device, DeviceRefusal, Held, HeldKey, Later, Look, Tokens};

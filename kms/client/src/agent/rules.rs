@@ -9,7 +9,7 @@
 //! do = "sign"                   # "sign", "ask" or "refuse"
 //! asker = "app/treasury"        # who asks, as the service says: it is not proven to the desk
 //! key = "<64 hex digits>"       # the key id
-//! kind = "xml"                  # xml, json, text, bytes or digest
+//! kind = "xml"                  # xml, json, text, bytes, digest or consent
 //! prefix = "<?xml"              # the payload's first characters, or `prefix_hex`: its first bytes
 //! sha256 = ["<64 hex digits>"]  # exactly these payloads
 //! bytes_max = 65536             # longer payloads do not fit
@@ -17,7 +17,8 @@
 //! ```
 //!
 //! A digest hides its message, and the service chooses whether a message comes as its digest: a rule that signs fits a
-//! digest only if it says `kind = "digest"` or names the hash.
+//! digest only if it says `kind = "digest"` or names the hash. So it is with consents to attempts at somebody's vault
+//! (`kind = "consent"`): whoever is to compare digits with a person should be asked.
 //!
 //! Unknown keys are errors, and so is a rule that would sign whatever it is shown, without limit.
 
@@ -234,6 +235,11 @@ impl Rule {
         let Question { asker, key_id, payload, summary } = question;
         let begins = match payload {
             Payload::Message(message) => message.starts_with(&self.prefix),
+            // It gives the key's word away, and is never what a rule for payloads means.
+            Payload::Consent { message, .. } => {
+                let named = self.kind == Some(Kind::Consent) || self.sha256.is_some();
+                message.starts_with(&self.prefix) && (self.act != Act::Sign || named)
+            }
             // The service chooses whether a message comes as its digest, and a digest shows neither beginning nor
             // length: a rule that signs unasked must name digests, or the hash.
             Payload::Digest(_) => {
@@ -336,6 +342,20 @@ mod tests {
         assert_eq!(decide(&few, "x", &digest, (0, 0)).0, Act::Ask);
         let named = Rules::parse(&format!("{rule}kind = \"digest\"\n")).unwrap();
         assert_eq!(decide(&named, "x", &digest, (0, 0)).0, Act::Sign);
+    }
+
+    #[test]
+    fn no_rule_signs_a_consent_that_it_does_not_name() {
+        let rule = "[[rule]]\nname = \"few\"\ndo = \"sign\"\nlimit = { count = 2, window_s = 60 }\n";
+        let fingerprint = String::from("ab12");
+        let consent = Payload::Consent { message: vec![19, b'k'], fingerprint, not_after: 7 };
+        let few = Rules::parse(rule).unwrap();
+        assert_eq!(decide(&few, "x", &consent, (0, 0)).0, Act::Ask);
+        let by_prefix = Rules::parse(&format!("{rule}prefix_hex = \"136b\"\n")).unwrap();
+        assert_eq!(decide(&by_prefix, "x", &consent, (0, 0)).0, Act::Ask);
+        let named = Rules::parse(&format!("{rule}kind = \"consent\"\n")).unwrap();
+        assert_eq!(decide(&named, "x", &consent, (0, 0)).0, Act::Sign);
+        assert_eq!(decide(&named, "x", &message("pay 1"), (0, 0)).0, Act::Ask, "for consents alone");
     }
 
     #[test]

@@ -10,6 +10,15 @@ const SHOWN_CHARS_MAX: usize = 160;
 pub enum Payload {
     /// A message.
     Message(Vec<u8>),
+    /// A message that is the key's consent to an attempt at somebody's vault.
+    Consent {
+        /// The bytes.
+        message: Vec<u8>,
+        /// What the person who recovers reads out.
+        fingerprint: String,
+        /// The last height at which it counts.
+        not_after: u64,
+    },
     /// The SHA-256 digest of a message that is not shown to us.
     Digest([u8; 32]),
 }
@@ -18,7 +27,7 @@ impl Payload {
     /// SHA-256 of the message.
     pub fn hash(&self) -> [u8; 32] {
         match self {
-            Self::Message(message) => Sha256::digest(message).into(),
+            Self::Message(message) | Self::Consent { message, .. } => Sha256::digest(message).into(),
             Self::Digest(digest) => *digest,
         }
     }
@@ -26,7 +35,7 @@ impl Payload {
     /// The message's length; a digest counts as its own 32 bytes.
     pub const fn len(&self) -> usize {
         match self {
-            Self::Message(message) => message.len(),
+            Self::Message(message) | Self::Consent { message, .. } => message.len(),
             Self::Digest(digest) => digest.len(),
         }
     }
@@ -41,6 +50,7 @@ impl std::fmt::Debug for Payload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Message(message) => write!(f, "Message({} bytes)", message.len()),
+            Self::Consent { fingerprint, .. } => write!(f, "Consent({fingerprint})"),
             Self::Digest(_) => f.write_str("Digest"),
         }
     }
@@ -58,6 +68,8 @@ pub enum Kind {
     Text,
     /// Anything else.
     Bytes,
+    /// The key's word for an attempt at somebody's vault.
+    Consent,
     /// A digest: what it stands for is not known here.
     Digest,
 }
@@ -70,6 +82,7 @@ impl Kind {
             Self::Json => "json",
             Self::Text => "text",
             Self::Bytes => "bytes",
+            Self::Consent => "consent",
             Self::Digest => "digest",
         }
     }
@@ -94,6 +107,13 @@ impl Summary {
         let (kind, text) = match payload {
             Payload::Digest(_) => {
                 (Kind::Digest, String::from("a digest alone: the message is not shown to this desk"))
+            }
+            Payload::Consent { fingerprint, not_after, .. } => {
+                let text = format!(
+                    "consent to one attempt at somebody's vault, request {fingerprint}, which counts up to height \
+                     {not_after}: compare these digits with the person who recovers, by voice"
+                );
+                (Kind::Consent, text)
             }
             Payload::Message(message) => look(message),
         };
@@ -166,6 +186,15 @@ mod tests {
         assert_eq!(kind(&[0xff, 0xfe]), Kind::Bytes);
         assert_eq!(Summary::of(&Payload::Digest([1; 32])).kind, Kind::Digest);
         assert_eq!(Summary::of(&Payload::Digest([1; 32])).sha256, [1; 32]);
+    }
+
+    #[test]
+    fn a_consent_is_shown_as_one_with_what_is_to_be_compared() {
+        let (message, fingerprint) = (vec![1, 2], "ab12-cd34".to_owned());
+        let summary = Summary::of(&Payload::Consent { message: message.clone(), fingerprint, not_after: 77 });
+        assert_eq!((summary.kind, summary.bytes), (Kind::Consent, 2));
+        assert_eq!(summary.sha256, Payload::Message(message).hash());
+        assert!(summary.text.contains("request ab12-cd34") && summary.text.contains("height 77"));
     }
 
     #[test]

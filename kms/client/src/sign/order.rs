@@ -3,14 +3,15 @@
 use std::fmt;
 
 use keyward_crypto::SigningKey;
+use keyward_domain::meaning::{Form, Meaning};
+use keyward_domain::payload::is_reserved;
 use keyward_domain::scheme::{verify, verify_digest};
-use keyward_proto::custody::SignRequest;
 use keyward_proto::custody::sign_request::Payload;
+use keyward_proto::custody::{Shown, SignRequest};
 use sha2::{Digest as _, Sha256};
 use tonic::codegen::Bytes;
 
 use super::Signature;
-use crate::agent::is_reserved;
 use crate::client::{Client, idempotency_key};
 use crate::error::ClientError;
 
@@ -22,19 +23,43 @@ pub const MARK_BYTES_MAX: usize = 64;
 pub struct Order {
     key: String,
     payload: Payload,
+    shown: Option<Shown>,
     mark: Bytes,
 }
 
 impl Order {
     /// Signs a message (at most 1 MiB) with a key: its alias, or its id in hex. The mark is fresh.
     pub fn message(key: impl Into<String>, message: impl Into<Bytes>) -> Result<Self, ClientError> {
-        Ok(Self { key: key.into(), payload: Payload::Message(message.into()), mark: idempotency_key()? })
+        let (payload, mark) = (Payload::Message(message.into()), idempotency_key()?);
+        Ok(Self { key: key.into(), payload, shown: None, mark })
     }
 
     /// Signs the message whose SHA-256 is `digest`; not with Ed25519 keys. The mark is fresh.
     pub fn digest(key: impl Into<String>, digest: &[u8; 32]) -> Result<Self, ClientError> {
         let payload = Payload::Digest(Bytes::copy_from_slice(digest));
-        Ok(Self { key: key.into(), payload, mark: idempotency_key()? })
+        Ok(Self { key: key.into(), payload, shown: None, mark: idempotency_key()? })
+    }
+
+    /// Signs a payload in a format that policies read amounts and destinations from: the digest of it that its signers sign,
+    /// of several the one at this place, from 0. The mark is fresh.
+    pub fn payload(
+        key: impl Into<String>,
+        form: Form,
+        payload: impl Into<Bytes>,
+        place: usize,
+    ) -> Result<Self, ClientError> {
+        let payload = payload.into();
+        if form == Form::Opaque {
+            return Self::message(key, payload);
+        }
+        let meaning = Meaning::read(form, &payload).map_err(ClientError::Payload)?;
+        let digest = meaning.digests.get(place).ok_or(ClientError::NoSuchDigest(meaning.digests.len()))?;
+        let format = form.name().to_owned();
+        if Sha256::digest(&payload).as_slice() == digest {
+            let shown = Some(Shown { format, payload: Bytes::new() });
+            return Ok(Self { shown, ..Self::message(key, payload)? });
+        }
+        Ok(Self { shown: Some(Shown { format, payload }), ..Self::digest(key, digest)? })
     }
 
     /// Another mark of 1 to 64 bytes, which the caller keeps: with it, this order is done once even across a
@@ -65,7 +90,7 @@ impl Order {
     }
 
     /// What the intent commits to.
-    pub(super) fn payload_hash(&self) -> Result<[u8; 32], ClientError> {
+    pub(crate) fn payload_hash(&self) -> Result<[u8; 32], ClientError> {
         match &self.payload {
             Payload::Message(message) => Ok(Sha256::digest(message).into()),
             Payload::Digest(digest) => digest_of(digest),
@@ -82,19 +107,21 @@ impl Order {
     }
 
     /// A message that means something to Keyward itself is no payload: this key's word would count there.
-    pub(super) fn refuse_reserved(&self) -> Result<(), ClientError> {
+    pub(crate) fn refuse_reserved(&self) -> Result<(), ClientError> {
         match &self.payload {
             Payload::Message(message) if is_reserved(message) => Err(ClientError::Reserved),
             _ => Ok(()),
         }
     }
 
-    pub(super) fn request(&self, tag: u64) -> SignRequest {
+    pub(crate) fn request(&self, tag: u64) -> SignRequest {
         SignRequest {
             key: self.key.clone(),
             payload: Some(self.payload.clone()),
+            shown: self.shown.clone(),
             idempotency_key: self.mark.clone(),
             tag,
+            ..Default::default()
         }
     }
 

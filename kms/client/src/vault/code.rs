@@ -36,8 +36,13 @@ impl Client {
     }
 
     /// Ends it: with a code, or as a security officer with a user name and without one.
-    pub async fn remove_code(&self, code: &str, user_name: &str) -> Result<(), ClientError> {
+    pub async fn remove_code(&self, code: &str, user_name: &str) -> Result<Option<Vec<u8>>, ClientError> {
         let message = RemoveCodeRequest { code: code.to_owned(), user_name: user_name.to_owned() };
-        self.answer(self.vaults().remove_code(self.request(message)).await).map(drop)
+        let removed = self.answer(self.vaults().remove_code(self.request(message)).await)?;
+        if user_name.is_empty() {
+            return Ok(None);
+        }
+        self.check_kind(&removed.receipt, "note")?;
+        Ok(Some(removed.receipt.to_vec()))
     }
 }

@@ -3,9 +3,7 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use keyward_crypto::SigningKey;
-use keyward_ledger_core::contracts::authored::authored_message;
-use keyward_ledger_core::entry::{Act, Author, Authored, ENTRY_BYTES_MAX, Entry, Party, VaultAct};
+use keyward_ledger_core::entry::{Act, Authored, ENTRY_BYTES_MAX, Entry, VaultAct};
 use keyward_proto::custody::VaultEntryResponse;
 use keyward_proto::custody::vaults_client::VaultsClient;
 use tonic::codegen::Bytes;
@@ -18,10 +16,11 @@ use super::status::refused;
 use crate::client::{Client, idempotency_key};
 use crate::error::ClientError;
 use crate::person::Login;
+use crate::petition::{Petition, PetitionError};
 
-/// How many blocks the account's signature of a sealing or an ending counts: half of what the ledger allows, because the height that this side
-/// knows may be some minutes old.
-const SIGNED_BLOCKS: u64 = 8_192;
+/// How many blocks the account's signature of a sealing or an ending counts, and anybody's consent: half of what the ledger
+/// allows, because the height that this side knows may be some minutes old.
+pub(crate) const SIGNED_BLOCKS: u64 = 8_192;
 /// How many blocks its signature of an attempt counts: whoever holds it back can spend the guess that long, and no longer.
 const ATTEMPT_BLOCKS: u64 = 512;
 
@@ -77,28 +76,39 @@ pub(super) fn signed(view: &View, act: VaultAct, login: &Login, height: u64) -> 
     if login.session.account != view.account {
         return Err(VaultError::OtherAccount);
     }
-    let blocks = if matches!(act, VaultAct::Attempt(_)) { ATTEMPT_BLOCKS } else { SIGNED_BLOCKS };
-    let act = Act::Vault(act);
-    let author = author(view, &act, &login.credential, height.saturating_add(blocks))?;
-    Ok(Entry::Authored(Authored { act, authors: vec![author] }))
+    let petition = Petition::new(view.chain_id(), Act::Vault(act));
+    Ok(with_own_word(petition, login, height.saturating_add(SIGNED_BLOCKS))?.entry())
 }
 
-fn author(view: &View, act: &Act, credential: &SigningKey, not_after: u64) -> Result<Author, VaultError> {
-    let party = Party::Credential(view.account);
-    let nonce = random32()?;
-    let message = authored_message(&view.chain_id(), act.kind(), &act.payload(), party, &nonce, not_after);
-    let signature = credential.sign_message(&message).map_err(VaultError::Sign)?;
-    Ok(Author { party, nonce, not_after, public_key: Vec::new(), signature })
+/// An attempt with the words that others gave, and the account's own where it is asked for.
+pub(super) fn attempting(petition: &Petition, own: Option<&Login>, height: u64) -> Result<Entry, VaultError> {
+    let petition = match own {
+        Some(login) => with_own_word(petition.clone(), login, height.saturating_add(ATTEMPT_BLOCKS))?,
+        None => petition.clone(),
+    };
+    Ok(petition.entry())
 }
 
-pub(super) fn random32() -> Result<[u8; 32], VaultError> {
+fn with_own_word(mut petition: Petition, login: &Login, not_after: u64) -> Result<Petition, VaultError> {
+    match petition.sign_as_account(login.session.account, &login.credential, not_after) {
+        Ok(()) => Ok(petition),
+        Err(PetitionError::Sign(error)) => Err(VaultError::Sign(error)),
+        Err(PetitionError::Randomness(error)) => Err(ClientError::Randomness(error).into()),
+        // Others' words are taken one by one, and never in the account's own name.
+        Err(PetitionError::Malformed | PetitionError::SignedBefore(_)) => {
+            Err(VaultError::Substituted { what: "a word of the account's that it has not given" })
+        }
+    }
+}
+
+pub(crate) fn random32() -> Result<[u8; 32], VaultError> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(ClientError::Randomness)?;
     Ok(bytes)
 }
 
 /// Long computations are not for an async worker.
-pub(super) async fn computing<R: Send + 'static>(
+pub(crate) async fn computing<R: Send + 'static>(
     work: impl FnOnce() -> R + Send + 'static,
 ) -> Result<R, VaultError> {
     tokio::task::spawn_blocking(work).await.map_err(VaultError::Thread)

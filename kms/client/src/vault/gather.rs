@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Asks one keeper, again where it has not seen yet what this side has proven, or says that this may help.
-pub(super) async fn patiently<F>(call: impl Fn() -> F + Send) -> Result<Vec<u8>, ClientError>
+pub(crate) async fn patiently<F>(call: impl Fn() -> F + Send) -> Result<Vec<u8>, ClientError>
 where
     F: Future<Output = Result<Vec<u8>, ClientError>> + Send,
 {

@@ -33,15 +33,16 @@ pub struct LedgerKeeper {
 }
 
 impl LedgerKeeper {
-    pub(super) const fn of_vault(&self) -> VaultKeeper {
+    pub(crate) const fn of_vault(&self) -> VaultKeeper {
         VaultKeeper { id: self.id, sealing_key: self.hpke_key, signing_key: self.key }
     }
 }
 
-/// Keepers, and the height at which they are these.
-pub(super) struct Keepers {
-    pub(super) list: Vec<LedgerKeeper>,
-    pub(super) height: u64,
+/// Keepers, and the height and time at which they are these.
+pub(crate) struct Keepers {
+    pub(crate) list: Vec<LedgerKeeper>,
+    pub(crate) height: u64,
+    pub(crate) time_ms: u64,
 }
 
 impl Client {
@@ -50,21 +51,21 @@ impl Client {
         Ok(self.keepers_of(&self.view()?).await?.list)
     }
 
-    pub(super) async fn keepers_of(&self, view: &View) -> Result<Keepers, VaultError> {
+    pub(crate) async fn keepers_of(&self, view: &View) -> Result<Keepers, VaultError> {
         let answer = self.answer(self.vaults().keepers(self.request(ListKeepersRequest {})).await)?;
         let list = view.state(LIST, &keepers_key(), &answer.list, 0)?;
-        let height = list.height;
+        let (height, time_ms) = (list.height, list.time_ms);
         let ids = decode_list(list.value.as_deref(), KEEPERS_MAX)
             .map_err(|source| VaultError::Malformed { what: LIST, source })?;
         let keepers = these(view, &ids, &answer.keepers, 0)?;
         // Whoever left between the two proofs is none.
         let list: Vec<_> = keepers.into_iter().filter(|keeper| keeper.present).collect();
-        Ok(Keepers { list, height })
+        Ok(Keepers { list, height, time_ms })
     }
 }
 
 /// The keepers of these ids, in their order, each from its own receipt.
-pub(super) fn these(
+pub(crate) fn these(
     view: &View,
     ids: &[[u8; 32]],
     receipts: &[Bytes],

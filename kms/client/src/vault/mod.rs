@@ -23,38 +23,47 @@
 //! # }
 //! ```
 
+mod asked;
 mod check;
 mod code;
+mod consent;
 mod destroy;
-mod entry;
+pub(crate) mod entry;
 mod error;
+mod factors;
 mod fault;
-mod gather;
-mod keepers;
+pub(crate) mod gather;
+pub(crate) mod keepers;
 mod order;
-mod proof;
+pub(crate) mod proof;
 mod recover;
 mod recovered;
 mod seal;
-mod status;
+mod signers;
+pub(crate) mod status;
 
 use std::time::Duration;
 
+pub use asked::Asked;
 pub use check::{Checked, Drilled};
 pub use code::CodeSecret;
+pub use consent::ConsentError;
 pub use destroy::Destroyed;
 pub use error::VaultError;
+pub use factors::{Factor, Factors, FactorsError};
 pub use fault::{Fault, FaultCause};
 pub use keepers::LedgerKeeper;
+pub use keyward_ledger_core::entry::{Party, VaultAttempt};
+pub use keyward_ledger_core::vault::Sealing;
 pub use order::{KeeperChoice, SealError, SealOrder, Sealed, VaultTerms};
-pub use recovered::{Granted, RecoverError, RecoverFailure, Recovered, Spent};
-
+pub use recovered::{Granted, RecoverError, RecoverFailure, Recovered, Spent, Standing};
+pub use signers::{Signer, Unable};
 pub use status::{Attempts, Holder, VaultStatus};
 
 /// The oldest state that is believed. Blocks come far more often, also where nothing happens.
 pub const STATE_AGE_MAX: Duration = Duration::from_secs(10 * 60);
 /// How often an entry is handed in where nobody says whether it arrived: its mark sees to it that it is done once.
-const HAND_IN_TRIES: u32 = 4;
+pub(crate) const HAND_IN_TRIES: u32 = 4;
 
 /// What is being done, for those who watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use keyward_ledger_core::vault::Sealing;
 use thiserror::Error;
 
 use super::error::VaultError;
+use super::factors::{Factors, FactorsError};
 use super::fault::Fault;
 use super::keepers::LedgerKeeper;
 
@@ -18,7 +19,7 @@ pub enum KeeperChoice {
 }
 
 /// How guesses are counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VaultTerms {
     /// How many there are when none is spent, 1 to `lifetime`.
     pub limit: u32,
@@ -28,8 +29,8 @@ pub struct VaultTerms {
     pub cool_down_ms: u64,
     /// The time in which one comes back, in milliseconds: 0 for never, or from a second to 366 days.
     pub refill_ms: u64,
-    /// Whether an attempt needs the account's signature, so that not even the service can use up guesses.
-    pub signed: bool,
+    /// Whose signatures an attempt needs: with any, not even the service can use up guesses.
+    pub factors: Factors,
 }
 
 /// What a vault is to be.
@@ -95,6 +96,15 @@ pub enum SealError {
     /// A number is out of its bounds.
     #[error("the terms of the vault are out of their bounds")]
     Terms,
+    /// The factors could not be met, or would lock the person out.
+    #[error("the factors of the vault are refused")]
+    Factors(#[from] FactorsError),
+    /// A key that is to go in is somebody else's on the ledger.
+    #[error("key {} is bound to another account", hex::encode(.key_id))]
+    KeyForeign {
+        /// Which.
+        key_id: [u8; 32],
+    },
     /// The secrets could not be made.
     #[error("the vault could not be drafted")]
     Draft(#[from] DraftError),

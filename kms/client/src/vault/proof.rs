@@ -13,41 +13,49 @@ use crate::client::Client;
 use crate::receipts::Trusted;
 
 /// An account's view of a ledger, through a trust file.
-pub(super) struct View {
+pub(crate) struct View {
     trusted: Arc<Trusted>,
-    pub(super) account: [u8; 32],
+    pub(crate) account: [u8; 32],
 }
 
 /// What stands under a key, and since when.
-pub(super) struct Proven {
-    pub(super) value: Option<Vec<u8>>,
-    pub(super) height: u64,
-    pub(super) time_ms: u64,
+pub(crate) struct Proven {
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) height: u64,
+    pub(crate) time_ms: u64,
 }
 
 /// A record of the log.
-pub(super) struct Recorded {
-    pub(super) entry: Option<Entry>,
-    pub(super) outcome: Outcome,
-    pub(super) leaf_index: u64,
-    pub(super) height: u64,
+pub(crate) struct Recorded {
+    pub(crate) entry: Option<Entry>,
+    pub(crate) outcome: Outcome,
+    pub(crate) leaf_index: u64,
+    pub(crate) height: u64,
 }
 
 impl Client {
     /// The view of the session's account; without a trust file or a session there is none.
-    pub(super) fn view(&self) -> Result<View, VaultError> {
+    pub(crate) fn view(&self) -> Result<View, VaultError> {
         let trusted = self.trusted.clone().ok_or(VaultError::TrustMissing)?;
         Ok(View { trusted, account: self.account.ok_or(VaultError::AccountMissing)? })
     }
 }
 
+impl Client {
+    /// The view of whoever has no vault to look at, with or without a session.
+    pub(crate) fn outside(&self) -> Result<View, VaultError> {
+        let trusted = self.trusted.clone().ok_or(VaultError::TrustMissing)?;
+        Ok(View { trusted, account: self.account.unwrap_or_default() })
+    }
+}
+
 impl View {
-    pub(super) fn chain_id(&self) -> [u8; 32] {
+    pub(crate) fn chain_id(&self) -> [u8; 32] {
         self.trusted.chain_id
     }
 
     /// What stands under `key`: of this ledger, recent, and not from before `min_height`.
-    pub(super) fn state(
+    pub(crate) fn state(
         &self,
         what: &'static str,
         key: &[u8],
@@ -67,7 +75,7 @@ impl View {
     }
 
     /// A record of this ledger, accepted or not.
-    pub(super) fn record(&self, what: &'static str, receipt: &[u8]) -> Result<Recorded, VaultError> {
+    pub(crate) fn record(&self, what: &'static str, receipt: &[u8]) -> Result<Recorded, VaultError> {
         let found = verify_receipt(&self.trusted.file, receipt, None)
             .map_err(|source| VaultError::Proof { what, source })?;
         Ok(Recorded {
@@ -79,7 +87,7 @@ impl View {
     }
 }
 
-pub(super) fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

@@ -5,20 +5,22 @@
 use std::future::Future;
 
 use keyward_crypto::vault::{
-    AttemptRequest, ContentsError, Evaluating, Grant, Proven, Recovery, RecoveryError, VaultMode, VaultedKey,
+    AttemptRequest, ContentsError, Evaluating, Grant, Proven, RecoveryError, VaultMode, VaultedKey,
 };
 use keyward_domain::VaultName;
-use keyward_ledger_core::entry::{VaultAct, VaultAttempt};
+use keyward_ledger_core::entry::{Party, VaultAct, VaultAttempt};
+use keyward_ledger_core::scheme::KeyId;
 use keyward_proto::custody::{
     VaultAttemptRequest, VaultEntryRequest, VaultEvaluateRequest, VaultReleaseRequest,
 };
 
-use super::entry::{HandedIn, computing, signed, unsigned};
+use super::asked::Asked;
+use super::entry::{HandedIn, attempting, unsigned};
 use super::error::VaultError;
 use super::fault::Fault;
 use super::gather::{gather, patiently};
 use super::proof::View;
-use super::recovered::{Granted, RecoverError, RecoverFailure, Recovered, Spent};
+use super::recovered::{Granted, RecoverError, RecoverFailure, Recovered, Spent, Standing};
 use super::status::{Attempts, Holder, VaultStatus, asks_account};
 use super::{Progress, VaultStep};
 use crate::client::{Client, bytes32};
@@ -27,12 +29,13 @@ use crate::password::Password;
 use crate::person::Login;
 
 /// How far a recovery has come.
-struct Course {
+#[derive(Default)]
+pub(super) struct Course {
     spent: Spent,
     faults: Vec<Fault>,
     granted: Option<Box<Granted>>,
     /// A height that was seen.
-    height: u64,
+    pub(super) height: u64,
     /// The guesses of a lifetime that were left before an attempt of which somebody says, without proof, that it was refused.
     said_refused: Option<u32>,
 }
@@ -41,7 +44,6 @@ struct Course {
 struct Attempt {
     evaluating: Evaluating,
     request: AttemptRequest,
-    fixed: VaultAttempt,
     leaf_index: u64,
     granted: Granted,
 }
@@ -57,33 +59,45 @@ impl Client {
         code: &str,
         progress: Progress<'_>,
     ) -> Result<Recovered, RecoverFailure> {
-        let mut course = Course {
-            spent: Spent::Nothing,
-            faults: Vec::new(),
-            granted: None,
-            height: 0,
-            said_refused: None,
-        };
-        let error = match self.recovering(login, name, (password, code), progress, &mut course).await {
+        let mut asked = self.ask_vault(login, name, password, false, progress).await?;
+        self.recover_asked(login, &mut asked, code, progress).await
+    }
+
+    /// Goes on with a recovery once enough have signed. As long as nothing was granted it can be gone on with again: the
+    /// ledger counts the same attempt once.
+    pub async fn recover_asked(
+        &self,
+        login: &Login,
+        asked: &mut Asked,
+        code: &str,
+        progress: Progress<'_>,
+    ) -> Result<Recovered, RecoverFailure> {
+        let mut course = Course { height: asked.status.height, ..Course::default() };
+        match self.recovering(login, asked, code, progress, &mut course).await {
             Ok((keys, granted, opened)) => {
-                return Ok(Recovered { keys, granted, opened, faults: course.faults });
+                let standings = self.standings(&keys, login.session.account).await;
+                Ok(Recovered { keys, standings, granted, opened, faults: course.faults })
             }
-            Err(error) => error,
-        };
-        let attempts = self.attempts_after(name, course.height).await;
+            Err(error) => Err(self.broken_off(&asked.name, error, course).await),
+        }
+    }
+
+    /// What a recovery has cost that broke off.
+    pub(super) async fn broken_off(
+        &self,
+        name: &VaultName,
+        error: RecoverError,
+        course: Course,
+    ) -> RecoverFailure {
+        let Course { mut spent, faults, granted, height, said_refused } = course;
+        let attempts = self.attempts_after(name, height).await;
         // A service's word that nothing was granted counts once the proven count bears it out.
-        if let (Some(before), Some(after)) = (course.said_refused, &attempts)
+        if let (Some(before), Some(after)) = (said_refused, &attempts)
             && after.lifetime_left >= before
         {
-            course.spent = Spent::Nothing;
+            spent = Spent::Nothing;
         }
-        Err(RecoverFailure {
-            error,
-            spent: course.spent,
-            attempts,
-            faults: course.faults,
-            granted: course.granted,
-        })
+        RecoverFailure { error, spent, attempts, faults, granted }
     }
 
     /// The guesses that are left after a failure, if that can be proven.
@@ -93,29 +107,47 @@ impl Client {
         Some(status.attempts)
     }
 
+    /// How the ledger has the keys. They are back whatever it says: what cannot be proven is said to be so.
+    async fn standings(&self, keys: &[VaultedKey], account: [u8; 32]) -> Vec<Standing> {
+        let parties: Vec<_> = keys.iter().map(|key| Party::Key(KeyId(key.id))).collect();
+        let found = match self.view() {
+            Ok(view) => self.signers(&view, &parties).await.map(|signers| signers.list),
+            Err(error) => Err(error),
+        };
+        match found {
+            Ok(list) => {
+                keys.iter().zip(&list).map(|(key, signer)| Standing::of(key, account, signer)).collect()
+            }
+            Err(_unproven) => vec![Standing::Unproven; keys.len()],
+        }
+    }
+
     async fn recovering(
         &self,
         login: &Login,
-        name: &VaultName,
-        (password, code): (&Password, &str),
+        asked: &mut Asked,
+        code: &str,
         progress: Progress<'_>,
         course: &mut Course,
     ) -> Result<(Vec<VaultedKey>, Granted, Vec<u8>), RecoverError> {
         let view = self.view()?;
-        progress(VaultStep::Proving);
-        let status = self.status_since(&view, name, 0).await?.ok_or(VaultError::Unknown)?;
-        course.height = status.height;
-        may_attempt(&view, &status, login)?;
-        progress(VaultStep::Stretching);
-        let (vault, secret) = (status.vault().clone(), password.shared());
-        let (recovery, request) = computing(move || Recovery::begin(vault, &secret)).await??;
-
+        if login.session.account != view.account {
+            return Err(VaultError::OtherAccount.into());
+        }
+        if asked.missing() > 0 {
+            return Err(RecoverError::FactorsMissing { needed: asked.missing() });
+        }
+        if asked.waited() {
+            progress(VaultStep::Proving);
+            self.look_again(&view, asked).await?;
+        }
         progress(VaultStep::Recording);
-        let attempt = self.attempt(&view, &status, (login, code), (recovery, request), course).await?;
+        let attempt = self.attempt(&view, login, asked, code, course).await?;
+        let (status, fixed) = (&asked.status, asked.fixed);
         let needed = status.vault().facts().threshold;
         progress(VaultStep::Evaluating);
-        let Attempt { mut evaluating, request, fixed, leaf_index, granted } = attempt;
-        let order = likely_first(&status);
+        let Attempt { mut evaluating, request, leaf_index, granted } = attempt;
+        let order = likely_first(status);
         let ask = |holder: &Holder| self.clone().evaluate(holder, leaf_index, &request);
         let take = |index, answer: &[u8]| evaluating.answer(index, answer);
         if !gather(&order, needed.into(), ask, take, &mut course.faults).await {
@@ -129,33 +161,39 @@ impl Client {
         progress(VaultStep::Recording);
         let (opened, opened_leaf) = self.open(&view, &proven, fixed, course).await?;
         progress(VaultStep::Releasing);
-        let keys = self.released(login, &status, proven, [leaf_index, opened_leaf], course).await?;
+        let keys = self.released(login, status, proven, [leaf_index, opened_leaf], course).await?;
         Ok((keys, granted, opened))
+    }
+
+    /// Looks at the vault once more after a wait: what was signed is for its version and shares of before.
+    async fn look_again(&self, view: &View, asked: &mut Asked) -> Result<(), RecoverError> {
+        let now = self.status_since(view, &asked.name, asked.status.height).await?;
+        let now = now.ok_or(VaultError::Unknown)?;
+        if now.destroyed {
+            return Err(VaultError::Destroyed.into());
+        }
+        if now.sealing != asked.status.sealing || now.vault().shares() != asked.status.vault().shares() {
+            return Err(RecoverError::Stale);
+        }
+        asked.status = now;
+        Ok(())
     }
 
     /// Pays for the guess.
     async fn attempt(
         &self,
         view: &View,
-        status: &VaultStatus,
-        (login, code): (&Login, &str),
-        (recovery, request): (Recovery, AttemptRequest),
+        login: &Login,
+        asked: &mut Asked,
+        code: &str,
         course: &mut Course,
     ) -> Result<Attempt, RecoverError> {
-        let facts = status.vault().facts();
-        let fixed = VaultAttempt {
-            vault: status.sealing.vault,
-            version: facts.version,
-            share_version: facts.share_version,
-            element: request.element_hash,
-            reply_key: request.reply_key,
-        };
-        let act = VaultAct::Attempt(fixed);
-        let entry = if asks_account(&status.sealing) {
-            signed(view, act, login, status.height)?
-        } else {
-            unsigned(act)
-        };
+        if asked.recovery.is_none() {
+            return Err(RecoverError::Used);
+        }
+        let status = &asked.status;
+        let own = asks_account(&status.sealing).then_some(login);
+        let entry = attempting(asked.petition(), own, status.height)?;
         let call = |entry, idempotency_key, left| async move {
             let message = VaultAttemptRequest { entry, idempotency_key, code: code.to_owned() };
             self.answer(self.vaults().attempt(self.request_within(message, left)).await)
@@ -173,13 +211,14 @@ impl Client {
         })?;
         course.spent = Spent::Attempt;
         course.height = course.height.max(record.height);
+        let (recovery, request) = asked.recovery.take().ok_or(RecoverError::Used)?;
         let attempt = bytes32("attempt id", &record.outcome.data).map_err(VaultError::Client)?;
         let (element_hash, reply_key) = (request.element_hash, request.reply_key);
         let grant = Grant { shares: status.vault().shares(), attempt, element_hash, reply_key };
         let granted = Granted { status: status.clone(), grant, receipt };
         course.granted = Some(Box::new(granted.clone()));
         let evaluating = recovery.granted(&granted.grant)?;
-        Ok(Attempt { evaluating, request, fixed, leaf_index: record.leaf_index, granted })
+        Ok(Attempt { evaluating, request, leaf_index: record.leaf_index, granted })
     }
 
     /// Records that the guess was right.
@@ -219,9 +258,9 @@ impl Client {
         }
         let export_key = (facts.mode == VaultMode::Own).then_some(&login.export_key);
         let keys = proven.open(export_key)?;
-        for key in &keys {
-            // What comes out must agree with itself: the secret of that public key, under that key id. Whose key it is,
-            // and whether it is bound, is not asked here.
+        // A share is held against its shared key where it is kept, see `crate::shared`.
+        for key in keys.iter().filter(|key| !key.is_share()) {
+            // What comes out must agree with itself: the secret of that public key, under that key id.
             let found = key.signing_key().map_err(RecoverError::Contents)?;
             if *found.public_key().id().as_bytes() != key.id {
                 return Err(RecoverError::Contents(ContentsError::Key(None)));
@@ -264,27 +303,6 @@ impl Client {
             .await
         }
     }
-}
-
-/// Refuses what the ledger would refuse whatever the time, before anything is computed.
-fn may_attempt(view: &View, status: &VaultStatus, login: &Login) -> Result<(), RecoverError> {
-    if login.session.account != view.account {
-        return Err(VaultError::OtherAccount.into());
-    }
-    if status.destroyed {
-        return Err(VaultError::Destroyed.into());
-    }
-    let own = u8::from(asks_account(&status.sealing));
-    if status.sealing.terms.needed > own {
-        return Err(RecoverError::FactorsMissing { needed: status.sealing.terms.needed - own });
-    }
-    if status.attempts.lifetime_left == 0 {
-        return Err(RecoverError::Locked);
-    }
-    if status.attempts.next_ms.is_none() {
-        return Err(RecoverError::Exhausted);
-    }
-    Ok(())
 }
 
 /// What the ledger's counting says has a name of its own.

@@ -3,10 +3,12 @@
 use std::fmt;
 
 use keyward_crypto::vault::{ContentsError, Grant, RecoveryError, VaultedKey};
+use keyward_ledger_core::state::layout::KeyStatus;
 use thiserror::Error;
 
 use super::error::VaultError;
 use super::fault::Fault;
+use super::signers::Signer;
 use super::status::{Attempts, VaultStatus};
 
 /// What came out of a vault.
@@ -14,6 +16,8 @@ use super::status::{Attempts, VaultStatus};
 pub struct Recovered {
     /// The keys; each belongs to its public key.
     pub keys: Vec<VaultedKey>,
+    /// How the ledger has each of them, in their order.
+    pub standings: Vec<Standing>,
     /// The attempt, and the vault as it was before.
     pub granted: Granted,
     /// The receipt of its proof: the count is full again.
@@ -22,12 +26,38 @@ pub struct Recovered {
     pub faults: Vec<Fault>,
 }
 
-/// What a recovery that failed has cost.
+/// How the ledger has a key that came out of a vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Under this very id, and so for this very public key, it is bound to the vault's account.
+    Bound(KeyStatus),
+    /// It is not bound: nobody ever showed to the ledger that he has it.
+    Unbound,
+    /// It is bound to another account: somebody else has shown that he has it as well.
+    Foreign,
+    /// Nothing is proven of it: the service showed nothing, or nothing that holds.
+    Unproven,
+}
+
+impl Standing {
+    pub(super) fn of(key: &VaultedKey, account: [u8; 32], signer: &Signer) -> Self {
+        match signer {
+            Signer::Key { state, .. } if state.account != account => Self::Foreign,
+            Signer::Key { state, .. } if state.scheme == key.public_key.scheme() => Self::Bound(state.status),
+            // The id is a hash over scheme and key: no honest ledger has it with another scheme.
+            Signer::Key { .. } | Signer::Account { .. } | Signer::Hidden => Self::Unproven,
+            Signer::Unknown => Self::Unbound,
+        }
+    }
+}
+
+/// What a recovery that failed has cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Spent {
     /// Nothing: no attempt was asked for, the ledger's record refuses it, or it was said to be refused and the count that
     /// was proven afterwards has not fallen. In the last case a service that holds back an attempt with the account's
     /// signature can still have it recorded, for 512 blocks.
+    #[default]
     Nothing,
     /// Perhaps an attempt: nothing proves what became of it.
     Unknown,
@@ -75,12 +105,18 @@ pub enum RecoverError {
     /// No guess is left for now.
     #[error("no guess is left until one comes back")]
     Exhausted,
-    /// The vault asks for somebody else's word, which this side cannot give.
+    /// The vault asks for somebody else's word, which is not there.
     #[error("an attempt at this vault needs the signatures of {needed} others")]
     FactorsMissing {
         /// How many.
         needed: u8,
     },
+    /// The vault or its shares changed while others signed: what they signed counts no more.
+    #[error("the vault was sealed anew, or its shares were dealt anew, since the request was made")]
+    Stale,
+    /// The attempt was granted before: it is spent.
+    #[error("this attempt was granted and used before")]
+    Used,
     /// Too few keepers evaluated.
     #[error("too few keepers have answered: {needed} are needed")]
     TooFewEvaluations {
@@ -124,6 +160,8 @@ impl RecoverError {
             Self::Locked => "ATTEMPTS_LOCKED",
             Self::Exhausted => "ATTEMPTS_SPENT",
             Self::FactorsMissing { .. } => "AUTHORS_MISSING",
+            Self::Stale => "VAULT_VERSION_STALE",
+            Self::Used => "VAULT_ATTEMPT_USED",
             Self::TooFewEvaluations { .. } | Self::TooFewReleases { .. } => "VAULT_KEEPERS_TOO_FEW",
             Self::Recovery(_) | Self::Contents(_) => "VAULT_CONTENTS_WRONG",
             Self::Vault(error) => return error.code(),
@@ -139,7 +177,11 @@ impl RecoverError {
                  the account recovered by those appointed for it"
             }
             Self::Exhausted => "wait until a guess comes back: `keyward vault status` says when",
-            Self::FactorsMissing { .. } => "have those sign that the vault's terms name",
+            Self::FactorsMissing { .. } => {
+                "have those sign that `keyward vault status` names: `keyward vault recover --request FILE` waits for them"
+            }
+            Self::Stale => "begin again, and have the new request signed",
+            Self::Used => "begin again",
             Self::TooFewEvaluations { .. } => {
                 "look at `keyward vault check` for keepers that answer, and begin again: it costs another guess"
             }

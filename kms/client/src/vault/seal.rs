@@ -8,6 +8,7 @@ use keyward_crypto::vault::{VaultDraft, VaultFacts, VaultMode, VaultPlan};
 use keyward_domain::{VaultName, vault_deposit_message};
 use keyward_ledger_core::ed25519;
 use keyward_ledger_core::entry::{AttemptsTerms, Party, RuleName, VaultAct};
+use keyward_ledger_core::scheme::KeyId;
 use keyward_ledger_core::vault::{
     Sealing, Shares, Stretching, VaultMode as SealedMode, acknowledgement_message,
 };
@@ -16,14 +17,20 @@ use tokio::task::JoinSet;
 
 use super::entry::{HandedIn, computing, random32, signed};
 use super::error::VaultError;
+use super::factors::can_be_met;
 use super::fault::{Fault, FaultCause};
 use super::keepers::LedgerKeeper;
 use super::order::{KeeperChoice, SealError, SealOrder, Sealed, VaultTerms};
 use super::proof::View;
+use super::signers::Signer;
 use super::{Progress, VaultStep};
 use crate::client::Client;
 use crate::password::Password;
 use crate::person::Login;
+
+/// How long a sealing may be recorded, from the state on that this side knows, in milliseconds of ledger time. Whoever holds
+/// it back longer has nothing: keepers wait longer than that.
+const SEALED_WITHIN_MS: u64 = 60 * 60 * 1_000;
 
 impl Client {
     /// Seals keys into a vault of the account, or seals it anew. The client is in the login's session.
@@ -43,10 +50,11 @@ impl Client {
         let version = self.next_version(&view, name, order.anew).await?;
         let known = self.keepers_of(&view).await.map_err(SealError::Vault)?;
         let keepers = choose(known.list, &order)?;
+        let factors = self.factors(&view, &order).await?;
         let vault = RuleName { owner: view.account, name: name.id() };
 
         progress(VaultStep::Stretching);
-        let (terms, threshold) = (order.terms, order.threshold);
+        let (terms, threshold) = (order.terms.clone(), order.threshold);
         let plan = VaultPlan {
             chain_id: view.chain_id(),
             account: vault.owner,
@@ -57,7 +65,8 @@ impl Client {
             stretch: order.stretch,
         };
         let draft = self.draft(plan, login, password, order).await?;
-        let sealing = sealing(&draft.facts([0; 32]), terms);
+        let expires_ms = known.time_ms.saturating_add(SEALED_WITHIN_MS);
+        let sealing = sealing(&draft.facts([0; 32]), &terms, factors, expires_ms);
         if !sealing.is_sound() {
             return Err(SealError::Terms);
         }
@@ -88,6 +97,22 @@ impl Client {
             Some(before) if !anew => Err(SealError::Exists { version: before.version() }),
             Some(before) => Ok(before.version().saturating_add(1)),
         }
+    }
+
+    /// How many of whom an attempt needs, as far as they can be met; and no key goes in that is another account's.
+    async fn factors(&self, view: &View, order: &SealOrder) -> Result<(u8, Vec<Party>), SealError> {
+        let (needed, parties) = order.terms.factors.terms(view.account)?;
+        let keys = order.keys.iter().map(|key| Party::Key(KeyId(key.id)));
+        let asked: Vec<_> = parties.iter().copied().chain(keys).collect();
+        let signers = self.signers(view, &asked).await?.list;
+        let (named, bound) = signers.split_at(parties.len().min(signers.len()));
+        can_be_met(view.account, needed, &parties, named)?;
+        for (key, signer) in order.keys.iter().zip(bound) {
+            if matches!(signer, Signer::Key { state, .. } if state.account != view.account) {
+                return Err(SealError::KeyForeign { key_id: key.id });
+            }
+        }
+        Ok((needed, parties))
     }
 
     async fn draft(
@@ -209,9 +234,14 @@ fn shuffled(keepers: Vec<LedgerKeeper>) -> Result<Vec<LedgerKeeper>, VaultError>
 }
 
 /// What the account signs and keepers acknowledge.
-fn sealing(facts: &VaultFacts, terms: VaultTerms) -> Sealing {
-    let askers = if terms.signed { vec![Party::Credential(facts.account)] } else { Vec::new() };
+fn sealing(
+    facts: &VaultFacts,
+    terms: &VaultTerms,
+    (needed, askers): (u8, Vec<Party>),
+    expires_ms: u64,
+) -> Sealing {
     Sealing {
+        expires_ms: Some(expires_ms),
         vault: RuleName { owner: facts.account, name: facts.vault },
         version: facts.version,
         mode: match facts.mode {
@@ -234,7 +264,7 @@ fn sealing(facts: &VaultFacts, terms: VaultTerms) -> Sealing {
             cool_down_ms: terms.cool_down_ms,
             refill_ms: terms.refill_ms,
             success_key: facts.proof_key,
-            needed: u8::from(terms.signed),
+            needed,
             askers,
         },
         ciphertext_hash: facts.ciphertext_hash,

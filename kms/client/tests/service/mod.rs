@@ -275,6 +275,13 @@ impl Accounts for Face {
         Err(Status::unimplemented("not needed"))
     }
 
+    async fn prepare_close(
+        &self,
+        _: Request<PrepareCloseRequest>,
+    ) -> Result<Response<PrepareCloseResponse>, Status> {
+        Ok(Response::new(PrepareCloseResponse { credential: vec![1, 2, 3].into() }))
+    }
+
     async fn close(&self, _: Request<CloseAccountRequest>) -> Result<Response<CloseAccountResponse>, Status> {
         Ok(Response::new(CloseAccountResponse { receipt: vec![1, 2, 3].into(), ..Default::default() }))
     }

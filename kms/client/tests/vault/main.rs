@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod consenting;
 mod ending;
 mod reading;
 mod recovering;

@@ -27,6 +27,7 @@ fn listing(lie: impl Fn(&World, ListKeepersResponse) -> ListKeepersResponse + Se
 /// Deals an account's shares anew, as keepers do: the same secrets in the next share version.
 pub(super) fn refresh(world: &World, account: [u8; 32], sealing: &keyward_ledger_core::vault::Sealing) {
     let refresh = Refresh {
+        expires_ms: None,
         vault: name_of(account),
         version: sealing.version,
         share_version: 2,

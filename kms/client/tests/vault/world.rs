@@ -6,7 +6,7 @@ pub(crate) mod ledger;
 
 use std::sync::{Arc, Mutex};
 
-use keyward_client::vault::{KeeperChoice, SealOrder, Sealed, VaultTerms};
+use keyward_client::vault::{Factors, KeeperChoice, SealOrder, Sealed, VaultTerms};
 use keyward_client::{Client, Login, Password, Session};
 use keyward_crypto::vault::{VaultMode, VaultStretch, VaultedKey};
 use keyward_crypto::{SecretBytes, SigningKey};
@@ -15,17 +15,20 @@ use keyward_domain::scheme::Scheme;
 use keyward_ledger_core::hash::Hash;
 use keyward_ledger_core::state::keeper::{KeeperState, keeper_key, keepers_key};
 use keyward_ledger_core::state::layout::{AccountState, CredentialState, account_key, credential_key};
-use keyward_proto::custody::{ListKeepersResponse, ShowVaultResponse, VaultEntryResponse};
+use keyward_proto::custody::{
+    ListKeepersResponse, ListSignersResponse, ShowVaultResponse, VaultEntryResponse,
+};
 use tonic::Status;
 use tonic::transport::Endpoint;
 use zeroize::Zeroizing;
 
-pub(crate) use face::{refused, shown};
+pub(crate) use face::{refused, shown, signer};
 pub(crate) use keeper::Keeper;
 pub(crate) use ledger::Chain;
 
 pub(crate) const ANNA: Hash = [0x41; 32];
 pub(crate) const BORIS: Hash = [0x42; 32];
+pub(crate) const CLARA: Hash = [0x43; 32];
 
 pub(crate) type Answer = Result<Vec<u8>, Status>;
 type Lie<T> = Option<Box<dyn Fn(&World, T) -> T + Send>>;
@@ -36,6 +39,7 @@ type KeeperLie = Option<Box<dyn Fn(usize, Answer) -> Answer + Send>>;
 pub(crate) struct Lies {
     pub(crate) keepers: Lie<ListKeepersResponse>,
     pub(crate) show: Lie<ShowVaultResponse>,
+    pub(crate) signers: Lie<ListSignersResponse>,
     pub(crate) recorded: Lie<Result<VaultEntryResponse, Status>>,
     pub(crate) deposit: KeeperLie,
     pub(crate) evaluate: KeeperLie,
@@ -82,7 +86,7 @@ pub(crate) fn main_vault() -> VaultName {
 }
 
 pub(crate) const TERMS: VaultTerms =
-    VaultTerms { limit: 3, lifetime: 4, cool_down_ms: 0, refill_ms: 60_000, signed: true };
+    VaultTerms { limit: 3, lifetime: 4, cool_down_ms: 0, refill_ms: 60_000, factors: Factors::Own };
 
 pub(crate) fn key(number: u8) -> VaultedKey {
     let key = SigningKey::from_secret(Scheme::Ed25519, &[number; 32]).unwrap();
@@ -107,7 +111,7 @@ impl World {
     pub(crate) async fn start() -> Arc<Self> {
         let mut chain = Chain::new(0);
         let mut keepers: Vec<_> = (1..=5).map(Keeper::new).collect();
-        for account in [ANNA, BORIS] {
+        for account in [ANNA, BORIS, CLARA] {
             let public_key = credential(&account).public_key().as_bytes().try_into().unwrap();
             chain.state.insert(&account_key(&account), &AccountState { open: true, height: 1 }.encode());
             chain

@@ -7,8 +7,9 @@ use keyward_domain::Code;
 use keyward_domain::scheme::verify;
 use keyward_ledger_core::entry::RuleName;
 use keyward_ledger_core::hash::Hash;
+use keyward_ledger_core::scheme::KeyId;
 use keyward_ledger_core::state::keeper::{keeper_key, keepers_key};
-use keyward_ledger_core::state::layout::attempts_key;
+use keyward_ledger_core::state::layout::{KeyState, account_key, attempts_key, credential_key, key_key};
 use keyward_ledger_core::state::vault::{VaultState, holder_key, vault_key};
 use keyward_ledger_core::vault::{Sealing, vault_rule};
 use keyward_proto::custody::vaults_server::{Vaults, VaultsServer};
@@ -71,6 +72,21 @@ pub(crate) fn shown(chain: &Chain, vault: &RuleName) -> ShowVaultResponse {
     shown.holders = state.keepers.iter().map(|id| chain.proof(&holder_key(&rule, id)).into()).collect();
     shown.keepers = state.keepers.iter().map(|id| chain.proof(&keeper_key(id)).into()).collect();
     shown
+}
+
+/// What an honest service shows of a party.
+pub(crate) fn signer(chain: &Chain, party: &[u8]) -> ShownSigner {
+    let (kind, id) = party.split_first().unwrap();
+    let (standing, account) = match kind {
+        1 => (credential_key(&hash(id)), Some(hash(id))),
+        _ => {
+            let key = key_key(&KeyId(hash(id)));
+            let account = chain.state.get(&key).map(|state| KeyState::decode(state).unwrap().account);
+            (key, account)
+        }
+    };
+    let account = account.map(|account| chain.proof(&account_key(&account)).into()).unwrap_or_default();
+    ShownSigner { standing: chain.proof(&standing).into(), account }
 }
 
 impl Face {
@@ -237,6 +253,19 @@ impl Vaults for Face {
 
     async fn destroy(&self, request: Request<VaultEntryRequest>) -> Answered<VaultEntryResponse> {
         self.record(&request.get_ref().entry)
+    }
+
+    async fn signers(&self, request: Request<ListSignersRequest>) -> Answered<ListSignersResponse> {
+        self.called();
+        let mut response = {
+            let chain = self.0.chain.lock().unwrap();
+            let signers = request.get_ref().parties.iter().map(|party| signer(&chain, party)).collect();
+            ListSignersResponse { signers }
+        };
+        if let Some(lie) = &self.0.lies.lock().unwrap().signers {
+            response = lie(&self.0, response);
+        }
+        Ok(Response::new(response))
     }
 
     async fn set_up_code(&self, _: Request<SetUpCodeRequest>) -> Answered<SetUpCodeResponse> {

@@ -1,0 +1,273 @@
+//! Entries about approvals: signed here, handed in by the service, believed when their receipt verifies.
+
+use std::time::Instant;
+
+use keyward_domain::Mode;
+use keyward_ledger_core::entry::{Act, ApprovalTerms, Define, Entry, Party, RuleName};
+use keyward_ledger_core::scheme::KeyId;
+use keyward_ledger_verify::{Verdict, verify_receipt};
+use keyward_proto::custody::approvals_client::ApprovalsClient;
+use keyward_proto::custody::{
+    ApprovalAbout, ApprovalEntryRequest, ApprovalOfDispute, ApprovalOfPublication, ApprovalOfSigning,
+    AskApprovalRequest, approval_about,
+};
+use tonic::codegen::Bytes;
+use tonic::transport::Channel;
+
+use super::error::ApprovalError;
+use super::show::ShownCase;
+use super::{About, Done, Publication, Signing};
+use crate::client::{Client, bytes32, idempotency_key};
+use crate::error::ClientError;
+use crate::person::Login;
+use crate::petition::Petition;
+use crate::receipts::Trusted;
+
+/// How many blocks a signature counts: somewhat less than the ledger allows, because the height that this side knows may be
+/// some minutes old.
+const SIGNED_BLOCKS: u64 = 14_336;
+/// How often an entry is handed in where nobody says whether it arrived: its mark sees to it that it is done once.
+pub(super) const HAND_IN_TRIES: u32 = 4;
+/// What a case is about may be longer than the library's own bound for answers.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// Who speaks in an entry.
+#[derive(Clone, Copy)]
+pub enum Voice<'a> {
+    /// An account, with the credential that its password gives.
+    Account(&'a Login),
+    /// A linked key of the caller's account, by its alias or id: the service asks the token attached to it, which signs by its
+    /// own rules.
+    Token(&'a str),
+}
+
+/// Which call hands an entry in.
+#[derive(Clone, Copy)]
+enum Call<'a> {
+    Define,
+    Ask(&'a About),
+    Give,
+    Refuse,
+    Withdraw,
+}
+
+impl Client {
+    /// Approvals, for calls made by hand.
+    pub fn approvals(&self) -> ApprovalsClient<Channel> {
+        ApprovalsClient::new(self.channel()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    pub(crate) fn approval_trust(&self) -> Result<&Trusted, ApprovalError> {
+        self.trusted.as_deref().ok_or(ApprovalError::TrustMissing)
+    }
+
+    /// Sets a rule of the login's account in its next version. Cases that are open under the one before are worth nothing from
+    /// then on.
+    pub async fn define_approval_rule(
+        &self,
+        login: &Login,
+        name: &[u8; 32],
+        terms: ApprovalTerms,
+    ) -> Result<Done, ApprovalError> {
+        let rule = RuleName { owner: login.session.account, name: *name };
+        let (before, height) = self.approval_rule_at(&rule).await?;
+        let version = before.map_or(0, |rule| rule.state.version).saturating_add(1);
+        let act = Act::DefineApproval(Define { rule, version, terms });
+        let entry = self.signed_approval(Voice::Account(login), act, height).await?;
+        Ok(self.hand_in_approval(Call::Define, &entry).await?.0)
+    }
+
+    /// Opens a case, for so many milliseconds. Gives its id.
+    pub async fn ask_approval(
+        &self,
+        voice: Voice<'_>,
+        rule: &RuleName,
+        about: &About,
+        live_ms: u64,
+    ) -> Result<(Done, [u8; 32]), ApprovalError> {
+        about.meaning().map_err(ApprovalError::Payload)?;
+        let (before, height) = self.approval_rule_at(rule).await?;
+        before.ok_or(ApprovalError::RuleUnknown)?;
+        let act = Act::OpenApproval { rule: *rule, payload: about.payload(), live_ms };
+        let entry = self.signed_approval(voice, act, height).await?;
+        let (done, verdict) = self.hand_in_approval(Call::Ask(about), &entry).await?;
+        let case = <[u8; 32]>::try_from(verdict.outcome.data.as_slice());
+        Ok((done, case.or(Err(ApprovalError::Substituted { what: "an outcome without a case" }))?))
+    }
+
+    /// Approves what was shown, for the first group that names the voice, or for that one.
+    pub async fn give_approval(
+        &self,
+        voice: Voice<'_>,
+        shown: &ShownCase,
+        group: Option<u8>,
+    ) -> Result<Done, ApprovalError> {
+        shown.check_open()?;
+        if shown.about.is_none() {
+            return Err(ApprovalError::Unseen);
+        }
+        let party = self.party_of(voice).await?;
+        let group = group.or_else(|| shown.group_of(&party)).ok_or(ApprovalError::NotNamed(party))?;
+        if self.account.is_some_and(|own| own == shown.initiator) {
+            return Err(ApprovalError::Initiator);
+        }
+        self.say(Call::Give, voice, Act::Approve { case: shown.case, group }, shown).await
+    }
+
+    /// Refuses what was shown: the case is closed.
+    pub async fn refuse_approval(&self, voice: Voice<'_>, shown: &ShownCase) -> Result<Done, ApprovalError> {
+        shown.check_open()?;
+        self.say(Call::Refuse, voice, Act::RefuseApproval(shown.case), shown).await
+    }
+
+    /// Takes an approval back, or the case if the voice has opened it.
+    pub async fn withdraw_approval(
+        &self,
+        voice: Voice<'_>,
+        shown: &ShownCase,
+    ) -> Result<Done, ApprovalError> {
+        shown.check_open()?;
+        self.say(Call::Withdraw, voice, Act::WithdrawApproval(shown.case), shown).await
+    }
+
+    async fn say(
+        &self,
+        call: Call<'_>,
+        voice: Voice<'_>,
+        act: Act,
+        shown: &ShownCase,
+    ) -> Result<Done, ApprovalError> {
+        let entry = self.signed_approval(voice, act, shown.height).await?;
+        Ok(self.hand_in_approval(call, &entry).await?.0)
+    }
+
+    async fn party_of(&self, voice: Voice<'_>) -> Result<Party, ApprovalError> {
+        match voice {
+            Voice::Account(login) if self.account.is_some_and(|own| own != login.session.account) => {
+                Err(ApprovalError::OtherAccount)
+            }
+            Voice::Account(login) => Ok(Party::Credential(login.session.account)),
+            Voice::Token(key) => {
+                let shown = self.show_key(key).await?;
+                let party = Party::Key(KeyId(bytes32("key id", &shown.key_id)?));
+                if Mode::from_name(&shown.mode) == Some(Mode::Linked) {
+                    Ok(party)
+                } else {
+                    Err(ApprovalError::NotNamed(party))
+                }
+            }
+        }
+    }
+
+    /// An act that one author has signed.
+    pub(crate) async fn signed_approval(
+        &self,
+        voice: Voice<'_>,
+        act: Act,
+        height: u64,
+    ) -> Result<Entry, ApprovalError> {
+        let party = self.party_of(voice).await?;
+        let not_after = height.saturating_add(SIGNED_BLOCKS);
+        let mut petition = Petition::new(self.approval_trust()?.chain_id, act);
+        match (voice, party) {
+            (Voice::Account(login), _) => {
+                petition.sign_as_account(login.session.account, &login.credential, not_after)?;
+            }
+            (Voice::Token(_), Party::Credential(_)) => return Err(ApprovalError::NotNamed(party)),
+            (Voice::Token(_), Party::Key(key_id)) => {
+                let blank = petition.blank(party, not_after)?;
+                let signed = self.sign_message(&key_id.to_string(), &petition.message(&blank)).await?;
+                if signed.public_key.id() != key_id {
+                    return Err(ApprovalError::Substituted { what: "a signature of another key" });
+                }
+                petition.add(blank.signed(signed.public_key.as_bytes().to_vec(), signed.signature))?;
+            }
+        }
+        Ok(petition.entry())
+    }
+
+    /// Hands an entry in until somebody says what became of it, and believes its receipt alone.
+    async fn hand_in_approval(
+        &self,
+        call: Call<'_>,
+        entry: &Entry,
+    ) -> Result<(Done, Verdict), ApprovalError> {
+        let (bytes, mark) = (Bytes::from(entry.encode()), idempotency_key()?);
+        let patient = self.clone().with_tries(self.tries.max(HAND_IN_TRIES));
+        let answer = patient.try_again(Instant::now() + self.deadline, |left| {
+            let message = ApprovalEntryRequest { entry: bytes.clone(), idempotency_key: mark.clone() };
+            let mut approvals = self.approvals();
+            async move {
+                let answer = match call {
+                    Call::Ask(about) => {
+                        let ApprovalEntryRequest { entry, idempotency_key } = message;
+                        let message =
+                            AskApprovalRequest { entry, about: Some(to_proto(about)), idempotency_key };
+                        let answer = self.answer(approvals.ask(self.request_within(message, left)).await)?;
+                        return Ok((answer.receipt, answer.leaf_index));
+                    }
+                    Call::Define => approvals.define_rule(self.request_within(message, left)).await,
+                    Call::Give => approvals.give(self.request_within(message, left)).await,
+                    Call::Refuse => approvals.refuse(self.request_within(message, left)).await,
+                    Call::Withdraw => approvals.withdraw(self.request_within(message, left)).await,
+                };
+                let answer = self.answer(answer)?;
+                Ok::<_, ClientError>((answer.receipt, answer.leaf_index))
+            }
+        });
+        let (receipt, leaf_index) = answer.await?;
+        let verdict = self.recorded(&receipt, leaf_index, |found| found == entry)?;
+        Ok((Done { receipt: receipt.to_vec(), leaf_index, time_ms: verdict.time_ms }, verdict))
+    }
+
+    /// The receipt must be of an entry that is wanted, recorded where the service says, and accepted.
+    pub(crate) fn recorded(
+        &self,
+        receipt: &[u8],
+        leaf_index: u64,
+        is_wanted: impl Fn(&Entry) -> bool,
+    ) -> Result<Verdict, ApprovalError> {
+        let found = verify_receipt(&self.approval_trust()?.file, receipt, None)
+            .map_err(|source| ApprovalError::Proof { what: "the entry", source })?;
+        if !found.entry.as_ref().is_some_and(is_wanted) || found.leaf_index != leaf_index {
+            return Err(ApprovalError::Substituted { what: "the receipt of another entry" });
+        }
+        match found.outcome.refusal() {
+            Some(refusal) => {
+                Err(ApprovalError::LedgerRefused { code: refusal.name(), meaning: refusal.describe() })
+            }
+            None if !found.accepted => {
+                Err(ApprovalError::Substituted { what: "an answer of another version" })
+            }
+            None => Ok(found),
+        }
+    }
+}
+
+fn to_proto(about: &About) -> ApprovalAbout {
+    let of = match about {
+        About::Signing(Signing { key_id, payload, format, payload_hash, opening }) => {
+            approval_about::About::Signing(ApprovalOfSigning {
+                key_id: Bytes::copy_from_slice(&key_id.0),
+                payload: payload.clone().into(),
+                format: format.clone(),
+                payload_hash: Bytes::copy_from_slice(payload_hash),
+                opening: Bytes::copy_from_slice(opening),
+            })
+        }
+        About::Dispute(case) => approval_about::About::Dispute(ApprovalOfDispute {
+            case_id: Bytes::copy_from_slice(&case.id),
+            payload: Bytes::copy_from_slice(&case.payload),
+        }),
+        About::Publication(Publication { publish, text }) => {
+            approval_about::About::Publication(ApprovalOfPublication {
+                tenant: Bytes::copy_from_slice(&publish.tenant),
+                version: publish.version,
+                set: Bytes::copy_from_slice(&publish.set),
+                rule: Bytes::copy_from_slice(&publish.rule),
+                text: text.clone(),
+            })
+        }
+    };
+    ApprovalAbout { about: Some(of) }
+}

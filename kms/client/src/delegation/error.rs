@@ -1,0 +1,135 @@
+//! Why delegations cannot be read, or an entry about them is not recorded.
+
+use keyward_crypto::{OpaqueError, SignError};
+use keyward_ledger_core::codec::DecodeError;
+use keyward_ledger_verify::Failure;
+use thiserror::Error;
+
+use crate::error::ClientError;
+
+/// Why what a service shows or does about delegates is not accepted.
+#[derive(Debug, Error)]
+pub enum DelegationError {
+    /// Nothing can be verified.
+    #[error("the client has no trust file: nothing that a service says of delegates can be believed")]
+    TrustMissing,
+    /// Delegations belong to accounts.
+    #[error("nobody is logged in, and delegations belong to accounts")]
+    AccountMissing,
+    /// The login is not the session's.
+    #[error("the login is for another account than the session's")]
+    OtherAccount,
+    /// A proof does not hold, is too old, or is of something else.
+    #[error("the service's proof of {what} does not hold")]
+    Proof {
+        /// Of what.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: Failure,
+    },
+    /// Proven, and nothing that the ledger writes there.
+    #[error("what is proven of {what} is malformed")]
+    Malformed {
+        /// Of what.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: DecodeError,
+    },
+    /// A proof holds, and shows something else than what was asked for.
+    #[error("the service shows {what}")]
+    Substituted {
+        /// What it shows.
+        what: &'static str,
+    },
+    /// There is none of this name.
+    #[error("the account has no delegation of this name, or none that names you")]
+    Unknown,
+    /// No recovery is open under the delegation.
+    #[error("no recovery is open under the delegation")]
+    NoRecovery,
+    /// A request is none, or one of another ledger, or was changed.
+    #[error("the request is not one to be signed: {why}")]
+    Request {
+        /// Why.
+        why: &'static str,
+    },
+    /// Somebody else's request, or a fingerprint heard wrongly.
+    #[error("the request has another fingerprint: it is not the one that its maker read out")]
+    Fingerprint,
+    /// The recovery that is open is not the one of the request.
+    #[error("the recovery that is open was opened with another request")]
+    OtherRecovery,
+    /// It is signed already.
+    #[error("this account has signed the request before")]
+    SignedBefore,
+    /// The ledger has recorded the entry as refused.
+    #[error("the ledger refused: {meaning}")]
+    LedgerRefused {
+        /// The stable code.
+        code: &'static str,
+        /// In words.
+        meaning: &'static str,
+    },
+    /// The account's word could not be given.
+    #[error("the entry could not be signed")]
+    Sign(#[source] SignError),
+    /// The new login could not be made.
+    #[error("the new login could not be made")]
+    Login(#[source] OpaqueError),
+    /// The service refused, or did not answer.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+}
+
+impl DelegationError {
+    /// The stable code.
+    pub fn code(&self) -> Option<&str> {
+        Some(match self {
+            Self::TrustMissing => "DELEGATION_TRUST_MISSING",
+            Self::AccountMissing => "SESSION_REQUIRED",
+            Self::OtherAccount => "DELEGATION_OTHER_ACCOUNT",
+            Self::Proof { .. } | Self::Malformed { .. } => "DELEGATION_UNPROVEN",
+            Self::Substituted { .. } => "DELEGATION_SUBSTITUTED",
+            Self::Unknown => "DELEGATION_NOT_IN_FORCE",
+            Self::NoRecovery => "CASE_UNKNOWN",
+            Self::Request { .. } => "DELEGATION_REQUEST_MALFORMED",
+            Self::Fingerprint => "DELEGATION_FINGERPRINT_OTHER",
+            Self::OtherRecovery => "CASE_PAYLOAD",
+            Self::SignedBefore => "DELEGATION_SIGNED_BEFORE",
+            Self::LedgerRefused { code, .. } => code,
+            Self::Sign(_) | Self::Login(_) => return None,
+            Self::Client(error) => return error.code(),
+        })
+    }
+
+    /// What to do next, where this side knows it.
+    pub fn remedy(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::TrustMissing => "give the profile the ledger's trust file",
+            Self::AccountMissing | Self::OtherAccount => "log in first (`keyward account login`)",
+            Self::Proof { .. } | Self::Malformed { .. } | Self::Substituted { .. } => {
+                "see that this machine's clock is right; else do not rely on this service, and tell the ledger's operators"
+            }
+            Self::Unknown | Self::NoRecovery | Self::LedgerRefused { .. } => {
+                "look at `keyward delegate list` (with `--of ACCOUNT` where you are a delegate), and begin again"
+            }
+            Self::Fingerprint => {
+                "call the person who made it, and have the fingerprint read out again; if it still differs, somebody else made this request: do not sign it"
+            }
+            Self::OtherRecovery => {
+                "find the request that it was opened with; if nobody of you opened it, have the owner veto it"
+            }
+            Self::Request { .. } => "ask the person who made the request for it again",
+            Self::SignedBefore => "pass it on to the next delegate, or hand it in (`keyward delegate send`)",
+            Self::Sign(_) | Self::Login(_) => "try again",
+            Self::Client(error) => return error.remedy(),
+        })
+    }
+
+    /// Whether nobody could be reached, so that nothing was decided.
+    pub fn unreachable(&self) -> bool {
+        matches!(self, Self::Client(error) if error.unreachable())
+    }
+}

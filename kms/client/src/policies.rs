@@ -1,0 +1,221 @@
+//! The tenant's policies from an officer's side: which set is in force is proven, and the next one is signed here.
+
+use std::time::Instant;
+
+use keyward_domain::approval::{Publication, policy_text_hash};
+use keyward_ledger_core::entry::{Act, Entry, PublishPolicy};
+use keyward_ledger_core::state::policy::{PolicyState, policy_key};
+use keyward_ledger_verify::Failure;
+use keyward_proto::custody::policies_client::PoliciesClient;
+use keyward_proto::custody::{
+    DryRunPolicyRequest, DryRunPolicyResponse, ExplainPolicyRequest, ListPoliciesRequest, PolicyVerdict,
+    PolicyVersion, PublishPolicyRequest, ShowPolicyRequest, ShowPolicyResponse,
+};
+use thiserror::Error;
+use tonic::codegen::Bytes;
+use tonic::transport::Channel;
+
+use crate::approvals::{ApprovalError, Done, Voice};
+use crate::client::{Client, bytes32, idempotency_key};
+use crate::error::ClientError;
+
+/// How often an entry is handed in where nobody says whether it arrived: its mark sees to it that it is done once.
+const HAND_IN_TRIES: u32 = 4;
+/// A set, the floor and a proof fit.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// Why policies cannot be read or published.
+#[derive(Debug, Error)]
+pub enum PoliciesError {
+    /// The proof of the set in force does not hold.
+    #[error("the service's proof of the policies in force does not hold")]
+    Proof(#[source] Failure),
+    /// A proof holds, and shows something else than the service says.
+    #[error("the service shows {0}")]
+    Substituted(&'static str),
+    /// The entry could not be signed, or was refused.
+    #[error(transparent)]
+    Entry(#[from] ApprovalError),
+    /// The service refused, or did not answer.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+}
+
+impl PoliciesError {
+    /// The stable code.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Proof(_) => Some("POLICY_UNPROVEN"),
+            Self::Substituted(_) => Some("POLICY_SUBSTITUTED"),
+            Self::Entry(error) => error.code(),
+            Self::Client(error) => error.code(),
+        }
+    }
+
+    /// What to do next, where this side knows it.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Proof(_) | Self::Substituted(_) => Some(
+                "see that this machine's clock is right; else do not rely on this service, and tell the ledger's operators",
+            ),
+            Self::Entry(error) => error.remedy(),
+            Self::Client(error) => error.remedy(),
+        }
+    }
+
+    /// Whether nobody could be reached, so that nothing was decided.
+    pub fn unreachable(&self) -> bool {
+        match self {
+            Self::Entry(error) => error.unreachable(),
+            Self::Client(error) => error.unreachable(),
+            Self::Proof(_) | Self::Substituted(_) => false,
+        }
+    }
+}
+
+/// A tenant's set, with the floor under it.
+#[derive(Clone, Debug)]
+pub struct ShownPolicy {
+    /// The tenant's id on the ledger.
+    pub tenant: [u8; 32],
+    /// 0: none was ever published.
+    pub version: u32,
+    /// The hash of the set's text, where there is one.
+    pub hash: Option<[u8; 32]>,
+    /// Cedar; nothing where the service does not keep it.
+    pub text: Option<String>,
+    /// The approval rule for the next version, where the ledger has proven it here.
+    pub rule: Option<[u8; 32]>,
+    /// Whether the ledger has proven, against the client's own trust file, that this is what is in force.
+    pub proven: bool,
+    /// What intents name.
+    pub policy: [u8; 32],
+    /// The schema of the floor and of every set.
+    pub schema: String,
+    /// The floor: name and text.
+    pub floor: Vec<(String, String)>,
+}
+
+impl ShownPolicy {
+    /// The publication of the next version. Version 1 needs the rule for the versions after it to be named.
+    pub fn next(&self, text: &str, rule: Option<[u8; 32]>) -> Option<Publication> {
+        let rule = rule.or(self.rule)?;
+        let (version, set) = (self.version.checked_add(1)?, policy_text_hash(text));
+        let publish = PublishPolicy { tenant: self.tenant, version, set, rule, case: None };
+        Some(Publication { publish, text: text.to_owned() })
+    }
+}
+
+impl Client {
+    /// Policies, for calls made by hand.
+    pub fn policies(&self) -> PoliciesClient<Channel> {
+        PoliciesClient::new(self.channel()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    /// The set in force (0), or a version that was. With a trust file, what is in force is proven, and its text the one of the
+    /// proven hash.
+    pub async fn show_policy(&self, version: u32) -> Result<ShownPolicy, PoliciesError> {
+        let message = ShowPolicyRequest { version };
+        let shown = self.answer(self.policies().show(self.request(message)).await)?;
+        let tenant = bytes32("tenant", &shown.tenant)?;
+        let hash = match shown.hash.is_empty() {
+            true => None,
+            false => Some(bytes32("hash", &shown.hash)?),
+        };
+        if hash.is_some_and(|hash| !shown.text.is_empty() && policy_text_hash(&shown.text) != hash) {
+            return Err(PoliciesError::Substituted("another text than the one of the hash"));
+        }
+        let proven = if version == 0 { self.proven_policy(&tenant, &shown)? } else { None };
+        let rule = proven.flatten().map(|state| state.rule);
+        Ok(ShownPolicy {
+            tenant,
+            version: shown.version,
+            hash,
+            text: Some(shown.text).filter(|text| !text.is_empty()),
+            rule,
+            proven: proven.is_some(),
+            policy: bytes32("policy", &shown.policy)?,
+            schema: shown.schema,
+            floor: shown.floor.into_iter().map(|file| (file.name, file.text)).collect(),
+        })
+    }
+
+    /// What the ledger proves to be in force; nothing without a trust file.
+    fn proven_policy(
+        &self,
+        tenant: &[u8; 32],
+        shown: &ShowPolicyResponse,
+    ) -> Result<Option<Option<PolicyState>>, PoliciesError> {
+        let Some(trusted) = self.trusted.as_deref() else { return Ok(None) };
+        let proven = trusted.recent(&policy_key(tenant), &shown.state).map_err(PoliciesError::Proof)?;
+        let state = proven.value.map(|value| PolicyState::decode(&value)).transpose();
+        let state = state.map_err(|_| PoliciesError::Substituted("a proof of something else"))?;
+        let (version, set) = state.map_or((0, None), |state| (state.version, Some(state.set)));
+        if version != shown.version || set.as_ref().map_or(&[][..], |set| &set[..]) != shown.hash {
+            return Err(PoliciesError::Substituted("another set than the one that is proven to be in force"));
+        }
+        Ok(Some(state))
+    }
+
+    /// Puts a set in force, from version 2 on with the case that has approved it. Gives its version.
+    pub async fn publish_policy(
+        &self,
+        voice: Voice<'_>,
+        publication: &Publication,
+        case: Option<[u8; 32]>,
+    ) -> Result<(Done, u32), PoliciesError> {
+        let height = self.policy_height(&publication.publish.tenant).await?;
+        let act = Act::PublishPolicy(PublishPolicy { case, ..publication.publish });
+        let entry = self.signed_approval(voice, act, height).await?;
+        let (bytes, mark) = (Bytes::from(entry.encode()), idempotency_key()?);
+        let patient = self.clone().with_tries(self.tries.max(HAND_IN_TRIES));
+        let answer = patient.try_again(Instant::now() + self.deadline, |left| {
+            let (text, entry, idempotency_key) = (publication.text.clone(), bytes.clone(), mark.clone());
+            let message = PublishPolicyRequest { text, entry, idempotency_key };
+            let mut policies = self.policies();
+            async move { self.answer(policies.publish(self.request_within(message, left)).await) }
+        });
+        let answer = answer.await?;
+        let is_ours = |found: &Entry| found == &entry;
+        let verdict = self.recorded(&answer.receipt, answer.leaf_index, is_ours)?;
+        let done = Done {
+            receipt: answer.receipt.to_vec(),
+            leaf_index: answer.leaf_index,
+            time_ms: verdict.time_ms,
+        };
+        Ok((done, publication.publish.version))
+    }
+
+    /// A height that the ledger has proven just now.
+    async fn policy_height(&self, tenant: &[u8; 32]) -> Result<u64, PoliciesError> {
+        let shown =
+            self.answer(self.policies().show(self.request(ShowPolicyRequest { version: 0 })).await)?;
+        let trusted = self.approval_trust()?;
+        let proven = trusted.recent(&policy_key(tenant), &shown.state).map_err(PoliciesError::Proof)?;
+        Ok(proven.height)
+    }
+
+    /// What would be decided of a request (JSON, as in files of cases), under a text or under what is in force.
+    pub async fn explain_policy(
+        &self,
+        request: &str,
+        text: Option<&str>,
+    ) -> Result<PolicyVerdict, ClientError> {
+        let (request, text) = (request.to_owned(), text.unwrap_or_default().to_owned());
+        let message = ExplainPolicyRequest { request, text };
+        let explained = self.answer(self.policies().explain(self.request(message)).await)?;
+        explained.verdict.ok_or(ClientError::Answer { what: "no verdict was sent" })
+    }
+
+    /// What of lately decided requests would be decided otherwise under a text.
+    pub async fn try_policy(&self, text: &str) -> Result<DryRunPolicyResponse, ClientError> {
+        let message = DryRunPolicyRequest { text: text.to_owned() };
+        self.answer(self.policies().dry_run(self.request(message)).await)
+    }
+
+    /// The versions that the service knows of, newest first.
+    pub async fn list_policies(&self) -> Result<Vec<PolicyVersion>, ClientError> {
+        let listed = self.answer(self.policies().list(self.request(ListPoliciesRequest {})).await)?;
+        Ok(listed.versions)
+    }
+}

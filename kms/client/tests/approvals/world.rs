@@ -1,0 +1,187 @@
+//! A custody service in front of a toy ledger, honest, or lying in the one point that a test says.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use keyward_client::approvals::{
+    About, ApprovalError, ApprovalTerms, Approved, Group, Party, RuleName, ShownCase, Signing, Voice,
+};
+use keyward_client::{Client, Login, Order, Session};
+use keyward_crypto::{SecretBytes, SigningKey, Stretch};
+use keyward_domain::ApprovalRuleName;
+use keyward_domain::scheme::Scheme;
+use keyward_ledger_core::entry::Mode;
+use keyward_ledger_core::hash::{Hash, sha256};
+use keyward_ledger_core::state::layout::{
+    AccountState, CredentialState, KeyState, KeyStatus, account_key, credential_key, key_key,
+};
+use keyward_proto::custody::{
+    ApprovalAbout, ApprovalEntryResponse, ListApprovalRulesResponse, PublishPolicyResponse,
+    ShowApprovalResponse, ShowPolicyResponse, SignResponse,
+};
+use tonic::Status;
+use tonic::transport::Endpoint;
+use zeroize::Zeroizing;
+
+use crate::face;
+use crate::ledger::Chain;
+
+pub(crate) const ANNA: Hash = [0x41; 32];
+pub(crate) const BORIS: Hash = [0x42; 32];
+pub(crate) const CLARA: Hash = [0x43; 32];
+pub(crate) const DORA: Hash = [0x44; 32];
+pub(crate) const MESSAGE: &[u8] = b"pay 12.50 to clara";
+pub(crate) const LIVE_MS: u64 = 60_000;
+
+type Lie<T> = Option<Box<dyn Fn(&World, T) -> T + Send>>;
+
+/// In what the service lies; in nothing by default.
+#[derive(Default)]
+pub(crate) struct Lies {
+    pub(crate) show: Lie<ShowApprovalResponse>,
+    pub(crate) rules: Lie<ListApprovalRulesResponse>,
+    pub(crate) recorded: Lie<Result<ApprovalEntryResponse, Status>>,
+    pub(crate) signed: Lie<SignResponse>,
+    pub(crate) policy: Lie<ShowPolicyResponse>,
+    pub(crate) published: Lie<PublishPolicyResponse>,
+    /// Entries are changed on the way.
+    pub(crate) entry: Lie<Vec<u8>>,
+}
+
+pub(crate) struct World {
+    pub(crate) chain: Mutex<Chain>,
+    pub(crate) lies: Mutex<Lies>,
+    /// What was handed in, in order.
+    pub(crate) handed_in: Mutex<Vec<Vec<u8>>>,
+    /// What cases are about, by case.
+    pub(crate) mail: Mutex<HashMap<Hash, ApprovalAbout>>,
+    /// Texts of policy sets, by their hash.
+    pub(crate) texts: Mutex<HashMap<Hash, String>>,
+    address: String,
+}
+
+pub(crate) fn credential(account: &Hash) -> SigningKey {
+    SigningKey::from_secret(Scheme::Ed25519, account).unwrap()
+}
+
+/// A login that succeeded.
+pub(crate) fn login(account: Hash) -> Login {
+    Login {
+        session: Session { token: Zeroizing::new(account.to_vec()), expires_unix_ms: u64::MAX, account },
+        credential: credential(&account),
+        export_key: SecretBytes::new(vec![account[0]; 64]),
+    }
+}
+
+/// Anna's hosted key.
+pub(crate) fn hosted() -> SigningKey {
+    SigningKey::from_secret(Scheme::EcdsaP256, &[0x14; 32]).unwrap()
+}
+
+pub(crate) fn rule() -> RuleName {
+    RuleName { owner: DORA, name: ApprovalRuleName::parse("treasury").unwrap().id() }
+}
+
+/// So many of Boris and Clara.
+pub(crate) fn terms(needed: u8) -> ApprovalTerms {
+    let members = [BORIS, CLARA].map(Party::Credential).to_vec();
+    ApprovalTerms { live_ms_max: LIVE_MS, groups: vec![Group { role: "treasury".into(), needed, members }] }
+}
+
+pub(crate) fn signing() -> Signing {
+    Signing {
+        key_id: hosted().public_key().id(),
+        payload: MESSAGE.to_vec(),
+        format: String::new(),
+        payload_hash: sha256(&[MESSAGE]),
+        opening: [7; 32],
+    }
+}
+
+impl World {
+    pub(crate) async fn start() -> Arc<Self> {
+        let mut chain = Chain::new(0);
+        for account in [ANNA, BORIS, CLARA, DORA] {
+            let public_key = credential(&account).public_key().as_bytes().try_into().unwrap();
+            let credential = CredentialState { version: 1, public_key }.encode();
+            chain.state.insert(&account_key(&account), &AccountState { open: true, height: 1 }.encode());
+            chain.state.insert(&credential_key(&account), &credential);
+        }
+        let key = KeyState {
+            account: ANNA,
+            mode: Mode::Hosted,
+            scheme: Scheme::EcdsaP256,
+            status: KeyStatus::Active,
+            height: 1,
+            version: 1,
+        };
+        chain.state.insert(&key_key(&hosted().public_key().id()), &key.encode());
+        let (incoming, address) = face::listen();
+        let (chain, lies, handed_in) = (Mutex::new(chain), Mutex::default(), Mutex::default());
+        let (mail, texts) = (Mutex::default(), Mutex::default());
+        let world = Arc::new(Self { chain, lies, handed_in, mail, texts, address });
+        face::serve(Arc::clone(&world), incoming);
+        world
+    }
+
+    /// Dora has defined the rule, and Anna has asked.
+    pub(crate) async fn asked(needed: u8) -> (Arc<Self>, Hash) {
+        let world = Self::start().await;
+        let dora = world.client(DORA).await;
+        dora.define_approval_rule(&login(DORA), &rule().name, terms(needed)).await.unwrap();
+        let anna = world.client(ANNA).await;
+        let about = About::Signing(signing());
+        let (_, case) =
+            anna.ask_approval(Voice::Account(&login(ANNA)), &rule(), &about, LIVE_MS).await.unwrap();
+        (world, case)
+    }
+
+    /// The ledger's time goes on. This side's clock does not: it stays behind, which no proof minds.
+    pub(crate) fn pass(&self, ms: u64) {
+        let mut chain = self.chain.lock().unwrap();
+        chain.time_ms += ms;
+        chain.record(&keyward_ledger_core::entry::Entry::Note(vec![1]).encode());
+    }
+
+    /// An account's client that verifies, in its session.
+    pub(crate) async fn client(&self, account: Hash) -> Client {
+        let trust = self.chain.lock().unwrap().trust_file();
+        self.untrusting(account).await.with_trust(&trust).unwrap()
+    }
+
+    pub(crate) async fn untrusting(&self, account: Hash) -> Client {
+        let channel = Endpoint::from_shared(self.address.clone()).unwrap().connect().await.unwrap();
+        let client = Client::over(channel, &self.address).with_stretch(Stretch::WeakForTests);
+        client.with_session(&account).unwrap().with_account(account)
+    }
+
+    pub(crate) fn lie(&self, lies: Lies) {
+        *self.lies.lock().unwrap() = lies;
+    }
+
+    pub(crate) fn snapshot(&self) -> Chain {
+        self.chain.lock().unwrap().clone()
+    }
+
+    pub(crate) async fn see(&self, account: Hash, case: &Hash) -> Result<ShownCase, ApprovalError> {
+        self.client(account).await.approval_case(case).await
+    }
+
+    pub(crate) async fn give(&self, account: Hash, case: &Hash) -> Result<(), ApprovalError> {
+        let shown = self.see(account, case).await?;
+        let client = self.client(account).await;
+        client.give_approval(Voice::Account(&login(account)), &shown, None).await.map(drop)
+    }
+
+    /// Anna has her key sign what the case is about.
+    pub(crate) async fn sign(&self, case: &Hash) -> Result<Approved, ApprovalError> {
+        let anna = self.client(ANNA).await;
+        let shown = anna.approval_case(case).await?;
+        let use_entry = anna.use_approval(Voice::Account(&login(ANNA)), &shown).await?;
+        anna.sign_approved(&Order::approved(&signing())?, &shown, &use_entry).await
+    }
+
+    pub(crate) fn handed_in(&self) -> usize {
+        self.handed_in.lock().unwrap().len()
+    }
+}

@@ -1,0 +1,19 @@
+//! Delegates from the persons' side: against an honest service, and against ones that lie.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod acting;
+mod face;
+#[path = "../vault/world/ledger.rs"]
+#[allow(dead_code, reason = "vaults need more of it")]
+mod ledger;
+mod reading;
+mod recovering;
+mod world;
