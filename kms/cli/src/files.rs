@@ -1,7 +1,7 @@
 //! Files: written whole or not at all, secret ones for their owner alone, errors with their path.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,9 @@ use crate::failure::{Failure, Result};
 
 /// The longest file that commands read into memory: a message of 1 MiB is the longest that is signed as such.
 pub(crate) const FILE_LEN_MAX: u64 = 64 << 20;
+
+/// The longest secret file: keys and passwords have some thousand bytes.
+const SECRET_LEN_MAX: usize = 1 << 20;
 
 /// Who may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,25 +145,54 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
 
 /// Reads a secret file of text, which nobody but its owner may read.
 pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<String>> {
-    check_secret(path)?;
-    Ok(Zeroizing::new(read_text(path)?))
+    let bytes = read_secret_bytes(path)?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| {
+        Failure::refused(format!("`{}` is not text", path.display()), "choose another file").because(&error)
+    })?;
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 /// Reads a secret file of any bytes, which nobody but its owner may read.
 pub(crate) fn read_secret_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
-    check_secret(path)?;
-    read(path).map(Zeroizing::new)
-}
-
-fn check_secret(path: &Path) -> Result<()> {
     let failed = |error: std::io::Error| cannot("read", path, &error);
-    let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode();
+    let file = File::open(path).map_err(failed)?;
+    // Of what was opened: a file that takes its place meanwhile is not read.
+    let mode = file.metadata().map_err(failed)?.permissions().mode();
     if mode & 0o077 != 0 {
         let what =
             format!("`{}` holds a secret and is open to others (mode {:o})", path.display(), mode & 0o777);
         return Err(Failure::refused(what, format!("chmod 600 {}", path.display())));
     }
-    Ok(())
+    match read_wiped(file, SECRET_LEN_MAX).map_err(failed)? {
+        Some(bytes) => Ok(bytes),
+        None => {
+            let next = format!("choose a file of at most {} KiB", SECRET_LEN_MAX >> 10);
+            Err(Failure::refused(format!("`{}` is too long for a secret", path.display()), next))
+        }
+    }
+}
+
+/// Reads to the end through buffers that are wiped, the outgrown ones too; none if there is more than `most`.
+fn read_wiped(mut from: impl Read, most: usize) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
+    let (mut bytes, mut len) = (Zeroizing::new(vec![0; 4096]), 0_usize);
+    loop {
+        if len == bytes.len() {
+            let mut more = Zeroizing::new(vec![0; bytes.len().saturating_mul(2)]);
+            more.iter_mut().zip(bytes.iter()).for_each(|(to, from)| *to = *from);
+            bytes = more;
+        }
+        match from.read(bytes.get_mut(len..).unwrap_or_default()) {
+            Ok(0) => break,
+            Ok(count) => len = len.saturating_add(count),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if len > most {
+            return Ok(None);
+        }
+    }
+    bytes.truncate(len);
+    Ok(Some(bytes))
 }
 
 fn cannot(verb: &str, path: &Path, error: &std::io::Error) -> Failure {
@@ -183,6 +215,42 @@ mod tests {
         assert_eq!(read_secret(&path).unwrap().as_str(), "two");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_secret_is_read_whole_however_it_comes_and_never_endlessly() {
+        /// A few bytes at a time, with interruptions.
+        struct Slow(Vec<u8>, bool);
+        impl std::io::Read for Slow {
+            fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+                self.1 = !self.1;
+                if self.1 {
+                    return Err(std::io::ErrorKind::Interrupted.into());
+                }
+                let count = to.len().min(self.0.len()).min(1000);
+                to[..count].copy_from_slice(&self.0[..count]);
+                self.0.drain(..count);
+                Ok(count)
+            }
+        }
+        for len in [0, 1, 4095, 4096, 4097, 20_000] {
+            let bytes: Vec<u8> = (0..len).map(|at| at as u8).collect();
+            let read = read_wiped(Slow(bytes.clone(), false), 20_000).unwrap().unwrap();
+            assert_eq!(*read, bytes);
+        }
+        assert!(read_wiped(Slow(vec![1; 20_001], false), 20_000).unwrap().is_none());
+        assert!(read_wiped(std::io::repeat(1), SECRET_LEN_MAX).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_secret_that_is_too_long_or_no_text_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        write(&path, "a".repeat(SECRET_LEN_MAX + 1).as_bytes(), Access::Secret).unwrap();
+        assert!(read_secret_bytes(&path).unwrap_err().message().contains("too long"));
+        write(&path, &[0xff, 0xfe], Access::Secret).unwrap();
+        assert_eq!(*read_secret_bytes(&path).unwrap(), [0xff, 0xfe]);
+        assert!(read_secret(&path).unwrap_err().message().contains("not text"));
     }
 
     #[test]

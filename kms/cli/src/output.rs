@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 /// How to print.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -28,6 +29,22 @@ impl Output {
         match self.format {
             Format::Human => line(human.as_ref()),
             Format::Json => line(&json.to_string()),
+        }
+    }
+
+    /// Prints a secret: the words and it, or an object of one field. Nothing of it stays here.
+    pub(crate) fn secret(self, words: &str, field: &str, secret: &str) {
+        // As long as it can become, so that it never moves: in JSON each byte has at most six.
+        let most = 64 + words.len() + 6 * (field.len() + secret.len());
+        let mut out = Zeroizing::new(Vec::with_capacity(most));
+        let written = match self.format {
+            Format::Human => write!(out, "{words}{secret}"),
+            Format::Json => write_field(&mut out, field, secret).map_err(std::io::Error::from),
+        };
+        match (written, std::str::from_utf8(&out)) {
+            (Ok(()), Ok(text)) => line(text),
+            // INVARIANT: text is written to memory.
+            _ => aside("keyward: the answer cannot be written"),
         }
     }
 
@@ -93,6 +110,16 @@ impl Drop for Progress {
     }
 }
 
+/// `{"field":"text"}`, without a copy in between.
+fn write_field(out: &mut Vec<u8>, field: &str, text: &str) -> serde_json::Result<()> {
+    out.push(b'{');
+    serde_json::to_writer(&mut *out, field)?;
+    out.push(b':');
+    serde_json::to_writer(&mut *out, text)?;
+    out.push(b'}');
+    Ok(())
+}
+
 /// Something under way; the line goes when this is dropped.
 #[must_use]
 pub(crate) struct Waiting(Option<ProgressBar>);
@@ -156,6 +183,18 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
+
+    #[test]
+    fn a_secret_in_json_is_the_field_and_never_moves() {
+        for secret in ["otpauth://totp/Keyward:alice?secret=ABC", "\"\\\n\u{1}\u{1}\u{1}", ""] {
+            let mut out = Vec::with_capacity(64 + 6 * ("uri".len() + secret.len()));
+            let place = out.as_ptr();
+            write_field(&mut out, "uri", secret).unwrap();
+            assert_eq!(out.as_ptr(), place);
+            let read: Value = serde_json::from_slice(&out).unwrap();
+            assert_eq!(read, serde_json::json!({ "uri": secret }));
+        }
+    }
 
     #[test]
     fn columns_line_up_and_lines_end_without_blanks() {

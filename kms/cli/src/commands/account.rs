@@ -10,6 +10,7 @@ use keyward_domain::UserName;
 use serde_json::json;
 
 use super::Context;
+use super::own::{PasswordFrom, Unlocked, unlock};
 use super::token::ask;
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
@@ -37,11 +38,14 @@ enum Verb {
     Password(password::NewPassword),
     /// Contact and identity fields.
     Profile(profile::Profile),
-    /// Closes the account for good; its keys no longer sign.
+    /// Closes the account for good; its keys no longer sign. Your login signs it.
     Close {
         /// Says that closing is meant.
         #[arg(long)]
         yes: bool,
+        /// A file of mode 0600 that holds the password; without it, the password is asked for.
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
         /// Writes the receipt here.
         #[arg(long, value_name = "FILE")]
         receipt: Option<PathBuf>,
@@ -71,7 +75,15 @@ impl Account {
             Verb::Password(change) => change.run(context, &profile).await,
             Verb::Profile(command) => command.run(context).await,
             Verb::Show => show(context, &profile).await,
-            Verb::Close { yes, receipt } => close(context, &profile, yes, receipt).await,
+            Verb::Close { yes, password_file, receipt } => {
+                if !yes {
+                    return Err(Failure::usage(
+                        "a closed account stays closed",
+                        "give `--yes` if this is meant",
+                    ));
+                }
+                close(context, &profile, &PasswordFrom { password_file }, receipt).await
+            }
         }
     }
 }
@@ -149,12 +161,15 @@ async fn show(context: &Context, profile: &Profile) -> Result<()> {
     Ok(())
 }
 
-async fn close(context: &Context, profile: &Profile, yes: bool, receipt: Option<PathBuf>) -> Result<()> {
-    if !yes {
-        return Err(Failure::usage("a closed account stays closed", "give `--yes` if this is meant"));
-    }
-    let service = connect(profile, As::Whoever).await?;
-    let closed = service.client.close_account().await.map_err(failed("cannot close the account"))?;
+async fn close(
+    context: &Context,
+    profile: &Profile,
+    password: &PasswordFrom,
+    receipt: Option<PathBuf>,
+) -> Result<()> {
+    let service = connect(profile, As::Certificate).await?;
+    let Unlocked { client, login, .. } = unlock(context.output, profile, &service.client, password).await?;
+    let closed = client.close_account(&login).await.map_err(failed("cannot close the account"))?;
     if let Some(path) = &receipt {
         files::write(path, &closed, Access::Public)?;
     }

@@ -6,6 +6,8 @@
 //! one database and spreads its connections over them. `bench growth` fills a ledger of its own, and asks what an entry
 //! costs then, how fast full validators start, and how fast one that lost everything is in step.
 //!
+//! `bench sign --mode shared` has a person sign together with t of n keepers: one operation is two rounds with each of them.
+//!
 //! `bench vault` seals and recovers vaults, and measures what both sides compute for it.
 //!
 //! What the figures mean:
@@ -28,7 +30,9 @@ mod growth;
 mod ledger;
 mod load;
 mod opaque;
+mod person;
 mod report;
+mod shared;
 mod sign;
 mod site;
 mod token;
@@ -50,7 +54,7 @@ pub(crate) struct Bench {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
-    /// Signatures of an app's key, each with its final receipt.
+    /// Signatures of an app's key, or of one that a person shares with keepers, each with its final receipt.
     Sign(sign::Sign),
     /// Notes on the ledger, each final and proven.
     Ledger(ledger::Ledger),

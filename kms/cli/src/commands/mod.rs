@@ -1,10 +1,13 @@
 //! What can be asked of `keyward`: one file per command.
 
 mod account;
+mod approve;
+mod association;
 mod bench;
 mod certificate;
 mod completions;
 mod config;
+mod delegate;
 mod demo;
 mod genesis;
 mod kek;
@@ -13,7 +16,9 @@ pub(crate) mod ledger;
 mod member;
 mod node;
 pub(crate) mod own;
+mod policy;
 mod serve;
+mod shared;
 mod sign;
 mod status;
 mod token;
@@ -59,12 +64,20 @@ pub(crate) enum Command {
     Token(token::Token),
     /// A person's account.
     Account(account::Account),
+    /// Delegates, who take an account back that was lost.
+    Delegate(delegate::Delegate),
+    /// Approvals: who must approve what, asking for it, and giving it.
+    Approve(approve::Approve),
+    /// Associations: addresses of several parties and chains that belong together.
+    Association(association::Association),
     /// Keys: create, list, show, rotate, freeze, destroy, label, lend.
     Key(key::Key),
     /// The keys that seal what the service keeps: rotate, status, remove.
     Kek(kek::Kek),
     /// Vaults: keys that come back with a password when every device is lost.
     Vault(vault::Vault),
+    /// Policies of the tenant: check, show, explain, try, publish.
+    Policy(policy::Policy),
     /// Signs a file with a key of the service.
     Sign(sign::Sign),
     /// Verifies a receipt, without any network.
@@ -114,9 +127,13 @@ impl Command {
             Self::Serve(command) => Box::pin(command.run()).await,
             Self::Token(command) => Box::pin(command.run(context)).await,
             Self::Account(command) => Box::pin(command.run(context)).await,
+            Self::Delegate(command) => Box::pin(command.run(context)).await,
+            Self::Approve(command) => Box::pin(command.run(context)).await,
+            Self::Association(command) => Box::pin(command.run(context)).await,
             Self::Key(command) => Box::pin(command.run(context)).await,
             Self::Kek(command) => Box::pin(command.run(context)).await,
             Self::Vault(command) => Box::pin(command.run(context)).await,
+            Self::Policy(command) => Box::pin(command.run(context)).await,
             Self::Sign(command) => Box::pin(command.run(context)).await,
             Self::Verify(command) => command.run(context),
             Self::Status(command) => Box::pin(command.run(context)).await,

@@ -1,21 +1,27 @@
 //! `keyward sign`: a signature with its receipt, verified here before it is shown.
 
+mod said;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use keyward_client::{ClientError, Order, Signature};
+use keyward_client::{Client, ClientError, Order, Signature};
 use keyward_domain::Mode;
 use keyward_domain::payload::{MESSAGE_LEN_MAX, PayloadError};
 use keyward_domain::scheme::Scheme;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::Context;
+use super::approve::sign::Told;
 use super::key::parse_key;
 use super::own::{PasswordFrom, unlock};
+use super::shared::refused;
+use super::{Context, approve};
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
+use crate::profile::Profile;
 use crate::service::{As, connect, failed};
+use said::Said;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Sign {
@@ -38,6 +44,8 @@ pub(crate) struct Sign {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     wait: Option<u64>,
     #[command(flatten)]
+    said: Said,
+    #[command(flatten)]
     password: PasswordFrom,
     /// What to sign. Of a file longer than 1 MiB the digest is sent.
     file: PathBuf,
@@ -53,27 +61,69 @@ impl Sign {
         let digest = if self.digest { Some(digest(&bytes)?) } else { None };
         let service = connect(&profile, As::of(self.as_certificate)).await?;
         let cannot = failed("cannot sign");
-        let order = match digest {
-            Some(digest) => Order::digest(key.as_str(), &digest),
-            None => order(&key, &bytes),
-        };
-        let order = order.map_err(&cannot)?;
         let client = match self.wait {
             Some(seconds) => service.client.with_deadline(Duration::from_secs(seconds)),
             None => service.client,
         };
-        let is_own = service.person && client.show_key(&key).await.map_err(&cannot)?.mode == Mode::Own.name();
-        let signed = if is_own {
-            let own = unlock(context.output, &profile, &client, &self.password).await?;
-            let key = own.client.own_key(&key, &own.device, &own.login.export_key).await.map_err(&cannot)?;
-            own.client.sign_own(&order, &key).await
+        let mode = if service.person {
+            Mode::from_name(&client.show_key(&key).await.map_err(&cannot)?.mode)
         } else {
-            client.sign(&order).await
+            None
         };
-        let signed = signed.map_err(cannot)?;
+        if mode != Some(Mode::Shared) && self.said.is_for_shared() {
+            let next = "leave `--tweak` away: it is for shared keys";
+            return Err(Failure::usage("the key is not a shared one", next));
+        }
+        let shown = digest.as_ref().map_or(&bytes[..], |digest| &digest[..]);
+        let told = self.said.approval.as_deref().map(|case| Told { key: &key, bytes: shown, case });
+        let signed = match (mode, told) {
+            (Some(Mode::Shared), told) => {
+                self.shared(context, &profile, &client, &key, (&bytes, digest.as_ref()), told).await?
+            }
+            (Some(Mode::Own), Some(_)) => {
+                let next = "leave `--approval` away: nobody approves what a key of mode `self` signs";
+                return Err(Failure::usage("the key takes no approval", next));
+            }
+            (_, Some(told)) => {
+                approve::sign::signed(context, &profile, (&client, self.as_certificate), &self.password, told)
+                    .await?
+            }
+            (Some(Mode::Own), None) => {
+                let own = unlock(context.output, &profile, &client, &self.password).await?;
+                let secret = own.client.own_key(&key, &own.device, &own.login.export_key).await;
+                let order = self.said.ordered(&key, &bytes, digest.as_ref())?;
+                own.client.sign_own(&order, &secret.map_err(&cannot)?).await.map_err(cannot)?
+            }
+            (_, None) => {
+                let order = self.said.ordered(&key, &bytes, digest.as_ref())?;
+                client.sign(&order).await.map_err(cannot)?
+            }
+        };
         self.keep(&signed)?;
         context.output.answer(self.words(&signed), &to_json(&signed));
         Ok(())
+    }
+
+    /// With the share on this device and the keepers that hold the others.
+    async fn shared(
+        &self,
+        context: &Context,
+        profile: &Profile,
+        client: &Client,
+        key: &str,
+        (bytes, digest): (&[u8], Option<&[u8; 32]>),
+        told: Option<Told<'_>>,
+    ) -> Result<Signature> {
+        let own = unlock(context.output, profile, client, &self.password).await?;
+        let cannot = refused("cannot sign");
+        let case = match told {
+            Some(told) => Some(approve::sign::case(&own.client, told).await?),
+            None => None,
+        };
+        let signer = own.client.shared_signer(key, own.login, &own.device).await.map_err(&cannot)?;
+        let order = self.said.order(signer.status().key.scheme(), bytes, digest, case.as_ref())?;
+        let _waiting = context.output.wait_for("you and the key's keepers sign");
+        signer.sign(&order).await.map_err(cannot)
     }
 
     fn keep(&self, signed: &Signature) -> Result<()> {
@@ -110,11 +160,12 @@ pub(crate) fn signature_file(signed: &Signature) -> &[u8] {
     signed.signature_der.as_deref().unwrap_or(&signed.signature)
 }
 
-/// An order over a file's bytes; of a long one, over its digest.
-fn order(key: &str, bytes: &[u8]) -> std::result::Result<Order, ClientError> {
-    match bytes.len() {
-        0..=MESSAGE_LEN_MAX => Order::message(key, bytes.to_vec()),
-        _ => Order::digest(key, &Sha256::digest(bytes).into()),
+/// An order over a digest, or a file's bytes, of which nobody says more; of a long file, over its digest.
+fn unsaid(key: &str, bytes: &[u8], digest: Option<&[u8; 32]>) -> std::result::Result<Order, ClientError> {
+    match (digest, bytes.len()) {
+        (Some(digest), _) => Order::digest(key, digest),
+        (None, 0..=MESSAGE_LEN_MAX) => Order::message(key, bytes.to_vec()),
+        (None, _) => Order::digest(key, &Sha256::digest(bytes).into()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `[keeper]` in `node.toml`: the keeper beside a validator, its sealed keys, and where its shares lie.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use keyward_crypto::MemoryKek;
 use keyward_crypto::vault::BoxKey;
@@ -32,6 +33,14 @@ pub(crate) struct KeeperSection {
     /// Where its shares lie; without it `keeper` below `data_dir`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) folder: Option<PathBuf>,
+    /// After how many hours the shares of a vault are dealt anew: 24 to 8760. All keepers of a ledger had better agree: none
+    /// takes part before half of its own time is over.
+    #[serde(default = "refresh_hours", skip_serializing_if = "is_usual")]
+    pub(crate) refresh_hours: u32,
+    /// For trials, in the place of the hours: after how many seconds, 5 to 3600. Each time voids the recoveries that are
+    /// under way, and is a record on the ledger for every vault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) trial_refresh_s: Option<u32>,
 }
 
 /// One of a keeper's keys.
@@ -40,6 +49,16 @@ pub(crate) enum KeeperKey {
     Signing,
     Sealing,
     Storage,
+}
+
+/// 30 days.
+const fn refresh_hours() -> u32 {
+    30 * 24
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+const fn is_usual(hours: &u32) -> bool {
+    *hours == refresh_hours()
 }
 
 fn signing_key() -> PathBuf {
@@ -104,7 +123,21 @@ impl KeeperSection {
     /// A section that names the files of `key_files`, in the configuration's own folder.
     pub(crate) fn named(name: impl Into<String>) -> Self {
         let (signing_key, sealing_key, storage_key) = (signing_key(), sealing_key(), storage_key());
-        Self { name: name.into(), signing_key, sealing_key, storage_key, folder: None }
+        Self {
+            name: name.into(),
+            signing_key,
+            sealing_key,
+            storage_key,
+            folder: None,
+            refresh_hours: refresh_hours(),
+            trial_refresh_s: None,
+        }
+    }
+
+    /// How old shares get before they are dealt anew.
+    pub(crate) fn refresh(&self) -> Duration {
+        let hours = Duration::from_secs(60 * 60 * u64::from(self.refresh_hours));
+        self.trial_refresh_s.map_or(hours, |seconds| Duration::from_secs(seconds.into()))
     }
 
     pub(crate) fn path(&self, key: KeeperKey) -> &Path {
@@ -117,11 +150,24 @@ impl KeeperSection {
 
     /// Refuses what no key can put right.
     pub(crate) fn check(&self) -> Result<()> {
-        if is_name(&self.name) {
-            return Ok(());
+        if !is_name(&self.name) {
+            let what = format!("`{}` is no name of a keeper", self.name);
+            let next = "give `keeper.name` 1 to 64 of a-z, 0-9 and -, as the ledger has it";
+            return Err(Failure::usage(what, next));
         }
-        let what = format!("`{}` is no name of a keeper", self.name);
-        Err(Failure::usage(what, "give `keeper.name` 1 to 64 of a-z, 0-9 and -, as the ledger has it"))
+        if !(24..=8760).contains(&self.refresh_hours) {
+            let what = format!("shares are not dealt anew every {} hours", self.refresh_hours);
+            return Err(Failure::usage(
+                what,
+                "give `keeper.refresh_hours` 24 to 8760; without it they are 720",
+            ));
+        }
+        if let Some(seconds) = self.trial_refresh_s.filter(|seconds| !(5..=3600).contains(seconds)) {
+            let what = format!("shares are not dealt anew every {seconds} seconds");
+            let next = "leave `keeper.trial_refresh_s` out, or give it 5 to 3600 where nothing depends on the vaults";
+            return Err(Failure::usage(what, next));
+        }
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod cold;
 pub(crate) mod keeper;
 pub(crate) mod node;
+mod notices;
 pub(crate) mod serve;
 
 use std::path::{Path, PathBuf};

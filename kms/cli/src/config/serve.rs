@@ -15,6 +15,7 @@ use keyward_token::{HostProgram, ModuleSource, Pin};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::notices::NoticesFile;
 use super::{Sources, TlsFiles, environment, from_folder, load};
 use crate::certificate::principal_of;
 use crate::failure::{Failure, Result};
@@ -56,6 +57,9 @@ pub(crate) struct ServeConfig {
     /// The token agents that may hold a stream.
     #[serde(default, rename = "agent", skip_serializing_if = "Vec::is_empty")]
     pub(crate) agents: Vec<AgentFile>,
+    /// How owners are told of what waits for a veto; without it nobody is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) notices: Option<NoticesFile>,
 }
 
 /// A token agent.
@@ -168,6 +172,7 @@ impl ServeConfig {
             tokens: self.token.modules(file)?,
             kek: self.token.open(file, &secret, &owner)?,
             agents: self.agents()?,
+            notices: self.notices.as_ref().map(|notices| notices.open(file)).transpose()?.unwrap_or_default(),
             limits: Limits {
                 agent_wait: Duration::from_millis(self.agent_wait_ms),
                 destruction_wait_min: self.destruction_wait_min()?,

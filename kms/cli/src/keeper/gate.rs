@@ -5,27 +5,58 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use keyward_domain::Code;
-use keyward_keeper::Face;
+use keyward_keeper::{Face, Keeper, SharedFace};
+use keyward_proto::custody::co_signers_server::CoSignersServer;
 use keyward_proto::custody::keepers_server::KeepersServer;
 use tokio::sync::watch;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::metadata::MetadataValue;
 use tonic::server::NamedService;
+use tonic::service::Routes;
 use tonic::{Code as Canonical, Status};
 
-/// A keeper's service.
-pub(super) type Answering = KeepersServer<Face>;
-
-/// The service of a keeper that comes and goes.
+/// A keeper's services: vaults, and shared keys.
 #[derive(Clone)]
-pub(super) struct Gate(pub(super) watch::Receiver<Option<Answering>>);
-
-impl NamedService for Gate {
-    const NAME: &'static str = <Answering as NamedService>::NAME;
+pub(super) struct Answering {
+    vaults: KeepersServer<Face>,
+    keys: CoSignersServer<SharedFace>,
 }
 
-impl Service<http::Request<Body>> for Gate {
+impl Answering {
+    pub(super) fn of(keeper: &Keeper) -> Self {
+        Self { vaults: Face::service(keeper.clone()), keys: SharedFace::service(keeper.clone()) }
+    }
+}
+
+/// What stands on the port for a keeper that comes and goes.
+pub(super) fn routes(answering: &watch::Receiver<Option<Answering>>) -> Routes {
+    let vaults = Gate { answering: answering.clone(), part: |answering| answering.vaults.clone() };
+    let keys = Gate { answering: answering.clone(), part: |answering| answering.keys.clone() };
+    Routes::new(vaults).add_service(keys)
+}
+
+/// One service of a keeper that comes and goes.
+struct Gate<S> {
+    answering: watch::Receiver<Option<Answering>>,
+    part: fn(&Answering) -> S,
+}
+
+impl<S> Clone for Gate<S> {
+    fn clone(&self) -> Self {
+        Self { answering: self.answering.clone(), part: self.part }
+    }
+}
+
+impl<S: NamedService> NamedService for Gate<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S> Service<http::Request<Body>> for Gate<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible> + Send + 'static,
+    S::Future: Send,
+{
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -35,10 +66,10 @@ impl Service<http::Request<Body>> for Gate {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let answering = self.0.borrow().clone();
+        let part = self.answering.borrow().as_ref().map(self.part);
         Box::pin(async move {
-            match answering {
-                Some(mut keeper) => keeper.call(request).await,
+            match part {
+                Some(mut part) => part.call(request).await,
                 None => Ok(away().into_http()),
             }
         })
@@ -63,10 +94,13 @@ mod tests {
     #[tokio::test]
     async fn a_keeper_that_is_away_says_so_with_a_code_and_to_come_again() {
         let (_sender, answering) = watch::channel(None);
-        let answer = Gate(answering).call(http::Request::new(Body::empty())).await.unwrap();
-        let status = Status::from_header_map(answer.headers()).unwrap();
-        assert_eq!(status.code(), Canonical::Unavailable);
-        assert_eq!(status.metadata().get("keyward-code").unwrap(), "KEEPER_UNAVAILABLE");
-        assert_eq!(status.metadata().get("keyward-retry").unwrap(), "true");
+        for path in ["/keyward.v1.Keepers/Deposit", "/keyward.v1.CoSigners/Commit"] {
+            let request = http::Request::builder().uri(path).body(Body::empty()).unwrap();
+            let answer = routes(&answering).call(request).await.unwrap();
+            let status = Status::from_header_map(answer.headers()).unwrap();
+            assert_eq!(status.code(), Canonical::Unavailable);
+            assert_eq!(status.metadata().get("keyward-code").unwrap(), "KEEPER_UNAVAILABLE");
+            assert_eq!(status.metadata().get("keyward-retry").unwrap(), "true");
+        }
     }
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use keyward_keeper::{Face, Keeper, Validators};
+use keyward_keeper::{Keeper, Peers, Validators};
 use keyward_ledger_client::{Client, Committer};
 use keyward_ledger_core::ed25519::SigningKey;
 use keyward_ledger_core::keeper::keeper_id;
@@ -21,13 +21,12 @@ use keyward_ledger_core::state::keeper::{KeeperState, keeper_key};
 use keyward_ledger_node::Beside;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use tonic::service::Routes;
 
 use crate::commands::ledger::failed;
 use crate::config::keeper::{KeeperKey, KeeperSection, PublicKeys, keys, public_keys};
 use crate::config::node::NodeConfig;
 use crate::failure::{Exit, Failure, Result};
-use gate::{Answering, Gate};
+use gate::{Answering, routes};
 
 /// The pause before a keeper is tried again.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -68,7 +67,7 @@ fn start_with(config: &NodeConfig, file: &Path, (pause, look): (Duration, Durati
             desk.run(address).await;
         }
     });
-    let beside = Beside { routes: Routes::new(Gate(answering)), trouble: Some(heard) };
+    let beside = Beside { routes: routes(&answering), trouble: Some(heard) };
     Started { beside, serves: Some(serves), keeping: Some(Keeping { task }) }
 }
 
@@ -106,7 +105,7 @@ impl Desk {
             match self.begin(address).await {
                 Ok((keeper, client, keys)) => {
                     tracing::info!(name = self.section.name, "the keeper answers");
-                    self.gate.send_replace(Some(Face::service(keeper.clone())));
+                    self.gate.send_replace(Some(Answering::of(&keeper)));
                     self.say(None);
                     let broken = self.watch(keeper, &client, &keys).await;
                     self.gate.send_replace(None);
@@ -160,6 +159,10 @@ impl Desk {
                 .because(error)
         };
         let keeper = opened.map_err(|error| broken(&error))?.map_err(|error| broken(&error))?;
+        keeper.join(Arc::new(Peers::new(own::identity(&self.config, &self.file)?)), self.section.refresh());
+        if let Some(seconds) = self.section.trial_refresh_s {
+            tracing::warn!(seconds, "shares are dealt anew for trials: recoveries fail more often");
+        }
         Ok((keeper, client, public))
     }
 
@@ -168,16 +171,18 @@ impl Desk {
     async fn watch(&self, keeper: Keeper, client: &Client, keys: &PublicKeys) -> Failure {
         // A task of its own: what breaks in it does not end this one.
         let mut tending = tokio::task::JoinSet::new();
-        tending.spawn(async move { keeper.tend().await });
+        let tended = keeper.clone();
+        tending.spawn(async move { tended.tend().await });
         tokio::select! {
             _ended = tending.join_next() => Failure::refused("it broke and is begun again", "read the log"),
-            changed = self.look(client, keys) => changed,
+            changed = self.look(&keeper, client, keys) => changed,
         }
     }
 
-    /// Says again and again whether the ledger has the keeper with the keys that it runs with; returns once it has it with
+    /// Says again and again whether the ledger has the keeper with the keys that it runs with, and whether vaults wait;
+    /// returns once it has it with
     /// others, and those lie here: that is how its keys are changed.
-    async fn look(&self, client: &Client, keys: &PublicKeys) -> Failure {
+    async fn look(&self, keeper: &Keeper, client: &Client, keys: &PublicKeys) -> Failure {
         let mut answered = Instant::now();
         loop {
             match self.place(client, keys).await {
@@ -189,7 +194,7 @@ impl Desk {
                             "wait a moment",
                         );
                     }
-                    self.say(place);
+                    self.say(place.or_else(|| keeper.trouble().map(waiting)));
                 }
                 // Away for a moment is no alarm.
                 Err(failure) if failure.exit != Exit::Unreachable || answered.elapsed() > PATIENCE => {
@@ -215,6 +220,13 @@ impl Desk {
         })?;
         Ok(standing(known.as_ref(), keys))
     }
+}
+
+/// Vaults that wait for other keepers.
+fn waiting(trouble: String) -> Failure {
+    let next = "start the keeper that fails, or have the members take it out (`keyward ledger member propose remove-keeper`): \
+                then the others go on without it";
+    Failure::refused(trouble, next)
 }
 
 /// A keeper that the ledger does not have as it is here.

@@ -27,17 +27,23 @@ impl Dial for Here {
     }
 }
 
+/// Who the node is in TLS, where it calls others.
+pub(super) fn identity(config: &NodeConfig, file: &Path) -> Result<Identity> {
+    let secret = OperatorSecret::load(&from_folder(file, &config.operator_secret))?;
+    let (ca_pem, certificate_pem, key_pem) = config.tls.open_parts(file, &secret)?;
+    Ok(Identity { ca_pem, certificate_pem, key_pem })
+}
+
 /// A client of the validator that listens at an address, with the node's certificate, and with its genesis for trust.
 pub(super) async fn client(config: &NodeConfig, file: &Path, address: SocketAddr) -> Result<Client> {
     let at = |path: &Path| from_folder(file, path);
-    let secret = OperatorSecret::load(&at(&config.operator_secret))?;
-    let (ca_pem, certificate_pem, key_pem) = config.tls.open_parts(file, &secret)?;
+    let identity = identity(config, file)?;
     let genesis = Genesis::decode(&files::read(&at(&config.genesis))?)
         .map_err(|error| Failure::refused("the genesis does not read", "restore the file").because(&error))?;
     let host = host_of(&at(&config.tls.certificate))?;
     let config = Config {
         nodes: vec![format!("https://{host}:{}", address.port())],
-        identity: Identity { ca_pem, certificate_pem, key_pem },
+        identity,
         trust: Trust::genesis(genesis.name().to_owned(), *genesis.chain_id()),
         deadline: DEADLINE,
         dial: Some(Arc::new(Here(reached(address)))),

@@ -1,6 +1,7 @@
 //! A validator with its keeper, in this process, as `keyward node` runs them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use keyward_keeper::{Circle as _, Refused, Said};
 use keyward_ledger_client::{Config, DEADLINE, Identity};
 use keyward_ledger_core::{genesis::Genesis, keeper};
 use keyward_proto::custody::{DrillShareRequest, keepers_client::KeepersClient};
@@ -294,4 +295,23 @@ fn a_keeper_that_the_ledger_has_otherwise_or_not_at_all_is_trouble() {
     for other in [PublicKeys { signing: [3; 32], ..ours }, PublicKeys { sealing: [3; 32], ..ours }] {
         assert!(standing(Some(&known), &other).unwrap().message().contains("other keys"));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_keepers_are_reached_as_the_node_and_their_refusals_are_no_silence() {
+    let place = Place::new();
+    place
+        .run(async {
+            assert_eq!(code(&place.answer(&[3; 32]).await), "VAULT_SHARE_MISSING");
+            let peers = Peers::new(own::identity(&place.config, &place.file).unwrap());
+            let said = Said { from: [1; 32], time_ms: 0, word: vec![1], signature: [0; 64] };
+            let address = place.cluster.node_urls().remove(0);
+            let refused = peers.say(&address, said.clone()).await.unwrap_err();
+            let known = refused.source.downcast_ref::<Refused>().unwrap();
+            assert_eq!((known.code.as_str(), refused.is_refusal()), ("VAULT_REQUEST_MALFORMED", true));
+            for nobody in [address.replacen("https", "http", 1), "https://127.0.0.1:1".into()] {
+                assert!(!peers.say(&nobody, said.clone()).await.unwrap_err().is_refusal(), "{nobody}");
+            }
+        })
+        .await;
 }

@@ -42,17 +42,14 @@ impl NewPassword {
         let service = connect(profile, As::Certificate).await?;
         let waiting = context.output.wait_for("both passwords are stretched");
         let change = service.client.begin_password_change(user.as_str(), &present, &next).await;
-        let change = change.map_err(failed("cannot change the password"))?;
+        let mut change = change.map_err(failed("cannot change the password"))?;
         drop(waiting);
         let folder = profile.path(Path::new(FOLDER));
         if !self.abandon_keys {
             refuse_keys_elsewhere(&change, &folder).await?;
         }
-        let keys = if folder.exists() {
-            change.prepare_device(&folder).map_err(failed("the password stays: the keys on this device"))?
-        } else {
-            0
-        };
+        let keys = change.prepare_device(&folder);
+        let keys = keys.map_err(failed("the password stays: the keys on this device"))?;
         let receipt = change.finish().await.map_err(unfinished)?;
         if let Some(path) = &self.receipt {
             files::write(path, &receipt, Access::Public)?;

@@ -17,6 +17,7 @@ use tonic::codegen::Bytes;
 
 use super::load::{self, Measured, Plan, Recorder};
 use super::report::{Part, Report};
+use super::shared::Shared;
 use super::site::Site;
 use super::{Load, bare};
 use crate::commands::Context;
@@ -28,6 +29,12 @@ use crate::service::{As, connect, failed};
 
 /// The length of the messages that are signed.
 pub(super) const MESSAGE_BYTES: usize = 100;
+const HOSTED: &str = "hosted";
+const SHARED: &str = "shared";
+/// A ledger needs four validators to bear the fault of one.
+const VALIDATORS_MIN: usize = 4;
+/// Shared signatures under way at once where nothing else is asked for.
+const SHARED_CONCURRENCY: usize = 48;
 const BARE: &str = "one signature and one verification";
 /// How long one client asks alone.
 const ALONE: Plan = Plan { warm_up: Duration::from_millis(500), seconds: Duration::from_secs(3) };
@@ -36,9 +43,18 @@ const ALONE: Plan = Plan { warm_up: Duration::from_millis(500), seconds: Duratio
 pub(crate) struct Sign {
     #[command(flatten)]
     pub(super) load: Load,
-    /// What is signed with: ecdsa-secp256k1, bip340, ecdsa-p256 or ed25519.
-    #[arg(long, default_value = "ecdsa-secp256k1")]
-    scheme: String,
+    /// What is signed with: ecdsa-secp256k1, bip340, ecdsa-p256 or ed25519 [default: ecdsa-secp256k1, of shared keys ed25519].
+    #[arg(long)]
+    scheme: Option<String>,
+    /// Where the private key is: `hosted` with the service, or `shared`, whole nowhere.
+    #[arg(long, default_value = HOSTED, value_parser = [HOSTED, SHARED])]
+    mode: String,
+    /// Of a shared key: how many keepers there are. A Keyward of our own is founded with as many validators, four at least.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=16))]
+    keepers: u8,
+    /// Of a shared key: how many of them sign with the person.
+    #[arg(long, value_name = "T", default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=16))]
+    threshold: u8,
     /// How many custody servers over one database a Keyward of our own has [default: 1].
     #[arg(long, value_name = "N")]
     servers: Option<usize>,
@@ -82,11 +98,15 @@ impl Interface {
 
 impl Sign {
     pub(super) fn wanted(&self) -> Wanted {
-        Wanted { validators: None, servers: self.servers, database: self.database.clone() }
+        let validators = (self.mode == SHARED).then(|| usize::from(self.keepers).max(VALIDATORS_MIN));
+        Wanted { validators, servers: self.servers, database: self.database.clone() }
     }
 
     pub(super) async fn measure(self, context: &Context, site: &Site) -> Result<Report> {
-        let scheme = parse_scheme(&self.scheme)?;
+        if self.mode == SHARED {
+            return Box::pin(self.shared()?.measure(context, site)).await;
+        }
+        let scheme = parse_scheme(self.scheme.as_deref().unwrap_or("ecdsa-secp256k1"))?;
         let bare_us = bare::signature(scheme).await?;
         let bench = Bench::open(site, scheme, self.load.connections(4)).await?;
         let wanted = self.interface.map_or_else(|| Interface::ALL.to_vec(), |one| vec![one]);
@@ -113,6 +133,21 @@ impl Sign {
             engine_per_s: None,
             alone_p50_ms: alone.p50_ms,
             local: site.is_local(),
+        })
+    }
+
+    fn shared(&self) -> Result<Shared> {
+        if self.threshold > self.keepers {
+            let what = format!("{} of {} keepers cannot be", self.threshold, self.keepers);
+            return Err(Failure::usage(what, "give a `--threshold` that is not above `--keepers`"));
+        }
+        Ok(Shared {
+            scheme: parse_scheme(self.scheme.as_deref().unwrap_or("ed25519"))?,
+            threshold: self.threshold,
+            keepers: self.keepers,
+            connections: self.load.connections(4),
+            concurrency: self.load.concurrency(SHARED_CONCURRENCY),
+            plan: Plan { warm_up: self.load.warm_up(), seconds: self.load.seconds() },
         })
     }
 
@@ -308,6 +343,7 @@ impl Job {
             payload: Some(Payload::Message(self.message(number).into())),
             idempotency_key: Bytes::from([&self.0.run[..], &number.to_be_bytes()].concat()),
             tag,
+            ..Default::default()
         }
     }
 

@@ -8,7 +8,7 @@ mod alone;
 
 use std::time::{Duration, Instant};
 
-use keyward_client::vault::{KeeperChoice, SealOrder, VaultTerms};
+use keyward_client::vault::{Factors, KeeperChoice, SealOrder, VaultTerms};
 use keyward_client::{Client, Login, Password};
 use keyward_crypto::vault::{VaultMode, VaultStretch, VaultedKey};
 use keyward_crypto::{SecretBytes, SigningKey};
@@ -18,15 +18,15 @@ use serde_json::{Value, json};
 
 use alone::{Computed, computed};
 
+use super::person::Person;
 use super::site::Site;
 use crate::commands::Context;
 use crate::failure::{Failure, Result};
 use crate::local::state::Wanted;
-use crate::sealed::random32;
-use crate::service::{As, connect, failed};
 
-const KEEPERS: usize = 5;
+/// What the figures of both sides' computing are about.
 const THRESHOLD: u8 = 3;
+const VALIDATORS_MIN: usize = 4;
 /// What the design promises.
 const USER_MS_GOAL: f64 = 20.0;
 const EVALUATIONS_GOAL: f64 = 2_000.0;
@@ -35,6 +35,12 @@ pub(super) struct Vault {
     /// How often is sealed and recovered.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     rounds: u16,
+    /// How many keepers hold shares. A Keyward of our own is founded with as many validators, a keeper beside each.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(2..=16))]
+    keepers: u8,
+    /// How many of them open the vault.
+    #[arg(long, value_name = "T", default_value_t = THRESHOLD, value_parser = clap::value_parser!(u8).range(2..=16))]
+    threshold: u8,
     /// How long evaluations are counted.
     #[arg(long, value_name = "S", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
@@ -53,7 +59,13 @@ struct EndToEnd {
 
 impl Vault {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
-        let wanted = Wanted { validators: Some(KEEPERS), ..Wanted::default() };
+        if self.threshold > self.keepers {
+            let what = format!("{} of {} keepers cannot be", self.threshold, self.keepers);
+            return Err(Failure::usage(what, "give a `--threshold` that is not above `--keepers`"));
+        }
+        // A ledger needs four validators to bear the fault of one.
+        let validators = usize::from(self.keepers).max(VALIDATORS_MIN);
+        let wanted = Wanted { validators: Some(validators), ..Wanted::default() };
         let mut site = Site::choose(context, self.dir.as_deref(), wanted)?;
         let measured = tokio::select! {
             measured = self.measure(context, &mut site) => Some(measured),
@@ -82,11 +94,13 @@ impl Vault {
     }
 
     async fn end_to_end(&self, site: &Site) -> Result<EndToEnd> {
-        let person = Person::register(site).await?;
+        let person = Owner::register(site).await?;
+        let (keepers, threshold) = (usize::from(self.keepers), self.threshold);
         let known = person.client.keepers().await.map_err(|error| broken(&error))?.len();
-        let keepers = known.min(KEEPERS);
-        let threshold =
-            if keepers == KEEPERS { THRESHOLD } else { u8::try_from(keepers / 2 + 1).unwrap_or(2) };
+        if known < keepers {
+            let what = format!("the ledger has {known} keepers, and {keepers} are to hold shares");
+            return Err(Failure::refused(what, "measure with fewer (`--keepers`, `--threshold`)"));
+        }
         let mut whole = EndToEnd { keepers, threshold, seal: Vec::new(), recover: Vec::new() };
         for round in 0..self.rounds {
             let order = order(keepers, threshold, round > 0)?;
@@ -102,28 +116,20 @@ impl Vault {
 }
 
 /// Somebody of our own, with a vault.
-struct Person {
+struct Owner {
     client: Client,
     login: Login,
     password: Password,
     vault: VaultName,
 }
 
-impl Person {
+impl Owner {
     async fn register(site: &Site) -> Result<Self> {
-        let cannot = "the person cannot be made";
-        let random = random32()?;
-        let mark = hex::encode(random.iter().copied().take(8).collect::<Vec<_>>());
-        let (user, password) = (format!("bench-{mark}"), Password::new(hex::encode(&random[..])));
-        let password = password.map_err(failed(cannot))?;
-        let client = connect(&site.profile("app")?, As::Certificate).await?.client;
-        client.register(&user, &password).await.map_err(failed(cannot))?;
-        let login = client.login(&user, &password).await.map_err(failed(cannot))?;
-        let client = client.with_session(&login.session.token).map_err(failed(cannot))?;
-        let client = client.with_account(login.session.account);
+        let person = Person::register(site).await?;
+        let (client, login) = person.log_in(site).await?;
         let vault = VaultName::parse(VaultName::DEFAULT);
-        let vault = vault.map_err(|error| Failure::of_coded(cannot, &error))?;
-        Ok(Self { client, login, password, vault })
+        let vault = vault.map_err(|error| Failure::of_coded("the vault cannot be named", &error))?;
+        Ok(Self { client, login, password: person.password, vault })
     }
 
     async fn seal(&self, order: SealOrder) -> Result<()> {
@@ -142,7 +148,7 @@ fn order(keepers: usize, threshold: u8, anew: bool) -> Result<SealOrder> {
         keys: vec![key()?],
         keepers: KeeperChoice::Any(keepers),
         threshold,
-        terms: VaultTerms { limit: 5, lifetime: 25, cool_down_ms: 0, refill_ms: 0, signed: true },
+        terms: VaultTerms { limit: 5, lifetime: 25, cool_down_ms: 0, refill_ms: 0, factors: Factors::Own },
         mode: VaultMode::Own,
         stretch: VaultStretch::STANDARD,
         anew,

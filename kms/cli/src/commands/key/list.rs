@@ -1,10 +1,11 @@
 //! `keyward key list`.
 
 use keyward_client::KeySearch;
+use keyward_domain::Mode;
 use keyward_proto::custody::Key as KeyMessage;
 use serde_json::json;
 
-use super::{Context, answer, life::parse_label, parse_scheme};
+use super::{Context, answer, life::parse_label, parse_scheme, shared};
 use crate::failure::{Failure, Result};
 use crate::output::table;
 use crate::service::{Service, failed};
@@ -34,7 +35,10 @@ pub(super) struct List {
 impl List {
     pub(super) async fn run(self, context: &Context, service: &Service) -> Result<()> {
         let keys = service.client.search_keys(&self.search()?).await.map_err(failed("cannot list keys"))?;
-        let rows: Vec<_> = keys.iter().map(row).collect();
+        let mut rows = Vec::with_capacity(keys.len());
+        for key in &keys {
+            rows.push(row(key, &mode(service, key).await));
+        }
         let head = ["alias", "version", "scheme", "mode", "state", "labels", "key id"];
         let words = if rows.is_empty() { "no keys".to_owned() } else { table(&head, &rows) };
         context
@@ -62,12 +66,24 @@ fn parse_account(text: &str) -> Result<[u8; 32]> {
     })
 }
 
-fn row(key: &KeyMessage) -> Vec<String> {
+/// The mode; of one's own shared keys, as the ledger proves it, with how many of how many keepers sign.
+async fn mode(service: &Service, key: &KeyMessage) -> String {
+    if key.mode != Mode::Shared.name() || !service.person {
+        return key.mode.clone();
+    }
+    match service.client.shared_status(&hex::encode(&key.key_id)).await {
+        Ok(status) => format!("{} {}", key.mode, shared::shares(&status)),
+        // Another account's, for those who may see it.
+        Err(_unproven) => key.mode.clone(),
+    }
+}
+
+fn row(key: &KeyMessage, mode: &str) -> Vec<String> {
     vec![
         key.alias.clone(),
         key.version.to_string(),
         key.scheme.clone(),
-        key.mode.clone(),
+        mode.to_owned(),
         key.state.clone(),
         answer::labels(key),
         hex::encode(&key.key_id),

@@ -7,6 +7,7 @@ mod import;
 mod lend;
 pub(crate) mod life;
 mod list;
+mod shared;
 
 use std::path::PathBuf;
 
@@ -58,6 +59,8 @@ enum Verb {
     Authorize(lend::Lending),
     /// Ends that.
     Revoke(lend::Lending),
+    /// Keys that you share with keepers: who holds them, dealing anew, repair, another device.
+    Shared(shared::Shared),
 }
 
 #[derive(Debug, clap::Args)]
@@ -101,6 +104,7 @@ impl Key {
             Verb::Label(label) => label.run(context, &service).await,
             Verb::Authorize(lending) => lending.authorize(context, &service).await,
             Verb::Revoke(lending) => lending.revoke(context, &service).await,
+            Verb::Shared(shared) => Box::pin(shared.run(context, &service)).await,
         }
     }
 }

@@ -1,13 +1,16 @@
 //! `keyward ledger`: what stands on the ledger, verified against the trust file.
 
+mod associations;
 mod check;
 mod checkpoint;
+pub(crate) mod delegations;
 mod export;
 mod find;
 mod folder;
 mod import;
 mod records;
 mod scrub;
+pub(crate) mod shared;
 mod state;
 pub(crate) mod state_key;
 mod status;

@@ -7,8 +7,11 @@ use keyward_ledger_client::{Client, ClientError, Recorded};
 use keyward_ledger_core::entry::{Entry, Intent, RotateKey, kind_name, kind_of};
 use serde_json::{Value, json};
 
+use super::associations::{association_json, association_words};
 use super::checkpoint::write_cose;
+use super::delegations::{delegation_json, delegation_words};
 use super::failed;
+use super::shared::{shared_json, shared_key_of, shared_words};
 use super::status::short;
 use super::vaults::{vault_json, vault_words};
 use crate::commands::Context;
@@ -79,17 +82,23 @@ pub(super) fn record_words(recorded: &Recorded) -> String {
         record.sequence,
         record.index,
         key_of(&record.entry).map(|key| format!("  key {key}")).unwrap_or_default(),
-        vault_of(&record.entry).map(|said| format!("  {said}")).unwrap_or_default(),
+        told(&record.entry).map(|said| format!("  {said}")).unwrap_or_default(),
     )
 }
 
-fn vault_of(entry: &[u8]) -> Option<String> {
-    vault_words(&Entry::decode(entry).ok()?)
+/// What an entry says of a vault, of delegates, of a shared key or of an association.
+fn told(entry: &[u8]) -> Option<String> {
+    let entry = Entry::decode(entry).ok()?;
+    vault_words(&entry)
+        .or_else(|| delegation_words(&entry))
+        .or_else(|| shared_words(&entry))
+        .or_else(|| association_words(&entry))
 }
 
 /// The key that an entry is about.
 fn key_of(entry: &[u8]) -> Option<String> {
-    match Entry::decode(entry).ok()? {
+    let entry = Entry::decode(entry).ok()?;
+    match &entry {
         Entry::Intent(Intent { key_id, .. })
         | Entry::FreezeKey { key_id }
         | Entry::UnfreezeKey { key_id }
@@ -100,17 +109,20 @@ fn key_of(entry: &[u8]) -> Option<String> {
             let key = keyward_domain::scheme::PublicKey::parse(bind.scheme, &bind.public_key).ok()?;
             Some(key.id().to_string())
         }
-        _ => None,
+        _ => shared_key_of(&entry).map(|key_id| key_id.to_string()),
     }
 }
 
 pub(super) fn record_json(recorded: &Recorded) -> Value {
     let record = recorded.record();
-    let vault = Entry::decode(&record.entry).ok().and_then(|entry| vault_json(&entry, &recorded.outcome));
+    let entry = Entry::decode(&record.entry).ok();
+    let vault = entry.as_ref().and_then(|entry| vault_json(entry, &recorded.outcome));
+    let delegation = entry.as_ref().and_then(|entry| delegation_json(entry, &recorded.outcome));
     json!({
         "leaf_index": recorded.leaf_index, "id": hex::encode(record.id()), "height": recorded.height, "time_ms": recorded.time_ms,
         "kind": kind_name(kind_of(&record.entry).unwrap_or_default()), "entry": hex::encode(&record.entry),
         "outcome": recorded.outcome.name(), "submitter": hex::encode(record.submitter),
-        "sequence": record.sequence, "index": record.index, "key_id": key_of(&record.entry), "vault": vault,
+        "sequence": record.sequence, "index": record.index, "key_id": key_of(&record.entry), "vault": vault, "delegation": delegation,
+        "shared": entry.as_ref().and_then(shared_json), "association": entry.as_ref().and_then(association_json),
     })
 }

@@ -6,13 +6,17 @@ use keyward_ledger_core::certificate::ValidatorSet;
 use keyward_ledger_core::codec::parse_hex32;
 use keyward_ledger_core::entry::{DelegationTerms, Party, Scope, kind};
 use keyward_ledger_core::scheme::KeyId;
+use keyward_ledger_core::state::association::{AddressState, AssociationState};
 use keyward_ledger_core::state::delegation::{DelegationState, Delegations, delegations_key};
 use keyward_ledger_core::state::keeper::{KEEPERS_MAX, KeeperState, keepers_key};
 use keyward_ledger_core::state::member::decode_list;
+use keyward_ledger_core::state::policy::PolicyState;
+use keyward_ledger_core::state::shared::{SharedIntentState, SharedKeyState, SharedNameState};
 use keyward_ledger_core::state::vault::VaultState;
 use keyward_ledger_core::state::{STATE_KEY_BYTES_MAX, layout};
 use serde_json::{Value, json};
 
+use crate::commands::association;
 use crate::failure::{Failure, Result};
 
 /// A state key and its name.
@@ -23,8 +27,21 @@ pub(crate) struct StateKey {
 }
 
 /// Keys that are a prefix and 32 bytes.
-const PREFIXES: &[&str] =
-    &["account", "credential", "key", "intent", "submitter", "keeper", "vault", "delegation"];
+const PREFIXES: &[&str] = &[
+    "account",
+    "credential",
+    "key",
+    "intent",
+    "submitter",
+    "keeper",
+    "vault",
+    "delegation",
+    "shared/key",
+    "shared/run",
+    "shared/intent",
+    "association/id",
+    "policy/tenant",
+];
 
 impl StateKey {
     /// A key from its words.
@@ -186,7 +203,62 @@ pub(crate) fn decoded(key: &[u8], value: &[u8]) -> Option<Value> {
             })),
         }));
     }
+    if key.starts_with(b"shared/") {
+        return shared(key, value);
+    }
+    if let Some(id) = key.strip_prefix(b"association/id/") {
+        let state = AssociationState::decode(value).ok()?;
+        return Some(association::words::state_json(&hex::encode(id), &state, None));
+    }
+    if is(b"association/address/") {
+        let state = AddressState::decode(value).ok()?;
+        return Some(json!({
+            "association": hex::encode(state.association), "since": state.since, "left_at_height": state.left,
+        }));
+    }
+    if is(b"policy/tenant/") {
+        let state = PolicyState::decode(value).ok()?;
+        return Some(json!({
+            "version": state.version, "set": hex::encode(state.set), "rule": hex::encode(state.rule),
+            "leaf_index": state.leaf,
+        }));
+    }
     None
+}
+
+/// What a value about shared keys says.
+fn shared(key: &[u8], value: &[u8]) -> Option<Value> {
+    if key.starts_with(b"shared/key/") {
+        let state = SharedKeyState::decode(value).ok()?;
+        return Some(json!({
+            "account": hex::encode(state.name.owner), "name": hex::encode(state.name.name),
+            "scheme": state.scheme.name(), "share_version": state.share_version, "shares_leaf": state.leaf,
+            "key_hash": hex::encode(state.key_hash), "threshold": state.circle.threshold,
+            "keepers": state.circle.keepers.iter().map(hex::encode).collect::<Vec<_>>(),
+            "speakers": state.speakers.iter().map(party_name).collect::<Vec<_>>(),
+            "device": hex::encode(state.device.signing_key), "lock_ms": state.lock_ms,
+            "next_device": state.pending.map(|next| json!({
+                "device": hex::encode(next.device.signing_key), "in_force_from_ms": next.opens_ms,
+            })),
+            "approval_rule": state.approval_rule.map(hex::encode),
+            "policy_tenant": state.policy_tenant.map(hex::encode),
+        }));
+    }
+    if key.starts_with(b"shared/run/") {
+        return Some(match SharedNameState::decode(value).ok()? {
+            SharedNameState::Bound(key_id) => json!({ "key_id": key_id.to_string() }),
+            SharedNameState::Run(run) => json!({
+                "account": hex::encode(run.name.owner), "attempt": run.attempt, "expires_ms": run.expires_ms,
+                "threshold": run.circle.threshold,
+                "keepers": run.circle.keepers.iter().map(hex::encode).collect::<Vec<_>>(),
+            }),
+        });
+    }
+    let state = SharedIntentState::decode(value).ok()?;
+    Some(json!({
+        "act": hex::encode(state.act), "share_version": state.share_version, "not_after": state.not_after,
+        "approved_rule": state.approved_rule.map(hex::encode),
+    }))
 }
 
 fn delegation_words(terms: &DelegationTerms) -> Value {
@@ -233,6 +305,9 @@ mod tests {
             "keepers".to_owned(),
             format!("keeper {hex}"),
             format!("vault {hex}"),
+            format!("shared/key {hex}"),
+            format!("shared/run {hex}"),
+            format!("shared/intent {hex}"),
             format!("delegation {hex}"),
             format!("delegations {hex}"),
             format!("key {hex}"),

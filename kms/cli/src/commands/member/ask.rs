@@ -1,13 +1,11 @@
 //! `keyward ledger member keeper`: the file by which a keeper of ours joins a ledger that is there, or changes its keys.
 
-use std::path::PathBuf;
-
 use keyward_ledger_core::change::RPC_ADDRESS_BYTES_MAX;
 use keyward_ledger_core::ed25519::SigningKey;
 use keyward_ledger_core::keeper::Keeper;
 use serde_json::json;
 
-use super::file::write_toml;
+use super::file::{Asking, write_toml};
 use super::keeper::KeeperFile;
 use super::validator_key;
 use crate::certificate::principal_of;
@@ -15,61 +13,52 @@ use crate::commands::Context;
 use crate::config::from_folder;
 use crate::config::keeper::{KeeperKey, KeeperSection, make, public_keys};
 use crate::config::node::NodeConfig;
-use crate::config::serve::read_trust;
 use crate::failure::{Failure, Result};
-use crate::files;
 use crate::sealed::OperatorSecret;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Ask {
-    /// The configuration of the node that it stands beside.
-    #[arg(long, value_name = "FILE")]
-    node: PathBuf,
+    #[command(flatten)]
+    asking: Asking,
     /// Its name on the ledger, where the configuration has no `[keeper]` yet.
     #[arg(long)]
     name: Option<String>,
     /// Where the node answers callers.
     #[arg(long, value_name = "URL")]
     rpc: String,
-    /// The ledger's trust file.
-    #[arg(long, value_name = "FILE")]
-    trust: PathBuf,
-    /// Where to write.
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
 }
 
 impl Ask {
     pub(super) fn run(self, context: &Context) -> Result<()> {
-        files::distinct([&self.node, &self.trust, &self.out].map(PathBuf::as_path))?;
-        let trust = read_trust(&self.trust)?;
-        let given = NodeConfig::load(&self.node, &[])?;
+        let trust = self.asking.ledger()?;
+        let (node, out) = (&self.asking.node, &self.asking.out);
+        let given = NodeConfig::load(node, &[])?;
         let (section, is_new) = self.section(&given)?;
         let config = NodeConfig { keeper: Some(section.clone()), ..given };
         self.make_missing(&config, &section)?;
-        let seed = |key| config.keeper_seed(&self.node, key);
+        let seed = |key| config.keeper_seed(node, key);
         let keys = public_keys(&seed)?;
         let keeper = Keeper {
             name: section.name,
             key: keys.signing,
             hpke_key: keys.sealing,
-            validator: Some(validator_key(&self.node)?.public_key()),
+            validator: Some(validator_key(node)?.public_key()),
             rpc: self.rpc,
         };
         let signing = SigningKey::from_seed(&*seed(KeeperKey::Signing)?);
-        write_toml(&self.out, &KeeperFile::sign(&trust.chain_id, &signing, &keeper))?;
-        let (name, out) = (&keeper.name, self.out.display());
+        write_toml(out, &KeeperFile::sign(&trust.chain_id, &signing, &keeper))?;
+        let (name, file) = (&keeper.name, out.display());
         let then = if is_new {
             format!(
                 "\nadd to the end of `{}`, and start the node again:\n\n[keeper]\nname = \"{name}\"",
-                self.node.display()
+                node.display()
             )
         } else {
             String::new()
         };
         let words =
-            format!("keeper `{name}` asks to join `{}`: give `{out}` to its members{then}", trust.name);
-        let json = json!({ "name": name, "key": hex::encode(keeper.key), "id": hex::encode(keeper.id()), "file": self.out });
+            format!("keeper `{name}` asks to join `{}`: give `{file}` to its members{then}", trust.name);
+        let json = json!({ "name": name, "key": hex::encode(keeper.key), "id": hex::encode(keeper.id()), "file": out });
         context.output.answer(words, &json);
         Ok(())
     }
@@ -90,7 +79,7 @@ impl Ask {
             }
             (None, Some(name)) => (KeeperSection::named(name), true),
             (None, None) => {
-                let what = format!("`{}` names no keeper", self.node.display());
+                let what = format!("`{}` names no keeper", self.asking.node.display());
                 return Err(Failure::usage(what, "give `--name`, the keeper's name on the ledger"));
             }
         };
@@ -100,7 +89,8 @@ impl Ask {
 
     /// Makes what is missing. A key to sign or to open shares may be replaced; the one that shares lie under may not.
     fn make_missing(&self, config: &NodeConfig, section: &KeeperSection) -> Result<()> {
-        let path = |key| from_folder(&self.node, section.path(key));
+        let node = &self.asking.node;
+        let path = |key| from_folder(node, section.path(key));
         let is_missing = |key: &KeeperKey| path(*key).symlink_metadata().is_err();
         let missing: Vec<_> = KeeperKey::ALL.into_iter().filter(is_missing).collect();
         if missing.contains(&KeeperKey::Storage) && missing.len() < KeeperKey::ALL.len() {
@@ -108,8 +98,8 @@ impl Ask {
                 format!("`{}` is missing, and shares may lie under it", path(KeeperKey::Storage).display());
             return Err(Failure::refused(what, KeeperKey::Storage.lost()));
         }
-        let secret = OperatorSecret::load(&from_folder(&self.node, &config.operator_secret))?;
-        let owner = principal_of(&from_folder(&self.node, &config.tls.certificate))?;
+        let secret = OperatorSecret::load(&from_folder(node, &config.operator_secret))?;
+        let owner = principal_of(&from_folder(node, &config.tls.certificate))?;
         make(&secret, path, &owner, &missing).map(drop)
     }
 }
@@ -117,11 +107,13 @@ impl Ask {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use std::path::PathBuf;
+
     use super::*;
 
     fn ask(name: Option<&str>, rpc: &str) -> Ask {
         let [node, trust, out] = ["node.toml", "trust", "out"].map(PathBuf::from);
-        Ask { node, name: name.map(str::to_owned), rpc: rpc.to_owned(), trust, out }
+        Ask { asking: Asking { node, trust, out }, name: name.map(str::to_owned), rpc: rpc.to_owned() }
     }
 
     fn config(keeper: &str) -> NodeConfig {

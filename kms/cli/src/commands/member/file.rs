@@ -12,6 +12,7 @@ use keyward_ledger_core::ed25519;
 use keyward_ledger_core::genesis::{Role, Submitter, is_name};
 use keyward_ledger_core::hash::{Hash, ZERO};
 use keyward_ledger_core::keeper::Keeper;
+use keyward_ledger_core::trust::Trust;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -265,11 +266,32 @@ impl RotationFile {
     }
 }
 
+/// Whose node asks which ledger, and where that is written.
 #[derive(Debug, clap::Args)]
-pub(super) struct Join {
+pub(super) struct Asking {
     /// The configuration of our node, whose key signs.
     #[arg(long, value_name = "FILE")]
-    node: PathBuf,
+    pub(super) node: PathBuf,
+    /// The ledger's trust file.
+    #[arg(long, value_name = "FILE")]
+    pub(super) trust: PathBuf,
+    /// Where to write.
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: PathBuf,
+}
+
+impl Asking {
+    /// The ledger that is asked; three different files are named.
+    pub(super) fn ledger(&self) -> Result<Trust> {
+        files::distinct([&self.node, &self.trust, &self.out].map(PathBuf::as_path))?;
+        read_trust(&self.trust)
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Join {
+    #[command(flatten)]
+    asking: Asking,
     /// Our name on the ledger.
     #[arg(long)]
     name: String,
@@ -279,65 +301,51 @@ pub(super) struct Join {
     /// Where the node answers callers.
     #[arg(long, value_name = "URL")]
     rpc: String,
-    /// The ledger's trust file.
-    #[arg(long, value_name = "FILE")]
-    trust: PathBuf,
-    /// Where to write.
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
 }
 
 impl Join {
     pub(super) fn run(self, context: &Context) -> Result<()> {
-        files::distinct([&self.node, &self.trust, &self.out].map(PathBuf::as_path))?;
-        let trust = read_trust(&self.trust)?;
-        let key = validator_key(&self.node)?;
+        let (trust, out) = (self.asking.ledger()?, &self.asking.out);
+        let key = validator_key(&self.asking.node)?;
         let file = MemberFile::sign(&trust.chain_id, &key, (self.name, self.peer, self.rpc))?;
-        file.write(&self.out)?;
+        file.write(out)?;
         let words = format!(
             "node {} asks to join `{}`: give `{}` to its members",
             file.key,
             trust.name,
-            self.out.display()
+            out.display()
         );
-        context.output.answer(words, &json!({ "key": file.key, "file": self.out }));
+        context.output.answer(words, &json!({ "key": file.key, "file": out }));
         Ok(())
     }
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Rotation {
-    /// The configuration of our node, with the new key, which signs.
-    #[arg(long, value_name = "FILE")]
-    node: PathBuf,
+    // The node has the new key.
+    #[command(flatten)]
+    asking: Asking,
     /// The key so far.
     #[arg(long, value_name = "KEY")]
     old: String,
-    /// The ledger's trust file.
-    #[arg(long, value_name = "FILE")]
-    trust: PathBuf,
-    /// Where to write.
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
 }
 
 impl Rotation {
     pub(super) fn run(self, context: &Context) -> Result<()> {
-        files::distinct([&self.node, &self.trust, &self.out].map(PathBuf::as_path))?;
-        let trust = read_trust(&self.trust)?;
-        let (key, old) = (validator_key(&self.node)?, parse_key(&self.old)?);
+        let (trust, out) = (self.asking.ledger()?, &self.asking.out);
+        let (key, old) = (validator_key(&self.asking.node)?, parse_key(&self.old)?);
         let new = key.public_key();
         let proof = hex::encode(key.sign(&rotation_message(&trust.chain_id, &old, &new)));
         let file =
             RotationFile { format: ROTATION_FORMAT.into(), old: self.old, new: hex::encode(new), proof };
-        write_toml(&self.out, &file)?;
+        write_toml(out, &file)?;
         let words = format!(
             "key {} asks for the place of {}: give `{}` to the members",
             file.new,
             file.old,
-            self.out.display()
+            out.display()
         );
-        context.output.answer(words, &json!({ "old": file.old, "new": file.new, "file": self.out }));
+        context.output.answer(words, &json!({ "old": file.old, "new": file.new, "file": out }));
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Vaults in words and as JSON.
 
-use keyward_client::vault::{Attempts, Fault, Holder, VaultStatus};
+use keyward_client::vault::{Attempts, Factor, Fault, Holder, VaultStatus};
 use keyward_crypto::vault::VaultMode;
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::commands::key::moment;
 use crate::output::table;
 
 /// A vault for people.
-pub(super) fn words(name: &str, status: &VaultStatus) -> String {
+pub(super) fn words(name: &str, status: &VaultStatus, factors: &[Factor]) -> String {
     let facts = status.vault().facts();
     let ended = if status.destroyed { ", destroyed" } else { "" };
     let login = if facts.mode == VaultMode::Own { ", the login" } else { "" };
@@ -20,11 +20,13 @@ pub(super) fn words(name: &str, status: &VaultStatus) -> String {
         format!("the password{login} and {} of {} keepers", facts.threshold, rows.len())
     };
     format!(
-        "vault `{name}`, version {}{ended}\n  opens with  {opens}\n  guesses     {}\n  held by     {holding} of {} \
-         keepers\n  as of       height {}, {}\n{}",
+        "vault `{name}`, version {}{ended}\n  opens with  {opens}\n  asks for    {}\n  guesses     {}\n  held by     \
+         {holding} of {} keepers, shares {}\n  as of       height {}, {}\n{}",
         facts.version,
+        super::factors::words(&status.sealing, factors),
         guesses(&status.attempts),
         rows.len(),
+        facts.share_version,
         status.height,
         moment(status.time_ms),
         table(&["index", "keeper", "address", "share"], &rows),
@@ -71,14 +73,15 @@ fn period(ms: u64) -> String {
     unit.map_or_else(|| format!("{ms} ms"), |(unit, name)| format!("{} {name}", ms / unit))
 }
 
-pub(super) fn to_json(name: &str, status: &VaultStatus) -> Value {
+pub(super) fn to_json(name: &str, status: &VaultStatus, factors: &[Factor]) -> Value {
     let facts = status.vault().facts();
     let holders: Vec<_> = status.holders.iter().map(|holder| holder_json(holder, status)).collect();
     json!({
         "vault": name, "vault_id": hex::encode(facts.vault), "account": hex::encode(facts.account),
         "version": facts.version, "share_version": facts.share_version, "destroyed": status.destroyed,
         "mode": mode_name(facts.mode), "threshold": facts.threshold, "holding": status.holding(), "keepers": holders,
-        "attempts": attempts_json(&status.attempts), "sealing": hex::encode(status.sealing.hash()),
+        "attempts": attempts_json(&status.attempts), "factors": super::factors::to_json(&status.sealing, factors),
+        "sealing": hex::encode(status.sealing.hash()),
         "leaf_index": status.leaf_index, "height": status.height, "time_ms": status.time_ms,
         "receipt": hex::encode(&status.receipt),
     })

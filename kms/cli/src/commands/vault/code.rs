@@ -43,11 +43,8 @@ impl Code {
         match self.verb {
             Verb::SetUp { code } => {
                 let made = client.set_up_code(&code).await.map_err(failed("cannot set up codes"))?;
-                let words = format!(
-                    "give this to an authenticator, then `keyward vault code confirm CODE`:\n  {}",
-                    made.uri.as_str()
-                );
-                context.output.answer(words, &json!({ "uri": made.uri.as_str() }));
+                let words = "give this to an authenticator, then `keyward vault code confirm CODE`:\n  ";
+                context.output.secret(words, "uri", &made.uri);
             }
             Verb::Confirm { code } => {
                 client.confirm_code(&code).await.map_err(failed("cannot confirm the code"))?;
@@ -57,8 +54,9 @@ impl Code {
             Verb::Remove { code, user } => {
                 let removed =
                     client.remove_code(&code.unwrap_or_default(), user.as_deref().unwrap_or_default()).await;
-                removed.map_err(failed("cannot end the codes"))?;
-                context.output.answer("no code is asked for any more", &json!({ "code": null }));
+                let receipt = removed.map_err(failed("cannot end the codes"))?.map(hex::encode);
+                let json = json!({ "code": null, "receipt": receipt });
+                context.output.answer("no code is asked for any more", &json);
             }
         }
         Ok(())

@@ -5,9 +5,12 @@
 mod answer;
 mod check;
 mod code;
+mod consent;
+mod consents;
 mod destroy;
 mod enter;
 mod evidence;
+mod factors;
 mod keys;
 mod recover;
 mod seal;
@@ -39,6 +42,8 @@ enum Verb {
     Check(check::Check),
     /// Brings the keys back, onto this device or into files. A wrong password costs a guess.
     Recover(recover::Recover),
+    /// Signs somebody else's recovery, where their vault asks for your word or that of one of your keys.
+    Consent(consent::Consent),
     /// One-time codes from an authenticator, which the service asks for before each recovery.
     Code(code::Code),
     /// Ends a vault for good; each keeper erases its share and records that it did.
@@ -68,6 +73,7 @@ impl Vault {
             Verb::Status(status) => Box::pin(status.run(context)).await,
             Verb::Check(check) => Box::pin(check.run(context)).await,
             Verb::Recover(recover) => Box::pin(recover.run(context)).await,
+            Verb::Consent(consent) => Box::pin(consent.run(context)).await,
             Verb::Code(code) => Box::pin(code.run(context)).await,
             Verb::Destroy(destroy) => Box::pin(destroy.run(context)).await,
         }

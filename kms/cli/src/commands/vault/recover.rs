@@ -3,12 +3,13 @@
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
-use keyward_client::vault::{Fault, Granted, RecoverFailure, Recovered, Spent};
+use keyward_client::vault::{Asked, Fault, Granted, RecoverFailure, Recovered, Spent};
 use keyward_domain::VaultName;
 use serde_json::json;
 
+use super::consents::Others;
 use super::enter::{Enter, Entered};
-use super::keys::{self, Back};
+use super::keys::{self, Back, Folder};
 use super::{Context, Named, Steps, answer, evidence, named};
 use crate::commands::token::ask;
 use crate::failure::{Failure, Result};
@@ -19,13 +20,15 @@ use crate::service::failed;
 pub(super) struct Recover {
     #[command(flatten)]
     named: Named,
-    /// Writes each key into this folder, as `KEY_ID.pem` (PKCS#8) of mode 0600, instead of onto the device. Whoever reads
-    /// such a file has the key.
+    /// Writes each key into this folder, which must be new or empty, as `KEY_ID.pem` (PKCS#8) of mode 0600, instead of onto
+    /// the device: all of them or none. Whoever reads such a file has the key.
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
     /// The one-time code, where the account has set one up.
     #[arg(long, value_name = "CODE", default_value = "")]
     code: String,
+    #[command(flatten)]
+    others: Others,
     #[command(flatten)]
     enter: Enter,
     /// Writes what convicts a keeper here, if one has signed a wrong answer.
@@ -40,23 +43,54 @@ const CANNOT: &str = "cannot recover the vault";
 
 impl Recover {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
-        let paths = self.receipt.iter().chain(&self.evidence).chain(self.enter.files());
+        let paths =
+            self.receipt.iter().chain(&self.evidence).chain(self.enter.files()).chain(self.others.files());
         files::distinct(paths.map(PathBuf::as_path))?;
         let name = self.named.parse()?;
+        // A place that cannot be written to is found out before a guess is spent.
+        let folder = self.out.as_deref().map(Folder::prepare).transpose()?;
         let entered = self.enter.run(context, false).await?;
-        let mut recovered = recover(context, &entered, &name, &self.code).await;
-        if self.asks_code(&recovered) {
-            let code = ask("one-time code: ")?;
-            recovered = recover(context, &entered, &name, &code).await;
-        }
-        let recovered = match recovered {
+        let recovered = match self.recover(context, &entered, &name).await? {
             Ok(recovered) => recovered,
             Err(failure) => return Err(self.failed(failure)?),
         };
+        // The keys first: what comes after can be had again.
+        let back = keys::put(&entered, &recovered, folder).await?;
         self.keep(&recovered.granted, &recovered.faults)?;
-        let back = keys::put(&entered, &recovered, self.out.as_deref())?;
         self.answer(context, &recovered, &back);
         Ok(())
+    }
+
+    /// The outer failure is one before anything was handed in.
+    async fn recover(
+        &self,
+        context: &Context,
+        entered: &Entered,
+        name: &VaultName,
+    ) -> Result<std::result::Result<Recovered, RecoverFailure>> {
+        let mut asked = match self.begin(context, entered, name).await {
+            Ok(asked) => asked,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        self.others.wait(context, entered, &mut asked).await?;
+        let mut recovered = go_on(context, entered, &mut asked, &self.code).await;
+        if self.asks_code(&recovered) {
+            let code = ask("one-time code: ")?;
+            recovered = go_on(context, entered, &mut asked, &code).await;
+        }
+        Ok(recovered)
+    }
+
+    async fn begin(
+        &self,
+        context: &Context,
+        entered: &Entered,
+        name: &VaultName,
+    ) -> std::result::Result<Asked, RecoverFailure> {
+        let steps = Steps::new(context.output);
+        let (login, password) = (&entered.login, &entered.password);
+        let others = self.others.are_asked();
+        entered.client.ask_vault(login, name, password, others, &|step| steps.show(step)).await
     }
 
     /// Whether a code is wanted, none was given, and somebody is there to be asked; no guess was spent then.
@@ -127,26 +161,26 @@ impl Recover {
     }
 }
 
-async fn recover(
+async fn go_on(
     context: &Context,
     entered: &Entered,
-    name: &VaultName,
+    asked: &mut Asked,
     code: &str,
 ) -> std::result::Result<Recovered, RecoverFailure> {
     let steps = Steps::new(context.output);
-    let show = |step| steps.show(step);
-    entered.client.recover_vault(&entered.login, name, &entered.password, code, &show).await
+    entered.client.recover_asked(&entered.login, asked, code, &|step| steps.show(step)).await
 }
 
 fn line(back: &Back) -> String {
     let file = back.file.as_ref().map(|path| format!("  in `{}`", path.display())).unwrap_or_default();
-    format!("  {} key {}{file}", back.public_key.scheme(), back.public_key.id())
+    let standing = back.standing_words().map(|words| format!("\n    {words}")).unwrap_or_default();
+    format!("  {} key {}{file}{standing}", back.public_key.scheme(), back.public_key.id())
 }
 
 fn key_json(back: &Back) -> serde_json::Value {
     json!({
         "key_id": back.public_key.id().to_string(), "scheme": back.public_key.scheme().name(),
-        "public_key": hex::encode(back.public_key.as_bytes()),
-        "file": back.file.as_ref().map(|path| path.display().to_string()),
+        "public_key": hex::encode(back.public_key.as_bytes()), "on_ledger": back.standing_name(),
+        "file": back.file.as_ref().map(|path| path.display().to_string()), "speaks": back.speaks,
     })
 }

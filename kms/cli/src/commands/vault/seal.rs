@@ -7,7 +7,7 @@ use keyward_crypto::vault::{VaultMode, VaultStretch};
 use serde_json::json;
 
 use super::enter::{Enter, Entered};
-use super::{Context, Named, Steps, answer, failure, keys, named};
+use super::{Context, Named, Steps, answer, factors, failure, keys, named};
 use crate::commands::key::life::parse_wait;
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
@@ -19,8 +19,8 @@ const KEEPERS_DEFAULT: usize = 5;
 pub(super) struct Seal {
     #[command(flatten)]
     named: Named,
-    /// What goes in, once for each: the alias or key id of a `self` key on this device, or SCHEME:FILE for a private key
-    /// in a file of mode 0600. Without it, every `self` key on this device.
+    /// What goes in, once for each: the alias or key id of a `self` key or of a shared key whose share is on this device, or
+    /// SCHEME:FILE for a private key in a file of mode 0600. Without it, every `self` key and every share on this device.
     #[arg(long = "key", value_name = "KEY|SCHEME:FILE")]
     keys: Vec<String>,
     /// How many keepers, drawn at random, or which ones, as `a,b,c`. Without it, all of the ledger's up to five.
@@ -41,6 +41,8 @@ pub(super) struct Seal {
     /// How many wrong guesses there may be in all before the vault is locked for good; a right one starts anew.
     #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     lifetime: u32,
+    #[command(flatten)]
+    asked: factors::Asked,
     /// What opens it. `self`: password, keepers, and the account's login, so that no set of keepers is enough; after a
     /// change of password seal anew. `vault`: password and keepers alone.
     #[arg(long, value_name = "self|vault", default_value = "self", value_parser = ["self", "vault"])]
@@ -98,7 +100,7 @@ impl Seal {
                 lifetime: self.lifetime,
                 cool_down_ms: self.cool_down,
                 refill_ms: self.refill,
-                signed: true,
+                factors: self.asked.parse(entered.login.session.account)?,
             },
             mode: if self.mode == "self" { VaultMode::Own } else { VaultMode::Vault },
             stretch: VaultStretch::STANDARD,
@@ -131,6 +133,12 @@ impl Seal {
             SealError::KeeperUnknown { .. } => "look at `keyward ledger state keepers` for their names".into(),
             SealError::Keepers { .. } => "ask for fewer keepers, or a lower threshold".into(),
             SealError::Vault(_) | SealError::Terms => "correct the terms".into(),
+            SealError::Factors(_) => {
+                "name those with `--factor` who can sign whenever you have to recover, and no more of them with `--needed`".into()
+            }
+            SealError::KeyForeign { .. } => {
+                "leave it out: somebody else has shown to the ledger that he has this key".into()
+            }
             SealError::Draft(_) => "correct what is to be sealed".into(),
             SealError::NotAcknowledged { willing, threshold, .. } => fewer(willing, *threshold),
         };
@@ -139,6 +147,8 @@ impl Seal {
             SealError::KeeperUnknown { .. } => "VAULT_KEEPER_UNKNOWN",
             SealError::Keepers { .. } => "VAULT_KEEPERS_TOO_FEW",
             SealError::NotAcknowledged { .. } => "VAULT_NOT_ACKNOWLEDGED",
+            SealError::Factors(_) => "VAULT_FACTORS_INVALID",
+            SealError::KeyForeign { .. } => "VAULT_KEY_FOREIGN",
             _ => "VAULT_INVALID",
         };
         let mut refused = Failure::refused(CANNOT, next).because(&error);
@@ -154,7 +164,7 @@ impl Seal {
         let login = if self.mode == "self" { ", your login" } else { "" };
         let words = format!(
             "vault `{}` is sealed, version {}\n  opens with  the password{login} and {threshold} of {} keepers: {}\n  \
-             guesses     {} in a row, {} in all before it locks\nlose nothing but the devices: name and password are all \
+             guesses     {} in a row, {} in all before it locks\n  asks for    {}\nlose nothing but the devices: name and password are all \
              that has to be remembered. `keyward vault check` shows any time that the keepers still hold it",
             self.named.vault,
             sealed.version,
@@ -162,10 +172,12 @@ impl Seal {
             names.join(", "),
             self.limit,
             self.lifetime,
+            factors::words(&sealed.sealing, &[]),
         );
         let json = json!({
             "vault": self.named.vault, "vault_id": hex::encode(sealed.sealing.vault.name), "version": sealed.version,
             "mode": self.mode, "threshold": threshold, "keepers": names, "leaf_index": sealed.leaf_index,
+            "factors": factors::to_json(&sealed.sealing, &[]),
             "sealing": hex::encode(sealed.sealing.hash()), "receipt": hex::encode(&sealed.receipt),
         });
         context.output.answer(words, &json);

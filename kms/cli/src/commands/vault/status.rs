@@ -31,8 +31,11 @@ impl Status {
         if let Some(path) = &self.receipt {
             files::write(path, &status.receipt, Access::Public)?;
         }
+        let factors =
+            service.client.vault_factors(&status).await.map_err(refused("cannot read the vault"))?;
         let name = name.as_str();
-        context.output.answer(answer::words(name, &status), &answer::to_json(name, &status));
+        let words = answer::words(name, &status, &factors);
+        context.output.answer(words, &answer::to_json(name, &status, &factors));
         Ok(())
     }
 }

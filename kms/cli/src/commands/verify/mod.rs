@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 use self::state::Fresh;
 use super::Context;
+use super::ledger::delegations::{delegation_json, delegation_words};
+use super::ledger::shared::{shared_json, shared_words};
 use super::ledger::state_key::StateKey;
 use super::ledger::vaults::{vault_json, vault_words};
 use crate::failure::{Failure, Result};
@@ -138,7 +140,14 @@ fn words(verdict: &Verdict) -> String {
         verdict.quorum,
         anchor(verdict),
         hex::encode(verdict.chain_id),
-        verdict.entry.as_ref().and_then(vault_words).map(|said| format!("\n  {said}")).unwrap_or_default(),
+        verdict
+            .entry
+            .as_ref()
+            .and_then(|entry| vault_words(entry)
+                .or_else(|| delegation_words(entry))
+                .or_else(|| shared_words(entry)))
+            .map(|said| format!("\n  {said}"))
+            .unwrap_or_default(),
     )
 }
 
@@ -167,6 +176,8 @@ pub(crate) fn to_json(verdict: &Verdict) -> Value {
         "entry": verdict.entry_kind,
         "intent": intent,
         "vault": verdict.entry.as_ref().and_then(|entry| vault_json(entry, &verdict.outcome)),
+        "delegation": verdict.entry.as_ref().and_then(|entry| delegation_json(entry, &verdict.outcome)),
+        "shared": verdict.entry.as_ref().and_then(shared_json),
         "outcome": verdict.outcome.name(),
         "accepted": verdict.accepted,
         "signers": verdict.signers,
@@ -174,6 +185,7 @@ pub(crate) fn to_json(verdict: &Verdict) -> Value {
         "signature_check": signature_check(verdict),
         "scheme": verdict.scheme().map(keyward_domain::scheme::Scheme::name),
         "public_key": verdict.public_key.as_ref().map(|key| hex::encode(key.as_bytes())),
+        "output_key": verdict.output_key.as_ref().map(|key| hex::encode(key.as_bytes())),
         "signature": verdict.signature.as_ref().map(hex::encode),
         "payload_hash": verdict.payload_hash.map(hex::encode),
     })

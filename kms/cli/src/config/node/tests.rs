@@ -59,3 +59,28 @@ fn a_keepers_section_says_all_that_it_must_and_nothing_unknown() {
     }
     assert!(KeeperSection::named("bank-a").check().is_ok());
 }
+
+#[test]
+fn shares_are_dealt_anew_every_30_days_or_as_often_as_is_said_and_never_by_accident_all_the_time() {
+    let section = |more: &str| {
+        let text = format!("[keeper]\nname = \"bank-a\"\n{more}");
+        config(&text, &[]).unwrap().keeper.unwrap()
+    };
+    let days = |days: u64| std::time::Duration::from_secs(days * 24 * 60 * 60);
+    assert_eq!(section("").refresh(), days(30));
+    assert_eq!(section("refresh_hours = 24\n").refresh(), days(1));
+    assert_eq!(section("trial_refresh_s = 5\n").refresh(), std::time::Duration::from_secs(5));
+    for right in ["", "refresh_hours = 8760\n", "trial_refresh_s = 3600\n"] {
+        section(right).check().unwrap();
+    }
+    for wrong in [
+        "refresh_hours = 0\n",
+        "refresh_hours = 23\n",
+        "refresh_hours = 8761\n",
+        "trial_refresh_s = 0\n",
+        "trial_refresh_s = 4\n",
+        "trial_refresh_s = 3601\n",
+    ] {
+        assert!(section(wrong).check().is_err(), "{wrong}");
+    }
+}

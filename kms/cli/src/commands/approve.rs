@@ -1,0 +1,192 @@
+//! `keyward approve`: who must approve what, asking for approvals, and giving them.
+//!
+//! What a case is about is computed here from the full payload, and held against the case that the ledger proves, before any
+//! of it is shown.
+
+mod ask;
+mod rule;
+mod show;
+pub(crate) mod sign;
+mod speak;
+
+use std::path::PathBuf;
+
+use keyward_client::approvals::{ApprovalError, Done, RuleName};
+use keyward_domain::ApprovalRuleName;
+use keyward_ledger_core::codec::parse_hex32;
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::failure::{Exit, Failure, Result};
+use crate::files::{self, Access};
+use crate::service::failed as refused;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Approve {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Rules: who must approve, how many of them, and how long a case lives.
+    #[command(subcommand)]
+    Rule(rule::Rule),
+    /// Asks for approvals of one exact signature, or, of judges, of a disputed recovery.
+    Ask(Box<ask::Ask>),
+    /// Lists the cases that you asked for, or may approve.
+    List,
+    /// Shows a case: what it is about in words and as a hash, who has approved, and what is missing.
+    Show {
+        /// The case, 64 hex digits.
+        case: String,
+        /// Writes the payload here, to be looked at in full.
+        #[arg(long, value_name = "FILE")]
+        payload: Option<PathBuf>,
+    },
+    /// Approves: shows what the case is about, and signs exactly that.
+    Give(speak::Give),
+    /// Refuses: the case is closed.
+    Refuse(speak::Say),
+    /// Takes your approval back, or the case that you asked for.
+    Withdraw(speak::Say),
+}
+
+impl Approve {
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        match self.verb {
+            Verb::Rule(rule) => rule.run(context).await,
+            Verb::Ask(ask) => ask.run(context).await,
+            Verb::List => show::list(context).await,
+            Verb::Show { case, payload } => show::show(context, &case, payload).await,
+            Verb::Give(give) => give.run(context).await,
+            Verb::Refuse(say) => say.refuse(context).await,
+            Verb::Withdraw(say) => say.withdraw(context).await,
+        }
+    }
+}
+
+/// Which rule.
+#[derive(Debug, clap::Args)]
+struct NamedRule {
+    /// What its owner calls the rule: 1 to 64 of a-z, 0-9, dot, dash or underscore; or the name's id, 64 hex digits.
+    #[arg(long, value_name = "NAME")]
+    rule: String,
+    /// The account that has defined it, 64 hex digits; without it, yours.
+    #[arg(long, value_name = "ACCOUNT")]
+    of: Option<String>,
+}
+
+impl NamedRule {
+    fn name(&self, own: Option<[u8; 32]>) -> Result<RuleName> {
+        let owner = match &self.of {
+            Some(of) => parse_id(of, "give the account's id: user names are not taken here")?,
+            None => own.ok_or_else(|| {
+                Failure::usage("nobody is logged in", "say whose rule it is with `--of ACCOUNT`")
+            })?,
+        };
+        Ok(RuleName { owner, name: name_id(&self.rule)? })
+    }
+}
+
+/// A name's id, which is all that the ledger knows.
+fn name_id(text: &str) -> Result<[u8; 32]> {
+    if let Some(id) = parse_hex32(text) {
+        return Ok(id);
+    }
+    let name = ApprovalRuleName::parse(text);
+    Ok(name.map_err(|error| Failure::of_coded("cannot use the rule's name", &error))?.id())
+}
+
+fn parse_id(text: &str, next: &str) -> Result<[u8; 32]> {
+    parse_hex32(text).ok_or_else(|| Failure::usage(format!("`{text}` is not 64 lower-case hex digits"), next))
+}
+
+/// Where the receipt goes.
+#[derive(Debug, clap::Args)]
+struct Keep {
+    /// Writes the receipt here.
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
+}
+
+/// Tells that an entry is final, and what follows from it.
+fn tell(context: &Context, words: &str, done: &Done, keep: &Keep, more: &Value) -> Result<()> {
+    if let Some(path) = &keep.receipt {
+        files::write(path, &done.receipt, Access::Public)?;
+    }
+    let mut json = json!({
+        "leaf_index": done.leaf_index, "time_unix_ms": done.time_ms, "receipt": hex::encode(&done.receipt),
+    });
+    if let (Value::Object(json), Value::Object(more)) = (&mut json, more) {
+        json.extend(more.clone());
+    }
+    let kept = keep.receipt.as_ref().map(|path| format!("\n  receipt  {}", path.display()));
+    context.output.answer(format!("{words}{}", kept.unwrap_or_default()), &json);
+    Ok(())
+}
+
+/// Words for what the client says.
+pub(super) fn failed(what: &'static str) -> impl Fn(ApprovalError) -> Failure {
+    move |error| {
+        let mut failure = match error {
+            ApprovalError::Client(error) => refused(what)(error),
+            error => {
+                let remedy = error.remedy().unwrap_or("try again; if it goes on, tell the operator");
+                let exit = if error.unreachable() { Exit::Unreachable } else { Exit::Refused };
+                let code = error.code().map(str::to_owned);
+                Failure { exit, code, ..Failure::refused(what, remedy).because(&error) }
+            }
+        };
+        if let Some(next) = failure.code.as_deref().and_then(next_for) {
+            next.clone_into(&mut failure.next);
+        }
+        failure
+    }
+}
+
+/// What to do next where a code, which other rooms know as well, means something of its own here.
+fn next_for(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "AUTHOR_NOT_NAMED" => "have one of those do it whom `keyward approve show` names",
+        "AUTHOR_SIGNATURE_EXPIRED" => "do it again: the signature came too late",
+        "AUTHOR_REPLAYED" => "nothing is to be done: it was handed in before (`keyward approve show`)",
+        "RULE_VERSION" => {
+            "look at the rule (`keyward approve rule show`): it was defined anew; have approvals asked for again"
+        }
+        "RULE_INVALID" => {
+            "give each group members, and at least one needed approval but no more than it has members"
+        }
+        "RULE_UNKNOWN" => "have the rule defined first (`keyward approve rule define`)",
+        "CASE_UNKNOWN" => {
+            "have approvals asked for anew (`keyward approve ask`): no such case is open, or its time is over"
+        }
+        "CASE_CLOSED" => {
+            "have approvals asked for anew (`keyward approve ask`): this case was refused or withdrawn"
+        }
+        "CASE_PAYLOAD" => "look at the case again (`keyward approve show`)",
+        "CASE_USED" => "nothing is to be done: the case has paid for its signature",
+        "APPROVALS_MISSING" => "wait for the approvals that `keyward approve show` says are missing",
+        "PAYLOAD_OTHER" | "PAYLOAD_UNREAD" => {
+            "approve nothing and sign nothing: payload, format and hash do not belong together"
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn a_rule_is_the_same_by_name_and_by_its_id_and_whose_it_is_must_be_said() {
+        let by = |rule: &str, of: Option<&str>| NamedRule { rule: rule.into(), of: of.map(Into::into) };
+        let named = by("treasury", None).name(Some([7; 32])).unwrap();
+        let id = by(&hex::encode(named.name), Some(&"07".repeat(32))).name(None).unwrap();
+        assert_eq!((named.owner, named.name), (id.owner, id.name));
+        assert_eq!(by("treasury", None).name(None).unwrap_err().exit, Exit::Usage);
+        assert_eq!(by("treasury", Some("bob")).name(None).unwrap_err().exit, Exit::Usage);
+        assert!(by("Treasury", None).name(Some([7; 32])).is_err());
+    }
+}

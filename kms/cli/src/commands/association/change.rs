@@ -1,0 +1,89 @@
+//! `keyward association leave`, `dispute` and `settle`.
+
+use keyward_client::associations::AssociationAct;
+use keyward_ledger_core::hash::{Hash, sha256};
+
+use super::{Context, Sign, address, parse_id, standing};
+use crate::failure::{Failure, Result};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Leave {
+    /// The association's id, 64 hex digits.
+    association: String,
+    /// The address that goes, with its chain's name in front.
+    address: String,
+    #[command(flatten)]
+    sign: Sign,
+}
+
+impl Leave {
+    pub(super) async fn run(self, context: &Context) -> Result<()> {
+        let (association, address) = (parse_id(&self.association)?, address(&self.address)?);
+        let own = self.sign.enter(context).await?;
+        let (stands, _) = standing(&own.client, &association).await?;
+        let member = stands.members.iter().find(|member| member.address == address);
+        if member.is_none_or(|member| member.account != own.login.session.account) {
+            let next = "look at `keyward association show`; addresses of others go by `keyward association update --remove`";
+            let failure = Failure::refused("no such address of your account stands in the association", next);
+            return Err(Failure { code: Some("MEMBER_UNKNOWN".into()), ..failure });
+        }
+        let version = stands.version.saturating_add(1);
+        let act = AssociationAct::Leave { association, version, address };
+        let petition = own.client.association_petition(act).map_err(super::failed("cannot make it"))?;
+        self.sign.sign(context, &own, petition, Some(&stands)).await
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Dispute {
+    /// The association's id, 64 hex digits.
+    association: String,
+    /// Why. The ledger keeps its SHA-256 alone: give the text itself to the others.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    sign: Sign,
+}
+
+impl Dispute {
+    pub(super) async fn run(self, context: &Context) -> Result<()> {
+        let association = parse_id(&self.association)?;
+        let own = self.sign.enter(context).await?;
+        let (stands, _) = standing(&own.client, &association).await?;
+        let (version, reason) = (stands.version, hashed(&self.reason));
+        let act = AssociationAct::Dispute { association, version, reason };
+        let petition = own.client.association_petition(act).map_err(super::failed("cannot make it"))?;
+        self.sign.sign(context, &own, petition, Some(&stands)).await
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Settle {
+    /// The association's id, 64 hex digits.
+    association: String,
+    /// What was decided. The ledger keeps its SHA-256 alone; without it, nothing.
+    #[arg(long, value_name = "TEXT")]
+    verdict: Option<String>,
+    #[command(flatten)]
+    sign: Sign,
+}
+
+impl Settle {
+    pub(super) async fn run(self, context: &Context) -> Result<()> {
+        let association = parse_id(&self.association)?;
+        let own = self.sign.enter(context).await?;
+        let (stands, _) = standing(&own.client, &association).await?;
+        if stands.dispute.is_none() {
+            let failure = Failure::refused("no dispute is open", "nothing is to be done: changes are taken");
+            return Err(Failure { code: Some("ASSOCIATION_UNDISPUTED".into()), ..failure });
+        }
+        let verdict = self.verdict.as_deref().map(hashed).unwrap_or_default();
+        let act = AssociationAct::Settle { association, dispute: stands.disputes, verdict };
+        let petition = own.client.association_petition(act).map_err(super::failed("cannot make it"))?;
+        self.sign.sign(context, &own, petition, Some(&stands)).await
+    }
+}
+
+fn hashed(text: &str) -> Hash {
+    sha256(&[text.as_bytes()])
+}

@@ -1,0 +1,260 @@
+//! `keyward delegate`: whom an account trusts to take it back or to use its keys, taking it back, and acting for it.
+//!
+//! Whatever the service says of delegates is verified against the profile's trust file before it is believed.
+
+mod act;
+mod appoint;
+mod recover;
+mod show;
+mod veto;
+pub(super) mod word;
+
+use std::path::{Path, PathBuf};
+
+use keyward_client::delegation::{DelegationError, Done, Request};
+use keyward_domain::DelegationName;
+use keyward_ledger_core::codec::parse_hex32;
+use serde_json::{Value, json};
+
+use self::word::Word;
+use super::Context;
+use crate::failure::{Exit, Failure, Result};
+use crate::files::{self, Access};
+use crate::service::failed as refused;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Delegate {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Names delegates who may take the account back or use its keys, or changes whom; it holds after a delay.
+    Appoint(Box<appoint::Appoint>),
+    /// Shows whom the account trusts, or what another account entrusts to yours.
+    List {
+        /// The other account, 64 hex digits.
+        #[arg(long, value_name = "ACCOUNT")]
+        of: Option<String>,
+    },
+    /// Ends a delegation: delegates act no more at once, and may take the account back until its delay is over.
+    Revoke {
+        #[command(flatten)]
+        name: Name,
+        #[command(flatten)]
+        word: Word,
+        #[command(flatten)]
+        keep: Keep,
+    },
+    /// Shows the policy sets under which delegates use keys at this service; terms name one by its hash.
+    Policies,
+    /// For who has lost everything: makes a new login, and a request for the delegates to sign.
+    Recover(recover::Recover),
+    /// Adds your signature to a request, whose fingerprint its maker has read out to you.
+    Sign(recover::Sign),
+    /// Hands in a request that enough delegates have signed. A recovery waits from then on; an act is done at once.
+    Send(act::HandIn),
+    /// Has a recovery done after its delay: the new login counts, and every session of the account ends.
+    Execute(recover::Execute),
+    /// Makes a request to take an opened recovery back, for the delegates to sign and send.
+    Cancel {
+        /// The request that the recovery was opened with.
+        opened: PathBuf,
+        /// Where the new request is written.
+        #[arg(long, value_name = "FILE")]
+        request: PathBuf,
+    },
+    /// Stops a recovery of your own account, or with a key that it named for this.
+    Veto(veto::Veto),
+    /// Signs with a key of the account that appointed you, within its limits: the ledger counts it before it happens.
+    Act(act::Act),
+}
+
+/// Which delegation.
+#[derive(Debug, clap::Args)]
+struct Name {
+    /// What the account calls the delegation: 1 to 64 of a-z, 0-9, dot, dash or underscore.
+    #[arg(long, default_value = DEFAULT_NAME, value_name = "NAME")]
+    name: String,
+    /// The id of that name as `keyward delegate list` shows it, where the name itself is not known.
+    #[arg(long, value_name = "HEX", conflicts_with = "name")]
+    name_id: Option<String>,
+}
+
+/// What a delegation is called where nobody says.
+const DEFAULT_NAME: &str = "main";
+
+impl Name {
+    /// The name's id, which is all that the ledger knows.
+    fn id(&self) -> Result<[u8; 32]> {
+        if let Some(id) = &self.name_id {
+            return parse_id(id, "copy it from `keyward delegate list`");
+        }
+        let name = DelegationName::parse(&self.name);
+        Ok(name.map_err(|error| Failure::of_coded("cannot use the name", &error))?.id())
+    }
+}
+
+/// Where the receipt goes.
+#[derive(Debug, clap::Args)]
+struct Keep {
+    /// Writes the receipt here.
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
+}
+
+impl Keep {
+    fn keep(&self, done: &Done) -> Result<()> {
+        self.receipt.as_ref().map_or(Ok(()), |path| files::write(path, &done.receipt, Access::Public))
+    }
+}
+
+impl Delegate {
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        match self.verb {
+            Verb::Appoint(appoint) => appoint.run(context).await,
+            Verb::List { of } => show::list(context, of).await,
+            Verb::Revoke { name, word, keep } => appoint::revoke(context, &name, &word, &keep).await,
+            Verb::Policies => appoint::policies(context).await,
+            Verb::Recover(recover) => recover.run(context).await,
+            Verb::Sign(sign) => sign.run(context).await,
+            Verb::Send(send) => send.run(context).await,
+            Verb::Execute(execute) => execute.run(context).await,
+            Verb::Cancel { opened, request } => recover::cancel(context, &opened, &request).await,
+            Verb::Veto(veto) => veto.run(context).await,
+            Verb::Act(act) => act.run(context).await,
+        }
+    }
+}
+
+/// Writes a request, and says what is to be done with it.
+fn write(context: &Context, request: &Request, path: &Path, next: &str) -> Result<()> {
+    files::write(path, request.to_text().as_bytes(), Access::Secret)?;
+    let signed_by: Vec<_> = request.signed_by().iter().map(hex::encode).collect();
+    let words = format!(
+        "request `{}`: to {}\n  fingerprint  {}\n  signed by    {} of the delegates\n{next}",
+        path.display(),
+        request.describe(),
+        request.fingerprint(),
+        signed_by.len(),
+    );
+    let json = json!({
+        "request": path.display().to_string(), "asks": request.describe(), "fingerprint": request.fingerprint(),
+        "account": request.account().map(hex::encode), "signed_by": signed_by,
+    });
+    context.output.answer(words, &json);
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Request> {
+    let text = zeroize::Zeroizing::new(files::read(path)?);
+    Request::parse(&String::from_utf8_lossy(&text)).map_err(failed("cannot read the request"))
+}
+
+/// Tells that an entry is final, and what follows from it.
+fn tell(context: &Context, words: &str, done: &Done, keep: &Keep, more: &Value) -> Result<()> {
+    keep.keep(done)?;
+    let mut json = json!({
+        "leaf_index": done.leaf_index, "time_unix_ms": done.time_ms, "receipt": hex::encode(&done.receipt),
+    });
+    if let (Value::Object(json), Value::Object(more)) = (&mut json, more) {
+        json.extend(more.clone());
+    }
+    let kept = keep.receipt.as_ref().map(|path| format!("\n  receipt  {}", path.display()));
+    context.output.answer(format!("{words}{}", kept.unwrap_or_default()), &json);
+    Ok(())
+}
+
+fn parse_id(text: &str, next: &str) -> Result<[u8; 32]> {
+    parse_hex32(text).ok_or_else(|| Failure::usage(format!("`{text}` is not 64 lower-case hex digits"), next))
+}
+
+/// An account by its id. A user name is none: the service could say another account for it.
+fn parse_account(text: &str) -> Result<[u8; 32]> {
+    parse_hex32(text).ok_or_else(|| {
+        Failure::usage(
+            format!("`{text}` is not an account's id, 64 lower-case hex digits"),
+            "have its holder run `keyward account show`, and read the id out to you; user names are not taken here, because the \
+             service alone would say whose they are",
+        )
+    })
+}
+
+/// Words for what the client says.
+fn failed(what: &'static str) -> impl Fn(DelegationError) -> Failure {
+    move |error| {
+        let mut failure = match error {
+            DelegationError::Client(error) => refused(what)(error),
+            error => {
+                let remedy = error.remedy().unwrap_or("try again; if it goes on, tell the operator");
+                let exit = if error.unreachable() { Exit::Unreachable } else { Exit::Refused };
+                let code = error.code().map(str::to_owned);
+                Failure { exit, code, ..Failure::refused(what, remedy).because(&error) }
+            }
+        };
+        if let Some(next) = failure.code.as_deref().and_then(next_for) {
+            next.clone_into(&mut failure.next);
+        }
+        failure
+    }
+}
+
+/// What to do next where a code, which other rooms know as well, means something of its own here.
+fn next_for(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "AUTHORS_MISSING" => {
+            "have more of the delegates sign the request (`keyward delegate sign`), then send it again"
+        }
+        "AUTHOR_NOT_NAMED" => {
+            "make a new request: somebody has signed this one whom the delegation does not name (`keyward delegate list --of ACCOUNT`)"
+        }
+        "AUTHOR_SIGNATURE_EXPIRED" => {
+            "make a new request, and have it signed and sent soon: a signature counts for some hours"
+        }
+        "AUTHOR_REPLAYED" => {
+            "nothing is to be done: it was handed in before (`keyward delegate list --of ACCOUNT`)"
+        }
+        "DELEGATION_NOT_IN_FORCE" => {
+            "look at `keyward delegate list` (`--of ACCOUNT` as a delegate): no such delegation is in force, it does not reach so far, or it does not name you"
+        }
+        "ACT_DONE" => {
+            "have the delegate who sent it first send it again: an act has one signature, which they are given"
+        }
+        "NOT_ALLOWED" => "have one of those who have signed do it, logged in as themselves",
+        "ACCOUNT_UNKNOWN" => {
+            "check the user name: no open account has it, and a closed one does not come back"
+        }
+        "RULE_INVALID" => {
+            "look at the terms: `--delay` may be below the ledger's shortest, a day unless its members decided otherwise; or a number is \
+             out of its bounds, or the judges have a part in it"
+        }
+        "KEY_UNKNOWN" => {
+            "have the account's holder read out the key's id (`keyward key show`): delegates use its own keys alone"
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn an_account_is_never_taken_by_its_user_name() {
+        let failure = parse_account("bob").unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(failure.message().contains("`bob`") && failure.next.contains("account show"), "{failure}");
+        assert_eq!(parse_account(&"ab".repeat(32)).unwrap(), [0xab; 32]);
+    }
+
+    #[test]
+    fn a_name_and_its_id_mean_the_same_delegation() {
+        let named = Name { name: DEFAULT_NAME.into(), name_id: None };
+        let id = named.id().unwrap();
+        let by_id = Name { name: DEFAULT_NAME.into(), name_id: Some(hex::encode(id)) };
+        assert_eq!(by_id.id().unwrap(), id);
+        assert!(Name { name: "Main".into(), name_id: None }.id().is_err());
+    }
+}
