@@ -31,7 +31,22 @@ const DOORS: &[(&str, &[&str])] = &[
     ("kms/crypto", &["kms/domain"]),
     ("kms/token", &["kms/domain"]),
     ("kms/store", &["kms/domain"]),
-    ("kms/keeper", &["kms/domain", "kms/crypto", "proto", "ledger/core", "ledger/client"]),
+    (
+        "kms/keeper",
+        &[
+            "kms/domain",
+            "kms/crypto",
+            // A keeper holds every signature with a shared key against the policies itself.
+            "policies",
+            "proto",
+            "ledger/core",
+            "ledger/client",
+            // In tests: a keeper stands beside a validator, in a world from a seed.
+            "ledger/engine",
+            "ledger/node",
+            "ledger/simulation",
+        ],
+    ),
     (
         "kms/service",
         &[
@@ -82,6 +97,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hpke", &["kms/crypto"]),
     ("voprf", &["kms/crypto"]),
     ("vsss-rs", &["kms/crypto"]),
+    ("frost-*", &["kms/crypto"]),
+    ("alloy-rlp", &["kms/domain"]),
+    ("roxmltree", &["kms/domain"]),
     ("rsa", &["hsm-sim"]),
     ("prost*", &["proto", "ledger/node", "ledger/client", "kms/service", "kms/client", "kms/cli"]),
     (

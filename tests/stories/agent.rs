@@ -1,7 +1,7 @@
 //! A token agent against a service that lies: whatever the ledger does not prove, the token is not asked for.
 
 #[path = "../../ledger/core/tests/common/mod.rs"]
-mod common;
+pub mod common;
 
 use std::{
     path::Path,
@@ -13,13 +13,14 @@ use std::{
 };
 
 use common::{ACCOUNT, Keys, World, signer};
+use keyward_client::Petition;
 use keyward_client::agent::{
     Asked, Begin, Desk, Device, DeviceRefusal, Event, Held, HeldKey, Journal, Later, Look, Parts, Payload,
     Person, Rules, Verdict,
 };
 use keyward_domain::{Code, Mode, possession_challenge};
 use keyward_ledger_core::{
-    entry::Entry,
+    entry::{Act, Entry, Party, RuleName, VaultAct, VaultAttempt},
     hash::sha256,
     scheme::{PublicKey, Scheme, verify},
 };
@@ -73,7 +74,9 @@ impl Device for Stick {
             if self.out.load(Ordering::Relaxed) {
                 return Err(DeviceRefusal { code: Code::TokenMissing, message: "pulled out".into() });
             }
-            let Payload::Message(message) = payload else { panic!("ed25519 signs messages") };
+            let (Payload::Message(message) | Payload::Consent { message, .. }) = payload else {
+                panic!("ed25519 signs messages")
+            };
             Ok(signer::Ed25519.sign(&message))
         })
     }
@@ -84,7 +87,11 @@ struct Clerk(Mutex<Option<Verdict>>);
 
 impl Person for Clerk {
     fn ask<'a>(&'a self, asked: &'a Asked) -> Later<'a, Verdict> {
-        assert!(asked.what.contains("pay 100") || asked.what.contains("link"), "{}", asked.what);
+        assert!(
+            ["pay 100", "link", "consent"].iter().any(|word| asked.what.contains(word)),
+            "{}",
+            asked.what
+        );
         let verdict = *self.0.lock().unwrap();
         Box::pin(async move {
             match verdict {
@@ -308,6 +315,31 @@ async fn a_lying_service_is_refused_by_name_and_the_token_never_asked() {
     // And the honest one is signed after all of this.
     let fresh = bench.request(5, MESSAGE);
     bench.sign(fresh).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_consent_to_somebodys_attempt_is_signed_when_a_person_says_so_and_by_no_rule_for_payloads() {
+    let mut bench = Bench::new(SIGN_ALL);
+    let vault = RuleName { owner: [1; 32], name: [2; 32] };
+    let attempt = VaultAttempt { vault, version: 1, share_version: 1, element: [3; 32], reply_key: [4; 32] };
+    let petition = Petition::new(bench.ledger.chain_id(), Act::Vault(VaultAct::Attempt(attempt)));
+    let blank = petition.blank(Party::Key(key().id()), 100).unwrap();
+    let message = petition.message(&blank);
+    let asked = bench.request(1, &message);
+    assert_eq!(bench.sign(asked).await.unwrap_err().0, "AGENT_REFUSED", "nobody is at the desk");
+    assert_eq!(bench.stick.used.load(Ordering::Relaxed), 0);
+    *bench.clerk.0.lock().unwrap() = Some(Verdict::Yes);
+    let asked = bench.request(2, &message);
+    let signature = bench.sign(asked).await.unwrap();
+    verify(&key(), &message, &signature).unwrap();
+
+    // On another ledger, or in another's name, it is no consent that a person could be shown.
+    let elsewhere = Petition::new([0; 32], petition.act().clone());
+    let others = petition.blank(Party::Credential(ACCOUNT), 100).unwrap();
+    for (id, message) in [(3, elsewhere.message(&blank)), (4, petition.message(&others))] {
+        let asked = bench.request(id, &message);
+        bench.refused(asked, "RECEIPT_INVALID", "PAYLOAD_RESERVED").await;
+    }
 }
 
 #[tokio::test]

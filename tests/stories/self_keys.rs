@@ -33,6 +33,7 @@ impl Person {
         let folder = self.keyward.profile("app").join("keys");
         let mut files: Vec<_> =
             std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.retain(|file| file.extension().is_some_and(|suffix| suffix == "key"));
         files.sort();
         files
     }
@@ -106,4 +107,16 @@ fn a_key_of_mode_self_signs_on_this_device_alone_and_its_receipts_verify() {
     let lost = person.run(&["sign", "--key", "mine", &message]);
     assert_eq!(lost.code, Some(1));
     assert!(lost.err.contains("is not on this device"), "{lost:?}");
+
+    // The account is closed by its login; a wrong password, or none in the session's place, closes nothing.
+    let close = ["--output", "json", "account", "close", "--yes", "--receipt", &receipt, "--password-file"];
+    let refused = keyward.run(&[&close[..], &[&wrong]].concat());
+    assert_eq!((refused.code, refused.refusal()), (Some(1), "LOGIN_FAILED".to_owned()));
+    assert_eq!(keyward.json(&["account", "show"])["state"], "open");
+    keyward.run(&[&close[..], &[&person.password]].concat()).done();
+    let trust = keyward.trust();
+    let verdict = keyward.json(&["verify", "--trust", trust.to_str().unwrap(), &receipt]);
+    assert_eq!(verdict["entry"], "close-own-account", "{verdict}");
+    let login = person.run(&["account", "login", "alice"]);
+    assert_eq!((login.code, login.refusal()), (Some(1), "LOGIN_FAILED".to_owned()));
 }

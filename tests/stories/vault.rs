@@ -4,6 +4,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    rc::Rc,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -12,7 +13,12 @@ use keyward_crypto::read_private_key;
 use keyward_domain::scheme::Scheme;
 use serde_json::{Value, json};
 
-use crate::support::keyward::{Answer, Keyward, wait_until};
+use crate::{
+    approvals,
+    delegation::Circle,
+    policies,
+    support::keyward::{Answer, Keyward, wait_until},
+};
 
 /// How long keepers may take to erase a version and have that recorded.
 const ERASURE_PATIENCE: Duration = Duration::from_secs(150);
@@ -21,7 +27,7 @@ const NEXT_PASSWORD: &str = "another horse, another battery";
 const VAULT_PASSWORD: &str = "what only alice remembers";
 
 struct Person {
-    keyward: Keyward,
+    keyward: Rc<Keyward>,
     password: String,
     vault_password: String,
 }
@@ -34,7 +40,7 @@ fn secret(keyward: &Keyward, name: &str, text: &str) -> String {
 
 impl Person {
     fn registered() -> Self {
-        let keyward = Keyward::start();
+        let keyward = Rc::new(Keyward::start());
         let password = secret(&keyward, "password", PASSWORD);
         let vault_password = secret(&keyward, "vault-password", VAULT_PASSWORD);
         let person = Self { keyward, password, vault_password };
@@ -143,8 +149,9 @@ fn erased(status: &Value, version: u64) -> usize {
 }
 
 #[test]
-fn a_lost_device_gives_its_key_back_and_the_ledger_tells_the_whole_story() {
+fn a_lost_device_gives_its_key_back_then_delegates_the_account_and_the_ledger_tells_the_whole_story() {
     let mut person = Person::registered();
+    let mut circle = Circle::around_alice(&person.keyward, &person.password);
     let made = person.with_password(&["key", "create", "--alias", "mine", "--scheme", "ecdsa-secp256k1"]);
     let made = made.done().json();
     assert_eq!(made["mode"], "self");
@@ -208,6 +215,11 @@ fn a_lost_device_gives_its_key_back_and_the_ledger_tells_the_whole_story() {
     // Sealed anew: the version before is erased everywhere.
     let anew = [&["seal", "--key", "mine", "--anew"], &terms[..]].concat();
     assert_eq!(person.vault(&anew).done().json()["version"], 2);
+    // While keepers take their time, bob acts for her.
+    circle.alice.password.clone_from(&person.password);
+    circle.acts_within_limits(&message);
+    approvals::agreed(&circle, &message);
+    policies::narrowed(&circle, &message);
     person.wait_erased(1, 4);
     let folder = person.path("keys-in-files");
     let writing = person.vault(&["recover", "--out", &folder]).done();
@@ -222,12 +234,17 @@ fn a_lost_device_gives_its_key_back_and_the_ledger_tells_the_whole_story() {
     let receipt = person.path("destroy.receipt");
     person.vault(&["destroy", "--confirm", "main", "--receipt", &receipt]).done();
     assert_eq!(person.verified(&receipt)["vault"]["act"], "destroy");
+    circle.vetoes_a_thief();
     person.wait_erased(2, 4);
     assert_eq!(person.status("main")["destroyed"], true);
     let gone = person.vault(&["recover"]);
     assert_eq!((gone.code, gone.refusal()), (Some(1), "VAULT_DESTROYED".to_owned()));
 
+    // Then everything is lost, and comes back by those whom alice trusts.
+    circle.loses_everything(&message);
+
     tells(&person);
+    assert_eq!(circle.verifies_every_receipt(), 11);
 }
 
 /// The ledger alone tells the story, record for record, and every receipt of it verifies.
@@ -246,11 +263,42 @@ fn tells(person: &Person) {
             assert_eq!([&verdict["entry"], &verdict["accepted"]], [&json!(kind), &json!(true)]);
         }
     }
+    tells_of_delegates(person, &account);
     let export = person.path("export");
     person.keyward.json_as("auditor", &["ledger", "export", &export]);
     let trust = person.keyward.trust();
     let check = ["ledger", "check", &export, "--trust", trust.to_str().unwrap()];
     person.keyward.json_as("auditor", &check);
+}
+
+/// Who trusted whom, who asked, who stopped it, and who was given the account: accepted and refused.
+fn tells_of_delegates(person: &Person, account: &str) {
+    let accepted = |kind: &str| {
+        let mut records = person.told(account, kind);
+        records.retain(|record| record["outcome"] == "ACCEPTED");
+        records
+    };
+    wait_until("the recovery to be found", || accepted("execute-recovery").len() == 1);
+    for (kind, count) in [
+        ("appoint-delegates", 3),
+        ("revoke-delegates", 2),
+        ("open-recovery", 2),
+        ("execute-recovery", 1),
+        ("delegated-act", 1),
+    ] {
+        let records = accepted(kind);
+        assert_eq!(records.len(), count, "{kind}: {records:?}");
+        for record in records {
+            assert_eq!(record["delegation"]["account"], json!(account), "{record}");
+            let (leaf, receipt) = (record["leaf_index"].to_string(), person.path(&format!("{kind}-get")));
+            person.keyward.json_as("auditor", &["ledger", "get", &leaf, "--receipt", &receipt]);
+            assert_eq!(person.verified(&receipt)["delegation"], record["delegation"]);
+        }
+    }
+    let thiefs = accepted("open-recovery")[0]["delegation"]["case"].as_str().unwrap().to_owned();
+    let vetoed = person.told(&thiefs, "veto-recovery");
+    assert_eq!((vetoed.len(), &vetoed[0]["delegation"]["authors"]), (1, &json!([account])));
+    assert!(person.told(account, "delegated-act").len() > 1, "what was refused stands there too");
 }
 
 #[test]

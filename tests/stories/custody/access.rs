@@ -45,7 +45,7 @@ async fn every_call_but_opaque_and_health_needs_a_certificate() {
     let required = Code::ClientCertificateRequired;
     for nobody in [&plain, &with_session] {
         world.refused(required, nobody.show_account()).await;
-        world.refused(required, nobody.close_account()).await;
+        world.refused(required, nobody.close_account(&person.login)).await;
         world.refused(required, nobody.create_app_key("nobodys", Scheme::Ed25519)).await;
         world.refused(required, nobody.create_person_key("nobodys", Scheme::Ed25519)).await;
         world.refused(required, nobody.list_keys()).await;
@@ -107,7 +107,7 @@ async fn a_session_counts_in_time_and_with_its_own_certificate() {
     let elsewhere = world.operator.clone().with_session(&frida.token).unwrap();
     world.refused(Code::SessionUnknown, sign(&elsewhere, ask())).await;
     world.refused(Code::SessionUnknown, elsewhere.list_keys()).await;
-    world.refused(Code::SessionUnknown, elsewhere.close_account()).await;
+    world.refused(Code::SessionUnknown, elsewhere.close_account(&frida.login)).await;
     let invented = world.app.clone().with_session(&[7; 32]).unwrap();
     world.refused(Code::SessionExpired, sign(&invented, ask())).await;
     world.refused(Code::KeyUnknown, sign(&world.app, ask())).await;

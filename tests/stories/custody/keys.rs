@@ -76,13 +76,14 @@ async fn a_closed_accounts_keys_sign_for_nobody_and_its_name_stays_taken() {
     world.app.sign_message(&id, b"last words").await.unwrap();
     world.news().await;
 
-    carol.client.close_account().await.unwrap();
+    carol.close().await.unwrap();
     // Nobody holds its keys any more: the service destroys them when the waiting period is over.
-    assert_eq!(world.news().await, accepted(&["close-account", "schedule-destroy-key", "destroy-key"]));
-    for session in [&carol.client, &second.client] {
+    assert_eq!(world.news().await, accepted(&["close-own-account", "schedule-destroy-key", "destroy-key"]));
+    for person in [&carol, &second] {
+        let session = &person.client;
         world.refused(Code::SessionExpired, sign(session, message("closed", b"pay"))).await;
         world.refused(Code::SessionExpired, session.show_account()).await;
-        world.refused(Code::SessionExpired, session.close_account()).await;
+        world.refused(Code::SessionExpired, person.close()).await;
     }
     let refused = sign(&world.app, message(&id, b"pay")).await.unwrap_err();
     super::world::check(Code::KeyDestroyed, &super::world::Said::said(refused));

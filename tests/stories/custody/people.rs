@@ -35,8 +35,8 @@ async fn a_person_registers_logs_in_makes_keys_signs_and_closes() {
     world.refused(Code::KeyFrozen, dora.client.sign_message("ed25519", b"pay")).await;
     world.refused(Code::NotAllowed, dora.client.unfreeze_key("ed25519")).await;
     world.news().await;
-    dora.client.close_account().await.unwrap();
-    let ends = [&["close-account"][..], &["schedule-destroy-key"; 4], &["destroy-key"; 4]].concat();
+    dora.close().await.unwrap();
+    let ends = [&["close-own-account"][..], &["schedule-destroy-key"; 4], &["destroy-key"; 4]].concat();
     assert_eq!(world.news().await, accepted(&ends));
     world.refused(Code::SessionExpired, dora.client.list_keys()).await;
 }

@@ -77,6 +77,6 @@ async fn nobody_does_what_their_role_does_not_allow() {
             w.refused(Code::SessionRequired, role.create_person_key("no-person", Scheme::Ed25519)).await;
         }
         w.refused(Code::SessionRequired, role.show_account()).await;
-        w.refused(Code::SessionRequired, role.close_account()).await;
+        w.refused(Code::SessionRequired, role.close_account(&erna.login)).await;
     }
 }

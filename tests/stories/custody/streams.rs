@@ -128,7 +128,7 @@ async fn a_stream_ends_its_signing_when_the_session_ends() {
     let mut answers = inner(olga.client.signing().sign_stream(olga.client.request(requests)).await).unwrap();
     ask.send(SignRequest { tag: 1, ..message("hers", MESSAGE) }).await.unwrap();
     comes_to(&answers.next().await.unwrap().unwrap(), None);
-    olga.client.close_account().await.unwrap();
+    olga.close().await.unwrap();
     world.news().await;
     ask.send(SignRequest { tag: 2, ..message("hers", MESSAGE) }).await.unwrap();
     let answer = answers.next().await.unwrap().unwrap();

@@ -9,10 +9,13 @@ use std::{
     sync::OnceLock,
 };
 
-use keyward_client::{Client, ClientError, Connection, Identity, KeySearch, Link, Password, Refusal};
+use keyward_client::{Client, ClientError, Connection, Identity, KeySearch, Link, Login, Password, Refusal};
 use keyward_crypto::Stretch;
 use keyward_domain::{Code, scheme::Scheme};
-use keyward_ledger_core::{entry::Entry, hash::Hash};
+use keyward_ledger_core::{
+    entry::{Act, Authored, Entry},
+    hash::Hash,
+};
 use keyward_proto::custody as proto;
 use keyward_store::Database;
 use tokio::sync::{Mutex, MutexGuard};
@@ -87,6 +90,14 @@ pub struct Person {
     pub account: [u8; 32],
     pub client: Client,
     pub token: Vec<u8>,
+    pub login: Login,
+}
+
+impl Person {
+    /// Closes the account.
+    pub async fn close(&self) -> Result<Vec<u8>, ClientError> {
+        self.client.close_account(&self.login).await
+    }
 }
 
 /// The PIN of the shared token.
@@ -150,7 +161,8 @@ impl World {
         let (ca_pem, ..) = keyward().identity("app");
         let identity = identity.map(|(certificate_pem, key_pem)| Identity { certificate_pem, key_pem });
         let connection = Connection { address: keyward().service(), ca_pem, identity };
-        Ok(Client::connect(&connection).await?.with_stretch(Stretch::WeakForTests))
+        let trust = std::fs::read(keyward().trust()).unwrap();
+        Client::connect(&connection).await?.with_stretch(Stretch::WeakForTests).with_trust(&trust)
     }
 
     /// Nobody: a connection without a certificate.
@@ -169,9 +181,10 @@ impl World {
 
     /// A session of a registered person.
     pub async fn log_in(&self, name: &str) -> Person {
-        let session = self.app.login(name, &password()).await.unwrap().session;
+        let login = self.app.login(name, &password()).await.unwrap();
+        let session = &login.session;
         let client = self.app.clone().with_session(&session.token).unwrap().with_account(session.account);
-        Person { account: session.account, client, token: session.token.to_vec() }
+        Person { account: session.account, client, token: session.token.to_vec(), login }
     }
 
     /// The service's database, opened beside it: for rows that only time would bring about.
@@ -251,7 +264,9 @@ impl World {
                     Entry::Release(release) if recorded.outcome.is_accepted() => {
                         tally.owed.remove(&release.intent_id);
                     }
-                    Entry::CloseAccount { account } if recorded.outcome.is_accepted() => {
+                    Entry::Authored(Authored { act: Act::CloseAccount { account }, .. })
+                        if recorded.outcome.is_accepted() =>
+                    {
                         tally.closed.insert(*account);
                     }
                     _ => {}

@@ -33,6 +33,13 @@ pub struct Cluster {
     pub stores: Vec<StoreConfig>,
 }
 
+/// A story that failed leaves its folder: nodes that still run would end the process, and every other story with it.
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.dir.disable_cleanup(std::thread::panicking());
+    }
+}
+
 struct Running {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,

@@ -58,6 +58,8 @@ pub struct Keyward {
     folder: TempDir,
     /// More words for `up`.
     options: Vec<String>,
+    /// What its processes find in their environment.
+    variables: Vec<(String, String)>,
 }
 
 struct Running {
@@ -104,9 +106,15 @@ impl Keyward {
 
     /// The same, with more words for `up`.
     pub fn start_with(options: &[&str]) -> Self {
+        Self::start_under(options, &[])
+    }
+
+    /// The same, with variables in the environment of all its processes.
+    pub fn start_under(options: &[&str], variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::Builder::new().prefix("keyward-story-").tempdir().unwrap();
         let options = options.iter().map(|&option| option.to_owned()).collect();
-        let mut keyward = Self { running: None, folder, options };
+        let variables = variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let mut keyward = Self { running: None, folder, options, variables };
         keyward.up();
         keyward
     }
@@ -119,6 +127,7 @@ impl Keyward {
             .args(["--output", "json", "up", "--dir"])
             .arg(self.dir())
             .args(&self.options)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
