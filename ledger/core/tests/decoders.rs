@@ -22,7 +22,7 @@ use keyward_ledger_core::log::Frontier;
 use keyward_ledger_core::outcome::{Outcome, Refusal};
 use keyward_ledger_core::receipt::{Receipt, StateReceipt};
 use keyward_ledger_core::record::Record;
-use keyward_ledger_core::scheme::{KeyId, PublicKey, Scheme};
+use keyward_ledger_core::scheme::{KeyId, PublicKey, PublicKeyError, Scheme};
 use keyward_ledger_core::state::association::MemberState as AssociateState;
 use keyward_ledger_core::state::association::{AddressState, AssociationState, DisputeState};
 use keyward_ledger_core::state::delegation::{DelegationState, Delegations, NextDelegation};
@@ -579,4 +579,24 @@ fn public_keys_have_one_encoding() {
     assert_eq!(padded.signature_len(), 256);
     let largest = PublicKey::from_rsa(Scheme::RsaPss, &[0xff; 1024], &[0xff; 4]).unwrap();
     assert_eq!(largest.as_bytes().len(), PublicKey::BYTES_MAX);
+}
+
+#[test]
+fn a_point_has_one_encoding_and_so_a_key_one_id() {
+    // x of each curve's generator, whose point with an even or odd y is a key.
+    let generators = [
+        (Scheme::EcdsaSecp256k1, "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"),
+        (Scheme::EcdsaP256, "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"),
+        (Scheme::Sm2, "32c4ae2c1f1981195f9904466a39c9948fe30bbff2660be1715a4589334c74c7"),
+    ];
+    for (scheme, x) in generators {
+        let encoded = |head: u8| [&[head][..], &hex::decode(x).unwrap()].concat();
+        for head in 0..=u8::MAX {
+            let parsed = PublicKey::parse(scheme, &encoded(head));
+            match head {
+                2 | 3 => assert_eq!(parsed.unwrap().as_bytes(), encoded(head)),
+                _ => assert_eq!(parsed, Err(PublicKeyError::OtherForm { scheme }), "{scheme} {head}"),
+            }
+        }
+    }
 }

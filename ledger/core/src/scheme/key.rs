@@ -72,6 +72,10 @@ impl PublicKey {
         match scheme {
             Scheme::EcdsaSecp256k1 | Scheme::EcdsaP256 | Scheme::Sm2 => {
                 expect_len(scheme, bytes, 33)?;
+                // The libraries take "compact" points (5) too: a second key id for the same key.
+                if !matches!(bytes, [2 | 3, ..]) {
+                    return Err(PublicKeyError::OtherForm { scheme });
+                }
                 check_sec1(scheme, bytes)?;
             }
             Scheme::Bip340 => {
