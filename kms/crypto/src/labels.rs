@@ -82,8 +82,31 @@ pub const SHARED_TRANSCRIPT: &str = "keyward/shared-transcript/v1";
 /// HPKE `info` of a piece from holder to holder.
 pub const SHARED_PIECE: &str = "keyward/shared-piece/v1";
 
+/// HMAC input: the root of an account's viewing tree, from its address root.
+pub const ADDRESS_VIEWING: &str = "keyward/address-viewing/v1";
+/// HMAC input: the root of an account's spending tree, from its address root.
+pub const ADDRESS_SPENDING: &str = "keyward/address-spending/v1";
+/// HMAC input: the key of an account's handles for limits, from its address root.
+pub const ADDRESS_HANDLE: &str = "keyward/address-handle/v1";
+/// HKDF `info` of an address epoch's spending scalar, from its spending leaf.
+pub const ADDRESS_SPENDING_SCALAR: &str = "keyward/address-spending-scalar/v1";
+/// HKDF `info` of what is added to the spending key for an address, from its epoch's viewing leaf.
+pub const ADDRESS_TWEAK: &str = "keyward/address-tweak/v1";
+/// HKDF `info` of a detail's key and its commitment, and associated data of the detail.
+pub const ADDRESS_DETAIL: &str = "keyward/address-detail/v1";
+/// HKDF `info` of the scalar with which an epoch's payments are found, from its viewing leaf.
+pub const ADDRESS_META: &str = "keyward/address-meta/v1";
+/// HKDF `info` of a payer's ephemeral scalar, from fresh randomness.
+pub const ADDRESS_PAYMENT: &str = "keyward/address-payment/v1";
+/// Hash of what payer and receiver share.
+pub const ADDRESS_SHARED: &str = "keyward/address-shared/v1";
+/// HKDF `info` of a payment's view tag, from what is shared.
+pub const ADDRESS_TAG: &str = "keyward/address-tag/v1";
+/// HKDF `info` of what is added to the spending key for a payment, from what is shared.
+pub const ADDRESS_PAID: &str = "keyward/address-paid/v1";
+
 /// The whole table.
-pub const ALL: [&str; 38] = [
+pub const ALL: [&str; 49] = [
     HOSTED_KEY,
     SERVICE_SECRET,
     IMPORT,
@@ -122,6 +145,17 @@ pub const ALL: [&str; 38] = [
     SHARED_MESSAGE,
     SHARED_TRANSCRIPT,
     SHARED_PIECE,
+    ADDRESS_VIEWING,
+    ADDRESS_SPENDING,
+    ADDRESS_HANDLE,
+    ADDRESS_SPENDING_SCALAR,
+    ADDRESS_TWEAK,
+    ADDRESS_DETAIL,
+    ADDRESS_META,
+    ADDRESS_PAYMENT,
+    ADDRESS_SHARED,
+    ADDRESS_TAG,
+    ADDRESS_PAID,
 ];
 
 /// A label as it stands in bytes: `u8 length || label`.
@@ -177,6 +211,17 @@ mod tests {
             "keyward/shared-message/v1",
             "keyward/shared-transcript/v1",
             "keyward/shared-piece/v1",
+            "keyward/address-viewing/v1",
+            "keyward/address-spending/v1",
+            "keyward/address-handle/v1",
+            "keyward/address-spending-scalar/v1",
+            "keyward/address-tweak/v1",
+            "keyward/address-detail/v1",
+            "keyward/address-meta/v1",
+            "keyward/address-payment/v1",
+            "keyward/address-shared/v1",
+            "keyward/address-tag/v1",
+            "keyward/address-paid/v1",
         ];
         assert_eq!(ALL, golden, "a label changed: that is a change of format");
     }

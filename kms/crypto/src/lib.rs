@@ -22,6 +22,7 @@ mod random;
 mod secret;
 pub mod shared;
 mod signing;
+pub mod unlinkable;
 pub mod vault;
 #[cfg(test)]
 mod vectors;

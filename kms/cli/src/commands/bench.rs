@@ -8,6 +8,8 @@
 //!
 //! `bench sign --mode shared` has a person sign together with t of n keepers: one operation is two rounds with each of them.
 //!
+//! `bench relink` derives unlinkable addresses and finds one account's in an export, on one core.
+//!
 //! `bench vault` seals and recovers vaults, and measures what both sides compute for it.
 //!
 //! What the figures mean:
@@ -31,6 +33,7 @@ mod ledger;
 mod load;
 mod opaque;
 mod person;
+mod relink;
 mod report;
 mod shared;
 mod sign;
@@ -62,6 +65,8 @@ enum Verb {
     Growth(growth::Growth),
     /// Sealing and recovering vaults, and what both sides compute for it.
     Vault(vault::Vault),
+    /// Unlinkable addresses: derived, and found again with a grant in an export.
+    Relink(relink::Relink),
     /// The token room beside the bare `cryptoki` loop, on a software token of its own.
     Token(token::Token),
 }
@@ -117,7 +122,7 @@ impl Verb {
         match self {
             Self::Sign(sign) => Some(&sign.load),
             Self::Ledger(ledger) => Some(&ledger.load),
-            Self::Growth(_) | Self::Token(_) | Self::Vault(_) => None,
+            Self::Growth(_) | Self::Relink(_) | Self::Token(_) | Self::Vault(_) => None,
         }
     }
 }
@@ -127,7 +132,9 @@ impl Verb {
     fn wanted(&self) -> Wanted {
         match self {
             Self::Sign(sign) => sign.wanted(),
-            Self::Ledger(_) | Self::Growth(_) | Self::Token(_) | Self::Vault(_) => Wanted::default(),
+            Self::Ledger(_) | Self::Growth(_) | Self::Relink(_) | Self::Token(_) | Self::Vault(_) => {
+                Wanted::default()
+            }
         }
     }
 }
@@ -136,6 +143,7 @@ impl Bench {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
         match self.verb {
             Verb::Token(token) => return Box::pin(token.run(context)).await,
+            Verb::Relink(relink) => return Box::pin(relink.run(context)).await,
             Verb::Growth(growth) => return Box::pin(growth.run(context)).await,
             Verb::Vault(vault) => return Box::pin(vault.run(context)).await,
             Verb::Sign(_) | Verb::Ledger(_) => {}
@@ -159,7 +167,7 @@ impl Bench {
         match self.verb {
             Verb::Sign(sign) => Box::pin(sign.measure(context, site)).await,
             Verb::Ledger(ledger) => Box::pin(ledger.measure(context, site)).await,
-            Verb::Growth(_) | Verb::Token(_) | Verb::Vault(_) => {
+            Verb::Growth(_) | Verb::Relink(_) | Verb::Token(_) | Verb::Vault(_) => {
                 Err(Failure::usage("this is measured otherwise", ""))
             }
         }

@@ -1,0 +1,101 @@
+//! What a grant delivers: the viewing nodes that cover a range of address epochs, and open nothing else.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use zeroize::Zeroizing;
+
+use super::epoch::ViewingLeaf;
+use super::error::AddressError;
+use super::tree::{AddressRoot, DEPTH, Node, first_bits};
+use crate::secret::SecretBytes;
+
+/// The most nodes that a range needs.
+pub const COVER_NODES_MAX: usize = 62;
+const VERSION: u8 = 1;
+const WHAT: &str = "viewing cover";
+const NODE_BYTES: usize = 32;
+
+/// The fewest nodes whose leaves are exactly those of a range. Secret: whoever holds it sees these epochs.
+pub struct ViewingCover {
+    first: u32,
+    last: u32,
+    nodes: Vec<Node>,
+}
+
+impl ViewingCover {
+    /// Of a range of epochs; none for an empty one.
+    pub fn of(root: &AddressRoot, epochs: RangeInclusive<u32>) -> Self {
+        let (first, last) = (*epochs.start(), *epochs.end());
+        let top = root.viewing();
+        let nodes = shape(first, last).into_iter().map(|(depth, epoch)| top.below(depth, epoch)).collect();
+        Self { first, last, nodes }
+    }
+
+    /// The epochs that it opens.
+    pub const fn epochs(&self) -> RangeInclusive<u32> {
+        self.first..=self.last
+    }
+
+    /// The leaf of an epoch, if it is covered.
+    pub fn leaf(&self, epoch: u32) -> Option<ViewingLeaf> {
+        let node = self.nodes.iter().find(|node| first_bits(epoch, node.depth) == node.prefix)?;
+        Some(ViewingLeaf::new(epoch, node.below(DEPTH, epoch).secret))
+    }
+
+    /// `version u8 (1) || first u32 || last u32 || node[32]*`, the nodes by ascending epoch. How deep each is follows from the range.
+    pub fn encode(&self) -> SecretBytes {
+        // One allocation: growing would leave copies that nobody wipes.
+        let mut out = Zeroizing::new(Vec::with_capacity(9 + NODE_BYTES * self.nodes.len()));
+        out.push(VERSION);
+        out.extend_from_slice(&self.first.to_be_bytes());
+        out.extend_from_slice(&self.last.to_be_bytes());
+        self.nodes.iter().for_each(|node| out.extend_from_slice(node.secret.as_slice()));
+        out.into()
+    }
+
+    /// Reads what [`Self::encode`] wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, AddressError> {
+        let malformed = || AddressError::Malformed { what: WHAT, len: bytes.len() };
+        let (&version, rest) = bytes.split_first().ok_or_else(malformed)?;
+        if version != VERSION {
+            return Err(AddressError::Version { what: WHAT, version });
+        }
+        let (first, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
+        let (last, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
+        let (first, last) = (u32::from_be_bytes(*first), u32::from_be_bytes(*last));
+        let shape = shape(first, last);
+        let (secrets, behind) = rest.as_chunks::<NODE_BYTES>();
+        if shape.is_empty() || shape.len() != secrets.len() || !behind.is_empty() {
+            return Err(malformed());
+        }
+        let node = |((depth, epoch), secret): ((u8, u32), &[u8; NODE_BYTES])| Node {
+            depth,
+            prefix: first_bits(epoch, depth),
+            secret: Zeroizing::new(*secret),
+        };
+        Ok(Self { first, last, nodes: shape.into_iter().zip(secrets).map(node).collect() })
+    }
+}
+
+impl fmt::Debug for ViewingCover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ViewingCover({}..={}, redacted)", self.first, self.last)
+    }
+}
+
+/// Depth and first epoch of each node, by ascending epoch: always the largest that begins where the last one ended and ends
+/// within the range.
+fn shape(first: u32, last: u32) -> Vec<(u8, u32)> {
+    let (mut nodes, mut at) = (Vec::new(), u64::from(first));
+    while at <= u64::from(last) {
+        let left = u64::from(last) - at + 1;
+        // Both bounds are powers of two: how far `at` is aligned, and how much fits.
+        let size_bits = at.trailing_zeros().min(left.ilog2()).min(u32::from(DEPTH));
+        // INVARIANT: at most 32, and `at` at most `last`.
+        let depth = DEPTH - u8::try_from(size_bits).unwrap_or(DEPTH);
+        nodes.push((depth, u32::try_from(at).unwrap_or(last)));
+        at += 1 << size_bits;
+    }
+    nodes
+}

@@ -1,0 +1,64 @@
+//! What is refused.
+
+use thiserror::Error;
+
+use crate::signing::SigningKeyError;
+
+/// Why an address, a cover or a detail was not made, read or opened.
+#[derive(Debug, Error)]
+pub enum AddressError {
+    /// Not the bytes of what was expected.
+    #[error("{len} bytes are no {what}")]
+    Malformed {
+        /// What was expected.
+        what: &'static str,
+        /// Their count.
+        len: usize,
+    },
+    /// Of another version.
+    #[error("{what} of version {version} is not known")]
+    Version {
+        /// What was read.
+        what: &'static str,
+        /// The version found.
+        version: u8,
+    },
+    /// Bytes that are no point of the curve.
+    #[error("a point of the {what} is not on secp256k1")]
+    Point {
+        /// What was read.
+        what: &'static str,
+    },
+    /// Two parts of different epochs were put together.
+    #[error("the parts are of the address epochs {one} and {other}")]
+    Epochs {
+        /// One of them.
+        one: u32,
+        /// The other.
+        other: u32,
+    },
+    /// A scalar became zero or a point infinite, which happens to nobody by chance.
+    #[error("the key at this place is none: use the next index")]
+    NoKey,
+    /// The detail was sealed for another record, in another epoch or by another account.
+    #[error("the detail was sealed under another key: another record, address epoch or account")]
+    OtherKey,
+    /// Changed bytes or other public fields.
+    #[error("the detail does not open: it, or its public fields, were changed")]
+    Changed(#[source] aes_gcm::Error),
+    /// What is to be sealed is too long.
+    #[error("a detail of {len} bytes is too long: at most {DETAIL}", DETAIL = super::DETAIL_BYTES_MAX)]
+    TooLong {
+        /// Its length.
+        len: usize,
+    },
+    /// Sealing failed.
+    #[error("the detail could not be sealed")]
+    Seal(#[source] aes_gcm::Error),
+    /// The library takes no such key.
+    #[error("the key at this place is refused")]
+    Key(#[from] SigningKeyError),
+    /// The operating system gave no randomness.
+    #[error("no randomness from the operating system")]
+    Randomness(#[from] getrandom::Error),
+}
