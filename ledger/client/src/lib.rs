@@ -16,6 +16,7 @@ mod proof;
 mod read;
 mod served;
 mod submit;
+mod together;
 mod turn;
 mod unheard;
 mod watching;
@@ -51,6 +52,7 @@ pub use keyward_proto::ledger::{Alarm, StatusResponse as Status};
 pub use outcome::Progress;
 pub use proof::{CertifiedHeader, ProofError};
 pub use read::{VerifiedBlock, VerifiedState};
+pub use together::{KEYS_MAX, LEAVES_MAX, VerifiedRead};
 pub use unheard::UNHEARD_BLOCKS;
 
 use connection::Node;

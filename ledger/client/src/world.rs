@@ -303,6 +303,10 @@ impl Service for Face {
         self.0.checkpoint(request.into_inner()).map(Response::new)
     }
 
+    async fn read(&self, _: Request<proto::ReadRequest>) -> Answer<proto::ReadResponse> {
+        Err(nothing())
+    }
+
     async fn outcome(&self, _: Request<proto::OutcomeRequest>) -> Answer<proto::OutcomeResponse> {
         Err(nothing())
     }

@@ -382,6 +382,7 @@ pub const fn kind_name(code: u16) -> &'static str {
         kind::REPLACE_DEVICE => "replace-device",
         kind::CANCEL_DEVICE => "cancel-device",
         kind::PUBLISH_POLICY => "publish-policy",
+        kind::PUBLISH_RISK => "publish-risk",
         kind::OPEN_ASSOCIATION => "open-association",
         kind::UPDATE_ASSOCIATION => "update-association",
         kind::LEAVE_ASSOCIATION => "leave-association",

@@ -67,6 +67,8 @@ pub enum Tag {
     Recovery,
     /// Vault shares dealt anew.
     Refresh,
+    /// What approvers decide of rules of risk.
+    RiskPublication,
     /// What a new key signs to take a node's place.
     RotateMember,
     /// The id of a rule.
@@ -99,7 +101,7 @@ pub enum Tag {
 
 impl Tag {
     /// Every tag.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::Account,
         Self::Agreement,
         Self::ApprovalIntent,
@@ -128,6 +130,7 @@ impl Tag {
         Self::Proposal,
         Self::Recovery,
         Self::Refresh,
+        Self::RiskPublication,
         Self::RotateMember,
         Self::Rule,
         Self::Sealing,
@@ -175,6 +178,7 @@ impl Tag {
             Self::Proposal => "keyward/proposal/v1",
             Self::Recovery => "keyward/recovery/v1",
             Self::Refresh => "keyward/refresh/v1",
+            Self::RiskPublication => "keyward/risk-publication/v1",
             Self::RotateMember => "keyward/rotate-member/v1",
             Self::Rule => "keyward/rule/v1",
             Self::Sealing => "keyward/sealing/v1",

@@ -82,9 +82,9 @@ impl Device {
     }
 }
 
-/// Whether keys of a scheme can be shared: Ed25519 and BIP340.
+/// Whether keys of a scheme can be shared: Ed25519, BIP340 and ECDSA on secp256k1.
 pub const fn is_shareable(scheme: Scheme) -> bool {
-    matches!(scheme, Scheme::Ed25519 | Scheme::Bip340)
+    matches!(scheme, Scheme::Ed25519 | Scheme::Bip340 | Scheme::EcdsaSecp256k1)
 }
 
 /// The id under which the generation of a shared key stands in the state: that of a rule of the kind `open-shared-key`.

@@ -190,7 +190,7 @@ fn contract_runs_are_frozen() {
     golden.check("contracts.json");
 }
 
-/// A life of an association, and of a tenant's policy: texts, proofs, entries, answers, state and roots.
+/// A life of an association, and of a tenant's policy and rules of risk: texts, proofs, entries, answers, state and roots.
 #[test]
 fn association_runs_are_frozen() {
     let (mut golden, mut world) = (Golden::default(), World::new());
@@ -249,8 +249,12 @@ fn association_runs_are_frozen() {
     let id = run("12 ask", ask, &[alice]);
     run("13 approve", Act::Approve { case: Case { id, payload }, group: 0 }, &[bob]);
     run("14 publish the next", acts::publish(2, Some(id)), &[alice]);
+    run("15 publish rules of risk", acts::publish_risk(1, None), &[alice]);
     golden.hex("publication of the next", payload).hex("tenant", next.tenant);
-    let state = |key: &[u8]| key.starts_with(b"association/") || key.starts_with(b"policy/");
+    golden.hex("publication of the next rules of risk", next.risk_publication());
+    let state = |key: &[u8]| {
+        [&b"association/"[..], b"policy/", b"risk/"].iter().any(|prefix| key.starts_with(prefix))
+    };
     for (key, value) in world.business().into_iter().filter(|(key, _)| state(key)) {
         golden.hex(&format!("state {}", hex::encode(key)), value);
     }

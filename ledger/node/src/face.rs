@@ -8,6 +8,7 @@ mod edge;
 mod find;
 mod health;
 mod outcome;
+mod read;
 mod streams;
 mod submit;
 
@@ -26,7 +27,7 @@ use keyward_ledger_core::{
     block::{Block, SIGNED_HEADER_BYTES, SignedHeader},
     execute::BlockOutcomes,
     log::{prove_inclusion, prove_range},
-    state::STATE_KEY_BYTES_MAX,
+    record::Record,
 };
 use keyward_ledger_engine::EngineHandle;
 use keyward_proto::ledger::{
@@ -67,6 +68,25 @@ pub(crate) struct Face {
     pub(crate) stopping: watch::Receiver<bool>,
     pub(crate) refused_reads: Arc<RefusedReads>,
     pub(crate) streams: Streams,
+}
+
+/// A block with the records that it made.
+struct Made {
+    block: Block,
+    outcomes: BlockOutcomes,
+    first_leaf: u64,
+}
+
+impl Made {
+    /// None where it did not make it.
+    fn record(&self, leaf: u64) -> Option<Record> {
+        let index = leaf.checked_sub(self.first_leaf)?;
+        self.outcomes.record(&self.block, u32::try_from(index).ok()?)
+    }
+
+    fn has(&self, leaf: u64) -> bool {
+        leaf.checked_sub(self.first_leaf).is_some_and(|index| index < u64::from(self.outcomes.count()))
+    }
 }
 
 impl Face {
@@ -188,19 +208,31 @@ impl Face {
         if leaf < self.shared.floor_leaf() {
             return Err(self.below_floor(&format!("record {leaf}")));
         }
+        let record = self.proven_record(&self.made(leaf, &anchor).await?, leaf, &anchor)?;
+        Ok(GetRecordResponse { anchor: Some(anchor.to_proto()), record: Some(record) })
+    }
+
+    /// The block of a record that is held here.
+    async fn made(&self, leaf: u64, anchor: &Anchor) -> Result<Made, Status> {
         let height =
             self.shared.index.height_of_leaf(leaf, anchor.height()).map_err(|error| failed(&error))?;
         let height = height
             .ok_or_else(|| Refusal::StoreFailed.status(format!("leaf {leaf} has no height in the index")))?;
         let (bytes, outcomes, first_leaf) = self.stored(height).await?;
         let block = Block::decode(&bytes).map_err(|error| failed(&error))?;
-        let record = u32::try_from(leaf - first_leaf).ok().and_then(|index| outcomes.record(&block, index));
-        let record = record
-            .ok_or_else(|| Refusal::StoreFailed.status(format!("leaf {leaf} is not in block {height}")))?;
-        let path =
-            prove_inclusion(&self.shared.index, leaf, size).map(hashes).map_err(|error| failed(&error))?;
-        let record = RecordProof { leaf_index: leaf, leaf: record.encode().into(), path };
-        Ok(GetRecordResponse { anchor: Some(anchor.to_proto()), record: Some(record) })
+        Ok(Made { block, outcomes, first_leaf })
+    }
+
+    /// A record of a block, with its proof under a certified header.
+    fn proven_record(&self, made: &Made, leaf: u64, anchor: &Anchor) -> Result<RecordProof, Status> {
+        let record = made.record(leaf).ok_or_else(|| {
+            let height = made.block.header().height;
+            Refusal::StoreFailed.status(format!("leaf {leaf} is not in block {height}"))
+        })?;
+        let path = prove_inclusion(&self.shared.index, leaf, anchor.ledger.log().size())
+            .map(hashes)
+            .map_err(|error| failed(&error))?;
+        Ok(RecordProof { leaf_index: leaf, leaf: record.encode().into(), path })
     }
 
     /// What stands under a key, or that nothing does.
@@ -310,12 +342,20 @@ impl ledger_server::Ledger for Face {
         &self,
         request: Request<GetStateRequest>,
     ) -> Result<Response<GetStateResponse>, Status> {
-        if request.get_ref().key.len() > STATE_KEY_BYTES_MAX {
-            return Err(Refusal::RequestMalformed
-                .status(format!("a state key has at most {STATE_KEY_BYTES_MAX} bytes")));
-        }
+        read::check_key(&request.get_ref().key)?;
         self.authorise(&request, Class::of_state(&request.get_ref().key))?;
         self.state(&request.get_ref().key).await.map(Response::new)
+    }
+
+    async fn read(
+        &self,
+        request: Request<proto::ReadRequest>,
+    ) -> Result<Response<proto::ReadResponse>, Status> {
+        read::check(request.get_ref())?;
+        for class in read::classes(request.get_ref()) {
+            self.authorise(&request, class)?;
+        }
+        self.read_together(request.get_ref()).await.map(Response::new)
     }
 
     async fn outcome(&self, request: Request<OutcomeRequest>) -> Result<Response<OutcomeResponse>, Status> {

@@ -7,7 +7,7 @@ use keyward_ledger_core::trust::Trust;
 
 use crate::failure::Failure;
 use crate::receipt::accepted_intent;
-use crate::tracker::SetTracker;
+use crate::verifier::Verifier;
 
 /// What opens an intent's commitment.
 #[derive(Clone, Copy, Debug)]
@@ -42,29 +42,36 @@ pub struct ReadyIntent {
 /// Whether it is too old, and whether it was acted on before, is for the caller to say: this has no clock and no
 /// memory.
 pub fn verify_intent(trust: &[u8], receipt: &[u8], opening: Opening<'_>) -> Result<ReadyIntent, Failure> {
-    let trust = Trust::decode(trust)?;
-    let receipt = Receipt::decode(receipt).map_err(Failure::Receipt)?;
-    if receipt.released.is_some() {
-        return Err(Failure::AlreadyReleased);
+    Verifier::new(trust)?.intent(receipt, opening)
+}
+
+impl Verifier {
+    /// The same as [`verify_intent`] against this verifier's trust file.
+    pub fn intent(&self, receipt: &[u8], opening: Opening<'_>) -> Result<ReadyIntent, Failure> {
+        let receipt = Receipt::decode(receipt).map_err(Failure::Receipt)?;
+        if receipt.released.is_some() {
+            return Err(Failure::AlreadyReleased);
+        }
+        let checked = self.certified(&receipt.certified)?;
+        let (tracker, block) = &*checked;
+        let record = block.record(&receipt.record, receipt.leaf_index, &receipt.proof)?;
+        let intent = accepted_intent(&record)?;
+        if commitment(opening.r, opening.payload_hash) != intent.commitment {
+            return Err(Failure::Commitment);
+        }
+        if intent.executor != record.submitter {
+            return Err(Failure::OtherExecutor);
+        }
+        Ok(ReadyIntent {
+            id: intent.id,
+            key_id: intent.key_id,
+            executor: intent.executor,
+            not_after: intent.not_after,
+            chain_id: tracker.trust().chain_id,
+            height: record.height,
+            time_ms: record.time_ms,
+        })
     }
-    let (tracker, block) = SetTracker::certified(trust, &receipt.certified)?;
-    let record = block.record(&receipt.record, receipt.leaf_index, &receipt.proof)?;
-    let intent = accepted_intent(&record)?;
-    if commitment(opening.r, opening.payload_hash) != intent.commitment {
-        return Err(Failure::Commitment);
-    }
-    if intent.executor != record.submitter {
-        return Err(Failure::OtherExecutor);
-    }
-    Ok(ReadyIntent {
-        id: intent.id,
-        key_id: intent.key_id,
-        executor: intent.executor,
-        not_after: intent.not_after,
-        chain_id: tracker.trust().chain_id,
-        height: record.height,
-        time_ms: record.time_ms,
-    })
 }
 
 /// The ledger that a trust file names: its genesis hash.

@@ -11,6 +11,7 @@ mod intent;
 mod receipt;
 mod state;
 mod tracker;
+mod verifier;
 
 pub use failure::{CertificateFailure, Failure};
 pub use history::{Broken, Depth, Held, History, HistoryFailure, HistoryVerdict};
@@ -18,3 +19,4 @@ pub use intent::{Opening, ReadyIntent, chain_id, verify_intent};
 pub use receipt::{SignatureCheck, Verdict, verify_receipt};
 pub use state::{MaxAge, StateQuery, StateVerdict, verify_state};
 pub use tracker::{Anchor, CertifiedBlock, SetTracker};
+pub use verifier::Verifier;

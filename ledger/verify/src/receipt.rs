@@ -6,10 +6,10 @@ use keyward_ledger_core::outcome::Outcome;
 use keyward_ledger_core::receipt::{Receipt, Released};
 use keyward_ledger_core::record::Record;
 use keyward_ledger_core::scheme::{self, KeyId, PublicKey, Scheme, taproot_output};
-use keyward_ledger_core::trust::Trust;
 
 use crate::failure::Failure;
 use crate::tracker::{Anchor, CertifiedBlock, SetTracker};
+use crate::verifier::Verifier;
 
 /// What was checked of the signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,16 +81,23 @@ impl Verdict {
 
 /// Verifies a receipt against a trust file, and the signature it carries against the message if one is given.
 pub fn verify_receipt(trust: &[u8], receipt: &[u8], message: Option<&[u8]>) -> Result<Verdict, Failure> {
-    let trust = Trust::decode(trust)?;
-    let receipt = Receipt::decode(receipt).map_err(Failure::Receipt)?;
-    let (tracker, block) = SetTracker::certified(trust, &receipt.certified)?;
-    let record = block.record(&receipt.record, receipt.leaf_index, &receipt.proof)?;
-    let signature_check = match (&receipt.released, message) {
-        (Some(released), message) => check_released(&record, released, message)?,
-        (None, None) => SignatureCheck::None,
-        (None, Some(_)) => return Err(Failure::MessageWithoutSignature),
-    };
-    Ok(verdict(&tracker, &block, record, receipt, signature_check))
+    Verifier::new(trust)?.receipt(receipt, message)
+}
+
+impl Verifier {
+    /// The same as [`verify_receipt`] against this verifier's trust file.
+    pub fn receipt(&self, receipt: &[u8], message: Option<&[u8]>) -> Result<Verdict, Failure> {
+        let receipt = Receipt::decode(receipt).map_err(Failure::Receipt)?;
+        let checked = self.certified(&receipt.certified)?;
+        let (tracker, block) = &*checked;
+        let record = block.record(&receipt.record, receipt.leaf_index, &receipt.proof)?;
+        let signature_check = match (&receipt.released, message) {
+            (Some(released), message) => check_released(&record, released, message)?,
+            (None, None) => SignatureCheck::None,
+            (None, Some(_)) => return Err(Failure::MessageWithoutSignature),
+        };
+        Ok(verdict(tracker, block, record, receipt, signature_check))
+    }
 }
 
 fn check_released(

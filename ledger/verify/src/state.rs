@@ -1,10 +1,10 @@
 //! Verifying what stands under a state key.
 
 use keyward_ledger_core::receipt::StateReceipt;
-use keyward_ledger_core::trust::Trust;
 
 use crate::failure::Failure;
-use crate::tracker::{Anchor, SetTracker};
+use crate::tracker::Anchor;
+use crate::verifier::Verifier;
 
 /// What a verifier asks of a state receipt. The caller brings the clock.
 #[derive(Clone, Copy, Debug)]
@@ -45,29 +45,36 @@ pub struct StateVerdict {
 
 /// Verifies a state receipt against a trust file.
 pub fn verify_state(trust: &[u8], receipt: &[u8], query: &StateQuery<'_>) -> Result<StateVerdict, Failure> {
-    let trust = Trust::decode(trust)?;
-    let receipt = StateReceipt::decode(receipt).map_err(Failure::Receipt)?;
-    let (tracker, block) = SetTracker::certified(trust, &receipt.certified)?;
-    if receipt.key != query.key {
-        return Err(Failure::OtherStateKey);
-    }
-    let value = block.state(&receipt.key, &receipt.proof)?;
-    let header = block.header();
-    if header.height < query.min_height {
-        return Err(Failure::TooLow { height: header.height, min_height: query.min_height });
-    }
-    if let Some(MaxAge { now_ms, max_age_ms }) = query.max_age {
-        let age_ms = now_ms.saturating_sub(header.time_ms);
-        if age_ms > max_age_ms {
-            return Err(Failure::TooOld { age_ms, max_age_ms });
+    Verifier::new(trust)?.state(receipt, query)
+}
+
+impl Verifier {
+    /// The same as [`verify_state`] against this verifier's trust file.
+    pub fn state(&self, receipt: &[u8], query: &StateQuery<'_>) -> Result<StateVerdict, Failure> {
+        let receipt = StateReceipt::decode(receipt).map_err(Failure::Receipt)?;
+        let checked = self.certified(&receipt.certified)?;
+        let (tracker, block) = &*checked;
+        if receipt.key != query.key {
+            return Err(Failure::OtherStateKey);
         }
+        let value = block.state(&receipt.key, &receipt.proof)?;
+        let header = block.header();
+        if header.height < query.min_height {
+            return Err(Failure::TooLow { height: header.height, min_height: query.min_height });
+        }
+        if let Some(MaxAge { now_ms, max_age_ms }) = query.max_age {
+            let age_ms = now_ms.saturating_sub(header.time_ms);
+            if age_ms > max_age_ms {
+                return Err(Failure::TooOld { age_ms, max_age_ms });
+            }
+        }
+        Ok(StateVerdict {
+            anchor: tracker.anchor(),
+            height: header.height,
+            time_ms: header.time_ms,
+            value: value.map(<[u8]>::to_vec),
+            signers: block.signers(),
+            quorum: block.quorum(),
+        })
     }
-    Ok(StateVerdict {
-        anchor: tracker.anchor(),
-        height: header.height,
-        time_ms: header.time_ms,
-        value: value.map(<[u8]>::to_vec),
-        signers: block.signers(),
-        quorum: block.quorum(),
-    })
 }

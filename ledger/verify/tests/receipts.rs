@@ -10,7 +10,7 @@ use keyward_ledger_core::entry::{Entry, Release};
 use keyward_ledger_core::receipt::{Receipt, Released};
 use keyward_ledger_core::scheme::Scheme;
 use keyward_ledger_core::trust::{Checkpoint, Trust};
-use keyward_ledger_verify::{Anchor, Failure, SignatureCheck, verify_receipt};
+use keyward_ledger_verify::{Anchor, Failure, SignatureCheck, Verifier, verify_receipt};
 
 const MESSAGE: &[u8] = b"pay 12.50 EUR to Alice";
 
@@ -144,6 +144,9 @@ fn no_single_byte_can_change() {
 
 fn nothing_can_change(trust: &[u8], receipt: &[u8], message: Option<&[u8]>) {
     verify_receipt(trust, receipt, message).unwrap();
+    // One that has seen the honest one believes no other any sooner.
+    let verifier = Verifier::new(trust).unwrap();
+    verifier.receipt(receipt, message).unwrap();
     let flips = |bytes: &[u8], at: usize| {
         [1, 2, 4, 8, 16, 32, 64, 128, 0xff].map(|mask| {
             let mut changed = bytes.to_vec();
@@ -156,11 +159,14 @@ fn nothing_can_change(trust: &[u8], receipt: &[u8], message: Option<&[u8]>) {
         let masks = flips(receipt, at);
         let chosen = if at % 9 == 0 { &masks[..] } else { &masks[7..] };
         for changed in chosen {
-            assert!(verify_receipt(trust, changed, message).is_err(), "receipt byte {at}");
+            let refused = verify_receipt(trust, changed, message).unwrap_err();
+            let by_other = verifier.receipt(changed, message).unwrap_err();
+            assert_eq!(by_other, refused, "receipt byte {at}");
         }
         assert!(verify_receipt(trust, &receipt[..at], message).is_err(), "receipt cut at {at}");
     }
     assert!(verify_receipt(trust, &[receipt, &[0]].concat(), message).is_err());
+    verifier.receipt(receipt, message).unwrap();
     for at in 0..trust.len() {
         for changed in flips(trust, at) {
             assert!(verify_receipt(&changed, receipt, message).is_err(), "trust byte {at}");

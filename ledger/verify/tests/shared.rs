@@ -135,6 +135,35 @@ fn a_signature_under_another_tweak_or_beside_an_accepted_intent_is_refused() {
 }
 
 #[test]
+fn an_ecdsa_keys_receipt_verifies_over_the_digest_and_with_low_s_alone() {
+    let mut world = World::new();
+    world.enroll(OWNER);
+    world.admit_keepers(&KEEPERS);
+    bind(&mut world, 1, &signer::Secp256k1);
+    let leaf = world.records.len() as u64;
+    let wanted = intent(&world, 1, &signer::Secp256k1, Tweak::Plain);
+    assert_eq!(world.answer(shared(SharedAct::Intent(Box::new(wanted))), &[OWNER]), "ACCEPTED");
+    let (trust, height) = (line(&world.trust()), world.ledger.height());
+    let good = released(&signer::Secp256k1, &signer::Secp256k1);
+    let receipt = world.receipt(leaf, height, Some(good.clone())).encode();
+    let verdict = verify_receipt(&trust, &receipt, Some(MESSAGE)).unwrap();
+    assert_eq!((verdict.entry_kind, verdict.accepted), ("intent-shared", true));
+    assert_eq!((verdict.signature_check, verdict.output_key), (SignatureCheck::Message, None));
+    let digest_alone = verify_receipt(&trust, &receipt, None).unwrap();
+    assert_eq!(digest_alone.signature_check, SignatureCheck::PayloadHash);
+    // The same signature with the other S, and one by BIP340 under the same secret.
+    let (r, s) = good.signature.split_at(32);
+    let high = -*k256::NonZeroScalar::try_from(s).unwrap().as_ref();
+    let high = [r, &high.to_bytes()].concat();
+    let schnorr = World::released(&signer::Bip340, MESSAGE).signature;
+    for signature in [high, schnorr, vec![0; 64]] {
+        let receipt = world.receipt(leaf, height, Some(Released { signature, ..good.clone() })).encode();
+        let failure = verify_receipt(&trust, &receipt, Some(MESSAGE)).unwrap_err();
+        assert!(matches!(failure, Failure::Signature(_)), "{failure:?}");
+    }
+}
+
+#[test]
 fn no_byte_of_a_shared_keys_receipt_can_change() {
     let (world, first) = world();
     let trust = line(&world.trust());

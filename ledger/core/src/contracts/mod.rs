@@ -126,7 +126,7 @@ pub fn contract_for(entry: &Entry) -> Option<&'static dyn Contract> {
             Act::Vault(_) => &vault::Vaults,
             Act::Delegation(_) => &delegation::Delegation,
             Act::Shared(_) => &shared::SharedKeys,
-            Act::PublishPolicy(_) => &policy::Policies,
+            Act::PublishPolicy(_) | Act::PublishRisk(_) => &policy::Policies,
             Act::Association(_) => &association::Associations,
         }),
         Entry::ProposeChange(_) | Entry::ApproveChange(_) => Some(&members::Members),

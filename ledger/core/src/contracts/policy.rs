@@ -1,4 +1,5 @@
-//! `policy`: which policy set each tenant goes by, version by version, as others than its publisher have approved.
+//! `policy`: which policy set and which rules of risk each tenant goes by, version by version, as others than their publisher
+//! have approved.
 
 use super::authored::{Consent, next_version};
 use super::{Call, Context, Contract, StateView, Stop, approval, only};
@@ -7,7 +8,7 @@ use crate::genesis::Role;
 use crate::hash::Hash;
 use crate::outcome::{Outcome, Refusal};
 use crate::state::layout::{ApprovalCase, approval_case_key};
-use crate::state::policy::{PolicyState, policy_key};
+use crate::state::policy::{PolicyState, policy_key, risk_key};
 
 /// The contract.
 #[derive(Clone, Copy, Debug)]
@@ -21,9 +22,13 @@ impl Contract for Policies {
         context: &Context<'_>,
     ) -> Result<Outcome, Stop> {
         let (act, consent) = Consent::carried(call)?;
-        let Act::PublishPolicy(publish) = act else { return Err(Refusal::EntryKindUnknown.into()) };
+        let (publish, key, publication) = match act {
+            Act::PublishPolicy(publish) => (publish, policy_key(&publish.tenant), publish.publication()),
+            Act::PublishRisk(publish) => (publish, risk_key(&publish.tenant), publish.risk_publication()),
+            _ => return Err(Refusal::EntryKindUnknown.into()),
+        };
         let (_, account) = consent.one(state, context)?;
-        let before = state.get(&policy_key(&publish.tenant)).map(PolicyState::decode).transpose()?;
+        let before = state.get(&key).map(PolicyState::decode).transpose()?;
         next_version(before.map(|before| before.version), publish.version)?;
         approval::rule(state, &publish.rule)?;
         match (before, publish.case) {
@@ -31,11 +36,13 @@ impl Contract for Policies {
             (None, None) => only(call, &[Role::Service, Role::Operator])?,
             (None, Some(_)) => return Err(Refusal::CaseUnknown.into()),
             (Some(_), None) => return Err(Refusal::ApprovalsMissing.into()),
-            (Some(before), Some(case)) => approved(state, context, &before.rule, publish, case, &account)?,
+            (Some(before), Some(id)) => {
+                approved(state, context, &before.rule, &Case { id, payload: publication }, &account)?;
+            }
         }
-        let PublishPolicy { tenant, version, set, rule, .. } = *publish;
+        let PublishPolicy { version, set, rule, .. } = *publish;
         let published = PolicyState { version, set, rule, leaf: context.leaf_index };
-        state.put(policy_key(&tenant), published.encode());
+        state.put(key, published.encode());
         Ok(Outcome::ACCEPTED)
     }
 }
@@ -45,13 +52,12 @@ fn approved(
     state: &mut dyn StateView,
     context: &Context<'_>,
     rule: &Hash,
-    publish: &PublishPolicy,
-    case: Hash,
+    case: &Case,
     publisher: &Hash,
 ) -> Result<(), Stop> {
-    let found = state.get(&approval_case_key(&case)).ok_or(Refusal::CaseUnknown)?;
+    let found = state.get(&approval_case_key(&case.id)).ok_or(Refusal::CaseUnknown)?;
     if ApprovalCase::decode(found)?.initiator != *publisher {
         return Err(Refusal::AuthorNotNamed.into());
     }
-    approval::use_up(state, context, rule, &Case { id: case, payload: publish.publication() }, &[*publisher])
+    approval::use_up(state, context, rule, case, &[*publisher])
 }

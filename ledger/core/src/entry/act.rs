@@ -141,6 +141,8 @@ pub enum Act {
     Shared(SharedAct),
     /// Publishes a tenant's policy set; the author asked for its approvals.
     PublishPolicy(PublishPolicy),
+    /// Publishes a tenant's rules of risk, as policies are published.
+    PublishRisk(PublishPolicy),
     /// Something about an association.
     Association(AssociationAct),
 }
@@ -194,6 +196,7 @@ impl Act {
             Self::Delegation(act) => act.kind(),
             Self::Shared(act) => act.kind(),
             Self::PublishPolicy(_) => kind::PUBLISH_POLICY,
+            Self::PublishRisk(_) => kind::PUBLISH_RISK,
             Self::Association(act) => act.kind(),
         }
     }
@@ -237,7 +240,7 @@ impl Act {
             Self::Vault(act) => act.write(out),
             Self::Delegation(act) => act.write(out),
             Self::Shared(act) => act.write(out),
-            Self::PublishPolicy(publish) => publish.write(out),
+            Self::PublishPolicy(publish) | Self::PublishRisk(publish) => publish.write(out),
             Self::Association(act) => act.write(out),
         }
     }
@@ -284,6 +287,7 @@ impl Act {
                 Self::Shared(SharedAct::read(kind, reader)?)
             }
             kind::PUBLISH_POLICY => Self::PublishPolicy(PublishPolicy::read(reader)?),
+            kind::PUBLISH_RISK => Self::PublishRisk(PublishPolicy::read(reader)?),
             kind @ kind::OPEN_ASSOCIATION..=kind::SETTLE_ASSOCIATION => {
                 Self::Association(AssociationAct::read(kind, reader)?)
             }

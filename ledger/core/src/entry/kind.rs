@@ -102,6 +102,8 @@ pub const REPLACE_DEVICE: u16 = 148;
 pub const CANCEL_DEVICE: u16 = 149;
 /// Publishes a tenant's policy set.
 pub const PUBLISH_POLICY: u16 = 160;
+/// Publishes a tenant's rules of risk.
+pub const PUBLISH_RISK: u16 = 161;
 /// Opens an association.
 pub const OPEN_ASSOCIATION: u16 = 176;
 /// Changes an association.

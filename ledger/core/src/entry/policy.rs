@@ -1,4 +1,4 @@
-//! Which policy set a tenant goes by: published version by version.
+//! Which policy set and which rules of risk a tenant goes by: published version by version.
 
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::hash::{Hash, Tag};
@@ -8,7 +8,8 @@ pub fn tenant_id(name: &str) -> Hash {
     Tag::Tenant.hash(&[name.as_bytes()])
 }
 
-/// A policy set in its next version: `tenant[32] || version u32 || set hash[32] || rule id[32] || (0 u8 | 1 u8 || case[32])`.
+/// A policy set, or a set of rules of risk, in its next version:
+/// `tenant[32] || version u32 || set hash[32] || rule id[32] || (0 u8 | 1 u8 || case[32])`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PublishPolicy {
     /// The tenant, see [`tenant_id`].
@@ -24,9 +25,18 @@ pub struct PublishPolicy {
 }
 
 impl PublishPolicy {
-    /// What approvers decide: `tagged("keyward/policy-publication/v1", tenant || version u32 || set hash || rule id)`.
+    /// What approvers decide of policies: `tagged("keyward/policy-publication/v1", tenant || version u32 || set hash || rule id)`.
     pub fn publication(&self) -> Hash {
-        Tag::PolicyPublication.hash(&[&self.tenant, &self.version.to_be_bytes(), &self.set, &self.rule])
+        self.tagged(Tag::PolicyPublication)
+    }
+
+    /// What approvers decide of rules of risk: the same under `keyward/risk-publication/v1`.
+    pub fn risk_publication(&self) -> Hash {
+        self.tagged(Tag::RiskPublication)
+    }
+
+    fn tagged(&self, tag: Tag) -> Hash {
+        tag.hash(&[&self.tenant, &self.version.to_be_bytes(), &self.set, &self.rule])
     }
 
     pub(super) fn write(&self, out: &mut Writer) {

@@ -13,7 +13,7 @@ use crate::shared::{self, Circle, Device, SHARED_KEEPERS_MAX, SPEAKERS_MAX};
 pub struct SharedOpening {
     /// The account, and the key's name of 32 random bytes.
     pub name: RuleName,
-    /// Ed25519 or BIP340.
+    /// Ed25519, BIP340 or ECDSA on secp256k1.
     pub scheme: Scheme,
     /// Who is to hold shares beside the user.
     pub circle: Circle,

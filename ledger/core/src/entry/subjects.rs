@@ -93,7 +93,7 @@ impl Act {
             Self::Vault(act) => vault(act),
             Self::Delegation(act) => delegation(act),
             Self::Shared(act) => shared(act),
-            Self::PublishPolicy(publish) => {
+            Self::PublishPolicy(publish) | Self::PublishRisk(publish) => {
                 [publish.tenant, publish.set, publish.rule].into_iter().chain(publish.case).collect()
             }
             Self::Association(act) => association(act),

@@ -1,4 +1,4 @@
-//! Tenants' policy sets in the state.
+//! Tenants' policy sets and rules of risk in the state.
 
 use super::layout::decode_exactly;
 use crate::codec::{DecodeError, Reader, Writer};
@@ -9,7 +9,12 @@ pub fn policy_key(tenant: &Hash) -> Vec<u8> {
     [b"policy/tenant/".as_slice(), tenant].concat()
 }
 
-/// The policy set in force: `version u32 || set hash[32] || rule id[32] || log index u64`.
+/// `risk/tenant/` and the tenant: [`PolicyState`] of its rules of risk.
+pub fn risk_key(tenant: &Hash) -> Vec<u8> {
+    [b"risk/tenant/".as_slice(), tenant].concat()
+}
+
+/// The set in force: `version u32 || set hash[32] || rule id[32] || log index u64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PolicyState {
     /// 1, then one more each time.

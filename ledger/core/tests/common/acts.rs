@@ -112,6 +112,12 @@ pub fn publish(version: u32, case: Option<Hash>) -> Act {
     })
 }
 
+/// The same of rules of risk.
+pub fn publish_risk(version: u32, case: Option<Hash>) -> Act {
+    let Act::PublishPolicy(publish) = publish(version, case) else { unreachable!() };
+    Act::PublishRisk(publish)
+}
+
 /// One act of each kind.
 pub fn samples() -> Vec<Act> {
     let owner = Person(0x41);
@@ -140,7 +146,7 @@ pub fn samples() -> Vec<Act> {
     ];
     acts.extend(super::vault::samples());
     acts.extend(super::delegation::samples());
-    acts.push(publish(1, None));
+    acts.extend([publish(1, None), publish_risk(1, None)]);
     acts.extend(super::association::samples());
     acts.extend(super::shared::samples());
     acts

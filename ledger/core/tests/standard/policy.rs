@@ -1,10 +1,10 @@
 //! `policy`: sets are published in order, and after the first one only as others have approved.
 
 use keyward_ledger_core::entry::{PublishPolicy, tenant_id};
-use keyward_ledger_core::state::policy::{PolicyState, policy_key};
+use keyward_ledger_core::state::policy::{PolicyState, policy_key, risk_key};
 
 use super::*;
-use crate::common::acts::publish;
+use crate::common::acts::{publish, publish_risk};
 
 fn published(world: &World) -> Option<PolicyState> {
     let value = world.ledger.state().get(&policy_key(&tenant_id("bank")));
@@ -110,4 +110,31 @@ fn a_set_is_decided_by_the_rule_that_stands_and_by_nobody_twice() {
     approve(&mut world, &next, case, ALICE);
     world.wait(60_000);
     refused(&mut world, with_case(&next, case), &[OWNER], "CASE_UNKNOWN");
+}
+
+#[test]
+fn rules_of_risk_have_versions_of_their_own_and_approvals_of_policies_are_none_of_theirs() {
+    let mut world = ruled(&[(1, &[ALICE])]);
+    let risk = |world: &World| {
+        let value = world.ledger.state().get(&risk_key(&tenant_id("bank")));
+        value.map(|value| PolicyState::decode(value).unwrap().version)
+    };
+    refused(&mut world, publish_risk(2, None), &[OWNER], "RULE_VERSION");
+    assert_eq!(world.answer(publish(1, None), &[OWNER]), "ACCEPTED");
+    assert_eq!(risk(&world), None);
+    refused(&mut world, publish_risk(2, None), &[OWNER], "RULE_VERSION");
+    assert_eq!(world.answer(publish_risk(1, None), &[OWNER]), "ACCEPTED");
+    assert_eq!(risk(&world), Some(1));
+    let Act::PublishRisk(next) = publish_risk(2, None) else { panic!() };
+    refused(&mut world, Act::PublishRisk(next), &[OWNER], "APPROVALS_MISSING");
+    for (approved, made) in [(next.publication(), "CASE_PAYLOAD"), (next.risk_publication(), "ACCEPTED")] {
+        let ask = Act::OpenApproval { rule: OWNER.rule(), payload: approved, live_ms: 60_000 };
+        let id = world.made(ask, &[OWNER]);
+        let give = Act::Approve { case: Case { id, payload: approved }, group: 0 };
+        assert_eq!(world.answer(give, &[ALICE]), "ACCEPTED");
+        let act = Act::PublishRisk(PublishPolicy { case: Some(id), ..next });
+        assert_eq!(world.answer(act, &[OWNER]), made);
+    }
+    assert_eq!(risk(&world), Some(2));
+    assert_eq!(published(&world).map(|found| found.version), Some(1));
 }

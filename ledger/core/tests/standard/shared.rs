@@ -112,7 +112,7 @@ fn an_opening_has_bounds() {
         |it| it.circle.threshold = 0,
         |it| it.circle.threshold = 4,
         |it| it.circle.keepers[1] = it.circle.keepers[0],
-        |it| it.scheme = Scheme::EcdsaSecp256k1,
+        |it| it.scheme = Scheme::EcdsaP256,
         |it| it.scheme = Scheme::Sm2,
         |it| it.lock_ms = LOCK_MAX_MS + 1,
         |it| it.device.signing_key = [0; 32],

@@ -148,6 +148,32 @@ fn a_taproot_key_takes_a_tweak() {
     }
 }
 
+#[test]
+fn an_ecdsa_key_is_made_used_and_dealt_anew_as_others_are_and_takes_no_tweak() {
+    let mut world = kept();
+    let opening = SharedOpening { scheme: Scheme::EcdsaSecp256k1, ..world.open_shared(1, &KEEPERS) };
+    assert_eq!(world.answer(open(opening), &[OWNER]), "ACCEPTED");
+    // Of the same curve and with a key of its own form: yet another scheme than was opened.
+    let other = world.bind_shared(binding(OWNER, 1, &signer::Bip340), &KEEPERS);
+    refused(&mut world, other, &[OWNER], "SHARED_INVALID");
+    let x_only = signer::Bip340.public_key().as_bytes().to_vec();
+    let short = SharedBinding { public_key: x_only, ..binding(OWNER, 1, &signer::Secp256k1) };
+    let short = world.bind_shared(short, &KEEPERS);
+    refused(&mut world, short, &[OWNER], "PUBLIC_KEY_INVALID");
+    let act = world.bind_shared(binding(OWNER, 1, &signer::Secp256k1), &KEEPERS);
+    assert_eq!(world.answer(act, &[OWNER]), "ACCEPTED");
+    let key_id = signer::Secp256k1.public_key().id();
+    let claimed = |world: &World, id, tweak| claim(SharedIntent { key_id, tweak, ..world.claim_shared(id) });
+    for tweak in [Tweak::KeyPath, Tweak::Root([7; 32])] {
+        let tweaked = claimed(&world, 1, tweak);
+        refused(&mut world, tweaked, &[OWNER], "SHARED_TWEAK");
+    }
+    let plain = claimed(&world, 1, Tweak::Plain);
+    assert_eq!(world.answer(plain, &[OWNER]), "ACCEPTED");
+    let renewed = world.renew_shared(SharedRenewal { key_id, ..refresh(&world, 2) }, &KEEPERS);
+    assert_eq!(world.answer(renewed, &[]), "ACCEPTED");
+}
+
 /// A case about the intent's payload, approved by these people.
 fn approved(world: &mut World, rule: Person, commitment: &Hash, by: Person, people: &[Person]) -> Hash {
     let payload = approval_payload(&key_id(), commitment);
