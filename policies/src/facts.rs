@@ -25,6 +25,10 @@ pub struct Facts {
     pub currency: String,
     /// All that is transferred, in the minor unit of a currency (cents of a euro); never rounded down, and at most 2^63 - 1.
     pub amount: i64,
+    /// Of what is understood in part: all that is transferred as far as it is understood. What an account usually does is of that;
+    /// policies, for which anything may be in the rest, do not look at it.
+    #[serde(skip)]
+    pub understood: i64,
     /// The most that it costs beside, in `gwei` or `sat`.
     pub fee: i64,
     /// Everybody to whom something goes, and every contract that is called.
@@ -40,6 +44,7 @@ impl Default for Facts {
             network: String::new(),
             currency: String::new(),
             amount: 0,
+            understood: 0,
             fee: 0,
             destinations: BTreeSet::new(),
         }
@@ -90,6 +95,7 @@ impl Facts {
             currency,
             // What is called may move anything.
             amount: if opaque { i64::MAX } else { amount },
+            understood: if opaque { amount } else { 0 },
             fee: meaning.fee.as_ref().map_or(0, |fee| minor(fee).1),
             destinations,
         }

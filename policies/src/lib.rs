@@ -15,6 +15,7 @@ mod facts;
 mod narrowing;
 mod parse;
 mod request;
+pub mod risk;
 mod set;
 mod signing;
 mod tenant;

@@ -13,6 +13,7 @@ use keyward_domain::{AccountId, Mode};
 
 mod facts;
 mod matrix;
+mod risk;
 mod tenant;
 
 fn account(letter: char) -> AccountId {

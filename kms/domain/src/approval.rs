@@ -13,13 +13,15 @@ use sha2::{Digest as _, Sha256};
 use crate::disclosure::{DisclosureError, disclosed};
 use crate::meaning::{Form, Meaning, PAYLOAD_LEN_MAX};
 use crate::name::NameError;
+pub use crate::publication::{Publication, Published};
 
 const NAME_LABEL: &[u8] = b"\x1dkeyward/approval-rule-name/v1";
 /// The longest name of a format.
 const FORMAT_LEN_MAX: usize = 32;
 const SIGNING: u8 = 1;
 const DISPUTE: u8 = 2;
-const PUBLICATION: u8 = 3;
+const POLICY_PUBLICATION: u8 = 3;
+const RISK_PUBLICATION: u8 = 4;
 const POLICY_TEXT_LABEL: &[u8] = b"\x18keyward/tenant-policy/v1";
 /// The longest text of a policy set, in bytes.
 pub const POLICY_TEXT_LEN_MAX: usize = 64 << 10;
@@ -79,15 +81,6 @@ impl Signing {
     }
 }
 
-/// That a tenant's policy set is published.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Publication {
-    /// The act; its case is no part of it.
-    pub publish: PublishPolicy,
-    /// The set, in full.
-    pub text: String,
-}
-
 /// What approvers are asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum About {
@@ -95,7 +88,7 @@ pub enum About {
     Signing(Signing),
     /// That a disputed recovery goes on: its case.
     Dispute(Case),
-    /// That a tenant's policy set is published.
+    /// That a tenant's policies or rules of risk are published.
     Publication(Publication),
 }
 
@@ -105,7 +98,7 @@ impl About {
         match self {
             Self::Signing(signing) => approval_payload(&signing.key_id, &signing.commitment()),
             Self::Dispute(case) => dispute_payload(case),
-            Self::Publication(Publication { publish, .. }) => publish.publication(),
+            Self::Publication(Publication { of, publish, .. }) => of.payload(publish),
         }
     }
 
@@ -116,8 +109,8 @@ impl About {
                 disclosed(format, payload, payload_hash).map(Some)
             }
             Self::Dispute(_) => Ok(None),
-            Self::Publication(Publication { publish, text }) => {
-                let fits = text.len() <= POLICY_TEXT_LEN_MAX && policy_text_hash(text) == publish.set;
+            Self::Publication(Publication { of, publish, text }) => {
+                let fits = text.len() <= of.text_len_max() && of.text_hash(text) == publish.set;
                 if fits { Ok(None) } else { Err(DisclosureError::Other) }
             }
         }
@@ -143,7 +136,7 @@ impl About {
 
     /// The encoding: `u8 1 || key id[32] || payload hash[32] || opening[32] || bytes(32) format || bytes(1 MiB) payload`, or
     /// `u8 2 || case id[32] || payload[32]`, or
-    /// `u8 3 || tenant[32] || version u32 || set hash[32] || rule id[32] || bytes(64 KiB) text`.
+    /// `u8 3 || tenant[32] || version u32 || set hash[32] || rule id[32] || bytes(64 KiB) text`; of rules of risk the same after `u8 4`.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::with_capacity(256);
         match self {
@@ -154,8 +147,12 @@ impl About {
             Self::Dispute(Case { id, payload }) => {
                 out.u8(DISPUTE).raw(id).raw(payload);
             }
-            Self::Publication(Publication { publish, text }) => {
-                out.u8(PUBLICATION).raw(&publish.tenant).u32(publish.version).raw(&publish.set);
+            Self::Publication(Publication { of, publish, text }) => {
+                let code = match of {
+                    Published::Policy => POLICY_PUBLICATION,
+                    Published::Risk => RISK_PUBLICATION,
+                };
+                out.u8(code).raw(&publish.tenant).u32(publish.version).raw(&publish.set);
                 out.raw(&publish.rule).bytes(text.as_bytes());
             }
         }
@@ -179,14 +176,15 @@ impl About {
             DISPUTE => {
                 Self::Dispute(Case { id: reader.array("case id")?, payload: reader.array("payload")? })
             }
-            PUBLICATION => {
+            code @ (POLICY_PUBLICATION | RISK_PUBLICATION) => {
+                let of = if code == RISK_PUBLICATION { Published::Risk } else { Published::Policy };
                 let (tenant, version) = (reader.array("tenant")?, reader.u32("policy version")?);
                 let (set, rule) = (reader.array("set hash")?, reader.array("rule")?);
                 let publish = PublishPolicy { tenant, version, set, rule, case: None };
-                let text = std::str::from_utf8(reader.bytes("policies", POLICY_TEXT_LEN_MAX)?)
+                let text = std::str::from_utf8(reader.bytes("policies", of.text_len_max())?)
                     .or(Err(DecodeError::Invalid { what: "policies", why: "are not UTF-8" }))?
                     .to_owned();
-                Self::Publication(Publication { publish, text })
+                Self::Publication(Publication { of, publish, text })
             }
             code => return Err(DecodeError::UnknownCode { what: "about", code: u64::from(code) }),
         };
@@ -215,9 +213,9 @@ fn opaque_words(signing: &Signing) -> Vec<String> {
 
 /// All of the text: nobody approves policies by their hash alone.
 fn publication_words(publication: &Publication) -> Vec<String> {
-    let Publication { publish, text } = publication;
+    let Publication { of, publish, text } = publication;
     let mut lines = vec![
-        format!("tenant {} goes by version {} of its policies:", hex(&publish.tenant), publish.version),
+        format!("tenant {} goes by version {} of its {}:", hex(&publish.tenant), publish.version, of.words()),
         format!("set {}; the next version is approved under rule {}", hex(&publish.set), hex(&publish.rule)),
     ];
     lines.extend(text.lines().map(|line| format!("| {}", plain(line))));
@@ -279,7 +277,7 @@ mod tests {
     fn it_comes_back_from_its_bytes_and_from_no_others() {
         let signing = About::Signing(signing(b"pay", "ethereum", [9; 32]));
         let dispute = About::Dispute(Case { id: [5; 32], payload: [6; 32] });
-        for about in [signing, dispute, published("// a", 7)] {
+        for about in [signing, dispute, published("// a", 7), published_of(Published::Risk, "// a", 7)] {
             let bytes = about.encode();
             assert_eq!(About::decode(&bytes).unwrap(), about);
             assert!(About::decode(&bytes[..bytes.len() - 1]).is_err());
@@ -289,14 +287,29 @@ mod tests {
     }
 
     fn published(text: &str, version: u32) -> About {
-        let publish = PublishPolicy {
-            tenant: [1; 32],
-            version,
-            set: policy_text_hash(text),
-            rule: [2; 32],
-            case: None,
-        };
-        About::Publication(Publication { publish, text: text.to_owned() })
+        published_of(Published::Policy, text, version)
+    }
+
+    fn published_of(of: Published, text: &str, version: u32) -> About {
+        let (tenant, set, rule) = ([1; 32], of.text_hash(text), [2; 32]);
+        let publish = PublishPolicy { tenant, version, set, rule, case: None };
+        About::Publication(Publication { of, publish, text: text.to_owned() })
+    }
+
+    #[test]
+    fn rules_of_risk_are_never_taken_for_policies() {
+        let risk = published_of(Published::Risk, "// a", 1);
+        let words = risk.words().unwrap();
+        assert!(words.iter().any(|line| line.contains("rules of risk")), "{words:?}");
+        let About::Publication(one) = risk else { unreachable!() };
+        let as_policies = Publication { of: Published::Policy, ..one.clone() };
+        assert!(About::Publication(as_policies.clone()).words().is_err(), "its hash is one of rules of risk");
+        assert_ne!(
+            Published::Policy.payload(&one.publish),
+            Published::Risk.payload(&one.publish),
+            "approved as one, it is not approved as the other"
+        );
+        assert_ne!(About::Publication(one).encode(), About::Publication(as_policies).encode());
     }
 
     #[test]

@@ -155,17 +155,17 @@ codes! {
     DelegationNames "DELEGATION_NAMES" ResourceExhausted stop "use a name that the account gave a delegation before: it has given as many as it may";
     RateExceeded "RATE_EXCEEDED" ResourceExhausted stop "wait until the limits of the delegation have room, or act for less";
     ContactHeld "CONTACT_HELD" FailedPrecondition stop "wait for `email-before-until` of the profile: mail goes to the former address too until then";
-    RuleVersion "RULE_VERSION" Aborted stop "look at it again and sign anew: another change of the account's delegates came first";
-    RuleInvalid "RULE_INVALID" InvalidArgument stop "look at the terms: a number or list is out of its bounds, the delay below the ledger's shortest, or the judges have a part in it";
-    RuleUnknown "RULE_UNKNOWN" FailedPrecondition stop "have the judges' approval rule defined first";
+    RuleVersion "RULE_VERSION" Aborted stop "look at it again and sign anew: another change of the rule, or of the account's delegates, came first";
+    RuleInvalid "RULE_INVALID" InvalidArgument stop "look at the terms: a number or list is out of its bounds, or, of a delegation, the delay is below the ledger's shortest or the judges have a part in it";
+    RuleUnknown "RULE_UNKNOWN" FailedPrecondition stop "have the approval rule defined first (`keyward approve rule define`)";
     TimelockBusy "TIMELOCK_BUSY" FailedPrecondition stop "wait until the recovery that is open has ended";
     TimelockEarly "TIMELOCK_EARLY" FailedPrecondition stop "wait for the time that `keyward delegate list` shows";
     TimelockDisputed "TIMELOCK_DISPUTED" FailedPrecondition stop "ask the judges: the recovery was vetoed again, and they decide";
-    CaseUnknown "CASE_UNKNOWN" NotFound stop "look at `keyward delegate list`: no recovery is open there";
-    CaseClosed "CASE_CLOSED" FailedPrecondition stop "open another recovery: this one was vetoed, cancelled or displaced by an older delegation's";
-    CasePayload "CASE_PAYLOAD" InvalidArgument stop "send the request that the recovery was opened with";
-    CaseUsed "CASE_USED" FailedPrecondition stop "nothing is to be done: the recovery was executed";
-    ApprovalsMissing "APPROVALS_MISSING" FailedPrecondition stop "collect the judges' approvals first";
+    CaseUnknown "CASE_UNKNOWN" NotFound stop "look at `keyward approve list`, or of a recovery at `keyward delegate list`: no such case is open, or its time is over";
+    CaseClosed "CASE_CLOSED" FailedPrecondition stop "begin anew: approvals of this case were refused or withdrawn; of a recovery, it was vetoed, cancelled or displaced by an older delegation's";
+    CasePayload "CASE_PAYLOAD" InvalidArgument stop "send exactly what the case is about; of a recovery, the request that it was opened with";
+    CaseUsed "CASE_USED" FailedPrecondition stop "nothing is to be done for this case: what it was about has been done, once; ask for approvals anew for anything else";
+    ApprovalsMissing "APPROVALS_MISSING" FailedPrecondition stop "collect the approvals first: `keyward approve show` says whose are missing; of a disputed recovery, its judges'";
     // approvals
     ApprovalRequestMalformed "APPROVAL_REQUEST_MALFORMED" InvalidArgument stop "use a client of this version";
     ApprovalPayloadOther "APPROVAL_PAYLOAD_OTHER" InvalidArgument stop "send exactly what the case is about: key, payload and opening are others than those it was opened for";
@@ -182,8 +182,8 @@ codes! {
     PolicySchema "POLICY_SCHEMA" Internal stop "use a build whose policies are whole";
     PolicyTooLarge "POLICY_TOO_LARGE" InvalidArgument stop "write fewer or shorter policies: at most 256 of them, in 64 KiB";
     PolicyLockOut "POLICY_LOCK_OUT" InvalidArgument stop "name the actions that a policy forbids or permits, so that officers can still publish another set";
-    PolicyVersion "POLICY_VERSION" Aborted stop "look at `keyward policy show` for the version in force, and publish the next one";
-    PolicyUnknown "POLICY_UNKNOWN" NotFound stop "look at `keyward policy versions` for those that are known here";
+    PolicyVersion "POLICY_VERSION" Aborted stop "look at the version in force (`keyward policy show`, of rules of risk `keyward risk show`), and publish the next one";
+    PolicyUnknown "POLICY_UNKNOWN" NotFound stop "look at those that are known here (`keyward policy versions`, of rules of risk `keyward risk versions`)";
     PolicyTenantOther "POLICY_TENANT_OTHER" PermissionDenied stop "publish for the tenant of the service that you ask";
     PolicyTextOther "POLICY_TEXT_OTHER" InvalidArgument stop "sign the publication of exactly the text that you send";
     PolicyRequestMalformed "POLICY_REQUEST_MALFORMED" InvalidArgument stop "use a client of this version, and requests as policies/README.md describes them";
@@ -213,7 +213,13 @@ codes! {
     PayloadOther "PAYLOAD_OTHER" InvalidArgument stop "show exactly what is signed: the payload's hash or digests are not those of the intent";
     // what policies say of a signature
     PolicyDenied "POLICY_DENIED" PermissionDenied stop "ask a security officer about the policies that the refusal names (`keyward policy show`, `explain`); where they refuse what is opaque, say the payload's format (`keyward sign --format`)";
+    RiskRulesUnknown "RISK_RULES_UNKNOWN" Unavailable retry "have a security officer publish rules of risk that this version reads, or start the service that keeps their text";
     ApprovalRequired "APPROVAL_REQUIRED" FailedPrecondition stop "ask for approval of exactly this payload under the rules that the refusal names (`keyward approve ask`), and sign with the case";
+    // what an account's own history says of a request
+    RiskRefused "RISK_REFUSED" PermissionDenied stop "ask a security officer about the reasons that the refusal names (`keyward risk show`)";
+    RiskUnreadable "RISK_UNREADABLE" InvalidArgument stop "mend the text where it says, and run `keyward risk check` on it";
+    RiskInvalid "RISK_INVALID" InvalidArgument stop "mend the field that it names, and run `keyward risk check` on the text";
+    RiskTooLarge "RISK_TOO_LARGE" InvalidArgument stop "write a shorter rule set: at most 16 KiB";
     // shared keys
     KeyShared "KEY_SHARED" FailedPrecondition stop "sign with `keyward sign` on the device that has the share: its holder and the key's keepers sign together, and nobody else does";
     KeyNotShared "KEY_NOT_SHARED" FailedPrecondition stop "use the call of the key's own mode: this key is not shared with keepers";
@@ -224,7 +230,7 @@ codes! {
     SharedDeviceRefused "SHARED_DEVICE_REFUSED" InvalidArgument stop "look the key up and begin the next attempt with the device in force: its message is not one of this attempt";
     SharedAttemptStale "SHARED_ATTEMPT_STALE" FailedPrecondition stop "begin the next attempt: this one has ended, or was begun with other messages";
     SharedLimited "SHARED_LIMITED" ResourceExhausted retry "wait: the account has asked too often in a short time";
-    SharedInvalid "SHARED_INVALID" InvalidArgument stop "choose ed25519 or bip340, 2 to 16 keepers and as many as sign of them, and a lock of at most 366 days";
+    SharedInvalid "SHARED_INVALID" InvalidArgument stop "choose ed25519, bip340 or (experimental) ecdsa-secp256k1, 2 to 16 keepers (of ecdsa-secp256k1 at most 5) and as many as sign of them, and a lock of at most 366 days";
     SharedNameBound "SHARED_NAME_BOUND" AlreadyExists stop "use the key that was bound under this name, or make one under another name";
     SharedRunUnknown "SHARED_RUN_UNKNOWN" FailedPrecondition stop "begin to make the key again: its making ended, or was never opened";
     SharedAttempt "SHARED_ATTEMPT" Aborted stop "begin to make the key again: another attempt came first";
@@ -247,6 +253,8 @@ codes! {
     SharedApprovalMissing "SHARED_APPROVAL_MISSING" PermissionDenied stop "collect the approvals first (`keyward approve ask`), and name the case in the intent";
     SharedMessageRefused "SHARED_MESSAGE_REFUSED" InvalidArgument stop "begin the next attempt: a holder's message is missing, or not one of this attempt; nobody is to blame for it yet";
     SharedHolderLied "SHARED_HOLDER_LIED" FailedPrecondition stop "begin the next attempt without the holder that the refusal names: what it signed does not hold";
+    SharedExperimental "SHARED_EXPERIMENTAL" FailedPrecondition stop "make a new key (`keyward key create --mode shared`) and move what the old one holds: shares of experimental keys are not dealt anew, repaired or moved to other holders";
+    SharedBanned "SHARED_BANNED" FailedPrecondition stop "sign with other keepers: a holder of this attempt lied to another one before, and what it could learn by lying again is the key; if none are left, make a new key";
     // keys
     KeyUnknown "KEY_UNKNOWN" NotFound stop "look at `keyward key list` for the keys you may use";
     KeyPending "KEY_PENDING" FailedPrecondition retry "wait until the key's binding is final on the ledger";

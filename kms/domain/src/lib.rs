@@ -25,6 +25,8 @@ pub mod name;
 pub mod payload;
 pub mod principal;
 pub mod profile;
+pub mod publication;
+pub mod risk;
 pub mod session;
 
 pub use account::{AccountId, AccountName, AccountState};

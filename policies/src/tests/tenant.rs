@@ -449,9 +449,12 @@ fn examples(language: &str) -> Vec<String> {
 fn the_examples_of_the_guide_hold_and_decide_as_it_says() {
     let [limit, destinations] = examples("cedar").try_into().unwrap();
     let [limit, destinations] = [limit, destinations].map(|text: String| floor().with_tenant(&text).unwrap());
-    let [cases] = examples("json").try_into().unwrap();
+    let [cases, of_risk] = examples("json").try_into().unwrap();
     for case in crate::cases::read(&cases).unwrap() {
         assert_eq!(case.run(&limit).unwrap(), None);
+    }
+    for case in crate::risk::read_cases(&of_risk).unwrap() {
+        assert_eq!(case.run(&crate::risk::default_rules().unwrap()).unwrap(), None);
     }
     const FORENOON: u64 = 4 * 86_400_000 + 10 * 3_600_000;
     let to = |iban: &str| Facts { destinations: [iban.to_owned()].into(), ..euros(5) };
