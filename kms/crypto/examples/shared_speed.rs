@@ -13,7 +13,7 @@ use keyward_crypto::shared::{
 use keyward_crypto::vault::BoxKey;
 use keyward_domain::scheme::Scheme;
 
-const SIGNATURES: u32 = 300;
+const SIGNATURES: u32 = 100;
 const KEEPERS: [u8; 2] = [1, 3];
 
 struct Party {
@@ -66,12 +66,17 @@ fn generated(scheme: SharedScheme, parties: &[Party]) -> (SharedKey, Vec<KeyShar
     let openings: Vec<_> = openings.iter().map(|message| message.encode()).collect();
     let openings = generation.openings(&openings).unwrap();
     let deal = |(opener, party): (keyward_crypto::shared::Opener, &Party)| {
-        opener.deal(&openings, |message| party.sign(message)).unwrap()
+        opener.deal(&openings, &party.key, |message| party.sign(message)).unwrap()
     };
-    let (dealers, dealings): (Vec<_>, Vec<_>) = openers.into_iter().zip(parties).map(deal).unzip();
+    let (mut dealers, dealings): (Vec<_>, Vec<_>) = openers.into_iter().zip(parties).map(deal).unzip();
     let dealings: Vec<_> = dealings.iter().map(|message| message.encode()).collect();
-    let finish = |(dealer, party): (keyward_crypto::shared::Dealer, &Party)| {
-        dealer.finish(&openings, &dealings, &party.key).unwrap()
+    let agree = |(dealer, party): (&mut keyward_crypto::shared::Dealer, &Party)| {
+        dealer.agree(&openings, &dealings, |message| party.sign(message)).unwrap().encode()
+    };
+    let agreements: Vec<_> =
+        if scheme.answers() { dealers.iter_mut().zip(parties).map(agree).collect() } else { Vec::new() };
+    let finish = |(mut dealer, party): (keyward_crypto::shared::Dealer, &Party)| {
+        dealer.finish(&openings, &dealings, &agreements, &party.key).unwrap()
     };
     let dealt: Vec<_> = dealers.into_iter().zip(parties).map(finish).collect();
     let confirm = |(dealt, party): (&keyward_crypto::shared::Dealt, &Party)| {
@@ -109,16 +114,31 @@ fn measure(scheme: SharedScheme) {
             messages.push(message.encode());
         }
         let signing = Signing::new(key.clone(), roster(&parties), plan).unwrap();
-        let mut answers = Vec::new();
+        let (mut answers, mut answered) = (Vec::new(), Vec::new());
         for (place, kept) in signers.into_iter().zip(nonces) {
             let party = &parties[place];
-            let message = timed(&mut by_party[place], || {
-                let package = signing.package(&messages).unwrap();
-                kept.sign(&shares[place], &boot, &package, |message| party.sign(message)).unwrap()
-            });
-            answers.push(message.encode());
+            answered.push(timed(&mut by_party[place], || match scheme.answers() {
+                false => kept,
+                true => {
+                    let (package, sign) =
+                        (signing.package(&messages).unwrap(), |bytes: &[u8]| party.sign(bytes));
+                    let (kept, answer) =
+                        kept.answer(&shares[place], &boot, &package, &party.key, sign).unwrap();
+                    answers.push(answer.encode());
+                    kept
+                }
+            }));
         }
-        timed(&mut relay, || signing.package(&messages).unwrap().signature(&answers).unwrap());
+        let mut signed = Vec::new();
+        for (place, kept) in signers.into_iter().zip(answered) {
+            let party = &parties[place];
+            let message = timed(&mut by_party[place], || {
+                let (package, sign) = (signing.package(&messages).unwrap(), |bytes: &[u8]| party.sign(bytes));
+                kept.sign(&shares[place], &boot, &package, &answers, &party.key, sign).unwrap()
+            });
+            signed.push(message.encode());
+        }
+        timed(&mut relay, || signing.package(&messages).unwrap().signature(&signed).unwrap());
     }
     println!("{}: the user and 2 of 3 keepers", scheme.scheme());
     println!("  making the key, all four:     {making:?}");

@@ -198,6 +198,20 @@ pub(crate) fn read_alias(bytes: &[u8], len: usize) -> Result<(Option<String>, &[
     Ok((Some(alias.to_owned()), rest))
 }
 
+/// What an app has in the place of a person's export key: 64 bytes, `HKDF-SHA256(private key[32], info = label)` of a key that
+/// only the app has. So what it keeps on its side opens with that key, and there is no password.
+pub fn app_export_key(key: &SigningKey) -> Result<SecretBytes, DeviceKeyError> {
+    let mut derived = Zeroizing::new(vec![0; EXPORT_KEY_BYTES]);
+    // INVARIANT: HKDF-SHA256 gives up to 8160 bytes, so 64 never fail.
+    let expanded = key.expose(|secret| {
+        Hkdf::<Sha256>::new(None, secret).expand(labels::APP_EXPORT_KEY.as_bytes(), derived.as_mut_slice())
+    });
+    match expanded {
+        Ok(()) => Ok(SecretBytes::new(std::mem::take(&mut *derived))),
+        Err(_length) => Err(DeviceKeyError::ExportKey { len: EXPORT_KEY_BYTES }),
+    }
+}
+
 /// The key that a device's keys are sealed under, from the export key.
 pub(crate) fn derived(export_key: &SecretBytes) -> Result<MemoryKek, DeviceKeyError> {
     let len = export_key.len();
@@ -218,6 +232,8 @@ mod tests {
 
     const CHAIN: [u8; 32] = [1; 32];
     const ACCOUNT: [u8; 32] = [2; 32];
+    /// Made with Python's hmac and hashlib.
+    const GOLDEN_APP_EXPORT_KEY: &str = "859fe35a607135ddc5409ef87d320b0c79dcd004db72db6304264b02c4510d8afc7e8066c807acb2f11bd480e54e737e31f0969878afc5faed519f76335b1387";
 
     fn export_key(byte: u8) -> SecretBytes {
         SecretBytes::new(vec![byte; 64])
@@ -227,6 +243,16 @@ mod tests {
         let key = SigningKey::generate(scheme).unwrap();
         let sealed = DeviceKey::seal(&export_key(3), (CHAIN, ACCOUNT), &key, Some("pay")).unwrap();
         (key, sealed)
+    }
+
+    #[test]
+    fn an_apps_export_key_is_the_golden_one_of_its_key_alone() {
+        let of = |secret: [u8; 32]| {
+            let key = SigningKey::from_secret(Scheme::Ed25519, &secret).unwrap();
+            hex::encode(app_export_key(&key).unwrap().expose(|bytes| bytes.to_vec()))
+        };
+        assert_eq!(of([0x42; 32]), GOLDEN_APP_EXPORT_KEY);
+        assert_ne!(of([0x43; 32]), GOLDEN_APP_EXPORT_KEY);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! login as keys of mode `self` are.
 //!
 //! The share may stand there several times: as it is, and as it will be once the ledger has what was dealt anew. Which one
-//! counts, the key says that the ledger names.
+//! counts, the key says that the ledger names. Version 2 of the file is for long shares; what version 1 can say is written as
+//! version 1.
 
 use std::fmt;
 
@@ -17,10 +18,13 @@ use crate::secret::SecretBytes;
 use crate::signing::SigningKey;
 
 const VERSION: u8 = 1;
+const VERSION_LONG: u8 = 2;
 /// The most shares of one file: the one in force, and those that were dealt since and may come into force.
 pub const SHARES_MAX: usize = 8;
-/// The longest share.
+/// The longest share of version 1.
 const SHARE_BYTES_MAX: usize = 1024;
+/// The longest share of version 2.
+const LONG_SHARE_BYTES_MAX: usize = crate::shared::SHARE_BYTES_MAX;
 /// The longest entry, and the longest key, that waits.
 const WAITING_BYTES_MAX: usize = 16 * 1024;
 const KEY_BYTES: usize = 32;
@@ -65,25 +69,33 @@ impl SharePart {
         Ok(Self { signing, sealing, shares: Vec::new(), waiting: None })
     }
 
+    /// Version 1 where it can say all.
+    fn version(&self) -> u8 {
+        let long = self.shares.iter().any(|share| share.bytes.len() > SHARE_BYTES_MAX);
+        if long { VERSION_LONG } else { VERSION }
+    }
+
     /// `signing key[32] || sealing key[32] || count u8 || (u64 expires ms || u16 length || share)* || 0 u8, or 1 u8 || u64 expires ms ||
-    /// u32 length || entry || u32 length || key`.
+    /// u32 length || entry || u32 length || key`. In version 2 the length of a share is a u32.
     fn encode(&self) -> Result<Zeroizing<Vec<u8>>, DeviceKeyError> {
         let waiting = self.waiting.as_ref();
         let too_long = self.shares.len() > SHARES_MAX
-            || self.shares.iter().any(|share| share.bytes.len() > SHARE_BYTES_MAX)
+            || self.shares.iter().any(|share| share.bytes.len() > LONG_SHARE_BYTES_MAX)
             || waiting.is_some_and(|waiting| waiting.entry.len().max(waiting.key.len()) > WAITING_BYTES_MAX);
         let count = u8::try_from(self.shares.len()).ok().filter(|_| !too_long);
         let count = count.ok_or(DeviceKeyError::TooLong)?;
         // One allocation: growing would leave copies that nobody wipes.
-        let room = 2 * KEY_BYTES + 2 + SHARES_MAX * (8 + 2 + SHARE_BYTES_MAX) + 16 + 2 * WAITING_BYTES_MAX;
+        let shares = self.shares.iter().map(|share| 8 + 4 + share.bytes.len());
+        let room = 2 * KEY_BYTES + 2 + shares.sum::<usize>() + 16 + 2 * WAITING_BYTES_MAX;
         let mut out = Zeroizing::new(Vec::with_capacity(room));
         self.signing.expose(|secret| out.extend_from_slice(secret));
         self.sealing.expose(|secret| out.extend_from_slice(secret));
         out.push(count);
+        let long = self.version() == VERSION_LONG;
         for KeptShare { bytes, expires_ms } in &self.shares {
-            let length = u16::try_from(bytes.len()).map_err(|_| DeviceKeyError::TooLong)?;
+            let length = u32::try_from(bytes.len()).map_err(|_| DeviceKeyError::TooLong)?.to_be_bytes();
             out.extend_from_slice(&expires_ms.to_be_bytes());
-            out.extend_from_slice(&length.to_be_bytes());
+            out.extend(length.iter().skip(if long { 0 } else { 2 }));
             bytes.expose(|share| out.extend_from_slice(share));
         }
         let Some(Waiting { entry, key, expires_ms }) = waiting else {
@@ -100,7 +112,7 @@ impl SharePart {
         Ok(out)
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    fn decode(bytes: &[u8], version: u8) -> Option<Self> {
         let (signing, rest) = bytes.split_first_chunk::<KEY_BYTES>()?;
         let (sealing, rest) = rest.split_first_chunk::<KEY_BYTES>()?;
         let (&count, mut rest) = rest.split_first()?;
@@ -110,11 +122,8 @@ impl SharePart {
         let mut shares = Vec::with_capacity(usize::from(count));
         for _ in 0..count {
             let (expires_ms, behind) = rest.split_first_chunk()?;
-            let (length, behind) = behind.split_first_chunk()?;
-            let (share, behind) = behind.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-            if share.len() > SHARE_BYTES_MAX {
-                return None;
-            }
+            let (length, behind) = read_length(behind, version)?;
+            let (share, behind) = behind.split_at_checked(length)?;
             let expires_ms = u64::from_be_bytes(*expires_ms);
             shares.push(KeptShare { bytes: SecretBytes::new(share.to_vec()), expires_ms });
             rest = behind;
@@ -125,7 +134,8 @@ impl SharePart {
             _ => return None,
         };
         let signing = SigningKey::from_secret(Scheme::Ed25519, signing).ok()?;
-        Some(Self { signing, sealing: BoxKey::from_secret(sealing).ok()?, shares, waiting })
+        let part = Self { signing, sealing: BoxKey::from_secret(sealing).ok()?, shares, waiting };
+        (part.version() == version).then_some(part)
     }
 }
 
@@ -133,6 +143,17 @@ impl fmt::Debug for SharePart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SharePart({} shares, redacted)", self.shares.len())
     }
+}
+
+fn read_length(bytes: &[u8], version: u8) -> Option<(usize, &[u8])> {
+    if version == VERSION {
+        let (length, rest) = bytes.split_first_chunk()?;
+        let length = usize::from(u16::from_be_bytes(*length));
+        return (length <= SHARE_BYTES_MAX).then_some((length, rest));
+    }
+    let (length, rest) = bytes.split_first_chunk()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    (length <= LONG_SHARE_BYTES_MAX).then_some((length, rest))
 }
 
 fn read_waiting(bytes: &[u8]) -> Option<Waiting> {
@@ -160,6 +181,7 @@ pub struct DeviceShare {
     pub name: [u8; 32],
     /// The alias under which the person made the key, 1 to 255 bytes.
     pub alias: String,
+    version: u8,
     nonce: [u8; NONCE_BYTES],
     ciphertext: Vec<u8>,
 }
@@ -187,8 +209,8 @@ impl DeviceShare {
         if !(1..=ALIAS_BYTES_MAX).contains(&alias.len()) {
             return Err(DeviceKeyError::Alias { len: alias.len() });
         }
-        let alias = alias.to_owned();
-        let empty = Self { chain_id, account, name, alias, nonce, ciphertext: Vec::new() };
+        let (alias, version) = (alias.to_owned(), part.version());
+        let empty = Self { version, chain_id, account, name, alias, nonce, ciphertext: Vec::new() };
         let sealed = derived(export_key)?.encrypt(&nonce, &empty.associated(), &part.encode()?);
         Ok(Self { ciphertext: sealed.map_err(DeviceKeyError::Seal)?, ..empty })
     }
@@ -197,7 +219,7 @@ impl DeviceShare {
     pub fn open(&self, export_key: &SecretBytes) -> Result<SharePart, DeviceKeyError> {
         let opened = derived(export_key)?.decrypt(&self.nonce, &self.associated(), &self.ciphertext);
         let opened = opened.map_err(DeviceKeyError::Refused)?;
-        opened.expose(SharePart::decode).ok_or(DeviceKeyError::Part)
+        opened.expose(|plain| SharePart::decode(plain, self.version)).ok_or(DeviceKeyError::Part)
     }
 
     /// The bytes that are kept.
@@ -208,9 +230,9 @@ impl DeviceShare {
     /// Reads what [`Self::encode`] wrote, and nothing else.
     pub fn decode(bytes: &[u8]) -> Result<Self, DeviceKeyError> {
         let malformed = || DeviceKeyError::Malformed { len: bytes.len() };
-        let (version, rest) = bytes.split_first().ok_or_else(malformed)?;
-        if *version != VERSION {
-            return Err(DeviceKeyError::Version { version: *version });
+        let (&version, rest) = bytes.split_first().ok_or_else(malformed)?;
+        if ![VERSION, VERSION_LONG].contains(&version) {
+            return Err(DeviceKeyError::Version { version });
         }
         let (chain_id, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
         let (account, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
@@ -225,14 +247,15 @@ impl DeviceShare {
             account: *account,
             name: *name,
             alias: alias.ok_or_else(malformed)?,
+            version,
             nonce: *nonce,
             ciphertext: ciphertext.to_vec(),
         })
     }
 
-    /// `version u8 (1) || chain id[32] || account[32] || name[32] || u8 length || alias`.
+    /// `version u8 (1 or 2) || chain id[32] || account[32] || name[32] || u8 length || alias`.
     fn head(&self) -> Vec<u8> {
-        let mut head = vec![VERSION];
+        let mut head = vec![self.version];
         for part in [&self.chain_id, &self.account, &self.name] {
             head.extend_from_slice(part);
         }
@@ -258,9 +281,12 @@ mod tests {
         SecretBytes::new(vec![byte; 64])
     }
 
+    fn kept(len: usize) -> KeptShare {
+        KeptShare { bytes: SecretBytes::new(vec![9; len]), expires_ms: 5 }
+    }
+
     fn part(shares: &[usize]) -> SharePart {
-        let kept = |len: &usize| KeptShare { bytes: SecretBytes::new(vec![9; *len]), expires_ms: 5 };
-        let shares = shares.iter().map(kept).collect();
+        let shares = shares.iter().map(|len| kept(*len)).collect();
         let waiting = Waiting { entry: vec![7; 40], key: vec![8; 50], expires_ms: 99 };
         SharePart { shares, waiting: Some(waiting), ..SharePart::generate().unwrap() }
     }
@@ -271,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_part_opens_under_its_export_key_alone_with_all_that_was_kept() {
-        for shares in [&[][..], &[99, 515]] {
+        for shares in [&[][..], &[99, 515], &[SHARE_BYTES_MAX + 1], &[99, 700_000]] {
             let part = part(shares);
             let kept = DeviceShare::decode(&sealed(&part).encode()).unwrap();
             assert_eq!((kept.name, kept.alias.as_str()), (NAME, "treasury"));
@@ -327,10 +353,38 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_not_sealed() {
         for (alias, part) in
-            [("", part(&[99])), ("a", part(&[SHARE_BYTES_MAX + 1])), ("a", part(&[9; SHARES_MAX + 1]))]
+            [("", part(&[99])), ("a", part(&[LONG_SHARE_BYTES_MAX + 1])), ("a", part(&[9; SHARES_MAX + 1]))]
         {
             assert!(DeviceShare::seal(&export_key(3), OWNER, NAME, alias, &part).is_err());
         }
+    }
+
+    #[test]
+    fn the_long_form_has_the_golden_bytes_and_each_part_one_form() {
+        const LONG: usize = SHARE_BYTES_MAX + 1;
+        let part = SharePart {
+            signing: SigningKey::from_secret(Scheme::Ed25519, &[6; 32]).unwrap(),
+            sealing: BoxKey::from_secret(&[7; 32]).unwrap(),
+            shares: vec![KeptShare { expires_ms: 6, ..kept(LONG) }],
+            waiting: None,
+        };
+        let keys = [&[6; 32][..], &[7; 32], &[1, 0, 0, 0, 0, 0, 0, 0, 6]].concat();
+        let plain = [&keys[..], &[0, 0, 4, 1], &[9; LONG], &[0]].concat();
+        assert_eq!(part.encode().unwrap().as_slice(), plain);
+        let sealed =
+            DeviceShare::seal_with(&export_key(3), OWNER, (NAME, "treasury"), &part, [4; 12]).unwrap();
+        let head = [&[2][..], &[1; 32], &[2; 32], &[5; 32], &[8], b"treasury"].concat();
+        let associated = [b"\x17keyward/device-share/v1", &head[..]].concat();
+        let ciphertext = derived(&export_key(3)).unwrap().encrypt(&[4; 12], &associated, &plain).unwrap();
+        assert_eq!(sealed.encode(), [&head[..], &[4; 12], &ciphertext].concat());
+
+        let short = [&keys[..], &[0, 99], &[9; 99], &[0]].concat();
+        let short_as_long = [&keys[..], &[0, 0, 0, 99], &[9; 99], &[0]].concat();
+        let long_as_short = [&keys[..], &[4, 1], &[9; LONG], &[0]].concat();
+        let reads = |plain: &[u8], version| SharePart::decode(plain, version).is_some();
+        assert!(reads(&plain, VERSION_LONG) && reads(&short, VERSION));
+        assert!(!reads(&short_as_long, VERSION_LONG) && !reads(&long_as_short, VERSION));
+        assert!(!reads(&plain, VERSION) && !reads(&short, VERSION_LONG));
     }
 
     #[test]
@@ -338,7 +392,7 @@ mod tests {
         let part = SharePart {
             signing: SigningKey::from_secret(Scheme::Ed25519, &[6; 32]).unwrap(),
             sealing: BoxKey::from_secret(&[7; 32]).unwrap(),
-            shares: vec![KeptShare { bytes: SecretBytes::new(vec![9; 99]), expires_ms: 6 }],
+            shares: vec![KeptShare { expires_ms: 6, ..kept(99) }],
             waiting: Some(Waiting { entry: vec![1, 2], key: vec![3], expires_ms: 4 }),
         };
         let plain = [

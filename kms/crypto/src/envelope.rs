@@ -24,7 +24,7 @@ const UNNAMED: u8 = 1;
 const NAMED: u8 = 2;
 const TAG_BYTES: usize = 16;
 /// The longest secret that is sealed here; a bound on what a decoder accepts.
-const PLAINTEXT_BYTES_MAX: usize = 64 * 1024;
+const PLAINTEXT_BYTES_MAX: usize = 1 << 20;
 
 /// Why nothing was sealed or opened.
 #[derive(Debug, Error)]

@@ -10,6 +10,8 @@ pub const IMPORT: &str = "keyward/import/v1";
 pub const OPAQUE_CONTEXT: &str = "keyward/opaque/v1";
 /// HKDF `info` of an account's Ed25519 credential, from the OPAQUE export key.
 pub const ACCOUNT_CREDENTIAL: &str = "keyward/account-credential/v1";
+/// HKDF `info` of what an app's device has in the place of an export key, from the app's own key.
+pub const APP_EXPORT_KEY: &str = "keyward/app-export-key/v1";
 
 /// Associated data of an account's data key at rest.
 pub const PROFILE_KEY: &str = "keyward/profile-key/v1";
@@ -106,12 +108,13 @@ pub const ADDRESS_TAG: &str = "keyward/address-tag/v1";
 pub const ADDRESS_PAID: &str = "keyward/address-paid/v1";
 
 /// The whole table.
-pub const ALL: [&str; 49] = [
+pub const ALL: [&str; 50] = [
     HOSTED_KEY,
     SERVICE_SECRET,
     IMPORT,
     OPAQUE_CONTEXT,
     ACCOUNT_CREDENTIAL,
+    APP_EXPORT_KEY,
     PROFILE_KEY,
     PROFILE,
     DEVICE_KEY,
@@ -178,6 +181,7 @@ mod tests {
             "keyward/import/v1",
             "keyward/opaque/v1",
             "keyward/account-credential/v1",
+            "keyward/app-export-key/v1",
             "keyward/profile-key/v1",
             "keyward/profile/v1",
             "keyward/device-key/v1",

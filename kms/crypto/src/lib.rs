@@ -20,6 +20,8 @@ mod opaque;
 mod pem;
 mod random;
 mod secret;
+#[cfg(test)]
+mod seeded;
 pub mod shared;
 mod signing;
 pub mod unlinkable;
@@ -31,7 +33,7 @@ pub use address::{
     BitcoinKind, Network, bitcoin_address_text, ethereum_address, ethereum_address_text, p2tr_address,
     p2wpkh_address, parse_bitcoin_address, parse_ethereum_address,
 };
-pub use device::{DeviceKey, DeviceKeyError};
+pub use device::{DeviceKey, DeviceKeyError, app_export_key};
 pub use device_share::{DeviceShare, KeptShare, SHARES_MAX, SharePart, Waiting};
 pub use envelope::{
     Envelope, KeyEncryptionKey, MemoryKek, NONCE_BYTES, SealError, hosted_key_aad, keeper_share_aad, open,

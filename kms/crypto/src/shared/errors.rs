@@ -36,12 +36,21 @@ pub enum Lie {
     /// A signature share that is wrong.
     #[error("a wrong signature share")]
     SignatureShare,
+    /// Proofs or oblivious transfers of an agreement that do not hold. The receiver alone sees it.
+    #[error("an agreement that does not hold")]
+    Agreement,
+    /// A part of a commitment or an answer of another attempt, or against what it was committed to. The receiver alone sees it.
+    #[error("a part of a signature that does not fit what was committed to")]
+    Part,
+    /// A product that does not hold: going on with the liar would lay bare the share. The receiver alone sees it.
+    #[error("a product that does not hold")]
+    Product,
 }
 
 impl Lie {
     /// Whether the evidence convinces everybody, or only the one that a piece was sealed to.
     pub const fn is_public(self) -> bool {
-        !matches!(self, Self::Piece | Self::Sum)
+        !matches!(self, Self::Piece | Self::Sum | Self::Agreement | Self::Part | Self::Product)
     }
 }
 
@@ -158,6 +167,39 @@ pub enum RunError {
     /// The scheme knows no tweak.
     #[error("the scheme knows no tweak")]
     Tweak,
+    /// More keepers than keys of the scheme have.
+    #[error("keys of this scheme have at most {keepers_max} keepers")]
+    TooManyKeepers {
+        /// The most.
+        keepers_max: u8,
+    },
+    /// The scheme has no such step.
+    #[error("the scheme has no step {step:?}")]
+    NoStep {
+        /// The step.
+        step: Step,
+    },
+    /// What this step takes was used up by an earlier try: a fresh attempt is needed.
+    #[error("the state of holder {place} is used up: a fresh attempt is needed")]
+    Spent {
+        /// The own place.
+        place: u8,
+    },
+    /// The holder once lied in a way that would lay bare the share if anything were computed with it again.
+    #[error("holder {place} is banned by this share, for a product that did not hold")]
+    Banned {
+        /// The place.
+        place: u8,
+    },
+    /// The share is what a vault keeps: enough to make shares anew, not to sign.
+    #[error("the share has its values alone and cannot sign")]
+    Stateless,
+    /// Shares of an experimental scheme are not dealt anew.
+    #[error("shares of an experimental key are neither refreshed, nor repaired, nor renewed: make a new key")]
+    Experimental,
+    /// The shares make no signature: a signer lied, and nobody can say which.
+    #[error("the shares make no signature: a signer lied, and the scheme cannot tell which one")]
+    Spoilt,
     /// The versions are used up.
     #[error("there is no share version after this one")]
     Versions,
@@ -196,6 +238,15 @@ impl RunError {
         Self::Lied { place, lie, evidence, source: Some(source) }
     }
 
+    /// The place of a holder with whom this share must never compute again: to be kept with the share ([`super::KeyShare::ban`])
+    /// before anything is answered.
+    pub const fn banned(&self) -> Option<u8> {
+        match self {
+            Self::Lied { place, lie: Lie::Product, .. } => Some(*place),
+            _ => None,
+        }
+    }
+
     /// The place of a holder that has certainly lied, with a signed message to show for it.
     pub const fn liar(&self) -> Option<u8> {
         match self {
@@ -225,6 +276,13 @@ impl RunError {
             Self::Digest { .. } => "SHARED_DIGEST",
             Self::TooLong { .. } => "SHARED_TOO_LONG",
             Self::Tweak => "SHARED_TWEAK",
+            Self::TooManyKeepers { .. } => "SHARED_TOO_MANY_KEEPERS",
+            Self::NoStep { .. } => "SHARED_NO_STEP",
+            Self::Spent { .. } => "SHARED_SPENT",
+            Self::Banned { .. } => "SHARED_BANNED",
+            Self::Stateless => "SHARED_STATELESS",
+            Self::Experimental => "SHARED_EXPERIMENTAL",
+            Self::Spoilt => "SHARED_SPOILT",
             Self::Versions => "SHARED_VERSIONS",
             Self::Share(_) => "SHARED_SHARE_WRONG",
             Self::Key(_) => "SHARED_KEY_WRONG",

@@ -11,7 +11,7 @@ use super::holders::Holders;
 use super::roster::Roster;
 use super::scheme::{SharedScheme, Tweak};
 use super::suite::dealing::interpolate_each;
-use super::suite::{Element, LibraryError, Public, each, output_key};
+use super::suite::{Element, LibraryError, Public, each, group, output_key};
 use crate::labels;
 
 const VERSION: u8 = 1;
@@ -72,11 +72,12 @@ impl SharedKey {
             return Err(SharedKeyError::Inconsistent);
         }
         let enough = usize::from(public.needed);
+        let at = |number: &u16| scheme.place_of(*number, holders);
         let basis: BTreeMap<u16, Element> =
-            public.shares.iter().take(enough).map(|(&number, share)| (number, share.clone())).collect();
-        let rest = public.shares.iter().skip(enough).map(|(&number, share)| (Some(number), share));
+            public.shares.iter().take(enough).map(|(number, share)| (at(number), share.clone())).collect();
+        let rest = public.shares.iter().skip(enough).map(|(number, share)| (Some(at(number)), share));
         let (places, found): (Vec<_>, Vec<_>) = std::iter::once((None, &public.key)).chain(rest).unzip();
-        let due = each!(*scheme, interpolate_each(&basis, &places))?;
+        let due = group!(*scheme, interpolate_each(&basis, &places))?;
         if due.iter().eq(found) { Ok(()) } else { Err(SharedKeyError::Inconsistent) }
     }
 
@@ -107,7 +108,10 @@ impl SharedKey {
 
     /// The key that signatures under this tweak verify with.
     pub fn public_key(&self, tweak: &Tweak) -> Result<PublicKey, SharedKeyError> {
-        let bytes = each!(self.scheme, output_key(&self.public, tweak))?;
+        let bytes = match self.scheme {
+            SharedScheme::EcdsaSecp256k1 => self.public.key.clone(),
+            scheme => each!(scheme, output_key(&self.public, tweak))?,
+        };
         Ok(PublicKey::parse(self.scheme.scheme(), &bytes)?)
     }
 

@@ -1,8 +1,9 @@
-//! Making a key that nobody ever has: FROST's distributed key generation, all holders taking part.
+//! Making a key that nobody ever has: FROST's distributed key generation, or that of DKLs23, all holders taking part.
 //!
-//! Three rounds: openings (commitments, proofs of knowledge; their hashes are entries of the ledger), dealings (a sealed piece
-//! for each other holder, bound to the openings that its dealer saw), confirmations. Dealing uses up the state before it, so
-//! nothing is dealt twice from one polynomial.
+//! FROST has three rounds: openings (commitments, proofs of knowledge; their hashes are entries of the ledger), dealings (a sealed
+//! piece for each other holder, bound to the openings that its dealer saw), confirmations. Dealing uses up the state before it,
+//! so nothing is dealt twice from one polynomial. DKLs23 ([`ecdsa`]) has sealed pieces in its openings, commitments in its
+//! dealings, and a round more, the agreement.
 
 use std::collections::BTreeMap;
 
@@ -18,11 +19,14 @@ use super::run::{self, Kind};
 use super::scheme::SharedScheme;
 use super::suite::each;
 use super::suite::generation::{self, First, Shown};
+use crate::hpke_box::BoxKey;
 use crate::random::with_randomness;
 
 mod dealer;
+mod ecdsa;
 
 pub use dealer::Dealer;
+use dealer::Dealing;
 
 /// Length of a proof of knowledge.
 const PROOF_BYTES: usize = 64;
@@ -65,6 +69,9 @@ impl Generation {
         random: &mut (impl RngCore + CryptoRng),
     ) -> Result<(Opener, Message), RunError> {
         self.holders().at(place).ok_or(RunError::NotAHolder { place })?;
+        if self.scheme.answers() {
+            return ecdsa::open(self, place, sign, random);
+        }
         let own = self.holders().identifiers(place);
         let [total, needed] = self.sizes();
         let (first, shown) = each!(self.scheme, generation::open(&own, [total, needed], random))?;
@@ -74,7 +81,7 @@ impl Generation {
             body.extend_from_slice(&shown.proof);
         }
         let message = Message::new((Step::Opening, &self.run, place), body, sign);
-        Ok((Opener { place, own: message.clone(), first }, message))
+        Ok((Opener { place, own: message.clone(), begun: Begun::Frost(first) }, message))
     }
 
     /// Holds everybody's openings against their proofs: for everybody to check.
@@ -98,6 +105,10 @@ impl Generation {
 
     fn read(&self, place: u8, message: &Message) -> Result<BTreeMap<u16, Shown>, RunError> {
         let lied = |lie| RunError::lied(place, lie, vec![message.encode()]);
+        if self.scheme.answers() {
+            let fits = message.body().len() == self.sealed_bytes(place);
+            return if fits { Ok(BTreeMap::new()) } else { Err(lied(Lie::Malformed)) };
+        }
         let [_, needed] = self.sizes();
         let (mut all, mut rest) = (BTreeMap::new(), message.body());
         for number in self.holders().identifiers(place) {
@@ -129,6 +140,11 @@ impl Generation {
         self.holders().places().filter(move |&to| to != from)
     }
 
+    /// How long all pieces of a dealer are when they are sealed.
+    fn sealed_bytes(&self, from: u8) -> usize {
+        self.receivers(from).map(|to| pieces::sealed_bytes(self.count(from, to))).sum()
+    }
+
     fn count(&self, from: u8, to: u8) -> usize {
         self.holders().identifiers(from).len() * self.holders().identifiers(to).len()
     }
@@ -138,7 +154,12 @@ impl Generation {
 pub struct Opener {
     place: u8,
     own: Message,
-    first: Box<dyn First>,
+    begun: Begun,
+}
+
+enum Begun {
+    Frost(Box<dyn First>),
+    Ecdsa(ecdsa::Begun),
 }
 
 /// Everybody's openings, which hold.
@@ -162,25 +183,31 @@ impl Openings {
 }
 
 impl Opener {
-    /// Second round: a piece for each other holder, sealed to it.
+    /// Second round: a piece for each other holder, sealed to it; or commitments to what was opened with the own key.
     pub fn deal(
         self,
         openings: &Openings,
+        key: &BoxKey,
         sign: impl FnOnce(&[u8]) -> [u8; 64],
     ) -> Result<(Dealer, Message), RunError> {
-        with_randomness(|random| self.deal_with(openings, sign, random))
+        with_randomness(|random| self.deal_with(openings, key, sign, random))
     }
 
     pub(crate) fn deal_with(
         self,
         openings: &Openings,
+        key: &BoxKey,
         sign: impl FnOnce(&[u8]) -> [u8; 64],
         random: &mut (impl RngCore + CryptoRng),
     ) -> Result<(Dealer, Message), RunError> {
-        let Self { place, own, first } = self;
+        let Self { place, own, begun } = self;
         if openings.messages.get(&place) != Some(&own) {
             return Err(RunError::Foreign { place });
         }
+        let first = match begun {
+            Begun::Frost(first) => first,
+            Begun::Ecdsa(begun) => return begun.deal(place, openings, key, sign),
+        };
         let (second, pieces) = first.deal(&openings.shown)?;
         let (generation, roster) = (&openings.generation, &openings.generation.roster);
         let mut body = openings.transcript.to_vec();
@@ -192,6 +219,7 @@ impl Opener {
         let holders = generation.holders();
         let kept = pieces.into_iter().filter(|((_, number), _)| holders.owner(*number) == place).collect();
         let message = Message::new((Step::Dealing, &generation.run, place), body, sign);
-        Ok((Dealer { place, own: message.clone(), second, kept }, message))
+        let dealing = Dealing::Frost { second, kept };
+        Ok((Dealer { place, own: message.clone(), dealing }, message))
     }
 }

@@ -146,6 +146,23 @@ impl Holders {
         u8::try_from(identifier).unwrap_or(USER) // the user's are above 256
     }
 
+    /// An identifier among parties that are counted from 1 without gaps: the keepers, then the user's.
+    pub(crate) fn party(&self, identifier: u16) -> u8 {
+        match identifier.checked_sub(USER_IDENTIFIERS) {
+            // INVARIANT: at most 31 identifiers.
+            Some(number) => u8::try_from(number).unwrap_or(u8::MAX).saturating_add(self.keepers),
+            None => self.owner(identifier),
+        }
+    }
+
+    /// The identifier of a party.
+    pub(crate) fn identifier_of(&self, party: u8) -> u16 {
+        match party.checked_sub(self.keepers) {
+            Some(number) if number > 0 => USER_IDENTIFIERS + u16::from(number),
+            _ => u16::from(party),
+        }
+    }
+
     /// How many values of the polynomial give the key: n + 1.
     pub(crate) const fn needed(&self) -> u16 {
         self.keepers as u16 + 1

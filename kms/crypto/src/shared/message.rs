@@ -14,8 +14,14 @@ const VERSION: u8 = 1;
 const SIGNATURE_BYTES: usize = 64;
 /// `version u8 || step u8 || run[32] || from u8 || length u32`.
 const HEAD_BYTES: usize = 1 + 1 + 32 + 1 + 4;
-/// The longest body: 31 identifiers that commit to 31 others each take half of it.
+/// The longest body of most steps: 31 identifiers that commit to 31 others each take half of it.
 const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Of the steps that carry oblivious transfers: a user's four parties with five keepers take 2.9 MB of an agreement, the
+/// longest answer half a megabyte.
+const AGREEMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// The longest encoded message.
+pub const MESSAGE_BYTES_MAX: usize = HEAD_BYTES + AGREEMENT_BYTES_MAX + SIGNATURE_BYTES;
 
 /// Which step of a run a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,10 +47,14 @@ pub enum Step {
     Sum = 9,
     /// Refresh: commitments, and a sealed piece for every keeper.
     Shift = 10,
+    /// Generation of ECDSA keys, between dealing and confirmation: opened proofs, and sealed oblivious transfers.
+    Agreement = 11,
+    /// Signing with ECDSA keys, between commitment and share: sealed products.
+    Answer = 12,
 }
 
 impl Step {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Opening,
         Self::Dealing,
         Self::Confirmation,
@@ -55,7 +65,18 @@ impl Step {
         Self::Split,
         Self::Sum,
         Self::Shift,
+        Self::Agreement,
+        Self::Answer,
     ];
+
+    /// The longest body of the step.
+    const fn body_bytes_max(self) -> usize {
+        match self {
+            Self::Agreement => AGREEMENT_BYTES_MAX,
+            Self::Commitment | Self::Answer => ANSWER_BYTES_MAX,
+            _ => BODY_BYTES_MAX,
+        }
+    }
 
     fn of(code: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|step| *step as u8 == code)
@@ -146,7 +167,7 @@ impl Message {
         let step = Step::of(step).ok_or(MessageError::Step { found: step })?;
         let &[.., from, a, b, c, d] = head;
         let body = usize::try_from(u32::from_be_bytes([a, b, c, d])).map_err(|_| length)?;
-        if body > BODY_BYTES_MAX {
+        if body > step.body_bytes_max() {
             return Err(length);
         }
         let (body, signature) = rest.split_at_checked(body).ok_or(length)?;
@@ -190,9 +211,18 @@ pub(crate) fn collect(
     from: &[u8],
     messages: &[Vec<u8>],
 ) -> Result<BTreeMap<u8, Message>, RunError> {
+    collect_read(from, messages, |bytes| alone(roster, run, step, from, bytes))
+}
+
+/// The same, of messages that are read and judged otherwise.
+pub(crate) fn collect_read(
+    from: &[u8],
+    messages: &[Vec<u8>],
+    read: impl Fn(&[u8]) -> Result<Message, RunError>,
+) -> Result<BTreeMap<u8, Message>, RunError> {
     let mut found: BTreeMap<u8, Message> = BTreeMap::new();
     for bytes in messages {
-        let message = alone(roster, run, step, from, bytes)?;
+        let message = read(bytes)?;
         let place = message.from;
         match found.get(&place) {
             Some(first) if first.body != message.body => {

@@ -8,6 +8,7 @@ use super::roster::Roster;
 use super::suite::{Element, Secret};
 use crate::hpke_box::{self, BoxKey, OVERHEAD_BYTES};
 use crate::labels;
+use crate::secret::SecretBytes;
 
 const VERSION: u8 = 1;
 
@@ -35,24 +36,39 @@ pub(crate) fn seal<'a>(
     scalars: impl Iterator<Item = &'a Secret>,
     random: &mut (impl RngCore + CryptoRng),
 ) -> Result<Vec<u8>, RunError> {
-    let place = way.to;
-    let holder = roster.at(place).ok_or(RunError::NotAHolder { place })?;
     let scalars: Vec<&Secret> = scalars.collect();
     let mut plain = Zeroizing::new(Vec::with_capacity(1 + 32 * scalars.len()));
     plain.push(VERSION);
     scalars.iter().for_each(|scalar| plain.extend_from_slice(scalar.as_slice()));
-    hpke_box::seal(&holder.sealing_key, &way.info(), &plain, random)
+    seal_bytes(way, roster, &plain, random)
+}
+
+/// Seals bytes, which begin with their version, to a holder.
+pub(crate) fn seal_bytes(
+    way: Way<'_>,
+    roster: &Roster,
+    plain: &[u8],
+    random: &mut (impl RngCore + CryptoRng),
+) -> Result<Vec<u8>, RunError> {
+    let place = way.to;
+    let holder = roster.at(place).ok_or(RunError::NotAHolder { place })?;
+    hpke_box::seal(&holder.sealing_key, &way.info(), plain, random)
         .map_err(|source| RunError::Seal { place, source })
 }
 
 /// Opens exactly so many scalars.
 pub(crate) fn open(way: Way<'_>, key: &BoxKey, sealed: &[u8], count: usize) -> Option<Vec<Secret>> {
-    let plain = key.open(&way.info(), sealed, plain_bytes(count)).ok()?;
+    let plain = open_bytes(way, key, sealed, plain_bytes(count))?;
     plain.expose(|plain| {
         let (scalars, behind) = plain.strip_prefix(&[VERSION])?.as_chunks::<32>();
         let fits = behind.is_empty() && scalars.len() == count;
         fits.then(|| scalars.iter().copied().map(Zeroizing::new).collect())
     })
+}
+
+/// Opens at most so many bytes.
+pub(crate) fn open_bytes(way: Way<'_>, key: &BoxKey, sealed: &[u8], plain_max: usize) -> Option<SecretBytes> {
+    key.open(&way.info(), sealed, plain_max).ok()
 }
 
 const fn plain_bytes(count: usize) -> usize {

@@ -38,6 +38,7 @@ pub struct Refresh {
 impl Refresh {
     /// Of a key as it is, dealt by these keepers (exactly the threshold, ascending, so that one of them is honest).
     pub fn new(key: SharedKey, roster: Roster, keepers: &[u8], attempt: u32) -> Result<Self, RunError> {
+        key.scheme().refuse_experimental()?;
         key.check_roster(&roster)?;
         let needed = key.holders().threshold();
         if !key.holders().is_threshold(keepers) {

@@ -47,6 +47,7 @@ impl Renewal {
         keepers: &[u8],
         attempt: u32,
     ) -> Result<Self, RunError> {
+        key.scheme().refuse_experimental()?;
         key.check_roster(&from)?;
         if from.holders().at(USER) != to.holders().at(USER) || !from.agrees_with(&to) {
             return Err(RunError::OtherHolders);

@@ -43,6 +43,7 @@ impl Repair {
         keepers: &[u8],
         attempt: u32,
     ) -> Result<Self, RunError> {
+        key.scheme().refuse_experimental()?;
         key.check_roster(&roster)?;
         let needed = key.holders().threshold();
         if lost == USER || key.holders().at(lost).is_none() {

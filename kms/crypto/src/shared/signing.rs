@@ -1,4 +1,4 @@
-//! Signing: the user and exactly t keepers, in two rounds of FROST.
+//! Signing: the user and exactly t keepers, in two rounds of FROST, or three of DKLs23 ([`ecdsa`]).
 //!
 //! A run is one attempt at one intent, with one message, one tweak and one set of signers; a signer's nonces are made for a run
 //! in one life of its process, stand in memory only, and are used up by the one call that signs. After a restart they are
@@ -12,7 +12,7 @@ use opaque_ke::rand::{CryptoRng, RngCore};
 
 use super::errors::{Lie, RunError};
 use super::facts::SharedKey;
-use super::message::{Message, Step, alone, collect};
+use super::message::{Message, Step, alone, collect_read};
 use super::pieces::elements;
 use super::roster::Roster;
 use super::run::{self, Kind};
@@ -20,8 +20,10 @@ use super::scheme::{SharedScheme, Tweak};
 use super::share::KeyShare;
 use super::suite::signing::{self, NoncePair};
 use super::suite::{Element, each};
+use crate::hpke_box::BoxKey;
 use crate::random::with_randomness;
 
+mod ecdsa;
 mod package;
 
 pub use package::Package;
@@ -53,7 +55,7 @@ pub struct SigningPlan {
     pub attempt: u32,
     /// The keepers that sign with the user: exactly the threshold, ascending.
     pub keepers: Vec<u8>,
-    /// For Ed25519 the message, at most 1 MiB; for BIP340 the digest of 32 bytes that is signed.
+    /// For Ed25519 the message, at most 1 MiB; for BIP340 and ECDSA the digest of 32 bytes that is signed.
     pub message: Vec<u8>,
     /// What is added to the key before.
     pub tweak: Tweak,
@@ -75,9 +77,13 @@ impl Signing {
         key.check_roster(&roster)?;
         let found = plan.message.len();
         match key.scheme() {
-            SharedScheme::Bip340 if found != 32 => return Err(RunError::Digest { found }),
+            SharedScheme::Bip340 | SharedScheme::EcdsaSecp256k1 if found != 32 => {
+                return Err(RunError::Digest { found });
+            }
             SharedScheme::Ed25519 if found > MESSAGE_LEN_MAX => return Err(RunError::TooLong { found }),
-            SharedScheme::Ed25519 if plan.tweak != Tweak::None => return Err(RunError::Tweak),
+            SharedScheme::Ed25519 | SharedScheme::EcdsaSecp256k1 if plan.tweak != Tweak::None => {
+                return Err(RunError::Tweak);
+            }
             _ => {}
         }
         let needed = key.holders().threshold();
@@ -115,6 +121,13 @@ impl Signing {
         if !self.signers.contains(&place) {
             return Err(RunError::NotAPart { place });
         }
+        if self.key.scheme().answers() {
+            let (committed, own) = self.commit_products(share, boot, sign, random)?;
+            return Ok((
+                Nonces { boot: boot.0, secrets: Secrets::Committed(committed), own: own.clone() },
+                own,
+            ));
+        }
         let (mut pairs, mut body) = (BTreeMap::new(), boot.0.to_vec());
         for (number, value) in share.values(&self.key)? {
             let (pair, shown) = each!(self.key.scheme(), signing::commit(value, random))?;
@@ -122,16 +135,30 @@ impl Signing {
             shown.iter().for_each(|commitment| body.extend_from_slice(commitment));
         }
         let own = Message::new((Step::Commitment, &self.run, place), body, sign);
-        Ok((Nonces { boot: boot.0, pairs, own: own.clone() }, own))
+        Ok((Nonces { boot: boot.0, secrets: Secrets::Frost(pairs), own: own.clone() }, own))
     }
 
     /// Puts everybody's commitments together: for everybody to check, and nobody's nonces are touched.
     pub fn package(&self, messages: &[Vec<u8>]) -> Result<Package, RunError> {
-        let found = collect(&self.roster, &self.run, Step::Commitment, &self.signers, messages);
+        self.package_with(&[], messages)
+    }
+
+    /// The same, for who has judged some of them in this run before: exactly these are not judged again.
+    pub fn package_with(&self, judged: &[&Judged], messages: &[Vec<u8>]) -> Result<Package, RunError> {
+        let found = collect_read(&self.signers, messages, |bytes| {
+            let known = judged.iter().find(|known| *known.0.run() == self.run && known.0.encode() == bytes);
+            match known {
+                Some(known) => Ok(known.0.clone()),
+                None => alone(&self.roster, &self.run, Step::Commitment, &self.signers, bytes),
+            }
+        });
         let messages = found.map_err(restarted)?;
         let mut commitments = BTreeMap::new();
         for (&place, message) in &messages {
-            commitments.extend(self.read(place, message)?);
+            commitments.extend(match judged.iter().any(|known| known.0 == *message) {
+                true => self.split(place, message)?,
+                false => self.read(place, message)?,
+            });
         }
         let hash = run::transcript(&self.run, messages.values().map(Message::hash));
         Ok(Package { signing: self.clone(), messages, commitments, hash })
@@ -139,14 +166,28 @@ impl Signing {
 
     /// Judges one commitment by itself: signed by a signer, for this run, well formed. A keeper asks before it makes nonces for
     /// a run that the user's device has begun.
-    pub fn judge(&self, commitment: &[u8]) -> Result<(), RunError> {
+    pub fn judge(&self, commitment: &[u8]) -> Result<Judged, RunError> {
         let message = alone(&self.roster, &self.run, Step::Commitment, &self.signers, commitment)?;
-        self.read(message.from(), &message).map(drop)
+        self.read(message.from(), &message)?;
+        Ok(Judged(message))
     }
 
     fn read(&self, place: u8, message: &Message) -> Result<BTreeMap<u16, [Element; 2]>, RunError> {
+        let commitments = self.split(place, message)?;
+        for pair in commitments.values() {
+            each!(self.key.scheme(), signing::check(pair))
+                .map_err(|source| RunError::caught(place, Lie::Nonce, vec![message.encode()], source))?;
+        }
+        Ok(commitments)
+    }
+
+    fn split(&self, place: u8, message: &Message) -> Result<BTreeMap<u16, [Element; 2]>, RunError> {
         let malformed = || RunError::lied(place, Lie::Malformed, vec![message.encode()]);
         let (_, rest) = message.body().split_first_chunk::<BOOT_BYTES>().ok_or_else(malformed)?;
+        if self.key.scheme().answers() {
+            self.ways(&ecdsa::NOTHING).split(place, rest).ok_or_else(malformed)?;
+            return Ok(BTreeMap::new());
+        }
         let numbers = self.key.holders().identifiers(place);
         let read = elements(rest, 2 * numbers.len(), self.key.scheme().element_bytes());
         let (list, behind) = read.ok_or_else(malformed)?;
@@ -154,11 +195,23 @@ impl Signing {
         if !behind.is_empty() {
             return Err(malformed());
         }
-        for pair in pairs {
-            each!(self.key.scheme(), signing::check(pair))
-                .map_err(|source| RunError::caught(place, Lie::Nonce, vec![message.encode()], source))?;
-        }
         Ok(numbers.into_iter().zip(pairs.iter().cloned()).collect())
+    }
+}
+
+/// A commitment that was judged in its run, or made here.
+#[derive(Clone, Debug)]
+pub struct Judged(Message);
+
+impl Judged {
+    /// One's own: nobody judges what they have made themselves.
+    pub fn own(nonces: &Nonces) -> Self {
+        Self(nonces.commitment().clone())
+    }
+
+    /// The place of the holder that made it.
+    pub const fn from(&self) -> u8 {
+        self.0.from()
     }
 }
 
@@ -177,8 +230,14 @@ fn restarted(error: RunError) -> RunError {
 /// takes them away.
 pub struct Nonces {
     boot: [u8; BOOT_BYTES],
-    pairs: BTreeMap<u16, NoncePair>,
+    secrets: Secrets,
     own: Message,
+}
+
+enum Secrets {
+    Frost(BTreeMap<u16, NoncePair>),
+    Committed(ecdsa::Committed),
+    Answered(ecdsa::Answered),
 }
 
 impl Nonces {
@@ -187,19 +246,56 @@ impl Nonces {
         &self.own
     }
 
-    /// Second round, at one signer. The nonces are gone before anything leaves, also when nothing is signed.
+    /// What was answered in the round between, to be answered again.
+    pub const fn answered(&self) -> Option<&Message> {
+        match &self.secrets {
+            Secrets::Answered(answered) => Some(answered.message()),
+            _ => None,
+        }
+    }
+
+    /// The round between that [`SharedScheme::answers`] tells of. What was secret before is gone, also when nothing is answered.
+    pub fn answer(
+        self,
+        share: &KeyShare,
+        boot: &Boot,
+        package: &Package,
+        key: &BoxKey,
+        sign: impl FnOnce(&[u8]) -> [u8; 64],
+    ) -> Result<(Self, Message), RunError> {
+        self.check(share, boot, package)?;
+        let Self { boot, secrets, own } = self;
+        let answered = match secrets {
+            Secrets::Frost(_) => return Err(RunError::NoStep { step: Step::Answer }),
+            Secrets::Answered(_) => return Err(RunError::Spent { place: share.place() }),
+            Secrets::Committed(committed) => {
+                with_randomness(|random| committed.answer(share, package, key, sign, random))?
+            }
+        };
+        let message = answered.message().clone();
+        Ok((Self { boot, secrets: Secrets::Answered(answered), own }, message))
+    }
+
+    /// Last round, at one signer, from everybody's answers if the scheme has them. The nonces are gone before anything leaves,
+    /// also when nothing is signed.
     pub fn sign(
         self,
         share: &KeyShare,
         boot: &Boot,
         package: &Package,
+        answers: &[Vec<u8>],
+        key: &BoxKey,
         sign: impl FnOnce(&[u8]) -> [u8; 64],
     ) -> Result<Message, RunError> {
-        let Self { boot: made, pairs, own } = self;
+        self.check(share, boot, package)?;
+        let Self { secrets, .. } = self;
         let (place, signing) = (share.place(), &package.signing);
-        if made != boot.0 || own.from() != place || package.messages.get(&place) != Some(&own) {
-            return Err(RunError::Foreign { place });
-        }
+        let pairs = match secrets {
+            Secrets::Frost(pairs) if answers.is_empty() => pairs,
+            Secrets::Frost(_) => return Err(RunError::NoStep { step: Step::Answer }),
+            Secrets::Committed(_) => return Err(RunError::Missing { places: signing.signers.clone() }),
+            Secrets::Answered(answered) => return answered.share(share, package, answers, key, sign),
+        };
         let mut values = share.values(&signing.key)?;
         let mut body = package.hash.to_vec();
         for (number, pair) in pairs {
@@ -208,6 +304,14 @@ impl Nonces {
             body.extend(each!(scheme, signing::sign(package.task(), number, value, pair))?);
         }
         Ok(Message::new((Step::Share, &signing.run, place), body, sign))
+    }
+}
+
+impl Nonces {
+    fn check(&self, share: &KeyShare, boot: &Boot, package: &Package) -> Result<(), RunError> {
+        let place = share.place();
+        let own = self.own.from() == place && package.messages.get(&place) == Some(&self.own);
+        if self.boot == boot.0 && own { Ok(()) } else { Err(RunError::Foreign { place }) }
     }
 }
 

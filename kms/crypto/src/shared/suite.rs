@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use super::scheme::Tweak;
 
 pub(crate) mod dealing;
+pub(crate) mod ecdsa;
 pub(crate) mod generation;
 pub(crate) mod signing;
 
@@ -26,7 +27,7 @@ pub(crate) type Secret = Zeroizing<[u8; 32]>;
 /// The one encoding of a group element.
 pub(crate) type Element = Vec<u8>;
 
-/// Calls a function for the curve of a scheme.
+/// Calls a function of FROST for the curve of a scheme.
 macro_rules! each {
     ($scheme:expr, $($function:ident)::+ ( $($argument:expr),* $(,)? )) => {
         match $scheme {
@@ -36,10 +37,28 @@ macro_rules! each {
             $crate::shared::SharedScheme::Bip340 => {
                 $($function)::+::<frost_secp256k1_tr::Secp256K1Sha256TR>($($argument),*)
             }
+            $crate::shared::SharedScheme::EcdsaSecp256k1 => {
+                Err($crate::shared::suite::LibraryError::other_protocol())
+            }
         }
     };
 }
 pub(crate) use each;
+
+/// Calls a function for the group of a scheme, whatever its protocol.
+macro_rules! group {
+    ($scheme:expr, $($function:ident)::+ ( $($argument:expr),* $(,)? )) => {
+        match $scheme {
+            $crate::shared::SharedScheme::Ed25519 => {
+                $($function)::+::<frost_ed25519::Ed25519Sha512>($($argument),*)
+            }
+            $crate::shared::SharedScheme::Bip340 | $crate::shared::SharedScheme::EcdsaSecp256k1 => {
+                $($function)::+::<frost_secp256k1_tr::Secp256K1Sha256TR>($($argument),*)
+            }
+        }
+    };
+}
+pub(crate) use group;
 
 /// What the signing library refused.
 #[derive(Debug, ThisError)]
@@ -51,6 +70,15 @@ pub struct LibraryError {
 }
 
 impl LibraryError {
+    pub(crate) fn new(source: impl Into<Box<dyn StdError + Send + Sync>>, culprit: Option<u16>) -> Self {
+        Self { source: source.into(), culprit }
+    }
+
+    /// A scheme of another protocol came to FROST.
+    pub(crate) fn other_protocol() -> Self {
+        Self::new("the scheme has another protocol", None)
+    }
+
     /// The identifier whose value is wrong, if the library names one.
     pub(crate) const fn culprit(&self) -> Option<u16> {
         self.culprit

@@ -1,8 +1,5 @@
 //! Tests of the vault: published vectors first, then properties, then attacks.
 
-use opaque_ke::rand::{CryptoRng, RngCore};
-use sha2::{Digest as _, Sha512};
-
 mod attack;
 mod binding;
 mod flow;
@@ -14,69 +11,11 @@ mod repair;
 mod sharing;
 mod world;
 
+use sha2::Digest as _;
+
+pub(super) use crate::seeded::Seeded;
+
 /// Of bytes that were sealed.
 pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     sha2::Sha256::digest(bytes).into()
 }
-
-/// A stream from a seed: SHA-512 in counter mode. For tests only.
-pub(super) struct Seeded {
-    seed: u64,
-    count: u64,
-}
-
-impl Seeded {
-    pub(super) const fn new(seed: u64) -> Self {
-        Self { seed, count: 0 }
-    }
-
-    /// From `KEYWARD_SEED`, or a new one; printed, so that a failure can be had again.
-    pub(super) fn printed() -> Self {
-        let given = std::env::var("KEYWARD_SEED").ok().map(|seed| seed.parse().expect("a number"));
-        let seed = given.unwrap_or_else(|| getrandom::u64().unwrap());
-        println!("KEYWARD_SEED={seed}");
-        Self::new(seed)
-    }
-
-    pub(super) fn below(&mut self, end: usize) -> usize {
-        (self.next_u64() % end as u64) as usize
-    }
-
-    /// `count` of the numbers `1..=of`, in any order.
-    pub(super) fn choose(&mut self, count: u8, of: u8) -> Vec<u8> {
-        let mut all: Vec<u8> = (1..=of).collect();
-        for place in 0..usize::from(count) {
-            let other = place + self.below(all.len() - place);
-            all.swap(place, other);
-        }
-        all.truncate(usize::from(count));
-        all
-    }
-}
-
-impl RngCore for Seeded {
-    fn next_u32(&mut self) -> u32 {
-        self.next_u64() as u32
-    }
-
-    fn next_u64(&mut self) -> u64 {
-        let mut bytes = [0; 8];
-        self.fill_bytes(&mut bytes);
-        u64::from_le_bytes(bytes)
-    }
-
-    fn fill_bytes(&mut self, bytes: &mut [u8]) {
-        for chunk in bytes.chunks_mut(64) {
-            self.count += 1;
-            let block = Sha512::digest([self.seed.to_be_bytes(), self.count.to_be_bytes()].concat());
-            chunk.copy_from_slice(&block[..chunk.len()]);
-        }
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), opaque_ke::rand::Error> {
-        self.fill_bytes(bytes);
-        Ok(())
-    }
-}
-
-impl CryptoRng for Seeded {}

@@ -1,7 +1,8 @@
 //! The third round: everybody's pieces are opened, held against the openings, and added up to the share.
 
-use super::{Generation, Openings};
+use super::{Generation, Openings, ecdsa};
 use crate::hpke_box::BoxKey;
+use crate::random::with_randomness;
 use crate::shared::confirmation::Dealt;
 use crate::shared::errors::{Lie, RunError};
 use crate::shared::facts::SharedKey;
@@ -12,20 +13,51 @@ use crate::shared::suite::dealing::holds;
 use crate::shared::suite::each;
 use crate::shared::suite::generation::{Pieces, Second};
 
-/// A holder between the second and the third round. Secret, in memory only; to be dropped when the share is kept.
+/// A holder between the second and the last round. Secret, in memory only; to be dropped when the share is kept.
 pub struct Dealer {
     pub(super) place: u8,
     pub(super) own: Message,
-    pub(super) second: Box<dyn Second>,
-    pub(super) kept: Pieces,
+    pub(super) dealing: Dealing,
+}
+
+pub(super) enum Dealing {
+    Frost { second: Box<dyn Second>, kept: Pieces },
+    Ecdsa(Box<ecdsa::Dealing>),
 }
 
 impl Dealer {
-    /// Third round: the share, from everybody's pieces. The openings fix what it is, so it may be asked again with other
-    /// dealings after some were refused.
-    pub fn finish(&self, openings: &Openings, dealings: &[Vec<u8>], key: &BoxKey) -> Result<Dealt, RunError> {
-        let Self { place, own, second, kept } = self;
+    /// The round that [`answers`](crate::shared::SharedScheme::answers) tells of, from everybody's dealings: proofs are opened. It is made once; asked again
+    /// with the same dealings, it is the same message.
+    pub fn agree(
+        &mut self,
+        openings: &Openings,
+        dealings: &[Vec<u8>],
+        sign: impl FnOnce(&[u8]) -> [u8; 64],
+    ) -> Result<Message, RunError> {
+        match &mut self.dealing {
+            Dealing::Frost { .. } => Err(RunError::NoStep { step: Step::Agreement }),
+            Dealing::Ecdsa(dealing) => with_randomness(|random| {
+                dealing.agree((self.place, &self.own), openings, dealings, sign, random)
+            }),
+        }
+    }
+
+    /// Last round: the share, from everybody's dealings and, if the scheme has them, agreements. FROST's openings fix what it
+    /// is, so it may be asked again with other dealings after some were refused; ECDSA's state is used up by one try.
+    pub fn finish(
+        &mut self,
+        openings: &Openings,
+        dealings: &[Vec<u8>],
+        agreements: &[Vec<u8>],
+        key: &BoxKey,
+    ) -> Result<Dealt, RunError> {
+        let Self { place, own, dealing } = self;
         let place = *place;
+        let (second, kept) = match dealing {
+            Dealing::Frost { second, kept } if agreements.is_empty() => (second, kept),
+            Dealing::Frost { .. } => return Err(RunError::NoStep { step: Step::Agreement }),
+            Dealing::Ecdsa(dealing) => return dealing.finish(place, openings, dealings, agreements, key),
+        };
         let mut pieces = kept.clone();
         let Generation { name, scheme, roster, run } = &openings.generation;
         let places: Vec<u8> = roster.holders().places().collect();

@@ -20,6 +20,11 @@ pub struct Package {
 }
 
 impl Package {
+    #[cfg(test)]
+    pub(crate) const fn hash(&self) -> &[u8; 32] {
+        &self.hash
+    }
+
     pub(super) fn task(&self) -> Task<'_> {
         let SigningPlan { message, tweak, .. } = &self.signing.plan;
         Task { public: self.signing.key.public(), tweak, message, commitments: &self.commitments }
@@ -29,6 +34,9 @@ impl Package {
     /// been verified by the library, and by the rule of the ledger, which is another implementation.
     pub fn signature(&self, messages: &[Vec<u8>]) -> Result<Vec<u8>, RunError> {
         let Signing { key, roster, plan, signers, run } = &self.signing;
+        if key.scheme().answers() {
+            return self.products_signature(messages);
+        }
         let messages = collect(roster, run, Step::Share, signers, messages)?;
         let mut shares = BTreeMap::new();
         for (&place, message) in &messages {
@@ -60,12 +68,26 @@ impl Package {
         let Signing { key, roster, signers, run, .. } = &self.signing;
         let message = alone(roster, run, Step::Share, signers, message)?;
         let place = message.from();
+        if key.scheme().answers() {
+            return self.read_products(&message).map(drop);
+        }
         for (number, share) in self.read(place, &message)? {
             each!(key.scheme(), signing::check_share(self.task(), number, &share)).map_err(|source| {
                 RunError::caught(place, Lie::SignatureShare, self.evidence(Some(&message)), source)
             })?;
         }
         Ok(())
+    }
+
+    /// Judges one answer by itself, of a scheme that has them: signed by a signer, to these commitments, well formed. What is
+    /// sealed in it, its receivers alone can judge.
+    pub fn judge_answer(&self, message: &[u8]) -> Result<(), RunError> {
+        let Signing { key, roster, signers, run, .. } = &self.signing;
+        if !key.scheme().answers() {
+            return Err(RunError::NoStep { step: Step::Answer });
+        }
+        let message = alone(roster, run, Step::Answer, signers, message)?;
+        self.read_answer(&message)
     }
 
     fn read(&self, place: u8, message: &Message) -> Result<BTreeMap<u16, [u8; 32]>, RunError> {

@@ -1,18 +1,19 @@
 use std::collections::BTreeMap;
 
+use k256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use keyward_domain::scheme::{PublicKey, verify, verify_digest};
 
 use super::super::suite::dealing::{base, interpolate_secret};
 use super::super::suite::signing::{NoncePair, Task, aggregate, commit, sign};
 use super::super::suite::{Public, each};
 use super::super::*;
-use super::Seeded;
 use super::world::{self, World, parties, roster};
+use super::{FROST, Seeded};
 use crate::vault::VAULTED_SECRET_BYTES_MAX;
 use crate::{Network, p2tr_address};
 
 /// By libraries that did not sign: libsecp256k1 or the ledger's rule, then one more.
-fn verifies_elsewhere(key: &PublicKey, message: &[u8], signature: &[u8]) {
+pub(super) fn verifies_elsewhere(key: &PublicKey, message: &[u8], signature: &[u8]) {
     match SharedScheme::of(key.scheme()).unwrap() {
         SharedScheme::Ed25519 => {
             verify(key, message, signature).unwrap();
@@ -28,12 +29,19 @@ fn verifies_elsewhere(key: &PublicKey, message: &[u8], signature: &[u8]) {
             let newer = k256::schnorr::VerifyingKey::from_slice(key.as_bytes()).unwrap();
             newer.verify_raw(message, &signature.try_into().unwrap()).unwrap();
         }
+        SharedScheme::EcdsaSecp256k1 => {
+            verify_digest(key, message.try_into().unwrap(), signature).unwrap();
+            let newer = k256::ecdsa::VerifyingKey::from_sec1_bytes(key.as_bytes()).unwrap();
+            let parsed = k256::ecdsa::Signature::from_slice(signature).unwrap();
+            newer.verify_prehash(message, &parsed).unwrap();
+            assert_eq!(parsed.normalize_s(), parsed, "high s");
+        }
     }
 }
 
 #[test]
 fn the_user_and_any_threshold_of_keepers_sign_and_other_libraries_verify() {
-    for scheme in SharedScheme::ALL {
+    for scheme in FROST {
         for (threshold, keepers) in [(2, 2), (2, 3), (3, 5)] {
             let mut world = World::generated(Seeded::printed(), scheme, threshold, keepers);
             for _ in 0..3 {
@@ -72,7 +80,7 @@ fn values(world: &World, places: &[u8]) -> BTreeMap<u16, super::super::suite::Se
 
 #[test]
 fn only_sets_with_the_user_and_a_threshold_of_keepers_hold_the_key() {
-    for scheme in SharedScheme::ALL {
+    for scheme in FROST {
         for (threshold, keepers) in [(2_u8, 3_u8), (3, 4), (2, 4)] {
             let world = World::generated(Seeded::printed(), scheme, threshold, keepers);
             for set in 1_u32..1 << (keepers + 1) {
@@ -88,7 +96,7 @@ fn only_sets_with_the_user_and_a_threshold_of_keepers_hold_the_key() {
 
 #[test]
 fn sets_that_are_not_authorised_sign_nothing_even_with_a_threshold_of_their_own() {
-    for scheme in SharedScheme::ALL {
+    for scheme in FROST {
         let mut world = World::generated(Seeded::printed(), scheme, 2, 3);
         for places in [&[1, 2, 3][..], &[USER, 2]] {
             let values = values(&world, places);
@@ -146,7 +154,7 @@ fn a_copy_of_the_users_share_signs_in_its_place_and_fits_a_vault() {
 
 #[test]
 fn a_new_device_and_new_keys_of_a_keeper_sign_with_the_shares_that_there_are() {
-    for scheme in SharedScheme::ALL {
+    for scheme in FROST {
         let mut world = World::generated(Seeded::printed(), scheme, 2, 3);
         let before = world.roster();
         let plan = world.plan(&[1, 3], Tweak::None);

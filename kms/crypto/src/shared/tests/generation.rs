@@ -1,7 +1,7 @@
 use super::super::pieces::{Way, seal};
 use super::super::*;
-use super::Seeded;
 use super::world::{Opened, altered, dealt, lie, opened, parties};
+use super::{FROST, Seeded};
 use zeroize::Zeroizing;
 
 fn lied(error: &RunError, place: u8, what: Lie) -> bool {
@@ -11,7 +11,7 @@ fn lied(error: &RunError, place: u8, what: Lie) -> bool {
 
 #[test]
 fn a_lie_in_an_opening_is_named() {
-    for scheme in SharedScheme::ALL {
+    for scheme in FROST {
         let mut random = Seeded::printed();
         let all = parties(&mut random, 3);
         let Opened { generation, messages, .. } = opened(&mut random, scheme, &all, 2);
@@ -83,7 +83,7 @@ fn replays_forgeries_and_gaps_are_refused_by_name() {
 
 #[test]
 fn a_lie_in_a_dealing_is_named_by_its_receiver() {
-    for scheme in SharedScheme::ALL {
+    for scheme in FROST {
         for liar in [USER, 2] {
             for kind in 0..4 {
                 let mut random = Seeded::printed();
@@ -112,9 +112,9 @@ fn a_lie_in_a_dealing_is_named_by_its_receiver() {
                         _ => body[0] ^= 1,
                     }),
                 );
-                let dealer = dealers.remove(1);
-                let error = dealer.finish(&openings, &dealings, &all[1].key).unwrap_err();
-                assert!(dealer.finish(&openings, &honest, &all[1].key).is_ok(), "junk ends no run");
+                let mut dealer = dealers.remove(1);
+                let error = dealer.finish(&openings, &dealings, &[], &all[1].key).unwrap_err();
+                assert!(dealer.finish(&openings, &honest, &[], &all[1].key).is_ok(), "junk ends no run");
                 let named = match kind {
                     0 | 1 => lied(&error, liar, Lie::Piece) && !Lie::Piece.is_public(),
                     2 => lied(&error, liar, Lie::Malformed),
@@ -134,7 +134,7 @@ fn nobody_stands_by_what_it_has_not_made_and_everybody_confirms_the_same_key() {
     // whoever carries the messages cannot put another opening of the holder in its place
     let (second, other) = generation.open_with(1, |message| all[1].sign(message), &mut random).unwrap();
     let openings = generation.openings(&messages).unwrap();
-    let refused = second.deal(&openings, |message| all[1].sign(message));
+    let refused = second.deal(&openings, &all[1].key, |message| all[1].sign(message));
     assert!(matches!(refused, Err(RunError::Foreign { place: 1 })));
     assert_ne!(other.encode(), messages[1]);
 
@@ -142,7 +142,7 @@ fn nobody_stands_by_what_it_has_not_made_and_everybody_confirms_the_same_key() {
     let mut finished: Vec<_> = dealers
         .into_iter()
         .zip(&all)
-        .map(|(dealer, party)| dealer.finish(&openings, &dealings, &party.key).unwrap())
+        .map(|(mut dealer, party)| dealer.finish(&openings, &dealings, &[], &party.key).unwrap())
         .collect();
     let confirm = |dealt: &Dealt| {
         let party = &all[usize::from(dealt.share().place())];

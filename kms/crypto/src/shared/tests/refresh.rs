@@ -6,8 +6,8 @@ use super::super::pieces::{Way, seal, sealed_bytes};
 use super::super::suite::dealing::{base, interpolate_secret};
 use super::super::suite::each;
 use super::super::*;
-use super::Seeded;
 use super::world::{World, altered};
+use super::{FROST, Seeded};
 
 fn named(error: &RunError, place: u8, what: Lie) -> bool {
     matches!(error, RunError::Lied { place: found, lie, .. } if *found == place && *lie == what)
@@ -49,7 +49,7 @@ fn refreshed(world: &mut World, keepers: &[u8]) -> (SharedKey, BTreeMap<u8, KeyS
 
 #[test]
 fn keepers_refresh_alone_and_the_users_share_still_signs() {
-    for scheme in SharedScheme::ALL {
+    for scheme in FROST {
         for (threshold, keepers) in [(2, 2), (2, 3), (3, 5)] {
             let mut world = World::generated(Seeded::printed(), scheme, threshold, keepers);
             let sealed = world.shares[&USER].to_secret();
@@ -80,7 +80,7 @@ fn keepers_refresh_alone_and_the_users_share_still_signs() {
 
 #[test]
 fn a_keepers_old_value_among_new_ones_gives_nothing() {
-    for scheme in SharedScheme::ALL {
+    for scheme in FROST {
         let mut world = World::generated(Seeded::printed(), scheme, 2, 3);
         let (before, old) = refreshed(&mut world, &[1, 2]);
         let mut mixed = BTreeMap::new();
@@ -101,7 +101,7 @@ fn a_keepers_old_value_among_new_ones_gives_nothing() {
 
 #[test]
 fn a_lie_in_a_refresh_is_named() {
-    for scheme in SharedScheme::ALL {
+    for scheme in FROST {
         let mut world = World::generated(Seeded::printed(), scheme, 3, 4);
         let refresh = Refresh::new(world.key.clone(), world.roster(), &[1, 3, 4], 1).unwrap();
         let messages = shifts(&mut world, &refresh, &[1, 3, 4]);

@@ -6,8 +6,8 @@ use super::super::pieces::{Way, seal, sealed_bytes};
 use super::super::suite::dealing::{base, deal, interpolate_secret};
 use super::super::suite::each;
 use super::super::*;
-use super::Seeded;
 use super::world::{Party, World, altered, confirmed, parties, roster};
+use super::{FROST, Seeded};
 
 fn named(error: &RunError, place: u8, what: Lie) -> bool {
     matches!(error, RunError::Lied { place: found, lie, .. } if *found == place && *lie == what)
@@ -41,7 +41,7 @@ fn others(world: &World, random: &mut Seeded, keepers: u8) -> Vec<Party> {
 
 #[test]
 fn a_renewal_keeps_the_key_and_old_shares_do_not_mix_with_new_ones() {
-    for scheme in SharedScheme::ALL {
+    for scheme in FROST {
         let world = World::generated(Seeded::printed(), scheme, 2, 3);
         let same = world.parties.iter().map(Party::again).collect();
         let (old, mut new) = renewed(world, same, 2, &[1, 3]);
@@ -71,7 +71,7 @@ fn a_renewal_keeps_the_key_and_old_shares_do_not_mix_with_new_ones() {
 
 #[test]
 fn holders_and_threshold_change_and_the_key_stays() {
-    for scheme in SharedScheme::ALL {
+    for scheme in FROST {
         let mut world = World::generated(Seeded::printed(), scheme, 2, 3);
         let key = world.key.public_key(&Tweak::None).unwrap();
         let mut random = world.random.fork();
@@ -106,7 +106,7 @@ fn nothing_is_dealt_to_another_user_or_to_other_keys_of_one_who_stays() {
 
 #[test]
 fn a_lie_in_a_redealing_is_named() {
-    for scheme in SharedScheme::ALL {
+    for scheme in FROST {
         let mut world = World::generated(Seeded::printed(), scheme, 2, 3);
         let renewal = Renewal::new(world.key.clone(), world.roster(), world.roster(), &[1, 3], 1).unwrap();
         let messages = world.deal(&renewal, &[1, 3]);
@@ -146,7 +146,7 @@ fn a_lie_in_a_redealing_is_named() {
 
 #[test]
 fn a_wrong_piece_is_named_by_its_receiver_and_dealers_stand_by_their_own() {
-    for scheme in SharedScheme::ALL {
+    for scheme in FROST {
         let mut world = World::generated(Seeded::printed(), scheme, 2, 3);
         let renewal = Renewal::new(world.key.clone(), world.roster(), world.roster(), &[1, 3], 1).unwrap();
         let messages = world.deal(&renewal, &[1, 3]);

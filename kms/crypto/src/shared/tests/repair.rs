@@ -4,8 +4,8 @@ use super::super::pieces::{Way, seal, sealed_bytes};
 use super::super::suite::dealing::base;
 use super::super::suite::each;
 use super::super::*;
-use super::Seeded;
 use super::world::{World, altered, lie};
+use super::{FROST, Seeded};
 
 fn named(error: &RunError, place: u8, what: Lie) -> bool {
     matches!(error, RunError::Lied { place: found, lie, .. } if *found == place && *lie == what)
@@ -25,7 +25,7 @@ fn sums(world: &mut World, columns: &Columns, splits: &[Vec<u8>]) -> Vec<Vec<u8>
 
 #[test]
 fn a_repaired_share_is_the_lost_one() {
-    for scheme in SharedScheme::ALL {
+    for scheme in FROST {
         for (threshold, keepers, lost, helpers) in [(2, 3, 1, &[2, 3][..]), (3, 5, 4, &[1, 3, 5])] {
             let mut world = World::generated(Seeded::printed(), scheme, threshold, keepers);
             let gone = world.shares.get(&lost).unwrap().to_secret();
@@ -70,7 +70,7 @@ fn nobody_helps_unless_the_keeper_asks() {
 
 #[test]
 fn a_lie_in_a_split_is_named() {
-    for scheme in SharedScheme::ALL {
+    for scheme in FROST {
         let mut world = World::generated(Seeded::printed(), scheme, 2, 3);
         let repair = Repair::new(world.key.clone(), world.roster(), 1, &[2, 3], 1).unwrap();
         let splits = world.split(&repair, 1, &[2, 3]);
@@ -114,7 +114,7 @@ fn a_lie_in_a_split_is_named() {
 
 #[test]
 fn a_lie_in_a_sum_is_named() {
-    for scheme in SharedScheme::ALL {
+    for scheme in FROST {
         let mut world = World::generated(Seeded::printed(), scheme, 2, 3);
         let repair = Repair::new(world.key.clone(), world.roster(), 1, &[2, 3], 1).unwrap();
         let splits = world.split(&repair, 1, &[2, 3]);

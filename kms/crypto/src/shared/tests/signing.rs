@@ -1,6 +1,6 @@
 use super::super::*;
-use super::Seeded;
 use super::world::{World, altered};
+use super::{FROST, Seeded};
 
 fn named(error: &RunError, place: u8, what: Lie) -> bool {
     matches!(error, RunError::Lied { place: found, lie, .. } if *found == place && *lie == what)
@@ -8,7 +8,7 @@ fn named(error: &RunError, place: u8, what: Lie) -> bool {
 
 #[test]
 fn a_lie_in_a_commitment_is_named() {
-    for scheme in SharedScheme::ALL {
+    for scheme in FROST {
         let mut world = World::generated(Seeded::printed(), scheme, 2, 3);
         let plan = world.plan(&[1, 3], Tweak::None);
         let signing = Signing::new(world.key.clone(), world.roster(), plan).unwrap();
@@ -35,7 +35,7 @@ fn a_lie_in_a_commitment_is_named() {
 
 #[test]
 fn a_wrong_share_is_named_and_its_evidence_convinces_a_judge() {
-    for scheme in SharedScheme::ALL {
+    for scheme in FROST {
         for liar in [USER, 1, 3] {
             let mut world = World::generated(Seeded::printed(), scheme, 2, 3);
             let plan = world.plan(&[1, 3], Tweak::None);
@@ -87,19 +87,51 @@ fn replays_silence_and_second_commitments_are_refused_by_name() {
     // after a restart the nonces of the life before sign nothing
     let (_, (place, kept)) = (nonces.next(), nonces.next_back().unwrap());
     let sign = |message: &[u8]| world.party(place).sign(message);
-    let gone = kept.sign(&world.shares[&place], &world.boots[3], &package, sign).unwrap_err();
+    let gone = kept
+        .sign(&world.shares[&place], &world.boots[3], &package, &[], &world.party(place).key, sign)
+        .unwrap_err();
     assert!(matches!(gone, RunError::Foreign { place: 3 }));
     // and none sign where another commitment stands in the holder's name
     let (place, kept) = nonces.next().unwrap();
     let swapped = signing.package(&[messages[0].clone(), others[1].clone(), messages[2].clone()]).unwrap();
     let sign = |message: &[u8]| world.party(place).sign(message);
-    let foreign = kept.sign(&world.shares[&place], &world.boots[1], &swapped, sign).unwrap_err();
+    let foreign = kept
+        .sign(&world.shares[&place], &world.boots[1], &swapped, &[], &world.party(place).key, sign)
+        .unwrap_err();
     assert!(matches!(foreign, RunError::Foreign { place: 1 }));
 }
 
 #[test]
+fn what_was_judged_in_a_run_is_not_judged_again_and_stands_for_nothing_else() {
+    for scheme in FROST {
+        let mut world = World::generated(Seeded::printed(), scheme, 2, 3);
+        let plan = world.plan(&[1, 3], Tweak::None);
+        let signing = Signing::new(world.key.clone(), world.roster(), plan.clone()).unwrap();
+        let (nonces, messages) = world.commit(&signing, &[1, 3]);
+        let (_, others) = world.commit(&signing, &[1, 3]);
+        let judged = [signing.judge(&messages[0]).unwrap(), Judged::own(&nonces[1].1)];
+        assert_eq!([judged[0].from(), judged[1].from()], [0, 1]);
+        let judged = judged.each_ref();
+        let package = signing.package_with(&judged, &messages).unwrap();
+        // Another signature under it, or another commitment, is judged like any other.
+        let mut forged = messages.clone();
+        *forged[0].last_mut().unwrap() ^= 1;
+        assert!(matches!(signing.package_with(&judged, &forged), Err(RunError::Unsigned { place: 0 })));
+        let both = [&messages[..], &others[..1]].concat();
+        assert!(matches!(signing.package_with(&judged, &both), Err(RunError::Equivocated { place: 0, .. })));
+        // In another run it stands for nothing.
+        let next = SigningPlan { attempt: 2, ..plan };
+        let next = Signing::new(world.key.clone(), world.roster(), next).unwrap();
+        assert!(matches!(next.package_with(&judged, &messages), Err(RunError::OtherRun { .. })));
+        let shares = world.share(&package, nonces);
+        let signature = signing.package(&messages).unwrap().signature(&shares).unwrap();
+        assert_eq!(package.signature(&shares).unwrap(), signature);
+    }
+}
+
+#[test]
 fn two_servers_that_start_the_same_signing_disturb_nobody() {
-    for scheme in SharedScheme::ALL {
+    for scheme in FROST {
         let mut world = World::generated(Seeded::printed(), scheme, 2, 3);
         let first = world.plan(&[1, 3], Tweak::None);
         let second = SigningPlan { attempt: 2, keepers: vec![2, 3], ..first.clone() };

@@ -119,10 +119,24 @@ pub(super) fn dealt(
     parties: &[Party],
 ) -> (Vec<Dealer>, Vec<Vec<u8>>) {
     let mut deal = |(opener, party): (Opener, &Party)| {
-        let (dealer, message) = opener.deal_with(openings, |message| party.sign(message), random).unwrap();
+        let (dealer, message) =
+            opener.deal_with(openings, &party.key, |message| party.sign(message), random).unwrap();
         (dealer, message.encode())
     };
     openers.into_iter().zip(parties).map(&mut deal).unzip()
+}
+
+/// The round that FROST does not have.
+pub(super) fn agreed(
+    scheme: SharedScheme,
+    (openings, dealings): (&Openings, &[Vec<u8>]),
+    dealers: &mut [Dealer],
+    parties: &[Party],
+) -> Vec<Vec<u8>> {
+    let agree = |(dealer, party): (&mut Dealer, &Party)| {
+        dealer.agree(openings, dealings, |message| party.sign(message)).unwrap().encode()
+    };
+    if scheme.answers() { dealers.iter_mut().zip(parties).map(agree).collect() } else { Vec::new() }
 }
 
 /// Everybody confirms, and everybody checks it.
@@ -150,9 +164,11 @@ impl World {
         let parties = parties(&mut random, keepers);
         let Opened { generation, openers, messages } = opened(&mut random, scheme, &parties, threshold);
         let openings = generation.openings(&messages).unwrap();
-        let (dealers, dealings) = dealt(&mut random, &openings, openers, &parties);
-        let finish =
-            |(dealer, party): (Dealer, &Party)| dealer.finish(&openings, &dealings, &party.key).unwrap();
+        let (mut dealers, dealings) = dealt(&mut random, &openings, openers, &parties);
+        let agreements = agreed(scheme, (&openings, &dealings), &mut dealers, &parties);
+        let finish = |(mut dealer, party): (Dealer, &Party)| {
+            dealer.finish(&openings, &dealings, &agreements, &party.key).unwrap()
+        };
         let all = dealers.into_iter().zip(&parties).map(finish).collect();
         let (key, shares) = confirmed(all, &parties);
         let boots = (0..=keepers).map(|_| Boot::random(&mut random)).collect();
@@ -186,12 +202,33 @@ impl World {
         (nonces, messages)
     }
 
-    /// Second round of everybody.
-    pub(super) fn share(&self, package: &Package, nonces: Vec<(u8, Nonces)>) -> Vec<Vec<u8>> {
+    /// The round that FROST does not have.
+    pub(super) fn answer(
+        &self,
+        package: &Package,
+        nonces: Vec<(u8, Nonces)>,
+    ) -> (Vec<(u8, Nonces)>, Vec<Vec<u8>>) {
+        if !self.key.scheme().answers() {
+            return (nonces, Vec::new());
+        }
         let one = |(place, nonces): (u8, Nonces)| {
             let (party, boot) = (self.party(place), &self.boots[usize::from(place)]);
             let sign = |message: &[u8]| party.sign(message);
-            nonces.sign(&self.shares[&place], boot, package, sign).unwrap().encode()
+            let (nonces, message) =
+                nonces.answer(&self.shares[&place], boot, package, &party.key, sign).unwrap();
+            ((place, nonces), message.encode())
+        };
+        nonces.into_iter().map(one).unzip()
+    }
+
+    /// Last round of everybody.
+    pub(super) fn share(&self, package: &Package, nonces: Vec<(u8, Nonces)>) -> Vec<Vec<u8>> {
+        let (nonces, answers) = self.answer(package, nonces);
+        let one = |(place, nonces): (u8, Nonces)| {
+            let (party, boot) = (self.party(place), &self.boots[usize::from(place)]);
+            let sign = |message: &[u8]| party.sign(message);
+            let made = nonces.sign(&self.shares[&place], boot, package, &answers, &party.key, sign);
+            made.unwrap().encode()
         };
         nonces.into_iter().map(one).collect()
     }
