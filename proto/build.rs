@@ -12,6 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "keyward/v1/delegation.proto",
         "keyward/v1/approvals.proto",
         "keyward/v1/policies.proto",
+        "keyward/v1/risk.proto",
         "keyward/v1/cosign.proto",
         "keyward/v1/shared.proto",
         "keyward/v1/association.proto",

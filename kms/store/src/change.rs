@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     Account, AccountState, Act, AgentJob, Approval, ApprovalRoom, ApprovalRule, Challenge, CodeState, Id,
     IdempotencyKey, IntentState, JobState, Key, KeyState, Notice, NoticeChannel, NoticeState, OneTimeCode,
-    Pin, PolicyRequests, PolicyVersion, Profile, Registration, Session,
+    Pin, PolicyRequests, PolicyVersion, Profile, Registration, RiskHistory, Session,
 };
 
 /// One step of an atomic change.
@@ -229,7 +229,7 @@ pub enum Change {
     /// A job for an agent.
     PutAgentJob(AgentJob),
     /// Where an agent's job came to: `Taken` from waiting; `Answered` and `Refused` from waiting or taken, before
-    /// it expires; `Expired` from either. Refused as [`crate::StoreError::Missing`] otherwise.
+    /// it expires; `Expired` from either. Refused as [`crate::StoreError::Missing`] otherwise. Its body is erased when it ends.
     AnswerAgentJob {
         /// The job.
         id: Id,
@@ -360,6 +360,22 @@ pub enum Change {
     KeepPolicyRequests(PolicyRequests),
     /// Forgets all but the newest of them, and those before a time.
     PrunePolicyRequests {
+        /// How many rows stay.
+        rows: u64,
+        /// Unix milliseconds.
+        before_ms: u64,
+    },
+    /// What is known of an account's habits; refused as [`crate::StoreError::Missing`] unless the revision before is as named and
+    /// the account is open.
+    PutRiskHistory(RiskHistory),
+    /// Erases it.
+    EraseRiskHistory(Id),
+    /// A version of the tenant's rules of risk is in force, or was. Their texts are kept as those of policy sets.
+    PutRiskVersion(PolicyVersion),
+    /// Keeps requests that were judged lately.
+    KeepRiskRequests(PolicyRequests),
+    /// Forgets all but the newest of them, and those before a time.
+    PruneRiskRequests {
         /// How many rows stay.
         rows: u64,
         /// Unix milliseconds.

@@ -28,10 +28,12 @@ macro_rules! words {
 mod approvals;
 mod notices;
 mod policies;
+mod risk;
 
 pub use approvals::{Approval, ApprovalLine, ApprovalRoom, ApprovalRule};
 pub use notices::{Notice, NoticeChannel, NoticeKind, NoticeState};
 pub use policies::{PolicyRequests, PolicyVersion};
+pub use risk::RiskHistory;
 
 words! {
     /// Where an account stands.

@@ -5,7 +5,8 @@ use std::{future::Future, pin::Pin as Pinned};
 use crate::{
     Account, Act, AgentJob, Approval, ApprovalLine, ApprovalRule, Challenge, Change, Claim, Claimed,
     CodeState, Id, Intent, Key, KeyFilter, NewIntent, Notice, OneTimeCode, Pin, PolicyRequests,
-    PolicyVersion, Profile, QueuedRelease, Registration, Server, Session, Signed, StoreError, Taken, Vault,
+    PolicyVersion, Profile, QueuedRelease, Registration, RiskHistory, Server, Session, Signed, StoreError,
+    Taken, Vault,
 };
 
 /// An answer under way.
@@ -37,7 +38,17 @@ pub trait Store: Send + Sync {
     fn claim(&self, claim: Claim) -> Pending<'_, Claimed>;
     /// Claims the key, if one is given, and keeps the intent if the claim is new and the signing key's row still
     /// has the revision named. The hot path's first write.
-    fn begin_intent(&self, intent: NewIntent, claim: Option<Claim>) -> Pending<'_, Claimed>;
+    fn begin_intent(&self, intent: NewIntent, claim: Option<Claim>) -> Pending<'_, Claimed> {
+        self.begin_judged_intent(intent, claim, None)
+    }
+    /// The same together with the account's history: kept in the same write as the intent, and only if that is. Stale also
+    /// where the history has another revision than the one it follows.
+    fn begin_judged_intent(
+        &self,
+        intent: NewIntent,
+        claim: Option<Claim>,
+        history: Option<RiskHistory>,
+    ) -> Pending<'_, Claimed>;
     /// Queues the release and completes the request. The hot path's second write; refused as
     /// [`StoreError::Missing`] unless the intent stands as submitted or final, and the claim is still this try's.
     fn finish_intent(&self, signed: Signed) -> Pending<'_, ()>;
@@ -100,6 +111,12 @@ pub trait Store: Send + Sync {
     fn policy_versions(&self, limit: u32) -> Pending<'_, Vec<PolicyVersion>>;
     /// Requests that were decided lately, newest first.
     fn policy_requests(&self, limit: u32) -> Pending<'_, Vec<PolicyRequests>>;
+    /// What is known of an account's habits: the revision and the sealed history.
+    fn risk_history(&self, account: Id) -> Pending<'_, Option<(u64, Vec<u8>)>>;
+    /// Versions of the tenant's rules of risk, newest first.
+    fn risk_versions(&self, limit: u32) -> Pending<'_, Vec<PolicyVersion>>;
+    /// Requests that were judged lately, newest first.
+    fn risk_requests(&self, limit: u32) -> Pending<'_, Vec<PolicyRequests>>;
     /// A rule by its id.
     fn approval_rule(&self, rule: Id) -> Pending<'_, Option<ApprovalRule>>;
     /// A notice.

@@ -4,7 +4,7 @@ use super::{
     approvals,
     hot::chunks,
     keys::{self, is_unique},
-    notices, policies,
+    notices, policies, risk,
     sql::{Connection, Query, Value, query},
     vaults,
 };
@@ -89,6 +89,12 @@ fn statement(change: &Change) -> Option<(Query, Touches)> {
         | Change::PutPolicyVersion(_)
         | Change::KeepPolicyRequests(_)
         | Change::PrunePolicyRequests { .. } => return policies::statement(change),
+
+        Change::PutRiskHistory(_)
+        | Change::EraseRiskHistory(_)
+        | Change::PutRiskVersion(_)
+        | Change::KeepRiskRequests(_)
+        | Change::PruneRiskRequests { .. } => return risk::statement(change),
 
         Change::PutNotice(_)
         | Change::TakeNotice { .. }
@@ -418,15 +424,15 @@ fn statement(change: &Change) -> Option<(Query, Touches)> {
                 JobState::Expired => "state IN ('waiting', 'taken') AND $4 = $4",
                 JobState::Waiting => "1 = 0 AND $4 = $4",
             };
-            (
-                query("UPDATE agent_jobs SET state = $1, answer = $2 WHERE id = $3 AND ")
-                    .then(from)
-                    .bind(state.word())
-                    .bind(answer.clone())
-                    .bind(*id)
-                    .bind(*now_ms),
-                One("agent job"),
-            )
+            let set = match state {
+                JobState::Waiting | JobState::Taken => "state = $1, answer = $2 WHERE id = $3 AND ",
+                // What was shown at the desk is nobody's any more.
+                _ => "state = $1, answer = $2, body = $5 WHERE id = $3 AND ",
+            };
+            let row = query("UPDATE agent_jobs SET ").then(set).then(from).bind(state.word());
+            let row = row.bind(answer.clone()).bind(*id).bind(*now_ms);
+            let ended = !matches!(state, JobState::Waiting | JobState::Taken);
+            (if ended { row.bind(Vec::new()) } else { row }, One("agent job"))
         }
     })
 }

@@ -25,7 +25,7 @@ pub(super) async fn transact(
     let (mut begins, mut finishes) = (Vec::new(), Vec::new());
     for (place, work) in works.iter().enumerate() {
         match work {
-            Work::Begin(begin) => begins.push((place, begin)),
+            Work::Begin(begin) => begins.push((place, begin.as_ref())),
             Work::Finish(signed) => finishes.push((place, signed)),
             other => put(&mut answers, place, alone(on, other).await?),
         }

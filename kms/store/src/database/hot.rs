@@ -3,14 +3,17 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::sql::{Connection, Place, Value, query};
-use crate::{Claim, Claimed, Id, IdempotencyKey, NewIntent, Signed, StoreError};
+use super::{
+    risk,
+    sql::{Connection, Place, Value, query},
+};
+use crate::{Claim, Claimed, Id, IdempotencyKey, NewIntent, RiskHistory, Signed, StoreError};
 
 /// Rows to a statement: few sizes, so that the statements are prepared once.
 const CHUNKS: [usize; 4] = [64, 16, 4, 1];
 
 /// What begins an intent.
-pub(super) type Begin = (NewIntent, Option<Claim>);
+pub(super) type Begin = (NewIntent, Option<Claim>, Option<RiskHistory>);
 
 /// Claims keys and keeps intents; one result for each, in order. An error is the whole transaction's.
 pub(super) async fn begin(
@@ -19,26 +22,30 @@ pub(super) async fn begin(
 ) -> Result<Vec<Result<Claimed, StoreError>>, StoreError> {
     let revisions = revisions(on, begins).await?;
     let current = |intent: &NewIntent| revisions.get(&intent.key_id) == Some(&intent.key_revision);
-    let claims: Vec<&Claim> =
-        begins.iter().filter(|(intent, _)| current(intent)).filter_map(|(_, claim)| claim.as_ref()).collect();
-    let mut claimed = claim_all(on, &claims).await?.into_iter();
-    let results: Vec<Claimed> = begins
+    let claims: Vec<&Claim> = begins
         .iter()
-        .map(|(intent, claim)| match claim {
+        .filter(|(intent, ..)| current(intent))
+        .filter_map(|(_, claim, _)| claim.as_ref())
+        .collect();
+    let mut claimed = claim_all(on, &claims).await?.into_iter();
+    let mut results: Vec<Claimed> = begins
+        .iter()
+        .map(|(intent, claim, _)| match claim {
             _ if !current(intent) => Claimed::Stale,
             None => Claimed::New,
             Some(_) => claimed.next().unwrap_or(Claimed::InProgress),
         })
         .collect();
+    keep_histories(on, begins, &mut results).await?;
     let fresh: Vec<&NewIntent> = begins
         .iter()
         .zip(&results)
         .filter(|(_, claimed)| **claimed == Claimed::New)
-        .map(|((intent, _), _)| intent)
+        .map(|((intent, ..), _)| intent)
         .collect();
     let mut kept = insert(on, &fresh).await?;
     let mut answers = Vec::with_capacity(begins.len());
-    for ((intent, claim), claimed) in begins.iter().zip(results) {
+    for ((intent, claim, _), claimed) in begins.iter().zip(results) {
         // Of two intents with one id the first is kept.
         answers.push(match claimed {
             Claimed::New if !kept.remove(&intent.id) => {
@@ -53,10 +60,34 @@ pub(super) async fn begin(
     Ok(answers)
 }
 
+/// Keeps the histories of what is new; what follows another revision than the one that stands is stale.
+async fn keep_histories(
+    on: &mut Connection,
+    begins: &[&Begin],
+    results: &mut [Claimed],
+) -> Result<(), StoreError> {
+    let mut histories: Vec<_> = begins
+        .iter()
+        .zip(results)
+        .filter(|(_, claimed)| **claimed == Claimed::New)
+        .filter_map(|((_, claim, history), claimed)| Some((history.as_ref()?, claim.as_ref(), claimed)))
+        .collect();
+    histories.sort_by_key(|(history, ..)| (history.account, history.from));
+    for (history, claim, claimed) in histories {
+        if !risk::try_put(on, history).await? {
+            if let Some(claim) = claim {
+                forget(on, &claim.name).await?;
+            }
+            *claimed = Claimed::Stale;
+        }
+    }
+    Ok(())
+}
+
 /// The revisions of the keys that are going to sign.
 async fn revisions(on: &mut Connection, begins: &[&Begin]) -> Result<HashMap<Id, u64>, StoreError> {
     let keys: Vec<Id> =
-        begins.iter().map(|(intent, _)| intent.key_id).collect::<HashSet<_>>().into_iter().collect();
+        begins.iter().map(|(intent, ..)| intent.key_id).collect::<HashSet<_>>().into_iter().collect();
     let mut revisions = HashMap::with_capacity(keys.len());
     for chunk in chunks(&keys) {
         let rows = query("SELECT key_id, revision FROM keys WHERE key_id IN (VALUES ")

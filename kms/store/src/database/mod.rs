@@ -9,6 +9,7 @@ mod notices;
 mod open;
 mod policies;
 mod read;
+mod risk;
 mod servers;
 mod single_use;
 mod sql;
@@ -21,6 +22,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use self::{
     open::Opener,
+    policies::{POLICY, RISK},
     servers::Lease,
     sql::Readers,
     writer::{Answer, Job, Queue, Work},
@@ -28,8 +30,8 @@ use self::{
 use crate::{
     Account, Act, AgentJob, Approval, ApprovalLine, ApprovalRule, Challenge, Change, Claim, Claimed,
     CodeState, Id, Intent, Key, KeyFilter, Location, NewIntent, Notice, OneTimeCode, Pending, Pin,
-    PolicyRequests, PolicyVersion, Profile, QueuedRelease, Registration, Server, Session, Signed, Store,
-    StoreError, Taken, Vault,
+    PolicyRequests, PolicyVersion, Profile, QueuedRelease, Registration, RiskHistory, Server, Session,
+    Signed, Store, StoreError, Taken, Vault,
 };
 
 /// Writes that may wait; beyond that callers are told that the store is busy.
@@ -117,8 +119,13 @@ impl Store for Database {
     fn claim(&self, claim: Claim) -> Pending<'_, Claimed> {
         Box::pin(self.claimed(Work::Claim(claim)))
     }
-    fn begin_intent(&self, intent: NewIntent, claim: Option<Claim>) -> Pending<'_, Claimed> {
-        Box::pin(self.claimed(Work::Begin((intent, claim))))
+    fn begin_judged_intent(
+        &self,
+        intent: NewIntent,
+        claim: Option<Claim>,
+        history: Option<RiskHistory>,
+    ) -> Pending<'_, Claimed> {
+        Box::pin(self.claimed(Work::Begin(Box::new((intent, claim, history)))))
     }
     fn finish_intent(&self, signed: Signed) -> Pending<'_, ()> {
         Box::pin(async { self.write(Work::Finish(signed)).await.map(drop) })
@@ -205,10 +212,19 @@ impl Store for Database {
         Box::pin(policies::text(&self.readers, hash))
     }
     fn policy_versions(&self, limit: u32) -> Pending<'_, Vec<PolicyVersion>> {
-        Box::pin(policies::versions(&self.readers, limit))
+        Box::pin(POLICY.versions(&self.readers, limit))
     }
     fn policy_requests(&self, limit: u32) -> Pending<'_, Vec<PolicyRequests>> {
-        Box::pin(policies::requests(&self.readers, limit))
+        Box::pin(POLICY.requests(&self.readers, limit))
+    }
+    fn risk_history(&self, account: Id) -> Pending<'_, Option<(u64, Vec<u8>)>> {
+        Box::pin(risk::history(&self.readers, account))
+    }
+    fn risk_versions(&self, limit: u32) -> Pending<'_, Vec<PolicyVersion>> {
+        Box::pin(RISK.versions(&self.readers, limit))
+    }
+    fn risk_requests(&self, limit: u32) -> Pending<'_, Vec<PolicyRequests>> {
+        Box::pin(RISK.requests(&self.readers, limit))
     }
     fn approval_rule(&self, rule: Id) -> Pending<'_, Option<ApprovalRule>> {
         Box::pin(approvals::rule(&self.readers, rule))

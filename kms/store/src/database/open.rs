@@ -41,7 +41,7 @@ const BOUNDS: [(&str, &str); 6] = [
     ("tcp_keepalives_count", "3"),
 ];
 
-const SQLITE: [(&str, &str); 10] = [
+const SQLITE: [(&str, &str); 11] = [
     ("custody", include_str!("../../migrations/sqlite/0001_custody.sql")),
     ("life", include_str!("../../migrations/sqlite/0002_life.sql")),
     ("names", include_str!("../../migrations/sqlite/0003_names.sql")),
@@ -52,8 +52,9 @@ const SQLITE: [(&str, &str); 10] = [
     ("shared", include_str!("../../migrations/sqlite/0008_shared.sql")),
     ("approvals", include_str!("../../migrations/sqlite/0009_approvals.sql")),
     ("policies", include_str!("../../migrations/sqlite/0010_policies.sql")),
+    ("risk", include_str!("../../migrations/sqlite/0011_risk.sql")),
 ];
-const POSTGRES: [(&str, &str); 9] = [
+const POSTGRES: [(&str, &str); 10] = [
     ("custody", include_str!("../../migrations/postgres/0001_custody.sql")),
     ("names", include_str!("../../migrations/postgres/0002_names.sql")),
     ("names_kept", include_str!("../../migrations/postgres/0003_names_kept.sql")),
@@ -63,6 +64,7 @@ const POSTGRES: [(&str, &str); 9] = [
     ("shared", include_str!("../../migrations/postgres/0007_shared.sql")),
     ("approvals", include_str!("../../migrations/postgres/0008_approvals.sql")),
     ("policies", include_str!("../../migrations/postgres/0009_policies.sql")),
+    ("risk", include_str!("../../migrations/postgres/0010_risk.sql")),
 ];
 
 /// How to open connections.

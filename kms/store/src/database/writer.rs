@@ -23,7 +23,7 @@ pub(super) enum Work {
     TakeRegistration([u8; 16], u64),
     TakeChallenge(Id, u64),
     Claim(Claim),
-    Begin(hot::Begin),
+    Begin(Box<hot::Begin>),
     Finish(Signed),
     Prune(u64, u64),
     Enter(Server),

@@ -6,6 +6,7 @@ mod hot;
 mod keys;
 mod notices;
 mod policies;
+mod risk;
 mod rows;
 mod servers;
 mod vaults;
@@ -57,6 +58,10 @@ pub(crate) async fn suite(store: &dyn Store) {
     approvals::a_rule_is_found_by_its_owner_and_its_id(store).await;
     policies::a_text_stays_as_long_as_a_version_names_it(store).await;
     policies::the_newest_requests_are_kept_so_many_and_so_long(store).await;
+    risk::a_history_follows_the_revision_before_and_ends_with_its_account(store).await;
+    risk::a_history_is_kept_with_the_intent_or_neither_is(store).await;
+    risk::of_servers_that_follow_one_revision_one_gets_it(store).await;
+    risk::rules_have_versions_and_requests_of_their_own(store).await;
     notices::a_notice_is_told_once_and_found_until_it_is_delivered(store).await;
     hot::a_changed_key_makes_an_intent_stale(store).await;
     hot::a_try_that_lost_its_claim_completes_and_forgets_nothing(store).await;

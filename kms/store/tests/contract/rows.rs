@@ -346,6 +346,7 @@ pub(super) async fn a_job_is_answered_once_and_in_time(store: &dyn Store) {
         assert!(matches!(refused, Err(StoreError::Missing { what: "agent job" })), "{refused:?}");
     };
     store.apply(vec![come("job 1", JobState::Taken, 50)]).await.unwrap();
+    assert_eq!(store.agent_job(id("job 1")).await.unwrap().unwrap().body, [1, 2]);
     refused(come("job 1", JobState::Taken, 50)).await;
     refused(come("job 1", JobState::Waiting, 50)).await;
     refused(come("job 1", JobState::Answered, 100)).await;
@@ -353,7 +354,9 @@ pub(super) async fn a_job_is_answered_once_and_in_time(store: &dyn Store) {
     refused(come("job 1", JobState::Refused, 99)).await;
     let answered = store.agent_job(id("job 1")).await.unwrap().unwrap();
     assert_eq!((answered.state, answered.answer), (JobState::Answered, Some(vec![5])));
+    assert!(answered.body.is_empty());
     store.apply(vec![come("job 2", JobState::Expired, 200)]).await.unwrap();
+    assert!(store.agent_job(id("job 2")).await.unwrap().unwrap().body.is_empty());
     refused(come("job 2", JobState::Answered, 50)).await;
     assert_eq!(store.agent_job(id("job 3")).await.unwrap(), None);
 }
