@@ -10,7 +10,7 @@ use crate::shares::SharesError;
 /// The suffix of what is not written to its end.
 const BESIDE: &str = "new";
 /// The longest file: an envelope's bound and some.
-const FILE_BYTES_MAX: u64 = 80 * 1024;
+const FILE_BYTES_MAX: u64 = (1 << 20) + (16 << 10);
 
 pub(crate) fn make(folder: &Path) -> Result<(), SharesError> {
     if folder.is_dir() {

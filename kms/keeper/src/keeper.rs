@@ -29,7 +29,7 @@ use crate::{
     dealings::{Dealings, Origins},
     error::KeeperError,
     held::Held,
-    ledger::{Ledger, LedgerError},
+    ledger::{Ledger, LedgerError, Look},
     place::Place,
     recent::Recent,
     shared::Shared,
@@ -160,25 +160,33 @@ impl Keeper {
     /// seen before by more than validators lag, is no answer.
     pub(crate) async fn state(&self, key: &[u8]) -> Result<(Option<Vec<u8>>, u64), KeeperError> {
         let (value, time_ms) = self.0.ledger.state(key).await?;
+        self.require_new(time_ms)?;
+        Ok((value, time_ms))
+    }
+
+    /// A final record with the values under keys of state that is no older; none as long as that cannot be had.
+    pub(crate) async fn look(
+        &self,
+        leaf_index: u64,
+        keys: Vec<Vec<u8>>,
+    ) -> Result<Option<Look>, KeeperError> {
+        let found = self.0.ledger.look(leaf_index, keys).await?;
+        found.as_ref().map_or(Ok(()), |look| self.require_new(look.time_ms))?;
+        Ok(found)
+    }
+
+    /// Refuses state that is old.
+    fn require_new(&self, time_ms: u64) -> Result<(), KeeperError> {
         let newest_ms = self.0.newest_ms.fetch_max(time_ms, Ordering::Relaxed).max(self.0.ledger.now_ms());
         match newest_ms.saturating_sub(time_ms) {
             age_ms if age_ms > STATE_AGE_MAX_MS => Err(LedgerError::Behind { age_ms }.into()),
-            _ => Ok((value, time_ms)),
+            _ => Ok(()),
         }
     }
 
     /// The same, no more than a second old by this machine's clock: for what is asked again and again.
     pub(crate) async fn recent(&self, key: &[u8]) -> Result<(Option<Vec<u8>>, u64), KeeperError> {
-        let now_ms = self.0.ledger.now_ms();
-        if let Some(known) = self.0.recent.find(key, now_ms) {
-            return Ok(known);
-        }
-        let found = self.state(key).await?;
-        // What is not there may be a moment later.
-        if found.0.is_some() {
-            self.0.recent.remember(key, &found, now_ms);
-        }
-        Ok(found)
+        self.0.recent.find(key, self.0.ledger.now_ms(), self.state(key)).await
     }
 
     /// The time of the newest state that was seen.

@@ -6,7 +6,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use keyward_ledger_client::{Client, ClientError, CommitError, Committer, FOUND_MAX};
+use keyward_ledger_client::{Client, ClientError, CommitError, Committer, FOUND_MAX, Recorded};
 use keyward_ledger_core::{
     entry::{Entry, RuleName},
     hash::Hash,
@@ -15,7 +15,11 @@ use keyward_ledger_core::{
 };
 use thiserror::Error;
 
-use crate::facts::vault_act;
+use crate::{
+    face::chain,
+    facts::vault_act,
+    looks::{Looks, Together},
+};
 
 /// An answer that comes.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'a>>;
@@ -51,6 +55,17 @@ pub struct Final {
     pub time_ms: u64,
 }
 
+/// A final record, and what stands under keys of state that is no older.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// The record.
+    pub record: Final,
+    /// One for each key, in their order.
+    pub values: Vec<Option<Vec<u8>>>,
+    /// The time of the state, in milliseconds since 1970.
+    pub time_ms: u64,
+}
+
 /// Final state, and a way to add to it. What it answers is proven.
 pub trait Ledger: Send + Sync {
     /// Which ledger it is.
@@ -59,6 +74,11 @@ pub trait Ledger: Send + Sync {
     fn record(&self, leaf_index: u64) -> Pending<'_, Final>;
     /// The value under a key of the newest final state, and the time of its block in milliseconds since 1970.
     fn state<'a>(&'a self, key: &'a [u8]) -> Pending<'a, (Option<Vec<u8>>, u64)>;
+    /// A final record by its place in the log, with the values under keys; none as long as there is no such record, or no state
+    /// that is as new.
+    fn look(&self, leaf_index: u64, keys: Vec<Vec<u8>>) -> Pending<'_, Option<Look>> {
+        Box::pin(async move { singly(self, leaf_index, &keys).await })
+    }
     /// Records an entry in the keeper's name; returns once it is final.
     fn submit<'a>(&'a self, entry: &'a Entry) -> Pending<'a, Outcome>;
     /// Vaults of which records from a leaf on name a keeper, as far as one question goes, and from where to go on; none when
@@ -77,10 +97,30 @@ pub trait Ledger: Send + Sync {
     }
 }
 
+/// A look by one question for the record and one for each key.
+pub(crate) async fn singly<L: Ledger + ?Sized>(
+    ledger: &L,
+    leaf_index: u64,
+    keys: &[Vec<u8>],
+) -> Result<Option<Look>, LedgerError> {
+    let record = match ledger.record(leaf_index).await {
+        Err(LedgerError::NoRecord { .. }) => return Ok(None),
+        found => found?,
+    };
+    let (mut values, mut oldest_ms) = (Vec::with_capacity(keys.len()), u64::MAX);
+    for key in keys {
+        let (value, time_ms) = ledger.state(key).await?;
+        values.push(value);
+        oldest_ms = oldest_ms.min(time_ms);
+    }
+    Ok((oldest_ms >= record.time_ms).then_some(Look { record, values, time_ms: oldest_ms }))
+}
+
 /// The validators, asked with proof.
 pub struct Validators {
     client: Client,
     committer: Committer,
+    looks: Looks,
 }
 
 impl fmt::Debug for Validators {
@@ -90,10 +130,23 @@ impl fmt::Debug for Validators {
 }
 
 impl Validators {
-    /// Reads through the client, submits through the committer.
+    /// Reads through the client, submits through the committer. Must be called within a runtime.
     pub fn new(client: Client, committer: Committer) -> Self {
-        Self { client, committer }
+        let asked = client.clone();
+        let looks = Looks::start(move |leaves, keys| together(asked.clone(), leaves, keys));
+        Self { client, committer, looks }
     }
+}
+
+async fn together(client: Client, leaves: Vec<u64>, keys: Vec<Vec<u8>>) -> Result<Together, String> {
+    let read = client.read(&leaves, &keys).await.map_err(|error| chain(&error))?;
+    let records = read.records.iter().map(|found| found.as_ref().map(final_of)).collect();
+    Ok(Together { records, values: read.values, time_ms: read.time_ms })
+}
+
+fn final_of(found: &Recorded) -> Final {
+    let entry = found.record().entry.clone();
+    Final { entry, outcome: found.outcome.clone(), time_ms: found.time_ms }
 }
 
 impl Ledger for Validators {
@@ -109,8 +162,7 @@ impl Ledger for Validators {
                 }
                 _ => LedgerError::Unavailable(error.into()),
             })?;
-            let entry = found.record().entry.clone();
-            Ok(Final { entry, outcome: found.outcome.clone(), time_ms: found.time_ms })
+            Ok(final_of(&found))
         })
     }
 
@@ -120,6 +172,10 @@ impl Ledger for Validators {
                 self.client.state(key).await.map_err(|error| LedgerError::Unavailable(error.into()))?;
             Ok((state.value, state.time_ms))
         })
+    }
+
+    fn look(&self, leaf_index: u64, keys: Vec<Vec<u8>>) -> Pending<'_, Option<Look>> {
+        Box::pin(self.looks.look(self, leaf_index, keys))
     }
 
     fn vaults_of<'a>(

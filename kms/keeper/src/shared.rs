@@ -11,6 +11,7 @@ mod face;
 mod generate;
 mod kept;
 mod lag;
+mod multiply;
 mod nonces;
 pub(crate) mod permit;
 pub(crate) mod plan;
@@ -27,7 +28,10 @@ mod word;
 use std::path::Path;
 use std::sync::Arc;
 
-use keyward_crypto::{KeyEncryptionKey, shared::Message};
+use keyward_crypto::{
+    KeyEncryptionKey,
+    shared::{Message, SharedScheme},
+};
 use keyward_ledger_core::hash::Hash;
 use keyward_policies::Tenants;
 
@@ -50,7 +54,11 @@ const FOLDER: &str = "shared";
 pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) generations: Runs<Generating>,
+    /// Those of schemes whose holders agree on what they multiply with.
+    pub(crate) long_generations: Runs<Generating>,
     pub(crate) commitments: Commitments,
+    /// Held in the steps that multiply: whoever lies in one is banned before the next one.
+    pub(crate) multiplying: Arc<tokio::sync::Mutex<()>>,
     /// What we handed out of a renewal or refresh, and of a repair.
     pub(crate) dealings: Runs<Message>,
     pub(crate) splits: Runs<Message>,
@@ -68,11 +76,18 @@ impl Shared {
         Ok(Self {
             store: Store::open(&folder.join(FOLDER), kek, keeper)?,
             generations: Runs::default(),
+            long_generations: Runs::long(),
             commitments: Commitments::default(),
+            multiplying: Arc::default(),
             dealings: Runs::default(),
             splits: Runs::default(),
             policies,
             sweep: tend::Sweep::default(),
         })
+    }
+
+    /// The generations of keys of a scheme.
+    pub(crate) const fn generations_of(&self, scheme: SharedScheme) -> &Runs<Generating> {
+        if scheme.answers() { &self.long_generations } else { &self.generations }
     }
 }

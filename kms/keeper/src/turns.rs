@@ -19,6 +19,8 @@ use crate::error::KeeperError;
 const COSTLY_MAX: usize = 32;
 /// Words of one other keeper under way at most: nobody takes another's turns, nor those of deposits and drills.
 const WORDS_MAX: usize = 4;
+/// Calls that wait for a second look at most.
+const SECOND_LOOKS_MAX: usize = 32;
 /// Reads and writes of the disk at once at most.
 const DISK_MAX: usize = 8;
 
@@ -29,6 +31,7 @@ pub(crate) struct Turns {
     pub(crate) work: Arc<Semaphore>,
     disk: Arc<Semaphore>,
     costly: Semaphore,
+    second_looks: Semaphore,
     /// How many words of each keeper are under way; at most as many as the ledger has keepers.
     words: Mutex<BTreeMap<Hash, usize>>,
 }
@@ -59,6 +62,7 @@ impl Turns {
             work: Arc::new(Semaphore::new(processors.div_ceil(2))),
             disk: Arc::new(Semaphore::new(DISK_MAX)),
             costly: Semaphore::new(COSTLY_MAX),
+            second_looks: Semaphore::new(SECOND_LOOKS_MAX),
             words: Mutex::default(),
         }
     }
@@ -71,6 +75,11 @@ impl Turns {
     /// Waits for the disk.
     pub(crate) async fn disk(&self) -> Result<OwnedSemaphorePermit, KeeperError> {
         self.disk.clone().acquire_owned().await.map_err(|error| KeeperError::Internal(error.into()))
+    }
+
+    /// A place to wait in for a second look, if there is one.
+    pub(crate) fn second_look(&self) -> Option<SemaphorePermit<'_>> {
+        self.second_looks.try_acquire().ok()
     }
 
     /// Begins with a word of another keeper, or refuses.

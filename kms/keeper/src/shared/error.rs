@@ -143,6 +143,28 @@ impl SharedError {
         damaged || matches!(self, Self::NoShare)
     }
 
+    /// Whether it is refused by what may have changed since the ledger was asked: shares, holders, their keys, policies.
+    pub(crate) const fn may_be_outdated(&self) -> bool {
+        match self {
+            Self::NoPlace
+            | Self::NoShare
+            | Self::Keeper { .. }
+            | Self::Closed
+            | Self::Status { .. }
+            | Self::Stale { .. }
+            | Self::OtherPolicy => true,
+            Self::Run(error) => matches!(
+                error,
+                RunError::OtherHolders
+                    | RunError::NotAHolder { .. }
+                    | RunError::Keepers { .. }
+                    | RunError::Unsigned { .. }
+                    | RunError::OtherRun { .. }
+            ),
+            _ => false,
+        }
+    }
+
     /// The place of a holder that has certainly lied: 0 is the user.
     pub const fn liar(&self) -> Option<u8> {
         match self {
@@ -197,7 +219,12 @@ impl Coded for SharedError {
             Self::Forbidden { .. } => Code::PolicyDenied,
             Self::NeedsApproval { .. } => Code::ApprovalRequired,
             Self::Run(RunError::Randomness(_) | RunError::Seal { .. }) => Code::Internal,
-            Self::Run(RunError::Foreign { .. }) => Code::SharedAttemptStale,
+            Self::Run(RunError::Foreign { .. } | RunError::Spent { .. }) => Code::SharedAttemptStale,
+            Self::Run(RunError::Banned { .. }) => Code::SharedBanned,
+            Self::Run(RunError::Experimental) => Code::SharedExperimental,
+            Self::Run(RunError::Stateless) => Code::SharedShareMissing,
+            Self::Run(RunError::NoStep { .. }) => Code::SharedRequestMalformed,
+            Self::Run(RunError::TooManyKeepers { .. }) => Code::SharedInvalid,
             Self::Run(error) if error.liar().is_some() => Code::SharedHolderLied,
             Self::Run(_) => Code::SharedMessageRefused,
             Self::Share(_) => Code::SharedShareMissing,

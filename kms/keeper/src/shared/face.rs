@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use keyward_domain::{Code, Coded as _, scheme::KeyId};
 use keyward_proto::custody::{
-    AskRepairRequest, CoSignRequest, CommitRequest, DealKeyRequest, Disclosure, KeepKeyRequest,
-    KeepRenewedKeyRequest, KeepRepairedShareRequest, OpenKeyRequest, RedealKeyRequest, Round,
-    ShowShareRequest, ShowShareResponse, SplitShareRequest, SumShareRequest,
+    AgreeKeyRequest, AnswerRequest, AskRepairRequest, CoSignRequest, CommitRequest, DealKeyRequest,
+    Disclosure, KeepKeyRequest, KeepRenewedKeyRequest, KeepRepairedShareRequest, OpenKeyRequest,
+    RedealKeyRequest, Round, ShowShareRequest, ShowShareResponse, SplitShareRequest, SumShareRequest,
     co_signers_server::{CoSigners, CoSignersServer},
 };
 use tokio::sync::Semaphore;
@@ -27,9 +27,9 @@ use crate::{
 
 /// Requests under way at most; more are told to come again.
 const CALLS_MAX: usize = 256;
-/// The longest request: a message and the payload that says it, 1 MiB each, and what sixteen keepers and a user send in a
-/// step.
-const REQUEST_BYTES_MAX: usize = (2 << 20) + (512 << 10);
+/// The longest request: what five keepers and a user send in all steps of making a key of threshold ECDSA. A message and the
+/// payload that says it, 1 MiB each, and what sixteen keepers and a user send in a step are far shorter.
+const REQUEST_BYTES_MAX: usize = 12 << 20;
 
 /// A keeper that takes its part in shared keys.
 #[derive(Clone, Debug)]
@@ -80,6 +80,14 @@ impl From<Answer> for Round {
     }
 }
 
+/// What is shown of a signature.
+fn disclosed(leaf_index: u64, shown: Option<Disclosure>, policy: Bytes) -> Result<Disclosed, SharedError> {
+    let shown = shown.ok_or(SharedError::Malformed { what: "payload" })?;
+    let Disclosure { payload, format, opening } = shown;
+    let (payload, opening) = (payload.into(), array("opening", &opening)?);
+    Ok(Disclosed { leaf_index, payload, format, opening, policy: policy.into() })
+}
+
 #[tonic::async_trait]
 impl CoSigners for SharedFace {
     async fn open_key(&self, request: Request<OpenKeyRequest>) -> Result<Response<Round>, Status> {
@@ -95,6 +103,14 @@ impl CoSigners for SharedFace {
         let DealKeyRequest { plan, messages: list } = request.into_inner();
         self.answer("deal-key", async {
             Ok(self.keeper.deal_key(&GenerationPlan::read(plan)?, messages(list)).await?.into())
+        })
+        .await
+    }
+
+    async fn agree_key(&self, request: Request<AgreeKeyRequest>) -> Result<Response<Round>, Status> {
+        let AgreeKeyRequest { plan, messages: list } = request.into_inner();
+        self.answer("agree-key", async {
+            Ok(self.keeper.agree_key(&GenerationPlan::read(plan)?, messages(list)).await?.into())
         })
         .await
     }
@@ -119,18 +135,20 @@ impl CoSigners for SharedFace {
         .await
     }
 
+    async fn answer(&self, request: Request<AnswerRequest>) -> Result<Response<Round>, Status> {
+        let AnswerRequest { plan, leaf_index, payload, messages: list, policy } = request.into_inner();
+        self.answer("answer", async {
+            let disclosed = disclosed(leaf_index, payload, policy)?;
+            let plan = SigningPlan::read(plan)?;
+            Ok(self.keeper.answer_commitments(&plan, &disclosed, messages(list)).await?.into())
+        })
+        .await
+    }
+
     async fn co_sign(&self, request: Request<CoSignRequest>) -> Result<Response<Round>, Status> {
         let CoSignRequest { plan, leaf_index, payload, messages: list, policy } = request.into_inner();
         self.answer("co-sign", async {
-            let Disclosure { payload, format, opening } =
-                payload.ok_or(SharedError::Malformed { what: "payload" })?;
-            let disclosed = Disclosed {
-                leaf_index,
-                payload: payload.into(),
-                format,
-                opening: array("opening", &opening)?,
-                policy: policy.into(),
-            };
+            let disclosed = disclosed(leaf_index, payload, policy)?;
             let plan = SigningPlan::read(plan)?;
             Ok(self.keeper.cosign(&plan, &disclosed, messages(list)).await?.into())
         })
@@ -203,7 +221,7 @@ impl CoSigners for SharedFace {
     ) -> Result<Response<ShowShareResponse>, Status> {
         let ShowShareRequest { key_id } = request.into_inner();
         self.answer("show-share", async {
-            let facts = self.keeper.shared_key(&KeyId(array("key id", &key_id)?)).await?;
+            let facts = self.keeper.shared_key_now(&KeyId(array("key id", &key_id)?)).await?;
             let kept = self.keeper.share_now(&facts).await?;
             Ok(ShowShareResponse {
                 share_version: kept.key.share_version(),

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use keyward_crypto::shared::{Dealer, Generation, Message, Opener, Openings, SharedKey, Step, Tweak};
+use keyward_crypto::shared::{
+    Dealer, Generation, Message, Opener, Openings, SharedKey, SharedScheme, Step, Tweak,
+};
 use keyward_ledger_core::{
-    ed25519::SigningKey,
     entry::SharedBinding,
     hash::Hash,
     shared::{acknowledge, shared_rule},
@@ -30,7 +31,7 @@ const OPENING_MS: u64 = 10 * 60 * 1_000;
 /// How far a generation is. In memory only: after a stop it is begun again under another attempt.
 pub(crate) enum Generating {
     /// The opening was given.
-    Opened(Opener, Message),
+    Opened(Box<Opener>, Message),
     /// The dealing was given.
     Dealt(Arc<Mutex<Dealer>>, Message),
     /// The library refused what was made here.
@@ -72,14 +73,14 @@ impl Keeper {
         }
         let (generation, place) = self.generation(plan).await?;
         let _turn = self.0.turns.costly()?;
-        let (inner, caller) = (self.0.clone(), caller.clone());
+        let (inner, caller, scheme) = (self.0.clone(), caller.clone(), plan.scheme);
         self.work(move || {
-            let runs = &inner.shared.generations;
+            let runs = inner.shared.generations_of(scheme);
             if let Some(opening) = runs.with(generation.id(), |stage| stage.opening()) {
                 return opening.map(Answer::from);
             }
             let (opener, message) = generation.open(place, |bytes| inner.signing.sign(bytes))?;
-            let stage = Generating::Opened(opener, message.clone());
+            let stage = Generating::Opened(Box::new(opener), message.clone());
             let times = [now_ms, now_ms.saturating_add(OPENING_MS)];
             if runs.begin(&caller, *generation.id(), stage, times)? {
                 return Ok(message.into());
@@ -98,7 +99,7 @@ impl Keeper {
         messages: Vec<Vec<u8>>,
     ) -> Result<Answer, SharedError> {
         let (generation, _) = self.generation(plan).await?;
-        let begun = self.0.shared.generations.with(generation.id(), |_| ()).is_some();
+        let begun = self.0.shared.generations_of(plan.scheme).with(generation.id(), |_| ()).is_some();
         let rule = shared_rule(&plan.name);
         let there = soon(begun, || async {
             Ok::<_, SharedError>(match self.shared_name(&rule).await?.0 {
@@ -109,11 +110,36 @@ impl Keeper {
         there.await?;
         let (run, _) = self.open_run(plan).await?;
         let _turn = self.0.turns.costly()?;
+        let (inner, scheme) = (self.0.clone(), plan.scheme);
+        self.work(move || {
+            let (openings, runs) =
+                (opened(&generation, &run, &messages)?, inner.shared.generations_of(scheme));
+            let dealt = runs.with(generation.id(), |stage| stage.deal(&openings, &inner));
+            dealt.unwrap_or(Err(SharedError::NoRun)).map(Answer::from)
+        })
+        .await
+    }
+
+    /// Between the second and the third step, where the scheme has it: what every other holder multiplies with us by. Asked again
+    /// with the same dealings, it is the same.
+    pub(crate) async fn agree_key(
+        &self,
+        plan: &GenerationPlan,
+        messages: Vec<Vec<u8>>,
+    ) -> Result<Answer, SharedError> {
+        if !plan.scheme.answers() {
+            return Err(SharedError::Malformed { what: "holders of such a key agree on nothing besides" });
+        }
+        let (run, _) = self.open_run(plan).await?;
+        let (generation, _) = self.generation(plan).await?;
+        let _turn = self.0.turns.costly()?;
         let inner = self.0.clone();
         self.work(move || {
-            let (openings, runs) = (opened(&generation, &run, &messages)?, &inner.shared.generations);
-            let dealt = runs.with(generation.id(), |stage| stage.deal(&openings, &inner.signing));
-            dealt.unwrap_or(Err(SharedError::NoRun)).map(Answer::from)
+            let openings = opened(&generation, &run, &of_step(&messages, Step::Opening))?;
+            let dealer = dealer(&inner, &generation, &run)?;
+            let mut dealer = dealer.lock().unwrap_or_else(PoisonError::into_inner);
+            let dealings = of_step(&messages, Step::Dealing);
+            Ok(dealer.agree(&openings, &dealings, |bytes| inner.signing.sign(bytes))?.into())
         })
         .await
     }
@@ -141,7 +167,7 @@ impl Keeper {
             let record = binding(&plan, &kept.key, terms)?.record_hash(&plan.circle);
             let acknowledgement = Some(acknowledge(&inner.signing, &chain_id, &record, place));
             // What is on disk now answers whoever asks again.
-            inner.shared.generations.end(generation.id());
+            inner.shared.generations_of(plan.scheme).end(generation.id());
             Ok(Answer { message: kept.confirmation.clone(), acknowledgement })
         })
         .await
@@ -184,10 +210,11 @@ impl Generating {
     }
 
     /// Deals, once: from one polynomial nothing is dealt for other openings.
-    fn deal(&mut self, openings: &Openings, signing: &SigningKey) -> Result<Message, SharedError> {
+    fn deal(&mut self, openings: &Openings, inner: &Inner) -> Result<Message, SharedError> {
         match std::mem::replace(self, Self::Broken) {
             Self::Opened(opener, _) => {
-                let (dealer, message) = opener.deal(openings, |bytes| signing.sign(bytes))?;
+                let sign = |bytes: &[u8]| inner.signing.sign(bytes);
+                let (dealer, message) = opener.deal(openings, &inner.sealing, sign)?;
                 *self = Self::Dealt(Arc::new(Mutex::new(dealer)), message.clone());
                 Ok(message)
             }
@@ -221,6 +248,17 @@ fn opened(
     }
 }
 
+/// Our end of a run, if we have dealt in it.
+fn dealer(
+    inner: &Inner,
+    generation: &Generation,
+    run: &SharedRunState,
+) -> Result<Arc<Mutex<Dealer>>, SharedError> {
+    let scheme = SharedScheme::of(run.scheme).ok_or(SharedError::NoRun)?;
+    let dealer = inner.shared.generations_of(scheme).with(generation.id(), |stage| stage.dealer());
+    dealer.flatten().ok_or(SharedError::NoRun)
+}
+
 /// Our share from everybody's dealings, kept.
 fn finish(
     inner: &Inner,
@@ -228,11 +266,12 @@ fn finish(
     run: &SharedRunState,
     messages: &[Vec<u8>],
 ) -> Result<Arc<KeptShare>, SharedError> {
-    let openings = opened(generation, run, &of_step(messages, Step::Opening))?;
-    let dealer = inner.shared.generations.with(generation.id(), |stage| stage.dealer());
-    let dealer = dealer.flatten().ok_or(SharedError::NoRun)?;
-    let dealer = dealer.lock().unwrap_or_else(PoisonError::into_inner);
-    let dealt = dealer.finish(&openings, &of_step(messages, Step::Dealing), &inner.sealing)?;
+    let [openings, dealings, agreements] =
+        [Step::Opening, Step::Dealing, Step::Agreement].map(|step| of_step(messages, step));
+    let openings = opened(generation, run, &openings)?;
+    let dealer = dealer(inner, generation, run)?;
+    let mut dealer = dealer.lock().unwrap_or_else(PoisonError::into_inner);
+    let dealt = dealer.finish(&openings, &dealings, &agreements, &inner.sealing)?;
     let kept = KeptShare::of(&dealt, *generation.id(), run.expires_ms, &inner.signing)?;
     keep(inner, &kept)?;
     Ok(Arc::new(kept))
@@ -256,11 +295,14 @@ fn binding(
     })
 }
 
-/// The messages without those of other steps; what is none stays, so that it is refused.
-fn of_step(messages: &[Vec<u8>], step: Step) -> Vec<Vec<u8>> {
+/// The messages without those of the other steps that are asked for with them; what is none stays, so that it is refused.
+pub(crate) fn of_step(messages: &[Vec<u8>], step: Step) -> Vec<Vec<u8>> {
+    let together: &[Step] = match step {
+        Step::Commitment | Step::Answer => &[Step::Commitment, Step::Answer],
+        _ => &[Step::Opening, Step::Dealing, Step::Agreement],
+    };
     let other = |bytes: &&Vec<u8>| {
-        Message::decode(bytes)
-            .is_ok_and(|found| found.step() != step && matches!(found.step(), Step::Opening | Step::Dealing))
+        Message::decode(bytes).is_ok_and(|found| found.step() != step && together.contains(&found.step()))
     };
     messages.iter().filter(|bytes| !other(bytes)).cloned().collect()
 }

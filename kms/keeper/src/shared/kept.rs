@@ -35,6 +35,11 @@ impl KeptShare {
         Ok(Self { until_ms, run, confirmation, key, share })
     }
 
+    /// Whether it has what threshold ECDSA multiplies with: hundreds of kilobytes, and bans that may be noted any time.
+    pub(crate) const fn is_long(&self) -> bool {
+        self.key.scheme().answers()
+    }
+
     /// Where it lies.
     pub(crate) fn place(&self) -> Place {
         Place {

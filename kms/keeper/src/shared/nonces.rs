@@ -8,11 +8,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use keyward_crypto::shared::{Boot, KeyShare, Message, Nonces, RunError, Signing};
+use keyward_crypto::shared::{Boot, Judged, Message, Nonces, RunError, Signing};
 use keyward_domain::scheme::KeyId;
 use keyward_ledger_core::hash::Hash;
 
-use super::error::SharedError;
+use super::{error::SharedError, kept::KeptShare};
 use crate::callers::Caller;
 
 /// How long nonces wait for the second round, in milliseconds of ledger time.
@@ -21,6 +21,10 @@ pub(crate) const NONCES_MS: u64 = 60_000;
 const WAITING_MAX: usize = 4_096;
 const OF_CALLER_MAX: usize = WAITING_MAX / 2;
 const OF_KEY_MAX: usize = WAITING_MAX / 8;
+/// Of those that hold hundreds of kilobytes each; of one caller; and of one key.
+const LONG_MAX: usize = 256;
+const LONG_OF_CALLER_MAX: usize = LONG_MAX / 2;
+const LONG_OF_KEY_MAX: usize = LONG_MAX / 16;
 /// Attempts that one life answers.
 const ANSWERED_MAX: usize = 65_536;
 
@@ -32,12 +36,27 @@ pub(crate) struct Attempted {
     pub(crate) attempt: u32,
 }
 
-struct Waiting {
+/// An attempt on its way.
+pub(crate) struct Waiting {
     run: Hash,
-    nonces: Nonces,
-    boot: Arc<Boot>,
+    pub(crate) nonces: Nonces,
+    /// The device's commitment.
+    device: Judged,
+    pub(crate) boot: Arc<Boot>,
     caller: Caller,
+    is_long: bool,
     until_ms: u64,
+}
+
+impl Waiting {
+    /// Does a step with the nonces; what it leaves of them waits in their place.
+    pub(crate) fn advance(
+        self,
+        step: impl FnOnce(Nonces, &Boot) -> Result<(Nonces, Message), RunError>,
+    ) -> Result<(Self, Message), RunError> {
+        let (nonces, message) = step(self.nonces, &self.boot)?;
+        Ok((Self { nonces, ..self }, message))
+    }
 }
 
 #[derive(Default)]
@@ -70,8 +89,8 @@ impl Commitments {
     pub(crate) fn commit(
         &self,
         (caller, attempted): (&Caller, Attempted),
-        signing: &Signing,
-        share: &KeyShare,
+        (signing, device): (&Signing, Judged),
+        kept: &KeptShare,
         now_ms: u64,
         sign: impl FnOnce(&[u8]) -> [u8; 64],
     ) -> Result<Message, SharedError> {
@@ -85,12 +104,13 @@ impl Commitments {
         if inner.answered.contains(&attempted) {
             return Err(SharedError::Spent);
         }
-        inner.make_room(caller, &attempted.key_id, now_ms)?;
+        let is_long = kept.is_long();
+        inner.make_room((caller, &attempted.key_id, is_long), now_ms)?;
         let boot = inner.boot.clone().ok_or(SharedError::NoRun)?;
         inner.answered.insert(attempted);
-        let (nonces, message) = signing.commit(share, &boot, sign)?;
+        let (nonces, message) = signing.commit(&kept.share, &boot, sign)?;
         let (run, until_ms) = (*signing.id(), now_ms.saturating_add(NONCES_MS));
-        let waiting = Waiting { run, nonces, boot, caller: caller.clone(), until_ms };
+        let waiting = Waiting { run, nonces, device, boot, caller: caller.clone(), is_long, until_ms };
         inner.waiting.insert(attempted, waiting);
         Ok(message)
     }
@@ -105,21 +125,41 @@ impl Commitments {
         }
     }
 
-    /// Takes the nonces of a run away, for good.
+    /// The device's commitment and our own for an attempt, in whatever run we gave it: they were judged then.
+    pub(crate) fn judged(&self, attempted: &Attempted) -> Option<[Judged; 2]> {
+        let inner = self.inner();
+        let waiting = inner.waiting.get(attempted)?;
+        Some([waiting.device.clone(), Judged::own(&waiting.nonces)])
+    }
+
+    /// Takes what waits of a run away, for good; `answered` says after which step.
     pub(crate) fn take(
         &self,
         attempted: &Attempted,
-        run: &Hash,
+        (run, answered): (&Hash, bool),
         now_ms: u64,
-    ) -> Result<(Nonces, Arc<Boot>), SharedError> {
+    ) -> Result<Waiting, SharedError> {
         let mut inner = self.inner();
-        match inner.waiting.get(attempted) {
-            Some(waiting) if waiting.run == *run && now_ms <= waiting.until_ms => {}
-            Some(_) => return Err(SharedError::Spent),
-            None => return Err(SharedError::Spent),
+        let fits = |waiting: &Waiting| {
+            let is_answered = waiting.nonces.answered().is_some();
+            waiting.run == *run && now_ms <= waiting.until_ms && is_answered == answered
+        };
+        if !inner.waiting.get(attempted).is_some_and(fits) {
+            return Err(SharedError::Spent);
         }
-        let waiting = inner.waiting.remove(attempted).ok_or(SharedError::NoRun)?;
-        Ok((waiting.nonces, waiting.boot))
+        inner.waiting.remove(attempted).ok_or(SharedError::NoRun)
+    }
+
+    /// Has an attempt wait for its last step, with what its answer left.
+    pub(crate) fn put_back(&self, attempted: Attempted, waiting: Waiting) {
+        self.inner().waiting.insert(attempted, waiting);
+    }
+
+    /// What was answered in a run before, to be answered again.
+    pub(crate) fn answered(&self, attempted: &Attempted, run: &Hash) -> Option<Message> {
+        let inner = self.inner();
+        let waiting = inner.waiting.get(attempted).filter(|waiting| waiting.run == *run)?;
+        waiting.nonces.answered().cloned()
     }
 
     /// Wipes nonces whose minute is over.
@@ -142,22 +182,26 @@ impl Inner {
         Ok(())
     }
 
-    fn make_room(&mut self, caller: &Caller, key_id: &KeyId, now_ms: u64) -> Result<(), SharedError> {
-        if self.full(caller, key_id).is_some() {
+    fn make_room(&mut self, of: (&Caller, &KeyId, bool), now_ms: u64) -> Result<(), SharedError> {
+        if self.full(of).is_some() {
             self.waiting.retain(|_, waiting| now_ms <= waiting.until_ms);
         }
-        self.full(caller, key_id).map_or(Ok(()), |under_way| Err(SharedError::Full { under_way }))
+        self.full(of).map_or(Ok(()), |under_way| Err(SharedError::Full { under_way }))
     }
 
     /// How many wait, when that is as many as may.
-    fn full(&self, caller: &Caller, key_id: &KeyId) -> Option<usize> {
-        let (mut of_caller, mut of_key) = (0_usize, 0_usize);
-        for (attempted, waiting) in &self.waiting {
+    fn full(&self, (caller, key_id, is_long): (&Caller, &KeyId, bool)) -> Option<usize> {
+        let [mut all, mut of_caller, mut of_key] = [0_usize; 3];
+        for (attempted, waiting) in self.waiting.iter().filter(|(_, waiting)| waiting.is_long == is_long) {
+            all = all.saturating_add(1);
             of_caller = of_caller.saturating_add(usize::from(waiting.caller == *caller));
             of_key = of_key.saturating_add(usize::from(attempted.key_id == *key_id));
         }
-        let all = self.waiting.len();
-        let full = all >= WAITING_MAX || of_caller >= OF_CALLER_MAX || of_key >= OF_KEY_MAX;
+        let [most, most_of_caller, most_of_key] = match is_long {
+            true => [LONG_MAX, LONG_OF_CALLER_MAX, LONG_OF_KEY_MAX],
+            false => [WAITING_MAX, OF_CALLER_MAX, OF_KEY_MAX],
+        };
+        let full = all >= most || of_caller >= most_of_caller || of_key >= most_of_key;
         full.then_some(of_caller)
     }
 }

@@ -14,7 +14,7 @@ use keyward_policies::{Facts as PayloadFacts, PolicySet, SharedSigning, Verdict,
 use std::sync::Arc;
 
 use super::{error::SharedError, lag::soon, plan::SigningPlan, roster::Facts};
-use crate::{keeper::Keeper, ledger::LedgerError};
+use crate::{keeper::Keeper, ledger::Look};
 
 /// What is shown of a signature, and where the intent stands.
 #[derive(Clone, Debug)]
@@ -81,14 +81,9 @@ impl Keeper {
         leaf_index: u64,
     ) -> Result<Claimed, SharedError> {
         let refused = |why| SharedError::Intent { leaf_index, why };
-        let found = soon(true, || async {
-            match self.0.ledger.record(leaf_index).await {
-                Ok(found) => Ok(Some(found)),
-                Err(LedgerError::NoRecord { .. }) => Ok(None),
-                Err(error) => Err(SharedError::from(error)),
-            }
-        });
-        let found = found.await?.ok_or(refused("there is none"))?;
+        let keys = vec![shared_intent_key(&plan.intent), intent_key(&plan.intent)];
+        let look = soon(true, || async { Ok(self.look(leaf_index, keys.clone()).await?) });
+        let Look { record: found, values, .. } = look.await?.ok_or(refused("there is none"))?;
         let (act, intent) = shared_intent(&found.entry).ok_or(refused("it is no intent of a shared key"))?;
         if !found.outcome.is_accepted() {
             return Err(refused("the ledger has refused it"));
@@ -103,13 +98,9 @@ impl Keeper {
         if intent.share_version != facts.shared.share_version {
             return Err(SharedError::Stale { now: facts.shared.share_version });
         }
-        let (live, claim) = (shared_intent_key(&plan.intent), intent_key(&plan.intent));
-        let (live, claim) = tokio::try_join!(
-            self.state_since(&live, found.time_ms),
-            self.state_since(&claim, found.time_ms)
-        )?;
-        let live = live.map(|value| SharedIntentState::decode(&value)).transpose()?;
-        let claim = claim.map(|value| IntentState::decode(&value)).transpose()?;
+        let [live, claim] = values.as_slice() else { return Err(refused("its state is not known")) };
+        let live = live.as_deref().map(SharedIntentState::decode).transpose()?;
+        let claim = claim.as_deref().map(IntentState::decode).transpose()?;
         // An intent lives up to its last height; then another one of this id may.
         let (Some(live), Some(claim)) = (live, claim) else { return Err(refused("it has expired")) };
         if live.act != act || live.share_version != intent.share_version {
@@ -119,16 +110,6 @@ impl Keeper {
             return Err(refused("its signature was released"));
         }
         Ok(Claimed { intent, approved: live.approved_rule, time_ms: found.time_ms })
-    }
-
-    /// The value under a key of state that is no older than a record: another validator may have answered for it.
-    async fn state_since(&self, key: &[u8], time_ms: u64) -> Result<Option<Vec<u8>>, SharedError> {
-        let found = soon(true, || async {
-            let (value, now_ms) = self.state(key).await?;
-            Ok::<_, SharedError>((now_ms >= time_ms).then_some(value))
-        });
-        let behind = || LedgerError::Unavailable("state from before the record".into());
-        found.await?.ok_or_else(|| behind().into())
     }
 
     /// The policy set in force for a key: the floor of this build, and what its tenant has published. `text` is what the

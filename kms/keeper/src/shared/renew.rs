@@ -100,7 +100,7 @@ impl Keeper {
 
     /// A key whose shares may be dealt anew, with the plan's device in force.
     async fn renewable(&self, plan: &RenewalPlan) -> Result<Facts, SharedError> {
-        let facts = self.shared_key(&plan.key_id).await?;
+        let facts = self.shared_key_now(&plan.key_id).await?;
         facts.require_held()?;
         self.require_open(&facts.shared.name.owner).await?;
         if plan.device == facts.device() { Ok(facts) } else { Err(SharedError::OtherDevice) }

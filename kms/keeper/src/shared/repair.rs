@@ -111,7 +111,7 @@ impl Keeper {
     }
 
     async fn repairable(&self, plan: &RepairPlan) -> Result<Facts, SharedError> {
-        let facts = self.shared_key(&plan.key_id).await?;
+        let facts = self.shared_key_now(&plan.key_id).await?;
         facts.require_held()?;
         self.require_open(&facts.shared.name.owner).await?;
         Ok(facts)

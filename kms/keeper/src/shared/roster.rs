@@ -1,6 +1,6 @@
 //! Who holds a key, with which keys, and where the key stands: from final state alone.
 
-use keyward_crypto::shared::{Holder, KeyName, Roster};
+use keyward_crypto::shared::{Holder, KeyName, Roster, SharedScheme};
 use keyward_domain::{Code, scheme::KeyId};
 use keyward_ledger_core::{
     entry::RuleName,
@@ -9,6 +9,7 @@ use keyward_ledger_core::{
     state::{
         keeper::{KeeperState, keeper_key},
         layout::{AccountState, KeyState, KeyStatus, account_key, key_key},
+        policy::policy_key,
         shared::{SharedKeyState, SharedNameState, shared_key_key, shared_run_key},
     },
 };
@@ -16,6 +17,10 @@ use keyward_ledger_core::{
 use super::{error::SharedError, kept::KeptShare, store::Place};
 use crate::keeper::Keeper;
 use std::sync::Arc;
+use tokio::time::Instant;
+
+/// How often we look again at a key that seems to have changed.
+const LOOKS: u32 = 3;
 
 /// A shared key as final state has it, of which we hold a place.
 #[derive(Clone, Debug)]
@@ -45,6 +50,16 @@ impl Facts {
         *self.shared.device_in_force(self.now_ms)
     }
 
+    /// Whether it signs by threshold ECDSA: its shares are never dealt anew by keepers alone.
+    pub(crate) fn is_experimental(&self) -> bool {
+        SharedScheme::of(self.shared.scheme).is_some_and(SharedScheme::is_experimental)
+    }
+
+    /// Whether its signers answer each other's commitments before they sign.
+    pub(crate) fn answers(&self) -> bool {
+        SharedScheme::of(self.shared.scheme).is_some_and(SharedScheme::answers)
+    }
+
     /// Refuses unless the key may be used.
     pub(crate) fn require_active(&self) -> Result<(), SharedError> {
         if matches!(self.status, KeyStatus::Active) { Ok(()) } else { Err(self.inactive()) }
@@ -56,6 +71,14 @@ impl Facts {
             KeyStatus::Active | KeyStatus::Frozen | KeyStatus::Superseded { .. } => Ok(()),
             KeyStatus::Scheduled { .. } | KeyStatus::Destroyed { .. } => Err(self.inactive()),
         }
+    }
+
+    /// What of the ledger it is told from.
+    fn keys(&self) -> Vec<Vec<u8>> {
+        let name = &self.shared.name;
+        let own = [shared_key_key(&self.key_id), key_key(&self.key_id), account_key(&name.owner)];
+        let tenant = self.shared.policy_tenant.iter().map(policy_key);
+        own.into_iter().chain(tenant).chain(self.shared.circle.keepers.iter().map(keeper_key)).collect()
     }
 
     fn inactive(&self) -> SharedError {
@@ -84,6 +107,45 @@ impl Keeper {
         let (shared, key) = (SharedKeyState::decode(&shared)?, key.0.ok_or(SharedError::UnknownKey)?);
         let status = KeyState::decode(&key)?.status;
         Ok(Facts { key_id: *key_id, shared, status, now_ms })
+    }
+
+    /// The same as the ledger has it now, for what is done seldom: nothing around it is from before the question.
+    pub(crate) async fn shared_key_now(&self, key_id: &KeyId) -> Result<Facts, SharedError> {
+        let since = Instant::now();
+        let known = self.shared_key(key_id).await?;
+        self.outdate(&known, since).await;
+        self.shared_key(key_id).await
+    }
+
+    /// Does something with a key as it was a moment ago; where that is refused as it would be had the key changed since, again
+    /// with the key as it is now. Our validator may see a change a moment later than who calls.
+    pub(crate) async fn with_shared_key<T, F>(
+        &self,
+        key_id: &KeyId,
+        work: impl Fn(Facts) -> F,
+    ) -> Result<T, SharedError>
+    where
+        F: Future<Output = Result<T, SharedError>>,
+    {
+        let mut known = self.shared_key(key_id).await?;
+        let mut done = work(known.clone()).await;
+        for _ in 0..LOOKS {
+            if !matches!(&done, Err(error) if error.may_be_outdated()) {
+                return done;
+            }
+            // Where many wait for that already, most of them have sent what never fits.
+            let Some(_turn) = self.0.turns.second_look() else { return done };
+            self.outdate(&known, Instant::now()).await;
+            known = self.shared_key(key_id).await?;
+            done = work(known.clone()).await;
+        }
+        done
+    }
+
+    async fn outdate(&self, known: &Facts, since: Instant) {
+        for key in known.keys() {
+            self.0.recent.outdate(&key, since).await;
+        }
     }
 
     /// What became of a key's name, and the time of the state that says so.
@@ -142,7 +204,10 @@ impl Keeper {
     pub(crate) async fn share_now(&self, facts: &Facts) -> Result<Arc<KeptShare>, SharedError> {
         let own = facts.place_of(&self.0.id)?;
         let (place, now_ms) = (facts.share(), facts.now_ms);
-        let kept = self.on_disk(move |inner| inner.shared.store.load(&place, now_ms)).await?;
+        let kept = match self.0.shared.store.opened_before(&place, now_ms) {
+            Some(kept) => Some(kept),
+            None => self.on_disk(move |inner| inner.shared.store.load(&place, now_ms)).await?,
+        };
         match kept {
             Some(kept) if kept.share.place() == own => Ok(kept),
             _ => Err(SharedError::NoShare),

@@ -14,6 +14,9 @@ use crate::callers::Caller;
 pub(crate) const RUNS_MAX: usize = 1_024;
 /// Of one caller: three others find room whatever it does.
 pub(crate) const RUNS_OF_CALLER_MAX: usize = RUNS_MAX / 4;
+/// Of those that hold megabytes each, and of one caller.
+const LONG_MAX: usize = 64;
+const LONG_OF_CALLER_MAX: usize = LONG_MAX / 4;
 
 struct Slot<T> {
     value: T,
@@ -23,17 +26,23 @@ struct Slot<T> {
 
 /// Runs by their names.
 pub(crate) struct Runs<T> {
+    most: usize,
     most_of_caller: usize,
     slots: Mutex<HashMap<Hash, Slot<T>>>,
 }
 
 impl<T> Default for Runs<T> {
     fn default() -> Self {
-        Self { most_of_caller: RUNS_OF_CALLER_MAX, slots: Mutex::default() }
+        Self { most: RUNS_MAX, most_of_caller: RUNS_OF_CALLER_MAX, slots: Mutex::default() }
     }
 }
 
 impl<T> Runs<T> {
+    /// Runs of which each holds megabytes.
+    pub(crate) fn long() -> Self {
+        Self { most: LONG_MAX, most_of_caller: LONG_OF_CALLER_MAX, slots: Mutex::default() }
+    }
+
     /// Looks at a run, and may change it; nothing if it is not under way.
     pub(crate) fn with<R>(&self, run: &Hash, look: impl FnOnce(&mut T) -> R) -> Option<R> {
         self.slots().get_mut(run).map(|slot| look(&mut slot.value))
@@ -51,11 +60,11 @@ impl<T> Runs<T> {
         if slots.contains_key(&run) {
             return Ok(false);
         }
-        if slots.len() >= RUNS_MAX || self.of_caller(&slots, caller) >= self.most_of_caller {
+        if slots.len() >= self.most || self.of_caller(&slots, caller) >= self.most_of_caller {
             slots.retain(|_, slot| now_ms <= slot.until_ms);
         }
         let own = self.of_caller(&slots, caller);
-        if slots.len() >= RUNS_MAX || own >= self.most_of_caller {
+        if slots.len() >= self.most || own >= self.most_of_caller {
             return Err(SharedError::Full { under_way: own });
         }
         slots.insert(run, Slot { value, caller: caller.clone(), until_ms });

@@ -8,9 +8,13 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::{collections::HashMap, fmt, sync::Mutex, sync::PoisonError};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::{Mutex, PoisonError},
+};
 
-use keyward_crypto::{KeyEncryptionKey, keeper_share_aad, open, seal};
+use keyward_crypto::{KeyEncryptionKey, keeper_share_aad, open, seal, shared::SharedKey};
 use keyward_ledger_core::hash::Hash;
 
 use super::error::SharedError;
@@ -70,6 +74,10 @@ pub(crate) struct Store {
     kek: Arc<dyn KeyEncryptionKey>,
     keeper: Hash,
     open: Mutex<Open>,
+    /// What is public of the keys of long shares, and until when: those themselves do not stay open.
+    keys: Mutex<HashMap<Place, (SharedKey, u64)>>,
+    /// Shares of which a ban could not be noted: in this life they are as if they were not here.
+    unnoted: Mutex<HashSet<Place>>,
 }
 
 impl Store {
@@ -79,7 +87,14 @@ impl Store {
         kek: Arc<dyn KeyEncryptionKey>,
         keeper: Hash,
     ) -> Result<Self, SharesError> {
-        let store = Self { folder: folder.to_owned(), kek, keeper, open: Mutex::default() };
+        let store = Self {
+            folder: folder.to_owned(),
+            kek,
+            keeper,
+            open: Mutex::default(),
+            keys: Mutex::default(),
+            unnoted: Mutex::default(),
+        };
         [WAITING, KEPT].iter().try_for_each(|part| make(&folder.join(part)))?;
         sweep(&folder.join(WAITING))?;
         for first in u8::MIN..=u8::MAX {
@@ -107,17 +122,27 @@ impl Store {
         write(path, &sealed.map_err(|source| SharesError::Sealed { path: path.to_owned(), source })?)
     }
 
-    /// A share, if it is here. It stays open for a minute, so that a key that signs often costs no disk.
+    /// A share, if it is here. It stays open for a minute, so that a key that signs often costs no disk; a long one does not.
     pub(crate) fn load(&self, place: &Place, now_ms: u64) -> Result<Option<Arc<KeptShare>>, SharesError> {
-        if let Some((kept, until_ms)) = self.opened().get(place)
-            && now_ms <= *until_ms
-        {
-            return Ok(Some(kept.clone()));
+        if let Some(kept) = self.opened_before(place, now_ms) {
+            return Ok(Some(kept));
+        }
+        if self.unnoted().contains(place) {
+            return Ok(None);
         }
         // It may move from where it waits to where it is kept while we look.
         for path in [self.kept_path(place), self.waiting_path(place), self.kept_path(place)] {
             if let Some(sealed) = read(&path)? {
                 let kept = Arc::new(self.unseal(place, path, &sealed)?);
+                if kept.is_long() {
+                    let mut keys = self.keys();
+                    keys.retain(|_, (_, until_ms)| now_ms <= *until_ms);
+                    if keys.len() < OPEN_MAX {
+                        keys.insert(*place, (kept.key.clone(), now_ms.saturating_add(OPEN_MS)));
+                    }
+                    drop(keys);
+                    return Ok(Some(kept));
+                }
                 let mut opened = self.opened();
                 opened.retain(|_, (_, until_ms)| now_ms <= *until_ms);
                 if opened.len() < OPEN_MAX {
@@ -127,6 +152,23 @@ impl Store {
             }
         }
         Ok(None)
+    }
+
+    /// A share that is open.
+    pub(crate) fn opened_before(&self, place: &Place, now_ms: u64) -> Option<Arc<KeptShare>> {
+        let opened = self.opened();
+        let (kept, until_ms) = opened.get(place)?;
+        (now_ms <= *until_ms).then(|| kept.clone())
+    }
+
+    /// What is public of a key of which a share was open in this minute.
+    pub(crate) fn key_before(&self, place: &Place, now_ms: u64) -> Option<SharedKey> {
+        if let Some(kept) = self.opened_before(place, now_ms) {
+            return Some(kept.key.clone());
+        }
+        let keys = self.keys();
+        let (key, until_ms) = keys.get(place)?;
+        (now_ms <= *until_ms).then(|| key.clone())
     }
 
     fn unseal(&self, place: &Place, path: PathBuf, sealed: &[u8]) -> Result<KeptShare, SharesError> {
@@ -144,9 +186,32 @@ impl Store {
         shift(&self.waiting_path(place), &self.kept_path(place)).map(drop)
     }
 
+    /// Notes in a present share that there is no run with a holder any more; it survives a power cut once this returns. What
+    /// cannot be noted is as good as noted until we are stopped: the share is used no more.
+    pub(crate) fn ban(&self, place: &Place, holder: u8) -> Result<(), SharesError> {
+        let noted = self.note(place, holder);
+        if noted.is_err() {
+            self.unnoted().insert(*place);
+        }
+        noted
+    }
+
+    fn note(&self, place: &Place, holder: u8) -> Result<(), SharesError> {
+        self.settle(place)?;
+        let path = self.kept_path(place);
+        let Some(sealed) = read(&path)? else { return Ok(()) };
+        let mut kept = self.unseal(place, path, &sealed)?;
+        if kept.share.bans().any(|banned| banned == holder) {
+            return Ok(());
+        }
+        kept.share.ban(holder);
+        self.put_back(&kept)
+    }
+
     /// Removes a share; it stays away after a power cut once this returns.
     pub(crate) fn erase(&self, place: &Place) -> Result<(), SharesError> {
         self.opened().remove(place);
+        self.keys().remove(place);
         remove(&self.waiting_path(place))?;
         remove(&self.kept_path(place))
     }
@@ -182,10 +247,19 @@ impl Store {
     /// Forgets opened shares whose minute is over.
     pub(crate) fn close(&self, now_ms: u64) {
         self.opened().retain(|_, (_, until_ms)| now_ms <= *until_ms);
+        self.keys().retain(|_, (_, until_ms)| now_ms <= *until_ms);
     }
 
     fn opened(&self) -> std::sync::MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keys(&self) -> std::sync::MutexGuard<'_, HashMap<Place, (SharedKey, u64)>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unnoted(&self) -> std::sync::MutexGuard<'_, HashSet<Place>> {
+        self.unnoted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn folder_of(&self, first: u8) -> PathBuf {

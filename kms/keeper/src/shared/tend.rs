@@ -61,6 +61,7 @@ impl Keeper {
         }
         let (shared, now_ms) = (&self.0.shared, self.newest_ms());
         shared.generations.tidy_up(now_ms);
+        shared.long_generations.tidy_up(now_ms);
         shared.commitments.tidy_up(now_ms);
         shared.dealings.tidy_up(now_ms);
         shared.splits.tidy_up(now_ms);

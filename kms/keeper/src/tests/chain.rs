@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use keyward_ledger_core::{
@@ -47,6 +50,8 @@ pub(super) struct Seen {
     pub(super) chain: Arc<Mutex<Chain>>,
     pub(super) submitter: Hash,
     pub(super) sight: Arc<Mutex<Sight>>,
+    /// Questions about state, of all keepers.
+    pub(super) asked: Arc<AtomicUsize>,
 }
 
 struct View<'a> {
@@ -119,6 +124,7 @@ impl Ledger for Seen {
         })
     }
     fn state<'a>(&'a self, key: &'a [u8]) -> Pending<'a, (Option<Vec<u8>>, u64)> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move { self.look(|chain| (chain.value(key).cloned(), chain.now_ms)) })
     }
     fn submit<'a>(&'a self, entry: &'a Entry) -> Pending<'a, Outcome> {

@@ -2,7 +2,7 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, atomic::AtomicUsize},
 };
 
 use keyward_crypto::{
@@ -58,6 +58,8 @@ pub(super) struct World {
     folder: tempfile::TempDir,
     pub(super) keepers: Vec<Keeper>,
     nonce: Mutex<u32>,
+    /// How often keepers asked for state.
+    pub(super) asked: Arc<AtomicUsize>,
 }
 
 pub(super) fn signing(number: u8) -> SigningKey {
@@ -134,6 +136,7 @@ impl World {
             folder: tempfile::tempdir().unwrap(),
             keepers: Vec::new(),
             nonce: Mutex::new(0),
+            asked: Arc::default(),
         };
         let credential = CredentialState { version: 1, public_key: owner().public_key() };
         world.set_state(account_key(&ACCOUNT), AccountState { open: true, height: 1 }.encode());
@@ -221,6 +224,7 @@ impl World {
             chain: self.chain.clone(),
             submitter: signing(number).public_key(),
             sight: self.sights[usize::from(number) - 1].clone(),
+            asked: self.asked.clone(),
         };
         let keys = Keys {
             signing: signing(number),

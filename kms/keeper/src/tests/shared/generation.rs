@@ -68,15 +68,14 @@ async fn every_step_repeats_its_answer_and_the_last_one_also_after_a_stop() {
 async fn an_acknowledgement_is_of_one_record_and_another_one_takes_no_key() {
     let world = World::new();
     let (wish, phone) = (Wish::default(), Phone::new(0x21));
-    let run = world.deal_key(&wish, &phone).await;
+    let mut run = world.deal_key(&wish, &phone).await;
     let plan = wish.plan(&phone);
     let mut acknowledgements = Vec::new();
     for keeper in world.keepers_of(&[1, 2, 3]) {
         let answer = keeper.keep_key(&plan, run.all(), [None, Some([7; 32])]).await.unwrap();
         acknowledgements.push(answer.acknowledgement.unwrap());
     }
-    let opened = run.generation.openings(&run.openings).unwrap();
-    let dealt = run.dealer.finish(&opened, &run.dealings, &phone.sealing).unwrap();
+    let dealt = run.finish(&phone);
     // Whoever passes it on leaves the policies out.
     let stripped = wish.binding(dealt.key(), acknowledgements.clone());
     assert_eq!(world.record_shared(stripped).1.name(), "SHARED_ACKNOWLEDGEMENT_INVALID");

@@ -1,6 +1,8 @@
 //! Keys that a user and keepers share, against the real contracts: made, used, dealt anew, given back; and every refusal.
 
+mod ecdsa;
 mod face;
+mod freshness;
 mod generation;
 mod refresh;
 mod refusals;

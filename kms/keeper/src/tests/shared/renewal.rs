@@ -20,7 +20,7 @@ use crate::shared::plan::{RenewalPlan, RepairPlan};
 const MESSAGE: &[u8] = b"pay nobody";
 
 /// A renewal under way: to whom, and what the dealers sent.
-struct Under {
+pub(super) struct Under {
     renewal: Renewal,
     plan: RenewalPlan,
     own: Message,
@@ -30,7 +30,13 @@ struct Under {
 }
 
 /// Has the user and two keepers (by place) deal to others.
-async fn redeal(world: &World, made: &Made, threshold: u8, numbers: &[u8], dealers: &[u8]) -> Under {
+pub(super) async fn redeal(
+    world: &World,
+    made: &Made,
+    threshold: u8,
+    numbers: &[u8],
+    dealers: &[u8],
+) -> Under {
     redeal_in(world, made, (threshold, numbers, dealers), 1).await
 }
 
@@ -64,7 +70,12 @@ async fn redeal_in(
 }
 
 impl Under {
-    fn record(&self, key: &SharedKey, expires_ms: u64, acknowledgements: Vec<[u8; 64]>) -> SharedAct {
+    pub(super) fn record(
+        &self,
+        key: &SharedKey,
+        expires_ms: u64,
+        acknowledgements: Vec<[u8; 64]>,
+    ) -> SharedAct {
         SharedAct::Renew(Box::new(SharedRenewal {
             key_id: self.plan.key_id,
             share_version: key.share_version(),
@@ -78,7 +89,7 @@ impl Under {
     }
 
     /// Has everybody to come keep its share; the user's, with the acknowledgements.
-    async fn keep(
+    pub(super) async fn keep(
         &self,
         world: &World,
         made: &Made,

@@ -164,9 +164,10 @@ async fn a_life_ends_before_it_forgets_what_it_answered() {
         let attempt = made.try_to(intent, 1, &[1, 2], MESSAGE);
         let who = (&caller(), attempt.plan.attempted());
         let sign = |bytes: &[u8]| super::super::world::signing(1).sign(bytes);
-        let message = commitments.commit(who, &attempt.signing, &kept.share, 0, sign).unwrap();
+        let run = (&attempt.signing, attempt.signing.judge(&attempt.device).unwrap());
+        let message = commitments.commit(who, run, &kept, 0, sign).unwrap();
         boots.push(message.encode()[39..71].to_vec());
-        let taken = commitments.take(&attempt.plan.attempted(), attempt.signing.id(), 0);
+        let taken = commitments.take(&attempt.plan.attempted(), (attempt.signing.id(), false), 0);
         assert!(taken.is_ok(), "{number}");
     }
     assert_eq!(boots[0], boots[1]);

@@ -172,11 +172,20 @@ pub(super) struct Dealt {
     pub(super) dealer: keyward_crypto::shared::Dealer,
     pub(super) openings: Vec<Vec<u8>>,
     pub(super) dealings: Vec<Vec<u8>>,
+    /// Of schemes that have them, once everybody has agreed.
+    pub(super) agreements: Vec<Vec<u8>>,
 }
 
 impl Dealt {
     pub(super) fn all(&self) -> Vec<Vec<u8>> {
-        [&self.openings[..], &self.dealings].concat()
+        [&self.openings[..], &self.dealings, &self.agreements].concat()
+    }
+
+    /// The user's end of it.
+    pub(super) fn finish(&mut self, phone: &Phone) -> keyward_crypto::shared::Dealt {
+        let opened = self.generation.openings(&self.openings).unwrap();
+        let (dealings, agreements) = (&self.dealings, &self.agreements);
+        self.dealer.finish(&opened, dealings, agreements, &phone.sealing).unwrap()
     }
 }
 
@@ -200,20 +209,34 @@ impl World {
         let opened = generation.openings(&openings).unwrap();
         let hashes = opened.hashes().into_values().collect();
         assert_eq!(self.record_shared(wish.opening(self, phone, hashes)).1.name(), "ACCEPTED");
-        let (dealer, own) = opener.deal(&opened, |bytes| phone.sign(bytes)).unwrap();
+        let (dealer, own) = opener.deal(&opened, &phone.sealing, |bytes| phone.sign(bytes)).unwrap();
         let mut dealings = vec![own.encode()];
         for keeper in self.keepers_of(&wish.numbers) {
             dealings.push(keeper.deal_key(&plan, openings.clone()).await.unwrap().message);
         }
-        Dealt { generation, dealer, openings, dealings }
+        Dealt { generation, dealer, openings, dealings, agreements: Vec::new() }
+    }
+
+    /// What everybody agrees on besides, where the scheme has it.
+    pub(super) async fn agree_key(&self, wish: &Wish, phone: &Phone, run: &mut Dealt) {
+        if !wish.scheme.answers() {
+            return;
+        }
+        let (plan, opened) = (wish.plan(phone), run.generation.openings(&run.openings).unwrap());
+        let own = run.dealer.agree(&opened, &run.dealings, |bytes| phone.sign(bytes)).unwrap();
+        run.agreements.push(own.encode());
+        let said = [&run.openings[..], &run.dealings].concat();
+        for keeper in self.keepers_of(&wish.numbers) {
+            run.agreements.push(keeper.agree_key(&plan, said.clone()).await.unwrap().message);
+        }
     }
 
     /// A whole generation, with the entry that binds the key.
     pub(super) async fn make_key(&self, wish: &Wish) -> Made {
         let phone = Phone::new(0x21);
-        let run = self.deal_key(wish, &phone).await;
-        let opened = run.generation.openings(&run.openings).unwrap();
-        let dealt = run.dealer.finish(&opened, &run.dealings, &phone.sealing).unwrap();
+        let mut run = self.deal_key(wish, &phone).await;
+        self.agree_key(wish, &phone, &mut run).await;
+        let dealt = run.finish(&phone);
         let mut confirmations = vec![dealt.confirmation(|bytes| phone.sign(bytes)).encode()];
         let (plan, terms) = (wish.plan(&phone), [wish.approval_rule, wish.policy_tenant]);
         let mut acknowledgements = Vec::new();
@@ -303,7 +326,7 @@ impl Made {
     pub(super) fn payload_hash(&self, message: &[u8]) -> Hash {
         match self.key.scheme() {
             SharedScheme::Ed25519 => sha256(&[message]),
-            SharedScheme::Bip340 => message.try_into().unwrap(),
+            SharedScheme::Bip340 | SharedScheme::EcdsaSecp256k1 => message.try_into().unwrap(),
         }
     }
 
@@ -328,11 +351,47 @@ impl Made {
         messages
     }
 
+    /// Between the rounds, where the scheme has it: all answers to commitments, the device's first.
+    pub(super) async fn answers(
+        &self,
+        world: &World,
+        attempt: Try,
+        (messages, shown): (&[Vec<u8>], &Disclosed),
+    ) -> Result<(Try, Vec<Vec<u8>>), SharedError> {
+        let (attempt, own) = self.answer(attempt, messages);
+        let mut answers = vec![own];
+        for keeper in self.signers(world, &attempt.plan) {
+            let answer = keeper.answer_commitments(&attempt.plan, shown, messages.to_vec()).await?;
+            answers.push(answer.message);
+        }
+        Ok((attempt, answers))
+    }
+
+    /// The user's answer.
+    pub(super) fn answer(&self, attempt: Try, messages: &[Vec<u8>]) -> (Try, Vec<u8>) {
+        let package = attempt.signing.package(messages).unwrap();
+        let Phone { sealing, .. } = &self.phone;
+        let sign = |bytes: &[u8]| self.phone.sign(bytes);
+        let answered = attempt.nonces.answer(&self.share, &attempt.boot, &package, sealing, sign);
+        let (nonces, own) = answered.unwrap();
+        (Try { nonces, ..attempt }, own.encode())
+    }
+
     /// The user's end of it: its share, and the signature from all shares, which verifies.
     pub(super) fn finish(&self, attempt: Try, messages: &[Vec<u8>], shares: Vec<Vec<u8>>) -> Vec<u8> {
+        self.finish_answered(attempt, [messages, &[]], shares)
+    }
+
+    pub(super) fn finish_answered(
+        &self,
+        attempt: Try,
+        [messages, answers]: [&[Vec<u8>]; 2],
+        shares: Vec<Vec<u8>>,
+    ) -> Vec<u8> {
         let Try { signing, nonces, boot, .. } = attempt;
         let package: Package = signing.package(messages).unwrap();
-        let own = nonces.sign(&self.share, &boot, &package, |bytes| self.phone.sign(bytes)).unwrap();
+        let sign = |bytes: &[u8]| self.phone.sign(bytes);
+        let own = nonces.sign(&self.share, &boot, &package, answers, &self.phone.sealing, sign).unwrap();
         package.signature(&[vec![own.encode()], shares].concat()).unwrap()
     }
 
@@ -342,10 +401,14 @@ impl Made {
         let (leaf, outcome) = world.claim(&self.intent(&attempt.plan));
         assert_eq!(outcome.name(), "ACCEPTED");
         let shown = self.shown(&attempt.plan, leaf);
-        let mut shares = Vec::new();
+        let (attempt, answers) = match self.key.scheme().answers() {
+            true => self.answers(world, attempt, (&messages, &shown)).await?,
+            false => (attempt, Vec::new()),
+        };
+        let (said, mut shares) = ([&messages[..], &answers].concat(), Vec::new());
         for keeper in self.signers(world, &attempt.plan) {
-            shares.push(keeper.cosign(&attempt.plan, &shown, messages.clone()).await?.message);
+            shares.push(keeper.cosign(&attempt.plan, &shown, said.clone()).await?.message);
         }
-        Ok(self.finish(attempt, &messages, shares))
+        Ok(self.finish_answered(attempt, [&messages, &answers], shares))
     }
 }
