@@ -1,6 +1,8 @@
 //! Who calls: a principal by its certificate, and a person by a live session beside it.
 
-use keyward_domain::{AccountId, AccountName, Code, Fingerprint, Principal, Role, UserName};
+use std::net::IpAddr;
+
+use keyward_domain::{AccountId, AccountName, Code, Fingerprint, Principal, Role, UserName, risk::Mark};
 use keyward_store::{Change, Session, StoreError};
 use sha2::{Digest as _, Sha256};
 
@@ -15,6 +17,27 @@ pub(crate) struct Shown {
     pub(crate) token: Option<[u8; 32]>,
     /// When the caller stops waiting, by our clock.
     pub(crate) deadline_ms: Option<u64>,
+    /// The connection's other end.
+    pub(crate) address: Option<IpAddr>,
+}
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The connection's other end.
+    Address(IpAddr),
+    /// The client certificate's fingerprint, where no address is known.
+    Certificate([u8; 32]),
+}
+
+impl Origin {
+    /// What stands for it in an account's history.
+    pub(crate) fn mark(&self, account: &AccountId) -> Mark {
+        match self {
+            Self::Address(address) => Mark::of_address(account, *address),
+            Self::Certificate(fingerprint) => Mark::of_certificate(account, fingerprint),
+        }
+    }
 }
 
 /// A person within a live session.
@@ -33,6 +56,7 @@ pub(crate) struct Caller {
     pub(crate) account: Option<AccountId>,
     /// When the caller stops waiting, by our clock.
     pub(crate) deadline_ms: Option<u64>,
+    pub(crate) origin: Origin,
 }
 
 impl Caller {
@@ -91,7 +115,9 @@ impl Custody {
             (None, Some(name)) => self.known_account(&name).await?,
             (None, None) => None,
         };
-        Ok(Caller { principal: principal.clone(), person, account, deadline_ms: shown.deadline_ms })
+        let origin = shown.address.map_or(Origin::Certificate(fingerprint.0), Origin::Address);
+        let deadline_ms = shown.deadline_ms;
+        Ok(Caller { principal: principal.clone(), person, account, deadline_ms, origin })
     }
 
     async fn person_of(&self, token: &[u8; 32], fingerprint: Fingerprint) -> Result<Person, Failure> {

@@ -20,6 +20,7 @@ use crate::{
     opened::Opened,
     policies::InForce,
     ports::{Clock, Keepers, Kek, Ledger, Tokens},
+    risk::Risk,
     shared::facts::SharedBook,
     unreleased::Unreleased,
     vaults::{
@@ -39,6 +40,7 @@ pub(crate) struct Custody {
     pub(crate) keepers: Arc<dyn Keepers>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) policies: InForce,
+    pub(crate) risk: Risk,
     /// Under which delegates act.
     pub(crate) delegate_policies: DelegatePolicies,
     pub(crate) opaque: OpaqueServer,

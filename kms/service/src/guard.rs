@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use keyward_domain::{
     Code, Payload,
+    risk::Verb,
     scheme::{self, Scheme},
 };
 use keyward_ledger_core::{
@@ -30,10 +31,12 @@ use crate::{
     agents::Signing,
     caller::Caller,
     custody::{Custody, random},
+    delegation::act::refuse_own_messages,
     failure::Failure,
     keybook::KnownKey,
     once::{judge, request_hash},
     ports::{Final, LedgerError, ToSign},
+    risk::{Asking, Weighed},
 };
 
 pub(crate) use delegated::{Acted, Paid};
@@ -42,7 +45,7 @@ pub(crate) use delegated::{intent_id, intent_until};
 pub(crate) use own::{Begun, Start};
 pub(crate) use said::{Permission, Said, Shown, denied, needs};
 pub(crate) use shared::{
-    BeginShared, BegunShared, EndShared, Fault, Faults, FinishShared, SignedShared, StartShared,
+    BeginShared, BegunShared, EndShared, Fault, Faults, FinishShared, GoOnShared, SignedShared, StartShared,
 };
 
 /// How many blocks an intent's claim lives: long enough for its release, within the ledger's bound of 4096.
@@ -72,6 +75,8 @@ struct Passage<'a> {
     intent: NewIntent,
     name: Option<Name>,
     caller: &'a Caller,
+    /// What a token agent is told of the message.
+    word: &'a [u8],
     /// What the idempotency key keeps before the signature.
     before: Vec<u8>,
 }
@@ -119,11 +124,15 @@ impl Custody {
             Place::Hosted { .. } | Place::Linked { .. } | Place::Erased => {}
         }
         let payload = payload(&key, input)?;
+        if caller.account != Some(key.account()) {
+            refuse_own_messages(&key, &payload)?;
+        }
         let _place = self.agent_place(&key)?;
         let claim = self.claim_of(caller, mark, self.sign_hash(&key, input, &payload))?;
         let intent = self.new_intent(&key, &payload, policy)?;
         let name = claim.as_ref().map(|claim| claim.name.clone());
-        let claimed = self.keep_intent(&intent, claim).await?;
+        let asking = Asking { caller, key: &key, said, verb: Verb::Sign };
+        let (claimed, _) = self.keep_intent(asking, &intent, claim).await?;
         if claimed == Claimed::Stale {
             return Ok(None);
         }
@@ -136,7 +145,7 @@ impl Custody {
             return kept(key, &done).map(Some);
         }
         let leader = self.lead_agent(&key, name.as_ref());
-        let passage = Passage { key, payload, intent, name, caller, before: Vec::new() };
+        let passage = Passage { key, payload, intent, name, caller, word: &said.word, before: Vec::new() };
         let passed = self.pass(&passage).await;
         if passed.is_err() {
             self.give_back(passage.name).await;
@@ -145,22 +154,27 @@ impl Custody {
         passed.map(Some)
     }
 
-    /// Keeps an intent and claims its request. When the key's row is another one than was decided on, what was known of
-    /// it is forgotten.
-    async fn keep_intent(&self, intent: &NewIntent, claim: Option<Claim>) -> Result<Claimed, Failure> {
+    /// Keeps an intent that risk lets pass, and claims its request. When the key's row is another one than was decided on, what
+    /// was known of it is forgotten.
+    async fn keep_intent(
+        &self,
+        asking: Asking<'_>,
+        intent: &NewIntent,
+        claim: Option<Claim>,
+    ) -> Result<(Claimed, Option<Weighed>), Failure> {
         let name = claim.as_ref().map(|claim| claim.name.clone());
-        match self.store.begin_intent(intent.clone(), claim).await {
-            Ok(claimed) => {
+        match self.begin_judged(asking, intent.clone(), claim).await {
+            Ok((claimed, weighed)) => {
                 if claimed == Claimed::Stale {
                     self.keys.forget(&intent.key_id);
                     self.opened.forget(&intent.key_id);
                 }
-                Ok(claimed)
+                Ok((claimed, weighed))
             }
-            Err(error) => {
+            Err(failure) => {
                 // Whether it was kept is not known; nothing is signed for it.
                 self.give_back(name).await;
-                Err(error.into())
+                Err(failure)
             }
         }
     }
@@ -256,9 +270,9 @@ impl Custody {
             }
             Place::Shared { .. } => return Err(shared_alone()),
             Place::Linked { agent: Some(agent), .. } => {
-                let Passage { intent, payload, caller, .. } = passage;
+                let Passage { intent, payload, caller, word, .. } = passage;
                 let (public_key, receipt) = (&key.public_key, record.receipt(None));
-                let signing = Signing { caller, intent, public_key, payload, receipt };
+                let signing = Signing { caller, intent, public_key, payload, receipt, word };
                 self.sign_through_agent(agent, signing).await?
             }
             Place::Linked { serial, id, agent: None, .. } => {

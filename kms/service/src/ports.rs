@@ -104,8 +104,10 @@ pub(crate) enum ToKeeper {
 pub(crate) enum ToCoSigner {
     OpenKey(proto::OpenKeyRequest),
     DealKey(proto::DealKeyRequest),
+    AgreeKey(proto::AgreeKeyRequest),
     KeepKey(proto::KeepKeyRequest),
     Commit(proto::CommitRequest),
+    Answer(proto::AnswerRequest),
     CoSign(proto::CoSignRequest),
     RedealKey(proto::RedealKeyRequest),
     KeepRenewedKey(proto::KeepRenewedKeyRequest),

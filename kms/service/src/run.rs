@@ -35,7 +35,9 @@ use crate::{
     opened::Opened,
     policies::InForce,
     ports::{Clock, Keepers, Kek, Ledger, Tokens},
-    releases, secrets, upkeep,
+    releases,
+    risk::Risk,
+    secrets, upkeep,
 };
 
 /// How long the start waits for a first validator.
@@ -197,6 +199,9 @@ async fn serve(config: Config, shutdown: Shutdown, ready: OnReady<'_>) -> Result
         }
     };
     tasks.shutdown().await;
+    if let Err(failure) = custody.keep_histories().await {
+        tracing::warn!(%failure, "what accounts did last is missing in their histories");
+    }
     if let Err(error) = store.close().await {
         tracing::warn!(%error, "the database was not closed in order");
     }
@@ -293,6 +298,7 @@ pub(crate) async fn assemble(
         tenant,
         boot: random()?,
         policies: InForce::new(PolicySet::embedded().map_err(Failure::internal)?),
+        risk: Risk::new(secrets::risk(store.as_ref(), kek.as_ref()).await?)?,
         delegate_policies: DelegatePolicies::embedded().map_err(Failure::internal)?,
         opaque: secrets::opaque(store.as_ref(), kek.as_ref()).await?,
         sealing: secrets::sealing(store.as_ref(), kek.as_ref()).await?,
@@ -328,6 +334,9 @@ pub(crate) async fn assemble(
     // Until the ledger has said what is in force, nothing that a set may narrow passes.
     if let Err(failure) = custody.look_at_policies().await {
         tracing::warn!(%failure, "the ledger does not say yet which policies are in force");
+    }
+    if let Err(failure) = custody.look_at_risk().await {
+        tracing::warn!(%failure, "the ledger does not say yet which rules of risk are in force");
     }
     Ok(custody)
 }
@@ -371,6 +380,7 @@ pub(crate) async fn server(tls: &Tls, face: &Face) -> Result<(Coded, Routes), Ru
         "keyward.v1.Recovery",
         "keyward.v1.Approvals",
         "keyward.v1.Policies",
+        "keyward.v1.Risk",
         "keyward.v1.Shared",
         "keyward.v1.Associations",
         "keyward.v1.Admin",

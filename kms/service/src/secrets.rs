@@ -11,9 +11,10 @@ const SEALING: &str = "import-sealing-key";
 const NOTES: &str = "note-blinding";
 const NOTICES: &str = "notice-addresses";
 const MAIL: &str = "approval-mail";
+const RISK: &str = "risk-histories";
 
 /// Every secret that is sealed under the key-encryption key by name.
-pub(crate) const NAMES: [&str; 5] = [OPAQUE, SEALING, NOTES, NOTICES, MAIL];
+pub(crate) const NAMES: [&str; 6] = [OPAQUE, SEALING, NOTES, NOTICES, MAIL, RISK];
 
 /// Whether there is any yet.
 pub(crate) async fn any(store: &dyn Store) -> Result<bool, Failure> {
@@ -54,6 +55,11 @@ pub(crate) async fn notices(store: &dyn Store, kek: &dyn Kek) -> Result<MemoryKe
 /// What cases of approvals are about is sealed under it.
 pub(crate) async fn mail(store: &dyn Store, kek: &dyn Kek) -> Result<MemoryKek, Failure> {
     key(store, kek, MAIL).await
+}
+
+/// What is known of accounts' habits is sealed under it.
+pub(crate) async fn risk(store: &dyn Store, kek: &dyn Kek) -> Result<MemoryKek, Failure> {
+    key(store, kek, RISK).await
 }
 
 async fn key(store: &dyn Store, kek: &dyn Kek, name: &'static str) -> Result<MemoryKek, Failure> {

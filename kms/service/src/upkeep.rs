@@ -38,6 +38,12 @@ pub(crate) async fn run(custody: Arc<Custody>, keep_settled: Duration) {
         if let Err(failure) = custody.look_at_policies().await {
             tracing::warn!(%failure, "it is not known whether other policies are in force");
         }
+        if let Err(failure) = custody.look_at_risk().await {
+            tracing::warn!(%failure, "it is not known whether other rules of risk are in force");
+        }
+        if let Err(failure) = custody.keep_histories().await {
+            tracing::debug!(%failure, "what accounts did is kept later");
+        }
         if let Err(failure) = custody.keep_decided().await {
             tracing::debug!(%failure, "what was decided is kept later");
         }

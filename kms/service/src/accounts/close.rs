@@ -95,6 +95,7 @@ impl Custody {
             Change::EndSessions(account),
             self.erasure(account),
             Change::RemoveApprovalsOf(account),
+            Change::EraseRiskHistory(account),
         ];
         changes.extend(Self::without_codes(account));
         changes

@@ -150,7 +150,14 @@ impl Custody {
             let from = Some((row.login_failures, row.login_last_ms));
             match self.store.apply(vec![Change::SetLogins { account, from, failures, last_ms }]).await {
                 Err(StoreError::Missing { .. }) => {}
-                other => return Ok(other?),
+                other => {
+                    other?;
+                    // The try before did not end in a session: else none would be counted.
+                    if row.login_failures > 0 {
+                        self.note_failed_login(account, now_ms).await;
+                    }
+                    return Ok(());
+                }
             }
         }
         Err(too_many_at_once())

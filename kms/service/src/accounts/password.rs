@@ -20,6 +20,7 @@ use crate::{
     caller::Caller,
     custody::Custody,
     failure::Failure,
+    handed_in::Sought,
     hex::{hex, unhex},
 };
 
@@ -139,18 +140,25 @@ impl Custody {
         let Some(Entry::BindCredential(bind)) = entries.first() else {
             return Err(Failure::internal("a change of password without its entry"));
         };
-        let present = self.credential(act.subject).await?;
-        if (present.version, present.public_key) == (bind.version, bind.public_key) {
-            let record =
-                unhex(record).ok_or_else(|| Failure::internal("a change of password without its record"))?;
-            let row = self.store.account(act.subject).await?;
-            // One that was closed meanwhile has no password any more.
-            let open = row.is_some_and(|row| row.state == AccountState::Open);
-            let changes = if open { changes(act.subject, record, bind.public_key) } else { Vec::new() };
-            return Ok(Some(Settled { changes, receipt: None }));
+        let recorded = match self.seek(act, &Entry::BindCredential(bind.clone()), false).await? {
+            Sought::Found(recorded) => recorded,
+            Sought::Waits => return Ok(None),
+            Sought::Lost => return Ok(Some(Settled::undone(Vec::new()))),
+        };
+        let present = self.ledger.proven(credential_key(&act.subject)).await?;
+        // What a node that lags behind shows is of before, and says nothing of what came of it.
+        if present.height < recorded.height() {
+            return Ok(None);
         }
-        let never = present.version >= bind.version || self.ledger.height() > act.until;
-        Ok(never.then(|| Settled::undone(Vec::new())))
+        let present = decode(present.value)?;
+        let record =
+            unhex(record).ok_or_else(|| Failure::internal("a change of password without its record"))?;
+        let row = self.store.account(act.subject).await?;
+        // One that was closed meanwhile has no password any more, and one that was recovered another one.
+        let counts = row.is_some_and(|row| row.state == AccountState::Open)
+            && (present.version, present.public_key) == (bind.version, bind.public_key);
+        let changes = if counts { changes(act.subject, record, bind.public_key) } else { Vec::new() };
+        Ok(Some(Settled { changes, receipt: None }))
     }
 }
 

@@ -109,8 +109,10 @@ impl Keepers for Channels {
             let answer = match what {
                 ToCoSigner::OpenKey(request) => keeper.open_key(request).await.map(round),
                 ToCoSigner::DealKey(request) => keeper.deal_key(request).await.map(round),
+                ToCoSigner::AgreeKey(request) => keeper.agree_key(request).await.map(round),
                 ToCoSigner::KeepKey(request) => keeper.keep_key(request).await.map(round),
                 ToCoSigner::Commit(request) => keeper.commit(request).await.map(round),
+                ToCoSigner::Answer(request) => keeper.answer(request).await.map(round),
                 ToCoSigner::CoSign(request) => keeper.co_sign(request).await.map(round),
                 ToCoSigner::RedealKey(request) => keeper.redeal_key(request).await.map(round),
                 ToCoSigner::KeepRenewedKey(request) => keeper.keep_renewed_key(request).await.map(round),

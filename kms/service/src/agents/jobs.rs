@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keyward_domain::{AccountId, Code, Payload, scheme::PublicKey};
-use keyward_proto::custody::{AgentProve, AgentSign, agent_sign};
+use keyward_proto::custody::{AgentProve, AgentSign, Word, agent_sign};
 use keyward_store::{AgentJob, Change, Id, JobState, NewIntent, StoreError};
 use prost::Message as _;
 use tokio::time::{sleep, timeout};
@@ -24,6 +24,8 @@ pub(crate) struct Signing<'a> {
     pub(crate) payload: &'a Payload<'a>,
     /// Of the intent.
     pub(crate) receipt: Vec<u8>,
+    /// What the desk is told of a message that is its key's word.
+    pub(crate) word: &'a [u8],
 }
 
 /// A proof of possession that an agent is asked for.
@@ -45,7 +47,7 @@ impl Custody {
         agent: &str,
         signing: Signing<'_>,
     ) -> Result<Vec<u8>, Failure> {
-        let Signing { caller, intent, public_key, payload, receipt } = signing;
+        let Signing { caller, intent, public_key, payload, receipt, word } = signing;
         let expires_ms = self.agent_deadline(caller)?;
         let sign = AgentSign {
             job: intent.id.to_vec().into(),
@@ -59,6 +61,10 @@ impl Custody {
             scheme: public_key.scheme().name().to_owned(),
             asker: caller.name(),
             expires_unix_ms: expires_ms,
+            word: match word {
+                [] => None,
+                word => Some(Word::decode(word).map_err(Failure::internal)?),
+            },
         };
         self.ask_agent(agent, SIGN, intent.id, sign.encode_to_vec(), expires_ms).await
     }

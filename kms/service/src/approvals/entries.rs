@@ -3,7 +3,7 @@
 use keyward_domain::{AccountId, Code, approval::About, scheme};
 use keyward_ledger_core::{
     contracts::authored::authored_message,
-    entry::{Act, Author, ENTRY_BYTES_MAX, Entry, Party, Terms as _},
+    entry::{Act, Author, Entry, Party, Terms as _},
     scheme::{PublicKey, Scheme},
     state::layout::{CredentialState, credential_key},
 };
@@ -12,10 +12,11 @@ use keyward_store::{Act as Row, ActKind, ApprovalRule, Change, Id};
 
 use super::{act_of, mail::row_id, malformed, members, rule_id};
 use crate::{
-    acts::{Plan, Settled, heights},
+    acts::{Plan, Settled},
     caller::Caller,
     custody::Custody,
     failure::Failure,
+    handed_in::{self, Sought},
     once::{Once, request_hash},
     ports::Final,
     vaults::entries::{HandedIn, kept},
@@ -224,21 +225,10 @@ impl Custody {
     ) -> Result<Option<Settled>, Failure> {
         let known = entries.first().and_then(|entry| Some((entry, Kind::of(act_of(entry)?.0)?)));
         let Some((entry, kind)) = known else { return Ok(Some(Settled::undone(Vec::new()))) };
-        let mut found = self.ledger.accepted_within(heights(act), entry.clone()).await?;
-        if found.is_none() && self.ledger.height() <= act.until {
-            if !kind.again() {
-                return Ok(None);
-            }
-            let again = self.ledger.commit(entry.clone()).await?;
-            found = if again.outcome().is_accepted() {
-                Some(again)
-            } else {
-                // Refused, because the first one came through meanwhile, or for good.
-                self.ledger.accepted_within(heights(act), entry.clone()).await?
-            };
-        }
-        let Some(record) = found else {
-            return Ok(Some(Settled::undone(undone(entry, &entry.encode()))));
+        let record = match self.seek(act, entry, kind.again()).await? {
+            Sought::Found(record) => record,
+            Sought::Waits => return Ok(None),
+            Sought::Lost => return Ok(Some(Settled::undone(undone(entry, &entry.encode())))),
         };
         let follows = self.follows(entry, AccountId(act.subject)).await?;
         let changes = placed(follows, record.as_ref());
@@ -268,11 +258,7 @@ pub(crate) fn placed(mut changes: Vec<Change>, record: &dyn Final) -> Vec<Change
 
 /// The entry, if it is exactly one of the call's kind.
 fn own_entry(kind: Kind, bytes: &[u8]) -> Result<Entry, Failure> {
-    if bytes.len() > ENTRY_BYTES_MAX {
-        return Err(malformed(format!("an entry has at most `{ENTRY_BYTES_MAX}` bytes")));
-    }
-    let entry = Entry::decode(bytes)
-        .map_err(|error| Failure::because(Code::EntryMalformed, "the entry does not decode", error))?;
+    let entry = handed_in::read(bytes, Code::ApprovalRequestMalformed)?;
     match act_of(&entry).and_then(|(act, _)| Kind::of(act)) {
         Some(found) if found == kind => Ok(entry),
         _ => Err(malformed(format!("the entry is none of `{}`, signed by one author", kind.name()))),

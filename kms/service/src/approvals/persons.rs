@@ -2,17 +2,18 @@
 //!
 //! The ledger knows accounts alone. The service knows more: a user name, and the certificate of an operator, officer or
 //! auditor, are each one person's, whatever the account; and who has the same name as a user and as an operator is taken for
-//! the same. Apps are programs, through which many come.
+//! the same. Apps are programs, through which many come. Who sits at a desk speaks with every key that its token agent holds: accounts
+//! with keys at one desk are one person's.
 
 use std::collections::BTreeSet;
 
 use keyward_domain::{Code, Role};
 use keyward_ledger_core::state::layout::ApprovalCase;
-use keyward_store::Id;
+use keyward_store::{Custody as Place, Id, Key};
 
 use crate::{accounts::PERSON, caller::Caller, custody::Custody, failure::Failure};
 
-/// Names of persons.
+/// Names of persons, and of desks (`agent/..`, which is no person's name).
 type Names = BTreeSet<String>;
 
 fn of_principal(role: Role, name: &str) -> Option<String> {
@@ -26,21 +27,27 @@ fn of_text(principal: &str) -> Option<String> {
 }
 
 impl Custody {
-    /// The person whose account it is, if it is one's and known here.
-    async fn person_behind(&self, account: &Id) -> Result<Option<String>, Failure> {
-        let Some(row) = self.store.account(*account).await? else { return Ok(None) };
+    /// The person whose account it is, if it is one's and known here, and the desks that hold keys of it.
+    async fn names_behind(&self, account: &Id) -> Result<Names, Failure> {
+        let Some(row) = self.store.account(*account).await? else { return Ok(Names::new()) };
         let role = Role::from_name(&row.kind);
-        Ok(if row.kind == PERSON {
+        let person = if row.kind == PERSON {
             Some(row.name)
         } else {
             role.and_then(|role| of_principal(role, &row.name))
-        })
+        };
+        let desk = |key: Key| match key.custody {
+            Place::Linked { agent: Some(agent), .. } => Some(format!("agent/{agent}")),
+            _ => None,
+        };
+        let desks = self.store.keys(*account).await?.into_iter().filter_map(desk);
+        Ok(person.into_iter().chain(desks).collect())
     }
 
     async fn persons_behind(&self, accounts: impl Iterator<Item = &Id>) -> Result<Names, Failure> {
         let mut names = Names::new();
         for account in accounts {
-            names.extend(self.person_behind(account).await?);
+            names.extend(self.names_behind(account).await?);
         }
         Ok(names)
     }
@@ -90,15 +97,16 @@ impl Custody {
         one_side.extend(self.persons_of(caller).await?);
         let (own, mut approvers) = (caller.account.map(|account| account.0), Names::new());
         for (_, account) in &found.approvals {
-            let name = self.person_behind(account).await?;
-            if own == Some(*account) || name.as_ref().is_some_and(|name| one_side.contains(name)) {
+            let names = self.names_behind(account).await?;
+            if own == Some(*account) || !names.is_disjoint(&one_side) {
                 let what = "one of the approvals is by the person who asked for them, or who has it done";
                 return Err(Failure::new(Code::ApproverIsInitiator, what));
             }
-            if name.is_some_and(|name| !approvers.insert(name)) {
+            if !names.is_disjoint(&approvers) {
                 let what = "two of the approvals are by one person, under two accounts";
                 return Err(Failure::new(Code::ApprovalGiven, what));
             }
+            approvers.extend(names);
         }
         Ok(())
     }

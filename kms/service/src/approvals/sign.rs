@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use keyward_domain::Code;
+use keyward_domain::{Code, risk::Verb};
 use keyward_ledger_core::{
     contracts::intent::INTENT_BLOCKS_MAX,
-    entry::{Act, Case, ENTRY_BYTES_MAX, Entry},
+    entry::{Act, Case, Entry},
     hash::commitment,
     outcome::Refusal,
     scheme::KeyId,
@@ -23,9 +23,11 @@ use crate::{
     delegation::act::{DoneAct, before},
     failure::Failure,
     guard::{Acted, DECISIONS_MAX, Input, Paid, Said, Signed, payload},
+    handed_in,
     keybook::KnownKey,
     once::{Once, request_hash},
     ports::Final,
+    risk::Asking,
     vaults::{
         entries::{self, HandedIn},
         floods::Flood,
@@ -105,7 +107,9 @@ impl Custody {
             _ => return Err(Failure::new(Code::KeyIsSelf, "the key does not sign here alone")),
         }
         self.check_approvers(caller, &ask.case).await?;
+        let weighed = self.weigh(Asking { caller, key: &key, said: ask.said, verb: Verb::Sign }).await?;
         let record = self.recorded_use(ask.case, entry).await?;
+        self.learn(weighed).await;
         let used = entries::kept(record.as_ref());
         let mut acted = Acted {
             record: record.as_ref(),
@@ -213,11 +217,7 @@ fn is_of_case(code: Code) -> bool {
 
 /// A canonical use of approvals, and the case.
 fn use_of(bytes: &[u8]) -> Result<(Entry, Case), Failure> {
-    if bytes.len() > ENTRY_BYTES_MAX {
-        return Err(malformed(format!("an entry has at most `{ENTRY_BYTES_MAX}` bytes")));
-    }
-    let entry = Entry::decode(bytes)
-        .map_err(|error| Failure::because(Code::EntryMalformed, "the entry does not decode", error))?;
+    let entry = handed_in::read(bytes, Code::ApprovalRequestMalformed)?;
     match act_of(&entry) {
         Some((Act::UseApproval(case), _)) => {
             let case = *case;

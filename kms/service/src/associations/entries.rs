@@ -1,9 +1,9 @@
-//! Handing in what persons signed about associations. Nothing is kept: an entry is accepted once, and found again by itself.
+//! Handing in what parties signed about associations. Nothing is kept: an entry is accepted once, and found again by itself.
 
 use keyward_domain::Code;
 use keyward_ledger_core::{
     contracts::authored::AUTHORED_BLOCKS_MAX,
-    entry::{Act, ENTRY_BYTES_MAX, Entry, Party},
+    entry::{Act, Entry, Party},
 };
 use keyward_policies::Verb;
 
@@ -12,6 +12,7 @@ use crate::{
     custody::Custody,
     delegation::refusal,
     failure::Failure,
+    handed_in,
     ports::Final,
     vaults::{entries::HandedIn, floods::Flood},
 };
@@ -24,46 +25,38 @@ impl Custody {
         bytes: &[u8],
     ) -> Result<HandedIn, Failure> {
         let _permit = self.permit()?;
-        let account = caller.person()?.account;
+        let account = caller.own_account()?;
         self.authorise_account(caller, Verb::AssociationChange, account)?;
         caller.in_time(self.clock.now_ms())?;
         let (entry, parties) = own_entry(bytes)?;
         if !self.spoke(&parties, account).await? {
-            return Err(Failure::new(Code::NotAllowed, "the session's account has not signed the entry"));
+            return Err(Failure::new(Code::NotAllowed, "the caller's account has not signed the entry"));
         }
         self.floods.charge(account.0, Flood::Entry, self.clock.now_ms())?;
         let record = self.ledger.commit(entry.clone()).await?;
         if record.outcome().is_accepted() {
-            return Ok(handed_in(record.as_ref()));
+            return Ok(done(record.as_ref()));
         }
         // Refused, because it came through before, or for good.
         match self.recorded_before(&entry, AUTHORED_BLOCKS_MAX).await? {
-            Some(found) => Ok(handed_in(found.as_ref())),
+            Some(found) => Ok(done(found.as_ref())),
             None => Err(refusal(record.as_ref())),
         }
     }
 }
 
-fn handed_in(record: &dyn Final) -> HandedIn {
+fn done(record: &dyn Final) -> HandedIn {
     HandedIn { leaf_index: record.leaf_index(), receipt: record.receipt(None) }
 }
 
 /// The entry, if it is about an association, and who signed it.
 fn own_entry(bytes: &[u8]) -> Result<(Entry, Vec<Party>), Failure> {
-    if bytes.len() > ENTRY_BYTES_MAX {
-        return Err(malformed(format!("an entry has at most `{ENTRY_BYTES_MAX}` bytes")));
-    }
-    let entry = Entry::decode(bytes)
-        .map_err(|error| Failure::because(Code::EntryMalformed, "the entry does not decode", error))?;
+    let entry = handed_in::read(bytes, Code::AssociationRequestMalformed)?;
     match &entry {
         Entry::Authored(authored) if matches!(authored.act, Act::Association(_)) => {
             let parties = authored.authors.iter().map(|author| author.party).collect();
             Ok((entry, parties))
         }
-        _ => Err(malformed("the entry is about no association")),
+        _ => Err(Failure::new(Code::AssociationRequestMalformed, "the entry is about no association")),
     }
-}
-
-fn malformed(why: impl Into<String>) -> Failure {
-    Failure::new(Code::AssociationRequestMalformed, why)
 }

@@ -1,7 +1,7 @@
-//! Associations: what persons sign is handed in, and what the ledger proves is shown.
+//! Associations: what parties sign is handed in, and what the ledger proves is shown.
 //!
 //! INVARIANT: nothing here decides who belongs to what. The ledger does, by the signatures and proofs in the entry; the service
-//! asks for a session of one who signed so that strangers fill no log.
+//! asks for one who signed, in a session or with the certificate of the account, so that strangers fill no log.
 
 mod entries;
 mod show;

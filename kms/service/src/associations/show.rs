@@ -1,8 +1,12 @@
 //! Showing an association: what the ledger proves of it, and of each of its members.
 
-use keyward_ledger_core::state::{
-    association::{AssociationState, MemberState, address_key, association_key},
-    layout::{account_key, key_key},
+use keyward_domain::{Code, scheme::KeyId};
+use keyward_ledger_core::{
+    entry::AUTHORS_MAX,
+    state::{
+        association::{AssociationState, MemberState, address_key, association_key},
+        layout::{account_key, key_key},
+    },
 };
 use keyward_policies::Verb;
 use keyward_store::Id;
@@ -19,6 +23,8 @@ pub(crate) struct Shown {
     pub(crate) members: Vec<ShownMember>,
     /// Of the association again, after the members; empty without them.
     pub(crate) again: Vec<u8>,
+    /// Of the keys that were asked for, in their order.
+    pub(crate) keys: Vec<Vec<u8>>,
 }
 
 /// State receipts of one member.
@@ -38,13 +44,23 @@ impl Custody {
         caller: &Caller,
         id: &Id,
         with_members: bool,
+        keys: &[Id],
     ) -> Result<Shown, Failure> {
         let _permit = self.permit()?;
-        let own = caller.person()?.account;
+        let own = caller.own_account()?;
         self.authorise_account(caller, Verb::AssociationShow, own)?;
         self.floods.charge(own.0, Flood::Question, self.clock.now_ms())?;
+        if keys.len() > AUTHORS_MAX {
+            let what = format!("at most `{AUTHORS_MAX}` keys are shown, as many as sign one entry");
+            return Err(Failure::new(Code::InvalidArgument, what));
+        }
         let found = self.ledger.proven(association_key(id)).await?;
-        let mut shown = Shown { association: found.receipt, members: Vec::new(), again: Vec::new() };
+        let mut shown =
+            Shown { association: found.receipt, members: Vec::new(), again: Vec::new(), keys: Vec::new() };
+        for key in keys {
+            self.floods.charge(own.0, Flood::Question, self.clock.now_ms())?;
+            shown.keys.push(self.ledger.proven(key_key(&KeyId(*key))).await?.receipt);
+        }
         let Some(value) = found.value.filter(|_| with_members) else { return Ok(shown) };
         let state = AssociationState::decode(&value).map_err(Failure::internal)?;
         for member in &state.members {

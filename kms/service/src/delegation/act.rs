@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use keyward_domain::{AccountId, Code, Mode, Payload, payload::is_reserved};
+use keyward_domain::{AccountId, Code, Mode, Payload, payload::is_reserved, risk::Verb as RiskVerb};
 use keyward_ledger_core::{
     contracts::intent::INTENT_BLOCKS_MAX,
-    entry::{DelegationAct, ENTRY_BYTES_MAX, Entry, Party, RuleName, Scope},
+    entry::{DelegationAct, Entry, Party, RuleName, Scope},
     hash::commitment,
     outcome::Refusal,
 };
@@ -21,9 +21,11 @@ use crate::{
     custody::Custody,
     failure::Failure,
     guard::{Acted, DECISIONS_MAX, Input, Paid, Permission, Said, Signed, kept, payload, shared_alone},
+    handed_in,
     keybook::KnownKey,
     once::{Once, request_hash},
     ports::Final,
+    risk::Asking,
     vaults::{
         entries::{self, HandedIn},
         floods::Flood,
@@ -117,7 +119,9 @@ impl Custody {
         if let Place::Hosted { sealed, .. } = &key.row.custody {
             self.opened_key(&key, sealed).await?;
         }
+        let weighed = self.weigh(Asking { caller, key: &key, said: ask.said, verb: RiskVerb::Act }).await?;
         let record = self.recorded_act(&wanted.entry).await?;
+        self.learn(weighed).await;
         let act_bytes = entries::kept(record.as_ref());
         let mut acted = Acted {
             record: record.as_ref(),
@@ -217,11 +221,7 @@ impl Custody {
 impl Wanted {
     /// What a canonical delegated act says.
     fn of(bytes: &[u8]) -> Result<Self, Failure> {
-        if bytes.len() > ENTRY_BYTES_MAX {
-            return Err(malformed(format!("an entry has at most `{ENTRY_BYTES_MAX}` bytes")));
-        }
-        let entry = Entry::decode(bytes)
-            .map_err(|error| Failure::because(Code::EntryMalformed, "the entry does not decode", error))?;
+        let entry = handed_in::read(bytes, Code::DelegationRequestMalformed)?;
         let Some((DelegationAct::Operate { rule, key_id, commitment, .. }, authored)) = act_of(&entry) else {
             return Err(malformed("the entry is no delegated act"));
         };
@@ -242,7 +242,7 @@ pub(crate) fn refuse_own_messages(key: &KnownKey, payload: &Payload<'_>) -> Resu
             }
         }
         Payload::Digest(_) if key.mode() == Mode::Linked => {
-            let what = "a delegate signs with a key in a token what can be read, not a digest";
+            let what = "with a key in a token only its owner signs a digest: others sign what can be read";
             return Err(Failure::new(Code::DigestNotAllowed, what));
         }
         Payload::Digest(_) => {}

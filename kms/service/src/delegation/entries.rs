@@ -1,16 +1,17 @@
 //! Handing in what persons signed about delegates: once under each idempotency key, and settled whatever stops between.
 
 use keyward_domain::Code;
-use keyward_ledger_core::entry::{DelegationAct, ENTRY_BYTES_MAX, Entry, Party};
+use keyward_ledger_core::entry::{DelegationAct, Entry, Party};
 use keyward_policies::Verb;
 use keyward_store::{Act as Row, ActKind, Change, Id};
 
 use super::{act_of, malformed, recovery};
 use crate::{
-    acts::{Plan, Settled, heights},
+    acts::{Plan, Settled},
     caller::Caller,
     custody::Custody,
     failure::Failure,
+    handed_in::{self, Sought},
     hex::{hex, unhex},
     once::{Once, request_hash},
     vaults::entries::{HandedIn, kept},
@@ -157,20 +158,11 @@ impl Custody {
         }) else {
             return Ok(Some(Settled::undone(Vec::new())));
         };
-        let mut found = self.ledger.accepted_within(heights(act), entry.clone()).await?;
-        if found.is_none() && self.ledger.height() <= act.until {
-            if !kind.again() {
-                return Ok(None);
-            }
-            let again = self.ledger.commit(entry.clone()).await?;
-            found = if again.outcome().is_accepted() {
-                Some(again)
-            } else {
-                // Refused, because the first one came through meanwhile, or for good.
-                self.ledger.accepted_within(heights(act), entry.clone()).await?
-            };
-        }
-        let Some(record) = found else { return Ok(Some(Settled::undone(Vec::new()))) };
+        let record = match self.seek(act, entry, kind.again()).await? {
+            Sought::Found(record) => record,
+            Sought::Waits => return Ok(None),
+            Sought::Lost => return Ok(Some(Settled::undone(Vec::new()))),
+        };
         let login = unhex(login).ok_or_else(|| Failure::internal("an act's login is not hex"))?;
         let changes = self.login_waits(entry, &login)?;
         Ok(Some(Settled { changes, receipt: Some(kept(record.as_ref())) }))
@@ -194,11 +186,7 @@ fn entry_owner(entries: &[Entry]) -> Option<Id> {
 
 /// The entry, if it is exactly one of the call's kind.
 fn own_entry(kind: Kind, bytes: &[u8]) -> Result<Entry, Failure> {
-    if bytes.len() > ENTRY_BYTES_MAX {
-        return Err(malformed(format!("an entry has at most `{ENTRY_BYTES_MAX}` bytes")));
-    }
-    let entry = Entry::decode(bytes)
-        .map_err(|error| Failure::because(Code::EntryMalformed, "the entry does not decode", error))?;
+    let entry = handed_in::read(bytes, Code::DelegationRequestMalformed)?;
     let found = act_of(&entry).filter(|(act, _)| Kind::of(act) == Some(kind));
     match found {
         Some(_) => Ok(entry),

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use keyward_domain::{
     Code,
-    approval::{About, Publication, Signing},
+    approval::{About, Publication, Published, Signing},
     scheme::KeyId,
 };
 use keyward_ledger_core::entry::{Case, PublishPolicy};
@@ -146,17 +146,20 @@ fn about(about: Option<proto::ApprovalAbout>) -> Result<About, Failure> {
             id: array("case_id", &m.case_id)?,
             payload: array("payload", &m.payload)?,
         })),
-        Some(Of::Publication(m)) => {
-            let (tenant, set) = (array("tenant", &m.tenant)?, array("set", &m.set)?);
-            let publish =
-                PublishPolicy { tenant, version: m.version, set, rule: array("rule", &m.rule)?, case: None };
-            Ok(About::Publication(Publication { publish, text: m.text }))
-        }
+        Some(Of::Publication(m)) => publication(Published::Policy, m),
+        Some(Of::Risk(m)) => publication(Published::Risk, m),
         None => {
             let what = "nothing that this version knows says what the case is about";
             Err(Failure::new(Code::ApprovalRequestMalformed, what))
         }
     }
+}
+
+fn publication(of: Published, m: proto::ApprovalOfPublication) -> Result<About, Failure> {
+    let (tenant, set) = (array("tenant", &m.tenant)?, array("set", &m.set)?);
+    let publish =
+        PublishPolicy { tenant, version: m.version, set, rule: array("rule", &m.rule)?, case: None };
+    Ok(About::Publication(Publication { of, publish, text: m.text }))
 }
 
 fn to_proto(about: About) -> proto::ApprovalAbout {
@@ -175,13 +178,19 @@ fn to_proto(about: About) -> proto::ApprovalAbout {
             case_id: Bytes::copy_from_slice(&id),
             payload: Bytes::copy_from_slice(&payload),
         }),
-        About::Publication(Publication { publish, text }) => Of::Publication(proto::ApprovalOfPublication {
-            tenant: Bytes::copy_from_slice(&publish.tenant),
-            version: publish.version,
-            set: Bytes::copy_from_slice(&publish.set),
-            rule: Bytes::copy_from_slice(&publish.rule),
-            text,
-        }),
+        About::Publication(Publication { of, publish, text }) => {
+            let publication = proto::ApprovalOfPublication {
+                tenant: Bytes::copy_from_slice(&publish.tenant),
+                version: publish.version,
+                set: Bytes::copy_from_slice(&publish.set),
+                rule: Bytes::copy_from_slice(&publish.rule),
+                text,
+            };
+            match of {
+                Published::Policy => Of::Publication(publication),
+                Published::Risk => Of::Risk(publication),
+            }
+        }
     };
     proto::ApprovalAbout { about: Some(of) }
 }

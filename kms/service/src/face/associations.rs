@@ -13,7 +13,8 @@ impl Associations for Face {
     ) -> Result<Response<proto::ShowAssociationResponse>, Status> {
         self.answer("association.show", request, |custody, caller, m| async move {
             let id = array("association", &m.association)?;
-            let shown = custody.show_association(&caller, &id, m.members).await?;
+            let keys = m.keys.iter().map(|key| array("keys", key)).collect::<Result<Vec<_>, _>>()?;
+            let shown = custody.show_association(&caller, &id, m.members, &keys).await?;
             let members = shown.members.into_iter().map(|member| proto::ProvenMember {
                 address: member.address.into(),
                 account: member.account.into(),
@@ -21,7 +22,8 @@ impl Associations for Face {
             });
             let members = members.collect();
             let (association, again) = (shown.association.into(), shown.again.into());
-            Ok(proto::ShowAssociationResponse { association, members, again })
+            let keys = shown.keys.into_iter().map(Into::into).collect();
+            Ok(proto::ShowAssociationResponse { association, members, again, keys })
         })
         .await
     }

@@ -1,6 +1,7 @@
 //! Our values as messages, and messages' bytes as fixed arrays.
 
 use bytes::Bytes;
+use keyward_crypto::shared::SharedScheme;
 use keyward_domain::Code;
 use keyward_proto::custody as proto;
 use keyward_store::{Custody as Place, IntentState, Key, KeyState, NewIntent, Notice};
@@ -49,7 +50,14 @@ pub(super) fn key(key: &KnownKey) -> proto::Key {
         successor: row.successor.map(|id| Bytes::copy_from_slice(&id)).unwrap_or_default(),
         versions: Vec::new(),
         agent: key.agent().unwrap_or_default().to_owned(),
+        experimental: is_experimental(key),
     }
+}
+
+/// Whether it signs by a protocol that nobody outside has reviewed.
+fn is_experimental(key: &KnownKey) -> bool {
+    let shared = matches!(key.row.custody, Place::Shared { .. });
+    shared && SharedScheme::of(key.public_key.scheme()).is_some_and(SharedScheme::is_experimental)
 }
 
 pub(super) fn key_version(row: &Key) -> proto::KeyVersion {
@@ -78,6 +86,7 @@ pub(super) fn signed(signed: Signed) -> proto::SignResponse {
         key_id: Bytes::copy_from_slice(&signed.key.row.key_id),
         approval_receipt: Bytes::new(),
         approval_leaf_index: 0,
+        experimental: is_experimental(&signed.key),
     }
 }
 

@@ -10,6 +10,7 @@ mod delegation;
 mod edge;
 mod keys;
 mod policies;
+mod risk;
 mod shared;
 mod shown;
 mod signing;
@@ -24,15 +25,15 @@ use keyward_proto::custody::{
     accounts_server::AccountsServer, admin_server::AdminServer, agents_server::AgentsServer,
     approvals_server::ApprovalsServer, associations_server::AssociationsServer,
     delegation_server::DelegationServer, keys_server::KeysServer, policies_server::PoliciesServer,
-    recovery_server::RecoveryServer, shared_server::SharedServer, signing_server::SigningServer,
-    tokens_server::TokensServer, vaults_server::VaultsServer,
+    recovery_server::RecoveryServer, risk_server::RiskServer, shared_server::SharedServer,
+    signing_server::SigningServer, tokens_server::TokensServer, vaults_server::VaultsServer,
 };
 use tokio::{task::JoinHandle, time::timeout};
 use tonic::{Request, Response, Status, service::Routes};
 
 pub(crate) use self::edge::{Coded, coded};
 use self::{shown::Identities, status::Question};
-use crate::{caller::Caller, custody::Custody, failure::Failure};
+use crate::{caller::Caller, custody::Custody, failure::Failure, shared::relay::ASKED_BYTES_MAX};
 
 /// The largest message that is taken: a full batch of large messages comes in several.
 const MESSAGE_BYTES_MAX: usize = 8 << 20;
@@ -46,8 +47,8 @@ const ACT_BYTES_MAX: usize = 2 << 20;
 /// The largest message about a vault: a sealing and a share.
 const VAULT_BYTES_MAX: usize = 128 << 10;
 
-/// The largest message about a shared key: a request to a keeper, or two payloads.
-const SHARED_BYTES_MAX: usize = 3 << 20;
+/// The largest message about a shared key: a request to a keeper, and what is around it.
+const SHARED_BYTES_MAX: usize = ASKED_BYTES_MAX + (64 << 10);
 
 /// How much before its deadline a caller is told that it passes, so that the answer still arrives.
 const AHEAD: Duration = Duration::from_millis(10);
@@ -85,6 +86,7 @@ impl Face {
             .add_service(AssociationsServer::new(self.clone()).max_decoding_message_size(VAULT_BYTES_MAX))
             .add_service(RecoveryServer::new(self.clone()).max_decoding_message_size(VAULT_BYTES_MAX))
             .add_service(PoliciesServer::new(self.clone()).max_decoding_message_size(VAULT_BYTES_MAX))
+            .add_service(RiskServer::new(self.clone()).max_decoding_message_size(VAULT_BYTES_MAX))
             .add_service(VaultsServer::new(self.clone()).max_decoding_message_size(VAULT_BYTES_MAX))
             .add_service(SharedServer::new(self.clone()).max_decoding_message_size(SHARED_BYTES_MAX))
     }

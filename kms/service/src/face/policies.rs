@@ -1,6 +1,7 @@
 //! `keyward.v1.Policies`.
 
 use bytes::Bytes;
+use keyward_domain::publication::Published;
 use keyward_policies::{Verdict, tenant_id};
 use keyward_proto::custody::{self as proto, policies_server::Policies};
 use tonic::{Request, Response, Status};
@@ -40,8 +41,9 @@ impl Policies for Face {
         request: Request<proto::PublishPolicyRequest>,
     ) -> Result<Response<proto::PublishPolicyResponse>, Status> {
         self.answer("policy.publish", request, |custody, caller, m| async move {
-            let ask = AskToPublish { text: &m.text, entry: &m.entry, mark: &m.idempotency_key };
-            let (done, version) = custody.publish_policy(&caller, ask).await?;
+            let (of, mark) = (Published::Policy, &m.idempotency_key[..]);
+            let ask = AskToPublish { of, text: &m.text, entry: &m.entry, mark };
+            let (done, version) = custody.publish(&caller, ask).await?;
             let (receipt, leaf_index) = (done.receipt.into(), done.leaf_index);
             Ok(proto::PublishPolicyResponse { receipt, leaf_index, version })
         })

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use keyward_domain::Code;
 use keyward_proto::custody::{
-    self as proto, ask_co_signer_request::Request as Asked, ask_co_signer_response::Answer,
-    begin_shared_response::Result as Start, finish_shared_response::Result as End, shared_server::Shared,
-    show_shared_key_request::Which as Named,
+    self as proto, answer_shared_response::Result as Middle, ask_co_signer_request::Request as Asked,
+    ask_co_signer_response::Answer, begin_shared_response::Result as Start,
+    finish_shared_response::Result as End, shared_server::Shared, show_shared_key_request::Which as Named,
 };
 use tonic::{Request, Response, Status};
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     failure::Failure,
-    guard::{BeginShared, EndShared, Fault, Faults, FinishShared, SignedShared, StartShared},
+    guard::{BeginShared, EndShared, Fault, Faults, FinishShared, GoOnShared, SignedShared, StartShared},
     ports::{CoSigned, ToCoSigner},
     shared::{
         bind::Bind,
@@ -109,6 +109,23 @@ impl Shared for Face {
         .await
     }
 
+    async fn answer(
+        &self,
+        request: Request<proto::AnswerSharedRequest>,
+    ) -> Result<Response<proto::AnswerSharedResponse>, Status> {
+        self.answer("shared.answer", request, |custody, caller, m| async move {
+            let intent = array("intent", &m.intent)?;
+            let asked = FinishShared { intent, attempt: m.attempt, device: m.device };
+            let result = match custody.answer_shared(&caller, &asked).await? {
+                GoOnShared::Answered(answers) => Middle::Answers(proto::SharedAnswers { answers }),
+                GoOnShared::Signed(done) => Middle::Signed(response(done)),
+                GoOnShared::Faults(told) => Middle::Faults(faults(told)),
+            };
+            Ok(proto::AnswerSharedResponse { result: Some(result) })
+        })
+        .await
+    }
+
     async fn finish(
         &self,
         request: Request<proto::FinishSharedRequest>,
@@ -147,6 +164,7 @@ fn passed_on(asked: Asked) -> ToCoSigner {
     match asked {
         Asked::OpenKey(request) => ToCoSigner::OpenKey(request),
         Asked::DealKey(request) => ToCoSigner::DealKey(request),
+        Asked::AgreeKey(request) => ToCoSigner::AgreeKey(request),
         Asked::KeepKey(request) => ToCoSigner::KeepKey(request),
         Asked::RedealKey(request) => ToCoSigner::RedealKey(request),
         Asked::KeepRenewedKey(request) => ToCoSigner::KeepRenewedKey(request),

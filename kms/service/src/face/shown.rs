@@ -27,7 +27,8 @@ impl Identities {
         let leaf = certificates.as_ref().and_then(|chain| chain.first());
         let certificate = leaf.map(|leaf| self.principal(leaf)).transpose()?;
         let deadline_ms = time_out_ms(request)?.map(|left_ms| now_ms.saturating_add(left_ms));
-        Ok(Shown { certificate, token: token(request)?, deadline_ms })
+        let address = request.remote_addr().map(|address| address.ip());
+        Ok(Shown { certificate, token: token(request)?, deadline_ms, address })
     }
 
     /// The certificate's fingerprint, for calls that accept none.

@@ -8,6 +8,7 @@ use keyward_domain::{Code, payload::BATCH_LEN_MAX};
 use keyward_proto::custody::{
     self as proto, sign_request::Payload, sign_stream_response::Result as Answer, signing_server::Signing,
 };
+use prost::Message as _;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
@@ -176,9 +177,10 @@ async fn sign(
     caller: &Caller,
     request: proto::SignRequest,
 ) -> Result<proto::SignResponse, Failure> {
-    let proto::SignRequest { key, payload, idempotency_key: mark, approval, shown, .. } = request;
+    let proto::SignRequest { key, payload, idempotency_key: mark, approval, shown, word, .. } = request;
     let input = input(payload)?;
-    let said = Said::of(&input, shown.map(convert::shown).as_ref())?;
+    let word = word.map(|word| word.encode_to_vec()).unwrap_or_default();
+    let said = Said::of(&input, shown.map(convert::shown).as_ref())?.telling(word)?;
     let Some(approval) = approval else {
         return custody.sign(caller, &key, (&input, &said), &mark).await.map(convert::signed);
     };

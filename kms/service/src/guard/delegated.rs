@@ -112,7 +112,7 @@ impl Custody {
             Err(error) => return Err(error.into()),
         }
         let (name, before) = (acted.name.clone(), acted.before.clone());
-        self.pass(&Passage { key, payload, intent, name, caller, before }).await.map(Some)
+        self.pass(&Passage { key, payload, intent, name, caller, word: &[], before }).await.map(Some)
     }
 
     /// Refuses what has its intent, or comes too late for one.

@@ -3,14 +3,16 @@
 
 use std::sync::Arc;
 
-use keyward_domain::Code;
+use keyward_domain::{Code, risk::Verb};
 use keyward_store::{Claimed, Custody as Place, Id};
 
 use super::{
     DECISIONS_MAX, Input, Passage, Said, Signed, kept, payload, shared_alone, verify,
     waiting::{self, ANSWER_MS, Fate, unknown},
 };
-use crate::{caller::Caller, custody::Custody, failure::Failure, keybook::KnownKey, once::judge};
+use crate::{
+    caller::Caller, custody::Custody, failure::Failure, keybook::KnownKey, once::judge, risk::Asking,
+};
 
 /// Signings of one account that wait at once.
 const WAITING_FOR_ONE_MAX: usize = 32;
@@ -103,7 +105,8 @@ impl Custody {
             return Err(busy);
         }
         let intent = self.new_intent(&key, &payload, policy)?;
-        let claimed = self.keep_intent(&intent, claim).await?;
+        let asking = Asking { caller, key: &key, said, verb: Verb::Sign };
+        let (claimed, _) = self.keep_intent(asking, &intent, claim).await?;
         if claimed == Claimed::Stale {
             return Ok(None);
         }
@@ -116,7 +119,7 @@ impl Custody {
         if let Some(done) = judge(claimed)? {
             return kept(key, &done).map(|signed| Some(Start::Signed(signed)));
         }
-        let passage = Passage { key, payload, intent, name, caller, before: Vec::new() };
+        let passage = Passage { key, payload, intent, name, caller, word: &[], before: Vec::new() };
         let record = match self.claim_on_ledger(&passage).await {
             Ok(record) => record,
             Err(failure) => {
@@ -167,7 +170,7 @@ impl Custody {
             Failure::because(Code::OwnSignatureInvalid, what, error)
         })?;
         let (key, intent, name) = (waiting.key.clone(), waiting.intent.clone(), waiting.name.clone());
-        let passage = Passage { key, payload, intent, name, caller, before: Vec::new() };
+        let passage = Passage { key, payload, intent, name, caller, word: &[], before: Vec::new() };
         let released = self.release(&passage, waiting.record.as_ref(), signature.to_vec()).await;
         match released {
             Ok(signed) => {

@@ -25,7 +25,12 @@ pub(crate) struct Said {
     pub(crate) facts: Facts,
     /// The rules under which exactly this payload is approved.
     pub(crate) approvals: Vec<Id>,
+    /// What a token agent is told of a message that is its key's word (a `Word`, encoded): read there and by nobody else.
+    pub(crate) word: Vec<u8>,
 }
+
+/// The longest word: an act, and what an approval is about in full.
+const WORD_BYTES_MAX: usize = (1 << 20) + (64 << 10);
 
 impl Said {
     /// What is said is read from the payload itself, and refused unless the payload is what is signed. Nothing said: opaque.
@@ -45,7 +50,16 @@ impl Said {
                 Facts::of(&said.map_err(|error| Failure::because(error.code(), error.to_string(), error))?)
             }
         };
-        Ok(Self { facts, approvals: Vec::new() })
+        Ok(Self { facts, approvals: Vec::new(), word: Vec::new() })
+    }
+
+    /// The same with what a token agent is told.
+    pub(crate) fn telling(self, word: Vec<u8>) -> Result<Self, Failure> {
+        if word.len() > WORD_BYTES_MAX {
+            let what = format!("`{}` bytes of `word` are more than `{WORD_BYTES_MAX}`", word.len());
+            return Err(Failure::new(Code::InvalidArgument, what));
+        }
+        Ok(Self { word, ..self })
     }
 
     /// The same with what approves it.
@@ -143,8 +157,11 @@ impl Custody {
 /// What is missing, by name, so that the caller knows whom to ask.
 pub(crate) fn needs(rules: &[Id], policies: &[String]) -> Failure {
     let rules: Vec<_> = rules.iter().map(|rule| crate::hex::hex(rule)).collect();
-    let what =
-        format!("it waits for approval under {} (policy {})", rules.join(" and "), policies.join(", "));
+    // One signature goes by one case, and a case by one rule.
+    let more =
+        if rules.len() > 1 { "; no case meets several: have one rule with a group for each" } else { "" };
+    let (rules, policies) = (rules.join(" and "), policies.join(", "));
+    let what = format!("it waits for approval under {rules} (policy {policies}){more}");
     Failure::new(Code::ApprovalRequired, what)
 }
 

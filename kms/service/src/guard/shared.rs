@@ -1,10 +1,12 @@
 //! Signing with a shared key, in two steps: the guard decides, records the intent that the key's holder has signed and collects
-//! the signers' commitments; then their shares, and with the device's the signature, whose release it queues.
+//! the signers' commitments; then their shares, and with the device's the signature, whose release it queues. Of threshold ECDSA
+//! everybody answers the commitments in between.
 //!
 //! INVARIANT: no share of a key comes here, and the signature alone is made of what signers gave for exactly this intent. It
 //! leaves only when it verifies under the key and the intent's tweak.
 
 mod again;
+mod answer;
 mod begin;
 mod faults;
 mod finish;
@@ -36,12 +38,12 @@ pub(crate) struct BeginShared {
     pub(crate) mark: Bytes,
 }
 
-/// The second step.
+/// A later step.
 #[derive(Clone, Debug)]
 pub(crate) struct FinishShared {
     pub(crate) intent: Id,
     pub(crate) attempt: u32,
-    /// The device's share of the signature.
+    /// The device's share of the signature; in between, its answer.
     pub(crate) device: Bytes,
 }
 
@@ -66,6 +68,7 @@ pub(crate) struct Committed {
 /// Keepers that were silent or wrong: nothing is signed in this attempt.
 #[derive(Debug)]
 pub(crate) struct Faults {
+    /// Nobody is named where all that came was well formed and makes no signature together: others are to sign then.
     pub(crate) faults: Vec<Fault>,
     /// Until when another attempt at the intent may be begun.
     pub(crate) expires_ms: u64,
@@ -75,6 +78,16 @@ pub(crate) struct Faults {
 #[derive(Debug)]
 pub(crate) enum StartShared {
     Committed(Committed),
+    /// The same request was finished before.
+    Signed(SignedShared),
+    Faults(Faults),
+}
+
+/// What came of answering.
+#[derive(Debug)]
+pub(crate) enum GoOnShared {
+    /// The keepers' answers, in the order of the signers.
+    Answered(Vec<Bytes>),
     /// The same request was finished before.
     Signed(SignedShared),
     Faults(Faults),

@@ -20,8 +20,8 @@ use crate::{custody::Custody, failure::Failure, keybook::KnownKey, ports::Final}
 pub(super) const WAIT_MS: u64 = 120_000;
 /// How long the answer is kept for who did not hear it, in milliseconds; longer under an idempotency key.
 pub(super) const ANSWER_MS: u64 = 20_000;
-/// The bytes of one account's messages that wait: two of the longest.
-const BYTES_OF_ONE_MAX: usize = 2 << 20;
+/// The bytes of one account's messages that wait: eight of the longest.
+const BYTES_OF_ONE_MAX: usize = 8 << 20;
 /// The bytes of all messages that wait.
 const BYTES_MAX: usize = 64 << 20;
 /// Signings that are known at once, answered ones among them.
@@ -85,6 +85,11 @@ impl<O> Waiting<O> {
             bytes: AtomicU64::new(u64::try_from(bytes).unwrap_or(u64::MAX)),
             fate: tokio::sync::Mutex::new(Fate::Open(open)),
         }
+    }
+
+    /// So much of it is kept from now on.
+    pub(super) fn holds(&self, bytes: usize) {
+        self.bytes.store(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Comes to an end, whose memory is short.

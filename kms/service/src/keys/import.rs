@@ -1,5 +1,5 @@
-//! A key made elsewhere, a person's or an app's: with proof of possession, sealed to the service; or a person's own, of
-//! mode `self`, whose private part never comes here.
+//! A key made elsewhere, a person's or an app's: with proof of possession, sealed to the service; or its own, of mode `self`,
+//! whose private part never comes here.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ pub(crate) struct Import<'a> {
     pub(crate) nonce: [u8; 32],
     pub(crate) not_after: u64,
     pub(crate) proof: &'a [u8],
-    /// Hosted, or a person's own.
+    /// Hosted, or the holder's own.
     pub(crate) mode: Mode,
     /// Empty for mode `self`.
     pub(crate) sealed: &'a [u8],
@@ -112,7 +112,7 @@ impl Custody {
     ) -> Result<(Arc<KnownKey>, Vec<u8>), Failure> {
         let _permit = self.permit()?;
         let account = self.importer(caller).await?;
-        check_mode(caller, import)?;
+        check_mode(import)?;
         let alias = Alias::parse(import.alias).map_err(Failure::of)?;
         let scheme = scheme_named(import.scheme)?;
         let public_key = public_key_of(scheme, import.public_key)?;
@@ -235,12 +235,9 @@ impl Custody {
     }
 }
 
-/// Keys of mode `self` are for persons, and bring no private part.
-pub(super) fn check_mode(caller: &Caller, import: &Import<'_>) -> Result<(), Failure> {
+/// Keys of mode `self` bring no private part.
+pub(super) fn check_mode(import: &Import<'_>) -> Result<(), Failure> {
     match import.mode {
-        Mode::Own if caller.person.is_none() => {
-            Err(Failure::new(Code::SessionRequired, "keys of mode `self` are for persons, within a session"))
-        }
         Mode::Own if !import.sealed.is_empty() => Err(Failure::new(
             Code::InvalidArgument,
             "the private part of a key of mode `self` is not handed in",

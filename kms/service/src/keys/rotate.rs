@@ -118,7 +118,7 @@ impl Custody {
             (To::Imported(import), Place::Hosted { .. } | Place::Own)
                 if key.person && (key.row.custody != Place::Own || import.mode == Mode::Own) =>
             {
-                check_mode(caller, &import)?;
+                check_mode(&import)?;
                 self.authorise_account(caller, Verb::KeyImport, account)?;
                 self.imported(account, alias, &import, name, key).await
             }

@@ -87,8 +87,8 @@ impl InForce {
     }
 }
 
-/// A tenant's state on the ledger.
-fn decode(value: Option<Vec<u8>>) -> Result<Option<PolicyState>, crate::failure::Failure> {
+/// A tenant's state on the ledger, of its policies or rules of risk.
+pub(crate) fn decode(value: Option<Vec<u8>>) -> Result<Option<PolicyState>, crate::failure::Failure> {
     value.map(|value| PolicyState::decode(&value).map_err(crate::failure::Failure::internal)).transpose()
 }
 

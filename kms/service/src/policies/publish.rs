@@ -3,13 +3,12 @@
 
 use std::sync::Arc;
 
-use keyward_domain::{AccountId, Code};
+use keyward_domain::{AccountId, Code, publication::Published, risk::RuleSet};
 use keyward_ledger_core::{
-    entry::{Act, Authored, ENTRY_BYTES_MAX, Entry, Party, PublishPolicy},
+    entry::{Authored, Entry, Party, PublishPolicy},
     outcome::Refusal,
-    state::policy::policy_key,
 };
-use keyward_policies::{Actor, ActorKind, PolicySet, Request, Resource, Verb, tenant_set_hash};
+use keyward_policies::{Actor, ActorKind, PolicySet, Request, Resource, Verb};
 use keyward_store::{Act as Row, ActKind, Change, PolicyVersion};
 
 use super::{decode, own_tenant};
@@ -19,6 +18,7 @@ use crate::{
     caller::Caller,
     custody::Custody,
     failure::Failure,
+    handed_in,
     once::{Once, request_hash},
     ports::Final,
     vaults::{
@@ -30,6 +30,7 @@ use crate::{
 /// What an officer wants in force.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AskToPublish<'a> {
+    pub(crate) of: Published,
     pub(crate) text: &'a str,
     pub(crate) entry: &'a [u8],
     pub(crate) mark: &'a [u8],
@@ -37,7 +38,7 @@ pub(crate) struct AskToPublish<'a> {
 
 impl Custody {
     /// Who administers policies does it by the certificate of their office, whatever session stands beside it.
-    pub(super) fn authorise_office(&self, caller: &Caller, verb: Verb) -> Result<(), Failure> {
+    pub(crate) fn authorise_office(&self, caller: &Caller, verb: Verb) -> Result<(), Failure> {
         let kind = ActorKind::of(caller.principal.role()).ok_or_else(|| not_allowed(caller, verb))?;
         let (tenant, name) = (self.tenant.as_str(), caller.principal.name());
         let actor = Actor { tenant, kind, name, account: None };
@@ -47,7 +48,7 @@ impl Custody {
     }
 
     /// Puts the next version in force. Once begun it runs to its end: run it in a task of its own.
-    pub(crate) async fn publish_policy(
+    pub(crate) async fn publish(
         &self,
         caller: &Caller,
         ask: AskToPublish<'_>,
@@ -56,24 +57,27 @@ impl Custody {
         self.authorise_office(caller, Verb::PolicyPublish)?;
         let account = caller.person()?.account;
         caller.in_time(self.clock.now_ms())?;
-        if ask.entry.len() > ENTRY_BYTES_MAX {
-            return Err(malformed(format!("an entry has at most {ENTRY_BYTES_MAX} bytes")));
+        let entry = handed_in::read(ask.entry, Code::PolicyRequestMalformed)?;
+        let (of, publish, author) = publication(&entry)?;
+        if of != ask.of {
+            return Err(malformed(format!("the entry publishes {}", of.words())));
         }
-        let entry = Entry::decode(ask.entry)
-            .map_err(|error| Failure::because(Code::EntryMalformed, "the entry does not decode", error))?;
-        let (publish, author) = publication(&entry)?;
         if !self.spoke(&[author], account).await? {
             return Err(Failure::new(Code::NotAllowed, "the session's account has not signed the entry"));
         }
-        self.check_publication(&publish, ask.text).await?;
-        let hash = request_hash("policy.publish", &[&account.0, ask.entry]);
+        self.check_publication(of, &publish, ask.text).await?;
+        let verb = match of {
+            Published::Policy => "policy.publish",
+            Published::Risk => "risk.publish",
+        };
+        let hash = request_hash(verb, &[&account.0, ask.entry]);
         let name = match self.once(caller, ask.mark, hash).await? {
             Once::Done(bytes) => return Ok((HandedIn::of_kept(&bytes)?, publish.version)),
             Once::Fresh(name) => name,
         };
         let charged = async {
             self.floods.charge(account.0, Flood::Entry, self.clock.now_ms())?;
-            self.check_version(&publish).await?;
+            self.check_version(of, &publish).await?;
             match &publish.case {
                 Some(case) => self.check_approvers(caller, case).await,
                 None => Ok(()),
@@ -90,25 +94,37 @@ impl Custody {
             subject: account.0,
             entries: vec![entry],
             before: vec![keep.clone()],
-            accepted: vec![keep, in_force(&publish, account, kept_ms)],
+            accepted: vec![keep, in_force(of, &publish, account, kept_ms)],
             refused: vec![Change::ForgetPolicyText(publish.set)],
             name,
             app: String::new(),
         };
         let kept = self.perform(plan).await?;
-        if let Err(failure) = self.look_at_policies().await {
-            tracing::info!(%failure, "the published policies are in force a little later");
+        let looked = match of {
+            Published::Policy => self.look_at_policies().await,
+            Published::Risk => self.look_at_risk().await,
+        };
+        if let Err(failure) = looked {
+            tracing::info!(%failure, "what was published is in force a little later");
         }
         Ok((HandedIn::of_kept(&kept)?, publish.version))
     }
 
     /// Refuses a text that no decision could be made under, and an entry that is not about it.
-    async fn check_publication(&self, publish: &PublishPolicy, text: &str) -> Result<(), Failure> {
+    async fn check_publication(
+        &self,
+        of: Published,
+        publish: &PublishPolicy,
+        text: &str,
+    ) -> Result<(), Failure> {
         if publish.tenant != own_tenant(&self.tenant) {
             return Err(Failure::new(Code::PolicyTenantOther, "the entry publishes for another tenant"));
         }
-        checked(self.policies.floor(), text).await?;
-        if tenant_set_hash(text) != publish.set {
+        match of {
+            Published::Policy => drop(checked(self.policies.floor(), text).await?),
+            Published::Risk => drop(RuleSet::parse(text).map_err(Failure::of)?),
+        }
+        if of.text_hash(text) != publish.set {
             return Err(Failure::new(
                 Code::PolicyTextOther,
                 "the entry publishes another text: its hash differs",
@@ -118,8 +134,8 @@ impl Custody {
     }
 
     /// Refuses what the ledger would refuse, in words that say what it should have been.
-    async fn check_version(&self, publish: &PublishPolicy) -> Result<(), Failure> {
-        let state = decode(self.ledger.state(policy_key(&publish.tenant)).await?)?;
+    async fn check_version(&self, of: Published, publish: &PublishPolicy) -> Result<(), Failure> {
+        let state = decode(self.ledger.state(of.state_key(&publish.tenant)).await?)?;
         let next = state.as_ref().map_or(1, |state| state.version.saturating_add(1));
         if publish.version != next {
             let what = format!("version {} does not follow: the next one is {next}", publish.version);
@@ -141,12 +157,12 @@ impl Custody {
         act: &Row,
         entries: &[Entry],
     ) -> Result<Option<Settled>, Failure> {
-        let known = entries.first().and_then(|entry| Some((entry, publication(entry).ok()?.0)));
-        let Some((entry, publish)) = known else { return Ok(Some(Settled::undone(Vec::new()))) };
+        let known = entries.first().and_then(|entry| Some((entry, publication(entry).ok()?)));
+        let Some((entry, (of, publish, _))) = known else { return Ok(Some(Settled::undone(Vec::new()))) };
         let found = self.ledger.accepted_within(heights(act), entry.clone()).await?;
         match found {
             Some(record) => {
-                let changes = vec![in_force(&publish, AccountId(act.subject), self.clock.now_ms())];
+                let changes = vec![in_force(of, &publish, AccountId(act.subject), self.clock.now_ms())];
                 Ok(Some(Settled { changes, receipt: Some(kept(record.as_ref())) }))
             }
             None if self.ledger.height() <= act.until => Ok(None),
@@ -155,17 +171,21 @@ impl Custody {
     }
 }
 
-fn in_force(publish: &PublishPolicy, account: AccountId, kept_ms: u64) -> Change {
+fn in_force(of: Published, publish: &PublishPolicy, account: AccountId, kept_ms: u64) -> Change {
     let (version, hash) = (publish.version, publish.set);
-    Change::PutPolicyVersion(PolicyVersion { version, hash, account: Some(account.0), kept_ms })
+    let row = PolicyVersion { version, hash, account: Some(account.0), kept_ms };
+    match of {
+        Published::Policy => Change::PutPolicyVersion(row),
+        Published::Risk => Change::PutRiskVersion(row),
+    }
 }
 
 /// A publication, and who signed it.
-fn publication(entry: &Entry) -> Result<(PublishPolicy, Party), Failure> {
-    if let Entry::Authored(Authored { act: Act::PublishPolicy(publish), authors }) = entry
-        && let [author] = authors.as_slice()
+fn publication(entry: &Entry) -> Result<(Published, PublishPolicy, Party), Failure> {
+    if let Entry::Authored(Authored { act, authors }) = entry
+        && let (Some((of, publish)), [author]) = (Published::of(act), authors.as_slice())
     {
-        return Ok((*publish, author.party));
+        return Ok((of, *publish, author.party));
     }
     Err(malformed("the entry is no publication, signed by one author"))
 }

@@ -14,13 +14,15 @@ use std::sync::Arc;
 
 use keyward_domain::{AccountId, Code};
 use keyward_ledger_core::{
-    entry::{Act, ENTRY_BYTES_MAX, Entry, SharedAct},
+    entry::{Act, Entry, SharedAct},
     outcome::Refusal,
 };
 use keyward_policies::Verb;
 use keyward_store::{Custody as Place, Id};
 
-use crate::{caller::Caller, custody::Custody, failure::Failure, hex::hex, keybook::KnownKey, ports::Final};
+use crate::{
+    caller::Caller, custody::Custody, failure::Failure, handed_in, hex::hex, keybook::KnownKey, ports::Final,
+};
 
 impl Custody {
     /// The caller's own account, if it may do this with its shared keys.
@@ -57,11 +59,7 @@ pub(crate) fn encoded(key: &KnownKey) -> Result<&[u8], Failure> {
 
 /// What an entry wants of a shared key; refused unless it is exactly an entry of one.
 pub(crate) fn read_entry(bytes: &[u8]) -> Result<(Entry, SharedAct), Failure> {
-    if bytes.len() > ENTRY_BYTES_MAX {
-        return Err(malformed(format!("an entry has at most `{ENTRY_BYTES_MAX}` bytes")));
-    }
-    let entry = Entry::decode(bytes)
-        .map_err(|error| Failure::because(Code::EntryMalformed, "the entry does not decode", error))?;
+    let entry = handed_in::read(bytes, Code::SharedRequestMalformed)?;
     match &entry {
         Entry::Authored(authored) => match &authored.act {
             Act::Shared(act) => {

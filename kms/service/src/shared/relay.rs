@@ -23,12 +23,12 @@ use crate::{
     },
 };
 
-/// The longest answer: a message of a holder, which has at most 64 KiB, and what is around it.
-pub(crate) const ROUND_BYTES_MAX: usize = 72 << 10;
-/// The longest request: the messages of two steps of every holder.
-pub(crate) const ASKED_BYTES_MAX: usize = 2 << 20;
+/// The longest answer: what a keeper agrees on with four others and a user. Messages of other steps are far shorter.
+pub(crate) const ROUND_BYTES_MAX: usize = 2 << 20;
+/// The longest request: the messages of all steps of making such a key, of every holder.
+pub(crate) const ASKED_BYTES_MAX: usize = 12 << 20;
 /// What a keeper of shared keys may refuse with; it does not speak for the service.
-const KEEPER_CODES: [Code; 39] = [
+const KEEPER_CODES: [Code; 41] = [
     Code::SharedRequestMalformed,
     Code::SharedKeyOther,
     Code::SharedDeviceRefused,
@@ -52,6 +52,8 @@ const KEEPER_CODES: [Code; 39] = [
     Code::SharedApprovalMissing,
     Code::SharedMessageRefused,
     Code::SharedHolderLied,
+    Code::SharedBanned,
+    Code::SharedExperimental,
     Code::PolicyDenied,
     Code::ApprovalRequired,
     Code::KeyNotShared,
@@ -143,6 +145,7 @@ fn about(what: &ToCoSigner) -> Result<(About<'_>, Verb), Failure> {
     let (about, bytes) = match what {
         ToCoSigner::OpenKey(asked) => (generation(&asked.plan), asked.encoded_len()),
         ToCoSigner::DealKey(asked) => (generation(&asked.plan), asked.encoded_len()),
+        ToCoSigner::AgreeKey(asked) => (generation(&asked.plan), asked.encoded_len()),
         ToCoSigner::KeepKey(asked) => (generation(&asked.plan), asked.encoded_len()),
         ToCoSigner::RedealKey(asked) => (renewal(&asked.plan), asked.encoded_len()),
         ToCoSigner::KeepRenewedKey(asked) => (renewal(&asked.plan), asked.encoded_len()),
@@ -151,8 +154,8 @@ fn about(what: &ToCoSigner) -> Result<(About<'_>, Verb), Failure> {
         ToCoSigner::SumShare(asked) => (repair(&asked.plan), asked.encoded_len()),
         ToCoSigner::KeepRepairedShare(asked) => (repair(&asked.plan), asked.encoded_len()),
         ToCoSigner::ShowShare(asked) => (About::Key(&asked.key_id), asked.encoded_len()),
-        ToCoSigner::Commit(_) | ToCoSigner::CoSign(_) => {
-            return Err(malformed("what is signed goes through `Begin` and `Finish`"));
+        ToCoSigner::Commit(_) | ToCoSigner::Answer(_) | ToCoSigner::CoSign(_) => {
+            return Err(malformed("what is signed goes through `Begin`, `Answer` and `Finish`"));
         }
     };
     if bytes > ASKED_BYTES_MAX {

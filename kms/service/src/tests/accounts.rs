@@ -352,6 +352,11 @@ async fn a_lent_key_signs_until_it_is_revoked() {
     let receipt = world.custody.authorise_app(&alice, "mine", "payroll", b"lend").await.unwrap();
     assert_eq!(world.custody.authorise_app(&alice, "mine", "payroll", b"lend").await.unwrap(), receipt);
     check(&world.sign(&app, &id, b"m").await.unwrap(), b"m");
+    // What would be the owner's word, on the ledger or to an association, is not lent.
+    for word in [&b"\x0ckeyward/x/v1"[..], b"Keyward association v1: x"] {
+        assert_eq!(code(world.sign(&app, &id, word).await), Code::PayloadReserved);
+        check(&world.sign(&alice, &id, word).await.unwrap(), word);
+    }
     let other = world.caller("keyward://app/other").await;
     assert_eq!(code(world.sign(&other, &id, b"m").await), Code::KeyUnknown);
     let operator = world.caller("keyward://operator/payroll").await;

@@ -10,9 +10,10 @@ use keyward_domain::{
 use keyward_policies::Verb;
 use keyward_proto::custody::{
     AgentAnswer, AgentAsking, AgentHello, AgentKey, AgentPublicKey, AgentRefusal, AgentSign, AgentToken,
-    AgentTokens, FromAgent, ToAgent, agent_answer, agent_sign, from_agent::What as Up,
+    AgentTokens, FromAgent, ToAgent, Word, agent_answer, agent_sign, from_agent::What as Up,
     to_agent::What as Down,
 };
+use prost::Message as _;
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -32,7 +33,7 @@ const OPERATOR: &str = "keyward://operator/ops";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An agent that does what the test says.
-struct Peer {
+pub(super) struct Peer {
     up: mpsc::Sender<Result<FromAgent, Status>>,
     down: mpsc::Receiver<Result<ToAgent, Status>>,
     stream: JoinHandle<Result<(), Failure>>,
@@ -49,7 +50,7 @@ impl Peer {
     }
 
     /// A stream of an agent whose token holds this key; welcomed.
-    async fn with(custody: &Arc<Custody>, agent: &str, key: &PublicKey) -> Self {
+    pub(super) async fn with(custody: &Arc<Custody>, agent: &str, key: &PublicKey) -> Self {
         let mut peer = Self::open(custody, agent, hello(key));
         let Down::Welcome(welcome) = peer.next().await else { panic!("a welcome comes first") };
         assert_eq!(
@@ -113,7 +114,11 @@ fn link<'a>(agent: &'a str) -> Link<'a> {
 
 /// Links the peer's key to the operator's account.
 async fn linked(world: &World, peer: &mut Peer, key: &SigningKey) -> Caller {
-    let operator = world.caller(OPERATOR).await;
+    linked_by(world, peer, key, OPERATOR).await
+}
+
+pub(super) async fn linked_by(world: &World, peer: &mut Peer, key: &SigningKey, uri: &str) -> Caller {
+    let operator = world.caller(uri).await;
     let (custody, caller) = (world.custody.clone(), operator.clone());
     let linking = tokio::spawn(async move { custody.link_key(&caller, link("desk")).await });
     let Down::Prove(prove) = peer.next().await else { panic!("a proof is asked for") };
@@ -140,7 +145,7 @@ fn ask(
     })
 }
 
-fn key() -> SigningKey {
+pub(super) fn key() -> SigningKey {
     SigningKey::generate(Scheme::EcdsaP256).unwrap()
 }
 
@@ -160,6 +165,25 @@ async fn a_key_at_a_desk_is_linked_and_signs_there_what_the_ledger_has_recorded(
     let listed = world.custody.list_tokens(&operator).await.unwrap();
     let at_desk = listed.iter().find(|token| token.agent.as_deref() == Some("desk")).unwrap();
     assert_eq!((at_desk.token.serial.as_str(), at_desk.names.len()), ("4711", 1));
+}
+
+#[tokio::test]
+async fn what_is_told_of_a_keys_word_reaches_the_desk_as_it_was_sent() {
+    let (world, key) = (World::new().await, key());
+    let mut peer = Peer::with(&world.custody, "desk", key.public_key()).await;
+    let operator = linked(&world, &mut peer, &key).await;
+    let told = Word { entry: vec![1, 2, 3].into(), about: None };
+    let (custody, bytes) = (world.custody.clone(), told.encode_to_vec());
+    let asked = tokio::spawn(async move {
+        let said = unsaid().clone().telling(bytes).unwrap();
+        custody.sign(&operator, "desk-key", (&Input::Message(b"word"), &said), b"").await
+    });
+    let sign = peer.sign().await;
+    assert_eq!(sign.word, Some(told));
+    peer.answer(&sign.job, key.sign_message(b"word").unwrap()).await;
+    check(&asked.await.unwrap().unwrap(), b"word");
+    let long = unsaid().clone().telling(vec![0; 2 << 20]);
+    assert_eq!(code(long), Code::InvalidArgument);
 }
 
 #[tokio::test]

@@ -13,7 +13,9 @@ use zeroize::Zeroizing;
 
 use super::{
     accounts::log_in,
+    agents::{self, Peer, linked_by},
     approvals::{Desk, LIVE_MS, MESSAGE, OPENING, hand_in, party, rule, terms},
+    associations::author,
     ledger::CHAIN,
     world::{PIN, World, check, code, shown, unsaid},
 };
@@ -27,14 +29,14 @@ use crate::{
 };
 
 /// An operator with a linked key, and how it speaks in entries.
-struct Bank {
-    caller: Caller,
-    party: Party,
+pub(super) struct Bank {
+    pub(super) caller: Caller,
+    pub(super) party: Party,
     public_key: Vec<u8>,
 }
 
 impl Bank {
-    async fn new(world: &World, uri: &str) -> Self {
+    pub(super) async fn new(world: &World, uri: &str) -> Self {
         let caller = world.caller(uri).await;
         let pin = Zeroizing::new(PIN.to_vec());
         let (token, key_label, scheme, alias) = ("bank", "payments", "ecdsa-p256", "bank-key");
@@ -45,12 +47,16 @@ impl Bank {
     }
 
     async fn say(&self, world: &World, act: Act) -> Vec<u8> {
+        let author = self.author(world, &act).await;
+        Entry::Authored(Authored { act, authors: vec![author] }).encode()
+    }
+
+    pub(super) async fn author(&self, world: &World, act: &Act) -> Author {
         let (nonce, not_after) = (random().unwrap(), world.ledger.height() + 100);
         let message = authored_message(&CHAIN, act.kind(), &act.payload(), self.party, &nonce, not_after);
         let signed = world.tokens.sign("77".into(), vec![1], Scheme::EcdsaP256, ToSign::Message(message));
         let (party, public_key, signature) = (self.party, self.public_key.clone(), signed.await.unwrap());
-        let author = Author { party, nonce, not_after, public_key, signature };
-        Entry::Authored(Authored { act, authors: vec![author] }).encode()
+        Author { party, nonce, not_after, public_key, signature }
     }
 }
 
@@ -162,4 +168,33 @@ async fn a_bank_asks_with_its_token_and_its_linked_key_signs() {
     let signed = custody.sign_approved(&bank.caller, ask).await.unwrap();
     check(&signed.signed, MESSAGE);
     desk.check_counts(1, 1);
+}
+
+#[tokio::test]
+async fn who_sits_at_a_desk_does_not_approve_with_one_of_its_keys_what_another_asked_for() {
+    let desk = Desk::without_rule().await;
+    let (custody, world) = (&desk.world.custody, &desk.world);
+    let (one, other) = (agents::key(), agents::key());
+    let mut peer = Peer::with(custody, "desk", one.public_key()).await;
+    let ops = linked_by(world, &mut peer, &one, "keyward://operator/ops").await;
+    let mut peer = Peer::with(custody, "desk", other.public_key()).await;
+    let cora = linked_by(world, &mut peer, &other, "keyward://operator/cora").await;
+    let (asker, approver) = (Party::Key(one.public_key().id()), Party::Key(other.public_key().id()));
+    desk.define(1, terms(&[approver, party(&desk.bob)], 1)).await.unwrap();
+    let say = |act: Act, party, key| {
+        let authors = vec![author(&act, party, key, world.ledger.height() + 100)];
+        Entry::Authored(Authored { act, authors }).encode()
+    };
+    let about = desk.about(OPENING);
+    let (rule, payload) = (rule(desk.dora.account()), about.payload());
+    let open = say(Act::OpenApproval { rule, payload, live_ms: LIVE_MS }, asker, &one);
+    let done = hand_in(custody, &ops, Kind::Ask, &open, Some(&about)).await.unwrap();
+    let (_, outcome) = world.ledger.log()[done.leaf_index as usize].clone();
+    let case = Case { id: outcome.data.try_into().unwrap(), payload };
+    let give = say(Act::Approve { case, group: 0 }, approver, &other);
+    assert_eq!(code(hand_in(custody, &cora, Kind::Give, &give, None).await), Code::ApproverIsInitiator);
+    // Through another service it stands on the ledger, and pays for nothing here.
+    world.ledger.record(Entry::decode(&give).unwrap());
+    assert_eq!(code(custody.check_approvers(&ops, &case.id).await), Code::ApproverIsInitiator);
+    desk.give(&desk.bob, case).await.unwrap();
 }

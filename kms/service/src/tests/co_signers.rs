@@ -6,7 +6,7 @@ use bytes::Bytes;
 use keyward_crypto::{
     shared::{
         Boot, Dealt, Generation, Holder, KeyName, Message, Nonces, Roster, SharedKey, SharedScheme, Signing,
-        SigningPlan, Tweak,
+        SigningPlan, Step, Tweak,
     },
     vault::BoxKey,
 };
@@ -73,10 +73,30 @@ impl Part {
         (nonces, message.encode().into())
     }
 
-    pub(super) fn sign(&self, signing: &Signing, nonces: Nonces, commitments: &[Vec<u8>]) -> Option<Bytes> {
+    /// Between the rounds, where the scheme has it.
+    pub(super) fn answer(
+        &self,
+        signing: &Signing,
+        nonces: Nonces,
+        commitments: &[Vec<u8>],
+    ) -> Option<(Nonces, Bytes)> {
         let share = self.dealt.as_ref().unwrap().share();
         let package = signing.package(commitments).ok()?;
-        let signed = nonces.sign(share, &self.boot, &package, |bytes| self.signer().sign(bytes)).ok()?;
+        let sign = |bytes: &[u8]| self.signer().sign(bytes);
+        let (nonces, message) = nonces.answer(share, &self.boot, &package, &self.sealing, sign).ok()?;
+        Some((nonces, message.encode().into()))
+    }
+
+    pub(super) fn sign(
+        &self,
+        signing: &Signing,
+        nonces: Nonces,
+        [commitments, answers]: [&[Vec<u8>]; 2],
+    ) -> Option<Bytes> {
+        let share = self.dealt.as_ref().unwrap().share();
+        let package = signing.package(commitments).ok()?;
+        let sign = |bytes: &[u8]| self.signer().sign(bytes);
+        let signed = nonces.sign(share, &self.boot, &package, answers, &self.sealing, sign).ok()?;
         Some(signed.encode().into())
     }
 }
@@ -134,11 +154,13 @@ impl CoSigner {
                 self.seen.push(asked.encode_to_vec().into());
                 self.commit(&signing(self, &asked.plan.unwrap()))
             }
+            ToCoSigner::Answer(asked) => {
+                self.seen.push(asked.encode_to_vec().into());
+                self.answer_to(&signing(self, &asked.plan.unwrap()), &of_steps(&asked.messages))?
+            }
             ToCoSigner::CoSign(asked) => {
                 self.seen.push(asked.encode_to_vec().into());
-                let signing = signing(self, &asked.plan.unwrap());
-                let commitments: Vec<_> = asked.messages.iter().map(|message| message.to_vec()).collect();
-                self.sign(&signing, &commitments)?
+                self.sign(&signing(self, &asked.plan.unwrap()), &of_steps(&asked.messages))?
             }
             _ => Bytes::from_static(b"round"),
         };
@@ -157,29 +179,46 @@ impl CoSigner {
         message
     }
 
-    fn sign(&mut self, signing: &Signing, commitments: &[Vec<u8>]) -> Result<Bytes, KeeperError> {
-        let spent = || KeeperError::Refused {
-            code: "SHARED_ATTEMPT_STALE".into(),
-            message: "there are no nonces".into(),
-        };
-        if self.wrong == Wrong::Restarted {
-            return Err(spent());
-        }
-        let nonces = self.nonces.remove(signing.id()).ok_or_else(spent)?;
-        self.part.sign(signing, nonces, commitments).ok_or_else(spent)
+    fn answer_to(&mut self, signing: &Signing, messages: &[Vec<Vec<u8>>; 2]) -> Result<Bytes, KeeperError> {
+        let nonces = self.taken(signing)?;
+        let (nonces, message) = self.part.answer(signing, nonces, &messages[0]).ok_or_else(spent)?;
+        self.nonces.insert(*signing.id(), nonces);
+        Ok(message)
+    }
+
+    fn sign(&mut self, signing: &Signing, messages: &[Vec<Vec<u8>>; 2]) -> Result<Bytes, KeeperError> {
+        let nonces = self.taken(signing)?;
+        let [commitments, answers] = messages;
+        self.part.sign(signing, nonces, [commitments, answers]).ok_or_else(spent)
+    }
+
+    fn taken(&mut self, signing: &Signing) -> Result<Nonces, KeeperError> {
+        let nonces = self.nonces.remove(signing.id()).filter(|_| self.wrong != Wrong::Restarted);
+        nonces.ok_or_else(spent)
     }
 
     fn spoilt(&self, message: Bytes) -> Bytes {
         match self.wrong {
             Wrong::Nothing | Wrong::Restarted | Wrong::OtherAnswer => message,
             Wrong::Junk => Bytes::from_static(b"junk"),
-            Wrong::Flood => vec![7; 200_000].into(),
+            Wrong::Flood => vec![7; 3 << 20].into(),
             Wrong::Others => self.others.clone().unwrap(),
             Wrong::Replay => self.first.clone().unwrap_or(message),
             Wrong::Share => resigned(&message, &self.part.signer(), |body| *body.last_mut().unwrap() ^= 1),
             Wrong::OldKey => resigned(&message, &SigningKey::from_seed(&[0x0d; 32]), |_| ()),
         }
     }
+}
+
+fn spent() -> KeeperError {
+    KeeperError::Refused { code: "SHARED_ATTEMPT_STALE".into(), message: "there are no nonces".into() }
+}
+
+/// The commitments and the answers among messages.
+fn of_steps(messages: &[Bytes]) -> [Vec<Vec<u8>>; 2] {
+    let is_answer = |bytes: &Vec<u8>| Message::decode(bytes).is_ok_and(|found| found.step() == Step::Answer);
+    let (answers, commitments) = messages.iter().map(|message| message.to_vec()).partition(is_answer);
+    [commitments, answers]
 }
 
 /// The same message with another body, signed by somebody.
@@ -245,12 +284,16 @@ pub(super) fn generate(
     let mut dealers = Vec::new();
     let mut dealings: Vec<Vec<u8>> = Vec::new();
     for (opener, part) in openers.into_iter().zip(parts.iter()) {
-        let (dealer, message) = opener.deal(&openings, signed(part)).unwrap();
+        let (dealer, message) = opener.deal(&openings, &part.sealing, signed(part)).unwrap();
         dealers.push(dealer);
         dealings.push(message.encode());
     }
-    for (dealer, part) in dealers.iter().zip(parts.iter_mut()) {
-        part.dealt = Some(dealer.finish(&openings, &dealings, &part.sealing).unwrap());
+    let mut agreements: Vec<Vec<u8>> = Vec::new();
+    for (dealer, part) in dealers.iter_mut().zip(parts.iter()).filter(|_| scheme.answers()) {
+        agreements.push(dealer.agree(&openings, &dealings, signed(part)).unwrap().encode());
+    }
+    for (dealer, part) in dealers.iter_mut().zip(parts.iter_mut()) {
+        part.dealt = Some(dealer.finish(&openings, &dealings, &agreements, &part.sealing).unwrap());
     }
     let key = parts[0].dealt.as_ref().unwrap().key().clone();
     (hashes, key)

@@ -15,6 +15,7 @@ use super::{
     accounts::{credential, import, make},
     delegation::{DAY_MS, Somebody, appointment_of, authors_of, hand_in, opened, rule, signed, terms, world},
     policies::{OPAQUE, put_in_force},
+    risk::{NOTHING, put_in_force as put_risk_in_force},
     world::{CHAIN, Mood, World, check, code, unsaid},
 };
 use crate::{
@@ -497,4 +498,15 @@ async fn what_the_tenant_forbids_no_delegate_does_and_nothing_is_charged() {
     put_in_force(&acting.world, 2, "// nothing is narrowed").await;
     acting.act(&acting.entry(10), b"mark").await.unwrap();
     assert_eq!((acting.acts(), acting.world.intents()), (1, 1));
+}
+
+#[tokio::test]
+async fn what_the_rules_of_risk_refuse_is_not_charged() {
+    let acting = Acting::new().await;
+    put_risk_in_force(&acting.world, 1, NOTHING).await;
+    let entry = acting.entry(1);
+    assert_eq!(code(acting.act(&entry, b"mark").await), Code::RiskRefused);
+    acting.check_counts(0, 0);
+    put_risk_in_force(&acting.world, 2, &NOTHING.replace("enforce", "watch")).await;
+    check(&acting.act(&entry, b"mark").await.unwrap().signed, MESSAGE);
 }

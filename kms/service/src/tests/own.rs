@@ -15,6 +15,7 @@ use keyward_store::{Custody as Place, IntentState, KeyState};
 
 use super::{
     accounts::person,
+    risk::{NOTHING, put_in_force as put_risk_in_force},
     world::{CHAIN, Mood, SUBMITTER, World, code, unsaid},
 };
 use crate::{
@@ -25,8 +26,8 @@ use crate::{
 };
 
 /// A key on the person's side with its proof.
-struct Own {
-    key: SigningKey,
+pub(super) struct Own {
+    pub(super) key: SigningKey,
     nonce: [u8; 32],
     not_after: u64,
     proof: Vec<u8>,
@@ -34,7 +35,12 @@ struct Own {
 }
 
 impl Own {
-    async fn make(world: &World, caller: &Caller, scheme: Scheme, before: Option<&SigningKey>) -> Self {
+    pub(super) async fn make(
+        world: &World,
+        caller: &Caller,
+        scheme: Scheme,
+        before: Option<&SigningKey>,
+    ) -> Self {
         let prepared = world.custody.prepare_import(caller, scheme.name()).await.unwrap();
         let (key, account) = (SigningKey::generate(scheme).unwrap(), prepared.account.0);
         let (public, nonce, not_after) = (key.public_key(), &prepared.nonce, prepared.not_after);
@@ -50,7 +56,7 @@ impl Own {
         Self { nonce: prepared.nonce, not_after, proof, consent, key }
     }
 
-    fn import<'a>(&'a self, alias: &'a str) -> Import<'a> {
+    pub(super) fn import<'a>(&'a self, alias: &'a str) -> Import<'a> {
         Import {
             alias,
             scheme: self.key.scheme().name(),
@@ -183,13 +189,24 @@ async fn a_bad_binding_changes_nothing() {
     tried(|bad| bad.proof = &[1; 64], Code::ProofInvalid).await;
     tried(|bad| bad.not_after += 1, Code::ProofInvalid).await;
     tried(|bad| bad.nonce = [0; 32], Code::ChallengeReplayed).await;
-    let app = world.app().await;
-    let own = Own::make(&world, &app, Scheme::Ed25519, None).await;
-    assert_eq!(code(world.custody.import_key(&app, &own.import("apps")).await), Code::SessionRequired);
     let stolen = Own::make(&world, &alice, Scheme::Ed25519, None).await;
     let bob = person(&world, "bob").await;
     assert_eq!(code(world.custody.import_key(&bob, &stolen.import("stolen")).await), Code::ChallengeReplayed);
     assert_eq!(world.ledger.count(|entry| matches!(entry, Entry::BindKey(_))), 0);
+}
+
+#[tokio::test]
+async fn an_app_binds_a_key_that_it_keeps_itself_and_the_service_does_not_sign_with() {
+    let world = World::new().await;
+    let app = world.app().await;
+    let own = Own::make(&world, &app, Scheme::Ed25519, None).await;
+    let (key, _) = world.custody.import_key(&app, &own.import("speaker")).await.unwrap();
+    assert_eq!((key.mode(), key.person, Some(key.account())), (Mode::Own, false, app.account));
+    assert_eq!(code(world.sign(&app, "speaker", b"m").await), Code::KeyIsSelf);
+    let begun =
+        world.custody.begin_sign(&app, "speaker", (Input::Message(b"m"), unsaid().clone()), &[]).await;
+    assert_eq!(code(begun), Code::SessionRequired);
+    assert_eq!(world.intents(), 0);
 }
 
 #[tokio::test]
@@ -471,4 +488,17 @@ async fn a_self_key_is_destroyed_as_others_are() {
     let gone = world.custody.show_key(&alice, "mine").await.unwrap();
     assert_eq!((gone.row.state, gone.mode()), (KeyState::Destroyed, Mode::Own));
     assert_eq!(code(begin(&world, &alice, b"pay", &[]).await), Code::KeyDestroyed);
+}
+
+#[tokio::test]
+async fn what_the_rules_of_risk_refuse_is_not_begun() {
+    let (world, alice, key) = with_key().await;
+    put_risk_in_force(&world, 1, NOTHING).await;
+    assert_eq!(code(begin(&world, &alice, b"m", b"mark").await), Code::RiskRefused);
+    assert_eq!(world.intents(), 0);
+    put_risk_in_force(&world, 2, &NOTHING.replace("enforce", "watch")).await;
+    let id = begun(&world, &alice, b"m", b"mark").await;
+    // What was begun is finished, whatever is in force by then.
+    put_risk_in_force(&world, 3, NOTHING).await;
+    finish(&world, &alice, &id, &key.sign_message(b"m").unwrap()).await.unwrap();
 }

@@ -149,3 +149,24 @@ async fn a_change_that_was_recorded_unheard_is_finished_and_one_that_never_was_i
     log_in(&world, "alice", "staple", None).await.unwrap();
     assert_eq!(code(world.custody.authenticate(&shown(APP, Some(token))).await), Code::SessionExpired);
 }
+
+#[tokio::test]
+async fn a_change_that_was_recorded_is_not_forgotten_because_a_node_lags_behind() {
+    let world = World::new().await;
+    let (caller, present, _) = alice(&world).await;
+    let change = prepare(&world, &caller, &present, "staple").await.unwrap();
+    let before = world.ledger.remember(b"credential/");
+    world.ledger.height.fetch_add(1, Ordering::Relaxed);
+    world.ledger.set(Mood::Deaf);
+    let lost = world.custody.password_finish(&caller, change.finish, change.agreed).await;
+    assert_eq!(code(lost), Code::LedgerUnavailable);
+    world.ledger.set(Mood::Good);
+    world.ledger.height.fetch_add(5_000, Ordering::Relaxed);
+    let world = world.restart().await;
+    world.ledger.lag(Some(before));
+    assert_eq!(world.custody.settle_acts().await.unwrap(), 1, "what it shows is of before");
+    world.ledger.lag(None);
+    assert_eq!(world.custody.settle_acts().await.unwrap(), 0);
+    assert_eq!(code(log_in(&world, "alice", "correct horse", None).await), Code::LoginFailed);
+    log_in(&world, "alice", "staple", None).await.unwrap();
+}

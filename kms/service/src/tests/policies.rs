@@ -2,7 +2,7 @@
 
 use keyward_domain::{
     Code, Principal,
-    approval::{About, Publication, Signing, policy_text_hash},
+    approval::{About, Publication, Published, Signing, policy_text_hash},
     scheme::KeyId,
 };
 use keyward_ledger_core::{
@@ -115,8 +115,8 @@ impl Office {
         text: &str,
     ) -> Result<u32, Failure> {
         let entry = who.say(&self.desk.world, Act::PublishPolicy(publish));
-        let ask = AskToPublish { text, entry: &entry, mark: &[] };
-        Ok(self.desk.world.custody.publish_policy(caller, ask).await?.1)
+        let ask = AskToPublish { of: Published::Policy, text, entry: &entry, mark: &[] };
+        Ok(self.desk.world.custody.publish(caller, ask).await?.1)
     }
 
     async fn publish(&self, version: u32, text: &str, case: Option<Hash>) -> Result<u32, Failure> {
@@ -127,7 +127,7 @@ impl Office {
     /// A case about a publication, with both approvals or none.
     async fn case(&self, publish: PublishPolicy, text: &str, approved: bool) -> Case {
         let publish = PublishPolicy { case: None, ..publish };
-        let about = About::Publication(Publication { publish, text: text.to_owned() });
+        let about = About::Publication(Publication { of: Published::Policy, publish, text: text.to_owned() });
         let open = Act::OpenApproval {
             rule: rule(self.desk.dora.account()),
             payload: about.payload(),

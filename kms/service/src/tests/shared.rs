@@ -25,7 +25,12 @@ use crate::{
 
 #[tokio::test]
 async fn the_device_and_two_keepers_sign_and_the_release_is_recorded() {
-    for (scheme, message) in [(SharedScheme::Ed25519, &b"pay"[..]), (SharedScheme::Bip340, &DIGEST)] {
+    let all = [
+        (SharedScheme::Ed25519, &b"pay"[..]),
+        (SharedScheme::Bip340, &DIGEST),
+        (SharedScheme::EcdsaSecp256k1, &DIGEST),
+    ];
+    for (scheme, message) in all {
         let treasury = Treasury::new(scheme).await;
         for signers in [[1, 2], [1, 3], [2, 3]] {
             let done = treasury.sign(treasury.attempt(message, &signers, b"")).await.unwrap();
@@ -33,7 +38,9 @@ async fn the_device_and_two_keepers_sign_and_the_release_is_recorded() {
             assert_eq!((&done.output_key, &done.signed.key.public_key), (&key, &key));
             match scheme {
                 SharedScheme::Ed25519 => verify(&key, message, &done.signed.signature).unwrap(),
-                SharedScheme::Bip340 => verify_digest(&key, &DIGEST, &done.signed.signature).unwrap(),
+                SharedScheme::Bip340 | SharedScheme::EcdsaSecp256k1 => {
+                    verify_digest(&key, &DIGEST, &done.signed.signature).unwrap();
+                }
             }
             let queued = treasury.world.custody.store.queued_releases(SUBMITTER, 10).await.unwrap();
             assert_eq!(queued.last().unwrap().signature_hash, signature_hash(&done.signed.signature));

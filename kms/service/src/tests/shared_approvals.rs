@@ -14,10 +14,11 @@ use keyward_ledger_core::{
 use super::{
     accounts::log_in,
     delegation::Somebody,
+    risk::{NOTHING, put_in_force as put_risk_in_force},
     treasury::{Attempt, Made, Treasury, acknowledged, begun, signed},
     world::{CHAIN, World, code, shown},
 };
-use crate::{custody::random, ports::Final as _};
+use crate::{custody::random, hex::hex, ports::Final as _};
 
 const R: Hash = [4; 32];
 
@@ -117,4 +118,30 @@ async fn an_approval_by_the_one_who_has_it_signed_counts_for_nothing_and_leaves_
     assert_eq!(code(custody.finish_shared(&mixed, &share).await), Code::ApproverIsInitiator);
     assert_eq!(treasury.keeper(1, |room| room.asked.len()), 1, "no keeper was asked for its share");
     signed(treasury.finish(&share).await.unwrap());
+}
+
+/// Asks about whatever nobody here can read, under the rule of this id.
+fn asking(rule: &Hash) -> String {
+    let rule = format!("mode = \"enforce\"\nrule = \"{}\"", hex(rule));
+    let text = NOTHING.replace("mode = \"enforce\"", &rule).replace("refuse = 60", "refuse = 150");
+    format!("{text}[logins]\nfree = 0\npoints_each = 50\npoints_max = 100\n")
+}
+
+#[tokio::test]
+async fn what_the_rules_of_risk_ask_about_takes_the_approval_that_the_ledger_confirms() {
+    let desk = Desk::new().await;
+    let dora = Somebody::new(&desk.treasury.world, "dora").await;
+    let text = asking(&rule(&dora).id(kind::DEFINE_APPROVAL));
+    put_risk_in_force(&desk.treasury.world, 1, &text).await;
+    let begin = async |attempt: &Attempt| desk.treasury.begin(attempt).await;
+    assert_eq!(code(begin(&desk.attempt(b"pay", None)).await), Code::ApprovalRequired);
+    let case = desk.case(b"pay").await;
+    let custody = &desk.treasury.world.custody;
+    let account = desk.treasury.alice.account();
+    // Named, and not approved: the ledger refuses it, and no habit comes of it.
+    assert_eq!(code(begin(&desk.attempt(b"pay", Some(case.id))).await), Code::ApprovalsMissing);
+    assert_eq!(custody.store.risk_history(account).await.unwrap(), None);
+    desk.approve(case);
+    desk.treasury.sign(desk.attempt(b"pay", Some(case.id))).await.unwrap();
+    assert_eq!(custody.store.risk_history(account).await.unwrap().unwrap().0, 1);
 }

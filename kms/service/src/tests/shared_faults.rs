@@ -15,6 +15,7 @@ use super::{
 use crate::{
     config::Limits,
     guard::{EndShared, Fault, StartShared},
+    vaults::floods::Flood,
 };
 
 fn named(start: StartShared) -> Vec<Fault> {
@@ -128,6 +129,32 @@ async fn a_keeper_that_never_answers_is_named_after_its_time() {
     let faults = named(treasury.begin(&treasury.attempt(b"pay", &[1, 2], b"mark")).await.unwrap());
     assert_eq!(one(&faults, 1).code, Code::KeeperUnavailable.name());
     treasury.sign(treasury.attempt(b"pay", &[2, 3], b"mark")).await.unwrap();
+}
+
+#[tokio::test]
+async fn further_attempts_at_one_intent_are_charged_to_its_account_before_a_keeper_is_asked() {
+    let treasury = Treasury::new(SharedScheme::Ed25519).await;
+    treasury.world.keepers.set(2, Manner::Away);
+    let mut attempt = treasury.attempt(b"pay", &[1, 2], b"");
+    named(treasury.begin(&attempt).await.unwrap());
+    let (account, flood) = (treasury.alice.account(), Flood::SharedQuestion);
+    let floods = &treasury.world.custody.floods;
+    let now_ms = treasury.world.custody.clock.now_ms();
+    // One attempt is left, which asks two keepers.
+    for _ in 2..flood.bound().0 {
+        floods.charge(account, flood, now_ms).unwrap();
+    }
+    attempt = treasury.again(&attempt);
+    named(treasury.begin(&attempt).await.unwrap());
+    let asked = treasury.keeper(1, |room| room.asked.len());
+    treasury.world.keepers.set(2, Manner::Honest);
+    attempt = treasury.again(&attempt);
+    let refused = treasury.begin(&attempt).await.unwrap_err();
+    assert_eq!((refused.code, refused.wait_ms), (Code::SharedLimited, Some(flood.bound().1)));
+    assert_eq!(treasury.keeper(1, |room| room.asked.len()), asked);
+    // What it may ask comes back, and the same attempt goes on.
+    treasury.world.pass_ms(2 * flood.bound().1);
+    treasury.sign(attempt).await.unwrap();
 }
 
 #[tokio::test]

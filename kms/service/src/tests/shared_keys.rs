@@ -299,7 +299,9 @@ async fn the_relay_passes_on_what_is_about_the_callers_own_keys_alone() {
     assert_eq!(code(ask(&alice.caller, one, commit).await), Code::SharedRequestMalformed);
     assert_eq!(code(ask(&alice.caller, [9; 32], show.clone()).await), Code::SharedKeeperUnknown);
     let app = world.caller("keyward://app/wallet").await;
-    assert_eq!(code(ask(&app, one, show.clone()).await), Code::NotAllowed);
+    assert_eq!(code(ask(&app, one, show.clone()).await), Code::KeyUnknown, "it is another account's");
+    let officer = world.caller("keyward://officer/olga").await;
+    assert_eq!(code(ask(&officer, one, show.clone()).await), Code::NotAllowed);
     assert!(treasury.keeper(1, |room| room.asked.is_empty()), "none of it reached a keeper");
     let CoSigned::Share(share) = ask(&alice.caller, one, show.clone()).await.unwrap() else { panic!() };
     assert_eq!((share.share_version, share.key_hash.to_vec()), (1, treasury.key.hash().to_vec()));

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     custody::random,
     failure::Failure,
-    guard::{BeginShared, EndShared, FinishShared, SignedShared, StartShared},
+    guard::{BeginShared, EndShared, FinishShared, GoOnShared, SignedShared, StartShared},
     ports::Ledger as _,
     shared::bind::Bind,
 };
@@ -60,6 +60,8 @@ pub(super) struct Attempt {
     pub(super) intent: SharedIntent,
     signing: Signing,
     nonces: Option<Nonces>,
+    /// Everybody's, where the scheme has them.
+    pub(super) answers: Vec<Vec<u8>>,
 }
 
 pub(super) fn circle() -> Circle {
@@ -232,11 +234,39 @@ impl Treasury {
         };
         let signing = Signing::new(self.key.clone(), self.roster.clone(), plan).unwrap();
         let (nonces, device) = self.device.commit(&signing);
-        Attempt { asked: BeginShared { attempt, device, ..asked }, intent, signing, nonces: Some(nonces) }
+        let asked = BeginShared { attempt, device, ..asked };
+        Attempt { asked, intent, signing, nonces: Some(nonces), answers: Vec::new() }
     }
 
     pub(super) async fn begin(&self, attempt: &Attempt) -> Result<StartShared, Failure> {
         self.world.custody.begin_shared(&self.alice.caller, &attempt.asked).await
+    }
+
+    /// The device's answer to these commitments of the keepers.
+    pub(super) fn answer(&self, attempt: &mut Attempt, commitments: &[Bytes]) -> FinishShared {
+        let all: Vec<Vec<u8>> = std::iter::once(&attempt.asked.device)
+            .chain(commitments)
+            .map(|message| message.to_vec())
+            .collect();
+        let nonces = attempt.nonces.take().unwrap();
+        let (nonces, device) = self.device.answer(&attempt.signing, nonces, &all).unwrap();
+        attempt.nonces = Some(nonces);
+        FinishShared { intent: attempt.intent.id, attempt: attempt.asked.attempt, device }
+    }
+
+    pub(super) async fn go_on(&self, asked: &FinishShared) -> Result<GoOnShared, Failure> {
+        self.world.custody.answer_shared(&self.alice.caller, asked).await
+    }
+
+    /// The step between the two, where the scheme has it.
+    pub(super) async fn answered(&self, attempt: &mut Attempt, commitments: &[Bytes]) -> Result<(), Failure> {
+        if self.key.scheme().answers() {
+            let own = self.answer(attempt, commitments);
+            let GoOnShared::Answered(answers) = self.go_on(&own).await? else { panic!() };
+            attempt.answers =
+                std::iter::once(own.device).chain(answers).map(|bytes| bytes.to_vec()).collect();
+        }
+        Ok(())
     }
 
     /// The device's share, over these commitments of the keepers.
@@ -245,7 +275,8 @@ impl Treasury {
             .chain(commitments)
             .map(|message| message.to_vec())
             .collect();
-        let device = self.device.sign(&attempt.signing, attempt.nonces.take().unwrap(), &all).unwrap();
+        let nonces = attempt.nonces.take().unwrap();
+        let device = self.device.sign(&attempt.signing, nonces, [&all, &attempt.answers]).unwrap();
         FinishShared { intent: attempt.intent.id, attempt: attempt.asked.attempt, device }
     }
 
@@ -253,9 +284,10 @@ impl Treasury {
         self.world.custody.finish_shared(&self.alice.caller, asked).await
     }
 
-    /// Both steps.
+    /// All steps.
     pub(super) async fn sign(&self, mut attempt: Attempt) -> Result<SignedShared, Failure> {
         let commitments = begun(self.begin(&attempt).await?);
+        self.answered(&mut attempt, &commitments).await?;
         let share = self.share(&mut attempt, &commitments);
         Ok(signed(self.finish(&share).await?))
     }
@@ -275,8 +307,8 @@ impl Treasury {
 
 pub(super) fn payload_hash(key: &SharedKey, message: &[u8]) -> Hash {
     match key.scheme().scheme() {
-        Scheme::Bip340 => message.try_into().unwrap(),
-        _ => sha256(&[message]),
+        Scheme::Ed25519 => sha256(&[message]),
+        _ => message.try_into().unwrap(),
     }
 }
 

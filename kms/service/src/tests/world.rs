@@ -369,7 +369,7 @@ fn agents() -> Vec<AgentConfig> {
         name: name.to_owned(),
         operators: operators.iter().map(|name| (*name).to_owned()).collect(),
     };
-    vec![agent("desk", &["ops"]), agent("other", &[])]
+    vec![agent("desk", &["ops", "cora"]), agent("other", &[])]
 }
 
 /// A certificate's holder, each with a fingerprint of its own, and a session token.
@@ -379,7 +379,7 @@ pub(super) fn shown(uri: &str, token: Option<[u8; 32]>) -> Shown {
         fingerprint[place % 32] ^= byte;
     }
     let certificate = Some((Principal::parse(uri).unwrap(), Fingerprint(fingerprint)));
-    Shown { certificate, token, deadline_ms: None }
+    Shown { certificate, token, deadline_ms: None, address: None }
 }
 
 /// The code of a failure; the message must say something.

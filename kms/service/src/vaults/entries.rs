@@ -6,7 +6,7 @@
 
 use keyward_domain::{AccountId, Code};
 use keyward_ledger_core::{
-    entry::{ENTRY_BYTES_MAX, Entry, RuleName, VaultAct},
+    entry::{Entry, RuleName, VaultAct},
     state::vault::{VaultState as Stands, vault_key},
     vault::vault_rule,
 };
@@ -19,6 +19,7 @@ use crate::{
     caller::Caller,
     custody::Custody,
     failure::Failure,
+    handed_in,
     once::{Once, request_hash},
     ports::Final,
 };
@@ -173,13 +174,7 @@ impl Custody {
         // Only the program that began a recovery can use its attempt; handed in later it would be a guess for nobody.
         let again = !matches!(act_on, VaultAct::Attempt(_));
         if found.is_none() && again && self.clock.now_ms() < act.created_ms.saturating_add(AGAIN_MS) {
-            let record = self.ledger.commit(entry.clone()).await?;
-            found = if record.outcome().is_accepted() {
-                Some(record)
-            } else {
-                // Refused, because the first one came through meanwhile, or for good.
-                self.ledger.accepted_within(heights(act), entry.clone()).await?
-            };
+            found = self.hand_in_again(act, entry).await?;
         } else if found.is_none() && self.ledger.height() <= act.until {
             return Ok(None);
         }
@@ -202,11 +197,7 @@ impl Custody {
 
 /// The entry, if it is exactly one of the call's kind, about a vault of the account.
 fn own_entry(kind: Kind, bytes: &[u8], account: AccountId) -> Result<(Entry, RuleName), Failure> {
-    if bytes.len() > ENTRY_BYTES_MAX {
-        return Err(malformed(format!("an entry has at most `{ENTRY_BYTES_MAX}` bytes")));
-    }
-    let entry = Entry::decode(bytes)
-        .map_err(|error| Failure::because(Code::EntryMalformed, "the entry does not decode", error))?;
+    let entry = handed_in::read(bytes, Code::VaultRequestMalformed)?;
     let act = act_of(&entry).filter(|act| Kind::of(act) == Some(kind));
     let act = act.ok_or_else(|| malformed(format!("the entry is none of `{}`", kind.name())))?;
     let vault = *act.vault();

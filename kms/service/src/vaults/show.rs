@@ -41,10 +41,13 @@ pub(crate) struct ShownVault {
 }
 
 impl Custody {
-    /// The keepers of the ledger.
+    /// The keepers of the ledger, for who may have a vault or share keys with them.
     pub(crate) async fn show_keepers(&self, caller: &Caller) -> Result<ShownKeepers, Failure> {
         let _permit = self.permit()?;
-        let account = self.vault_account(caller, Verb::VaultShow)?;
+        let account = match caller.person {
+            Some(_) => self.vault_account(caller, Verb::VaultShow)?,
+            None => self.shared_account(caller, Verb::SharedCreate)?,
+        };
         self.floods.charge(account.0, Flood::Question, self.clock.now_ms())?;
         let list = self.ledger.proven(keepers_key()).await?;
         let ids = decode_list(list.value.as_deref(), KEEPERS_MAX).map_err(Failure::internal)?;

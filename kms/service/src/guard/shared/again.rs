@@ -22,6 +22,7 @@ use crate::{
     },
     keybook::KnownKey,
     shared::{encoded, malformed, read_entry},
+    vaults::floods::Flood,
 };
 
 impl Custody {
@@ -46,7 +47,7 @@ impl Custody {
         if !task.wanted.says_the_same(wanted) {
             return Err(malformed("an intent of this id was begun before, and says something else"));
         }
-        let Round { attempt: last, device, ready } = &task.round;
+        let Round { attempt: last, device, ready, .. } = &task.round;
         if let Some(ready) = ready
             && (asked.attempt, &asked.device) == (*last, device)
         {
@@ -55,6 +56,10 @@ impl Custody {
         if asked.attempt <= *last {
             return Err(Failure::new(Code::SharedAttemptStale, format!("attempt `{last}` was begun before")));
         }
+        // The first attempt was paid for with its intent; from here on each keeper is asked once more.
+        for _signer in &wanted.intent.signers {
+            self.floods.charge(waiting.account.0, Flood::SharedQuestion, now_ms)?;
+        }
         let key = self.key_now(waiting).await?;
         key.check_use()?;
         let facts = self.shared_facts(&key, wanted.intent.share_version).await?;
@@ -62,11 +67,15 @@ impl Custody {
         let signing = attempt(wanted, &facts, step, now_ms).inspect_err(|_| {
             self.shared_book.forget(&key.row.key_id);
         })?;
+        if facts.key.scheme().answers() {
+            self.check_room_for(waiting.account, wanted, (facts.key.scheme(), &asked.device))?;
+        }
         // From here on the attempt before is no more, whatever comes of this one.
-        task.round = Round { attempt: asked.attempt, device: asked.device.clone(), ready: None };
+        task.round = Round::new(asked.attempt, asked.device.clone(), None);
         task.facts = facts.clone();
         let (ready, told) = self.told(&key, self.commitments((wanted, &facts), &signing, step).await);
         task.round.ready = ready;
+        waiting.holds(task.bytes());
         told.answer(waiting)
     }
 

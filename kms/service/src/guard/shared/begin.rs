@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use keyward_domain::{AccountId, Code, meaning::Meaning};
+use bytes::Bytes;
+use keyward_crypto::shared::SharedScheme;
+use keyward_domain::{AccountId, Code, meaning::Meaning, risk::Verb};
+use keyward_policies::Facts as SaidFacts;
 use keyward_store::{Claimed, Id, IntentState, NewIntent};
 
 use super::{
@@ -15,11 +18,12 @@ use crate::{
     caller::Caller,
     custody::Custody,
     failure::Failure,
-    guard::{DECISIONS_MAX, INTENT_BLOCKS, kept, waiting::Waiting},
+    guard::{DECISIONS_MAX, INTENT_BLOCKS, Said, kept, waiting::Waiting},
     hex::hex,
     keybook::KnownKey,
     once::judge,
     ports::Final,
+    risk::Asking,
     shared::{encoded, facts::Facts, refusal},
     vaults::floods::Flood,
 };
@@ -28,12 +32,16 @@ use crate::{
 const WAITING_FOR_ONE_MAX: usize = 256;
 /// How often what waits holds the message: as it is handed on, and in the run.
 const COPIES: usize = 3;
+/// What is kept of an attempt at threshold ECDSA, by the device's message.
+const OF_DEVICES: usize = 8;
 
 /// What was decided of an intent.
 struct Decided {
     key: Arc<KnownKey>,
     facts: Arc<Facts>,
     payload_hash: Id,
+    /// What risk is judged by.
+    said: Said,
 }
 
 impl Custody {
@@ -86,25 +94,27 @@ impl Custody {
         if facts.state.share_version != intent.share_version {
             return Err(Failure::new(Code::SharedVersionStale, "the intent names shares of another version"));
         }
-        self.decide_for(caller, &facts, wanted, &meaning).await?;
-        Ok(Decided { key, facts, payload_hash })
+        let (_, approvals) = self.decide_for(caller, &facts, wanted, &meaning).await?;
+        let said = Said { facts: SaidFacts::of(&meaning), approvals, word: Vec::new() };
+        Ok(Decided { key, facts, payload_hash, said })
     }
 
-    /// The policies' word, under the set that the intent names. Gives the text that keepers need of it.
+    /// The policies' word, under the set that the intent names. Gives the text that keepers need of it, and the rules under which
+    /// it is approved.
     pub(super) async fn decide_for(
         &self,
         caller: &Caller,
         facts: &Facts,
         wanted: &Wanted,
         meaning: &Meaning,
-    ) -> Result<String, Failure> {
+    ) -> Result<(String, Vec<Id>), Failure> {
         let (set, text) = self.policies_of(facts.state.policy_tenant).await?;
         if set.hash() != wanted.intent.policy {
             return Err(Failure::new(Code::SharedPolicyOther, "the intent names another policy set"));
         }
         let approvals = self.approvals_of(caller, &wanted.intent).await?;
         self.decide_shared(&set, (&facts.state, &wanted.intent), meaning, &approvals)?;
-        Ok(text)
+        Ok((text, approvals))
     }
 
     /// A shared key of the account that may be used now. No refusal is from memory.
@@ -135,7 +145,7 @@ impl Custody {
         decided: Decided,
         asked: &BeginShared,
     ) -> Result<Option<StartShared>, Failure> {
-        let Decided { key, facts, payload_hash } = decided;
+        let Decided { key, facts, payload_hash, said } = decided;
         let now_ms = self.clock.now_ms();
         let step = (asked.attempt, &asked.device);
         let signing = attempt(wanted, &facts, step, now_ms).inspect_err(|_| {
@@ -145,11 +155,11 @@ impl Custody {
         let account = key.account();
         let claim = self.claim_of(caller, &asked.mark, wanted.hash(&key.public_key, &payload_hash))?;
         let name = claim.as_ref().map(|claim| claim.name.clone());
-        let bytes = bytes_of(wanted);
-        self.begun_shared.check_room(account, bytes, WAITING_FOR_ONE_MAX)?;
+        self.check_room_for(account, wanted, (facts.key.scheme(), &asked.device))?;
         self.floods.check(account.0, Flood::SharedEntry, now_ms)?;
         let intent = self.intent_of(&key, wanted, payload_hash);
-        let claimed = self.keep_intent(&intent, claim).await?;
+        let asking = Asking { caller, key: &key, said: &said, verb: Verb::Sign };
+        let (claimed, weighed) = self.keep_intent(asking, &intent, claim).await?;
         match claimed {
             Claimed::Stale => return Ok(None),
             Claimed::InProgress if self.end_named(name.as_ref()).await => return Ok(None),
@@ -171,13 +181,29 @@ impl Custody {
                 return Err(failure);
             }
         };
+        if let Some(weighed) = weighed {
+            self.learn(weighed).await;
+        }
         let (ready, told) = self.told(&key, committed);
-        let round = Round { attempt: asked.attempt, device: asked.device.clone(), ready };
+        let round = Round::new(asked.attempt, asked.device.clone(), ready);
         let task = Task { wanted: wanted.clone(), facts, round };
+        let bytes = task.bytes();
         let waiting = Waiting::new(key, (intent, name, record), (task, bytes), now_ms);
         let start = told.answer(&waiting);
         self.begun_shared.insert(Arc::new(waiting));
         start.map(Some)
+    }
+
+    /// Refuses more than may wait of an account, and in all.
+    pub(super) fn check_room_for(
+        &self,
+        account: AccountId,
+        wanted: &Wanted,
+        (scheme, device): (SharedScheme, &Bytes),
+    ) -> Result<(), Failure> {
+        let messages = if scheme.answers() { device.len().saturating_mul(OF_DEVICES) } else { 0 };
+        let bytes = bytes_of(wanted).saturating_add(messages);
+        self.begun_shared.check_room(account, bytes, WAITING_FOR_ONE_MAX)
     }
 
     fn intent_of(&self, key: &KnownKey, wanted: &Wanted, payload_hash: Id) -> NewIntent {
@@ -218,7 +244,15 @@ impl Custody {
     }
 }
 
-/// What of it is kept while it waits.
+impl Task {
+    /// What of it is kept while it waits.
+    pub(super) fn bytes(&self) -> usize {
+        let messages = if self.facts.key.scheme().answers() { self.round.bytes() } else { 0 };
+        bytes_of(&self.wanted).saturating_add(messages)
+    }
+}
+
+/// The same without what signers send.
 fn bytes_of(wanted: &Wanted) -> usize {
     wanted.message.len().saturating_mul(COPIES).saturating_add(wanted.payload.payload.len()).max(1)
 }

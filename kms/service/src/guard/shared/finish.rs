@@ -8,7 +8,7 @@ use super::{
     EndShared, Faults, FinishShared, SignedShared, Task,
     again::{output_key, signed_again},
     faults::{Broken, device_wrong},
-    round::device_says,
+    round::{Ready, device_says},
     wanted::check_device,
 };
 use crate::{
@@ -30,7 +30,6 @@ impl Custody {
     ) -> Result<EndShared, Failure> {
         let _permit = self.permit()?;
         let account = caller.own_account()?;
-        check_device(&asked.device)?;
         // Another account's is unknown too: ids tell nothing.
         let waiting = self.begun_shared.of(&asked.intent, account).ok_or_else(unknown)?;
         let mut fate = waiting.fate.lock().await;
@@ -47,10 +46,11 @@ impl Custody {
             return Err(unknown());
         }
         let policy = self.decide_again(caller, &waiting, task).await?;
-        let ready = match &task.round.ready {
-            Some(ready) if asked.attempt == task.round.attempt => ready,
-            _ => return Err(Failure::new(Code::SharedAttemptStale, "this attempt is not the present one")),
-        };
+        let ready = ready(task, asked.attempt)?;
+        if task.facts.key.scheme().answers() && task.round.answered.is_none() {
+            return Err(Failure::new(Code::SharedAttemptStale, "nobody has answered in this attempt yet"));
+        }
+        check_device(&asked.device, task.facts.key.scheme())?;
         device_says(&asked.device, &ready.run, Step::Share)?;
         let given = (&asked.device, waiting.record.leaf_index(), policy.as_str());
         let signature = match self.shares(task, ready, given).await {
@@ -58,6 +58,7 @@ impl Custody {
             Err(broken) => {
                 // Nonces are used up: nothing of this attempt is of use any more.
                 task.round.ready = None;
+                waiting.holds(task.bytes());
                 self.shared_book.forget(&waiting.key.row.key_id);
                 return match broken {
                     Broken::Faults(faults) => {
@@ -88,7 +89,7 @@ impl Custody {
 
     /// The decision is as old as the beginning: the key may have been frozen since, the policies changed, or somebody have
     /// approved under another account just before the case was used up.
-    async fn decide_again(
+    pub(super) async fn decide_again(
         &self,
         caller: &Caller,
         waiting: &Waiting<Task>,
@@ -97,7 +98,7 @@ impl Custody {
         self.key_now(waiting).await?.check_use()?;
         let payload_hash: Id = waiting.intent.payload_hash;
         let meaning = task.wanted.meaning(&payload_hash)?;
-        self.decide_for(caller, &task.facts, &task.wanted, &meaning).await
+        Ok(self.decide_for(caller, &task.facts, &task.wanted, &meaning).await?.0)
     }
 
     async fn release_shared(
@@ -108,7 +109,15 @@ impl Custody {
     ) -> Result<Signed, Failure> {
         let (key, intent, name) = (waiting.key.clone(), waiting.intent.clone(), waiting.name.clone());
         let payload = task.wanted.signed(key.public_key.scheme())?;
-        let passage = Passage { key, payload, intent, name, caller, before: Vec::new() };
+        let passage = Passage { key, payload, intent, name, caller, word: &[], before: Vec::new() };
         self.release(&passage, waiting.record.as_ref(), signature).await
+    }
+}
+
+/// Everybody's commitments, if this attempt is the present one.
+pub(super) fn ready(task: &Task, attempt: u32) -> Result<&Ready, Failure> {
+    match &task.round.ready {
+        Some(ready) if attempt == task.round.attempt => Ok(ready),
+        _ => Err(Failure::new(Code::SharedAttemptStale, "this attempt is not the present one")),
     }
 }

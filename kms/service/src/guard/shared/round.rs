@@ -7,13 +7,13 @@ use bytes::Bytes;
 use futures::future::join_all;
 use keyward_crypto::shared::{Message, Package, RunError, Signing, SigningPlan, Step, USER};
 use keyward_domain::Code;
-use keyward_proto::custody::{CoSignRequest, CommitRequest};
+use keyward_proto::custody::{AnswerRequest, CoSignRequest, CommitRequest};
 use keyward_store::Id;
 
 use super::{
     Fault,
     faults::{Broken, device_refused, place_of},
-    wanted::{Wanted, tweak_of},
+    wanted::{Wanted, check_device, tweak_of},
 };
 use crate::{
     custody::Custody,
@@ -36,6 +36,15 @@ pub(super) struct Round {
     pub(super) device: Bytes,
     /// None once somebody failed in it: nothing is signed in it any more.
     pub(super) ready: Option<Ready>,
+    /// What everybody has answered to the commitments, where the scheme has it.
+    pub(super) answered: Option<Answered>,
+}
+
+/// Everybody's answers.
+pub(super) struct Answered {
+    pub(super) device: Bytes,
+    /// The keepers', in the order of the signers.
+    pub(super) answers: Vec<Bytes>,
 }
 
 /// Everybody's commitments.
@@ -45,6 +54,28 @@ pub(super) struct Ready {
     /// The keepers', in the order of the signers.
     pub(super) commitments: Vec<Bytes>,
     pub(super) package: Package,
+}
+
+impl Round {
+    pub(super) const fn new(attempt: u32, device: Bytes, ready: Option<Ready>) -> Self {
+        Self { attempt, device, ready, answered: None }
+    }
+
+    /// What is kept of it: what everybody sent, commitments twice; nothing once somebody failed.
+    pub(super) fn bytes(&self) -> usize {
+        let Some(ready) = &self.ready else { return 0 };
+        let of = |messages: &[Bytes]| messages.iter().map(Bytes::len).sum::<usize>();
+        let committed = self.device.len().saturating_add(of(&ready.commitments));
+        let answered = self.answered.as_ref();
+        let answered = answered.map_or(0, |all| all.device.len().saturating_add(of(&all.answers)));
+        committed.saturating_mul(2).saturating_add(answered)
+    }
+
+    /// All that was said in it so far.
+    fn said(&self, ready: &Ready) -> Vec<Bytes> {
+        let answered = self.answered.iter().flat_map(|all| std::iter::once(&all.device).chain(&all.answers));
+        std::iter::once(&self.device).chain(&ready.commitments).chain(answered).cloned().collect()
+    }
 }
 
 /// The attempt, for its holders as they are now; refused unless its device has begun it.
@@ -72,6 +103,7 @@ pub(super) fn attempt(
             }
             _ => Failure::because(Code::SharedRequestMalformed, "there is no such attempt", error),
         })?;
+    check_device(device, facts.key.scheme())?;
     device_says(device, signing.id(), Step::Commitment)?;
     Ok(signing)
 }
@@ -92,7 +124,7 @@ impl Custody {
     ) -> Result<Ready, Broken> {
         let request = CommitRequest { plan: Some(wanted.plan(attempt)), device: device.clone() };
         let answers = self.ask_signers(wanted, facts, &ToCoSigner::Commit(request)).await;
-        let judge = |message: &[u8]| signing.judge(message);
+        let judge = |message: &[u8]| signing.judge(message).map(drop);
         let together = |messages: &[Bytes]| signing.package(&all_with(device, messages));
         let (commitments, package) = judged((wanted, facts), (device, answers), together, judge)?;
         Ok(Ready { run: *signing.id(), commitments, package })
@@ -106,7 +138,7 @@ impl Custody {
         (device, leaf_index, policy): (&Bytes, u64, &str),
     ) -> Result<Vec<u8>, Broken> {
         let Task { wanted, facts, round, .. } = task;
-        let messages = [std::slice::from_ref(&round.device), &ready.commitments].concat();
+        let messages = round.said(ready);
         let request = CoSignRequest {
             plan: Some(wanted.plan(round.attempt)),
             leaf_index,
@@ -118,6 +150,27 @@ impl Custody {
         let judge = |message: &[u8]| ready.package.judge(message);
         let together = |shares: &[Bytes]| ready.package.signature(&all_with(device, shares));
         judged((wanted, facts), (device, answers), together, judge).map(|(_shares, signature)| signature)
+    }
+
+    /// Asks every signer for its answer to everybody's commitments. What is in it is for others to judge, to whom it is sealed.
+    pub(super) async fn answers(
+        &self,
+        task: &Task,
+        ready: &Ready,
+        (device, leaf_index, policy): (&Bytes, u64, &str),
+    ) -> Result<Vec<Bytes>, Broken> {
+        let Task { wanted, facts, round } = task;
+        let request = AnswerRequest {
+            plan: Some(wanted.plan(round.attempt)),
+            leaf_index,
+            payload: Some(wanted.payload.clone()),
+            messages: round.said(ready),
+            policy: Bytes::copy_from_slice(policy.as_bytes()),
+        };
+        let answers = self.ask_signers(wanted, facts, &ToCoSigner::Answer(request)).await;
+        let judge = |message: &[u8]| ready.package.judge_answer(message);
+        let together = |answers: &[Bytes]| answers.iter().try_for_each(|answer| judge(answer));
+        judged((wanted, facts), (device, answers), together, judge).map(|(answers, ())| answers)
     }
 
     async fn ask_signers(
@@ -179,6 +232,8 @@ fn judged<T>(
         }
     }
     match error {
+        // All are well formed, and who has spoilt the signature nobody can say.
+        Some(RunError::Spoilt) if faults.is_empty() => Err(Broken::Faults(faults)),
         Some(error) if faults.is_empty() => Err(Broken::Faults(vec![named(facts, wanted, &error)])),
         _ => Err(Broken::Faults(faults)),
     }

@@ -1,7 +1,7 @@
 //! What an intent for a shared key says, held against what is shown of it, before anybody is asked anything.
 
 use bytes::Bytes;
-use keyward_crypto::shared::Tweak;
+use keyward_crypto::shared::{SharedScheme, Tweak};
 use keyward_domain::{
     Code, Payload, disclosed,
     meaning::Meaning,
@@ -23,6 +23,8 @@ use crate::{
 
 /// The longest message of a signer: two commitments for each of fifteen identifiers, and what is around them.
 const SIGNER_BYTES_MAX: usize = 2 << 10;
+/// The same of threshold ECDSA: what is multiplied with every party of every other signer.
+const LONG_BYTES_MAX: usize = 512 << 10;
 
 /// An intent, and what is signed under it.
 #[derive(Clone, Debug)]
@@ -48,7 +50,6 @@ impl Wanted {
         if payload.payload.len() > keyward_domain::payload::MESSAGE_LEN_MAX {
             return Err(Failure::new(Code::MessageTooLarge, "a payload has at most 1 MiB"));
         }
-        check_device(&asked.device)?;
         if asked.attempt == 0 {
             return Err(malformed("attempts count from 1"));
         }
@@ -63,8 +64,8 @@ impl Wanted {
     /// What is signed, under the key's scheme.
     pub(super) fn signed(&self, scheme: Scheme) -> Result<Payload<'_>, Failure> {
         match scheme {
-            Scheme::Bip340 => Payload::digest(scheme, &self.message),
-            _ => Payload::message(&self.message),
+            Scheme::Ed25519 => Payload::message(&self.message),
+            _ => Payload::digest(scheme, &self.message),
         }
         .map_err(Failure::of)
     }
@@ -106,9 +107,10 @@ pub(super) const fn tweak_of(tweak: &Wanting) -> Tweak {
 }
 
 /// Refuses what is no message of a device.
-pub(super) fn check_device(message: &Bytes) -> Result<(), Failure> {
-    if message.is_empty() || message.len() > SIGNER_BYTES_MAX {
-        return Err(malformed(format!("the device's message has 1 to `{SIGNER_BYTES_MAX}` bytes")));
+pub(super) fn check_device(message: &Bytes, scheme: SharedScheme) -> Result<(), Failure> {
+    let most = if scheme.answers() { LONG_BYTES_MAX } else { SIGNER_BYTES_MAX };
+    if message.is_empty() || message.len() > most {
+        return Err(malformed(format!("the device's message has 1 to `{most}` bytes")));
     }
     Ok(())
 }

@@ -1,0 +1,212 @@
+//! A request held against the rules and the account's history: it goes on, waits for the approval of others, or ends here.
+//!
+//! Where rules hold anything back, the history that lets a request pass is kept in the same write as its intent: of two requests
+//! that race, on one server or two, the second is judged with the first one in mind. Where they only watch, histories are kept
+//! every few seconds.
+
+use keyward_domain::{
+    AccountId, Code,
+    risk::{Decision, Mark, Outcome, Request, RuleSet, Verb, Verdict, verdict},
+};
+use keyward_store::{Claim, Claimed, Id, NewIntent};
+
+use super::book::{Entered, Known, Taken};
+use crate::{caller::Caller, custody::Custody, failure::Failure, guard::Said, hex::hex, keybook::KnownKey};
+
+/// How long an account that is only watched stays out of the log at its usual level.
+const QUIET_MS: u64 = 60_000;
+
+/// Who asks for what.
+#[derive(Clone, Copy)]
+pub(crate) struct Asking<'a> {
+    pub(crate) caller: &'a Caller,
+    pub(crate) key: &'a KnownKey,
+    pub(crate) said: &'a Said,
+    pub(crate) verb: Verb,
+}
+
+/// A request that may go on, and is taken in once the ledger has let it.
+#[must_use = "what goes on is taken in"]
+pub(crate) struct Weighed {
+    account: AccountId,
+    request: Request,
+    outcome: Outcome,
+    enforced: bool,
+}
+
+impl Custody {
+    /// Keeps an intent that the rules let pass, with the account's history where the rules hold anything back. What passed by
+    /// an approval, which is the ledger's to confirm, is to be taken in afterwards.
+    pub(crate) async fn begin_judged(
+        &self,
+        asking: Asking<'_>,
+        intent: NewIntent,
+        claim: Option<Claim>,
+    ) -> Result<(Claimed, Option<Weighed>), Failure> {
+        let rules = self.risk_rules().await?;
+        let (account, request) = (asking.key.account(), self.risk_request(asking));
+        let Some(mut known) = self.enter_judging(&rules, account).await? else {
+            return Ok((self.store.begin_intent(intent, claim).await?, None));
+        };
+        let outcome = match self.weigh_entered(&rules, &mut known, asking, &request).await {
+            Ok(outcome) => outcome,
+            Err(refused) => {
+                drop(known);
+                return self.refuse_judged(claim, refused).await;
+            }
+        };
+        let enforced = rules.enforces();
+        if outcome == Outcome::Approved || !enforced {
+            drop(known);
+            let claimed = self.store.begin_intent(intent, claim).await?;
+            let weighed = Weighed { account, request, outcome, enforced };
+            let taken = (claimed == Claimed::New).then_some(weighed);
+            return Ok(match taken {
+                Some(weighed) if outcome == Outcome::Allowed => {
+                    self.learn(weighed).await;
+                    (claimed, None)
+                }
+                taken => (claimed, taken),
+            });
+        }
+        let mut next = known.history.clone();
+        next.record(&request, outcome);
+        let row = self.risk.row(account.0, &known, &next)?;
+        let claimed = match self.store.begin_judged_intent(intent, claim, Some(row)).await {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                // Whether it was kept is not known.
+                known.outdated();
+                return Err(error.into());
+            }
+        };
+        match claimed {
+            Claimed::New => {
+                known.kept(next);
+                self.risk.remember(account, &request, Some(outcome));
+            }
+            Claimed::Stale => known.outdated(),
+            _ => {}
+        }
+        Ok((claimed, None))
+    }
+
+    /// What the rules say of a request that is paid for on the ledger before its intent. Changes nothing.
+    pub(crate) async fn weigh(&self, asking: Asking<'_>) -> Result<Weighed, Failure> {
+        let rules = self.risk_rules().await?;
+        let (account, request) = (asking.key.account(), self.risk_request(asking));
+        let outcome = match self.enter_judging(&rules, account).await? {
+            Some(mut known) => self.weigh_entered(&rules, &mut known, asking, &request).await?,
+            None => Outcome::Allowed,
+        };
+        Ok(Weighed { account, request, outcome, enforced: rules.enforces() })
+    }
+
+    /// Takes in what went on; where the rules hold anything back it is kept before anything else is done.
+    pub(crate) async fn learn(&self, weighed: Weighed) {
+        let Weighed { account, request, outcome, enforced } = weighed;
+        self.risk.remember(account, &request, Some(outcome));
+        let taken = async {
+            let mut known = self.enter_history(account.0).await?;
+            known.take(Taken::Done(request, outcome));
+            if enforced { self.keep_history(account.0, &mut known).await } else { Ok(()) }
+        };
+        if let Err(failure) = taken.await {
+            tracing::warn!(%failure, "what was done is kept later in the account's history");
+        }
+    }
+
+    /// The account's turn. Rules that only watch hold nothing back where a history is not to be had either.
+    async fn enter_judging(&self, rules: &RuleSet, account: AccountId) -> Result<Option<Entered>, Failure> {
+        match self.enter_history(account.0).await {
+            Ok(known) => Ok(Some(known)),
+            Err(failure) if rules.enforces() => Err(failure),
+            Err(failure) => {
+                tracing::error!(%account, %failure, "the account's history is not to be had: nothing is judged");
+                Ok(None)
+            }
+        }
+    }
+
+    /// No refusal is from memory: another server may have kept what makes it usual.
+    async fn weigh_entered(
+        &self,
+        rules: &RuleSet,
+        known: &mut Entered,
+        asking: Asking<'_>,
+        request: &Request,
+    ) -> Result<Outcome, Failure> {
+        let account = asking.key.account();
+        let judged = verdict(rules, &known.history, request);
+        let judged = match judged.acts {
+            Decision::Allow => judged,
+            Decision::Ask | Decision::Refuse => {
+                known.outdated();
+                self.load_history(account.0, known).await?;
+                verdict(rules, &known.history, request)
+            }
+        };
+        tell(&account, known, &judged, request.time_ms);
+        let rule = rules.rule();
+        // Anybody may define a rule whose approvers are accomplices: only the one that the set names says anything.
+        let approved = rule.is_some_and(|rule| asking.said.approvals.contains(&rule));
+        match judged.acts {
+            Decision::Allow | Decision::Ask if approved => Ok(Outcome::Approved),
+            Decision::Allow => Ok(Outcome::Allowed),
+            decision => {
+                self.risk.remember(account, request, None);
+                Err(refusal(decision, rule, &judged))
+            }
+        }
+    }
+
+    /// A request that was answered before gets its answer, whatever is thought of it now. A claim is the caller's to give back.
+    async fn refuse_judged(
+        &self,
+        claim: Option<Claim>,
+        refused: Failure,
+    ) -> Result<(Claimed, Option<Weighed>), Failure> {
+        let Some(claim) = claim else { return Err(refused) };
+        match self.store.claim(claim).await? {
+            Claimed::New => Err(refused),
+            claimed => Ok((claimed, None)),
+        }
+    }
+
+    fn risk_request(&self, asking: Asking<'_>) -> Request {
+        let Asking { caller, key, said, verb } = asking;
+        let account = key.account();
+        let app = match verb {
+            Verb::Sign => Mark::of_app(&account, &caller.principal.to_string()),
+            // A delegate is a person.
+            Verb::Act => Mark::of_app(&account, &caller.name()),
+        };
+        let (origin, now_ms) = (caller.origin.mark(&account), self.clock.now_ms());
+        keyward_policies::risk::request(&said.facts, &account, verb, now_ms, Some(app), Some(origin))
+    }
+}
+
+/// The score goes to the log, whatever comes of it; what is only watched speaks up once a minute.
+fn tell(account: &AccountId, known: &mut Known, judged: &Verdict, now_ms: u64) {
+    let (score, says, acts) = (judged.score, judged.decision.name(), judged.acts.name());
+    let watched = judged.acts == Decision::Allow;
+    if judged.decision == Decision::Allow || watched && now_ms < known.quiet_until_ms {
+        tracing::debug!(%account, score, says, acts, "judged");
+        return;
+    }
+    known.quiet_until_ms = now_ms.saturating_add(QUIET_MS);
+    let reasons: Vec<_> = judged.reasons.iter().map(|reason| reason.detail()).collect();
+    tracing::info!(%account, score, says, acts, ?reasons, "judged a risk");
+}
+
+/// What who asked is told: reasons, and no number that would help a thief.
+fn refusal(decision: Decision, rule: Option<Id>, judged: &Verdict) -> Failure {
+    let words = judged.words();
+    match (decision, rule) {
+        (Decision::Ask, Some(rule)) => {
+            let what = format!("it waits for approval under {} (risk: {words})", hex(&rule));
+            Failure::new(Code::ApprovalRequired, what)
+        }
+        _ => Failure::new(Code::RiskRefused, format!("it is refused as a risk: {words}")),
+    }
+}
