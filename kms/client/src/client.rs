@@ -11,7 +11,7 @@ use keyward_proto::custody::admin_client::AdminClient;
 use keyward_proto::custody::keys_client::KeysClient;
 use keyward_proto::custody::signing_client::SigningClient;
 use keyward_proto::custody::tokens_client::TokensClient;
-use keyward_proto::custody::{AdminStatusRequest, AdminStatusResponse};
+use keyward_proto::custody::{AdminStatusRequest, AdminStatusResponse, Notice, NoticesRequest};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
@@ -184,6 +184,11 @@ impl Client {
     pub async fn status(&self) -> Result<AdminStatusResponse, ClientError> {
         let answer = self.admin().status(self.request(AdminStatusRequest {})).await;
         self.answer(answer)
+    }
+
+    /// Notices to owners that were not delivered, at most 1000, for operators.
+    pub async fn undelivered_notices(&self) -> Result<Vec<Notice>, ClientError> {
+        Ok(self.answer(self.admin().notices(self.request(NoticesRequest {})).await)?.notices)
     }
 
     pub(crate) fn answer<T>(&self, result: Result<Response<T>, Status>) -> Result<T, ClientError> {

@@ -32,12 +32,15 @@ struct Kind {
 const KEYS: Kind = Kind { place: "key", next: "next" };
 /// Parts in shared keys, by the shared key's name.
 const SHARES: Kind = Kind { place: "share", next: "share-next" };
+/// Empty files: with whom a share is not used any more (`NAME.VERSION-PLACE.banned`).
+const BANNED: &str = "banned";
 /// So many bytes of the next password's credential name what was made ready for it.
 const TAG_BYTES: usize = 8;
 /// The file that is locked.
 const LOCK: &str = "lock";
-/// A sealed key has some hundred bytes, a part in a shared key with what waits some thousand.
-const FILE_BYTES_MAX: u64 = 64 * 1024;
+/// A sealed key has some hundred bytes, a part in a shared key with what waits some thousand; a share of threshold ECDSA up to two
+/// million.
+const FILE_BYTES_MAX: u64 = 32 << 20;
 
 /// What failed on this device.
 #[derive(Debug, thiserror::Error)]
@@ -210,9 +213,12 @@ impl DeviceKeys {
     /// Beside its place first, durable, then in its place in one step.
     fn write_file(&self, bytes: &[u8], path: &Path) -> Result<(), DeviceError> {
         let beside = path.with_extension("new");
+        // One after the other: who writes the same file at once would put the other's half into its place.
+        let folder = File::open(&self.folder).map_err(failed(&self.folder))?;
+        folder.lock().map_err(failed(&self.folder))?;
         write(&beside, bytes).map_err(failed(&beside))?;
         fs::rename(&beside, path).map_err(failed(path))?;
-        self.sync()
+        folder.sync_all().map_err(failed(&self.folder))
     }
 
     /// Opens a key. One that was made ready for another password, and opens under it, takes its place: that password

@@ -135,9 +135,6 @@ pub enum ClientError {
     /// The trust file cannot be used.
     #[error("the trust file cannot be used")]
     Trust(#[source] Failure),
-    /// The trust file has no chain id where it should.
-    #[error("the trust file names no ledger")]
-    TrustWithoutChain,
     /// Something is to be signed for a ledger that nothing here names.
     #[error("nothing here names the ledger that this would be signed for")]
     TrustMissing,

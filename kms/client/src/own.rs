@@ -31,8 +31,9 @@ impl Client {
         self.bind_own_key(alias, &key).await
     }
 
-    /// Binds a key of this side in mode `self`; it is proved here, and its private part goes nowhere.
-    async fn bind_own_key(&self, alias: &str, key: &SigningKey) -> Result<KeyWithReceipt, ClientError> {
+    /// Binds a key of this side in mode `self`; it is proved here, and its private part goes nowhere. So an app gets a key that
+    /// speaks for its account, and keeps it where it keeps the key of its certificate.
+    pub async fn bind_own_key(&self, alias: &str, key: &SigningKey) -> Result<KeyWithReceipt, ClientError> {
         let made = self.prove(key, Mode::Own, None).await?;
         let message = ImportKeyRequest {
             alias: alias.to_owned(),

@@ -4,10 +4,11 @@ use std::fmt;
 
 use keyward_crypto::{
     ClientLogin, ClientRegistration, ImportBinding, OpaqueError, SecretBytes, SigningKey, account_credential,
-    seal_to_service,
+    app_export_key, seal_to_service,
 };
 use keyward_domain::Mode;
 use keyward_domain::scheme::{KeyId, PublicKey, Scheme};
+use keyward_ledger_core::entry::Party;
 use keyward_proto::custody::{
     Account, ImportKeyRequest, LoginFinishRequest, LoginStartRequest, PrepareImportRequest,
     RegisterFinishRequest, RegisterStartRequest, RotateKeyRequest, RotateToImport, ShowAccountRequest,
@@ -17,6 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::challenge::{self, Challenge, Parts};
 use crate::client::{Client, bytes32, idempotency_key};
+use crate::device::DeviceError;
 use crate::error::ClientError;
 use crate::keys::KeyWithReceipt;
 use crate::password::Password;
@@ -51,6 +53,26 @@ pub struct Login {
     pub credential: SigningKey,
     /// The OPAQUE export key, 64 bytes, wiped on drop: what this side seals opens under keys that are derived from it.
     pub export_key: SecretBytes,
+}
+
+impl Login {
+    /// What an app has in the place of a login: a key of mode `self` that it keeps itself, which speaks for its account, and what
+    /// its side seals opens with. There is no session: the app's certificate takes its place.
+    pub fn of_app(account: [u8; 32], key: SigningKey) -> Result<Self, ClientError> {
+        let export_key =
+            app_export_key(&key).map_err(|error| ClientError::Device(DeviceError::Seal(error)))?;
+        let session = Session { token: Zeroizing::default(), expires_unix_ms: 0, account };
+        Ok(Self { session, credential: key, export_key })
+    }
+
+    /// Who speaks: the account's credential, or an app's own key.
+    pub(crate) fn party(&self) -> Party {
+        if self.session.token.is_empty() {
+            Party::Key(self.credential.public_key().id())
+        } else {
+            Party::Credential(self.session.account)
+        }
+    }
 }
 
 /// A session.

@@ -137,10 +137,20 @@ impl Petition {
         self.sign(Party::Key(key.public_key().id()), key, not_after)
     }
 
-    fn sign(&mut self, party: Party, key: &SigningKey, not_after: u64) -> Result<(), PetitionError> {
+    pub(crate) fn sign(
+        &mut self,
+        party: Party,
+        key: &SigningKey,
+        not_after: u64,
+    ) -> Result<(), PetitionError> {
         let blank = self.blank(party, not_after)?;
         let author = blank.sign(&self.chain_id, &self.authored.act, key).map_err(PetitionError::Sign)?;
         self.add(author)
+    }
+
+    /// Takes a party's signature out, for another one of it.
+    pub(crate) fn forget(&mut self, party: Party) {
+        self.authored.authors.retain(|author| author.party != party);
     }
 
     /// Adds a signature that was made elsewhere.
@@ -184,7 +194,7 @@ impl Blank {
     }
 }
 
-fn fingerprint(payload: &[u8; 32]) -> String {
+pub(crate) fn fingerprint(payload: &[u8; 32]) -> String {
     let digits = hex::encode(payload);
     let groups: Vec<_> = digits.as_bytes().chunks(4).take(5).map(String::from_utf8_lossy).collect();
     groups.join("-")
@@ -203,15 +213,27 @@ pub(crate) fn attempt_consent(
     chain_id: &[u8; 32],
     key_id: &[u8; 32],
 ) -> Option<AttemptConsent> {
-    let party = Party::Key(keyward_domain::scheme::KeyId(*key_id));
-    // The last 73 bytes before the height hold the payload, the party and the nonce; written again, all must be the same.
-    let (rest, height) = message.split_last_chunk::<8>()?;
-    let (rest, nonce) = rest.split_last_chunk::<32>()?;
-    let (rest, _party) = rest.split_last_chunk::<33>()?;
+    // The payload stands before the party (33 bytes), the nonce (32) and the height (8).
+    let (rest, _tail) = message.split_last_chunk::<73>()?;
     let (_rest, payload) = rest.split_last_chunk::<32>()?;
+    let not_after = own_word(message, (chain_id, key_id), kind::ATTEMPT_VAULT, payload)?;
+    Some(AttemptConsent { fingerprint: fingerprint(payload), not_after })
+}
+
+/// The last height at which a message counts as a key's own word, on a ledger, for the act of a kind with a payload; none if it
+/// is anything else.
+pub(crate) fn own_word(
+    message: &[u8],
+    (chain_id, key_id): (&[u8; 32], &[u8; 32]),
+    kind: u16,
+    payload: &[u8; 32],
+) -> Option<u64> {
+    let party = Party::Key(keyward_domain::scheme::KeyId(*key_id));
+    let (rest, height) = message.split_last_chunk::<8>()?;
+    let (_rest, nonce) = rest.split_last_chunk::<32>()?;
     let not_after = u64::from_be_bytes(*height);
-    let again = authored_message(chain_id, kind::ATTEMPT_VAULT, payload, party, nonce, not_after);
-    (again == message).then(|| AttemptConsent { fingerprint: fingerprint(payload), not_after })
+    let again = authored_message(chain_id, kind, payload, party, nonce, not_after);
+    (again == message).then_some(not_after)
 }
 
 #[cfg(test)]

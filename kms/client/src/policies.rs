@@ -1,15 +1,15 @@
 //! The tenant's policies from an officer's side: which set is in force is proven, and the next one is signed here.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use keyward_domain::approval::{Publication, policy_text_hash};
-use keyward_ledger_core::entry::{Act, Entry, PublishPolicy};
-use keyward_ledger_core::state::policy::{PolicyState, policy_key};
+use keyward_domain::approval::{Publication, Published, policy_text_hash};
+use keyward_ledger_core::entry::{Entry, PublishPolicy};
+use keyward_ledger_core::state::policy::PolicyState;
 use keyward_ledger_verify::Failure;
 use keyward_proto::custody::policies_client::PoliciesClient;
 use keyward_proto::custody::{
     DryRunPolicyRequest, DryRunPolicyResponse, ExplainPolicyRequest, ListPoliciesRequest, PolicyVerdict,
-    PolicyVersion, PublishPolicyRequest, ShowPolicyRequest, ShowPolicyResponse,
+    PolicyVersion, PublishPolicyRequest, ShowPolicyRequest,
 };
 use thiserror::Error;
 use tonic::codegen::Bytes;
@@ -24,21 +24,30 @@ const HAND_IN_TRIES: u32 = 4;
 /// A set, the floor and a proof fit.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
-/// Why policies cannot be read or published.
+/// Why policies, or rules of risk, cannot be read or published.
 #[derive(Debug, Error)]
 pub enum PoliciesError {
     /// The proof of the set in force does not hold.
-    #[error("the service's proof of the policies in force does not hold")]
+    #[error("the service's proof of what is in force does not hold")]
     Proof(#[source] Failure),
     /// A proof holds, and shows something else than the service says.
     #[error("the service shows {0}")]
     Substituted(&'static str),
     /// The entry could not be signed, or was refused.
     #[error(transparent)]
-    Entry(#[from] ApprovalError),
+    Entry(ApprovalError),
     /// The service refused, or did not answer.
     #[error(transparent)]
     Client(#[from] ClientError),
+}
+
+impl From<ApprovalError> for PoliciesError {
+    fn from(error: ApprovalError) -> Self {
+        match error {
+            ApprovalError::Client(error) => Self::Client(error),
+            error => Self::Entry(error),
+        }
+    }
 }
 
 impl PoliciesError {
@@ -99,11 +108,20 @@ pub struct ShownPolicy {
 impl ShownPolicy {
     /// The publication of the next version. Version 1 needs the rule for the versions after it to be named.
     pub fn next(&self, text: &str, rule: Option<[u8; 32]>) -> Option<Publication> {
-        let rule = rule.or(self.rule)?;
-        let (version, set) = (self.version.checked_add(1)?, policy_text_hash(text));
-        let publish = PublishPolicy { tenant: self.tenant, version, set, rule, case: None };
-        Some(Publication { publish, text: text.to_owned() })
+        next(Published::Policy, (self.tenant, self.version), text, rule.or(self.rule)?)
     }
+}
+
+/// The publication of a text in the version after this one.
+pub(crate) fn next(
+    of: Published,
+    (tenant, version): ([u8; 32], u32),
+    text: &str,
+    rule: [u8; 32],
+) -> Option<Publication> {
+    let (version, set) = (version.checked_add(1)?, of.text_hash(text));
+    let publish = PublishPolicy { tenant, version, set, rule, case: None };
+    Some(Publication { of, publish, text: text.to_owned() })
 }
 
 impl Client {
@@ -125,7 +143,13 @@ impl Client {
         if hash.is_some_and(|hash| !shown.text.is_empty() && policy_text_hash(&shown.text) != hash) {
             return Err(PoliciesError::Substituted("another text than the one of the hash"));
         }
-        let proven = if version == 0 { self.proven_policy(&tenant, &shown)? } else { None };
+        let proven = match version {
+            0 => {
+                let found = (shown.version, &shown.hash[..], &shown.state[..]);
+                self.proven_publication(Published::Policy, &tenant, found)?
+            }
+            _ => None,
+        };
         let rule = proven.flatten().map(|state| state.rule);
         Ok(ShownPolicy {
             tenant,
@@ -140,18 +164,19 @@ impl Client {
         })
     }
 
-    /// What the ledger proves to be in force; nothing without a trust file.
-    fn proven_policy(
+    /// What the ledger proves to be in force, held against version and hash as shown; nothing without a trust file.
+    pub(crate) fn proven_publication(
         &self,
+        of: Published,
         tenant: &[u8; 32],
-        shown: &ShowPolicyResponse,
+        (version, hash, receipt): (u32, &[u8], &[u8]),
     ) -> Result<Option<Option<PolicyState>>, PoliciesError> {
         let Some(trusted) = self.trusted.as_deref() else { return Ok(None) };
-        let proven = trusted.recent(&policy_key(tenant), &shown.state).map_err(PoliciesError::Proof)?;
+        let proven = trusted.recent(&of.state_key(tenant), receipt).map_err(PoliciesError::Proof)?;
         let state = proven.value.map(|value| PolicyState::decode(&value)).transpose();
         let state = state.map_err(|_| PoliciesError::Substituted("a proof of something else"))?;
-        let (version, set) = state.map_or((0, None), |state| (state.version, Some(state.set)));
-        if version != shown.version || set.as_ref().map_or(&[][..], |set| &set[..]) != shown.hash {
+        let (proven, set) = state.map_or((0, None), |state| (state.version, Some(state.set)));
+        if proven != version || set.as_ref().map_or(&[][..], |set| &set[..]) != hash {
             return Err(PoliciesError::Substituted("another set than the one that is proven to be in force"));
         }
         Ok(Some(state))
@@ -164,35 +189,48 @@ impl Client {
         publication: &Publication,
         case: Option<[u8; 32]>,
     ) -> Result<(Done, u32), PoliciesError> {
-        let height = self.policy_height(&publication.publish.tenant).await?;
-        let act = Act::PublishPolicy(PublishPolicy { case, ..publication.publish });
-        let entry = self.signed_approval(voice, act, height).await?;
-        let (bytes, mark) = (Bytes::from(entry.encode()), idempotency_key()?);
-        let patient = self.clone().with_tries(self.tries.max(HAND_IN_TRIES));
-        let answer = patient.try_again(Instant::now() + self.deadline, |left| {
-            let (text, entry, idempotency_key) = (publication.text.clone(), bytes.clone(), mark.clone());
-            let message = PublishPolicyRequest { text, entry, idempotency_key };
-            let mut policies = self.policies();
-            async move { self.answer(policies.publish(self.request_within(message, left)).await) }
-        });
-        let answer = answer.await?;
-        let is_ours = |found: &Entry| found == &entry;
-        let verdict = self.recorded(&answer.receipt, answer.leaf_index, is_ours)?;
-        let done = Done {
-            receipt: answer.receipt.to_vec(),
-            leaf_index: answer.leaf_index,
-            time_ms: verdict.time_ms,
-        };
-        Ok((done, publication.publish.version))
-    }
-
-    /// A height that the ledger has proven just now.
-    async fn policy_height(&self, tenant: &[u8; 32]) -> Result<u64, PoliciesError> {
         let shown =
             self.answer(self.policies().show(self.request(ShowPolicyRequest { version: 0 })).await)?;
-        let trusted = self.approval_trust()?;
-        let proven = trusted.recent(&policy_key(tenant), &shown.state).map_err(PoliciesError::Proof)?;
-        Ok(proven.height)
+        let send = |entry: Bytes, idempotency_key: Bytes, left| {
+            let text = publication.text.clone();
+            let message = PublishPolicyRequest { text, entry, idempotency_key };
+            let mut policies = self.policies();
+            async move {
+                let answer = self.answer(policies.publish(self.request_within(message, left)).await)?;
+                Ok((answer.receipt, answer.leaf_index))
+            }
+        };
+        self.hand_in_publication(voice, (publication, case), &shown.state, send).await
+    }
+
+    /// Signs a publication at the height that the state receipt proves, hands it in until somebody says what became of it, and
+    /// holds its record.
+    pub(crate) async fn hand_in_publication<F, S>(
+        &self,
+        voice: Voice<'_>,
+        (publication, case): (&Publication, Option<[u8; 32]>),
+        state: &[u8],
+        send: F,
+    ) -> Result<(Done, u32), PoliciesError>
+    where
+        F: Fn(Bytes, Bytes, Duration) -> S,
+        S: Future<Output = Result<(Bytes, u64), ClientError>>,
+    {
+        let Publication { of, publish, .. } = publication;
+        let key = of.state_key(&publish.tenant);
+        let height = self.approval_trust()?.recent(&key, state).map_err(PoliciesError::Proof)?.height;
+        let act = of.act(PublishPolicy { case, ..*publish });
+        let entry = self.signed_approval(voice, act, None, height).await?;
+        let (bytes, mark) = (Bytes::from(entry.encode()), idempotency_key()?);
+        let patient = self.clone().with_tries(self.tries.max(HAND_IN_TRIES));
+        let answer = patient
+            .try_again(Instant::now() + self.deadline, |left| send(bytes.clone(), mark.clone(), left))
+            .await;
+        let (receipt, leaf_index) = answer?;
+        let is_ours = |found: &Entry| found == &entry;
+        let verdict = self.recorded(&receipt, leaf_index, is_ours)?;
+        let done = Done { receipt: receipt.to_vec(), leaf_index, time_ms: verdict.time_ms };
+        Ok((done, publish.version))
     }
 
     /// What would be decided of a request (JSON, as in files of cases), under a text or under what is in force.

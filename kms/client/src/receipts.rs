@@ -4,9 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use keyward_domain::scheme::KeyId;
 use keyward_ledger_core::state::layout::{CredentialState, credential_key};
-use keyward_ledger_verify::{
-    Failure, MaxAge, Opening, StateQuery, StateVerdict, Verdict, verify_intent, verify_receipt, verify_state,
-};
+use keyward_ledger_verify::{Failure, MaxAge, Opening, StateQuery, StateVerdict, Verdict, Verifier};
 
 use crate::challenge::Challenge;
 use crate::client::Client;
@@ -16,22 +14,14 @@ use crate::vault::STATE_AGE_MAX;
 /// A trust file that was read.
 pub(crate) struct Trusted {
     pub(crate) file: Vec<u8>,
+    pub(crate) verifier: Verifier,
     pub(crate) chain_id: [u8; 32],
 }
 
 impl Trusted {
     pub(crate) fn parse(file: &[u8]) -> Result<Self, ClientError> {
-        // An empty receipt is no receipt: any other failure is one of the trust file.
-        match verify_receipt(file, &[], None) {
-            Ok(_) | Err(Failure::Receipt(_)) => {}
-            Err(failure) => return Err(ClientError::Trust(failure)),
-        }
-        // `keyward-trust-1 <name> <genesis hash>[ ...]`; a name has no spaces.
-        let text = String::from_utf8_lossy(file);
-        let digits = text.split_ascii_whitespace().nth(2).unwrap_or_default();
-        let chain_id = hex::decode(digits).ok().and_then(|bytes| bytes.try_into().ok());
-        let chain_id = chain_id.ok_or(ClientError::TrustWithoutChain)?;
-        Ok(Self { file: file.to_vec(), chain_id })
+        let verifier = Verifier::new(file).map_err(ClientError::Trust)?;
+        Ok(Self { file: file.to_vec(), chain_id: verifier.trust().chain_id, verifier })
     }
 }
 
@@ -52,7 +42,7 @@ impl Trusted {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let max_age = MaxAge { now_ms: millis(now), max_age_ms: millis(STATE_AGE_MAX) };
         let query = StateQuery { key, min_height: 0, max_age: Some(max_age) };
-        verify_state(&self.file, receipt, &query)
+        self.verifier.state(receipt, &query)
     }
 
     /// An account's present credential, from a recent state receipt.
@@ -95,7 +85,7 @@ impl Client {
         message: Option<&[u8]>,
     ) -> Result<Option<Verdict>, ClientError> {
         let Some(trusted) = &self.trusted else { return Ok(None) };
-        let verdict = verify_receipt(&trusted.file, receipt, message).map_err(ClientError::Receipt)?;
+        let verdict = trusted.verifier.receipt(receipt, message).map_err(ClientError::Receipt)?;
         if !verdict.accepted {
             return Err(ClientError::ReceiptMismatch { what: "the ledger refused the entry" });
         }
@@ -111,7 +101,7 @@ impl Client {
         opening: Opening<'_>,
     ) -> Result<(), ClientError> {
         let Some(trusted) = &self.trusted else { return Ok(()) };
-        let ready = verify_intent(&trusted.file, receipt, opening).map_err(ClientError::Receipt)?;
+        let ready = trusted.verifier.intent(receipt, opening).map_err(ClientError::Receipt)?;
         if ready.id != *intent || ready.key_id != *key_id {
             return Err(ClientError::ReceiptMismatch { what: "it is about another intent" });
         }

@@ -34,6 +34,8 @@ pub struct Signature {
     pub address: Option<String>,
     /// The receipt of the intent that authorised it.
     pub receipt: Vec<u8>,
+    /// Whether its holders made it by a protocol that nobody outside has reviewed. The signature is one like any other.
+    pub experimental: bool,
 }
 
 impl Client {
@@ -170,5 +172,6 @@ fn parse(asked: &str, answer: SignResponse) -> Result<Signature, ClientError> {
         signature_der: (!der.is_empty()).then_some(der),
         address: (!address.is_empty()).then_some(address),
         receipt: answer.receipt.to_vec(),
+        experimental: answer.experimental,
     })
 }

@@ -6,8 +6,7 @@ use keyward_domain::scheme::Scheme;
 use keyward_ledger_verify::{Failure, Opening, verify_intent};
 use keyward_proto::custody::{AgentSign, agent_sign};
 
-use super::summary::Payload;
-use crate::petition::{AttemptConsent, attempt_consent};
+use super::summary::{Payload, Word};
 use crate::receipts::Trusted;
 
 /// The oldest block, by the desk's clock, whose intents are still signed.
@@ -73,6 +72,11 @@ pub enum CheckError {
     /// A message that means something to Keyward itself.
     #[error("the message begins like a proof of Keyward's own: it is never signed as a payload")]
     Reserved,
+    /// A message that means something to Keyward, and an act that is not it.
+    #[error(
+        "the message is not this key's word for the act that is told with it, or that act is not told in full"
+    )]
+    Word,
 }
 
 impl CheckError {
@@ -89,6 +93,7 @@ impl CheckError {
             Self::Forgotten => "INTENT_FORGOTTEN",
             Self::ClockBehind { .. } => "CLOCK_BEHIND",
             Self::Reserved => "PAYLOAD_RESERVED",
+            Self::Word => "WORD_OTHER",
         }
     }
 }
@@ -145,12 +150,12 @@ fn payload(sign: &AgentSign, scheme: Scheme, trust: &[u8], key_id: &[u8; 32]) ->
         Some(agent_sign::Payload::Message(message)) if message.len() > MESSAGE_LEN_MAX => {
             Err(CheckError::Malformed("message"))
         }
-        // Of Keyward's own proofs a key consents to attempts at vaults, which the desk shows as what they are; to nothing else.
+        // Of Keyward's own proofs a key gives its word to what the desk can show as what it is; to nothing else.
         Some(agent_sign::Payload::Message(message)) if is_reserved(message) => {
             let trusted = Trusted::parse(trust).map_err(|_trust| CheckError::Reserved)?;
-            let consent = attempt_consent(message, &trusted.chain_id, key_id).ok_or(CheckError::Reserved)?;
-            let AttemptConsent { fingerprint, not_after } = consent;
-            Ok(Payload::Consent { message: message.to_vec(), fingerprint, not_after })
+            let word = Word::read(message, (&trusted.chain_id, key_id), sign.word.as_ref());
+            let unread = if sign.word.is_none() { CheckError::Reserved } else { CheckError::Word };
+            word.map(Payload::Word).ok_or(unread)
         }
         Some(agent_sign::Payload::Message(message)) => Ok(Payload::Message(message.to_vec())),
         Some(agent_sign::Payload::Digest(_)) if !scheme.signs_digest() => {

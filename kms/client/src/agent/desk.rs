@@ -18,7 +18,7 @@ use super::device::{Device, Held, Later, Look};
 use super::event::{Asked, Event, Verdict};
 use super::journal::{Begin, IntentId, Journal, JournalError, Kept};
 use super::rules::{Act, Decision, Question, Rules};
-use super::summary::{Payload, Summary, shown};
+use super::summary::{Payload, Summary, Word, shown};
 
 /// The version of the protocol.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -412,7 +412,7 @@ impl Desk {
         let signed = self.device.sign(serial.clone(), id.clone(), scheme, payload.clone()).await;
         let signature = signed.map_err(|refusal| Refusal::new(refusal.code, refusal.message))?;
         let verified = match payload {
-            Payload::Message(message) | Payload::Consent { message, .. } => {
+            Payload::Message(message) | Payload::Word(Word { message, .. }) => {
                 scheme::verify(public_key, message, &signature)
             }
             Payload::Digest(digest) => scheme::verify_digest(public_key, digest, &signature),

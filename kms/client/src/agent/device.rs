@@ -8,7 +8,7 @@ use keyward_domain::Code;
 use keyward_domain::scheme::{PublicKey, Scheme};
 use keyward_token::{Module, Pin, TokenError, TokenInfo, TokenName};
 
-use super::summary::Payload;
+use super::summary::{Payload, Word};
 
 /// An answer under way.
 pub type Later<'a, T> = Pinned<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -188,7 +188,7 @@ impl Device for Tokens {
     ) -> Later<'_, Result<Vec<u8>, DeviceRefusal>> {
         Box::pin(async move {
             let payload = match payload {
-                Payload::Message(message) | Payload::Consent { message, .. } => {
+                Payload::Message(message) | Payload::Word(Word { message, .. }) => {
                     keyward_token::Payload::Message(message)
                 }
                 Payload::Digest(digest) => keyward_token::Payload::Digest(digest),

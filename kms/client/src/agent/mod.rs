@@ -19,4 +19,4 @@ pub use event::{Asked, Event, Verdict};
 pub use journal::{Begin, IntentId, Journal, JournalError, KEEP_MS, Kept};
 pub use rules::{Act, Decision, Question, Rules, RulesError};
 pub use stream::{AgentError, Way, attend};
-pub use summary::{Kind, Payload, Summary, shown};
+pub use summary::{Kind, Payload, Summary, Word, shown};

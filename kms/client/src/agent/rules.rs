@@ -9,7 +9,7 @@
 //! do = "sign"                   # "sign", "ask" or "refuse"
 //! asker = "app/treasury"        # who asks, as the service says: it is not proven to the desk
 //! key = "<64 hex digits>"       # the key id
-//! kind = "xml"                  # xml, json, text, bytes, digest or consent
+//! kind = "xml"                  # xml, json, text, bytes, digest; or a word: consent, association, approval
 //! prefix = "<?xml"              # the payload's first characters, or `prefix_hex`: its first bytes
 //! sha256 = ["<64 hex digits>"]  # exactly these payloads
 //! bytes_max = 65536             # longer payloads do not fit
@@ -17,8 +17,9 @@
 //! ```
 //!
 //! A digest hides its message, and the service chooses whether a message comes as its digest: a rule that signs fits a
-//! digest only if it says `kind = "digest"` or names the hash. So it is with consents to attempts at somebody's vault
-//! (`kind = "consent"`): whoever is to compare digits with a person should be asked.
+//! digest only if it says `kind = "digest"` or names the hash. So it is with the key's *word*, which the ledger goes by: its consent
+//! to an attempt at somebody's vault (`kind = "consent"`), what it says in an association (`"association"`), and what it says
+//! in an approval case (`"approval"`): whoever is to compare digits with a person, or to read what is approved, should be asked.
 //!
 //! Unknown keys are errors, and so is a rule that would sign whatever it is shown, without limit.
 
@@ -27,7 +28,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 
 use super::journal::{KEEP_MS, rule_mark};
-use super::summary::{Kind, Payload, Summary};
+use super::summary::{Kind, Payload, Summary, Word};
 
 /// Rules of one file at most.
 const RULES_MAX: usize = 256;
@@ -236,8 +237,8 @@ impl Rule {
         let begins = match payload {
             Payload::Message(message) => message.starts_with(&self.prefix),
             // It gives the key's word away, and is never what a rule for payloads means.
-            Payload::Consent { message, .. } => {
-                let named = self.kind == Some(Kind::Consent) || self.sha256.is_some();
+            Payload::Word(Word { message, kind, .. }) => {
+                let named = self.kind == Some(*kind) || self.sha256.is_some();
                 message.starts_with(&self.prefix) && (self.act != Act::Sign || named)
             }
             // The service chooses whether a message comes as its digest, and a digest shows neither beginning nor
@@ -345,17 +346,21 @@ mod tests {
     }
 
     #[test]
-    fn no_rule_signs_a_consent_that_it_does_not_name() {
+    fn no_rule_for_payloads_gives_the_keys_word_away() {
         let rule = "[[rule]]\nname = \"few\"\ndo = \"sign\"\nlimit = { count = 2, window_s = 60 }\n";
-        let fingerprint = String::from("ab12");
-        let consent = Payload::Consent { message: vec![19, b'k'], fingerprint, not_after: 7 };
-        let few = Rules::parse(rule).unwrap();
-        assert_eq!(decide(&few, "x", &consent, (0, 0)).0, Act::Ask);
-        let by_prefix = Rules::parse(&format!("{rule}prefix_hex = \"136b\"\n")).unwrap();
-        assert_eq!(decide(&by_prefix, "x", &consent, (0, 0)).0, Act::Ask);
-        let named = Rules::parse(&format!("{rule}kind = \"consent\"\n")).unwrap();
-        assert_eq!(decide(&named, "x", &consent, (0, 0)).0, Act::Sign);
-        assert_eq!(decide(&named, "x", &message("pay 1"), (0, 0)).0, Act::Ask, "for consents alone");
+        for kind in [Kind::Consent, Kind::Association, Kind::Approval] {
+            let word = Payload::Word(Word { message: vec![19, b'k'], kind, lines: Vec::new() });
+            let few = Rules::parse(rule).unwrap();
+            assert_eq!(decide(&few, "x", &word, (0, 0)).0, Act::Ask);
+            let by_prefix = Rules::parse(&format!("{rule}prefix_hex = \"136b\"\n")).unwrap();
+            assert_eq!(decide(&by_prefix, "x", &word, (0, 0)).0, Act::Ask);
+            let named = Rules::parse(&format!("{rule}kind = \"{}\"\n", kind.name())).unwrap();
+            assert_eq!(decide(&named, "x", &word, (0, 0)).0, Act::Sign);
+            assert_eq!(decide(&named, "x", &message("pay 1"), (0, 0)).0, Act::Ask, "for words alone");
+            let other = if kind == Kind::Approval { Kind::Association } else { Kind::Approval };
+            let other = Rules::parse(&format!("{rule}kind = \"{}\"\n", other.name())).unwrap();
+            assert_eq!(decide(&other, "x", &word, (0, 0)).0, Act::Ask, "another kind of word");
+        }
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 use sha2::{Digest as _, Sha256};
 
+use crate::petition::{AttemptConsent, attempt_consent};
+use crate::word;
+
 /// How much of a text is shown.
 const SHOWN_CHARS_MAX: usize = 160;
 
@@ -10,24 +13,56 @@ const SHOWN_CHARS_MAX: usize = 160;
 pub enum Payload {
     /// A message.
     Message(Vec<u8>),
-    /// A message that is the key's consent to an attempt at somebody's vault.
-    Consent {
-        /// The bytes.
-        message: Vec<u8>,
-        /// What the person who recovers reads out.
-        fingerprint: String,
-        /// The last height at which it counts.
-        not_after: u64,
-    },
+    /// A message that is the key's word, which the ledger will go by.
+    Word(Word),
     /// The SHA-256 digest of a message that is not shown to us.
     Digest([u8; 32]),
+}
+
+/// A key's word, and what it says: read from the very bytes that would be signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// The bytes.
+    pub message: Vec<u8>,
+    /// What it is for: [`Kind::Consent`], [`Kind::Association`] or [`Kind::Approval`].
+    pub kind: Kind,
+    /// All of it, one line each.
+    pub lines: Vec<String>,
+}
+
+impl Word {
+    /// Reads a message that is the key's word on this ledger, with what is told of it; none if it is anything else.
+    pub(super) fn read(
+        message: &[u8],
+        of: (&[u8; 32], &[u8; 32]),
+        told: Option<&keyward_proto::custody::Word>,
+    ) -> Option<Self> {
+        let (kind, lines) = match attempt_consent(message, of.0, of.1) {
+            Some(AttemptConsent { fingerprint, not_after }) => {
+                let line = format!(
+                    "consent to one attempt at somebody's vault, request {fingerprint}, which counts up to height \
+                     {not_after}: compare these digits with the person who recovers, by voice"
+                );
+                (Kind::Consent, vec![line])
+            }
+            None => {
+                let word::Told { about, lines } = word::told(message, of, told?)?;
+                let kind = match about {
+                    word::Subject::Association => Kind::Association,
+                    word::Subject::Approval => Kind::Approval,
+                };
+                (kind, lines)
+            }
+        };
+        Some(Self { message: message.to_vec(), kind, lines })
+    }
 }
 
 impl Payload {
     /// SHA-256 of the message.
     pub fn hash(&self) -> [u8; 32] {
         match self {
-            Self::Message(message) | Self::Consent { message, .. } => Sha256::digest(message).into(),
+            Self::Message(message) | Self::Word(Word { message, .. }) => Sha256::digest(message).into(),
             Self::Digest(digest) => *digest,
         }
     }
@@ -35,7 +70,7 @@ impl Payload {
     /// The message's length; a digest counts as its own 32 bytes.
     pub const fn len(&self) -> usize {
         match self {
-            Self::Message(message) | Self::Consent { message, .. } => message.len(),
+            Self::Message(message) | Self::Word(Word { message, .. }) => message.len(),
             Self::Digest(digest) => digest.len(),
         }
     }
@@ -50,7 +85,7 @@ impl std::fmt::Debug for Payload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Message(message) => write!(f, "Message({} bytes)", message.len()),
-            Self::Consent { fingerprint, .. } => write!(f, "Consent({fingerprint})"),
+            Self::Word(word) => write!(f, "Word({})", word.kind.name()),
             Self::Digest(_) => f.write_str("Digest"),
         }
     }
@@ -70,6 +105,10 @@ pub enum Kind {
     Bytes,
     /// The key's word for an attempt at somebody's vault.
     Consent,
+    /// The key's word for a change of an association, or a dispute of it.
+    Association,
+    /// The key's word in an approval case: asking, approving, refusing, taking back, using up.
+    Approval,
     /// A digest: what it stands for is not known here.
     Digest,
 }
@@ -83,6 +122,8 @@ impl Kind {
             Self::Text => "text",
             Self::Bytes => "bytes",
             Self::Consent => "consent",
+            Self::Association => "association",
+            Self::Approval => "approval",
             Self::Digest => "digest",
         }
     }
@@ -93,7 +134,7 @@ impl Kind {
 pub struct Summary {
     /// What it looks like.
     pub kind: Kind,
-    /// Its beginning, without a character that could move a terminal's cursor or hide another.
+    /// Its beginning, of a word all of it; without a character that could move a terminal's cursor or hide another.
     pub text: String,
     /// Its length.
     pub bytes: usize,
@@ -108,12 +149,10 @@ impl Summary {
             Payload::Digest(_) => {
                 (Kind::Digest, String::from("a digest alone: the message is not shown to this desk"))
             }
-            Payload::Consent { fingerprint, not_after, .. } => {
-                let text = format!(
-                    "consent to one attempt at somebody's vault, request {fingerprint}, which counts up to height \
-                     {not_after}: compare these digits with the person who recovers, by voice"
-                );
-                (Kind::Consent, text)
+            // In full: whoever signs has read it.
+            Payload::Word(word) => {
+                let lines = word.lines.iter().map(|line| shown(line, usize::MAX));
+                (word.kind, lines.collect::<Vec<_>>().join("\n    "))
             }
             Payload::Message(message) => look(message),
         };
@@ -189,12 +228,13 @@ mod tests {
     }
 
     #[test]
-    fn a_consent_is_shown_as_one_with_what_is_to_be_compared() {
-        let (message, fingerprint) = (vec![1, 2], "ab12-cd34".to_owned());
-        let summary = Summary::of(&Payload::Consent { message: message.clone(), fingerprint, not_after: 77 });
-        assert_eq!((summary.kind, summary.bytes), (Kind::Consent, 2));
+    fn a_word_is_shown_as_what_it_is_in_full_and_moves_no_cursor() {
+        let (message, lines) = (vec![1, 2], vec!["a".repeat(500), "pay\u{1b}[2K".to_owned()]);
+        let summary =
+            Summary::of(&Payload::Word(Word { message: message.clone(), kind: Kind::Approval, lines }));
+        assert_eq!((summary.kind, summary.bytes), (Kind::Approval, 2));
         assert_eq!(summary.sha256, Payload::Message(message).hash());
-        assert!(summary.text.contains("request ab12-cd34") && summary.text.contains("height 77"));
+        assert_eq!(summary.text, format!("{}\n    pay\\u{{1b}}[2K", "a".repeat(500)));
     }
 
     #[test]

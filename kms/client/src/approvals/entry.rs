@@ -16,7 +16,7 @@ use tonic::transport::Channel;
 
 use super::error::ApprovalError;
 use super::show::ShownCase;
-use super::{About, Done, Publication, Signing};
+use super::{About, Done, Publication, Published, Signing};
 use crate::client::{Client, bytes32, idempotency_key};
 use crate::error::ClientError;
 use crate::person::Login;
@@ -36,8 +36,8 @@ const ANSWER_BYTES_MAX: usize = 4 << 20;
 pub enum Voice<'a> {
     /// An account, with the credential that its password gives.
     Account(&'a Login),
-    /// A linked key of the caller's account, by its alias or id: the service asks the token attached to it, which signs by its
-    /// own rules.
+    /// A linked key of the caller's account, by its alias or id: the service asks the token, attached to it or at a token agent,
+    /// which is told what is said and signs by its own rules.
     Token(&'a str),
 }
 
@@ -73,7 +73,7 @@ impl Client {
         let (before, height) = self.approval_rule_at(&rule).await?;
         let version = before.map_or(0, |rule| rule.state.version).saturating_add(1);
         let act = Act::DefineApproval(Define { rule, version, terms });
-        let entry = self.signed_approval(Voice::Account(login), act, height).await?;
+        let entry = self.signed_approval(Voice::Account(login), act, None, height).await?;
         Ok(self.hand_in_approval(Call::Define, &entry).await?.0)
     }
 
@@ -89,7 +89,7 @@ impl Client {
         let (before, height) = self.approval_rule_at(rule).await?;
         before.ok_or(ApprovalError::RuleUnknown)?;
         let act = Act::OpenApproval { rule: *rule, payload: about.payload(), live_ms };
-        let entry = self.signed_approval(voice, act, height).await?;
+        let entry = self.signed_approval(voice, act, Some(about), height).await?;
         let (done, verdict) = self.hand_in_approval(Call::Ask(about), &entry).await?;
         let case = <[u8; 32]>::try_from(verdict.outcome.data.as_slice());
         Ok((done, case.or(Err(ApprovalError::Substituted { what: "an outcome without a case" }))?))
@@ -137,7 +137,7 @@ impl Client {
         act: Act,
         shown: &ShownCase,
     ) -> Result<Done, ApprovalError> {
-        let entry = self.signed_approval(voice, act, shown.height).await?;
+        let entry = self.signed_approval(voice, act, shown.about.as_ref(), shown.height).await?;
         Ok(self.hand_in_approval(call, &entry).await?.0)
     }
 
@@ -159,11 +159,12 @@ impl Client {
         }
     }
 
-    /// An act that one author has signed.
+    /// An act that one author has signed; a token agent is told what it is about.
     pub(crate) async fn signed_approval(
         &self,
         voice: Voice<'_>,
         act: Act,
+        about: Option<&About>,
         height: u64,
     ) -> Result<Entry, ApprovalError> {
         let party = self.party_of(voice).await?;
@@ -176,7 +177,7 @@ impl Client {
             (Voice::Token(_), Party::Credential(_)) => return Err(ApprovalError::NotNamed(party)),
             (Voice::Token(_), Party::Key(key_id)) => {
                 let blank = petition.blank(party, not_after)?;
-                let signed = self.sign_message(&key_id.to_string(), &petition.message(&blank)).await?;
+                let signed = self.token_word(&key_id, (&petition, &blank), about).await?;
                 if signed.public_key.id() != key_id {
                     return Err(ApprovalError::Substituted { what: "a signature of another key" });
                 }
@@ -244,7 +245,7 @@ impl Client {
     }
 }
 
-fn to_proto(about: &About) -> ApprovalAbout {
+pub(crate) fn to_proto(about: &About) -> ApprovalAbout {
     let of = match about {
         About::Signing(Signing { key_id, payload, format, payload_hash, opening }) => {
             approval_about::About::Signing(ApprovalOfSigning {
@@ -259,14 +260,18 @@ fn to_proto(about: &About) -> ApprovalAbout {
             case_id: Bytes::copy_from_slice(&case.id),
             payload: Bytes::copy_from_slice(&case.payload),
         }),
-        About::Publication(Publication { publish, text }) => {
-            approval_about::About::Publication(ApprovalOfPublication {
+        About::Publication(Publication { of, publish, text }) => {
+            let publication = ApprovalOfPublication {
                 tenant: Bytes::copy_from_slice(&publish.tenant),
                 version: publish.version,
                 set: Bytes::copy_from_slice(&publish.set),
                 rule: Bytes::copy_from_slice(&publish.rule),
                 text: text.clone(),
-            })
+            };
+            match of {
+                Published::Policy => approval_about::About::Publication(publication),
+                Published::Risk => approval_about::About::Risk(publication),
+            }
         }
     };
     ApprovalAbout { about: Some(of) }

@@ -9,21 +9,13 @@ mod error;
 mod show;
 mod sign;
 
+pub use crate::delegation::Done;
 pub use entry::Voice;
+pub(crate) use entry::to_proto;
 pub use error::ApprovalError;
-pub use keyward_domain::approval::{About, Publication, Signing};
+pub use keyward_domain::approval::{About, Publication, Published, Signing};
 pub use keyward_ledger_core::entry::{ApprovalTerms, Case, Group, Party, PublishPolicy, RuleName};
 pub use keyward_ledger_core::state::layout::{ApprovalCaseStatus, ApprovalState};
+pub(crate) use show::of_proto;
 pub use show::{ListedCase, Rule, ShownCase};
 pub use sign::Approved;
-
-/// An entry that was recorded and accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Done {
-    /// The receipt of its record.
-    pub receipt: Vec<u8>,
-    /// Where it stands in the log.
-    pub leaf_index: u64,
-    /// That block's time, in milliseconds since 1970.
-    pub time_ms: u64,
-}

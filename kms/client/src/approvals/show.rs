@@ -8,11 +8,12 @@ use keyward_ledger_core::state::layout::{
 };
 use keyward_ledger_verify::StateVerdict;
 use keyward_proto::custody::{
-    ApprovalAbout, ListApprovalRulesRequest, ListApprovalsRequest, ShowApprovalRequest, approval_about,
+    ApprovalAbout, ApprovalOfPublication, ListApprovalRulesRequest, ListApprovalsRequest,
+    ShowApprovalRequest, approval_about,
 };
 
 use super::error::ApprovalError;
-use super::{About, Publication, Signing};
+use super::{About, Publication, Published, Signing};
 use crate::client::{Client, bytes32};
 use crate::error::ClientError;
 
@@ -235,7 +236,7 @@ fn decoded<T>(what: &'static str, result: Result<T, DecodeError>) -> Result<T, A
     result.map_err(|source| ApprovalError::Malformed { what, source })
 }
 
-fn of_proto(about: ApprovalAbout) -> Result<About, ApprovalError> {
+pub(crate) fn of_proto(about: ApprovalAbout) -> Result<About, ApprovalError> {
     use approval_about::About as Of;
     match about.about {
         Some(Of::Signing(m)) => Ok(About::Signing(Signing {
@@ -249,17 +250,15 @@ fn of_proto(about: ApprovalAbout) -> Result<About, ApprovalError> {
             let (id, payload) = (bytes32("case", &m.case_id)?, bytes32("payload", &m.payload)?);
             Ok(About::Dispute(Case { id, payload }))
         }
-        Some(Of::Publication(m)) => {
-            let (tenant, set) = (bytes32("tenant", &m.tenant)?, bytes32("hash", &m.set)?);
-            let publish = PublishPolicy {
-                tenant,
-                version: m.version,
-                set,
-                rule: bytes32("rule", &m.rule)?,
-                case: None,
-            };
-            Ok(About::Publication(Publication { publish, text: m.text }))
-        }
+        Some(Of::Publication(m)) => publication(Published::Policy, m),
+        Some(Of::Risk(m)) => publication(Published::Risk, m),
         None => Err(ApprovalError::Substituted { what: "a case about what this version does not know" }),
     }
+}
+
+fn publication(of: Published, m: ApprovalOfPublication) -> Result<About, ApprovalError> {
+    let (tenant, set) = (bytes32("tenant", &m.tenant)?, bytes32("hash", &m.set)?);
+    let publish =
+        PublishPolicy { tenant, version: m.version, set, rule: bytes32("rule", &m.rule)?, case: None };
+    Ok(About::Publication(Publication { of, publish, text: m.text }))
 }

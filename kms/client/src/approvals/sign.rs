@@ -50,7 +50,7 @@ impl Order {
 impl Client {
     /// The initiator's word that a case's approvals are used up, for the signature that it is about.
     pub async fn use_approval(&self, voice: Voice<'_>, shown: &ShownCase) -> Result<Entry, ApprovalError> {
-        self.signed_approval(voice, Act::UseApproval(shown.case), shown.height).await
+        self.signed_approval(voice, Act::UseApproval(shown.case), shown.about.as_ref(), shown.height).await
     }
 
     /// Has an order signed that a case is about. Sent again it goes on where it stopped: a case pays for one signature.

@@ -70,14 +70,14 @@ pub fn verify(
     evidence: &Evidence,
     max_age: Option<MaxAge>,
 ) -> Result<Checked, AssociationError> {
-    let look = Look { trust, max_age };
     let chain =
         chain_id(trust).map_err(|source| AssociationError::Proof { what: "the trust file", source })?;
     let key = association_key(association);
-    let first = look.at(ASSOCIATION, &key, &evidence.association)?;
+    let at = |receipt| proven(trust, ASSOCIATION, &StateQuery { key: &key, min_height: 0, max_age }, receipt);
+    let first = at(&evidence.association)?;
     let value = first.value.ok_or(AssociationError::Unknown)?;
     let state = AssociationState::decode(&value).map_err(malformed(ASSOCIATION))?;
-    let last = look.at(ASSOCIATION, &key, &evidence.again)?;
+    let last = at(&evidence.again)?;
     if last.height < first.height || last.value.as_ref() != Some(&value) {
         return Err(AssociationError::Torn);
     }
@@ -85,10 +85,10 @@ pub fn verify(
     if shown != standing {
         return Err(AssociationError::OtherMembers { shown, standing });
     }
-    let heights = (first.height, last.height);
+    let look = Look { trust, max_age, from: first.height, to: last.height };
     let mut concerns = Vec::with_capacity(standing);
     for (member, evidence) in state.members.iter().zip(&evidence.members) {
-        look.stands(association, member, &evidence.address, heights)?;
+        look.stands(association, member, &evidence.address)?;
         if member.address.key_id().is_none() {
             let MemberState { account, address, since, proof } = member;
             let text = proof_text(&chain, association, *since, account, address);
@@ -97,33 +97,52 @@ pub fn verify(
         }
         concerns.push(look.concern(member, evidence)?);
     }
-    Ok(Checked { state, concerns, heights, time_ms: last.time_ms })
+    Ok(Checked { state, concerns, heights: (look.from, look.to), time_ms: last.time_ms })
 }
 
+fn proven(
+    trust: &[u8],
+    what: &'static str,
+    query: &StateQuery<'_>,
+    receipt: &[u8],
+) -> Result<StateVerdict, AssociationError> {
+    verify_state(trust, receipt, query).map_err(|source| AssociationError::Proof { what, source })
+}
+
+/// A look at members between the two at their association.
 struct Look<'a> {
     trust: &'a [u8],
     max_age: Option<MaxAge>,
+    from: u64,
+    to: u64,
 }
 
 impl Look<'_> {
-    fn at(&self, what: &'static str, key: &[u8], receipt: &[u8]) -> Result<StateVerdict, AssociationError> {
+    /// What stands under a key. A proof of before says nothing of what became of it: a frozen key would still sign.
+    fn at(
+        &self,
+        what: &'static str,
+        key: &[u8],
+        receipt: &[u8],
+    ) -> Result<Option<Vec<u8>>, AssociationError> {
         let query = StateQuery { key, min_height: 0, max_age: self.max_age };
-        verify_state(self.trust, receipt, &query).map_err(|source| AssociationError::Proof { what, source })
+        let found = proven(self.trust, what, &query, receipt)?;
+        if (self.from..=self.to).contains(&found.height) {
+            Ok(found.value)
+        } else {
+            Err(AssociationError::Torn)
+        }
     }
 
-    /// Refuses an address that stands elsewhere, or whose record is not of these heights.
+    /// Refuses an address that stands elsewhere.
     fn stands(
         &self,
         association: &[u8; 32],
         member: &MemberState,
         receipt: &[u8],
-        (from, to): (u64, u64),
     ) -> Result<(), AssociationError> {
         let found = self.at(ADDRESS, &address_key(&member.address), receipt)?;
-        if !(from..=to).contains(&found.height) {
-            return Err(AssociationError::Torn);
-        }
-        let stands = found.value.map(|value| AddressState::decode(&value)).transpose();
+        let stands = found.map(|value| AddressState::decode(&value)).transpose();
         let stands = stands.map_err(malformed(ADDRESS))?;
         let wanted = AddressState { association: *association, since: member.since, left: None };
         if stands == Some(wanted) {
@@ -143,13 +162,13 @@ impl Look<'_> {
         member: &MemberState,
         evidence: &MemberEvidence,
     ) -> Result<Option<Concern>, AssociationError> {
-        let account = self.at(ACCOUNT, &account_key(&member.account), &evidence.account)?.value;
+        let account = self.at(ACCOUNT, &account_key(&member.account), &evidence.account)?;
         let account = account.map(|value| AccountState::decode(&value)).transpose();
         if account.map_err(malformed(ACCOUNT))?.is_none_or(|account| !account.open) {
             return Ok(Some(Concern::AccountClosed));
         }
         let Some(key_id) = member.address.key_id() else { return Ok(None) };
-        let key = self.at(KEY, &key_key(&key_id), &evidence.key)?.value;
+        let key = self.at(KEY, &key_key(&key_id), &evidence.key)?;
         let key = key.map(|value| KeyState::decode(&value)).transpose().map_err(malformed(KEY))?;
         match key {
             Some(key) if key.account == member.account => {

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use keyward_domain::scheme::KeyId;
-use keyward_ledger_core::entry::{Act, AssociationAct, Entry, Party};
+use keyward_ledger_core::entry::{Act, AssociationAct, Author, Entry, Party};
 use keyward_ledger_core::state::association::{AssociationState, association_key};
+use keyward_ledger_core::state::layout::{KeyState, key_key};
 use keyward_ledger_verify::{MaxAge, StateQuery, verify_receipt, verify_state};
 use keyward_proto::custody::associations_client::AssociationsClient;
 use keyward_proto::custody::{AssociationEntryRequest, ShowAssociationRequest, ShowAssociationResponse};
@@ -50,7 +51,7 @@ impl Client {
     /// What the ledger has under an association's id.
     pub async fn show_association(&self, association: &[u8; 32]) -> Result<Shown, AssociationError> {
         let trusted = self.association_trust()?;
-        let answer = self.ask_association(association, false).await?;
+        let answer = self.ask_association(association, false, &[]).await?;
         let query = StateQuery { key: &association_key(association), min_height: 0, max_age: Some(recent()) };
         let what = "the association";
         let found = verify_state(&trusted.file, &answer.association, &query)
@@ -68,7 +69,7 @@ impl Client {
         let trusted = self.association_trust()?;
         let mut tried = 1;
         loop {
-            let answer = self.ask_association(association, true).await?;
+            let answer = self.ask_association(association, true, &[]).await?;
             let evidence = evidence(answer);
             match verify(&trusted.file, association, &evidence, Some(recent())) {
                 Err(AssociationError::Torn) if tried < TORN_TRIES => tried += 1,
@@ -77,7 +78,8 @@ impl Client {
         }
     }
 
-    /// Signs with the login's account. Whoever signs what somebody else made has compared its fingerprint before.
+    /// Signs in the name of the login's account, or with an app's own key ([`Login::of_app`]). Whoever signs what somebody else
+    /// made has compared its fingerprint before.
     pub async fn sign_association(
         &self,
         login: &Login,
@@ -88,10 +90,11 @@ impl Client {
             return Err(AssociationError::OtherAccount);
         }
         let not_after = self.may_sign(petition).await?;
-        Ok(petition.sign_as_account(account, &login.credential, not_after)?)
+        Ok(petition.sign(login.party(), &login.credential, not_after)?)
     }
 
-    /// Signs with a key in a token, by its alias or id: the service asks the token, which signs by its own rules.
+    /// Signs with a key in a token, by its alias or id: the service asks the token, attached to it or at a token agent, which is
+    /// told what is signed and signs by its own rules.
     pub async fn sign_association_with_token(
         &self,
         key: &str,
@@ -100,12 +103,43 @@ impl Client {
         let shown = self.show_key(key).await?;
         let key_id = KeyId(bytes32("key id", &shown.key_id)?);
         let blank = petition.blank(Party::Key(key_id), self.may_sign(petition).await?)?;
-        let message = petition.message(&blank);
-        let signed = self.sign_message(&key_id.to_string(), &message).await?;
+        let signed = self.token_word(&key_id, (petition, &blank), None).await?;
         if signed.public_key.id() != key_id {
             return Err(AssociationError::Substituted { what: "the signature of another key" });
         }
         Ok(petition.add(blank.signed(signed.public_key.as_bytes().to_vec(), signed.signature))?)
+    }
+
+    /// For which accounts keys have signed a petition, as the ledger proves it. Keys that it does not know are left out.
+    pub async fn association_speakers(
+        &self,
+        petition: &Petition,
+    ) -> Result<Vec<(Party, [u8; 32])>, AssociationError> {
+        let key_of = |author: &Author| match author.party {
+            Party::Key(key_id) => Some(key_id),
+            Party::Credential(_) => None,
+        };
+        let keys: Vec<_> = petition.authors().iter().filter_map(key_of).collect();
+        let Act::Association(act) = petition.act() else { return Ok(Vec::new()) };
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let file = &self.association_trust()?.file;
+        let answer = self.ask_association(act.association(), false, &keys).await?;
+        if answer.keys.len() != keys.len() {
+            return Err(AssociationError::Substituted { what: "other keys than it was asked for" });
+        }
+        let mut speakers = Vec::new();
+        for (key_id, receipt) in keys.into_iter().zip(&answer.keys) {
+            let what = "a key that has signed";
+            let query = StateQuery { key: &key_key(&key_id), min_height: 0, max_age: Some(recent()) };
+            let found = verify_state(file, receipt, &query)
+                .map_err(|source| AssociationError::Proof { what, source })?;
+            let state = found.value.map(|value| KeyState::decode(&value)).transpose();
+            let state = state.map_err(|source| AssociationError::Malformed { what, source })?;
+            speakers.extend(state.map(|state| (Party::Key(key_id), state.account)));
+        }
+        Ok(speakers)
     }
 
     /// Hands in what enough have signed, and believes its receipt alone.
@@ -148,8 +182,10 @@ impl Client {
         &self,
         association: &[u8; 32],
         members: bool,
+        keys: &[KeyId],
     ) -> Result<ShowAssociationResponse, AssociationError> {
-        let message = ShowAssociationRequest { association: association.to_vec().into(), members };
+        let keys = keys.iter().map(|key| Bytes::copy_from_slice(&key.0)).collect();
+        let message = ShowAssociationRequest { association: association.to_vec().into(), members, keys };
         Ok(self.answer(self.associations().show(self.request(message)).await)?)
     }
 

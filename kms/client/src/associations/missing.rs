@@ -2,7 +2,7 @@
 
 use keyward_ledger_core::address::Address;
 use keyward_ledger_core::entry::{Act, AssociationAct, Member, Party, Quorum};
-use keyward_ledger_core::state::association::AssociationState;
+use keyward_ledger_core::state::association::{AssociationState, DisputeState};
 
 use crate::petition::Petition;
 
@@ -22,28 +22,36 @@ impl Missing {
     }
 }
 
-/// Whose signatures a petition still needs, as far as this side can tell: keys that speak for an account are counted as one
-/// more. The ledger decides.
-pub fn missing(petition: &Petition, standing: Option<&AssociationState>) -> Missing {
+/// Whose signatures a petition still needs, as far as this side can tell; `speakers` says for which accounts keys have signed
+/// ([`Client::association_speakers`](crate::Client::association_speakers)). The ledger decides.
+pub fn missing(
+    petition: &Petition,
+    standing: Option<&AssociationState>,
+    speakers: &[(Party, [u8; 32])],
+) -> Missing {
     let Act::Association(act) = petition.act() else { return Missing::default() };
     let signed: Vec<_> = petition.authors().iter().map(|author| author.party).collect();
+    let accounts: Vec<_> = signed.iter().filter_map(|party| account_of(party, speakers)).collect();
     let of_members = |members: &[Member]| members.iter().map(|member| member.account).collect::<Vec<_>>();
     let member_at = |address: &Address| standing?.members.iter().find(|member| member.address == *address);
     match (act, standing) {
         (AssociationAct::Open { terms, members, .. }, _) => Missing {
             quorum: of_quorum(&terms.change, &signed),
-            accounts: silent(of_members(members), &signed),
+            accounts: silent(of_members(members), &accounts),
         },
         (AssociationAct::Update { added, .. }, Some(standing)) => Missing {
             quorum: of_quorum(&standing.terms.change, &signed),
-            accounts: silent(of_members(added), &signed),
+            accounts: silent(of_members(added), &accounts),
         },
         (AssociationAct::Leave { address, .. }, Some(_)) => {
             let account = member_at(address).map(|member| member.account);
-            Missing { quorum: None, accounts: silent(account.into_iter().collect(), &signed) }
+            Missing { quorum: None, accounts: silent(account.into_iter().collect(), &accounts) }
         }
         (AssociationAct::Settle { .. }, Some(standing)) => {
-            let by_itself = standing.dispute.is_some_and(|of| signed == [Party::Credential(of.account)]);
+            let own = |of: DisputeState| {
+                accounts.len() == signed.len() && accounts.iter().all(|account| *account == of.account)
+            };
+            let by_itself = !signed.is_empty() && standing.dispute.is_some_and(own);
             let quorum = if by_itself { None } else { of_quorum(&standing.terms.settle, &signed) };
             Missing { quorum, accounts: Vec::new() }
         }
@@ -58,11 +66,18 @@ fn of_quorum(quorum: &Quorum, signed: &[Party]) -> Option<(u8, Vec<Party>)> {
     (more > 0).then_some((more, silent))
 }
 
-/// Accounts that have not given their own word; whether a key's word is its account's the ledger knows.
-fn silent(mut accounts: Vec<[u8; 32]>, signed: &[Party]) -> Vec<[u8; 32]> {
+fn account_of(party: &Party, speakers: &[(Party, [u8; 32])]) -> Option<[u8; 32]> {
+    match party {
+        Party::Credential(account) => Some(*account),
+        Party::Key(_) => speakers.iter().find(|(of, _)| of == party).map(|(_, account)| *account),
+    }
+}
+
+/// Accounts for which nobody has signed; whether a key's word is its account's own the ledger knows.
+fn silent(mut accounts: Vec<[u8; 32]>, heard: &[[u8; 32]]) -> Vec<[u8; 32]> {
     accounts.sort_unstable();
     accounts.dedup();
-    accounts.retain(|account| !signed.contains(&Party::Credential(*account)));
+    accounts.retain(|account| !heard.contains(account));
     accounts
 }
 
@@ -73,7 +88,7 @@ mod tests {
     use keyward_domain::scheme::Scheme;
     use keyward_ledger_core::address::AddressFormat;
     use keyward_ledger_core::entry::AssociationTerms;
-    use keyward_ledger_core::state::association::{DisputeState, MemberState};
+    use keyward_ledger_core::state::association::MemberState;
 
     use super::*;
 
@@ -122,29 +137,53 @@ mod tests {
         let update = |accounts: &[[u8; 32]]| {
             let (added, removed) = (added.clone(), Vec::new());
             let act = AssociationAct::Update { association: GROUP, version: 2, terms: None, removed, added };
-            missing(&signed(act, accounts), Some(&standing()))
+            missing(&signed(act, accounts), Some(&standing()), &[])
         };
         let both = vec![Party::Credential(A), Party::Credential(B)];
         assert_eq!(update(&[]), Missing { quorum: Some((2, both.clone())), accounts: vec![C] });
         assert_eq!(update(&[A, C]), Missing { quorum: Some((1, vec![both[1]])), accounts: Vec::new() });
         assert!(update(&[A, B, C]).is_nobody());
         let act = AssociationAct::Open { association: GROUP, terms: terms(), members: added.clone() };
-        assert_eq!(missing(&signed(act, &[A, B]), None).accounts, [C]);
+        assert_eq!(missing(&signed(act, &[A, B]), None, &[]).accounts, [C]);
     }
 
     #[test]
     fn a_dispute_is_taken_back_by_who_raised_it_or_settled_by_the_rule() {
         let settle = |accounts: &[[u8; 32]]| {
             let act = AssociationAct::Settle { association: GROUP, dispute: 1, verdict: [0; 32] };
-            missing(&signed(act, accounts), Some(&standing()))
+            missing(&signed(act, accounts), Some(&standing()), &[])
         };
         assert!(settle(&[A]).is_nobody());
         assert!(settle(&[A, B]).is_nobody());
         assert_eq!(settle(&[B]).quorum, Some((1, vec![Party::Credential(A)])));
         let leave = |address| {
             let act = AssociationAct::Leave { association: GROUP, version: 2, address };
-            missing(&signed(act, &[]), Some(&standing())).accounts
+            missing(&signed(act, &[]), Some(&standing()), &[]).accounts
         };
         assert_eq!((leave(address(7)), leave(address(6))), (vec![A], Vec::new()));
+    }
+
+    #[test]
+    fn a_key_speaks_for_the_account_that_it_is_proven_to_be_of() {
+        let key = SigningKey::from_secret(Scheme::Ed25519, &[7; 32]).unwrap();
+        let party = Party::Key(key.public_key().id());
+        let act = AssociationAct::Open {
+            association: GROUP,
+            terms: AssociationTerms {
+                change: Quorum { needed: 1, parties: vec![party] },
+                settle: quorum(1, &[A]),
+            },
+            members: vec![Member { account: C, address: address(8), proof: vec![1; 65] }],
+        };
+        let mut petition = Petition::new([0xcc; 32], Act::Association(act));
+        petition.sign_as_key(&key, 100).unwrap();
+        assert!(missing(&petition, None, &[(party, C)]).is_nobody());
+        assert_eq!(missing(&petition, None, &[(party, B)]).accounts, [C], "of another account");
+        assert_eq!(missing(&petition, None, &[]).accounts, [C], "of nobody known");
+        let settle = AssociationAct::Settle { association: GROUP, dispute: 1, verdict: [0; 32] };
+        let mut petition = Petition::new([0xcc; 32], Act::Association(settle));
+        petition.sign_as_key(&key, 100).unwrap();
+        assert!(missing(&petition, Some(&standing()), &[(party, A)]).is_nobody());
+        assert!(!missing(&petition, Some(&standing()), &[]).is_nobody());
     }
 }

@@ -11,6 +11,7 @@ mod export;
 mod missing;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use address::{AddressTextError, address_words, parse_address, parse_proof, proof_words};
 pub use check::{Checked, Concern, Evidence, MemberEvidence, verify};
@@ -21,3 +22,4 @@ pub use keyward_ledger_core::address::{Address, AddressFormat, proof_text};
 pub use keyward_ledger_core::entry::{AssociationAct, AssociationTerms, Member, Quorum};
 pub use keyward_ledger_core::state::association::{AssociationState, MemberState};
 pub use missing::{Missing, missing};
+pub use words::{act_words, quorum_words};

@@ -8,7 +8,7 @@
     dead_code
 )]
 
-#[path = "../../tests/vault/world/ledger.rs"]
+#[path = "../../tests/toy/ledger.rs"]
 mod ledger;
 
 use keyward_crypto::SigningKey;
@@ -193,6 +193,22 @@ fn what_became_of_a_member_is_told() {
     chain.state.insert(&account_key(&BORIS), &closed);
     let found = checked(&chain, &evidence(&chain)).unwrap();
     assert_eq!(found.concerns, [Some(Concern::Key(KeyStatus::Frozen)), Some(Concern::AccountClosed)]);
+}
+
+#[test]
+fn what_became_of_a_member_is_not_hidden_behind_a_proof_of_before() {
+    let mut chain = chain();
+    let before = evidence(&chain);
+    chain.state.insert(&key_key(&KEY), &key_state(KeyStatus::Frozen));
+    chain.state.insert(&account_key(&BORIS), &AccountState { open: false, height: 2 }.encode());
+    chain.record(&[0, 1, 7]);
+    let mut key = evidence(&chain);
+    key.members[0].key = before.members[0].key.clone();
+    let mut account = evidence(&chain);
+    account.members[1].account = before.members[1].account.clone();
+    for hidden in [key, account] {
+        assert!(matches!(checked(&chain, &hidden), Err(AssociationError::Torn)));
+    }
 }
 
 #[test]

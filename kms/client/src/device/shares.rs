@@ -1,12 +1,18 @@
 //! Parts in shared keys, in the same folder as keys of mode `self` and by the same rules: a crash leaves the file before or
 //! the one after, and a change of password finds every part ready.
+//!
+//! With which holders a share is not used any more stands beside it, in a file for each of them, which needs no password: it is
+//! there at once, whatever else is written, and no change of password and no second writer takes it away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use keyward_crypto::{DeviceShare, SecretBytes, SharePart};
 
-use super::{DeviceError, DeviceKeys, SHARES, read_file, stem};
+use super::{BANNED, DeviceError, DeviceKeys, SHARES, failed, read_file, stem};
 
 /// A part that is kept here, as its file says without being opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +109,37 @@ impl DeviceKeys {
     /// Forgets a part on this device; fine when it is not here.
     pub fn remove_part(&self, name: &[u8; 32]) -> Result<(), DeviceError> {
         self.forget(&hex::encode(name), SHARES)
+    }
+
+    /// Notes, durably, that a share of this version is not used with the holder at a place any more.
+    pub fn ban(&self, name: &[u8; 32], share_version: u32, place: u8) -> Result<(), DeviceError> {
+        let path = self.folder.join(format!("{}.{share_version}-{place}.{BANNED}", hex::encode(name)));
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        match made.and_then(|file| file.sync_all()) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed(&path)(error)),
+            _ => {}
+        }
+        self.sync()
+    }
+
+    /// The places of the holders with which a share of this version is not used any more. A note that cannot be read is none that
+    /// is passed over.
+    pub fn banned(&self, name: &[u8; 32], share_version: u32) -> Result<BTreeSet<u8>, DeviceError> {
+        let (name, mut places) = (hex::encode(name), BTreeSet::new());
+        for path in self.every(&[BANNED])? {
+            let note =
+                path.file_stem().and_then(|stem| stem.to_str()?.strip_prefix(&name)?.strip_prefix('.'));
+            let Some(note) = note else { continue };
+            let read = note
+                .split_once('-')
+                .and_then(|(version, place)| Some((version.parse::<u32>().ok()?, place.parse::<u8>().ok()?)));
+            match read {
+                Some((version, place)) if version == share_version => _ = places.insert(place),
+                Some(_) => {}
+                None => return Err(DeviceError::Other { path }),
+            }
+        }
+        Ok(places)
     }
 
     /// Makes every part ready for a next password; gives how many.
@@ -202,6 +239,28 @@ mod tests {
                 assert_eq!(device.files(&hex::encode(NAME), SHARES).unwrap().len(), 1);
             }
         }
+    }
+
+    #[test]
+    fn a_ban_is_there_for_good_for_its_share_alone_and_needs_no_password() {
+        let folder = tempfile::tempdir().unwrap();
+        let device = open(folder.path(), 2);
+        assert!(device.banned(&NAME, 1).unwrap().is_empty());
+        device.put_part(&kept(), &SharePart::generate().unwrap(), &export_key(3)).unwrap();
+        // Even while the password changes, and as often as it is noted.
+        let next = SigningKey::from_secret(Scheme::Ed25519, &[4; 32]).unwrap();
+        let ready = device.prepare(&export_key(3), &export_key(4), next.public_key()).unwrap();
+        for place in [2, 1, 2] {
+            device.ban(&NAME, 1, place).unwrap();
+        }
+        drop(ready);
+        device.load_part(&NAME, &export_key(4)).unwrap();
+        let again = open(folder.path(), 2);
+        assert_eq!(again.banned(&NAME, 1).unwrap(), BTreeSet::from([1, 2]));
+        assert!(again.banned(&NAME, 2).unwrap().is_empty() && again.banned(&[8; 32], 1).unwrap().is_empty());
+        assert_eq!(again.parts().unwrap(), [kept()]);
+        fs::write(folder.path().join(format!("{}.1-x.{BANNED}", hex::encode(NAME))), b"").unwrap();
+        assert!(matches!(again.banned(&NAME, 1), Err(DeviceError::Other { .. })), "not passed over");
     }
 
     #[test]

@@ -177,6 +177,25 @@ fn a_torn_write_leaves_the_file_before() {
 }
 
 #[test]
+fn writers_of_one_key_at_once_leave_a_whole_file_and_none_of_them_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, id) = key();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let keys = DeviceKeys::open(folder.path(), [1; 32], [2; 32]).unwrap();
+                for _ in 0..16 {
+                    keys.put(&one, None, &export_key(3)).unwrap();
+                }
+            });
+        }
+    });
+    let keys = DeviceKeys::open(folder.path(), [1; 32], [2; 32]).unwrap();
+    keys.load(&id, &export_key(3)).unwrap();
+    assert_eq!(names(folder.path()).len(), 1, "nothing is left beside it");
+}
+
+#[test]
 fn while_the_password_is_being_changed_no_key_comes_that_would_be_lost_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let keys = DeviceKeys::open(folder.path(), [1; 32], [2; 32]).unwrap();

@@ -28,26 +28,33 @@ impl Client {
         device: &DeviceKeys,
     ) -> Result<VaultedKey, SharedError> {
         let status = self.shared_status(key).await?;
+        status.must_not_be_experimental("no vault takes its shares")?;
         let opened = open(&status, key, device, &login.export_key)?;
         let share = opened.share(&status.key)?;
         let public_key = status.key.public_key(&Tweak::None)?;
         Ok(VaultedKey { id: status.key_id.0, public_key, secret: share.to_secret() })
     }
 
-    /// The shares of all keys on this device that are bound, as a vault keeps them.
+    /// The shares of all keys on this device that are bound, as a vault keeps them, and the aliases of those keys whose shares no
+    /// vault takes.
     pub async fn vaulted_shares(
         &self,
         login: &Login,
         device: &DeviceKeys,
-    ) -> Result<Vec<VaultedKey>, SharedError> {
-        let mut shares = Vec::new();
+    ) -> Result<(Vec<VaultedKey>, Vec<String>), SharedError> {
+        let (mut shares, mut left) = (Vec::new(), Vec::new());
         for kept in device.parts()? {
             let (kept, part) = device.load_part(&kept.name, &login.export_key)?;
-            if part.waiting.is_none() {
-                shares.push(self.vaulted_share(&kept.alias, login, device).await?);
+            if part.waiting.is_some() {
+                continue;
+            }
+            match self.vaulted_share(&kept.alias, login, device).await {
+                Ok(share) => shares.push(share),
+                Err(SharedError::ExperimentalWithout { .. }) => left.push(kept.alias),
+                Err(error) => return Err(error),
             }
         }
-        Ok(shares)
+        Ok((shares, left))
     }
 
     /// Keeps a share from a vault on this device. A device that has no part in the key gets keys of its own, with which it speaks

@@ -1,5 +1,5 @@
-//! Making a shared key: every holder commits, the ledger records the commitments, all deal, all keep their shares and say so,
-//! the ledger binds the key.
+//! Making a shared key: every holder commits, the ledger records the commitments, all deal (of threshold ECDSA all agree on what
+//! they multiply with), all keep their shares and say so, the ledger binds the key.
 //!
 //! Nothing counts before the last entry, and the share is on the device before that is handed in. A making that was cut off
 //! before is begun anew under another name; one that was cut off after it is taken up again.
@@ -7,18 +7,18 @@
 use keyward_crypto::SharePart;
 use keyward_crypto::Waiting;
 use keyward_crypto::shared::{
-    Dealt, Generation, KeyName, KeyShare, Openings, Roster, SharedKey, SharedScheme, Tweak, USER,
+    Dealer, Dealt, Generation, KeyName, KeyShare, Openings, Roster, SharedKey, SharedScheme, Tweak, USER,
 };
 use keyward_domain::scheme::{KeyId, Scheme};
 use keyward_ledger_core::ed25519;
-use keyward_ledger_core::entry::{Entry, Party, RuleName, SharedAct, SharedBinding, SharedOpening};
+use keyward_ledger_core::entry::{Entry, RuleName, SharedAct, SharedBinding, SharedOpening};
 use keyward_ledger_core::shared::{Circle, acknowledgement_message, shared_rule};
 use keyward_ledger_core::state::shared::{SharedNameState, shared_run_key};
 use keyward_proto::custody::ask_co_signer_request::Request;
 use keyward_proto::custody::show_shared_key_request::Which;
 use keyward_proto::custody::{
-    BindSharedKeyRequest, DealKeyRequest, GenerationPlan, KeepKeyRequest, OpenKeyRequest, Round,
-    SharedEntryRequest, SharedHolders, ShowSharedKeyRequest,
+    AgreeKeyRequest, BindSharedKeyRequest, DealKeyRequest, GenerationPlan, KeepKeyRequest, OpenKeyRequest,
+    Round, SharedEntryRequest, SharedHolders, ShowSharedKeyRequest,
 };
 use tonic::codegen::Bytes;
 
@@ -48,8 +48,11 @@ const BOUND_WITHIN_MS: u64 = 60 * 60 * 1_000;
 pub struct SharedOrder {
     /// What to call it.
     pub alias: String,
-    /// Ed25519 or BIP340.
+    /// Ed25519, BIP340, or ECDSA on secp256k1.
     pub scheme: Scheme,
+    /// That the scheme's protocol may be an experimental one: threshold ECDSA's is. No vault takes such a share and nothing of it
+    /// is dealt anew, so the key is lost with the device.
+    pub experimental: bool,
     /// How many keepers sign with the person, at least 2.
     pub threshold: u8,
     /// Who holds shares beside the person.
@@ -76,6 +79,13 @@ struct Making<'a> {
     time_ms: u64,
 }
 
+/// What has been said in a making so far.
+struct Run {
+    plan: GenerationPlan,
+    openings: Openings,
+    messages: Vec<Vec<u8>>,
+}
+
 impl Client {
     /// Makes a key that the login's account shares with keepers, and binds it. The client is in the login's session.
     pub async fn create_shared_key(
@@ -91,6 +101,9 @@ impl Client {
         }
         let scheme =
             SharedScheme::of(order.scheme).ok_or(SharedError::Scheme { scheme: order.scheme.name() })?;
+        if scheme.is_experimental() && !order.experimental {
+            return Err(SharedError::Experimental { scheme: order.scheme.name() });
+        }
         progress(SharedStep::Proving);
         if let Some(made) = self.take_up(&view, order, login, device).await? {
             return Ok(made);
@@ -123,14 +136,16 @@ impl Client {
         let expires_ms = self.record_opening(&making, &openings).await?;
 
         progress(SharedStep::Dealing);
-        let (dealer, own) = opener.deal(&openings, signer(&making.part.signing))?;
-        let messages: Vec<Bytes> = shown.iter().cloned().map(Bytes::from).collect();
-        let ask =
-            |_| Request::DealKey(DealKeyRequest { plan: Some(plan.clone()), messages: messages.clone() });
+        let (mut dealer, own) = opener.deal(&openings, &making.part.sealing, signer(&making.part.signing))?;
+        let deal = DealKeyRequest { plan: Some(plan.clone()), messages: bytes(&shown) };
+        let ask = |_| Request::DealKey(deal.clone());
         let dealt = self.ask_all(&placed(&making.keepers), ask).await?;
         let dealings = with_own(own.encode(), &dealt);
-        let dealt = dealer.finish(&openings, &dealings, &making.part.sealing);
+        let mut run = Run { plan, openings, messages: [shown, dealings.clone()].concat() };
+        let agreements = self.agree(&making, &mut dealer, &run, &dealings, progress).await?;
+        let dealt = dealer.finish(&run.openings, &dealings, &agreements, &making.part.sealing);
         let dealt = dealt.map_err(|error| making.blamed(error))?;
+        run.messages.extend(agreements);
 
         progress(SharedStep::Confirming);
         let kept = KeptPart { name: making.name.name, alias: making.order.alias.clone() };
@@ -138,8 +153,7 @@ impl Client {
         // As long as nothing is signed that binds the key, nothing is lost with it.
         making.part.waiting = Some(Waiting { entry: Vec::new(), key: Vec::new(), expires_ms });
         device.put_part(&kept, &making.part, &making.login.export_key)?;
-        let all = shown.into_iter().chain(dealings).map(Bytes::from).collect();
-        let (key, acknowledgements) = self.confirm(&making, plan, all, dealt).await?;
+        let (key, acknowledgements) = self.confirm(&making, run, dealt).await?;
 
         progress(SharedStep::Recording);
         let entry = making.binding(&key, acknowledgements)?;
@@ -161,7 +175,7 @@ impl Client {
             lock_ms: making.order.lock_ms,
             device: device_of(&making.part),
             expires_ms,
-            speakers: vec![Party::Credential(making.view.account)],
+            speakers: vec![making.login.party()],
             openings: openings.hashes().into_values().collect(),
         };
         let act = SharedAct::Open(Box::new(opening));
@@ -174,18 +188,37 @@ impl Client {
         Ok(expires_ms)
     }
 
+    /// Where the scheme's holders agree on something before they keep their shares: everybody's word on it, the own one first.
+    async fn agree(
+        &self,
+        making: &Making<'_>,
+        dealer: &mut Dealer,
+        run: &Run,
+        dealings: &[Vec<u8>],
+        progress: SharedProgress<'_>,
+    ) -> Result<Vec<Vec<u8>>, SharedError> {
+        if !SharedScheme::of(making.order.scheme).is_some_and(SharedScheme::answers) {
+            return Ok(Vec::new());
+        }
+        progress(SharedStep::Agreeing);
+        let own = dealer.agree(&run.openings, dealings, signer(&making.part.signing));
+        let own = own.map_err(|error| making.blamed(error))?;
+        let agree = AgreeKeyRequest { plan: Some(run.plan.clone()), messages: bytes(&run.messages) };
+        let rounds = self.ask_all(&placed(&making.keepers), |_| Request::AgreeKey(agree.clone())).await?;
+        Ok(with_own(own.encode(), &rounds))
+    }
+
     /// Every keeper keeps its share; gives the key that all have confirmed, and what they acknowledge it with.
     async fn confirm(
         &self,
         making: &Making<'_>,
-        plan: GenerationPlan,
-        messages: Vec<Bytes>,
+        run: Run,
         dealt: Dealt,
     ) -> Result<(SharedKey, Vec<[u8; 64]>), SharedError> {
         let own = dealt.confirmation(signer(&making.part.signing));
         let keep = KeepKeyRequest {
-            plan: Some(plan),
-            messages,
+            plan: Some(run.plan),
+            messages: bytes(&run.messages),
             approval_rule: optional(making.order.approval_rule.as_ref()),
             policy_tenant: optional(making.order.policy_tenant.as_ref()),
         };
@@ -442,6 +475,10 @@ pub(super) fn holders(circle: &Circle, part: &SharePart) -> SharedHolders {
 /// The own message first, then the keepers'.
 pub(super) fn with_own(own: Vec<u8>, rounds: &[Round]) -> Vec<Vec<u8>> {
     std::iter::once(own).chain(rounds.iter().map(|round| round.message.to_vec())).collect()
+}
+
+fn bytes(messages: &[Vec<u8>]) -> Vec<Bytes> {
+    messages.iter().map(|message| Bytes::copy_from_slice(message)).collect()
 }
 
 fn optional(value: Option<&[u8; 32]>) -> Bytes {

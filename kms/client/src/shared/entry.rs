@@ -18,8 +18,8 @@ use crate::petition::{Petition, PetitionError};
 use crate::vault::entry::SIGNED_BLOCKS;
 use crate::vault::proof::{Recorded, View};
 
-/// A full receipt and a key with all its holders are shorter than this by far.
-const ANSWER_BYTES_MAX: usize = 8 << 20;
+/// All messages of a making are shorter than this, with five keepers and threshold ECDSA too.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
 const MARK_BYTES: usize = 16;
 /// How often an entry is handed in where nobody says whether it arrived: its mark sees to it that it is done once.
 const HAND_IN_TRIES: u32 = 4;
@@ -89,7 +89,7 @@ pub(super) fn signed(view: &View, act: SharedAct, login: &Login, height: u64) ->
     }
     let mut petition = Petition::new(view.chain_id(), Act::Shared(act));
     let not_after = height.saturating_add(SIGNED_BLOCKS);
-    match petition.sign_as_account(view.account, &login.credential, not_after) {
+    match petition.sign(login.party(), &login.credential, not_after) {
         Ok(()) => Ok(petition.entry()),
         Err(PetitionError::Sign(error)) => Err(SharedError::Sign(error)),
         Err(PetitionError::Randomness(error)) => Err(ClientError::Randomness(error).into()),

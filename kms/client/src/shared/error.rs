@@ -95,6 +95,24 @@ pub enum SharedError {
         /// The scheme.
         scheme: &'static str,
     },
+    /// A scheme whose protocol is experimental, and nobody has asked for that.
+    #[error("sharing a key of `{scheme}` is experimental: nobody outside has reviewed the protocol's code")]
+    Experimental {
+        /// The scheme.
+        scheme: &'static str,
+    },
+    /// What shares of experimental protocols cannot have done to them.
+    #[error("the key is shared by an experimental protocol: {what}")]
+    ExperimentalWithout {
+        /// What cannot be done.
+        what: &'static str,
+    },
+    /// This device does not use its share with so many keepers any more that too few are left.
+    #[error("this device signs no more with {}: {} tried what could have told of the key's share", .keepers.join(", "), if .keepers.len() == 1 { "it" } else { "they" })]
+    Banned {
+        /// Their names.
+        keepers: Vec<String>,
+    },
     /// Another key of the account has this alias.
     #[error("a key `{alias}` is there already")]
     AliasTaken {
@@ -252,6 +270,8 @@ impl SharedError {
             Self::Substituted { .. } | Self::Key(_) => "SHARED_SUBSTITUTED",
             Self::Keepers(error) => return error.code(),
             Self::Scheme { .. } => "SHARED_SCHEME",
+            Self::Experimental { .. } | Self::ExperimentalWithout { .. } => "SHARED_EXPERIMENTAL",
+            Self::Banned { .. } => "SHARED_BANNED",
             Self::AliasTaken { .. } => Code::AliasTaken.name(),
             Self::KeeperUnknown { .. } => "SHARED_KEEPER_UNKNOWN",
             Self::Choice { .. } => "SHARED_THRESHOLD",
@@ -284,10 +304,24 @@ impl SharedError {
                 "see that this machine's clock is right; else do not rely on this service, and tell the ledger's operators"
             }
             Self::Keepers(error) => return error.remedy(),
-            Self::Scheme { .. } => "share a key of ed25519 or bip340",
+            Self::Scheme { .. } => {
+                "share a key of ed25519 or bip340, or one of ecdsa-secp256k1, which is experimental"
+            }
+            Self::Experimental { .. } => {
+                "say `--experimental` once you have read what SECURITY.md says of it, or share a key of ed25519 or bip340"
+            }
+            Self::ExperimentalWithout { .. } => {
+                "make a new key, and have this one sign over to it what it holds"
+            }
+            Self::Banned { .. } => {
+                "make a new key with other keepers; as long as enough others are there, have this one sign over to it what it holds"
+            }
             Self::AliasTaken { .. } => return Some(Code::AliasTaken.remedy()),
             Self::KeeperUnknown { .. } | Self::Choice { .. } | Self::Holders(_) => {
-                "choose among the ledger's keepers (`keyward member list`), at least two of them needed"
+                "choose among the ledger's keepers (`keyward ledger member list`), at least two of them needed"
+            }
+            Self::Run(RunError::TooManyKeepers { .. }) => {
+                "choose fewer keepers (`--keepers N`), or share a key of ed25519 or bip340"
             }
             Self::Run(_) => "begin again; if it goes on, tell the ledger's operators",
             Self::Faults { .. } => {

@@ -13,6 +13,7 @@ mod create;
 mod devices;
 mod entry;
 mod error;
+mod faults;
 mod order;
 mod part;
 mod renew;
@@ -40,6 +41,8 @@ pub enum SharedStep {
     Recording,
     /// Holders deal each other sealed pieces.
     Dealing,
+    /// Holders agree with one another on what they multiply with (threshold ECDSA alone).
+    Agreeing,
     /// Every keeper keeps its share and says of what.
     Confirming,
 }

@@ -27,7 +27,7 @@ struct Case {
 /// An order for one signature of a shared key.
 #[derive(Clone, Debug)]
 pub struct SharedSignOrder {
-    /// What the holders sign: for BIP340 a digest, for Ed25519 the message.
+    /// What the holders sign: for Ed25519 the message, else a digest.
     pub(super) message: Vec<u8>,
     pub(super) payload_hash: [u8; 32],
     pub(super) tweak: Tweak,
@@ -38,17 +38,17 @@ pub struct SharedSignOrder {
 }
 
 impl SharedSignOrder {
-    /// A message of which nothing is understood; with BIP340 its SHA-256 is signed. The mark is fresh.
+    /// A message of which nothing is understood; but with Ed25519 its SHA-256 is signed. The mark is fresh.
     pub fn message(scheme: SharedScheme, message: &[u8]) -> Result<Self, SharedError> {
         let hash = Sha256::digest(message).into();
         match scheme {
             SharedScheme::Ed25519 if is_reserved(message) => Err(ClientError::Reserved.into()),
             SharedScheme::Ed25519 => Self::new(message.to_vec(), hash, Form::Opaque, hash.to_vec()),
-            SharedScheme::Bip340 => Self::digest(&hash),
+            SharedScheme::Bip340 | SharedScheme::EcdsaSecp256k1 => Self::digest(&hash),
         }
     }
 
-    /// The digest that is signed, of which nothing is understood; BIP340 only. The mark is fresh.
+    /// The digest that is signed, of which nothing is understood; not with Ed25519. The mark is fresh.
     pub fn digest(digest: &[u8; 32]) -> Result<Self, SharedError> {
         Self::new(digest.to_vec(), *digest, Form::Opaque, digest.to_vec())
     }
@@ -66,7 +66,7 @@ impl SharedSignOrder {
         let meaning = Meaning::read(format, payload).map_err(DisclosureError::from)?;
         let (message, hash) = match scheme {
             SharedScheme::Ed25519 => (payload.to_vec(), Sha256::digest(payload).into()),
-            SharedScheme::Bip340 => {
+            SharedScheme::Bip340 | SharedScheme::EcdsaSecp256k1 => {
                 let digests = meaning.digests.len();
                 let one = match input {
                     Some(input) => meaning.digests.get(input),
@@ -143,11 +143,11 @@ mod tests {
         let hash: [u8; 32] = Sha256::digest(b"pay").into();
         let order = SharedSignOrder::message(SharedScheme::Ed25519, b"pay").unwrap();
         assert_eq!((order.message.as_slice(), order.payload_hash), (&b"pay"[..], hash));
-        let order = SharedSignOrder::message(SharedScheme::Bip340, b"pay").unwrap();
-        assert_eq!((order.message.as_slice(), order.payload_hash), (&hash[..], hash));
-        for order in [SharedScheme::Ed25519, SharedScheme::Bip340]
-            .map(|s| SharedSignOrder::message(s, b"pay").unwrap())
-        {
+        for scheme in [SharedScheme::Bip340, SharedScheme::EcdsaSecp256k1] {
+            let order = SharedSignOrder::message(scheme, b"pay").unwrap();
+            assert_eq!((order.message.as_slice(), order.payload_hash), (&hash[..], hash));
+        }
+        for order in SharedScheme::ALL.map(|s| SharedSignOrder::message(s, b"pay").unwrap()) {
             let shown = order.disclosure(&[1; 32]);
             disclosed(&shown.format, &shown.payload, &order.payload_hash).unwrap();
         }

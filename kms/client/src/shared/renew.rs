@@ -48,6 +48,7 @@ impl Client {
         let view = self.view()?;
         progress(SharedStep::Proving);
         let status = self.shared_status(key).await?;
+        status.must_not_be_experimental("its shares are never dealt anew")?;
         let mut opened = open(&status, key, device, &login.export_key)?;
         opened.must_speak(&status)?;
         let share = opened.share(&status.key)?;

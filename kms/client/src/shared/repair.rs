@@ -30,6 +30,7 @@ impl Client {
     ) -> Result<(), SharedError> {
         progress(SharedStep::Proving);
         let status = self.shared_status(key).await?;
+        status.must_not_be_experimental("no keeper is given a lost share back")?;
         let opened = open(&status, key, device, &login.export_key)?;
         opened.must_speak(&status)?;
         let share = opened.share(&status.key)?;

@@ -1,30 +1,39 @@
-//! Signing: this side and t keepers together, in two calls.
+//! Signing: this side and t keepers together, in two calls; of threshold ECDSA in three.
 //!
 //! The nonces of an attempt are made for exactly one message, tweak, set of signers and intent, stand in this process's memory
 //! and are used up by the share that they make. A keeper that is silent or wrong is left out of the next attempt, as long as
 //! enough others are there; an intent that has used up an approval keeps its signers, and is tried again with them.
 //! A service that says that somebody failed although nobody did gets more than one signature of the same message, and none of
 //! another.
+//!
+//! Who spoils what is multiplied with in threshold ECDSA may learn of the share from how this side goes on. So it is noted on the
+//! device before anything else is said or done, and the share is never used with that holder again.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use keyward_crypto::SigningKey;
-use keyward_crypto::shared::{Boot, KeyShare, Package, Roster, Signing, SigningPlan, Tweak};
+use keyward_crypto::shared::{
+    Boot, Judged, KeyShare, Nonces, Package, Roster, RunError, Signing, SigningPlan, Tweak,
+};
+use keyward_crypto::vault::BoxKey;
+use keyward_crypto::{SigningKey, signature_der};
 use keyward_domain::scheme::{PublicKey, Scheme, verify, verify_digest};
 use keyward_ledger_core::entry::{Entry, SharedAct, SharedIntent, Tweak as OnLedger};
 use keyward_ledger_core::hash::commitment;
+use keyward_proto::custody::answer_shared_response::Result as Answered;
 use keyward_proto::custody::begin_shared_response::Result as Begun;
 use keyward_proto::custody::finish_shared_response::Result as Finished;
 use keyward_proto::custody::{
-    BeginSharedRequest, FinishSharedRequest, SharedBegun, SharedFault as ToldFault, SharedFaults,
-    SignResponse,
+    AnswerSharedRequest, BeginSharedRequest, FinishSharedRequest, SharedBegun, SignResponse,
 };
+use tonic::codegen::Bytes;
 
 use super::ask::placed;
 use super::entry::{accepted, signed};
-use super::error::{SharedError, SharedFault, SharedFaultCause, named};
+use super::error::{SharedError, SharedFault};
+use super::faults::Halt;
 use super::order::SharedSignOrder;
 use super::part::{open, signer};
 use super::status::SharedStatus;
@@ -48,11 +57,17 @@ pub struct SharedSigner {
     client: Client,
     login: Login,
     view: View,
-    status: SharedStatus,
+    pub(super) status: SharedStatus,
     roster: Roster,
     signing: SigningKey,
+    sealing: BoxKey,
     share: KeyShare,
     boot: Boot,
+    pub(super) device: DeviceKeys,
+    /// Whom this signer has had to ban, noted on the device or not.
+    pub(super) banned: Mutex<BTreeSet<u8>>,
+    /// Held where the share is multiplied with: whoever lies there is banned before it is used again.
+    multiplying: Mutex<()>,
     /// A height that the ledger has passed, and when that was proven.
     height: Mutex<(u64, Instant)>,
     /// Whose turn it is: keepers take turns.
@@ -60,20 +75,13 @@ pub struct SharedSigner {
 }
 
 /// One attempt, before its shares.
-struct Attempt {
+pub(super) struct Attempt {
     signing: Signing,
     entry: Entry,
     intent: [u8; 32],
     number: u32,
     opening: [u8; 32],
-    signers: Vec<u8>,
-}
-
-/// What an attempt came to.
-enum Outcome {
-    Signed(Box<Signature>),
-    /// These did not do their part.
-    Faults(Vec<SharedFault>),
+    pub(super) signers: Vec<u8>,
 }
 
 impl Client {
@@ -94,8 +102,24 @@ impl Client {
         opened.must_speak(&status)?;
         let (share, roster) = (opened.share(&status.key)?, status.roster()?);
         let (height, turn) = (Mutex::new((status.height, Instant::now())), AtomicUsize::new(0));
-        let (client, boot, signing) = (self.clone(), Boot::begin()?, opened.part.signing);
-        Ok(SharedSigner { client, login, view, status, roster, signing, share, boot, height, turn })
+        let (client, boot, device) = (self.clone(), Boot::begin()?, device.clone());
+        let (signing, sealing, banned) = (opened.part.signing, opened.part.sealing, Mutex::default());
+        Ok(SharedSigner {
+            client,
+            login,
+            view,
+            status,
+            roster,
+            signing,
+            sealing,
+            share,
+            boot,
+            device,
+            banned,
+            multiplying: Mutex::default(),
+            height,
+            turn,
+        })
     }
 }
 
@@ -113,11 +137,12 @@ impl SharedSigner {
         let mut left_out: Vec<SharedFault> = Vec::new();
         let mut attempt = self.first(order).await?;
         for tried in 1.. {
-            let faults = match self.attempt(order, &attempt).await? {
-                Outcome::Signed(signature) => return Ok(*signature),
-                Outcome::Faults(faults) => faults,
-            };
-            left_out.extend(faults);
+            match self.attempt(order, &attempt).await {
+                Ok(signature) => return Ok(signature),
+                Err(Halt::Done(signature)) => return Ok(*signature),
+                Err(Halt::Refused(error)) => return Err(*error),
+                Err(Halt::Faults(faults)) => left_out.extend(faults),
+            }
             if tried >= ATTEMPTS_MAX {
                 break;
             }
@@ -126,7 +151,11 @@ impl SharedSigner {
                 None => break,
             }
         }
-        Err(SharedError::Faults { faults: left_out })
+        Err(if left_out.is_empty() {
+            RunError::Spoilt.into()
+        } else {
+            SharedError::Faults { faults: left_out }
+        })
     }
 
     /// The first attempt. An approval is used up by its intent, so those who sign under it are asked first whether they are
@@ -142,7 +171,7 @@ impl SharedSigner {
                     keepers.iter().map(|(place, _)| *place).filter(|place| !there.contains(place)).collect();
             }
         }
-        let signers = self.signers(&out).ok_or(SharedError::Faults { faults: Vec::new() })?;
+        let signers = self.signers(&out)?.ok_or(SharedError::Faults { faults: Vec::new() })?;
         self.look_again().await?;
         self.fresh(order, signers)
     }
@@ -179,25 +208,30 @@ impl SharedSigner {
             let signing = self.signing_of(order, last.intent, number, &signers)?;
             return Ok(Some(Attempt { signing, entry, number, signers, ..*last }));
         }
-        self.signers(&out).map(|signers| self.fresh(order, signers)).transpose()
+        self.signers(&out)?.map(|signers| self.fresh(order, signers)).transpose()
     }
 
-    /// As many keepers as it takes, each in its turn, without those that failed.
-    fn signers(&self, out: &[u8]) -> Option<Vec<u8>> {
-        let needed = usize::from(self.status.threshold());
+    /// As many keepers as it takes, each in its turn, without those that failed. Refuses where bans alone leave too few.
+    fn signers(&self, out: &[u8]) -> Result<Option<Vec<u8>>, SharedError> {
+        let (needed, banned) = (usize::from(self.status.threshold()), self.banned()?);
         let mut there: Vec<u8> = placed(&self.status.keepers)
             .iter()
             .map(|(place, _)| *place)
-            .filter(|place| !out.contains(place))
+            .filter(|place| !banned.contains(place))
             .collect();
         if there.len() < needed {
-            return None;
+            let keepers = banned.iter().map(|place| self.status.keeper_name(*place)).collect();
+            return Err(SharedError::Banned { keepers });
+        }
+        there.retain(|place| !out.contains(place));
+        if there.len() < needed {
+            return Ok(None);
         }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % there.len();
         there.rotate_left(turn);
         there.truncate(needed);
         there.sort_unstable();
-        Some(there)
+        Ok(Some(there))
     }
 
     fn signing_of(
@@ -232,26 +266,68 @@ impl SharedSigner {
         Ok(Attempt { signing, entry, intent, number, opening, signers })
     }
 
-    async fn attempt(&self, order: &SharedSignOrder, attempt: &Attempt) -> Result<Outcome, SharedError> {
+    async fn attempt(&self, order: &SharedSignOrder, attempt: &Attempt) -> Result<Signature, Halt> {
+        self.must_not_be_banned(attempt)?;
         let (nonces, own) = attempt.signing.commit(&self.share, &self.boot, signer(&self.signing))?;
         let begun = match self.begin(order, attempt, own.encode()).await? {
             Begun::Begun(begun) => begun,
-            Begun::Signed(answer) => return self.taken(order, answer).map(signed_by),
-            Begun::Faults(faults) => return self.told(attempt, faults),
+            Begun::Signed(answer) => return Ok(self.taken(order, answer)?),
+            Begun::Faults(faults) => return Err(self.told(attempt, faults)),
         };
         self.check_begun(attempt, &begun)?;
-        let messages: Vec<Vec<u8>> = std::iter::once(own.encode())
-            .chain(begun.commitments.iter().map(|bytes| bytes.to_vec()))
-            .collect();
-        let package: Package = match attempt.signing.package(&messages) {
-            Ok(package) => package,
-            Err(error) => return self.blamed(attempt, error),
+        let package =
+            attempt.signing.package_with(&[&Judged::own(&nonces)], &with(own.encode(), &begun.commitments));
+        let package = package.map_err(|error| self.blamed(attempt, error))?;
+        let (nonces, answers) = match self.status.key.scheme().answers() {
+            false => (nonces, Vec::new()),
+            true => self.answer(order, attempt, nonces, &package).await?,
         };
-        let share = nonces.sign(&self.share, &self.boot, &package, signer(&self.signing))?;
+        let share = self.multiply(attempt, || {
+            nonces.sign(&self.share, &self.boot, &package, &answers, &self.sealing, signer(&self.signing))
+        })?;
         match self.finish(attempt, share.encode()).await? {
-            Finished::Signed(answer) => self.taken(order, answer).map(signed_by),
-            Finished::Faults(faults) => self.told(attempt, faults),
+            Finished::Signed(answer) => Ok(self.taken(order, answer)?),
+            Finished::Faults(faults) => Err(self.told(attempt, faults)),
         }
+    }
+
+    /// The step between: this side's answer to the commitments, then everybody's, the own one first.
+    async fn answer(
+        &self,
+        order: &SharedSignOrder,
+        attempt: &Attempt,
+        nonces: Nonces,
+        package: &Package,
+    ) -> Result<(Nonces, Vec<Vec<u8>>), Halt> {
+        let (nonces, own) = self.multiply(attempt, || {
+            nonces.answer(&self.share, &self.boot, package, &self.sealing, signer(&self.signing))
+        })?;
+        let message = &AnswerSharedRequest {
+            intent: attempt.intent.to_vec().into(),
+            attempt: attempt.number,
+            device: own.encode().into(),
+        };
+        let client = &self.client;
+        let answer = client.try_again(Instant::now() + client.deadline, |left| async move {
+            client.answer(client.shared().answer(client.request_within(message.clone(), left)).await)
+        });
+        match answer.await?.result.ok_or(ClientError::Answer { what: "it is empty" })? {
+            Answered::Answers(told) => Ok((nonces, with(own.encode(), &told.answers))),
+            Answered::Signed(answer) => Err(Halt::Done(Box::new(self.taken(order, answer)?))),
+            Answered::Faults(faults) => Err(self.told(attempt, faults)),
+        }
+    }
+
+    /// A step with the share; where it multiplies, one at a time with the note of a ban. What it brings goes nowhere when
+    /// somebody was banned meanwhile.
+    fn multiply<T>(&self, attempt: &Attempt, step: impl FnOnce() -> Result<T, RunError>) -> Result<T, Halt> {
+        let lock = || self.multiplying.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = self.status.key.scheme().answers().then(lock);
+        self.must_not_be_banned(attempt)?;
+        let done = step().map_err(|error| self.blamed(attempt, error))?;
+        drop(alone);
+        self.must_not_be_banned(attempt)?;
+        Ok(done)
     }
 
     async fn begin(
@@ -305,11 +381,12 @@ impl SharedSigner {
     fn taken(&self, order: &SharedSignOrder, answer: SignResponse) -> Result<Signature, SharedError> {
         let public_key = self.status.key.public_key(&order.tweak)?;
         let signature = Signature {
+            signature_der: signature_der(public_key.scheme(), &answer.signature),
             signature: answer.signature.to_vec(),
             public_key,
-            signature_der: None,
             address: Some(answer.address).filter(|address| !address.is_empty()),
             receipt: answer.receipt.to_vec(),
+            experimental: self.status.key.scheme().is_experimental(),
         };
         check_signature(&signature.public_key, &order.message, &signature.signature)?;
         let message = (signature.public_key.scheme() == Scheme::Ed25519).then_some(order.message.as_slice());
@@ -324,36 +401,6 @@ impl SharedSigner {
         self.has_passed(verdict.height);
         Ok(signature)
     }
-
-    /// What the service says of keepers: believed so far that they are left out of the next attempt.
-    fn told(&self, attempt: &Attempt, faults: SharedFaults) -> Result<Outcome, SharedError> {
-        let named =
-            faults.faults.into_iter().filter_map(|fault| self.told_one(attempt, fault)).collect::<Vec<_>>();
-        if named.is_empty() {
-            return Err(ClientError::Answer { what: "faults of nobody that signs" }.into());
-        }
-        Ok(Outcome::Faults(named))
-    }
-
-    fn told_one(&self, attempt: &Attempt, fault: ToldFault) -> Option<SharedFault> {
-        let place = u8::try_from(fault.place).ok().filter(|place| attempt.signers.contains(place))?;
-        let cause = SharedFaultCause::Told { code: fault.code, message: fault.message };
-        Some(SharedFault { place, keeper: self.status.keeper_name(place), cause })
-    }
-
-    fn blamed(
-        &self,
-        attempt: &Attempt,
-        error: keyward_crypto::shared::RunError,
-    ) -> Result<Outcome, SharedError> {
-        match named(&error).filter(|place| attempt.signers.contains(place)) {
-            Some(place) => {
-                let keeper = self.status.keeper_name(place);
-                Ok(Outcome::Faults(vec![SharedFault { place, keeper, cause: error.into() }]))
-            }
-            None => Err(error.into()),
-        }
-    }
 }
 
 impl std::fmt::Debug for SharedSigner {
@@ -362,13 +409,14 @@ impl std::fmt::Debug for SharedSigner {
     }
 }
 
-fn signed_by(signature: Signature) -> Outcome {
-    Outcome::Signed(Box::new(signature))
+/// The own message first, then the keepers'.
+fn with(own: Vec<u8>, told: &[Bytes]) -> Vec<Vec<u8>> {
+    std::iter::once(own).chain(told.iter().map(|bytes| bytes.to_vec())).collect()
 }
 
 fn check_signature(key: &PublicKey, message: &[u8], signature: &[u8]) -> Result<(), SharedError> {
     let checked = match (key.scheme(), <&[u8; 32]>::try_from(message)) {
-        (Scheme::Bip340, Ok(digest)) => verify_digest(key, digest, signature),
+        (Scheme::Bip340 | Scheme::EcdsaSecp256k1, Ok(digest)) => verify_digest(key, digest, signature),
         _ => verify(key, message, signature),
     };
     Ok(checked.map_err(ClientError::Signature)?)

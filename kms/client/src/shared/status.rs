@@ -55,6 +55,14 @@ impl SharedStatus {
         Ok(Roster::new(user, self.keepers.iter().map(holder).collect(), self.threshold())?)
     }
 
+    /// Refuses what shares of an experimental protocol cannot have done to them.
+    pub(super) const fn must_not_be_experimental(&self, what: &'static str) -> Result<(), SharedError> {
+        if self.key.scheme().is_experimental() {
+            return Err(SharedError::ExperimentalWithout { what });
+        }
+        Ok(())
+    }
+
     /// The name of a keeper's place.
     pub(super) fn keeper_name(&self, place: u8) -> String {
         let keeper = usize::from(place).checked_sub(1).and_then(|index| self.keepers.get(index));

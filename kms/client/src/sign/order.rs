@@ -7,7 +7,7 @@ use keyward_domain::meaning::{Form, Meaning};
 use keyward_domain::payload::is_reserved;
 use keyward_domain::scheme::{verify, verify_digest};
 use keyward_proto::custody::sign_request::Payload;
-use keyward_proto::custody::{Shown, SignRequest};
+use keyward_proto::custody::{Shown, SignRequest, Word};
 use sha2::{Digest as _, Sha256};
 use tonic::codegen::Bytes;
 
@@ -24,6 +24,8 @@ pub struct Order {
     key: String,
     payload: Payload,
     shown: Option<Shown>,
+    /// What a token agent is told of a message that is its key's word.
+    word: Option<Word>,
     mark: Bytes,
 }
 
@@ -31,13 +33,13 @@ impl Order {
     /// Signs a message (at most 1 MiB) with a key: its alias, or its id in hex. The mark is fresh.
     pub fn message(key: impl Into<String>, message: impl Into<Bytes>) -> Result<Self, ClientError> {
         let (payload, mark) = (Payload::Message(message.into()), idempotency_key()?);
-        Ok(Self { key: key.into(), payload, shown: None, mark })
+        Ok(Self { key: key.into(), payload, shown: None, word: None, mark })
     }
 
     /// Signs the message whose SHA-256 is `digest`; not with Ed25519 keys. The mark is fresh.
     pub fn digest(key: impl Into<String>, digest: &[u8; 32]) -> Result<Self, ClientError> {
         let payload = Payload::Digest(Bytes::copy_from_slice(digest));
-        Ok(Self { key: key.into(), payload, shown: None, mark: idempotency_key()? })
+        Ok(Self { key: key.into(), payload, shown: None, word: None, mark: idempotency_key()? })
     }
 
     /// Signs a payload in a format that policies read amounts and destinations from: the digest of it that its signers sign,
@@ -69,6 +71,11 @@ impl Order {
             1..=MARK_BYTES_MAX => Ok(Self { mark: Bytes::copy_from_slice(mark), ..self }),
             len => Err(ClientError::Mark { len }),
         }
+    }
+
+    /// The same, and what a token agent is told of the message: the act that the key is to be an author of.
+    pub(crate) fn telling(self, word: Word) -> Self {
+        Self { word: Some(word), ..self }
     }
 
     /// The key as the order names it.
@@ -120,6 +127,7 @@ impl Order {
             payload: Some(self.payload.clone()),
             shown: self.shown.clone(),
             idempotency_key: self.mark.clone(),
+            word: self.word.clone(),
             tag,
             ..Default::default()
         }

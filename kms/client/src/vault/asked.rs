@@ -77,14 +77,19 @@ impl Asked {
         unnamed.map_or(Ok(()), |author| Err(ConsentError::NotNamed(author.party)))
     }
 
-    /// The words that are not there yet, if there is room for them.
+    /// The words that are not there yet, if there is room for them, and those that count for longer than the ones that are.
     fn fresh(&self, petition: &Petition) -> Result<Vec<Author>, ConsentError> {
         let own = Party::Credential(self.status.sealing.vault.owner);
-        let there =
-            |party: Party| party == own || self.petition.authors().iter().any(|author| author.party == party);
-        let fresh: Vec<_> =
-            petition.authors().iter().filter(|author| !there(author.party)).cloned().collect();
-        match (fresh.get(usize::from(self.missing())), fresh.first(), petition.authors().first()) {
+        let there = |party: Party| self.petition.authors().iter().find(|author| author.party == party);
+        let fresh: Vec<_> = petition
+            .authors()
+            .iter()
+            .filter(|author| author.party != own)
+            .filter(|author| there(author.party).is_none_or(|there| there.not_after < author.not_after))
+            .cloned()
+            .collect();
+        let mut more = fresh.iter().filter(|author| there(author.party).is_none());
+        match (more.nth(usize::from(self.missing())), fresh.first(), petition.authors().first()) {
             (Some(surplus), _, _) => Err(ConsentError::Surplus(surplus.party)),
             (None, None, Some(given)) => Err(ConsentError::Given(given.party)),
             _ => Ok(fresh),
@@ -176,6 +181,7 @@ impl Client {
             }
         }
         for author in fresh {
+            asked.petition.forget(author.party);
             asked.petition.add(author)?;
         }
         Ok(parties)

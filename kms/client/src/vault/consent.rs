@@ -89,9 +89,9 @@ impl ConsentError {
         })
     }
 
-    /// What to do next.
-    pub fn remedy(&self) -> &'static str {
-        match self {
+    /// What to do next, where this side knows it.
+    pub fn remedy(&self) -> Option<&'static str> {
+        Some(match self {
             Self::Petition(PetitionError::Malformed) | Self::OtherLedger | Self::OtherAct => {
                 "ask the person who recovers for the file that `keyward vault recover --request` wrote"
             }
@@ -104,8 +104,8 @@ impl ConsentError {
             Self::Expired { .. } | Self::SignatureInvalid(_) => "have it signed again",
             Self::Unable { .. } => "have somebody else sign that the vault's terms name",
             Self::Petition(_) => "try again",
-            Self::Vault(error) => error.remedy().unwrap_or("try again"),
-        }
+            Self::Vault(error) => return error.remedy(),
+        })
     }
 
     /// Whether nobody could be reached.
@@ -160,7 +160,8 @@ impl Client {
         if let Some(unable) = unable {
             return Err(ConsentError::Unable { party, unable });
         }
-        let blank = petition.blank(party, self.may_consent(petition, party).await?)?;
+        let not_after = self.may_consent(petition, party).await?;
+        let blank = petition.blank(party, not_after)?;
         let message = petition.message(&blank);
         let signed = self.sign_message(&key_id.to_string(), &message).await.map_err(client)?;
         if signed.public_key.id() != key_id {
@@ -169,8 +170,9 @@ impl Client {
         Ok(petition.add(blank.signed(signed.public_key.as_bytes().to_vec(), signed.signature))?)
     }
 
-    /// Refuses what is no attempt on this ledger, and who cannot sign. Gives the last height at which the word counts.
-    async fn may_consent(&self, petition: &Petition, party: Party) -> Result<u64, ConsentError> {
+    /// Refuses what is no attempt on this ledger, and who cannot sign or has signed; what counts no more makes room. Gives the
+    /// last height at which the word counts.
+    async fn may_consent(&self, petition: &mut Petition, party: Party) -> Result<u64, ConsentError> {
         let view = self.outside()?;
         if *petition.chain_id() != view.chain_id() {
             return Err(ConsentError::OtherLedger);
@@ -178,10 +180,11 @@ impl Client {
         if petition.attempt().is_none() {
             return Err(ConsentError::OtherAct);
         }
-        if petition.authors().iter().any(|author| author.party == party) {
+        let signers = self.signers(&view, &[party]).await?;
+        if petition.authors().iter().any(|one| one.party == party && one.not_after > signers.height) {
             return Err(ConsentError::Given(party));
         }
-        let signers = self.signers(&view, &[party]).await?;
+        petition.forget(party);
         match signers.list.first().and_then(super::Signer::unable) {
             Some(unable) => Err(ConsentError::Unable { party, unable }),
             None => Ok(signers.height.saturating_add(SIGNED_BLOCKS)),

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use keyward_ledger_core::entry::Entry;
 use keyward_ledger_core::outcome::Outcome;
-use keyward_ledger_verify::{Failure, MaxAge, StateQuery, verify_receipt, verify_state};
+use keyward_ledger_verify::{Failure, MaxAge, StateQuery};
 
 use super::STATE_AGE_MAX;
 use super::error::VaultError;
@@ -65,7 +65,7 @@ impl View {
         let max_age_ms = u64::try_from(STATE_AGE_MAX.as_millis()).unwrap_or(u64::MAX);
         let max_age = Some(MaxAge { now_ms: now_ms(), max_age_ms });
         let query = StateQuery { key, min_height, max_age };
-        match verify_state(&self.trusted.file, receipt, &query) {
+        match self.trusted.verifier.state(receipt, &query) {
             Ok(found) => Ok(Proven { value: found.value, height: found.height, time_ms: found.time_ms }),
             Err(source @ (Failure::TooOld { .. } | Failure::TooLow { .. })) => {
                 Err(VaultError::Stale { what, source })
@@ -76,7 +76,10 @@ impl View {
 
     /// A record of this ledger, accepted or not.
     pub(crate) fn record(&self, what: &'static str, receipt: &[u8]) -> Result<Recorded, VaultError> {
-        let found = verify_receipt(&self.trusted.file, receipt, None)
+        let found = self
+            .trusted
+            .verifier
+            .receipt(receipt, None)
             .map_err(|source| VaultError::Proof { what, source })?;
         Ok(Recorded {
             entry: found.entry,

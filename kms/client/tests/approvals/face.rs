@@ -1,74 +1,47 @@
 //! The service's face: what it answers, after its lies.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use keyward_domain::Code;
 use keyward_domain::approval::policy_text_hash;
-use keyward_ledger_core::entry::{Entry, Intent, kind, tenant_id};
+use keyward_ledger_core::entry::{Intent, kind, tenant_id};
 use keyward_ledger_core::hash::{Hash, commitment, sha256};
-use keyward_ledger_core::receipt::{Receipt, Released};
 use keyward_ledger_core::state::layout::{ApprovalCase, approval_case_key, approval_key};
 use keyward_ledger_core::state::policy::{PolicyState, policy_key};
 use keyward_proto::custody::approvals_server::{Approvals, ApprovalsServer};
 use keyward_proto::custody::policies_server::{Policies, PoliciesServer};
+use keyward_proto::custody::risk_server::RiskServer;
 use keyward_proto::custody::sign_request::Payload;
 use keyward_proto::custody::signing_server::{Signing, SigningServer};
 use keyward_proto::custody::*;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::server::Router;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::ledger::Chain;
+use crate::toy::{self, Answered, Chain, SERVICE, refused};
 use crate::world::{World, hosted, rule};
 
-/// The submitter that the toy ledger knows as its service.
-const SERVICE: Hash = [0x55; 32];
-
 #[derive(Clone)]
-struct Face(Arc<World>);
+pub(crate) struct Face(pub(crate) Arc<World>);
 
-pub(crate) fn listen() -> (TcpIncoming, String) {
-    let incoming = TcpIncoming::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    let address = format!("http://{}", incoming.local_addr().unwrap());
-    (incoming, address)
-}
-
-pub(crate) fn serve(world: Arc<World>, incoming: TcpIncoming) {
+pub(crate) fn router(world: Arc<World>) -> Router {
     let face = Face(world);
-    let server = Server::builder()
+    Server::builder()
         .add_service(ApprovalsServer::new(face.clone()))
         .add_service(PoliciesServer::new(face.clone()))
-        .add_service(SigningServer::new(face));
-    tokio::spawn(server.serve_with_incoming(incoming));
+        .add_service(RiskServer::new(face.clone()))
+        .add_service(SigningServer::new(face))
 }
-
-pub(crate) fn refused(name: &str) -> Status {
-    let mut status = Status::failed_precondition(format!("refused: {name}"));
-    let code = Code::from_name(name).map_or("LEDGER_REFUSED", Code::name);
-    status.metadata_mut().insert("keyward-code", code.parse().unwrap());
-    status.metadata_mut().insert("keyward-retry", "false".parse().unwrap());
-    status
-}
-
-type Answered<T> = Result<Response<T>, Status>;
 
 impl Face {
-    fn record(&self, entry: &[u8]) -> Result<ApprovalEntryResponse, Status> {
+    pub(crate) fn record(&self, entry: &[u8]) -> Result<ApprovalEntryResponse, Status> {
         self.0.handed_in.lock().unwrap().push(entry.to_vec());
         let mut entry = entry.to_vec();
         if let Some(lie) = &self.0.lies.lock().unwrap().entry {
             entry = lie(&self.0, entry);
         }
-        let mut answer = {
-            let mut chain = self.0.chain.lock().unwrap();
-            let (leaf_index, outcome) = chain.record(&entry);
-            if outcome.is_accepted() {
-                Ok(ApprovalEntryResponse { receipt: chain.receipt(leaf_index).into(), leaf_index })
-            } else {
-                Err(refused(outcome.name()))
-            }
-        };
+        let recorded = toy::record(&mut self.0.chain.lock().unwrap(), &entry);
+        let mut answer = recorded
+            .map(|(receipt, leaf_index)| ApprovalEntryResponse { receipt: receipt.into(), leaf_index });
         if let Some(lie) = &self.0.lies.lock().unwrap().recorded {
             answer = lie(&self.0, answer);
         }
@@ -95,20 +68,7 @@ pub(crate) fn signed(chain: &mut Chain, id: Hash, r: &Hash, message: &[u8]) -> S
     let (commitment, policy) = (commitment(r, &payload_hash), [9; 32]);
     let intent =
         Intent { id, key_id: key.public_key().id(), executor: SERVICE, commitment, policy, not_after };
-    let (leaf, outcome) = chain.record(&Entry::Intent(intent).encode());
-    assert_eq!(outcome.name(), "ACCEPTED");
-    let signature = key.sign_message(message).unwrap();
-    let mut receipt = Receipt::decode(&chain.receipt(leaf)).unwrap();
-    let public_key = key.public_key().clone();
-    receipt.released = Some(Released { public_key, r: *r, payload_hash, signature: signature.clone() });
-    SignResponse {
-        signature: signature.into(),
-        public_key: key.public_key().as_bytes().to_vec().into(),
-        scheme: key.scheme().name().into(),
-        receipt: receipt.encode().into(),
-        key_id: key.public_key().id().as_bytes().to_vec().into(),
-        ..Default::default()
-    }
+    toy::released(chain, &key, intent, r, message)
 }
 
 #[tonic::async_trait]

@@ -10,7 +10,7 @@ use keyward_proto::custody::{
 };
 
 use crate::face;
-use crate::ledger::Chain;
+use crate::toy::Chain;
 use crate::world::{ANNA, BORIS, CLARA, DORA, LIVE_MS, Lies, World, login, rule, signing};
 
 fn showing(lie: impl Fn(&World, ShowApprovalResponse) -> ShowApprovalResponse + Send + 'static) -> Lies {

@@ -11,9 +11,10 @@
 
 mod face;
 mod giving;
-#[path = "../vault/world/ledger.rs"]
-#[allow(dead_code, reason = "vaults need more of it")]
-mod ledger;
 mod lying;
 mod policies;
+mod risk;
+#[path = "../toy/mod.rs"]
+#[allow(dead_code, reason = "each face needs a part of it")]
+mod toy;
 mod world;

@@ -6,34 +6,28 @@ use std::sync::{Arc, Mutex};
 use keyward_client::approvals::{
     About, ApprovalError, ApprovalTerms, Approved, Group, Party, RuleName, ShownCase, Signing, Voice,
 };
-use keyward_client::{Client, Login, Order, Session};
-use keyward_crypto::{SecretBytes, SigningKey, Stretch};
+use keyward_client::{Client, Order};
+use keyward_crypto::SigningKey;
 use keyward_domain::ApprovalRuleName;
 use keyward_domain::scheme::Scheme;
 use keyward_ledger_core::entry::Mode;
 use keyward_ledger_core::hash::{Hash, sha256};
-use keyward_ledger_core::state::layout::{
-    AccountState, CredentialState, KeyState, KeyStatus, account_key, credential_key, key_key,
-};
+use keyward_ledger_core::state::layout::{KeyState, KeyStatus, key_key};
 use keyward_proto::custody::{
     ApprovalAbout, ApprovalEntryResponse, ListApprovalRulesResponse, PublishPolicyResponse,
-    ShowApprovalResponse, ShowPolicyResponse, SignResponse,
+    ShowApprovalResponse, ShowPolicyResponse, ShowRiskResponse, SignResponse,
 };
 use tonic::Status;
-use tonic::transport::Endpoint;
-use zeroize::Zeroizing;
 
 use crate::face;
-use crate::ledger::Chain;
+use crate::toy::{self, Chain};
+pub(crate) use crate::toy::{ANNA, BORIS, CLARA, login};
 
-pub(crate) const ANNA: Hash = [0x41; 32];
-pub(crate) const BORIS: Hash = [0x42; 32];
-pub(crate) const CLARA: Hash = [0x43; 32];
 pub(crate) const DORA: Hash = [0x44; 32];
 pub(crate) const MESSAGE: &[u8] = b"pay 12.50 to clara";
 pub(crate) const LIVE_MS: u64 = 60_000;
 
-type Lie<T> = Option<Box<dyn Fn(&World, T) -> T + Send>>;
+type Lie<T> = toy::Lie<World, T>;
 
 /// In what the service lies; in nothing by default.
 #[derive(Default)]
@@ -43,6 +37,7 @@ pub(crate) struct Lies {
     pub(crate) recorded: Lie<Result<ApprovalEntryResponse, Status>>,
     pub(crate) signed: Lie<SignResponse>,
     pub(crate) policy: Lie<ShowPolicyResponse>,
+    pub(crate) risk: Lie<ShowRiskResponse>,
     pub(crate) published: Lie<PublishPolicyResponse>,
     /// Entries are changed on the way.
     pub(crate) entry: Lie<Vec<u8>>,
@@ -58,19 +53,6 @@ pub(crate) struct World {
     /// Texts of policy sets, by their hash.
     pub(crate) texts: Mutex<HashMap<Hash, String>>,
     address: String,
-}
-
-pub(crate) fn credential(account: &Hash) -> SigningKey {
-    SigningKey::from_secret(Scheme::Ed25519, account).unwrap()
-}
-
-/// A login that succeeded.
-pub(crate) fn login(account: Hash) -> Login {
-    Login {
-        session: Session { token: Zeroizing::new(account.to_vec()), expires_unix_ms: u64::MAX, account },
-        credential: credential(&account),
-        export_key: SecretBytes::new(vec![account[0]; 64]),
-    }
 }
 
 /// Anna's hosted key.
@@ -101,12 +83,7 @@ pub(crate) fn signing() -> Signing {
 impl World {
     pub(crate) async fn start() -> Arc<Self> {
         let mut chain = Chain::new(0);
-        for account in [ANNA, BORIS, CLARA, DORA] {
-            let public_key = credential(&account).public_key().as_bytes().try_into().unwrap();
-            let credential = CredentialState { version: 1, public_key }.encode();
-            chain.state.insert(&account_key(&account), &AccountState { open: true, height: 1 }.encode());
-            chain.state.insert(&credential_key(&account), &credential);
-        }
+        toy::open_accounts(&mut chain, &[ANNA, BORIS, CLARA, DORA]);
         let key = KeyState {
             account: ANNA,
             mode: Mode::Hosted,
@@ -116,11 +93,11 @@ impl World {
             version: 1,
         };
         chain.state.insert(&key_key(&hosted().public_key().id()), &key.encode());
-        let (incoming, address) = face::listen();
+        let (incoming, address) = toy::listen();
         let (chain, lies, handed_in) = (Mutex::new(chain), Mutex::default(), Mutex::default());
         let (mail, texts) = (Mutex::default(), Mutex::default());
         let world = Arc::new(Self { chain, lies, handed_in, mail, texts, address });
-        face::serve(Arc::clone(&world), incoming);
+        toy::serve(face::router(Arc::clone(&world)), incoming);
         world
     }
 
@@ -150,9 +127,7 @@ impl World {
     }
 
     pub(crate) async fn untrusting(&self, account: Hash) -> Client {
-        let channel = Endpoint::from_shared(self.address.clone()).unwrap().connect().await.unwrap();
-        let client = Client::over(channel, &self.address).with_stretch(Stretch::WeakForTests);
-        client.with_session(&account).unwrap().with_account(account)
+        toy::client(&self.address, account).await
     }
 
     pub(crate) fn lie(&self, lies: Lies) {

@@ -1,14 +1,11 @@
 //! The service's face: what it answers, after its lies.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use keyward_client::delegation::PolicySet;
-use keyward_domain::Code;
 use keyward_ledger_core::entry::Mode;
 use keyward_ledger_core::entry::{Act, Authored, DelegationAct, Entry, Intent};
 use keyward_ledger_core::hash::{Hash, sha256};
-use keyward_ledger_core::receipt::{Receipt, Released};
 use keyward_ledger_core::scheme::Scheme;
 use keyward_ledger_core::state::delegation::{Delegations, delegation_key, delegations_key};
 use keyward_ledger_core::state::layout::{
@@ -18,30 +15,19 @@ use keyward_proto::custody::delegation_server::{Delegation, DelegationServer};
 use keyward_proto::custody::recovery_server::{Recovery, RecoveryServer};
 use keyward_proto::custody::*;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status};
+use tonic::transport::server::Router;
+use tonic::{Request, Response};
 
-use crate::ledger::Chain;
+use crate::toy::{self, Answered, Chain, SERVICE, account, refused};
 use crate::world::{ANNA, World, hosted};
-
-/// The submitter that the toy ledger knows as its service.
-const SERVICE: Hash = [0x55; 32];
 
 #[derive(Clone)]
 struct Face(Arc<World>);
 
-pub(crate) fn listen() -> (TcpIncoming, String) {
-    let incoming = TcpIncoming::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    let address = format!("http://{}", incoming.local_addr().unwrap());
-    (incoming, address)
-}
-
-pub(crate) fn serve(world: Arc<World>, incoming: TcpIncoming) {
+pub(crate) fn router(world: Arc<World>) -> Router {
     let (delegation, recovery) =
         (DelegationServer::new(Face(Arc::clone(&world))), RecoveryServer::new(Face(world)));
-    tokio::spawn(
-        Server::builder().add_service(delegation).add_service(recovery).serve_with_incoming(incoming),
-    );
+    Server::builder().add_service(delegation).add_service(recovery)
 }
 
 /// Binds an account's hosted key.
@@ -66,22 +52,6 @@ pub(crate) fn policy() -> PolicySet {
     PolicySet { hash, schema: schema.into(), files: vec![(name.into(), rules.into())] }
 }
 
-pub(crate) fn refused(name: &str) -> Status {
-    let mut status = Status::failed_precondition(format!("refused: {name}"));
-    let code = Code::from_name(name).map_or("LEDGER_REFUSED", Code::name);
-    status.metadata_mut().insert("keyward-code", code.parse().unwrap());
-    status.metadata_mut().insert("keyward-retry", "false".parse().unwrap());
-    status
-}
-
-/// Whose session it is: its token is the account.
-fn account<T>(request: &Request<T>) -> Hash {
-    let bearer = request.metadata().get("authorization").unwrap().to_str().unwrap();
-    let token = bearer.strip_prefix("Bearer ").unwrap();
-    let digit = |n: usize| u8::from_str_radix(&token[2 * n..2 * n + 2], 16).unwrap();
-    std::array::from_fn(digit)
-}
-
 /// What an honest service shows of an account's delegations.
 pub(crate) fn shown(chain: &Chain, account: &Hash) -> ShowDelegationsResponse {
     let key = delegations_key(account);
@@ -101,8 +71,6 @@ pub(crate) fn shown(chain: &Chain, account: &Hash) -> ShowDelegationsResponse {
     }
 }
 
-type Answered<T> = Result<Response<T>, Status>;
-
 impl Face {
     fn record(&self, entry: &[u8]) -> Answered<DelegationEntryResponse> {
         self.0.handed_in.lock().unwrap().push(entry.to_vec());
@@ -113,13 +81,11 @@ impl Face {
         let mut answer = match entry {
             None => Err(refused("LEDGER_REFUSED")),
             Some(entry) => {
-                let mut chain = self.0.chain.lock().unwrap();
-                let (leaf_index, outcome) = chain.record(&entry);
-                if outcome.is_accepted() {
-                    Ok(DelegationEntryResponse { receipt: chain.receipt(leaf_index).into(), leaf_index })
-                } else {
-                    Err(refused(outcome.name()))
-                }
+                let recorded = toy::record(&mut self.0.chain.lock().unwrap(), &entry);
+                recorded.map(|(receipt, leaf_index)| DelegationEntryResponse {
+                    receipt: receipt.into(),
+                    leaf_index,
+                })
             }
         };
         if let Some(lie) = &self.0.lies.lock().unwrap().recorded {
@@ -161,22 +127,7 @@ pub(crate) fn sign_act(
 
 /// Records an intent, and releases a signature for it.
 pub(crate) fn signed(chain: &mut Chain, intent: Intent, r: &Hash, message: &[u8]) -> SignResponse {
-    let (leaf, outcome) = chain.record(&Entry::Intent(intent).encode());
-    assert_eq!(outcome.name(), "ACCEPTED");
-    let key = hosted(&ANNA);
-    let signature = key.sign_message(message).unwrap();
-    let mut receipt = Receipt::decode(&chain.receipt(leaf)).unwrap();
-    let payload_hash = sha256(&[message]);
-    let public_key = key.public_key().clone();
-    receipt.released = Some(Released { public_key, r: *r, payload_hash, signature: signature.clone() });
-    SignResponse {
-        signature: signature.into(),
-        public_key: key.public_key().as_bytes().to_vec().into(),
-        scheme: key.scheme().name().into(),
-        receipt: receipt.encode().into(),
-        key_id: key.public_key().id().as_bytes().to_vec().into(),
-        ..Default::default()
-    }
+    toy::released(chain, &hosted(&ANNA), intent, r, message)
 }
 
 #[tonic::async_trait]

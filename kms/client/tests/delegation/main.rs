@@ -11,9 +11,9 @@
 
 mod acting;
 mod face;
-#[path = "../vault/world/ledger.rs"]
-#[allow(dead_code, reason = "vaults need more of it")]
-mod ledger;
 mod reading;
 mod recovering;
+#[path = "../toy/mod.rs"]
+#[allow(dead_code, reason = "each face needs a part of it")]
+mod toy;
 mod world;

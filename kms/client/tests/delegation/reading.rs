@@ -7,7 +7,7 @@ use keyward_ledger_verify::Failure;
 use keyward_proto::custody::{DelegationEntryResponse, ShowDelegationsResponse};
 
 use crate::face;
-use crate::ledger::Chain;
+use crate::toy::Chain;
 use crate::world::{ANNA, BORIS, CLARA, DELAY_MS, Lies, World, login, main_name, rule_id, terms};
 
 fn showing(

@@ -3,32 +3,28 @@
 use std::sync::{Arc, Mutex};
 
 use keyward_client::delegation::{DelegationTerms, Done, KeyId, Party, Request, RuleName, Scope, Window};
-use keyward_client::{Client, Login, Password, Session};
-use keyward_crypto::{OpaqueServer, SecretBytes, SigningKey, Stretch};
+use keyward_client::{Client, Password};
+use keyward_crypto::{OpaqueServer, SigningKey};
 use keyward_domain::DelegationName;
 use keyward_domain::scheme::Scheme;
 use keyward_ledger_core::change::Configuration;
 use keyward_ledger_core::entry::kind;
 use keyward_ledger_core::hash::Hash;
-use keyward_ledger_core::state::layout::{AccountState, CredentialState, account_key, credential_key};
+use keyward_ledger_core::state::layout::{CredentialState, credential_key};
 use keyward_ledger_core::state::member::config_key;
 use keyward_proto::custody::{
     ActResponse, BeginRecoveryResponse, DelegatePoliciesResponse, DelegationEntryResponse,
     ShowDelegationsResponse,
 };
 use tonic::Status;
-use tonic::transport::Endpoint;
-use zeroize::Zeroizing;
 
 use crate::face;
-use crate::ledger::Chain;
+use crate::toy::{self, Chain};
+pub(crate) use crate::toy::{ANNA, BORIS, CLARA, credential, login};
 
-pub(crate) const ANNA: Hash = [0x41; 32];
-pub(crate) const BORIS: Hash = [0x42; 32];
-pub(crate) const CLARA: Hash = [0x43; 32];
 pub(crate) const DELAY_MS: u64 = 60_000;
 
-type Lie<T> = Option<Box<dyn Fn(&World, T) -> T + Send>>;
+type Lie<T> = toy::Lie<World, T>;
 
 /// In what the service lies; in nothing by default.
 #[derive(Default)]
@@ -51,19 +47,6 @@ pub(crate) struct World {
     /// What every opening brought to bind: name and upload.
     pub(crate) logins: Mutex<Vec<(Vec<u8>, Vec<u8>)>>,
     address: String,
-}
-
-pub(crate) fn credential(account: &Hash) -> SigningKey {
-    SigningKey::from_secret(Scheme::Ed25519, account).unwrap()
-}
-
-/// A login that succeeded.
-pub(crate) fn login(account: Hash) -> Login {
-    Login {
-        session: Session { token: Zeroizing::new(account.to_vec()), expires_unix_ms: u64::MAX, account },
-        credential: credential(&account),
-        export_key: SecretBytes::new(vec![account[0]; 64]),
-    }
 }
 
 /// The hosted key of an account.
@@ -107,15 +90,11 @@ impl World {
         let mut chain = Chain::new(0);
         let configuration = Configuration { recovery_delay_min_ms: DELAY_MS, ..Configuration::initial(1000) };
         chain.state.insert(&config_key(), &configuration.encode());
+        toy::open_accounts(&mut chain, &[ANNA, BORIS, CLARA]);
         for account in [ANNA, BORIS, CLARA] {
-            let public_key = credential(&account).public_key().as_bytes().try_into().unwrap();
-            chain.state.insert(&account_key(&account), &AccountState { open: true, height: 1 }.encode());
-            chain
-                .state
-                .insert(&credential_key(&account), &CredentialState { version: 1, public_key }.encode());
             face::bind(&mut chain, &account);
         }
-        let (incoming, address) = face::listen();
+        let (incoming, address) = toy::listen();
         let world = Arc::new(Self {
             chain: Mutex::new(chain),
             lies: Mutex::default(),
@@ -124,7 +103,7 @@ impl World {
             logins: Mutex::default(),
             address,
         });
-        face::serve(Arc::clone(&world), incoming);
+        toy::serve(face::router(Arc::clone(&world)), incoming);
         world
     }
 
@@ -149,9 +128,7 @@ impl World {
     }
 
     pub(crate) async fn untrusting(&self, account: Hash) -> Client {
-        let channel = Endpoint::from_shared(self.address.clone()).unwrap().connect().await.unwrap();
-        let client = Client::over(channel, &self.address).with_stretch(Stretch::WeakForTests);
-        client.with_session(&account).unwrap().with_account(account)
+        toy::client(&self.address, account).await
     }
 
     pub(crate) fn lie(&self, lies: Lies) {

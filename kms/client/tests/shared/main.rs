@@ -9,8 +9,13 @@
     reason = "tests"
 )]
 
+mod apps;
 mod devices;
+mod ecdsa;
 mod making;
 mod renewing;
 mod signing;
+#[path = "../toy/mod.rs"]
+#[allow(dead_code, reason = "each face needs a part of it")]
+mod toy;
 mod world;

@@ -2,42 +2,34 @@
 
 pub(crate) mod face;
 pub(crate) mod keeper;
-#[path = "../vault/world/ledger.rs"]
-pub(crate) mod ledger;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use keyward_client::shared::{SharedOrder, SharedSigner};
 use keyward_client::vault::KeeperChoice;
-use keyward_client::{Client, DeviceKeys, KeyWithReceipt, Login, Session};
+use keyward_client::{Client, DeviceKeys, KeyWithReceipt};
 use keyward_crypto::shared::{Holder, Roster, SharedKey};
-use keyward_crypto::{SecretBytes, SigningKey};
 use keyward_domain::scheme::Scheme;
 use keyward_ledger_core::hash::Hash;
 use keyward_ledger_core::scheme::KeyId;
 use keyward_ledger_core::shared::Device;
 use keyward_ledger_core::state::keeper::{KeeperState, keeper_key, keepers_key};
-use keyward_ledger_core::state::layout::{AccountState, CredentialState, account_key, credential_key};
 use keyward_ledger_core::state::shared::{SharedKeyState, shared_key_key};
 use keyward_proto::custody::{
-    BeginSharedResponse, FinishSharedResponse, ListKeepersResponse, Round, SharedEntryResponse,
-    ShowSharedKeyResponse,
+    AnswerSharedResponse, BeginSharedResponse, FinishSharedResponse, ListKeepersResponse, Round,
+    SharedEntryResponse, ShowSharedKeyResponse,
 };
 use tonic::Status;
-use tonic::transport::Endpoint;
-use zeroize::Zeroizing;
 
+use crate::toy;
+pub(crate) use crate::toy::{ANNA, BORIS, Chain, SERVICE, login};
 pub(crate) use keeper::Keeper;
-pub(crate) use ledger::Chain;
 
-pub(crate) const ANNA: Hash = [0x41; 32];
-pub(crate) const BORIS: Hash = [0x42; 32];
-pub(crate) const SERVICE: Hash = [0x55; 32];
 pub(crate) const ALIAS: &str = "treasury";
 pub(crate) const LOCK_MS: u64 = 3_600_000;
 
-type Lie<T> = Option<Box<dyn Fn(&World, T) -> T + Send>>;
+type Lie<T> = toy::Lie<World, T>;
 /// Of a keeper, by number from 0, in the step of this name.
 type KeeperLie = Option<Box<dyn Fn(&World, usize, &str, Round) -> Round + Send>>;
 type Seen = Option<Box<dyn Fn(&World, &[u8]) + Send>>;
@@ -52,6 +44,7 @@ pub(crate) struct Lies {
     pub(crate) seen: Seen,
     pub(crate) round: KeeperLie,
     pub(crate) begun: Lie<BeginSharedResponse>,
+    pub(crate) answered: Lie<AnswerSharedResponse>,
     pub(crate) finished: Lie<FinishSharedResponse>,
     /// Keepers, by number from 0, that refuse everything.
     pub(crate) away: Vec<usize>,
@@ -75,19 +68,6 @@ pub(crate) struct World {
     address: String,
 }
 
-pub(crate) fn credential(account: &Hash) -> SigningKey {
-    SigningKey::from_secret(Scheme::Ed25519, account).unwrap()
-}
-
-/// A login that succeeded.
-pub(crate) fn login(account: Hash) -> Login {
-    Login {
-        session: Session { token: Zeroizing::new(account.to_vec()), expires_unix_ms: u64::MAX, account },
-        credential: credential(&account),
-        export_key: SecretBytes::new(vec![account[0]; 64]),
-    }
-}
-
 pub(crate) fn named(numbers: &[usize]) -> KeeperChoice {
     KeeperChoice::Named(numbers.iter().map(|number| format!("keeper-{number}")).collect())
 }
@@ -97,6 +77,7 @@ pub(crate) fn order(scheme: Scheme) -> SharedOrder {
     SharedOrder {
         alias: ALIAS.to_owned(),
         scheme,
+        experimental: true,
         threshold: 2,
         keepers: named(&[1, 2, 3]),
         approval_rule: None,
@@ -109,12 +90,7 @@ impl World {
     pub(crate) async fn start() -> Arc<Self> {
         let mut chain = Chain::new(0);
         let keepers: Vec<_> = (1..=5).map(Keeper::new).collect();
-        for account in [ANNA, BORIS] {
-            let public_key = credential(&account).public_key().as_bytes().try_into().unwrap();
-            chain.state.insert(&account_key(&account), &AccountState { open: true, height: 1 }.encode());
-            let state = CredentialState { version: 1, public_key };
-            chain.state.insert(&credential_key(&account), &state.encode());
-        }
+        toy::open_accounts(&mut chain, &[ANNA, BORIS]);
         let mut ids: Vec<_> = keepers.iter().map(Keeper::id).collect();
         ids.sort_unstable();
         let list = [&5_u32.to_be_bytes()[..], &ids.concat()].concat();
@@ -123,7 +99,7 @@ impl World {
             let state = KeeperState { present: true, height: 1, keeper: keeper.on_ledger() };
             chain.state.insert(&keeper_key(&keeper.id()), &state.encode());
         }
-        let (incoming, address) = face::listen();
+        let (incoming, address) = toy::listen();
         let world = Arc::new(Self {
             chain: Mutex::new(chain),
             keepers,
@@ -133,7 +109,7 @@ impl World {
             begun: Mutex::default(),
             address,
         });
-        face::serve(Arc::clone(&world), incoming);
+        toy::serve(face::router(Arc::clone(&world)), incoming);
         world
     }
 
@@ -144,8 +120,7 @@ impl World {
     }
 
     pub(crate) async fn untrusting(&self, account: Hash) -> Client {
-        let channel = Endpoint::from_shared(self.address.clone()).unwrap().connect().await.unwrap();
-        Client::over(channel, &self.address).with_session(&account).unwrap().with_account(account)
+        toy::client(&self.address, account).await
     }
 
     /// Anna's device in a folder.

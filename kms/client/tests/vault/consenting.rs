@@ -170,6 +170,28 @@ async fn a_consent_that_is_replayed_altered_foreign_surplus_or_expired_is_refuse
     assert_eq!(client.take_consent(&mut before, &old).await.unwrap(), [Party::Credential(BORIS)]);
 }
 
+#[tokio::test]
+async fn a_consent_that_ran_out_is_given_and_taken_anew() {
+    let (world, client) = sealed().await;
+    let mut asked = ask(&client).await;
+    let mut of_boris = asked.petition().clone();
+    of_boris.sign_as_account(BORIS, &login(BORIS).credential, world.snapshot().height + 2).unwrap();
+    client.take_consent(&mut asked, &of_boris).await.unwrap();
+    for _ in 0..3 {
+        world.chain.lock().unwrap().record(&Entry::Note(vec![1]).encode());
+    }
+    let old = of_boris.clone();
+    world.client(BORIS).await.consent(&login(BORIS), &mut of_boris).await.unwrap();
+    assert_eq!(client.take_consent(&mut asked, &of_boris).await.unwrap(), [Party::Credential(BORIS)]);
+    assert_eq!(asked.missing(), 1, "it is one person's word all the same");
+    let older = client.take_consent(&mut asked, &old).await.unwrap_err();
+    assert_eq!(older.code(), Some("CONSENT_GIVEN"));
+    let mut of_token = asked.petition().clone();
+    world.client(CLARA).await.consent_with_own_key(&token(), &mut of_token).await.unwrap();
+    client.take_consent(&mut asked, &of_token).await.unwrap();
+    client.recover_asked(&login(ANNA), &mut asked, "", &|_| ()).await.unwrap();
+}
+
 fn asked_text(petition: &Petition) -> Petition {
     Petition::parse(&petition.to_text()).unwrap()
 }

@@ -14,4 +14,7 @@ mod ending;
 mod reading;
 mod recovering;
 mod sealing;
+#[path = "../toy/mod.rs"]
+#[allow(dead_code, reason = "each face needs a part of it")]
+mod toy;
 mod world;

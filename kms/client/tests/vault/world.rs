@@ -2,36 +2,29 @@
 
 pub(crate) mod face;
 pub(crate) mod keeper;
-pub(crate) mod ledger;
 
 use std::sync::{Arc, Mutex};
 
 use keyward_client::vault::{Factors, KeeperChoice, SealOrder, Sealed, VaultTerms};
-use keyward_client::{Client, Login, Password, Session};
+use keyward_client::{Client, Password};
 use keyward_crypto::vault::{VaultMode, VaultStretch, VaultedKey};
 use keyward_crypto::{SecretBytes, SigningKey};
 use keyward_domain::VaultName;
 use keyward_domain::scheme::Scheme;
 use keyward_ledger_core::hash::Hash;
 use keyward_ledger_core::state::keeper::{KeeperState, keeper_key, keepers_key};
-use keyward_ledger_core::state::layout::{AccountState, CredentialState, account_key, credential_key};
 use keyward_proto::custody::{
     ListKeepersResponse, ListSignersResponse, ShowVaultResponse, VaultEntryResponse,
 };
 use tonic::Status;
-use tonic::transport::Endpoint;
-use zeroize::Zeroizing;
 
-pub(crate) use face::{refused, shown, signer};
+use crate::toy;
+pub(crate) use crate::toy::{ANNA, BORIS, CLARA, Chain, login, refused};
+pub(crate) use face::{shown, signer};
 pub(crate) use keeper::Keeper;
-pub(crate) use ledger::Chain;
-
-pub(crate) const ANNA: Hash = [0x41; 32];
-pub(crate) const BORIS: Hash = [0x42; 32];
-pub(crate) const CLARA: Hash = [0x43; 32];
 
 pub(crate) type Answer = Result<Vec<u8>, Status>;
-type Lie<T> = Option<Box<dyn Fn(&World, T) -> T + Send>>;
+type Lie<T> = toy::Lie<World, T>;
 type KeeperLie = Option<Box<dyn Fn(usize, Answer) -> Answer + Send>>;
 
 /// In what the service lies; in nothing by default.
@@ -62,19 +55,6 @@ pub(crate) struct World {
     /// The entries that were handed in, in order.
     pub(crate) handed_in: Mutex<Vec<Vec<u8>>>,
     address: String,
-}
-
-fn credential(account: &Hash) -> SigningKey {
-    SigningKey::from_secret(Scheme::Ed25519, account).unwrap()
-}
-
-/// A login that succeeded.
-pub(crate) fn login(account: Hash) -> Login {
-    Login {
-        session: Session { token: Zeroizing::new(account.to_vec()), expires_unix_ms: u64::MAX, account },
-        credential: credential(&account),
-        export_key: SecretBytes::new(vec![account[0]; 64]),
-    }
 }
 
 pub(crate) fn password(text: &str) -> Password {
@@ -111,13 +91,7 @@ impl World {
     pub(crate) async fn start() -> Arc<Self> {
         let mut chain = Chain::new(0);
         let mut keepers: Vec<_> = (1..=5).map(Keeper::new).collect();
-        for account in [ANNA, BORIS, CLARA] {
-            let public_key = credential(&account).public_key().as_bytes().try_into().unwrap();
-            chain.state.insert(&account_key(&account), &AccountState { open: true, height: 1 }.encode());
-            chain
-                .state
-                .insert(&credential_key(&account), &CredentialState { version: 1, public_key }.encode());
-        }
+        toy::open_accounts(&mut chain, &[ANNA, BORIS, CLARA]);
         let mut ids: Vec<_> = keepers.iter().map(Keeper::id).collect();
         ids.sort_unstable();
         let list = [&5_u32.to_be_bytes()[..], &ids.concat()].concat();
@@ -127,7 +101,7 @@ impl World {
             chain.state.insert(&keeper_key(&keeper.id()), &state.encode());
         }
         keepers.sort_by(|one, other| one.name.cmp(&other.name));
-        let (incoming, address) = face::listen();
+        let (incoming, address) = toy::listen();
         let world = Arc::new(Self {
             chain: Mutex::new(chain),
             keepers,
@@ -137,7 +111,7 @@ impl World {
             handed_in: Mutex::default(),
             address,
         });
-        face::serve(Arc::clone(&world), incoming);
+        toy::serve(face::router(Arc::clone(&world)), incoming);
         world
     }
 
@@ -148,8 +122,7 @@ impl World {
     }
 
     pub(crate) async fn untrusting(&self, account: Hash) -> Client {
-        let channel = Endpoint::from_shared(self.address.clone()).unwrap().connect().await.unwrap();
-        Client::over(channel, &self.address).with_session(&account).unwrap().with_account(account)
+        toy::client(&self.address, account).await
     }
 
     /// Seals an account's vault under the password `right`.

@@ -1,10 +1,8 @@
 //! The service's face: what it answers, after its lies.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use keyward_crypto::shared::{Package, Signing, SigningPlan, Tweak};
-use keyward_domain::Code;
 use keyward_ledger_core::entry::{
     Act, Authored, Entry, RuleName, SharedAct, SharedIntent, Tweak as OnLedger,
 };
@@ -20,11 +18,12 @@ use keyward_proto::custody::shared_server::{Shared, SharedServer};
 use keyward_proto::custody::vaults_server::{Vaults, VaultsServer};
 use keyward_proto::custody::*;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::server::Router;
 use tonic::{Request, Response, Status};
 
 use super::keeper::signing;
 use super::{SERVICE, World};
+use crate::toy::{Answered, refused};
 
 /// An attempt between its two calls.
 pub(crate) struct Waiting {
@@ -33,6 +32,7 @@ pub(crate) struct Waiting {
     attempt: u32,
     signing: Signing,
     commitments: Vec<Vec<u8>>,
+    answers: Vec<Vec<u8>>,
     disclosure: Disclosure,
     payload_hash: Hash,
 }
@@ -40,25 +40,10 @@ pub(crate) struct Waiting {
 #[derive(Clone)]
 struct Face(Arc<World>);
 
-pub(crate) fn listen() -> (TcpIncoming, String) {
-    let incoming = TcpIncoming::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    let address = format!("http://{}", incoming.local_addr().unwrap());
-    (incoming, address)
-}
-
-pub(crate) fn serve(world: Arc<World>, incoming: TcpIncoming) {
-    let server = Server::builder()
-        .add_service(SharedServer::new(Face(Arc::clone(&world))))
-        .add_service(VaultsServer::new(Face(world)));
-    tokio::spawn(server.serve_with_incoming(incoming));
-}
-
-pub(crate) fn refused(name: &str) -> Status {
-    let mut status = Status::failed_precondition(format!("refused: {name}"));
-    let code = Code::from_name(name).map_or("LEDGER_REFUSED", Code::name);
-    status.metadata_mut().insert("keyward-code", code.parse().unwrap());
-    status.metadata_mut().insert("keyward-retry", "false".parse().unwrap());
-    status
+pub(crate) fn router(world: Arc<World>) -> Router {
+    Server::builder()
+        .add_service(SharedServer::new(Face(Arc::clone(&world))).max_decoding_message_size(16 << 20))
+        .add_service(VaultsServer::new(Face(world)))
 }
 
 fn hash(bytes: &[u8]) -> Hash {
@@ -79,8 +64,6 @@ const fn tweak(tweak: OnLedger) -> Tweak {
         OnLedger::Root(root) => Tweak::Scripts(root),
     }
 }
-
-type Answered<T> = Result<Response<T>, Status>;
 
 impl Face {
     fn called(&self, name: &str) {
@@ -173,8 +156,8 @@ impl Face {
         };
         let disclosure = request.payload.unwrap();
         let payload_hash = match intent_scheme(&self.0) {
-            keyward_domain::scheme::Scheme::Bip340 => hash(&request.message),
-            _ => keyward_ledger_core::hash::sha256(&[&request.message]),
+            keyward_domain::scheme::Scheme::Ed25519 => keyward_ledger_core::hash::sha256(&[&request.message]),
+            _ => hash(&request.message),
         };
         let receipt = self.0.chain.lock().unwrap().receipt(leaf_index);
         let answer = SharedBegun {
@@ -193,10 +176,30 @@ impl Face {
             attempt,
             signing,
             commitments: all,
+            answers: Vec::new(),
             disclosure,
             payload_hash,
         });
         Ok(Begun::Begun(answer))
+    }
+
+    fn answered(&self, request: AnswerSharedRequest) -> answer_shared_response::Result {
+        use answer_shared_response::Result as Answered;
+        let mut begun = self.0.begun.lock().unwrap();
+        let mut all = begun.iter_mut();
+        let waiting =
+            all.find(|begun| begun.intent.id == *request.intent && begun.attempt == request.attempt);
+        let Waiting { intent, signing, commitments, answers, .. } = waiting.unwrap();
+        let (id, version) = (intent.key_id.0, intent.share_version);
+        let answer =
+            |number: usize| self.0.keepers[number].answer_commitments(&id, signing, version, commitments);
+        match self.signers(&intent.signers, answer) {
+            Ok(told) => {
+                *answers = [&told[..], &[request.device.to_vec()]].concat();
+                Answered::Answers(SharedAnswers { answers: told.into_iter().map(Into::into).collect() })
+            }
+            Err(faults) => Answered::Faults(faults),
+        }
     }
 
     fn finished(&self, request: FinishSharedRequest) -> finish_shared_response::Result {
@@ -208,16 +211,21 @@ impl Face {
             .unwrap();
         let waiting = begun.remove(at);
         drop(begun);
-        let Waiting { intent, leaf_index, signing, commitments, disclosure, payload_hash, .. } = waiting;
+        let Waiting { intent, leaf_index, signing, commitments, answers, disclosure, payload_hash, .. } =
+            waiting;
         let (id, version) = (intent.key_id.0, intent.share_version);
-        let sign = |number: usize| self.0.keepers[number].co_sign(&id, &signing, version, &commitments);
+        let told = [&commitments[..], &answers];
+        let sign = |number: usize| self.0.keepers[number].co_sign(&id, &signing, version, told);
         let mut shares = match self.signers(&intent.signers, sign) {
             Ok(shares) => shares,
             Err(faults) => return Finished::Faults(faults),
         };
         shares.push(request.device.to_vec());
         let package: Package = signing.package(&commitments).unwrap();
-        let signature = package.signature(&shares).unwrap();
+        let Ok(signature) = package.signature(&shares) else {
+            // Of threshold ECDSA nobody can be named.
+            return Finished::Faults(SharedFaults::default());
+        };
         let key = self.0.key();
         let (bound, output) =
             (key.public_key(&Tweak::None).unwrap(), key.public_key(&tweak(intent.tweak)).unwrap());
@@ -251,6 +259,7 @@ impl Shared for Face {
         let step = match &asked {
             Asked::OpenKey(_) => "open",
             Asked::DealKey(_) => "deal",
+            Asked::AgreeKey(_) => "agree",
             Asked::KeepKey(_) => "keep",
             Asked::RedealKey(_) => "redeal",
             Asked::KeepRenewedKey(_) => "keep renewed",
@@ -342,6 +351,15 @@ impl Shared for Face {
         self.called("begin");
         let mut answer = BeginSharedResponse { result: Some(self.begun(request.into_inner())?) };
         if let Some(lie) = &self.0.lies.lock().unwrap().begun {
+            answer = lie(&self.0, answer);
+        }
+        Ok(Response::new(answer))
+    }
+
+    async fn answer(&self, request: Request<AnswerSharedRequest>) -> Answered<AnswerSharedResponse> {
+        self.called("answer");
+        let mut answer = AnswerSharedResponse { result: Some(self.answered(request.into_inner())) };
+        if let Some(lie) = &self.0.lies.lock().unwrap().answered {
             answer = lie(&self.0, answer);
         }
         Ok(Response::new(answer))

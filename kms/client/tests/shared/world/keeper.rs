@@ -94,6 +94,14 @@ impl Keeper {
         *self.kept.lock().unwrap() = Kept::default();
     }
 
+    /// Its oblivious transfers with the user are others than the user's from now on: whoever multiplies with it sees a cheat.
+    pub(crate) fn cheats(&self, key_id: &[u8]) {
+        let mut kept = self.kept.lock().unwrap();
+        let (_, share) = kept.shares.get_mut(key_id).unwrap().last_mut().unwrap();
+        // The newest share ends with the seeds that it shares with the user's last party.
+        share.iter_mut().rev().step_by(32).take(200).for_each(|byte| *byte ^= 1);
+    }
+
     fn sign(&self) -> impl FnOnce(&[u8]) -> [u8; 64] {
         |message: &[u8]| self.signing.sign(message)
     }
@@ -140,9 +148,17 @@ impl Keeper {
                 let plan = plan.unwrap();
                 let openings = Self::generation(world, &plan).openings(&bytes(&messages)).unwrap();
                 let (opener, _) = self.kept.lock().unwrap().opened.remove(plan.name.as_ref())?;
-                let (dealer, message) = opener.deal(&openings, self.sign()).unwrap();
+                let (dealer, message) = opener.deal(&openings, &self.sealing, self.sign()).unwrap();
                 self.kept.lock().unwrap().dealing.insert(plan.name.to_vec(), dealer);
                 round(&message, &[])
+            }
+            Request::AgreeKey(AgreeKeyRequest { plan, messages }) => {
+                let (plan, messages) = (plan.unwrap(), bytes(&messages));
+                let (openings, dealings) = messages.split_at(messages.len() / 2);
+                let openings = Self::generation(world, &plan).openings(openings).unwrap();
+                let mut kept = self.kept.lock().unwrap();
+                let dealer = kept.dealing.get_mut(plan.name.as_ref())?;
+                round(&dealer.agree(&openings, dealings, self.sign()).unwrap(), &[])
             }
             Request::KeepKey(request) => self.keep_key(world, request)?,
             Request::RedealKey(RedealKeyRequest { plan, .. }) => {
@@ -187,10 +203,11 @@ impl Keeper {
         let holders = plan.holders.as_ref().unwrap();
         let generation = Self::generation(world, &plan);
         let messages = bytes(&request.messages);
-        let (openings, dealings) = messages.split_at(messages.len() / 2);
+        let (openings, rest) = messages.split_at(holders.keepers.len() + 1);
+        let (dealings, agreements) = rest.split_at(holders.keepers.len() + 1);
         let openings = generation.openings(openings).unwrap();
-        let dealer = self.kept.lock().unwrap().dealing.remove(plan.name.as_ref())?;
-        let dealt = dealer.finish(&openings, dealings, &self.sealing).unwrap();
+        let mut dealer = self.kept.lock().unwrap().dealing.remove(plan.name.as_ref())?;
+        let dealt = dealer.finish(&openings, dealings, agreements, &self.sealing).unwrap();
         self.keep(dealt.key(), dealt.share());
         let rule = |bytes: &[u8]| (!bytes.is_empty()).then(|| hash(bytes));
         let binding = SharedBinding {
@@ -265,18 +282,36 @@ impl Keeper {
         Some(message.encode())
     }
 
-    /// Second round: once.
+    /// The round between, of threshold ECDSA.
+    pub(crate) fn answer_commitments(
+        &self,
+        key_id: &[u8],
+        signing: &Signing,
+        version: u32,
+        commitments: &[Vec<u8>],
+    ) -> Option<Vec<u8>> {
+        let (_, share) = self.share(key_id, version)?;
+        let nonces = self.kept.lock().unwrap().nonces.remove(signing.id())?;
+        let package = signing.package(commitments).unwrap();
+        let answered = nonces.answer(&share, &self.boot, &package, &self.sealing, self.sign());
+        let (nonces, message) = answered.ok()?;
+        self.kept.lock().unwrap().nonces.insert(*signing.id(), nonces);
+        Some(message.encode())
+    }
+
+    /// Last round: once.
     pub(crate) fn co_sign(
         &self,
         key_id: &[u8],
         signing: &Signing,
         version: u32,
-        messages: &[Vec<u8>],
+        [commitments, answers]: [&[Vec<u8>]; 2],
     ) -> Option<Vec<u8>> {
         let (_, share) = self.share(key_id, version)?;
         let nonces = self.kept.lock().unwrap().nonces.remove(signing.id())?;
-        let package = signing.package(messages).unwrap();
-        Some(nonces.sign(&share, &self.boot, &package, self.sign()).unwrap().encode())
+        let package = signing.package(commitments).unwrap();
+        let signed = nonces.sign(&share, &self.boot, &package, answers, &self.sealing, self.sign());
+        Some(signed.ok()?.encode())
     }
 }
 

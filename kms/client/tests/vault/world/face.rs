@@ -1,9 +1,7 @@
 //! The service's face: what it answers, after its lies.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use keyward_domain::Code;
 use keyward_domain::scheme::verify;
 use keyward_ledger_core::entry::RuleName;
 use keyward_ledger_core::hash::Hash;
@@ -15,43 +13,21 @@ use keyward_ledger_core::vault::{Sealing, vault_rule};
 use keyward_proto::custody::vaults_server::{Vaults, VaultsServer};
 use keyward_proto::custody::*;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::server::Router;
 use tonic::{Request, Response, Status};
 
 use super::{Answer, Chain, World};
+use crate::toy::{Answered, account, refused};
 
 #[derive(Clone)]
 struct Face(Arc<World>);
 
-pub(crate) fn listen() -> (TcpIncoming, String) {
-    let incoming = TcpIncoming::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    let address = format!("http://{}", incoming.local_addr().unwrap());
-    (incoming, address)
-}
-
-pub(crate) fn serve(world: Arc<World>, incoming: TcpIncoming) {
-    tokio::spawn(Server::builder().add_service(VaultsServer::new(Face(world))).serve_with_incoming(incoming));
-}
-
-pub(crate) fn refused(name: &str) -> Status {
-    let mut status = Status::failed_precondition(format!("refused: {name}"));
-    let code = Code::from_name(name).map_or("LEDGER_REFUSED", Code::name);
-    let code = if name.starts_with("ATTEMPTS_") { name } else { code };
-    status.metadata_mut().insert("keyward-code", code.parse().unwrap());
-    status.metadata_mut().insert("keyward-retry", "false".parse().unwrap());
-    status
+pub(crate) fn router(world: Arc<World>) -> Router {
+    Server::builder().add_service(VaultsServer::new(Face(world)))
 }
 
 fn missing() -> Answer {
     Err(refused("VAULT_SHARE_MISSING"))
-}
-
-/// Whose session it is: its token is the account.
-fn account<T>(request: &Request<T>) -> Hash {
-    let bearer = request.metadata().get("authorization").unwrap().to_str().unwrap();
-    let token = bearer.strip_prefix("Bearer ").unwrap();
-    let digit = |n: usize| u8::from_str_radix(&token[2 * n..2 * n + 2], 16).unwrap();
-    std::array::from_fn(digit)
 }
 
 fn hash(bytes: &[u8]) -> Hash {
@@ -133,8 +109,6 @@ impl Face {
     }
 }
 
-type Answered<T> = Result<Response<T>, Status>;
-
 fn answered(answer: Answer) -> Answered<VaultAnswer> {
     Ok(Response::new(VaultAnswer { answer: answer?.into() }))
 }
@@ -178,7 +152,7 @@ impl Vaults for Face {
         let sealing = Sealing::decode(&sealing).unwrap();
         // As keepers do: nobody fills their rooms but accounts, each with its own vaults.
         let message = keyward_domain::vault_deposit_message(&chain_id, &sealing.hash());
-        let word = super::credential(&account);
+        let word = crate::toy::credential(&account);
         verify(word.public_key(), &message, &signature).map_err(|_| refused("VAULT_DEPOSIT_UNSIGNED"))?;
         let keepers = &self.0.keepers;
         let mut answer = Ok(keepers[number].deposit(keepers, &chain_id, &sealing, &share).to_vec());

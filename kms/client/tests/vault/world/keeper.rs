@@ -12,7 +12,7 @@ use keyward_ledger_core::hash::Hash;
 use keyward_ledger_core::keeper::{Keeper as OnLedger, keeper_id};
 use keyward_ledger_core::vault::{Sealing, VaultMode as SealedMode, acknowledge};
 
-use super::ledger::Chain;
+use super::Chain;
 
 pub(crate) struct Keeper {
     pub(crate) name: String,

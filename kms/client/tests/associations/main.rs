@@ -1,0 +1,17 @@
+//! Associations from the parties' side: against an honest service, and against ones that lie.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod changing;
+mod reading;
+#[path = "../toy/mod.rs"]
+#[allow(dead_code, reason = "each face needs a part of it")]
+mod toy;
+mod world;
