@@ -1,6 +1,7 @@
 //! The way to the custody service: a client made from a profile, and its errors in words.
 
-use std::error::Error as _;
+use std::error::Error;
+use std::time::Duration;
 
 use keyward_client::{Client, ClientError, Connection, Identity};
 
@@ -60,14 +61,99 @@ pub(crate) async fn connect(profile: &Profile, whose: As) -> Result<Service> {
     Ok(Service { client, person: true })
 }
 
-/// Words for what the client says.
-pub(crate) fn failed(what: &str) -> impl Fn(ClientError) -> Failure + use<> {
-    let what = what.to_owned();
-    move |error| failure(&what, &error)
+/// The same client, which waits so many seconds for an answer if that is said.
+pub(crate) fn waiting(client: Client, seconds: Option<u64>) -> Client {
+    match seconds {
+        Some(seconds) => client.with_deadline(Duration::from_secs(seconds)),
+        None => client,
+    }
 }
 
-fn failure(what: &str, error: &ClientError) -> Failure {
-    let remedy = error.remedy().unwrap_or("try again; if it goes on, tell the operator");
+/// An error of the client's side, which knows its stable code and what to do next.
+pub(crate) trait Told: Error + Sized + 'static {
+    /// The service's refusal or the trouble on the way to it, where it is nothing else.
+    fn client(&self) -> Option<&ClientError>;
+    fn code(&self) -> Option<&str>;
+    fn remedy(&self) -> Option<&'static str>;
+    /// Whether nobody could be reached.
+    fn unreachable(&self) -> bool;
+    /// What to do next where a code, which other rooms know as well, means something of its own here.
+    fn next_for(_code: &str) -> Option<&'static str> {
+        None
+    }
+}
+
+/// Makes an error [`Told`] by its own methods: what of it is the client's, and words of a command's own for codes.
+macro_rules! told {
+    ($error:ty, $client:pat => $inner:ident $(, $next_for:expr)?) => {
+        impl $crate::service::Told for $error {
+            fn client(&self) -> Option<&keyward_client::ClientError> {
+                if let $client = self { Some($inner) } else { None }
+            }
+
+            fn code(&self) -> Option<&str> {
+                self.code()
+            }
+
+            fn remedy(&self) -> Option<&'static str> {
+                self.remedy()
+            }
+
+            fn unreachable(&self) -> bool {
+                self.unreachable()
+            }
+            $(
+                fn next_for(code: &str) -> Option<&'static str> {
+                    $next_for(code)
+                }
+            )?
+        }
+    };
+}
+pub(crate) use told;
+
+impl Told for ClientError {
+    fn client(&self) -> Option<&ClientError> {
+        Some(self)
+    }
+
+    fn code(&self) -> Option<&str> {
+        self.code()
+    }
+
+    fn remedy(&self) -> Option<&'static str> {
+        self.remedy()
+    }
+
+    fn unreachable(&self) -> bool {
+        self.unreachable()
+    }
+}
+
+const AGAIN: &str = "try again; if it goes on, tell the operator";
+
+/// Words for what the client says.
+pub(crate) fn failed<E: Told>(what: &str) -> impl Fn(E) -> Failure + use<E> {
+    let what = what.to_owned();
+    move |error| {
+        let mut failure = match error.client() {
+            Some(error) => of_client(&what, error),
+            None => {
+                let exit = if error.unreachable() { Exit::Unreachable } else { Exit::Refused };
+                let code = error.code().map(str::to_owned);
+                let refused = Failure::refused(&what, error.remedy().unwrap_or(AGAIN));
+                Failure { exit, code, ..refused.because(&error) }
+            }
+        };
+        if let Some(next) = failure.code.as_deref().and_then(E::next_for) {
+            next.clone_into(&mut failure.next);
+        }
+        failure
+    }
+}
+
+fn of_client(what: &str, error: &ClientError) -> Failure {
+    let remedy = error.remedy().unwrap_or(AGAIN);
     let mut failure = Failure::refused(what, remedy);
     // The service's message ends with the remedy; it stands in its own line.
     let said = error.to_string();
@@ -105,7 +191,7 @@ mod tests {
             retry: code.retry(),
             retry_after_ms: code.retry_after_ms(),
         };
-        failure("cannot sign", &ClientError::Refused(refusal))
+        failed("cannot sign")(ClientError::Refused(refusal))
     }
 
     #[test]

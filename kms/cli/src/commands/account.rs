@@ -82,7 +82,7 @@ impl Account {
                         "give `--yes` if this is meant",
                     ));
                 }
-                close(context, &profile, &PasswordFrom { password_file }, receipt).await
+                close(context, &profile, &PasswordFrom { password_file, key_file: None }, receipt).await
             }
         }
     }

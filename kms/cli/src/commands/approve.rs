@@ -11,15 +11,14 @@ mod speak;
 
 use std::path::PathBuf;
 
-use keyward_client::approvals::{ApprovalError, Done, RuleName};
+use keyward_client::approvals::{ApprovalError, RuleName};
 use keyward_domain::ApprovalRuleName;
 use keyward_ledger_core::codec::parse_hex32;
-use serde_json::{Value, json};
 
 use super::Context;
-use crate::failure::{Exit, Failure, Result};
-use crate::files::{self, Access};
-use crate::service::failed as refused;
+use super::recorded::{Keep, parse_id, tell};
+use crate::failure::{Failure, Result};
+use crate::service::{failed, told};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Approve {
@@ -90,7 +89,7 @@ impl NamedRule {
 }
 
 /// A name's id, which is all that the ledger knows.
-fn name_id(text: &str) -> Result<[u8; 32]> {
+pub(super) fn name_id(text: &str) -> Result<[u8; 32]> {
     if let Some(id) = parse_hex32(text) {
         return Ok(id);
     }
@@ -98,55 +97,10 @@ fn name_id(text: &str) -> Result<[u8; 32]> {
     Ok(name.map_err(|error| Failure::of_coded("cannot use the rule's name", &error))?.id())
 }
 
-fn parse_id(text: &str, next: &str) -> Result<[u8; 32]> {
-    parse_hex32(text).ok_or_else(|| Failure::usage(format!("`{text}` is not 64 lower-case hex digits"), next))
-}
-
-/// Where the receipt goes.
-#[derive(Debug, clap::Args)]
-struct Keep {
-    /// Writes the receipt here.
-    #[arg(long, value_name = "FILE")]
-    receipt: Option<PathBuf>,
-}
-
-/// Tells that an entry is final, and what follows from it.
-fn tell(context: &Context, words: &str, done: &Done, keep: &Keep, more: &Value) -> Result<()> {
-    if let Some(path) = &keep.receipt {
-        files::write(path, &done.receipt, Access::Public)?;
-    }
-    let mut json = json!({
-        "leaf_index": done.leaf_index, "time_unix_ms": done.time_ms, "receipt": hex::encode(&done.receipt),
-    });
-    if let (Value::Object(json), Value::Object(more)) = (&mut json, more) {
-        json.extend(more.clone());
-    }
-    let kept = keep.receipt.as_ref().map(|path| format!("\n  receipt  {}", path.display()));
-    context.output.answer(format!("{words}{}", kept.unwrap_or_default()), &json);
-    Ok(())
-}
-
-/// Words for what the client says.
-pub(super) fn failed(what: &'static str) -> impl Fn(ApprovalError) -> Failure {
-    move |error| {
-        let mut failure = match error {
-            ApprovalError::Client(error) => refused(what)(error),
-            error => {
-                let remedy = error.remedy().unwrap_or("try again; if it goes on, tell the operator");
-                let exit = if error.unreachable() { Exit::Unreachable } else { Exit::Refused };
-                let code = error.code().map(str::to_owned);
-                Failure { exit, code, ..Failure::refused(what, remedy).because(&error) }
-            }
-        };
-        if let Some(next) = failure.code.as_deref().and_then(next_for) {
-            next.clone_into(&mut failure.next);
-        }
-        failure
-    }
-}
+told!(ApprovalError, Self::Client(error) => error, next_for);
 
 /// What to do next where a code, which other rooms know as well, means something of its own here.
-fn next_for(code: &str) -> Option<&'static str> {
+pub(super) fn next_for(code: &str) -> Option<&'static str> {
     Some(match code {
         "AUTHOR_NOT_NAMED" => "have one of those do it whom `keyward approve show` names",
         "AUTHOR_SIGNATURE_EXPIRED" => "do it again: the signature came too late",
@@ -164,8 +118,10 @@ fn next_for(code: &str) -> Option<&'static str> {
         "CASE_CLOSED" => {
             "have approvals asked for anew (`keyward approve ask`): this case was refused or withdrawn"
         }
-        "CASE_PAYLOAD" => "look at the case again (`keyward approve show`)",
-        "CASE_USED" => "nothing is to be done: the case has paid for its signature",
+        "CASE_PAYLOAD" => "look at the case again (`keyward approve show`): it is about something else",
+        "CASE_USED" => {
+            "nothing is to be done for this case: it has paid for what it is about; ask anew for anything else (`keyward approve ask`)"
+        }
         "APPROVALS_MISSING" => "wait for the approvals that `keyward approve show` says are missing",
         "PAYLOAD_OTHER" | "PAYLOAD_UNREAD" => {
             "approve nothing and sign nothing: payload, format and hash do not belong together"
@@ -178,6 +134,18 @@ fn next_for(code: &str) -> Option<&'static str> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
+    use crate::failure::Exit;
+
+    #[test]
+    fn what_a_case_needs_is_said_as_its_use_has_it() {
+        let missing = failed("x")(ApprovalError::LedgerRefused { code: "APPROVALS_MISSING", meaning: "no" });
+        assert!(missing.next.contains("`keyward approve show`"), "{missing}");
+        let used = failed("x")(ApprovalError::NotOpen("used up"));
+        assert_eq!(used.code.as_deref(), Some("CASE_USED"));
+        for failure in [missing, used] {
+            assert!(!failure.next.contains("recover"), "no recovery is meant here: {failure}");
+        }
+    }
 
     #[test]
     fn a_rule_is_the_same_by_name_and_by_its_id_and_whose_it_is_must_be_said() {

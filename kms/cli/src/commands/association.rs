@@ -6,6 +6,7 @@ mod change;
 mod check;
 mod give;
 mod make;
+mod voice;
 pub(super) mod words;
 
 use std::path::{Path, PathBuf};
@@ -18,11 +19,12 @@ use keyward_ledger_core::codec::parse_hex32;
 use keyward_ledger_core::hash::Hash;
 use serde_json::json;
 
+use self::voice::{Speaker, Speaking};
 use super::Context;
-use super::own::{PasswordFrom, Unlocked, unlock};
-use crate::failure::{Exit, Failure, Result};
+use super::recorded::parse_account;
+use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
-use crate::service::{As, connect, failed as refused};
+use crate::service::{failed, told};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Association {
@@ -90,28 +92,25 @@ struct Sign {
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
     #[command(flatten)]
-    password: PasswordFrom,
+    speaker: Speaker,
 }
 
 impl Sign {
-    async fn enter(&self, context: &Context) -> Result<Unlocked> {
-        let paths = self.request.iter().chain(&self.receipt).chain(&self.password.password_file);
-        files::distinct(paths.map(PathBuf::as_path))?;
-        let profile = context.profile()?;
-        let client = connect(&profile, As::Certificate).await?.client;
-        unlock(context.output, &profile, &client, &self.password).await
+    async fn enter(&self, context: &Context) -> Result<Speaking> {
+        let paths = self.request.iter().chain(&self.receipt).map(PathBuf::as_path);
+        files::distinct(paths.chain(self.speaker.paths()))?;
+        self.speaker.open(context).await
     }
 
-    /// Signs with the login, and hands in if nobody else has to sign; else writes the request.
+    /// Signs, and hands in if nobody else has to sign; else writes the request.
     async fn sign(
         &self,
         context: &Context,
-        own: &Unlocked,
+        own: &Speaking,
         mut petition: Petition,
         standing: Option<&AssociationState>,
     ) -> Result<()> {
-        let cannot = failed("cannot sign it");
-        own.client.sign_association(&own.login, &mut petition).await.map_err(cannot)?;
+        own.sign(context, &mut petition).await?;
         pass_on(context, &own.client, &petition, standing, self.request.as_deref(), self.receipt.as_deref())
             .await
     }
@@ -126,7 +125,9 @@ async fn pass_on(
     request: Option<&Path>,
     receipt: Option<&Path>,
 ) -> Result<()> {
-    let missing = missing(petition, standing);
+    let speakers =
+        client.association_speakers(petition).await.map_err(failed("cannot see who has signed"))?;
+    let missing = missing(petition, standing, &speakers);
     if missing.is_nobody() {
         let waiting = context.output.wait_for("the ledger records it");
         let done = client.hand_in_association(petition).await.map_err(failed("cannot hand it in"));
@@ -190,29 +191,10 @@ fn parse_id(text: &str) -> Result<Hash> {
     })
 }
 
-/// An account by its id. A user name is none: the service could say another account for it.
-fn parse_account(text: &str) -> Result<Hash> {
-    parse_hex32(text).ok_or_else(|| {
-        let next = "have its holder run `keyward account show`, and read the id out to you";
-        Failure::usage(format!("`{text}` is not an account's id, 64 lower-case hex digits"), next)
-    })
-}
-
 fn address(text: &str) -> Result<Address> {
     let next = "write the chain's name, a colon, and the address as its chain does: `ethereum:0x..`, `bitcoin:bc1..`, \
                 `ed25519:HEX`, `sm2:HEX`, `key:KEY ID`";
     parse_address(text).map_err(|error| Failure::usage("cannot use the address", next).because(&error))
 }
 
-/// Words for what the client says.
-fn failed(what: &'static str) -> impl Fn(AssociationError) -> Failure {
-    move |error| match error {
-        AssociationError::Client(error) => refused(what)(error),
-        error => {
-            let remedy = error.remedy().unwrap_or("try again; if it goes on, tell the operator");
-            let exit = if error.unreachable() { Exit::Unreachable } else { Exit::Refused };
-            let code = error.code().map(str::to_owned);
-            Failure { exit, code, ..Failure::refused(what, remedy).because(&error) }
-        }
-    }
-}
+told!(AssociationError, Self::Client(error) => error);

@@ -10,7 +10,8 @@
 //!
 //! `bench relink` derives unlinkable addresses and finds one account's in an export, on one core.
 //!
-//! `bench vault` seals and recovers vaults, and measures what both sides compute for it.
+//! `bench vault` seals and recovers vaults, and measures what both sides compute for it. `bench risk` has verdicts made over a long
+//! history, in this process alone.
 //!
 //! What the figures mean:
 //! - an *operation* is one signature with its final receipt, or one entry that is final and proven to the client;
@@ -35,6 +36,7 @@ mod opaque;
 mod person;
 mod relink;
 mod report;
+mod risk;
 mod shared;
 mod sign;
 mod site;
@@ -67,6 +69,8 @@ enum Verb {
     Vault(vault::Vault),
     /// Unlinkable addresses: derived, and found again with a grant in an export.
     Relink(relink::Relink),
+    /// Verdicts of risk over an account's long history.
+    Risk(risk::Risk),
     /// The token room beside the bare `cryptoki` loop, on a software token of its own.
     Token(token::Token),
 }
@@ -122,7 +126,7 @@ impl Verb {
         match self {
             Self::Sign(sign) => Some(&sign.load),
             Self::Ledger(ledger) => Some(&ledger.load),
-            Self::Growth(_) | Self::Relink(_) | Self::Token(_) | Self::Vault(_) => None,
+            Self::Growth(_) | Self::Relink(_) | Self::Risk(_) | Self::Token(_) | Self::Vault(_) => None,
         }
     }
 }
@@ -132,9 +136,12 @@ impl Verb {
     fn wanted(&self) -> Wanted {
         match self {
             Self::Sign(sign) => sign.wanted(),
-            Self::Ledger(_) | Self::Growth(_) | Self::Relink(_) | Self::Token(_) | Self::Vault(_) => {
-                Wanted::default()
-            }
+            Self::Ledger(_)
+            | Self::Growth(_)
+            | Self::Relink(_)
+            | Self::Risk(_)
+            | Self::Token(_)
+            | Self::Vault(_) => Wanted::default(),
         }
     }
 }
@@ -146,6 +153,7 @@ impl Bench {
             Verb::Relink(relink) => return Box::pin(relink.run(context)).await,
             Verb::Growth(growth) => return Box::pin(growth.run(context)).await,
             Verb::Vault(vault) => return Box::pin(vault.run(context)).await,
+            Verb::Risk(risk) => return risk.run(context),
             Verb::Sign(_) | Verb::Ledger(_) => {}
         }
         let dir = self.verb.load().and_then(|load| load.dir.as_deref());
@@ -167,7 +175,7 @@ impl Bench {
         match self.verb {
             Verb::Sign(sign) => Box::pin(sign.measure(context, site)).await,
             Verb::Ledger(ledger) => Box::pin(ledger.measure(context, site)).await,
-            Verb::Growth(_) | Verb::Relink(_) | Verb::Token(_) | Verb::Vault(_) => {
+            Verb::Growth(_) | Verb::Relink(_) | Verb::Risk(_) | Verb::Token(_) | Verb::Vault(_) => {
                 Err(Failure::usage("this is measured otherwise", ""))
             }
         }

@@ -11,16 +11,16 @@ pub(super) mod word;
 
 use std::path::{Path, PathBuf};
 
-use keyward_client::delegation::{DelegationError, Done, Request};
+use keyward_client::delegation::{DelegationError, Request};
 use keyward_domain::DelegationName;
-use keyward_ledger_core::codec::parse_hex32;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use self::word::Word;
 use super::Context;
-use crate::failure::{Exit, Failure, Result};
+use super::recorded::{Keep, parse_account, parse_id, tell};
+use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
-use crate::service::failed as refused;
+use crate::service::{failed, told};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Delegate {
@@ -96,20 +96,6 @@ impl Name {
     }
 }
 
-/// Where the receipt goes.
-#[derive(Debug, clap::Args)]
-struct Keep {
-    /// Writes the receipt here.
-    #[arg(long, value_name = "FILE")]
-    receipt: Option<PathBuf>,
-}
-
-impl Keep {
-    fn keep(&self, done: &Done) -> Result<()> {
-        self.receipt.as_ref().map_or(Ok(()), |path| files::write(path, &done.receipt, Access::Public))
-    }
-}
-
 impl Delegate {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
         match self.verb {
@@ -152,53 +138,7 @@ fn read(path: &Path) -> Result<Request> {
     Request::parse(&String::from_utf8_lossy(&text)).map_err(failed("cannot read the request"))
 }
 
-/// Tells that an entry is final, and what follows from it.
-fn tell(context: &Context, words: &str, done: &Done, keep: &Keep, more: &Value) -> Result<()> {
-    keep.keep(done)?;
-    let mut json = json!({
-        "leaf_index": done.leaf_index, "time_unix_ms": done.time_ms, "receipt": hex::encode(&done.receipt),
-    });
-    if let (Value::Object(json), Value::Object(more)) = (&mut json, more) {
-        json.extend(more.clone());
-    }
-    let kept = keep.receipt.as_ref().map(|path| format!("\n  receipt  {}", path.display()));
-    context.output.answer(format!("{words}{}", kept.unwrap_or_default()), &json);
-    Ok(())
-}
-
-fn parse_id(text: &str, next: &str) -> Result<[u8; 32]> {
-    parse_hex32(text).ok_or_else(|| Failure::usage(format!("`{text}` is not 64 lower-case hex digits"), next))
-}
-
-/// An account by its id. A user name is none: the service could say another account for it.
-fn parse_account(text: &str) -> Result<[u8; 32]> {
-    parse_hex32(text).ok_or_else(|| {
-        Failure::usage(
-            format!("`{text}` is not an account's id, 64 lower-case hex digits"),
-            "have its holder run `keyward account show`, and read the id out to you; user names are not taken here, because the \
-             service alone would say whose they are",
-        )
-    })
-}
-
-/// Words for what the client says.
-fn failed(what: &'static str) -> impl Fn(DelegationError) -> Failure {
-    move |error| {
-        let mut failure = match error {
-            DelegationError::Client(error) => refused(what)(error),
-            error => {
-                let remedy = error.remedy().unwrap_or("try again; if it goes on, tell the operator");
-                let exit = if error.unreachable() { Exit::Unreachable } else { Exit::Refused };
-                let code = error.code().map(str::to_owned);
-                Failure { exit, code, ..Failure::refused(what, remedy).because(&error) }
-            }
-        };
-        if let Some(next) = failure.code.as_deref().and_then(next_for) {
-            next.clone_into(&mut failure.next);
-        }
-        failure
-    }
-}
+told!(DelegationError, Self::Client(error) => error, next_for);
 
 /// What to do next where a code, which other rooms know as well, means something of its own here.
 fn next_for(code: &str) -> Option<&'static str> {
@@ -218,6 +158,21 @@ fn next_for(code: &str) -> Option<&'static str> {
         "DELEGATION_NOT_IN_FORCE" => {
             "look at `keyward delegate list` (`--of ACCOUNT` as a delegate): no such delegation is in force, it does not reach so far, or it does not name you"
         }
+        "APPROVALS_MISSING" => {
+            "collect the judges' approvals first (`keyward approve ask --dispute ACCOUNT`, `approve show`)"
+        }
+        "CASE_UNKNOWN" => {
+            "look at `keyward delegate list` (`--of ACCOUNT` as a delegate): no recovery is open there"
+        }
+        "CASE_CLOSED" => {
+            "open another recovery: this one was vetoed, cancelled or displaced by an older delegation's"
+        }
+        "CASE_PAYLOAD" => "send the request that the recovery was opened with",
+        "CASE_USED" => "nothing is to be done: the recovery was executed",
+        "RULE_VERSION" => {
+            "look at it again and sign anew: another change of the account's delegates came first"
+        }
+        "RULE_UNKNOWN" => "have the judges' approval rule defined first (`keyward approve rule define`)",
         "ACT_DONE" => {
             "have the delegate who sent it first send it again: an act has one signature, which they are given"
         }
@@ -242,11 +197,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_account_is_never_taken_by_its_user_name() {
-        let failure = parse_account("bob").unwrap_err();
-        assert_eq!(failure.exit, Exit::Usage);
-        assert!(failure.message().contains("`bob`") && failure.next.contains("account show"), "{failure}");
-        assert_eq!(parse_account(&"ab".repeat(32)).unwrap(), [0xab; 32]);
+    fn what_a_case_needs_is_said_as_its_use_has_it() {
+        let refused = |code| DelegationError::LedgerRefused { code, meaning: "no" };
+        let recovery = failed("x")(refused("APPROVALS_MISSING"));
+        assert!(recovery.next.contains("judges"), "{recovery}");
+        assert_eq!(recovery.code.as_deref(), Some("APPROVALS_MISSING"));
+        let executed = failed("x")(refused("CASE_USED"));
+        assert!(executed.next.contains("recovery was executed"), "{executed}");
     }
 
     #[test]

@@ -17,6 +17,8 @@ mod member;
 mod node;
 pub(crate) mod own;
 mod policy;
+mod recorded;
+mod risk;
 mod serve;
 mod shared;
 mod sign;
@@ -78,6 +80,8 @@ pub(crate) enum Command {
     Vault(vault::Vault),
     /// Policies of the tenant: check, show, explain, try, publish.
     Policy(policy::Policy),
+    /// Rules of risk of the tenant: show, replay, publish.
+    Risk(risk::Risk),
     /// Signs a file with a key of the service.
     Sign(sign::Sign),
     /// Verifies a receipt, without any network.
@@ -134,6 +138,7 @@ impl Command {
             Self::Kek(command) => Box::pin(command.run(context)).await,
             Self::Vault(command) => Box::pin(command.run(context)).await,
             Self::Policy(command) => Box::pin(command.run(context)).await,
+            Self::Risk(command) => Box::pin(command.run(context)).await,
             Self::Sign(command) => Box::pin(command.run(context)).await,
             Self::Verify(command) => command.run(context),
             Self::Status(command) => Box::pin(command.run(context)).await,
@@ -155,6 +160,31 @@ mod tests {
     #[test]
     fn the_arguments_make_sense() {
         Arguments::command().debug_assert();
+    }
+
+    /// Words in ticks after `keyward`, as far as they name commands.
+    fn unknown(remedy: &str) -> Option<String> {
+        for line in remedy.split('`').filter_map(|part| part.strip_prefix("keyward ")) {
+            let mut command = Arguments::command();
+            for word in line.split_whitespace() {
+                if !command.has_subcommands() {
+                    break;
+                }
+                command = match command.find_subcommand(word) {
+                    Some(found) => found.clone(),
+                    None => return Some(line.to_owned()),
+                };
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn every_remedy_names_commands_that_there_are() {
+        for code in keyward_domain::Code::ALL {
+            assert_eq!(unknown(code.remedy()), None, "{}", code.name());
+        }
+        assert_eq!(unknown("look at `keyward member list`"), Some("member list".to_owned()));
     }
 
     #[test]

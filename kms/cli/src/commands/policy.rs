@@ -2,19 +2,20 @@
 //!
 //! Checking needs no network. What is in force is verified against the profile's trust file before it is shown.
 
-mod check;
+pub(super) mod check;
 mod explain;
-mod publish;
+pub(super) mod publish;
 mod show;
 
 use std::path::{Path, PathBuf};
 
 use keyward_client::PoliciesError;
+use keyward_client::approvals::Published;
 
 use super::Context;
-use crate::failure::{Exit, Failure, Result};
+use crate::failure::{Failure, Result};
 use crate::files;
-use crate::service::failed as refused;
+use crate::service::{failed, told};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Policy {
@@ -63,48 +64,33 @@ impl Policy {
             Verb::Show { number, floor } => show::show(context, number.unwrap_or_default(), floor).await,
             Verb::Explain(explain) => explain.run(context).await,
             Verb::DryRun { file } => show::dry_run(context, &file).await,
-            Verb::Ask(ask) => ask.run(context).await,
-            Verb::Publish(publish) => publish.run(context).await,
+            Verb::Ask(ask) => ask.run(context, Published::Policy).await,
+            Verb::Publish(publish) => publish.run(context, Published::Policy).await,
             Verb::Versions => show::versions(context).await,
         }
     }
 }
 
 /// A set's text.
-fn read(file: &Path) -> Result<String> {
+pub(super) fn read(file: &Path) -> Result<String> {
     String::from_utf8(files::read(file)?)
-        .map_err(|_| Failure::usage(format!("`{}` is not UTF-8", file.display()), "give a text in Cedar"))
+        .map_err(|_| Failure::usage(format!("`{}` is not UTF-8", file.display()), "give a text"))
 }
 
-/// Words for what the client says.
-fn failed(what: &'static str) -> impl Fn(PoliciesError) -> Failure {
-    move |error| {
-        let mut failure = match error {
-            PoliciesError::Client(error) => refused(what)(error),
-            error => {
-                let remedy = error.remedy().unwrap_or("try again; if it goes on, tell the operator");
-                let exit = if error.unreachable() { Exit::Unreachable } else { Exit::Refused };
-                let code = error.code().map(str::to_owned);
-                Failure { exit, code, ..Failure::refused(what, remedy).because(&error) }
-            }
-        };
-        if let Some(next) = failure.code.as_deref().and_then(next_for) {
-            next.clone_into(&mut failure.next);
-        }
-        failure
-    }
-}
+told!(PoliciesError, Self::Client(error) => error, next_for);
 
 /// What to do next where a code, which other rooms know as well, means something of its own here.
 fn next_for(code: &str) -> Option<&'static str> {
     Some(match code {
         "APPROVALS_MISSING" => {
-            "ask for approval (`keyward policy ask`), and publish with the case once others have given it (`--case`)"
+            "ask for approval (`keyward policy ask`, of rules of risk `keyward risk ask`), and publish with the case once others have given it (`--case`)"
         }
         "CASE_PAYLOAD" => {
             "publish exactly the text that the case is about, as the next version (`keyward approve show`)"
         }
-        "CASE_USED" | "CASE_CLOSED" | "CASE_UNKNOWN" => "ask for approval anew (`keyward policy ask`)",
+        "CASE_USED" | "CASE_CLOSED" | "CASE_UNKNOWN" => {
+            "ask for approval anew (`keyward policy ask`, of rules of risk `keyward risk ask`)"
+        }
         "AUTHOR_NOT_NAMED" => "have the one publish who has asked for the approval",
         "RULE_UNKNOWN" => "define the rule first (`keyward approve rule define`), or correct `--next-rule`",
         "SESSION_REQUIRED" => "log in first, with this profile (`keyward account login`)",

@@ -1,25 +1,33 @@
-//! What commands about shared keys have in common: progress, and errors in words.
+//! What commands about shared keys have in common: progress, and what to do next.
 
 use std::sync::{Mutex, PoisonError};
 
 use keyward_client::shared::{SharedError, SharedStep};
+use keyward_crypto::shared::SharedScheme;
+use keyward_domain::scheme::Scheme;
 
-use crate::failure::{Exit, Failure};
+use super::approve;
 use crate::output::{Output, Waiting};
-use crate::service::failed;
+use crate::service::told;
 
-/// Words for what the client says.
-pub(crate) fn refused(what: &str) -> impl Fn(SharedError) -> Failure + use<> {
-    let what = what.to_owned();
-    move |error| {
-        if let SharedError::Client(error) = error {
-            return failed(&what)(error);
+told!(SharedError, Self::Client(error) => error, next_for);
+
+/// What to do next about the case that a signature names.
+fn next_for(code: &str) -> Option<&'static str> {
+    match code {
+        "APPROVALS_MISSING" | "CASE_CLOSED" | "CASE_PAYLOAD" | "CASE_UNKNOWN" | "CASE_USED" => {
+            approve::next_for(code)
         }
-        let next = error.remedy().unwrap_or("try again; if it goes on, tell the operator");
-        let failure = Failure::refused(&what, next).because(&error);
-        let exit = if error.unreachable() { Exit::Unreachable } else { failure.exit };
-        Failure { code: error.code().map(str::to_owned), exit, ..failure }
+        _ => None,
     }
+}
+
+/// What is said of keys that are shared by such a protocol, and of their signatures.
+pub(crate) const EXPERIMENTAL: &str = "experimental: nobody outside has reviewed its code";
+
+/// Whether keys of this scheme are shared by a protocol that nobody outside has reviewed.
+pub(crate) fn is_experimental(scheme: Scheme) -> bool {
+    SharedScheme::of(scheme).is_some_and(SharedScheme::is_experimental)
 }
 
 /// Shows what is being done, one step after the other.
@@ -39,6 +47,7 @@ impl Steps {
             SharedStep::Opening => "every holder commits to its part",
             SharedStep::Recording => "the ledger records it",
             SharedStep::Dealing => "the holders deal each other sealed pieces",
+            SharedStep::Agreeing => "the holders agree on what they multiply with",
             SharedStep::Confirming => "every keeper keeps its share and says so",
         };
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);

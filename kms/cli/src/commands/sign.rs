@@ -3,24 +3,23 @@
 mod said;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use keyward_client::{Client, ClientError, Order, Signature};
 use keyward_domain::Mode;
 use keyward_domain::payload::{MESSAGE_LEN_MAX, PayloadError};
 use keyward_domain::scheme::Scheme;
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::approve::sign::Told;
 use super::key::parse_key;
 use super::own::{PasswordFrom, unlock};
-use super::shared::refused;
+use super::shared::EXPERIMENTAL;
 use super::{Context, approve};
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
 use crate::profile::Profile;
-use crate::service::{As, connect, failed};
+use crate::service::{As, connect, failed, waiting};
 use said::Said;
 
 #[derive(Debug, clap::Args)]
@@ -53,19 +52,16 @@ pub(crate) struct Sign {
 
 impl Sign {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
-        let named = self.receipt.iter().chain(&self.signature).chain(&self.password.password_file);
-        files::distinct(named.chain([&self.file]).map(PathBuf::as_path))?;
+        let named = self.receipt.iter().chain(&self.signature).chain([&self.file]);
+        files::distinct(named.map(PathBuf::as_path).chain(self.password.paths()))?;
         let profile = context.profile()?;
         let bytes = files::read(&self.file)?;
         let key = parse_key(&self.key)?;
         let digest = if self.digest { Some(digest(&bytes)?) } else { None };
         let service = connect(&profile, As::of(self.as_certificate)).await?;
         let cannot = failed("cannot sign");
-        let client = match self.wait {
-            Some(seconds) => service.client.with_deadline(Duration::from_secs(seconds)),
-            None => service.client,
-        };
-        let mode = if service.person {
+        let client = waiting(service.client, self.wait);
+        let mode = if service.person || self.password.key_file.is_some() {
             Mode::from_name(&client.show_key(&key).await.map_err(&cannot)?.mode)
         } else {
             None
@@ -115,7 +111,7 @@ impl Sign {
         told: Option<Told<'_>>,
     ) -> Result<Signature> {
         let own = unlock(context.output, profile, client, &self.password).await?;
-        let cannot = refused("cannot sign");
+        let cannot = failed("cannot sign");
         let case = match told {
             Some(told) => Some(approve::sign::case(&own.client, told).await?),
             None => None,
@@ -140,6 +136,7 @@ impl Sign {
         let kept = |path: &Option<PathBuf>| path.as_deref().map(Path::display).map(|path| path.to_string());
         let lines = [
             ("scheme", Some(scheme(signed).name().to_owned())),
+            ("protocol", signed.experimental.then(|| EXPERIMENTAL.to_owned())),
             ("public key", Some(hex::encode(signed.public_key.as_bytes()))),
             ("address", signed.address.clone()),
             ("signature", Some(hex::encode(&signed.signature))),
@@ -182,12 +179,16 @@ fn scheme(signed: &Signature) -> Scheme {
     signed.public_key.scheme()
 }
 
-/// What `--output json` prints.
+/// What `--output json` prints; `experimental` where it is.
 pub(crate) fn to_json(signed: &Signature) -> serde_json::Value {
     let address = signed.address.as_deref().unwrap_or_default();
-    json!({
+    let mut json = json!({
         "signature": hex::encode(&signed.signature), "public_key": hex::encode(signed.public_key.as_bytes()),
         "scheme": scheme(signed).name(), "address": address.trim_start_matches("0x"),
         "receipt": hex::encode(&signed.receipt),
-    })
+    });
+    if let (Value::Object(map), true) = (&mut json, signed.experimental) {
+        map.insert("experimental".into(), json!(true));
+    }
+    json
 }

@@ -62,8 +62,14 @@ impl Ask {
         let asked = speaking.client.ask_approval(speaking.voice()?, &rule, &about, self.live).await;
         let (done, case) = asked.map_err(failed("cannot ask for approvals"))?;
         let (case, hash) = (hex::encode(case), hex::encode(about.payload()));
+        let then = match (&self.key, &self.file) {
+            (Some(key), Some(file)) => {
+                format!("keyward sign --key {key} --approval {case} {}", file.display())
+            }
+            _ => format!("keyward delegate execute REQUEST --judged {case}"),
+        };
         let said = format!(
-            "asked\n  case     {case}\n  hash     {hash}\n  each approver looks at it (`keyward approve show {case}`) and compares the hash with you; then `keyward sign --approval {case}`"
+            "asked\n  case     {case}\n  hash     {hash}\n  each approver looks at it (`keyward approve show {case}`) and compares the hash with you; then `{then}`"
         );
         tell(context, &said, &done, &self.keep, &json!({ "case": case, "hash": hash, "words": words }))
     }

@@ -12,15 +12,18 @@ use crate::commands::delegate::word::Word;
 use crate::failure::{Failure, Result};
 use crate::files;
 use crate::output::aside;
-use crate::service::{As, connect};
+use crate::service::{As, connect, waiting};
 
 /// Who speaks: the person who is logged in, or a linked key.
 #[derive(Debug, clap::Args)]
 pub(super) struct Speaker {
-    /// Speaks with this linked key of yours, by its alias or id, instead of your account: the token attached to the service
-    /// signs.
+    /// Speaks with this linked key of yours, by its alias or id, instead of your account: the token signs, attached to the
+    /// service or at a token agent, which shows what it is.
     #[arg(long, value_name = "KEY", conflicts_with = "password_file")]
     pub(super) token: Option<String>,
+    /// How long to wait for the token, in seconds: at a token agent's desk a person may have to read what is signed.
+    #[arg(long, value_name = "SECONDS", requires = "token", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(super) wait: Option<u64>,
     #[command(flatten)]
     pub(super) word: Word,
 }
@@ -35,7 +38,7 @@ pub(super) struct Speaking<'a> {
 impl Speaker {
     pub(super) async fn open(&self, context: &Context) -> Result<Speaking<'_>> {
         if let Some(token) = self.token.as_deref() {
-            let client = connect(&context.profile()?, As::Whoever).await?.client;
+            let client = waiting(connect(&context.profile()?, As::Whoever).await?.client, self.wait);
             return Ok(Speaking { client, login: None, token: Some(token) });
         }
         let (client, login) = self.word.login(context).await?;

@@ -22,7 +22,8 @@ impl Leave {
         let own = self.sign.enter(context).await?;
         let (stands, _) = standing(&own.client, &association).await?;
         let member = stands.members.iter().find(|member| member.address == address);
-        if member.is_none_or(|member| member.account != own.login.session.account) {
+        let account = own.account().await?;
+        if member.is_none_or(|member| member.account != account) {
             let next = "look at `keyward association show`; addresses of others go by `keyward association update --remove`";
             let failure = Failure::refused("no such address of your account stands in the association", next);
             return Err(Failure { code: Some("MEMBER_UNKNOWN".into()), ..failure });

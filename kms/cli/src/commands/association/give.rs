@@ -7,12 +7,11 @@ use keyward_client::associations::AssociationError;
 use keyward_client::{Petition, party_words};
 use keyward_ledger_core::entry::Act;
 
+use super::voice::Speaker;
 use super::{Context, failed, pass_on, words};
-use crate::commands::own::{PasswordFrom, unlock};
 use crate::failure::{Failure, Result};
 use crate::files;
 use crate::output::aside;
-use crate::service::{As, connect};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Consent {
@@ -22,20 +21,17 @@ pub(super) struct Consent {
     /// the same.
     #[arg(long, value_name = "DIGITS")]
     fingerprint: Option<String>,
-    /// Signs with this key in a token, by alias or key id, for an association that names it; without it, with your login.
-    #[arg(long, value_name = "KEY")]
-    key: Option<String>,
     /// Writes the receipt here, if it is handed in.
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
     #[command(flatten)]
-    password: PasswordFrom,
+    speaker: Speaker,
 }
 
 impl Consent {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
-        let paths = self.receipt.iter().chain([&self.request]).chain(&self.password.password_file);
-        files::distinct(paths.map(PathBuf::as_path))?;
+        let paths = self.receipt.iter().chain([&self.request]).map(PathBuf::as_path);
+        files::distinct(paths.chain(self.speaker.paths()))?;
         let cannot = failed("cannot read the request");
         let mut petition =
             Petition::parse(&files::read_text(&self.request)?).map_err(|error| cannot(error.into()))?;
@@ -50,19 +46,10 @@ impl Consent {
             if signed.is_empty() { "nobody yet".to_owned() } else { signed.join(", ") },
         ));
         compare(self.fingerprint.as_deref(), &petition.fingerprint())?;
-        let profile = context.profile()?;
-        let client = connect(&profile, As::Certificate).await?.client;
-        let own = unlock(context.output, &profile, &client, &self.password).await?;
+        let own = self.speaker.open(context).await?;
         let stands =
             own.client.show_association(&association).await.map_err(failed("cannot read the association"))?;
-        let signed = match &self.key {
-            Some(key) => {
-                let _waiting = context.output.wait_for("the token signs");
-                own.client.sign_association_with_token(key, &mut petition).await
-            }
-            None => own.client.sign_association(&own.login, &mut petition).await,
-        };
-        signed.map_err(failed("cannot sign it"))?;
+        own.sign(context, &mut petition).await?;
         let (request, receipt) = (Some(self.request.as_path()), self.receipt.as_deref());
         pass_on(context, &own.client, &petition, stands.state.as_ref(), request, receipt).await
     }

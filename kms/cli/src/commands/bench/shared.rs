@@ -20,9 +20,10 @@ use super::report::{Part, Report};
 use super::sign::MESSAGE_BYTES;
 use super::site::{Folder, Site};
 use crate::commands::Context;
-use crate::commands::shared::refused;
+use crate::commands::shared::is_experimental;
 use crate::failure::{Failure, Result};
 use crate::files;
+use crate::service::failed;
 
 const BARE: &str = "one signature of a whole key and one verification";
 /// How long one client asks alone.
@@ -64,9 +65,12 @@ impl Shared {
         drop(waiting);
         Ok(Report {
             what: format!(
-                "sign {MESSAGE_BYTES}-byte messages with a {} key that a person shares with {} keepers, {} of whom sign, \
+                "sign {MESSAGE_BYTES}-byte messages with a {} key that a person shares{} with {} keepers, {} of whom sign, \
                  each with its final receipt, verified",
-                self.scheme, self.keepers, self.threshold
+                self.scheme,
+                if is_experimental(self.scheme) { " by an experimental protocol" } else { "" },
+                self.keepers,
+                self.threshold
             ),
             main: Part { interface: "shared", concurrency: self.concurrency, measured },
             others: Vec::new(),
@@ -80,13 +84,14 @@ impl Shared {
 
     /// One key, and its holder's side on as many connections as are wanted.
     async fn signers(&self, site: &Site, folder: &Folder) -> Result<Vec<Arc<SharedSigner>>> {
-        let cannot = refused(CANNOT);
+        let cannot = failed(CANNOT);
         let person = Person::register(site).await?;
         let (client, login) = person.log_in(site).await?;
         let device = client.device_keys(&folder.0).map_err(|error| cannot(error.into()))?;
         let order = SharedOrder {
             alias: "bench".to_owned(),
             scheme: self.scheme,
+            experimental: true,
             threshold: self.threshold,
             keepers: KeeperChoice::Any(usize::from(self.keepers)),
             approval_rule: None,

@@ -22,6 +22,7 @@ use super::site::Site;
 use super::{Load, bare};
 use crate::commands::Context;
 use crate::commands::key::parse_scheme;
+use crate::commands::shared::is_experimental;
 use crate::failure::{Failure, Result};
 use crate::files;
 use crate::local::state::Wanted;
@@ -35,6 +36,8 @@ const SHARED: &str = "shared";
 const VALIDATORS_MIN: usize = 4;
 /// Shared signatures under way at once where nothing else is asked for.
 const SHARED_CONCURRENCY: usize = 48;
+/// The same where holders send one another some hundred thousand bytes: a service keeps few of one account's.
+const LONG_CONCURRENCY: usize = 3;
 const BARE: &str = "one signature and one verification";
 /// How long one client asks alone.
 const ALONE: Plan = Plan { warm_up: Duration::from_millis(500), seconds: Duration::from_secs(3) };
@@ -141,12 +144,14 @@ impl Sign {
             let what = format!("{} of {} keepers cannot be", self.threshold, self.keepers);
             return Err(Failure::usage(what, "give a `--threshold` that is not above `--keepers`"));
         }
+        let scheme = parse_scheme(self.scheme.as_deref().unwrap_or("ed25519"))?;
+        let at_once = if is_experimental(scheme) { LONG_CONCURRENCY } else { SHARED_CONCURRENCY };
         Ok(Shared {
-            scheme: parse_scheme(self.scheme.as_deref().unwrap_or("ed25519"))?,
+            scheme,
             threshold: self.threshold,
             keepers: self.keepers,
             connections: self.load.connections(4),
-            concurrency: self.load.concurrency(SHARED_CONCURRENCY),
+            concurrency: self.load.concurrency(at_once),
             plan: Plan { warm_up: self.load.warm_up(), seconds: self.load.seconds() },
         })
     }

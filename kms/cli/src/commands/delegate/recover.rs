@@ -9,13 +9,13 @@ use keyward_domain::UserName;
 use serde_json::json;
 
 use super::word::Word;
-use super::{Context, Keep, Name, failed, parse_account, parse_id, read, tell, write};
+use super::{Context, Keep, Name, parse_account, parse_id, read, tell, write};
 use crate::commands::token::ask;
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
 use crate::local::prepare::read_pin;
 use crate::output::aside;
-use crate::service::{As, connect, failed as refused};
+use crate::service::{As, connect, failed};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Recover {
@@ -66,7 +66,7 @@ impl Recover {
                 text
             }
         };
-        Password::new(text.to_string()).map_err(refused("cannot use the password"))
+        Password::new(text.to_string()).map_err(failed("cannot use the password"))
     }
 }
 

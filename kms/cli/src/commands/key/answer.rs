@@ -7,6 +7,7 @@ use keyward_proto::custody::{Key as KeyMessage, KeyVersion};
 use serde_json::{Value, json};
 
 use super::Context;
+use crate::commands::shared::EXPERIMENTAL;
 use crate::failure::Result;
 use crate::files::{self, Access};
 
@@ -62,6 +63,7 @@ fn words(key: &KeyMessage) -> String {
         ("public key", hex::encode(&key.public_key)),
         ("address", key.address.clone()),
         ("mode", key.mode.clone()),
+        ("protocol", if key.experimental { EXPERIMENTAL.to_owned() } else { String::new() }),
         ("state", key.state.clone()),
         ("destroyed", destroyed_after),
         ("successor", hex::encode(&key.successor)),
@@ -115,6 +117,7 @@ pub(super) fn to_json(key: &KeyMessage) -> Value {
     json!({
         "alias": key.alias, "key_id": hex::encode(&key.key_id), "scheme": key.scheme,
         "public_key": hex::encode(&key.public_key), "address": key.address, "mode": key.mode, "state": key.state,
+        "experimental": key.experimental,
         "version": key.version, "created_unix_ms": key.created_unix_ms, "token": key.token,
         "account": hex::encode(&key.account), "claims": key.claims, "agent": key.agent, "labels": labels,
         "changed_unix_ms": key.changed_unix_ms, "destroy_after_unix_ms": key.destroy_after_unix_ms,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use keyward_client::KeyWithReceipt;
-use keyward_client::shared::SharedOrder;
+use keyward_client::shared::{SharedError, SharedOrder};
 use keyward_client::vault::KeeperChoice;
 use keyward_domain::scheme::Scheme;
 use keyward_domain::{Alias, Mode};
@@ -13,7 +13,7 @@ use super::answer::answer_change;
 use super::shared::keepers;
 use super::{Context, parse_scheme};
 use crate::commands::own::{PasswordFrom, not_for_apps, unlock, warn_only_here};
-use crate::commands::shared::{Steps, refused};
+use crate::commands::shared::{Steps, is_experimental};
 use crate::failure::{Failure, Result};
 use crate::files;
 use crate::output::aside;
@@ -29,7 +29,7 @@ pub(super) struct Create {
     scheme: String,
     /// Where its private part lives: `self` on this device alone, under the password (for a person, unless told
     /// otherwise), `hosted` sealed with the service (for an app, always), `shared` whole nowhere: this device and some of its
-    /// keepers sign together (for a person; ed25519 or bip340).
+    /// keepers sign together (for a person; ed25519, bip340, or with `--experimental` ecdsa-secp256k1).
     #[arg(long, value_parser = ["self", "hosted", "shared"])]
     mode: Option<String>,
     #[command(flatten)]
@@ -59,6 +59,10 @@ struct Circle {
     /// Of a shared key: how long another device of yours waits before it speaks for the key.
     #[arg(long, value_name = "N", default_value_t = LOCK_HOURS, value_parser = clap::value_parser!(u64).range(0..=8784))]
     lock_hours: u64,
+    /// Of a shared key of ecdsa-secp256k1: makes it although its protocol is experimental. No vault takes your share of it,
+    /// and its shares are never dealt anew: with the device the key is lost.
+    #[arg(long)]
+    experimental: bool,
 }
 
 /// Two days: time to see that somebody else has the login.
@@ -69,21 +73,18 @@ const KEEPERS_DEFAULT: usize = 3;
 impl Create {
     pub(super) async fn run(self, context: &Context, service: &Service) -> Result<()> {
         let cannot = "cannot make the key";
-        let secret = &self.password.password_file;
-        files::distinct(self.receipt.iter().chain(secret).map(PathBuf::as_path))?;
+        files::distinct(self.receipt.iter().map(PathBuf::as_path).chain(self.password.paths()))?;
         let alias = Alias::parse(&self.alias).map_err(|error| Failure::of_coded(cannot, &error))?.to_string();
         let scheme = parse_scheme(&self.scheme)?;
-        let mode = mode(self.mode.as_deref(), service.person)?;
+        let speaks = self.password.key_file.is_some();
+        let mode = mode(self.mode.as_deref(), service.person, speaks)?;
         if mode != Mode::Shared {
             self.circle.refuse()?;
         }
         if mode == Mode::Shared {
             let made = self.shared(context, service, &alias, scheme).await?;
             answer_change(context, "made", &made, self.receipt)?;
-            aside(&format!(
-                "keyward: your share of `{alias}` is on this device alone; `keyward vault seal` backs it up, and without that \
-                 the key signs nothing more once the device is lost"
-            ));
+            aside(&only_here(&alias, scheme));
             return Ok(());
         }
         if mode == Mode::Own {
@@ -121,7 +122,8 @@ impl Create {
         alias: &str,
         scheme: Scheme,
     ) -> Result<KeyWithReceipt> {
-        let cannot = refused("cannot make the key");
+        let cannot = failed("cannot make the key");
+        self.circle.must_know(scheme).map_err(&cannot)?;
         let profile = context.profile()?;
         let own = unlock(context.output, &profile, &service.client, &self.password).await?;
         let chosen = match &self.circle.keepers {
@@ -155,7 +157,16 @@ impl Circle {
             approval_rule: self.approval.as_deref().map(rule).transpose()?,
             policy_tenant: self.tenant.as_deref().map(tenant_id),
             lock_ms: self.lock_hours * 3_600_000,
+            experimental: self.experimental,
         })
+    }
+
+    /// Asks for the word that the scheme needs, before anybody is asked for a password.
+    fn must_know(&self, scheme: Scheme) -> std::result::Result<(), SharedError> {
+        if is_experimental(scheme) && !self.experimental {
+            return Err(SharedError::Experimental { scheme: scheme.name() });
+        }
+        Ok(())
     }
 
     /// Nothing of this is for keys of other modes.
@@ -164,12 +175,13 @@ impl Circle {
             || self.keepers.is_some()
             || self.approval.is_some()
             || self.tenant.is_some()
-            || self.lock_hours != LOCK_HOURS;
+            || self.lock_hours != LOCK_HOURS
+            || self.experimental;
         if !given {
             return Ok(());
         }
-        let what =
-            "`--threshold`, `--keepers`, `--approval`, `--tenant` and `--lock-hours` are for shared keys";
+        let what = "`--threshold`, `--keepers`, `--approval`, `--tenant`, `--lock-hours` and `--experimental` are for \
+                    shared keys";
         Err(Failure::usage(what, "give `--mode shared`, or leave them away"))
     }
 }
@@ -184,9 +196,24 @@ fn rule(text: &str) -> Result<[u8; 32]> {
     })
 }
 
-/// The mode that is meant: a person's own, unless told otherwise.
-fn mode(asked: Option<&str>, person: bool) -> Result<Mode> {
+/// What a share on this device alone means for the key.
+fn only_here(alias: &str, scheme: Scheme) -> String {
+    if is_experimental(scheme) {
+        return format!(
+            "keyward: `{alias}` signs by an experimental protocol: nobody outside has reviewed its code. Your share is on this \
+             device alone, no vault takes it, and with the device the key is lost: keep nothing under it that you cannot lose"
+        );
+    }
+    format!(
+        "keyward: your share of `{alias}` is on this device alone; `keyward vault seal` backs it up, and without that the key \
+         signs nothing more once the device is lost"
+    )
+}
+
+/// The mode that is meant: a person's own, unless told otherwise. An app shares keys in the name of the one that speaks for it.
+fn mode(asked: Option<&str>, person: bool, speaks: bool) -> Result<Mode> {
     match (asked.and_then(Mode::from_name), person) {
+        (Some(Mode::Shared), false) if speaks => Ok(Mode::Shared),
         (None | Some(Mode::Own), true) => Ok(Mode::Own),
         (Some(Mode::Shared), true) => Ok(Mode::Shared),
         (Some(Mode::Own | Mode::Shared), false) => Err(not_for_apps()),
@@ -202,18 +229,31 @@ mod tests {
 
     #[test]
     fn persons_keep_their_keys_unless_told_otherwise_and_apps_never_do() {
-        assert_eq!(mode(None, true).unwrap(), Mode::Own);
-        assert_eq!(mode(Some("self"), true).unwrap(), Mode::Own);
-        assert_eq!(mode(Some("hosted"), true).unwrap(), Mode::Hosted);
-        assert_eq!(mode(None, false).unwrap(), Mode::Hosted);
-        assert_eq!(mode(Some("hosted"), false).unwrap(), Mode::Hosted);
-        assert_eq!(mode(Some("self"), false).unwrap_err().exit, Exit::Usage);
-        assert_eq!(mode(Some("shared"), true).unwrap(), Mode::Shared);
-        assert_eq!(mode(Some("shared"), false).unwrap_err().exit, Exit::Usage);
+        assert_eq!(mode(None, true, false).unwrap(), Mode::Own);
+        assert_eq!(mode(Some("self"), true, false).unwrap(), Mode::Own);
+        assert_eq!(mode(Some("hosted"), true, false).unwrap(), Mode::Hosted);
+        assert_eq!(mode(None, false, false).unwrap(), Mode::Hosted);
+        assert_eq!(mode(Some("hosted"), false, false).unwrap(), Mode::Hosted);
+        assert_eq!(mode(Some("self"), false, false).unwrap_err().exit, Exit::Usage);
+        assert_eq!(mode(Some("shared"), true, false).unwrap(), Mode::Shared);
+        assert_eq!(mode(Some("shared"), false, false).unwrap_err().exit, Exit::Usage);
+        assert_eq!(
+            mode(Some("shared"), false, true).unwrap(),
+            Mode::Shared,
+            "in the name of an app's own key"
+        );
+        assert_eq!(mode(Some("self"), false, true).unwrap_err().exit, Exit::Usage);
     }
 
     fn circle() -> Circle {
-        Circle { threshold: None, keepers: None, approval: None, tenant: None, lock_hours: LOCK_HOURS }
+        Circle {
+            threshold: None,
+            keepers: None,
+            approval: None,
+            tenant: None,
+            lock_hours: LOCK_HOURS,
+            experimental: false,
+        }
     }
 
     #[test]
@@ -225,6 +265,25 @@ mod tests {
     }
 
     #[test]
+    fn an_experimental_scheme_is_shared_by_those_alone_who_ask_for_it() {
+        let known = Circle { experimental: true, ..circle() };
+        for scheme in [Scheme::Ed25519, Scheme::Bip340, Scheme::EcdsaSecp256k1] {
+            known.must_know(scheme).unwrap();
+        }
+        for scheme in [Scheme::Ed25519, Scheme::Bip340] {
+            circle().must_know(scheme).unwrap();
+            assert!(only_here("a", scheme).contains("vault seal"));
+        }
+        let error = circle().must_know(Scheme::EcdsaSecp256k1).unwrap_err();
+        assert_eq!(error.code(), Some("SHARED_EXPERIMENTAL"));
+        assert!(error.remedy().unwrap().contains("--experimental"));
+        assert!(only_here("a", Scheme::EcdsaSecp256k1).contains("no vault takes it"));
+        assert!(
+            circle().order("a", Scheme::Bip340, KeeperChoice::Any(3)).is_ok_and(|order| !order.experimental)
+        );
+    }
+
+    #[test]
     fn what_is_for_shared_keys_is_refused_for_others() {
         circle().refuse().unwrap();
         let given = [
@@ -233,6 +292,7 @@ mod tests {
             Circle { approval: Some("00".repeat(32)), ..circle() },
             Circle { tenant: Some("bank".into()), ..circle() },
             Circle { lock_hours: 1, ..circle() },
+            Circle { experimental: true, ..circle() },
         ];
         for circle in given {
             assert_eq!(circle.refuse().unwrap_err().exit, Exit::Usage, "{circle:?}");

@@ -26,6 +26,9 @@ pub(super) struct Import {
     /// The public key that must come of it, in hex; refused before anything leaves when it is another one.
     #[arg(long, value_name = "HEX")]
     public_key: Option<String>,
+    /// For an app: the private part stays in the file, and the key speaks for the app's account (`keyward association`): mode `self`.
+    #[arg(long)]
+    stays: bool,
     /// Writes the receipt of its binding here.
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
@@ -48,6 +51,16 @@ impl Import {
         if self.public_key.is_some_and(|expected| expected != public) {
             let what = format!("`{}` holds the key of another public key, {public}", self.file.display());
             return Err(Failure::refused(what, "choose the file of the key that is meant"));
+        }
+        if self.stays {
+            if service.person {
+                let next =
+                    "make one with `keyward key create`, or say `--as-certificate` for the app's own account";
+                return Err(Failure::usage("a person's keys of mode `self` are made on their device", next));
+            }
+            let bound = service.client.bind_own_key(&alias, &key).await.map_err(failed(cannot))?;
+            let words = format!("bound; keep `{}`: it alone holds the private part", self.file.display());
+            return answer_change(context, &words, &bound, self.receipt);
         }
         let imported = service.client.import_key(&alias, &key).await.map_err(failed(cannot))?;
         answer_change(context, "imported; destroy the file when you need it no more", &imported, self.receipt)

@@ -45,8 +45,8 @@ pub(super) struct Rotate {
 
 impl Rotate {
     pub(super) async fn run(self, context: &Context, service: &Service) -> Result<()> {
-        let secrets = self.pin_file.iter().chain(&self.password.password_file);
-        files::distinct(self.receipt.iter().chain(secrets).map(PathBuf::as_path))?;
+        let named = self.receipt.iter().chain(&self.pin_file).map(PathBuf::as_path);
+        files::distinct(named.chain(self.password.paths()))?;
         let key = parse_key(&self.key)?;
         let client = &service.client;
         let rotated = match self.to()? {

@@ -6,6 +6,7 @@ use keyward_proto::custody::Key as KeyMessage;
 use serde_json::json;
 
 use super::{Context, answer, life::parse_label, parse_scheme, shared};
+use crate::commands::shared::is_experimental;
 use crate::failure::{Failure, Result};
 use crate::output::table;
 use crate::service::{Service, failed};
@@ -72,6 +73,9 @@ async fn mode(service: &Service, key: &KeyMessage) -> String {
         return key.mode.clone();
     }
     match service.client.shared_status(&hex::encode(&key.key_id)).await {
+        Ok(status) if is_experimental(status.state.scheme) => {
+            format!("{} {}, experimental", key.mode, shared::shares(&status))
+        }
         Ok(status) => format!("{} {}", key.mode, shared::shares(&status)),
         // Another account's, for those who may see it.
         Err(_unproven) => key.mode.clone(),

@@ -7,11 +7,11 @@ use keyward_client::vault::KeeperChoice;
 use serde_json::{Value, json};
 
 use super::{Context, answer::moment, parse_key};
-use crate::commands::own::{PasswordFrom, Unlocked, not_for_apps, unlock};
-use crate::commands::shared::{Steps, refused};
+use crate::commands::own::{PasswordFrom, Unlocked, account_of, unlock};
+use crate::commands::shared::{EXPERIMENTAL, Steps, is_experimental};
 use crate::failure::Result;
 use crate::files::{self, Access};
-use crate::service::Service;
+use crate::service::{Service, failed};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Shared {
@@ -81,13 +81,15 @@ struct Change {
 
 impl Shared {
     pub(super) async fn run(self, context: &Context, service: &Service) -> Result<()> {
-        if !service.person {
-            return Err(not_for_apps());
-        }
         match self.verb {
             Verb::Show(named) => {
-                let status = service.client.shared_status(&parse_key(&named.key)?).await;
-                let status = status.map_err(refused("cannot show the key"))?;
+                let key = parse_key(&named.key)?;
+                let client = match service.person {
+                    true => service.client.clone(),
+                    false => service.client.clone().with_account(account_of(&service.client, &key).await?),
+                };
+                let status = client.shared_status(&key).await;
+                let status = status.map_err(failed("cannot show the key"))?;
                 context.output.answer(words(&status), &to_json(&status));
                 Ok(())
             }
@@ -119,13 +121,13 @@ pub(super) fn keepers(text: &str) -> KeeperChoice {
 
 impl Renew {
     async fn run(self, context: &Context, service: &Service) -> Result<()> {
-        files::distinct(self.receipt.iter().chain(&self.password.password_file).map(PathBuf::as_path))?;
+        files::distinct(self.receipt.iter().map(PathBuf::as_path).chain(self.password.paths()))?;
         let key = parse_key(&self.named.key)?;
         let own = enter(context, service, &self.password).await?;
         let order = RenewOrder { threshold: self.threshold, keepers: self.keepers.as_deref().map(keepers) };
         let steps = Steps::new(context.output);
         let show = |step| steps.show(step);
-        let cannot = refused("cannot deal the shares anew");
+        let cannot = failed("cannot deal the shares anew");
         let receipt = own.client.renew_shared_key(&key, &order, &own.login, &own.device, &show).await;
         drop(steps);
         let receipt = receipt.map_err(&cannot)?;
@@ -152,7 +154,7 @@ impl Repair {
         let show = |step| steps.show(step);
         let repaired = own.client.repair_shared_key(&key, &self.keeper, &own.login, &own.device, &show).await;
         drop(steps);
-        repaired.map_err(refused("cannot give the keeper its share back"))?;
+        repaired.map_err(failed("cannot give the keeper its share back"))?;
         let words = format!("keeper `{}` has its share of `{key}` again", self.keeper);
         context.output.answer(words, &json!({ "key": key, "keeper": self.keeper }));
         Ok(())
@@ -161,11 +163,11 @@ impl Repair {
 
 impl Change {
     async fn replace(self, context: &Context, service: &Service) -> Result<()> {
-        files::distinct(self.receipt.iter().chain(&self.password.password_file).map(PathBuf::as_path))?;
+        files::distinct(self.receipt.iter().map(PathBuf::as_path).chain(self.password.paths()))?;
         let key = parse_key(&self.named.key)?;
         let own = enter(context, service, &self.password).await?;
         let changed = own.client.replace_shared_device(&key, &own.login, &own.device).await;
-        let changed = changed.map_err(refused("cannot have this device speak for you"))?;
+        let changed = changed.map_err(failed("cannot have this device speak for you"))?;
         let kept = kept(&changed.receipt, self.receipt.as_ref())?;
         let words = match changed.opens_ms {
             Some(opens_ms) => format!(
@@ -182,11 +184,11 @@ impl Change {
     }
 
     async fn cancel(self, context: &Context, service: &Service) -> Result<()> {
-        files::distinct(self.receipt.iter().chain(&self.password.password_file).map(PathBuf::as_path))?;
+        files::distinct(self.receipt.iter().map(PathBuf::as_path).chain(self.password.paths()))?;
         let key = parse_key(&self.named.key)?;
         let own = enter(context, service, &self.password).await?;
         let receipt = own.client.cancel_shared_device(&key, &own.login, &own.device).await;
-        let receipt = receipt.map_err(refused("cannot stop the other device"))?;
+        let receipt = receipt.map_err(failed("cannot stop the other device"))?;
         let kept = kept(&receipt, self.receipt.as_ref())?;
         let words = format!(
             "the other device will not speak for `{key}`: whoever put it there has your login; change the password{kept}"
@@ -210,6 +212,7 @@ fn words(status: &SharedStatus) -> String {
     let lines = [
         ("key id", Some(status.key_id.to_string())),
         ("scheme", Some(state.scheme.name().to_owned())),
+        ("protocol", is_experimental(state.scheme).then(|| EXPERIMENTAL.to_owned())),
         ("signs", Some(format!("you and {} keepers", shares(status)))),
         ("keepers", Some(keepers.join(", "))),
         ("shares", Some(format!("version {}", state.share_version))),
@@ -232,6 +235,7 @@ fn to_json(status: &SharedStatus) -> Value {
     });
     json!({
         "key_id": status.key_id.to_string(), "scheme": state.scheme.name(), "threshold": status.threshold(),
+        "experimental": is_experimental(state.scheme),
         "keepers": status.keepers.iter().map(|keeper| keeper.name.clone()).collect::<Vec<_>>(),
         "share_version": state.share_version, "key_hash": hex::encode(state.key_hash),
         "device": hex::encode(status.device().signing_key), "next_device": waiting, "lock_ms": state.lock_ms,

@@ -1,7 +1,7 @@
 //! Entries about associations and policies of tenants, in words and as JSON.
 
 use keyward_client::associations::address_words;
-use keyward_ledger_core::entry::{Act, AssociationAct, Authored, Entry, Member};
+use keyward_ledger_core::entry::{Act, AssociationAct, Authored, Entry, Member, PublishPolicy};
 use serde_json::{Value, json};
 
 use super::status::short;
@@ -17,16 +17,15 @@ fn act(entry: &Entry) -> Option<&Act> {
 pub(crate) fn association_words(entry: &Entry) -> Option<String> {
     Some(match act(entry)? {
         Act::Association(act) => format!("association {}: {}", short(act.association()), changed(act)),
-        Act::PublishPolicy(publish) => {
-            format!(
-                "tenant {}: policy version {}, set {}",
-                short(&publish.tenant),
-                publish.version,
-                short(&publish.set)
-            )
-        }
+        Act::PublishPolicy(publish) => published("policy", publish),
+        Act::PublishRisk(publish) => published("rules of risk", publish),
         _ => return None,
     })
+}
+
+fn published(what: &str, publish: &PublishPolicy) -> String {
+    let PublishPolicy { tenant, version, set, .. } = publish;
+    format!("tenant {}: {what} version {version}, set {}", short(tenant), short(set))
 }
 
 fn changed(act: &AssociationAct) -> String {
@@ -44,7 +43,17 @@ fn changed(act: &AssociationAct) -> String {
     }
 }
 
-/// The same as JSON.
+/// What an entry publishes for a tenant, as JSON.
+pub(crate) fn publication_json(entry: &Entry) -> Option<Value> {
+    let (Act::PublishPolicy(publish) | Act::PublishRisk(publish)) = act(entry)? else { return None };
+    let PublishPolicy { tenant, version, set, rule, case } = publish;
+    Some(json!({
+        "tenant": hex::encode(tenant), "version": version, "set": hex::encode(set), "rule": hex::encode(rule),
+        "case": case.map(hex::encode),
+    }))
+}
+
+/// What it says of an association, as JSON.
 pub(crate) fn association_json(entry: &Entry) -> Option<Value> {
     let Act::Association(act) = act(entry)? else { return None };
     let members = |members: &[Member]| -> Vec<_> {

@@ -7,7 +7,7 @@ use keyward_ledger_client::{Client, ClientError, Recorded};
 use keyward_ledger_core::entry::{Entry, Intent, RotateKey, kind_name, kind_of};
 use serde_json::{Value, json};
 
-use super::associations::{association_json, association_words};
+use super::associations::{association_json, association_words, publication_json};
 use super::checkpoint::write_cose;
 use super::delegations::{delegation_json, delegation_words};
 use super::failed;
@@ -124,5 +124,6 @@ pub(super) fn record_json(recorded: &Recorded) -> Value {
         "outcome": recorded.outcome.name(), "submitter": hex::encode(record.submitter),
         "sequence": record.sequence, "index": record.index, "key_id": key_of(&record.entry), "vault": vault, "delegation": delegation,
         "shared": entry.as_ref().and_then(shared_json), "association": entry.as_ref().and_then(association_json),
+        "publication": entry.as_ref().and_then(publication_json),
     })
 }

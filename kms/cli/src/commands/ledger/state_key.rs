@@ -41,6 +41,7 @@ const PREFIXES: &[&str] = &[
     "shared/intent",
     "association/id",
     "policy/tenant",
+    "risk/tenant",
 ];
 
 impl StateKey {
@@ -216,7 +217,7 @@ pub(crate) fn decoded(key: &[u8], value: &[u8]) -> Option<Value> {
             "association": hex::encode(state.association), "since": state.since, "left_at_height": state.left,
         }));
     }
-    if is(b"policy/tenant/") {
+    if is(b"policy/tenant/") || is(b"risk/tenant/") {
         let state = PolicyState::decode(value).ok()?;
         return Some(json!({
             "version": state.version, "set": hex::encode(state.set), "rule": hex::encode(state.rule),

@@ -51,8 +51,8 @@ pub(super) fn run(context: &Context, file: &Path, cases: Option<&Path>) -> Resul
     Ok(())
 }
 
-/// `NAME.cases.json` beside `NAME.cedar`, if there is one; what is named must be there.
-fn cases_of(file: &Path, named: Option<&Path>) -> Option<PathBuf> {
+/// `NAME.cases.json` beside a set's file, if there is one; what is named must be there.
+pub(in crate::commands) fn cases_of(file: &Path, named: Option<&Path>) -> Option<PathBuf> {
     named.map(Path::to_owned).or_else(|| Some(file.with_extension("cases.json")).filter(|path| path.exists()))
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Context, read, show};
 use crate::failure::Result;
 use crate::files;
-use crate::service::{As, connect, failed as refused};
+use crate::service::{As, connect, failed};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Explain {
@@ -64,7 +64,7 @@ impl Explain {
         let under = self.under.as_deref().map(read).transpose()?;
         let client = connect(&context.profile()?, As::Certificate).await?.client;
         let verdict = client.explain_policy(&request, under.as_deref()).await;
-        let verdict = verdict.map_err(refused("cannot explain"))?;
+        let verdict = verdict.map_err(failed("cannot explain"))?;
         let next = match verdict.decision.as_str() {
             "needs-approval" => "\n  ask for it with `keyward approve ask`, and sign with the approved case",
             _ => "",

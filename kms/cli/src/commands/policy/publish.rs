@@ -1,18 +1,20 @@
-//! `keyward policy ask` and `publish`: approval of a set, and putting it in force.
+//! `keyward policy ask` and `publish`: approval of a set, and putting it in force; `keyward risk ask` and `publish` too.
 
 use std::path::PathBuf;
 
 use keyward_client::Client;
-use keyward_client::approvals::{About, Publication, RuleName, Voice};
-use keyward_domain::ApprovalRuleName;
+use keyward_client::approvals::{About, Publication, Published, RuleName, Voice};
+use keyward_domain::Coded as _;
+use keyward_domain::risk::RuleSet;
 use keyward_ledger_core::codec::parse_hex32;
 use keyward_ledger_core::entry::{kind, tenant_id};
 use serde_json::json;
 
 use super::{Context, failed, read};
-use crate::commands::approve::failed as not_asked;
+use crate::commands::approve::name_id;
 use crate::commands::delegate::word::Word;
 use crate::commands::key::life::parse_wait;
+use crate::commands::recorded::parse_id;
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
 use crate::output::aside;
@@ -29,12 +31,12 @@ struct Set {
     tenant: Option<String>,
     #[command(flatten)]
     word: Word,
-    /// Cedar.
+    /// The set.
     file: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Ask {
+pub(in crate::commands) struct Ask {
     /// Whose rule it is that approves this version, 64 hex digits; without it, the account that is logged in.
     #[arg(long, value_name = "ACCOUNT")]
     of: Option<String>,
@@ -49,7 +51,7 @@ pub(super) struct Ask {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Publish {
+pub(in crate::commands) struct Publish {
     /// The case that has approved it: from version 2 on.
     #[arg(long, value_name = "CASE")]
     case: Option<String>,
@@ -62,20 +64,30 @@ pub(super) struct Publish {
 
 impl Set {
     /// The publication that comes next, checked on this machine first.
-    async fn next(&self, client: &Client, own: [u8; 32]) -> Result<Publication> {
+    async fn next(&self, client: &Client, own: [u8; 32], of: Published) -> Result<Publication> {
         let text = read(&self.file)?;
-        check(&text)?;
+        check(&text, of)?;
         let rule = self.next_rule.as_deref().map(|rule| rule_id(rule, own)).transpose()?;
-        let shown = client.show_policy(0).await.map_err(failed("cannot see the policies in force"))?;
-        if !shown.proven {
+        let unseen = failed("cannot see what is in force");
+        let (tenant, proven, next) = match of {
+            Published::Policy => {
+                let shown = client.show_policy(0).await.map_err(unseen)?;
+                (shown.tenant, shown.proven, shown.next(&text, rule))
+            }
+            Published::Risk => {
+                let shown = client.show_risk(0).await.map_err(unseen)?;
+                (shown.tenant, shown.proven, shown.next(&text, rule))
+            }
+        };
+        if !proven {
             let next = "give the profile the ledger's trust file";
-            return Err(Failure::refused("nothing proves which policies are in force", next));
+            return Err(Failure::refused(format!("nothing proves which {} are in force", of.words()), next));
         }
-        if self.tenant.as_deref().is_some_and(|name| tenant_id(name) != shown.tenant) {
+        if self.tenant.as_deref().is_some_and(|name| tenant_id(name) != tenant) {
             let next = "use the profile of that tenant's service";
             return Err(Failure::refused("the service is another tenant's", next));
         }
-        shown.next(&text, rule).ok_or_else(|| {
+        next.ok_or_else(|| {
             Failure::usage(
                 "nothing says by which rule the next version is approved",
                 "define one (`keyward approve rule define`), and give it with `--next-rule`",
@@ -85,21 +97,22 @@ impl Set {
 }
 
 impl Ask {
-    pub(super) async fn run(self, context: &Context) -> Result<()> {
+    pub(in crate::commands) async fn run(self, context: &Context, of: Published) -> Result<()> {
         let (client, login) = self.set.word.login(context).await?;
         let own = login.session.account;
-        let publication = self.set.next(&client, own).await?;
+        let publication = self.set.next(&client, own, of).await?;
         let owner = match self.of.as_deref() {
-            Some(of) => id(of, "give the account's id: user names are not taken here")?,
+            Some(owner) => parse_id(owner, "give the account's id: user names are not taken here")?,
             None => own,
         };
         let rule = RuleName { owner, name: name_id(&self.rule)? };
         let (version, about) = (publication.publish.version, About::Publication(publication));
         let asked = client.ask_approval(Voice::Account(&login), &rule, &about, self.live).await;
-        let (_, case) = asked.map_err(not_asked("cannot ask for approvals"))?;
+        let (_, case) = asked.map_err(failed("cannot ask for approvals"))?;
         let (case, hash) = (hex::encode(case), hex::encode(about.payload()));
         let words = format!(
-            "asked for approval of version {version}\n  case     {case}\n  hash     {hash}\n  each approver looks at it (`keyward approve show {case}`) and compares the hash with you; then `keyward policy publish --case {case} {}`",
+            "asked for approval of version {version}\n  case     {case}\n  hash     {hash}\n  each approver looks at it (`keyward approve show {case}`) and compares the hash with you; then `keyward {} publish --case {case} {}`",
+            command(of),
             self.set.file.display()
         );
         context.output.answer(words, &json!({ "case": case, "hash": hash, "version": version }));
@@ -108,15 +121,22 @@ impl Ask {
 }
 
 impl Publish {
-    pub(super) async fn run(self, context: &Context) -> Result<()> {
+    pub(in crate::commands) async fn run(self, context: &Context, of: Published) -> Result<()> {
         files::distinct(self.receipt.iter().chain([&self.set.file]).map(PathBuf::as_path))?;
-        let case =
-            self.case.as_deref().map(|case| id(case, "copy it from `keyward approve list`")).transpose()?;
+        let case = self
+            .case
+            .as_deref()
+            .map(|case| parse_id(case, "copy it from `keyward approve list`"))
+            .transpose()?;
         let (client, login) = self.set.word.login(context).await?;
-        let publication = self.set.next(&client, login.session.account).await?;
+        let publication = self.set.next(&client, login.session.account, of).await?;
         aside(&format!("publishing version {}", publication.publish.version));
-        let published = client.publish_policy(Voice::Account(&login), &publication, case).await;
-        let (done, version) = published.map_err(failed("cannot publish the policies"))?;
+        let voice = Voice::Account(&login);
+        let published = match of {
+            Published::Policy => client.publish_policy(voice, &publication, case).await,
+            Published::Risk => client.publish_risk(voice, &publication, case).await,
+        };
+        let (done, version) = published.map_err(failed("cannot publish it"))?;
         if let Some(path) = &self.receipt {
             files::write(path, &done.receipt, Access::Public)?;
         }
@@ -132,14 +152,29 @@ impl Publish {
 }
 
 /// What the service would refuse is refused here, before anybody is asked.
-fn check(text: &str) -> Result<()> {
-    let floor = keyward_policies::PolicySet::embedded();
-    let checked = floor.and_then(|floor| floor.with_tenant(text));
-    checked.map(drop).map_err(|error| {
-        let code = Some(error.code().to_owned());
-        let next = "run `keyward policy check` on it, and mend it";
-        Failure { code, ..Failure::refused("the set cannot be published", next).because(&error) }
-    })
+fn check(text: &str, of: Published) -> Result<()> {
+    let refused = |code: &str, error: &(dyn std::error::Error + 'static)| {
+        let next = format!("run `keyward {} check` on it, and mend it", command(of));
+        let code = Some(code.to_owned());
+        Err(Failure { code, ..Failure::refused("the set cannot be published", next).because(error) })
+    };
+    match of {
+        Published::Policy => {
+            let floor = keyward_policies::PolicySet::embedded();
+            let checked = floor.and_then(|floor| floor.with_tenant(text));
+            checked.map(drop).or_else(|error| refused(error.code(), &error))
+        }
+        Published::Risk => {
+            RuleSet::parse(text).map(drop).or_else(|error| refused(error.code().name(), &error))
+        }
+    }
+}
+
+const fn command(of: Published) -> &'static str {
+    match of {
+        Published::Policy => "policy",
+        Published::Risk => "risk",
+    }
 }
 
 /// A rule's id, said as such or by a name of the own account's.
@@ -148,16 +183,4 @@ fn rule_id(text: &str, own: [u8; 32]) -> Result<[u8; 32]> {
         Some(id) => Ok(id),
         None => Ok(RuleName { owner: own, name: name_id(text)? }.id(kind::DEFINE_APPROVAL)),
     }
-}
-
-fn name_id(text: &str) -> Result<[u8; 32]> {
-    if let Some(id) = parse_hex32(text) {
-        return Ok(id);
-    }
-    let name = ApprovalRuleName::parse(text);
-    Ok(name.map_err(|error| Failure::of_coded("cannot use the rule's name", &error))?.id())
-}
-
-fn id(text: &str, next: &str) -> Result<[u8; 32]> {
-    parse_hex32(text).ok_or_else(|| Failure::usage(format!("`{text}` is not 64 lower-case hex digits"), next))
 }

@@ -6,9 +6,9 @@ use keyward_client::ShownPolicy;
 use keyward_proto::custody::{ChangedDecision, PolicyVerdict};
 use serde_json::{Value, json};
 
-use super::{Context, failed, read};
+use super::{Context, read};
 use crate::failure::Result;
-use crate::service::{As, connect, failed as refused};
+use crate::service::{As, connect, failed};
 
 pub(super) async fn show(context: &Context, version: u32, floor: bool) -> Result<()> {
     let client = connect(&context.profile()?, As::Certificate).await?.client;
@@ -63,7 +63,7 @@ fn head(shown: &ShownPolicy, in_force: bool) -> String {
 
 pub(super) async fn versions(context: &Context) -> Result<()> {
     let client = connect(&context.profile()?, As::Certificate).await?.client;
-    let listed = client.list_policies().await.map_err(refused("cannot list the policies"))?;
+    let listed = client.list_policies().await.map_err(failed("cannot list the policies"))?;
     let line = |one: &keyward_proto::custody::PolicyVersion| {
         let whose = if one.account.is_empty() { "elsewhere".to_owned() } else { hex::encode(&one.account) };
         format!("{:>6}  {}  {} policies, by {whose}", one.version, hex::encode(&one.hash), one.policies)
@@ -88,7 +88,7 @@ pub(super) async fn versions(context: &Context) -> Result<()> {
 pub(super) async fn dry_run(context: &Context, file: &Path) -> Result<()> {
     let text = read(file)?;
     let client = connect(&context.profile()?, As::Certificate).await?.client;
-    let tried = client.try_policy(&text).await.map_err(refused("cannot try the set"))?;
+    let tried = client.try_policy(&text).await.map_err(failed("cannot try the set"))?;
     let mut words = match tried.requests {
         0 => "no request was decided lately: nothing was tried".to_owned(),
         requests => format!("{} of {requests} requests would be decided otherwise", tried.changed),

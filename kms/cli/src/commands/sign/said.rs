@@ -5,7 +5,6 @@ use keyward_client::approvals::ShownCase;
 use keyward_client::shared::{Format, SharedSignOrder};
 use keyward_crypto::shared::{SharedScheme, Tweak};
 
-use crate::commands::shared::refused;
 use crate::failure::{Failure, Result};
 use crate::service::failed;
 
@@ -64,7 +63,7 @@ impl Said {
             (None, Some(digest)) => SharedSignOrder::digest(digest),
             (None, None) => SharedSignOrder::message(scheme, bytes),
         };
-        let order = order.map_err(refused("cannot sign"))?;
+        let order = order.map_err(failed("cannot sign"))?;
         let order = match self.tweak.as_deref() {
             None => order,
             Some("key-path") => order.tweaked(Tweak::KeyPath),

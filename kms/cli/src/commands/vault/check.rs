@@ -3,7 +3,7 @@
 use keyward_client::vault::{Checked, Drilled};
 use serde_json::json;
 
-use super::{Context, Named, Steps, answer, named, refused};
+use super::{Context, Named, Steps, answer, failed, named};
 use crate::failure::{Failure, Result};
 use crate::output::table;
 use crate::service::{As, connect};
@@ -21,7 +21,7 @@ impl Check {
         let steps = Steps::new(context.output);
         let checked = service.client.check_vault(&name, &|step| steps.show(step)).await;
         drop(steps);
-        let checked = checked.map_err(refused("cannot check the vault"))?;
+        let checked = checked.map_err(failed("cannot check the vault"))?;
         let (proved, all) = (checked.proved(), checked.keepers.len());
         let threshold = checked.status.vault().facts().threshold;
         let keepers: Vec<_> = checked.keepers.iter().map(drilled_json).collect();
@@ -38,7 +38,7 @@ impl Check {
         let what = format!("{proved} of {all} keepers proved their share, and {threshold} are needed");
         let next = "ask the ledger's operators after the keepers named above; while the keys are still on a device, \
                     seal anew to keepers that answer (`keyward vault seal --anew`)";
-        Err(named(Failure::refused(what, next), Some("VAULT_KEEPERS_TOO_FEW"), false))
+        Err(named(Failure::refused(what, next), "VAULT_KEEPERS_TOO_FEW"))
     }
 }
 

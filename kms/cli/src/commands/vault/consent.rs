@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
-use keyward_client::vault::{ConsentError, VaultAttempt, VaultError};
+use keyward_client::vault::{ConsentError, VaultAttempt};
 use keyward_client::{Petition, party_words};
 use keyward_domain::Mode;
 use serde_json::json;
@@ -41,10 +41,10 @@ const CANNOT: &str = "cannot consent";
 
 impl Consent {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
-        let paths = self.out.iter().chain([&self.request]).chain(&self.password.password_file);
-        files::distinct(paths.map(PathBuf::as_path))?;
+        let named = self.out.iter().chain([&self.request]).map(PathBuf::as_path);
+        files::distinct(named.chain(self.password.paths()))?;
         let mut petition = read(&self.request)?;
-        let attempt = *petition.attempt().ok_or_else(|| refused(ConsentError::OtherAct))?;
+        let attempt = *petition.attempt().ok_or_else(|| failed(CANNOT)(ConsentError::OtherAct))?;
         context.output.note(words(&petition, &attempt));
         self.compare(&petition.fingerprint())?;
         let before = petition.authors().to_vec();
@@ -100,7 +100,7 @@ impl Consent {
             "these are not the digits of this request: it may be a stranger's",
             "sign nothing, and ask the person who recovers for the request once more",
         );
-        Err(named(failure, Some("CONSENT_OTHER_ATTEMPT"), false))
+        Err(named(failure, "CONSENT_OTHER_ATTEMPT"))
     }
 
     async fn sign(&self, context: &Context, petition: &mut Petition) -> Result<()> {
@@ -112,7 +112,7 @@ impl Consent {
                 return Err(Failure::refused("nobody is logged in", next));
             }
             let own = unlock(context.output, &profile, &service.client, &self.password).await?;
-            return own.client.consent(&own.login, petition).await.map_err(refused);
+            return own.client.consent(&own.login, petition).await.map_err(failed(CANNOT));
         };
         let key = parse_key(key)?;
         let service = connect(&profile, As::of(self.as_certificate)).await?;
@@ -121,18 +121,18 @@ impl Consent {
             let waiting = context.output.wait_for("the token signs");
             let signed = service.client.consent_with_token(&key, petition).await;
             drop(waiting);
-            return signed.map_err(refused);
+            return signed.map_err(failed(CANNOT));
         }
         let own = unlock(context.output, &profile, &service.client, &self.password).await?;
         let key =
             own.client.own_key(&key, &own.device, &own.login.export_key).await.map_err(failed(CANNOT))?;
-        own.client.consent_with_own_key(&key, petition).await.map_err(refused)
+        own.client.consent_with_own_key(&key, petition).await.map_err(failed(CANNOT))
     }
 }
 
 /// A petition from a file.
 pub(super) fn read(path: &std::path::Path) -> Result<Petition> {
-    Petition::parse(&files::read_text(path)?).map_err(|error| refused(error.into()))
+    Petition::parse(&files::read_text(path)?).map_err(|error| failed(CANNOT)(ConsentError::from(error)))
 }
 
 /// What is signed, as far as the request itself says it.
@@ -148,12 +148,4 @@ fn words(petition: &Petition, attempt: &VaultAttempt) -> String {
         attempt.version,
         petition.fingerprint(),
     )
-}
-
-pub(super) fn refused(error: ConsentError) -> Failure {
-    let (code, next, unreachable) = (error.code().map(str::to_owned), error.remedy(), error.unreachable());
-    match error {
-        ConsentError::Vault(VaultError::Client(error)) => failed(CANNOT)(error),
-        error => named(Failure::refused(CANNOT, next).because(&error), code.as_deref(), unreachable),
-    }
 }

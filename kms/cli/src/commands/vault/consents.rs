@@ -91,7 +91,7 @@ fn beside(request: &Path) -> PathBuf {
 fn too_few(asked: &Asked) -> Failure {
     let what = format!("{} of those who have to sign have not, and the time is over", asked.missing());
     let next = "no guess was spent; begin again with a new request, and a longer `--wait` if it is needed";
-    named(Failure::refused(what, next), Some("AUTHORS_MISSING"), false)
+    named(Failure::refused(what, next), "AUTHORS_MISSING")
 }
 
 /// Takes what is new in the folder. What is refused is told by its file, and costs nothing.
@@ -127,7 +127,7 @@ async fn look(
                 let file = path.display();
                 context.output.note(format!(
                     "  `{file}` is not taken{code}: {error}; no guess is spent; {}",
-                    error.remedy()
+                    error.remedy().unwrap_or("try again")
                 ));
             }
         }

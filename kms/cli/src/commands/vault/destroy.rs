@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::enter::Enter;
-use super::{Context, Named, Steps, refused};
+use super::{Context, Named, Steps, failed};
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
 use crate::output::aside;
@@ -37,7 +37,7 @@ impl Destroy {
         let steps = Steps::new(context.output);
         let ended = entered.client.destroy_vault(&entered.login, &name, &|step| steps.show(step)).await;
         drop(steps);
-        let ended = ended.map_err(refused("cannot destroy the vault"))?;
+        let ended = ended.map_err(failed("cannot destroy the vault"))?;
         if let Some(path) = &self.receipt {
             files::write(path, &ended.receipt, Access::Public)?;
         }

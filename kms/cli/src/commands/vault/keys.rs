@@ -14,9 +14,9 @@ use zeroize::Zeroizing;
 use super::enter::Entered;
 use crate::commands::key::{parse_key, parse_scheme};
 use crate::commands::own;
-use crate::commands::shared::refused;
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
+use crate::output::aside;
 use crate::service::failed;
 
 /// The keys named on the command line; without a name, every `self` key and every share on this device.
@@ -38,7 +38,13 @@ async fn all(entered: &Entered) -> Result<Vec<VaultedKey>> {
     let device = device(entered)?;
     let held = device.list().map_err(here("cannot read the keys on this device"))?;
     let shares = entered.client.vaulted_shares(&entered.login, &device).await;
-    let shares = shares.map_err(refused("cannot seal your shares of keys"))?;
+    let (shares, left) = shares.map_err(failed("cannot seal your shares of keys"))?;
+    for alias in left {
+        aside(&format!(
+            "keyward: your share of `{alias}` does not go into the vault: the key's protocol is experimental, and with this \
+             device it is lost"
+        ));
+    }
     if held.is_empty() && shares.is_empty() {
         let next = "make one (`keyward key create --mode self`), or name a file with `--key SCHEME:FILE`";
         return Err(Failure::refused("there is no key on this device to seal", next));
@@ -52,7 +58,7 @@ async fn all(entered: &Entered) -> Result<Vec<VaultedKey>> {
 /// The share of a key on this device.
 async fn share(entered: &Entered, device: &DeviceKeys, key: &str) -> Result<VaultedKey> {
     let share = entered.client.vaulted_share(key, &entered.login, device).await;
-    share.map_err(refused("cannot seal your share of the key"))
+    share.map_err(failed("cannot seal your share of the key"))
 }
 
 async fn from_device(entered: &Entered, name: &str) -> Result<VaultedKey> {
@@ -284,7 +290,7 @@ async fn put_share(
     }
     let device = device(entered)?;
     let back = entered.client.take_back_share(vaulted, &entered.login, &device).await;
-    let back = back.map_err(refused("cannot keep your share of a key on this device"))?;
+    let back = back.map_err(failed("cannot keep your share of a key on this device"))?;
     Ok(Back { public_key, file: None, speaks: Some(back.speaks), standing })
 }
 
@@ -292,7 +298,7 @@ fn foreign(public_key: &PublicKey) -> Failure {
     let what =
         format!("key {} is another account's on the ledger: somebody else has it too", public_key.id());
     let next = "stop using this key; the others are back on this device; recover into files (`--out`) if you need what lies in the vault";
-    super::named(Failure::refused(what, next), Some("VAULT_KEY_FOREIGN"), false)
+    super::named(Failure::refused(what, next), "VAULT_KEY_FOREIGN")
 }
 
 #[cfg(test)]

@@ -18,13 +18,13 @@ mod status;
 
 use std::sync::{Mutex, PoisonError};
 
-use keyward_client::vault::{VaultError, VaultStep};
+use keyward_client::vault::{ConsentError, RecoverError, VaultError, VaultStep};
 use keyward_domain::VaultName;
 
 use super::Context;
-use crate::failure::{Exit, Failure, Result};
+use crate::failure::{Failure, Result};
 use crate::output::{Output, Waiting};
-use crate::service::failed;
+use crate::service::{failed, told};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Vault {
@@ -107,22 +107,11 @@ impl Steps {
     }
 }
 
-/// Words for what is wrong with a vault.
-fn refused(what: &str) -> impl Fn(VaultError) -> Failure + use<> {
-    let what = what.to_owned();
-    move |error| failure(&what, error)
-}
-
-fn failure(what: &str, error: VaultError) -> Failure {
-    if let VaultError::Client(error) = error {
-        return failed(what)(error);
-    }
-    let next = error.remedy().unwrap_or("try again; if it goes on, tell the operator");
-    named(Failure::refused(what, next).because(&error), error.code(), error.unreachable())
-}
+told!(VaultError, Self::Client(error) => error);
+told!(ConsentError, Self::Vault(VaultError::Client(error)) => error);
+told!(RecoverError, Self::Vault(VaultError::Client(error)) => error);
 
 /// A failure with its stable code.
-fn named(failure: Failure, code: Option<&str>, unreachable: bool) -> Failure {
-    let exit = if unreachable { Exit::Unreachable } else { failure.exit };
-    Failure { code: code.map(str::to_owned), exit, ..failure }
+fn named(failure: Failure, code: &str) -> Failure {
+    Failure { code: Some(code.to_owned()), ..failure }
 }

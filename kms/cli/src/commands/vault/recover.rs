@@ -10,7 +10,7 @@ use serde_json::json;
 use super::consents::Others;
 use super::enter::{Enter, Entered};
 use super::keys::{self, Back, Folder};
-use super::{Context, Named, Steps, answer, evidence, named};
+use super::{Context, Named, Steps, answer, evidence};
 use crate::commands::token::ask;
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
@@ -127,18 +127,11 @@ impl Recover {
         };
         let left = failure.attempts.as_ref().map(answer::guesses);
         let faults: Vec<_> = failure.faults.iter().map(answer::fault_words).collect();
-        let code = failure.error.code().map(str::to_owned);
-        let (unreachable, remedy) = (failure.error.unreachable(), failure.error.remedy());
-        let mut refused = match failure.error {
-            keyward_client::vault::RecoverError::Vault(keyward_client::vault::VaultError::Client(error)) => {
-                failed(CANNOT)(error)
-            }
-            error => Failure::refused(CANNOT, remedy.unwrap_or("begin again")).because(&error),
-        };
+        let mut refused = failed(CANNOT)(failure.error);
         refused.causes.extend(faults);
         refused.causes.push(spent.to_owned());
         refused.causes.extend(left.map(|left| format!("guesses: {left}")));
-        Ok(named(refused, code.as_deref(), unreachable))
+        Ok(refused)
     }
 
     fn answer(&self, context: &Context, recovered: &Recovered, back: &[Back]) {

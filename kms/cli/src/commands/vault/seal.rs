@@ -7,7 +7,7 @@ use keyward_crypto::vault::{VaultMode, VaultStretch};
 use serde_json::json;
 
 use super::enter::{Enter, Entered};
-use super::{Context, Named, Steps, answer, factors, failure, keys, named};
+use super::{Context, Named, Steps, answer, factors, failed, keys, named};
 use crate::commands::key::life::parse_wait;
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
@@ -110,7 +110,7 @@ impl Seal {
 
     async fn keepers(&self, entered: &Entered) -> Result<KeeperChoice> {
         let Some(wanted) = &self.keepers else {
-            let known = entered.client.keepers().await.map_err(super::refused(CANNOT))?;
+            let known = entered.client.keepers().await.map_err(failed(CANNOT))?;
             return Ok(KeeperChoice::Any(known.len().min(KEEPERS_DEFAULT)));
         };
         if let Ok(count) = wanted.parse() {
@@ -121,7 +121,7 @@ impl Seal {
 
     fn refused(&self, error: SealError) -> Failure {
         let error = match error {
-            SealError::Vault(error) => return failure(CANNOT, error),
+            SealError::Vault(error) => return failed(CANNOT)(error),
             error => error,
         };
         let next: String = match &error {
@@ -155,7 +155,7 @@ impl Seal {
         if let SealError::NotAcknowledged { faults, .. } = &error {
             refused.causes.extend(faults.iter().map(answer::fault_words));
         }
-        named(refused, Some(code), false)
+        named(refused, code)
     }
 
     fn answer(&self, context: &Context, sealed: &Sealed) {

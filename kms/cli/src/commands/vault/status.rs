@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Context, Named, answer, refused};
+use super::{Context, Named, answer, failed};
 use crate::failure::Result;
 use crate::files::{self, Access};
 use crate::service::{As, connect};
@@ -22,7 +22,7 @@ impl Status {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
         let name = self.named.parse()?;
         let service = connect(&context.profile()?, As::Whoever).await?;
-        let status = service.client.vault_status(&name).await.map_err(refused("cannot read the vault"))?;
+        let status = service.client.vault_status(&name).await.map_err(failed("cannot read the vault"))?;
         let Some(status) = status else {
             let words = format!("the account has no vault `{name}`: the ledger proves that none was sealed");
             context.output.answer(words, &json!({ "vault": name.as_str(), "version": 0 }));
@@ -31,8 +31,7 @@ impl Status {
         if let Some(path) = &self.receipt {
             files::write(path, &status.receipt, Access::Public)?;
         }
-        let factors =
-            service.client.vault_factors(&status).await.map_err(refused("cannot read the vault"))?;
+        let factors = service.client.vault_factors(&status).await.map_err(failed("cannot read the vault"))?;
         let name = name.as_str();
         let words = answer::words(name, &status, &factors);
         context.output.answer(words, &answer::to_json(name, &status, &factors));
