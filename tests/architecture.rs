@@ -98,6 +98,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("voprf", &["kms/crypto"]),
     ("vsss-rs", &["kms/crypto"]),
     ("frost-*", &["kms/crypto"]),
+    ("dkls23-core", &["kms/crypto"]),
+    ("postcard", &["kms/crypto"]),
     ("alloy-rlp", &["kms/domain"]),
     ("roxmltree", &["kms/domain"]),
     ("rsa", &["hsm-sim"]),

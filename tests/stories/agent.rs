@@ -16,17 +16,21 @@ use common::{ACCOUNT, Keys, World, signer};
 use keyward_client::Petition;
 use keyward_client::agent::{
     Asked, Begin, Desk, Device, DeviceRefusal, Event, Held, HeldKey, Journal, Later, Look, Parts, Payload,
-    Person, Rules, Verdict,
+    Person, Rules, Verdict, Word,
 };
-use keyward_domain::{Code, Mode, possession_challenge};
+use keyward_domain::{
+    Code, Mode,
+    approval::{About, Signing},
+    possession_challenge,
+};
 use keyward_ledger_core::{
-    entry::{Act, Entry, Party, RuleName, VaultAct, VaultAttempt},
+    entry::{Act, AssociationAct, Authored, Case, Entry, Party, RuleName, VaultAct, VaultAttempt},
     hash::sha256,
     scheme::{PublicKey, Scheme, verify},
 };
 use keyward_proto::custody::{
-    AgentAnswer, AgentProve, AgentSign, AgentWithdraw, FromAgent, ToAgent, agent_answer, agent_sign,
-    from_agent, to_agent,
+    self as proto, AgentAnswer, AgentProve, AgentSign, AgentWithdraw, ApprovalAbout, ApprovalOfSigning,
+    FromAgent, ToAgent, agent_answer, agent_sign, approval_about, from_agent, to_agent,
 };
 use tokio::{sync::mpsc, time::timeout};
 
@@ -74,7 +78,7 @@ impl Device for Stick {
             if self.out.load(Ordering::Relaxed) {
                 return Err(DeviceRefusal { code: Code::TokenMissing, message: "pulled out".into() });
             }
-            let (Payload::Message(message) | Payload::Consent { message, .. }) = payload else {
+            let (Payload::Message(message) | Payload::Word(Word { message, .. })) = payload else {
                 panic!("ed25519 signs messages")
             };
             Ok(signer::Ed25519.sign(&message))
@@ -88,7 +92,9 @@ struct Clerk(Mutex<Option<Verdict>>);
 impl Person for Clerk {
     fn ask<'a>(&'a self, asked: &'a Asked) -> Later<'a, Verdict> {
         assert!(
-            ["pay 100", "link", "consent"].iter().any(|word| asked.what.contains(word)),
+            ["pay 100", "link", "consent", "association", "approv"]
+                .iter()
+                .any(|word| asked.what.contains(word)),
             "{}",
             asked.what
         );
@@ -153,7 +159,17 @@ impl Bench {
             scheme: "ed25519".into(),
             asker: "app/treasury".into(),
             expires_unix_ms: self.now_ms.load(Ordering::Relaxed) + 60_000,
+            word: None,
         }
+    }
+
+    /// The same for the key's word, and what is told of it.
+    fn request_word(&mut self, id: u8, of: &Act, told: &Act, about: Option<ApprovalAbout>) -> AgentSign {
+        let petition = Petition::new(self.ledger.chain_id(), of.clone());
+        let blank = petition.blank(Party::Key(key().id()), 100).unwrap();
+        let entry = Entry::Authored(Authored { act: told.clone(), authors: Vec::new() }).encode().into();
+        let message = petition.message(&blank);
+        AgentSign { word: Some(proto::Word { entry, about }), ..self.request(id, &message) }
     }
 
     fn send(&self, what: to_agent::What) {
@@ -340,6 +356,63 @@ async fn a_consent_to_somebodys_attempt_is_signed_when_a_person_says_so_and_by_n
         let asked = bench.request(id, &message);
         bench.refused(asked, "RECEIPT_INVALID", "PAYLOAD_RESERVED").await;
     }
+}
+
+#[tokio::test]
+async fn a_word_for_an_association_or_an_approval_is_shown_in_full_and_signed_by_no_rule_for_payloads() {
+    let mut bench = Bench::new(SIGN_ALL);
+    let dispute = |version| {
+        Act::Association(AssociationAct::Dispute { association: [9; 32], version, reason: [8; 32] })
+    };
+    let (payload, opening) = (b"pay 12 EUR".to_vec(), [3; 32]);
+    let hash = sha256(&[&payload]);
+    let signing = Signing { key_id: key().id(), payload, format: String::new(), payload_hash: hash, opening };
+    let case = Case { id: [7; 32], payload: About::Signing(signing.clone()).payload() };
+    let approve = Act::Approve { case, group: 0 };
+    let about = |payload: &[u8]| ApprovalAbout {
+        about: Some(approval_about::About::Signing(ApprovalOfSigning {
+            key_id: signing.key_id.as_bytes().to_vec().into(),
+            payload: payload.to_vec().into(),
+            format: String::new(),
+            payload_hash: hash.to_vec().into(),
+            opening: opening.to_vec().into(),
+        })),
+    };
+
+    // Another act is told than is signed; an approval is not told in full, or with another payload.
+    let untold = AgentSign { word: None, ..bench.request_word(1, &dispute(1), &dispute(1), None) };
+    bench.refused(untold, "RECEIPT_INVALID", "PAYLOAD_RESERVED").await;
+    let lies = [
+        bench.request_word(2, &dispute(1), &dispute(2), None),
+        bench.request_word(3, &approve, &Act::WithdrawApproval(case), None),
+        bench.request_word(4, &approve, &approve, None),
+        bench.request_word(5, &approve, &approve, Some(about(b"pay 1 EUR"))),
+    ];
+    for lie in lies {
+        bench.refused(lie, "RECEIPT_INVALID", "WORD_OTHER").await;
+    }
+    // A rule that signs whatever payload comes does not give the key's word away.
+    let asked = bench.request_word(6, &dispute(1), &dispute(1), None);
+    assert_eq!(bench.sign(asked).await.unwrap_err().0, "AGENT_REFUSED", "nobody is at the desk");
+    assert_eq!(bench.stick.used.load(Ordering::Relaxed), 0);
+    *bench.clerk.0.lock().unwrap() = Some(Verdict::Yes);
+    let asked = bench.request_word(7, &approve, &approve, Some(about(b"pay 12 EUR")));
+    bench.sign(asked).await.unwrap();
+    let shown: Vec<_> = bench.events.lock().unwrap().iter().map(Event::words).collect();
+    let shown = shown.into_iter().filter(|words| words.starts_with("asking")).collect::<String>();
+    for part in ["APPROVE case 0707", "pay 12 EUR", &hex::encode(case.payload), "dispute version 1"] {
+        assert!(shown.contains(part), "{part} was not shown: {shown}");
+    }
+
+    // A rule may name the kind of word, and then gives that kind alone.
+    *bench.clerk.0.lock().unwrap() = Some(Verdict::Nobody);
+    let rule = "[[rule]]\nname = \"groups\"\ndo = \"sign\"\nkind = \"association\"\n\
+                limit = { count = 5, window_s = 60 }\n";
+    let mut bench = bench.restart(rule);
+    let asked = bench.request_word(8, &dispute(1), &dispute(1), None);
+    bench.sign(asked).await.unwrap();
+    let asked = bench.request_word(9, &approve, &approve, Some(about(b"pay 12 EUR")));
+    assert_eq!(bench.sign(asked).await.unwrap_err().0, "AGENT_REFUSED");
 }
 
 #[tokio::test]

@@ -19,16 +19,16 @@ const PAYMENT: &str = include_str!("../../demo/pain.001.xml");
 const KEEPERS: [&str; 4] = ["--keepers", "3", "--threshold", "2"];
 
 /// Somebody with a profile of their own, and a password if they are a person.
-struct Party<'a> {
-    keyward: &'a Keyward,
+pub struct Party<'a> {
+    pub keyward: &'a Keyward,
     profile: PathBuf,
     password: Option<String>,
-    account: String,
+    pub account: String,
 }
 
 impl<'a> Party<'a> {
     /// Somebody at the certificate of a role.
-    fn at(keyward: &'a Keyward, role: &str, name: &str) -> Self {
+    pub fn at(keyward: &'a Keyward, role: &str, name: &str) -> Self {
         let (from, profile) = (keyward.profile(role), keyward.dir().join(format!("profiles/{role}-{name}")));
         fs::create_dir(&profile).unwrap();
         for file in ["profile.toml", "certificate.pem", "key.pem"] {
@@ -37,7 +37,7 @@ impl<'a> Party<'a> {
         Self { keyward, profile, password: None, account: String::new() }
     }
 
-    fn logged_in(mut self, name: &str) -> Self {
+    pub fn logged_in(mut self, name: &str) -> Self {
         let password = self.keyward.write(&format!("{name}-password"), format!("{name} remembers this well"));
         fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
         self.password = Some(password);
@@ -48,7 +48,12 @@ impl<'a> Party<'a> {
     }
 
     /// A bank: an operator whose certificate its own authority has made, and a key in its token.
-    fn bank(keyward: &'a Keyward, certificate: Option<(String, String)>, label: &str, scheme: &str) -> Self {
+    pub fn bank(
+        keyward: &'a Keyward,
+        certificate: Option<(String, String)>,
+        label: &str,
+        scheme: &str,
+    ) -> Self {
         let mut bank = Self::at(keyward, "operator", label);
         if let Some((certificate, key)) = certificate {
             fs::write(bank.profile.join("certificate.pem"), certificate).unwrap();
@@ -70,29 +75,29 @@ impl<'a> Party<'a> {
     }
 
     /// A command without a password.
-    fn run(&self, arguments: &[&str]) -> Answer {
+    pub fn run(&self, arguments: &[&str]) -> Answer {
         self.keyward.run_with(&self.profile, &[&["--output", "json"], arguments].concat())
     }
 
     /// What a command with the password answers, which must do its work.
-    fn done(&self, arguments: &[&str]) -> Value {
+    pub fn done(&self, arguments: &[&str]) -> Value {
         self.word(arguments).done().json()
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub fn json(&self, arguments: &[&str]) -> Value {
         self.run(arguments).done().json()
     }
 
-    fn refused(&self, code: &str, arguments: &[&str]) {
+    pub fn refused(&self, code: &str, arguments: &[&str]) {
         let answer = self.word(arguments);
         assert_eq!((answer.code, answer.refusal().as_str()), (Some(1), code), "{answer:?}");
     }
 
-    fn key(&self, alias: &str) -> String {
+    pub fn key(&self, alias: &str) -> String {
         self.json(&["key", "show", alias])["key_id"].as_str().unwrap().to_owned()
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         self.keyward.work(name).to_str().unwrap().to_owned()
     }
 }
@@ -204,8 +209,8 @@ fn treasury(clara: &Party<'_>, dora: &Party<'_>, office: &Party<'_>, banks: [&Pa
     key.to_owned()
 }
 
-/// Everything that `holder` has signed for its address in a version.
-fn proof(
+/// What `holder` signs for its address in a version: the text, and the address with its proof.
+pub fn proof(
     asks: &Party<'_>,
     of: &Party<'_>,
     holder: Holder,

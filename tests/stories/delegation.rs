@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Somebody with a profile of their own.
 pub struct Somebody {
-    keyward: Rc<Keyward>,
+    pub keyward: Rc<Keyward>,
     profile: PathBuf,
     pub password: String,
     pub account: String,

@@ -19,7 +19,9 @@ use crate::support::{
 const PIN: &str = "24681357";
 const RULES: &str = "otherwise = \"refuse\"\nlink = \"sign\"\n\
                      [[rule]]\nname = \"payments\"\ndo = \"sign\"\nprefix = \"pay \"\nbytes_max = 64\n\
-                     limit = { count = 100, window_s = 3600 }\n";
+                     limit = { count = 100, window_s = 3600 }\n\
+                     [[rule]]\nname = \"groups\"\ndo = \"sign\"\nkind = \"association\"\n\
+                     limit = { count = 10, window_s = 3600 }\n";
 /// How long a refusal may take: the token's own deadline, and some more.
 const REFUSED_WITHIN: Duration = Duration::from_secs(15);
 
@@ -232,6 +234,8 @@ fn a_day_at_the_desk() {
     desk.verified("signed-reconnected");
     assert!(desk.told("lost") > 0, "the killed server was noticed");
 
+    belongs_together(&desk, &linked);
+
     // The key of the desk is rotated: the older version verifies what it signed, and signs no more.
     let rotate = [&["key", "rotate", "desk"][..], &at_desk("second")].concat();
     let rotated = desk.step("operator", &rotate, "rotated");
@@ -258,6 +262,78 @@ fn a_day_at_the_desk() {
     let process = Pid::from_raw(i32::try_from(desk.agent.as_ref().unwrap().id()).unwrap()).unwrap();
     kill_process(process, Signal::TERM).unwrap();
     assert!(desk.agent.take().unwrap().wait().unwrap().success(), "it ends in order");
+}
+
+/// The bank's key at the desk and an app's own key form an association, and neither has a session.
+fn belongs_together(desk: &Desk<'_>, linked: &Value) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let keyward = desk.keyward;
+    // PKCS#8 of an Ed25519 key.
+    let speaker = keyward.work("speaker.der");
+    let head = hex::decode("302e020100300506032b657004220420").unwrap();
+    fs::write(&speaker, [&head[..], &[0x51; 32]].concat()).unwrap();
+    fs::set_permissions(&speaker, fs::Permissions::from_mode(0o600)).unwrap();
+    let speaker = speaker.to_str().unwrap();
+    let import = ["key", "import", "--stays", "--file", speaker, "--alias", "speaker", "--scheme", "ed25519"];
+    let own = desk.step("app", &import, "speaker-bound");
+    assert_eq!(own["mode"], "self");
+    let party = |key: &Value| format!("key:{}", key["key_id"].as_str().unwrap());
+    let account = |key: &Value| key["account"].as_str().unwrap().to_owned();
+    let (bank, app) = (party(linked), party(&own));
+    let request = keyward.work("group.request").to_str().unwrap().to_owned();
+    let create = [
+        "association",
+        "create",
+        "--party",
+        &bank,
+        "--party",
+        &app,
+        "--needed",
+        "2",
+        "--member",
+        &account(linked),
+        &bank,
+        "--member",
+        &account(&own),
+        &app,
+        "--request",
+        &request,
+    ];
+    let signed = desk.told("signed");
+    let made = keyward.json_as("operator", &[&create[..], &["--key", "desk"]].concat());
+    let shown = desk.events().into_iter().rfind(|event| event["event"] == "signed").unwrap();
+    assert_eq!((desk.told("signed"), shown["kind"].as_str()), (signed + 1, Some("association")), "{shown}");
+    let (id, digits) = (made["association"].as_str().unwrap(), made["fingerprint"].as_str().unwrap());
+    for part in [id, digits, &bank, &app] {
+        assert!(shown["text"].as_str().unwrap().contains(part), "the desk was not told of {part}: {shown}");
+    }
+    let consent = ["association", "consent", &request, "--key-file", speaker];
+    let unheard =
+        keyward.run_as("app", &[&["--output", "json"][..], &consent, &["--fingerprint", "0000"]].concat());
+    assert_eq!(unheard.refusal(), "ASSOCIATION_FINGERPRINT_OTHER", "{unheard:?}");
+    desk.step("app", &[&consent[..], &["--fingerprint", digits]].concat(), "group-opened");
+    let checked = keyward.json_as("app", &["association", "check", id]);
+    assert_eq!(
+        (checked["version"].as_u64(), checked["members"].as_array().map(Vec::len)),
+        (Some(1), Some(2))
+    );
+    let dispute = ["association", "dispute", id, "--reason", "not ours", "--key-file", speaker];
+    desk.step("app", &dispute, "group-disputed");
+
+    // The same key speaks where the app shares one with keepers, and nobody signs with that without it.
+    let create =
+        ["key", "create", "--mode", "shared", "--alias", "till", "--scheme", "ed25519", "--keepers", "3"];
+    desk.step("app", &[&create[..], &["--threshold", "2", "--key-file", speaker]].concat(), "till-bound");
+    let message = keyward.write("till.message", "pay 12");
+    let sign = ["sign", "--key", "till", &message];
+    let alone = keyward.run_as("app", &[&["--output", "json"][..], &sign].concat());
+    assert_eq!(alone.refusal(), "KEY_SHARED", "{alone:?}");
+    let (trust, receipt) = (keyward.trust(), keyward.work("till-signed"));
+    let [trust, receipt] = [&trust, &receipt].map(|path| path.to_str().unwrap());
+    let with = ["--key-file", speaker, "--receipt", receipt];
+    keyward.run_as("app", &[&sign[..], &with].concat()).done();
+    let verdict = keyward.json(&["verify", "--trust", trust, "--message", &message, receipt]);
+    assert_eq!(verdict["valid"], true, "{verdict}");
 }
 
 /// How many intents were accepted so far.
@@ -293,6 +369,12 @@ fn every_step_is_on_the_ledger(keyward: &Keyward, key_id: &str) {
     let expected = [
         "bind-key",
         "bind-key",
+        "bind-key",
+        "open-association",
+        "dispute-association",
+        "open-shared-key",
+        "bind-shared-key",
+        "intent-shared",
         "rotate-key",
         "intent",
         "schedule-destroy-key",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes_of::{Raw, RawCodec};
-use keyward_ledger_client::{Client, ClientError, Committer, Progress};
+use keyward_ledger_client::{Client, ClientError, Committer, LEAVES_MAX, Progress};
 use keyward_ledger_core::{
     batch::{Batch, SignedBatch},
     block::Block,
@@ -12,7 +12,7 @@ use keyward_ledger_core::{
 };
 use keyward_proto::ledger::{
     FollowRequest, GetBlockRequest, GetGenesisRequest, GetRecordRequest, GetStateRequest, OutcomeRequest,
-    StatusRequest, get_record_request::By, ledger_client::LedgerClient,
+    ReadRequest, StatusRequest, get_record_request::By, ledger_client::LedgerClient,
 };
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{
@@ -131,6 +131,40 @@ async fn each_role_reads_what_it_may_and_refused_reads_are_typed_and_counted() {
         assert_eq!((count("nobody", "standing"), count("nobody", "custody")), (2, 10));
         assert_eq!((count("officer", "records"), count("officer", "custody")), (3, 0));
         assert_eq!(counts.iter().map(|read| read.count).sum::<u64>(), 3 + 3 * 8 + 2 * 9);
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_and_values_read_at_once_are_of_one_height_and_need_every_right() {
+    let cluster = Cluster::start(256).await;
+    let client = cluster.client(&[0]).await;
+    let committer = Committer::start(client.clone(), submitter(0)).await.unwrap();
+    let recorded = committer.commit(&note("something to read")).await.unwrap();
+    let (public, custody) = (layout::parameters_key(), layout::account_key(&[1; 32]));
+    let keys = [public.clone(), custody.clone()];
+    let read = client.read(&[u64::MAX, recorded.leaf_index], &keys).await.unwrap();
+    assert!(read.records[0].is_none(), "the log does not reach so far");
+    assert_eq!(read.records[1].as_ref().unwrap().record(), recorded.record());
+    assert_eq!((read.values[0].is_some(), read.values[1].is_some()), (true, false));
+    assert!(read.height >= recorded.height);
+
+    let (few, many) = (vec![0], vec![0; LEAVES_MAX + 1]);
+    type Asked<'a> = (&'a str, &'a [u64], &'a [&'a Vec<u8>], &'a str);
+    let asked: [Asked<'_>; 7] = [
+        ("keyward://app/shop", &[], &[&public], ""),
+        ("keyward://app/shop", &[], &[&public, &custody], "READ_NOT_ALLOWED"),
+        ("keyward://app/shop", &few, &[&public], "READ_NOT_ALLOWED"),
+        ("keyward://officer/olga", &[], &[&custody, &public], ""),
+        ("keyward://officer/olga", &few, &[&custody], "READ_NOT_ALLOWED"),
+        ("keyward://auditor/ada", &few, &[&custody], ""),
+        ("keyward://auditor/ada", &many, &[], "REQUEST_MALFORMED"),
+    ];
+    for (principal, leaf_indices, keys, expected) in asked {
+        let mut rpc = Rpc::new(channel(&cluster, 0, principal).await);
+        let keys = keys.iter().map(|key| (*key).clone().into()).collect();
+        let answer = rpc.read(ReadRequest { leaf_indices: leaf_indices.to_vec(), keys }).await;
+        assert_eq!(answer.as_ref().err().map_or("", code), expected, "{principal}: {answer:?}");
     }
     cluster.stop().await;
 }

@@ -10,6 +10,7 @@
 
 mod agent;
 mod approvals;
+mod association;
 mod attack;
 mod ceremony;
 mod checkpoints;
@@ -39,6 +40,7 @@ mod receipts;
 mod refusals;
 mod regimes;
 mod renewal;
+mod risk;
 mod self_keys;
 mod servers;
 mod shared_keys;

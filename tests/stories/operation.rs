@@ -10,6 +10,8 @@ fn ctrl_c_ends_in_order_and_starting_again_on_the_same_folder_goes_on_with_every
     let receipt = keyward.work("receipt").to_str().unwrap().to_owned();
     let before = keyward.json(&["sign", "--key", "payroll", "--receipt", &receipt, &message]);
     let keys = keyward.json(&["key", "list"]);
+    let status = keyward.json_as("operator", &["status"]);
+    assert_eq!((&status["notices"], &status["token_ready"]), (&serde_json::json!([]), &true.into()));
     let trust = std::fs::read(keyward.trust()).unwrap();
     let height = height(&keyward);
     let children = keyward.children();

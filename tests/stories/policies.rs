@@ -2,8 +2,9 @@
 
 use crate::delegation::{Circle, Somebody};
 
-/// Alice, at an officer's certificate, narrows what her key `theirs` signs, and takes it back with the approval of bob and carol.
-pub fn narrowed(circle: &Circle, message: &str) {
+/// Alice, at an officer's certificate, narrows what her key `theirs` signs, and takes it back with the approval of bob and carol. Gives
+/// her place there.
+pub fn narrowed(circle: &Circle, message: &str) -> Somebody {
     let Circle { alice, bob, carol, .. } = circle;
     let office = circle.at_office("alice");
     let key = alice.run(&["key", "show", "theirs"]).done().json();
@@ -74,6 +75,7 @@ pub fn narrowed(circle: &Circle, message: &str) {
     let listed = office.run(&["policy", "versions"]).done().json();
     assert_eq!(listed["versions"].as_array().unwrap().len(), 2);
     sign().done();
+    office
 }
 
 fn written(who: &Somebody, name: &str, text: &str) -> String {

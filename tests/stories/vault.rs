@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     approvals,
     delegation::Circle,
-    policies,
+    policies, risk,
     support::keyward::{Answer, Keyward, wait_until},
 };
 
@@ -219,7 +219,8 @@ fn a_lost_device_gives_its_key_back_then_delegates_the_account_and_the_ledger_te
     circle.alice.password.clone_from(&person.password);
     circle.acts_within_limits(&message);
     approvals::agreed(&circle, &message);
-    policies::narrowed(&circle, &message);
+    let office = policies::narrowed(&circle, &message);
+    risk::judged(&circle, &office);
     person.wait_erased(1, 4);
     let folder = person.path("keys-in-files");
     let writing = person.vault(&["recover", "--out", &folder]).done();

@@ -85,15 +85,22 @@ async fn inner_link(client: &keyward_client::Client) -> Result<proto::KeyWithRec
 #[tokio::test(flavor = "multi_thread")]
 async fn a_strangers_certificate_ends_in_the_handshake() {
     let world = World::enter().await;
-    let (certificate, key) = Authority::new().client("keyward://app/local-app");
-    let refused = async {
-        // With TLS 1.3 a client may believe itself connected until the alert comes.
-        let stranger = world.connect(Some((certificate, key))).await?;
-        stranger.list_keys().await
-    };
-    let error = refused.await.unwrap_err();
-    assert!(matches!(error, ClientError::CertificateRefused { .. }), "{error:?}");
-    assert!(error.unreachable() && error.remedy().is_some());
+    let stranger = Authority::new().client("keyward://app/local-app");
+    let mut told = false;
+    for _ in 0..50 {
+        let refused = async {
+            // With TLS 1.3 a client may believe itself connected until the alert comes.
+            world.connect(Some(stranger.clone())).await?.list_keys().await
+        };
+        let error = refused.await.unwrap_err();
+        assert!(error.unreachable() && error.remedy().is_some(), "{error:?}");
+        // What is still being written when the service hangs up breaks before the alert is read.
+        told = matches!(error, ClientError::CertificateRefused { .. });
+        if told {
+            break;
+        }
+    }
+    assert!(told, "the certificate was never named as what is refused");
     assert_eq!(world.news().await, []);
 }
 
