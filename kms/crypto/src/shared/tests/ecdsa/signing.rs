@@ -26,7 +26,11 @@ fn committed(mut world: World) -> Committed {
 }
 
 fn answered() -> Attempt {
-    let (world, signing, nonces, commitments) = committed(world());
+    answered_in(world())
+}
+
+fn answered_in(world: World) -> Attempt {
+    let (world, signing, nonces, commitments) = committed(world);
     let package = signing.package(&commitments).unwrap();
     let (nonces, answers) = world.answer(&package, nonces);
     Attempt { world, signing, package, commitments, nonces, answers }
@@ -252,7 +256,10 @@ fn a_spoilt_share_gives_no_signature_and_names_nobody() {
 #[test]
 fn replays_restarts_and_steps_out_of_order_are_refused_by_name() {
     let attempt = answered();
-    let (old, other) = (attempt.answers.clone(), answered());
+    // Another attempt also where the run's seed is given.
+    let mut world = world();
+    world.random = world.random.fork();
+    let (old, other) = (attempt.answers.clone(), answered_in(world));
     assert!(matches!(other.package.judge_answer(&old[1]), Err(RunError::OtherRun { place: 1 })));
     let mixed = [other.answers[0].clone(), old[1].clone(), other.answers[2].clone()];
     assert!(matches!(other.share(&mixed, 3).1, Err(RunError::OtherRun { place: 1 })));
