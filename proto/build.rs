@@ -16,6 +16,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         "keyward/v1/cosign.proto",
         "keyward/v1/shared.proto",
         "keyward/v1/association.proto",
+        "keyward/v1/addresses.proto",
+        "keyward/v1/audit.proto",
     ];
     for file in files {
         println!("cargo:rerun-if-changed={file}");

@@ -252,7 +252,9 @@ pub(crate) fn of_proto(about: ApprovalAbout) -> Result<About, ApprovalError> {
         }
         Some(Of::Publication(m)) => publication(Published::Policy, m),
         Some(Of::Risk(m)) => publication(Published::Risk, m),
-        None => Err(ApprovalError::Substituted { what: "a case about what this version does not know" }),
+        Some(Of::Grant(_) | Of::Audit(_)) | None => {
+            Err(ApprovalError::Substituted { what: "a case about what this version does not know" })
+        }
     }
 }
 

@@ -148,7 +148,7 @@ fn about(about: Option<proto::ApprovalAbout>) -> Result<About, Failure> {
         })),
         Some(Of::Publication(m)) => publication(Published::Policy, m),
         Some(Of::Risk(m)) => publication(Published::Risk, m),
-        None => {
+        Some(Of::Grant(_) | Of::Audit(_)) | None => {
             let what = "nothing that this version knows says what the case is about";
             Err(Failure::new(Code::ApprovalRequestMalformed, what))
         }
