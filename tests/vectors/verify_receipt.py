@@ -316,14 +316,35 @@ def shared_intent(entry):
     return key_id, commitment, tweak != 0
 
 
+def address_intent(entry):
+    """Section 24: the key is the address itself, for scheme 2 its x alone. The ledger has checked its proof."""
+    entry.take(32)
+    scheme, point = entry.uint(1), entry.take(33)
+    need(scheme in (1, 2), "unknown scheme of addresses")
+    need(point[0] in (2, 3), "not a compressed point")
+    entry.take(8 + 4 + 32)
+    commitment = entry.take(32)
+    entry.take(8)
+    option = entry.uint(1)
+    need(option <= 1, "unknown option")
+    entry.take(64 * option)
+    need(len(entry.bytes(1073)) == 1073, "no sealing has this length")
+    entry.take(64)
+    key = point[1:] if scheme == 2 else point
+    return tagged("keyward/key/v1", bytes([scheme]) + u32(len(key)) + key), commitment, False
+
+
+INTENTS = {32: intent, 146: shared_intent, 193: address_intent}
+
+
 def released(reader, item, message):
     scheme, public_key = reader.uint(1), reader.bytes(1040)
     r, payload_hash, signature = reader.take(32), reader.take(32), reader.bytes(1024)
     need(scheme in range(1, 8), "unknown scheme")
     entry = Reader(item["entry"])
     kind = entry.uint(2)
-    need(item["code"] == 0 and kind in (32, 146), "the record is not an accepted intent")
-    key_id, commitment, tweaked = intent(entry) if kind == 32 else shared_intent(entry)
+    need(item["code"] == 0 and kind in INTENTS, "the record is not an accepted intent")
+    key_id, commitment, tweaked = INTENTS[kind](entry)
     entry.finish()
     need(not tweaked or scheme == 2, "a key of this scheme has no tweak")
     key = bytes([scheme]) + u32(len(public_key)) + public_key

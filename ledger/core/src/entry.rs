@@ -1,7 +1,9 @@
 //! What submitters ask of the ledger: `kind u16 || body`.
 
 mod act;
+mod addresses;
 mod association;
+mod audit;
 mod author;
 mod delegation;
 pub mod kind;
@@ -17,13 +19,21 @@ use crate::hash::Hash;
 use crate::scheme::{KeyId, PublicKey, Scheme};
 
 pub use act::{Act, Attempt, Authored, Case, Define};
+pub use addresses::{
+    AddressAct, AnnouncePayment, ChooseAddresses, CloseEpoch, Custody, DealViewing, HandleLimit, UseAddress,
+};
 pub(crate) use association::ascending;
 pub use association::{
     ASSOCIATION_MEMBERS_MAX, AssociationAct, AssociationTerms, MEMBER_CHANGES_MAX, MEMBER_PROOF_BYTES_MAX,
     Member, Quorum,
 };
+pub use audit::{
+    AuditAct, AuditTerms, DeliverGrant, GRANT_ACCOUNTS_MAX, GRANT_TENANT_ACCOUNTS, Grant, OpenGrant,
+    PublishAudit, RevokeGrant, UseGrant,
+};
 pub use author::{AUTHORS_MAX, Author, Party, RuleName};
 pub use delegation::{DelegationAct, DelegationTerms, Recovery, Scope, VETO_KEYS_MAX};
+pub use kind::{kind_from_name, kind_name, kind_of};
 pub use policy::{PublishPolicy, tenant_id};
 pub use shared::{Renewal, SharedAct, SharedBinding, SharedIntent, SharedOpening, SharedRenewal, Tweak};
 pub use statement::{
@@ -235,6 +245,16 @@ pub enum Entry {
     Intent(Intent),
     /// Records what was released.
     Release(Release),
+    /// Claims the right to use an address.
+    UseAddress(UseAddress),
+    /// Ends an account's address epoch.
+    CloseEpoch(CloseEpoch),
+    /// Lets a receiver find a payment.
+    AnnouncePayment(AnnouncePayment),
+    /// Says what is about to be delivered under a grant.
+    DeliverGrant(DeliverGrant),
+    /// Says what was looked at under a grant.
+    UseGrant(UseGrant),
     /// An act of a standard contract, with its authors.
     Authored(Authored),
     /// Proposes a change of members or rules.
@@ -267,6 +287,11 @@ impl Entry {
             Self::RotateKey(RotateKey { consent: Some(_), .. }) => kind::ROTATE_OWN_KEY,
             Self::Intent(_) => kind::INTENT,
             Self::Release(_) => kind::RELEASE,
+            Self::UseAddress(_) => kind::USE_ADDRESS,
+            Self::CloseEpoch(_) => kind::CLOSE_EPOCH,
+            Self::AnnouncePayment(_) => kind::ANNOUNCE_PAYMENT,
+            Self::DeliverGrant(_) => kind::DELIVER_GRANT,
+            Self::UseGrant(_) => kind::USE_GRANT,
             Self::Authored(authored) => authored.act.kind(),
             Self::ProposeChange(_) => kind::PROPOSE_CHANGE,
             Self::ApproveChange(_) => kind::APPROVE_CHANGE,
@@ -298,6 +323,11 @@ impl Entry {
             Self::RotateKey(rotate) => write_rotation(&mut out, rotate),
             Self::Intent(intent) => write_intent(&mut out, intent),
             Self::Release(release) => out.raw(&release.intent_id).raw(&release.signature_hash),
+            Self::UseAddress(used) => used.write(&mut out),
+            Self::CloseEpoch(close) => close.write(&mut out),
+            Self::AnnouncePayment(announce) => announce.write(&mut out),
+            Self::DeliverGrant(deliver) => deliver.write(&mut out),
+            Self::UseGrant(used) => used.write(&mut out),
             Self::Authored(authored) => {
                 authored.write(&mut out);
                 &mut out
@@ -321,85 +351,6 @@ impl Entry {
         reader.finish("entry")?;
         Ok(entry)
     }
-}
-
-/// The kind of encoded entry bytes, if they have one.
-pub fn kind_of(bytes: &[u8]) -> Option<u16> {
-    bytes.first_chunk().map(|kind| u16::from_be_bytes(*kind))
-}
-
-/// The name of a kind; `unknown` for others.
-pub const fn kind_name(code: u16) -> &'static str {
-    match code {
-        kind::NOTE => "note",
-        kind::OPEN_ACCOUNT => "open-account",
-        kind::CLOSE_ACCOUNT => "close-account",
-        kind::BIND_CREDENTIAL => "bind-credential",
-        kind::BIND_KEY => "bind-key",
-        kind::FREEZE_KEY => "freeze-key",
-        kind::UNFREEZE_KEY => "unfreeze-key",
-        kind::SCHEDULE_DESTROY_KEY => "schedule-destroy-key",
-        kind::CANCEL_DESTROY_KEY => "cancel-destroy-key",
-        kind::DESTROY_KEY => "destroy-key",
-        kind::ROTATE_KEY => "rotate-key",
-        kind::ROTATE_OWN_KEY => "rotate-self-key",
-        kind::CLOSE_OWN_ACCOUNT => "close-own-account",
-        kind::INTENT => "intent",
-        kind::RELEASE => "release",
-        kind::DEFINE_ATTEMPTS => "define-attempts",
-        kind::GRANT_ATTEMPT => "grant-attempt",
-        kind::PROVE_ATTEMPT => "prove-attempt",
-        kind::DEFINE_RATE => "define-rate",
-        kind::CHARGE_RATE => "charge-rate",
-        kind::DEFINE_APPROVAL => "define-approval",
-        kind::OPEN_APPROVAL => "open-approval",
-        kind::APPROVE => "approve",
-        kind::REFUSE_APPROVAL => "refuse-approval",
-        kind::WITHDRAW_APPROVAL => "withdraw-approval",
-        kind::USE_APPROVAL => "use-approval",
-        kind::DEFINE_TIMELOCK => "define-timelock",
-        kind::OPEN_TIMELOCK => "open-timelock",
-        kind::VETO_TIMELOCK => "veto-timelock",
-        kind::CANCEL_TIMELOCK => "cancel-timelock",
-        kind::EXECUTE_TIMELOCK => "execute-timelock",
-        kind::SEAL_VAULT => "seal-vault",
-        kind::ATTEMPT_VAULT => "attempt-vault",
-        kind::OPEN_VAULT => "open-vault",
-        kind::DESTROY_VAULT => "destroy-vault",
-        kind::ERASE_SHARES => "erase-shares",
-        kind::REFRESH_VAULT => "refresh-vault",
-        kind::APPOINT_DELEGATES => "appoint-delegates",
-        kind::REVOKE_DELEGATES => "revoke-delegates",
-        kind::OPEN_RECOVERY => "open-recovery",
-        kind::VETO_RECOVERY => "veto-recovery",
-        kind::CANCEL_RECOVERY => "cancel-recovery",
-        kind::EXECUTE_RECOVERY => "execute-recovery",
-        kind::DELEGATED_ACT => "delegated-act",
-        kind::OPEN_SHARED_KEY => "open-shared-key",
-        kind::BIND_SHARED_KEY => "bind-shared-key",
-        kind::INTENT_SHARED => "intent-shared",
-        kind::RENEW_SHARED_KEY => "renew-shared-key",
-        kind::REPLACE_DEVICE => "replace-device",
-        kind::CANCEL_DEVICE => "cancel-device",
-        kind::PUBLISH_POLICY => "publish-policy",
-        kind::PUBLISH_RISK => "publish-risk",
-        kind::OPEN_ASSOCIATION => "open-association",
-        kind::UPDATE_ASSOCIATION => "update-association",
-        kind::LEAVE_ASSOCIATION => "leave-association",
-        kind::DISPUTE_ASSOCIATION => "dispute-association",
-        kind::SETTLE_ASSOCIATION => "settle-association",
-        kind::PROPOSE_CHANGE => "propose-change",
-        kind::APPROVE_CHANGE => "approve-change",
-        kind::EVIDENCE => "evidence",
-        kind::COMPLAINT => "complaint",
-        kind::AGREEMENT => "agreement",
-        _ => "unknown",
-    }
-}
-
-/// The kind of a name, if there is one.
-pub fn kind_from_name(name: &str) -> Option<u16> {
-    (1..=kind::SETTLE_ASSOCIATION).find(|code| kind_name(*code) == name && name != kind_name(0))
 }
 
 fn write_credential<'a>(out: &'a mut Writer, bind: &BindCredential) -> &'a mut Writer {
@@ -457,6 +408,11 @@ fn read_body(reader: &mut Reader<'_>) -> Result<Entry, DecodeError> {
             intent_id: reader.array("intent id")?,
             signature_hash: reader.array("signature hash")?,
         })),
+        kind::USE_ADDRESS => UseAddress::read(reader).map(Entry::UseAddress),
+        kind::CLOSE_EPOCH => CloseEpoch::read(reader).map(Entry::CloseEpoch),
+        kind::ANNOUNCE_PAYMENT => AnnouncePayment::read(reader).map(Entry::AnnouncePayment),
+        kind::DELIVER_GRANT => DeliverGrant::read(reader).map(Entry::DeliverGrant),
+        kind::USE_GRANT => UseGrant::read(reader).map(Entry::UseGrant),
         kind::PROPOSE_CHANGE => ProposeChange::read(reader).map(Entry::ProposeChange),
         kind::APPROVE_CHANGE => ApproveChange::read(reader).map(Entry::ApproveChange),
         kind::EVIDENCE => Evidence::read(reader).map(Entry::Evidence),

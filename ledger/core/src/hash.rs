@@ -23,6 +23,8 @@ pub enum Tag {
     Attempt,
     /// What an attempt is bound to.
     AttemptRequest,
+    /// What approvers decide of audit terms.
+    AuditPublication,
     /// What a submitter signs of a batch.
     Batch,
     /// A batch with its signature, as pools and block bodies know it.
@@ -47,6 +49,10 @@ pub enum Tag {
     Genesis,
     /// What a genesis document holds beside name and validators.
     GenesisRest,
+    /// What approvers approve of an audit.
+    Grant,
+    /// What a grant says of its purpose.
+    GrantPurpose,
     /// A key id.
     Key,
     /// What a keeper's key signs to join.
@@ -101,13 +107,14 @@ pub enum Tag {
 
 impl Tag {
     /// Every tag.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 46] = [
         Self::Account,
         Self::Agreement,
         Self::ApprovalIntent,
         Self::ApproveChange,
         Self::Attempt,
         Self::AttemptRequest,
+        Self::AuditPublication,
         Self::Batch,
         Self::BatchId,
         Self::Block,
@@ -120,6 +127,8 @@ impl Tag {
         Self::Dispute,
         Self::Genesis,
         Self::GenesisRest,
+        Self::Grant,
+        Self::GrantPurpose,
         Self::Key,
         Self::Keeper,
         Self::KeeperId,
@@ -156,6 +165,7 @@ impl Tag {
             Self::ApproveChange => "keyward/approve-change/v1",
             Self::Attempt => "keyward/attempt/v1",
             Self::AttemptRequest => "keyward/attempt-request/v1",
+            Self::AuditPublication => "keyward/audit-publication/v1",
             Self::Batch => "keyward/batch/v1",
             Self::BatchId => "keyward/batch-id/v1",
             Self::Block => "keyward/block/v1",
@@ -168,6 +178,8 @@ impl Tag {
             Self::Dispute => "keyward/dispute/v1",
             Self::Genesis => "keyward/genesis/v1",
             Self::GenesisRest => "keyward/genesis-rest/v1",
+            Self::Grant => "keyward/grant/v1",
+            Self::GrantPurpose => "keyward/grant-purpose/v1",
             Self::Key => "keyward/key/v1",
             Self::Keeper => "keyward/keeper/v1",
             Self::KeeperId => "keyward/keeper-id/v1",

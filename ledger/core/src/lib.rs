@@ -27,5 +27,6 @@ pub mod scheme;
 pub mod shared;
 pub mod state;
 pub mod trust;
+pub mod unlinkable;
 pub mod vault;
 pub mod vote;

@@ -59,6 +59,8 @@ pub struct Verdict {
     pub signature_check: SignatureCheck,
     /// The key that signed, if the receipt carries a signature; under a tweak, the one before it.
     pub public_key: Option<PublicKey>,
+    /// The address whose one use the record is, SEC1 compressed, if it is one; its key is shown under its scheme.
+    pub address: Option<[u8; 33]>,
     /// What the signature verifies with, if the intent tweaks the key (BIP341).
     pub output_key: Option<PublicKey>,
     /// The signature, if the receipt carries one.
@@ -165,6 +167,14 @@ pub(crate) fn accepted_intent(record: &Record) -> Result<Claim, Failure> {
             tweak: Tweak::Plain,
         }),
         Entry::Authored(Authored { act: Act::Shared(SharedAct::Intent(intent)), .. }) => Ok(shared(intent)),
+        Entry::UseAddress(used) => Ok(Claim {
+            id: used.id,
+            key_id: used.key_id().ok_or(Failure::OtherKey)?,
+            executor: used.executor,
+            commitment: used.commitment,
+            not_after: used.not_after,
+            tweak: Tweak::Plain,
+        }),
         _ => Err(Failure::NotAnAcceptedIntent { found: entry.name().to_owned() }),
     }
 }
@@ -196,6 +206,11 @@ fn verdict(
         None => (None, None, None),
         Some(released) => (Some(released.public_key), Some(released.signature), Some(released.payload_hash)),
     };
+    let entry = Entry::decode(&record.entry).ok();
+    let address = match &entry {
+        Some(Entry::UseAddress(used)) => Some(used.public_key),
+        _ => None,
+    };
     Verdict {
         name: tracker.trust().name.clone(),
         chain_id: tracker.trust().chain_id,
@@ -207,13 +222,14 @@ fn verdict(
         block_digest: *block.digest(),
         submitter: record.submitter,
         entry_kind: kind_of(&record.entry).map_or("malformed", kind_name),
-        entry: Entry::decode(&record.entry).ok(),
+        entry,
         accepted: record.outcome.is_accepted(),
         outcome: record.outcome,
         signers: block.signers(),
         quorum: block.quorum(),
         signature_check,
         public_key,
+        address,
         output_key,
         signature,
         payload_hash,

@@ -61,7 +61,7 @@ fn verifier_written_from_the_specification_agrees() {
         return;
     }
     let (python, mut random) = (Python::new(), Random::seeded("second verifier"));
-    for file in ["receipts.json", "sets.json", "shared-receipts.json"] {
+    for file in ["receipts.json", "sets.json", "shared-receipts.json", "address-receipts.json"] {
         let vectors = load(file);
         let message = load("receipts.json")["message"].clone();
         let message = hex::decode(message).unwrap();

@@ -114,7 +114,7 @@ fn leave(
     before: AssociationState,
     address: &Address,
 ) -> Result<AssociationState, Stop> {
-    let account = own_word(state, context, consent)?;
+    let account = consent.own_word(state, context)?;
     let mut next = following(before, context);
     if remove(state, context, &mut next, address)?.account == account {
         Ok(next)
@@ -136,7 +136,7 @@ fn dispute(
     if before.version != version {
         return Err(Refusal::AssociationVersion.into());
     }
-    let account = own_word(state, context, consent)?;
+    let account = consent.own_word(state, context)?;
     if !before.members.iter().any(|member| member.account == account) {
         return Err(Refusal::AuthorNotNamed.into());
     }
@@ -171,12 +171,6 @@ fn settle(
         agreed(state, &speakers, &before.terms.settle, &[])?;
     }
     Ok(AssociationState { dispute: None, ..before })
-}
-
-/// Takes the one author's consent as its account's own word. Gives the account.
-fn own_word(state: &mut dyn StateView, context: &Context<'_>, consent: Consent<'_>) -> Result<Hash, Stop> {
-    let (party, account) = consent.one(state, context)?;
-    if is_own_word(state, &party, &account) { Ok(account) } else { Err(Refusal::AuthorNotNamed.into()) }
 }
 
 /// Refuses unless enough of a quorum have signed, and the account of each new member, and nobody else.

@@ -65,6 +65,12 @@ impl<'a> Consent<'a> {
         Ok((author.party, self.take(state, context, author)?))
     }
 
+    /// Takes the consent of the one author as its account's own word. Gives the account.
+    pub fn own_word(self, state: &mut dyn StateView, context: &Context<'_>) -> Result<Hash, Stop> {
+        let (party, account) = self.one(state, context)?;
+        if is_own_word(state, &party, &account) { Ok(account) } else { Err(Refusal::AuthorNotNamed.into()) }
+    }
+
     /// Refuses signatures where none has a meaning.
     pub fn nobody(self) -> Result<(), Stop> {
         if self.authors.is_empty() { Ok(()) } else { Err(Refusal::AuthorNotNamed.into()) }

@@ -6,6 +6,7 @@ use super::registry::require_open;
 use super::{Call, Context, Contract, StateView, Stop, not_expired, only};
 use crate::entry::{Entry, Intent, Mode, Release};
 use crate::genesis::Role;
+use crate::hash::Hash;
 use crate::outcome::{Outcome, Refusal};
 use crate::state::layout::{End, IntentState, KeyState, intent_key};
 
@@ -41,14 +42,7 @@ pub(super) fn claim(
     intent: &Intent,
     is_shared: bool,
 ) -> Result<KeyState, Stop> {
-    only(call, &[Role::Service])?;
-    if intent.executor != *call.submitter {
-        return Err(Refusal::NotExecutor.into());
-    }
-    not_expired(intent.not_after, context)?;
-    if intent.not_after - context.height > INTENT_BLOCKS_MAX {
-        return Err(Refusal::ExpiryTooFar.into());
-    }
+    entitled(call, context, &intent.executor, intent.not_after)?;
     let key = bound_key(state, &intent.key_id)?;
     match (key.mode == Mode::Shared, is_shared) {
         (true, false) => return Err(Refusal::KeyShared.into()),
@@ -57,10 +51,6 @@ pub(super) fn claim(
     }
     refuse_unless_active(&key)?;
     require_open(state, &key.account)?;
-    let claim = intent_key(&intent.id);
-    if state.get(&claim).is_some() {
-        return Err(Refusal::IntentReplayed.into());
-    }
     let live = IntentState {
         executor: intent.executor,
         key_id: intent.key_id,
@@ -68,8 +58,33 @@ pub(super) fn claim(
         not_after: intent.not_after,
         released: false,
     };
-    state.put_until(claim, live.encode(), End::Height(intent.not_after));
+    begin(state, &intent.id, &live)?;
     Ok(key)
+}
+
+/// Refuses unless the executor submits itself, and the claim ends within reach.
+pub(super) fn entitled(
+    call: &Call<'_>,
+    context: &Context<'_>,
+    executor: &[u8; 32],
+    not_after: u64,
+) -> Result<(), Refusal> {
+    only(call, &[Role::Service])?;
+    if executor != call.submitter {
+        return Err(Refusal::NotExecutor);
+    }
+    not_expired(not_after, context)?;
+    if not_after - context.height > INTENT_BLOCKS_MAX { Err(Refusal::ExpiryTooFar) } else { Ok(()) }
+}
+
+/// Lets an intent live, under an id that none has that lives.
+pub(super) fn begin(state: &mut dyn StateView, id: &Hash, live: &IntentState) -> Result<(), Refusal> {
+    let claim = intent_key(id);
+    if state.get(&claim).is_some() {
+        return Err(Refusal::IntentReplayed);
+    }
+    state.put_until(claim, live.encode(), End::Height(live.not_after));
+    Ok(())
 }
 
 fn release(state: &mut dyn StateView, call: &Call<'_>, release: &Release) -> Result<(), Stop> {

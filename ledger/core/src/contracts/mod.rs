@@ -3,9 +3,11 @@
 //! A contract sees the state, the call and the context, and answers with an outcome. A refusal changes
 //! nothing: writes of a refused call are thrown away by the dispatcher, whatever the contract did.
 
+pub mod addresses;
 pub mod approval;
 pub mod association;
 pub mod attempts;
+pub mod audit;
 pub mod authored;
 pub mod delegation;
 pub mod intent;
@@ -106,6 +108,10 @@ pub fn contract_for(entry: &Entry) -> Option<&'static dyn Contract> {
         | Entry::DestroyKey { .. }
         | Entry::RotateKey(_) => Some(&registry::Registry),
         Entry::Intent(_) | Entry::Release(_) => Some(&intent::Intents),
+        Entry::UseAddress(_) | Entry::CloseEpoch(_) | Entry::AnnouncePayment(_) => {
+            Some(&addresses::Addresses)
+        }
+        Entry::DeliverGrant(_) | Entry::UseGrant(_) => Some(&audit::Audits),
         Entry::Authored(authored) => Some(match &authored.act {
             Act::CloseAccount { .. } => &registry::Registry,
             Act::DefineAttempts(_) | Act::GrantAttempt { .. } | Act::ProveAttempt { .. } => {
@@ -128,6 +134,8 @@ pub fn contract_for(entry: &Entry) -> Option<&'static dyn Contract> {
             Act::Shared(_) => &shared::SharedKeys,
             Act::PublishPolicy(_) | Act::PublishRisk(_) => &policy::Policies,
             Act::Association(_) => &association::Associations,
+            Act::Addresses(_) => &addresses::Addresses,
+            Act::Audit(_) => &audit::Audits,
         }),
         Entry::ProposeChange(_) | Entry::ApproveChange(_) => Some(&members::Members),
         Entry::Evidence(_) | Entry::Complaint(_) | Entry::Agreement(_) => Some(&regime::Regimes),

@@ -31,15 +31,9 @@ impl Contract for Policies {
         let before = state.get(&key).map(PolicyState::decode).transpose()?;
         next_version(before.map(|before| before.version), publish.version)?;
         approval::rule(state, &publish.rule)?;
-        match (before, publish.case) {
-            // Nothing stands by which anybody could approve.
-            (None, None) => only(call, &[Role::Service, Role::Operator])?,
-            (None, Some(_)) => return Err(Refusal::CaseUnknown.into()),
-            (Some(_), None) => return Err(Refusal::ApprovalsMissing.into()),
-            (Some(before), Some(id)) => {
-                approved(state, context, &before.rule, &Case { id, payload: publication }, &account)?;
-            }
-        }
+        let succession =
+            Succession { rule: before.map(|before| before.rule), case: publish.case, publication };
+        succession.allowed(state, call, context, &account)?;
         let PublishPolicy { version, set, rule, .. } = *publish;
         let published = PolicyState { version, set, rule, leaf: context.leaf_index };
         state.put(key, published.encode());
@@ -47,17 +41,47 @@ impl Contract for Policies {
     }
 }
 
-/// Uses up what others approved of exactly this publication, under the rule that stands; the publisher asked for it.
-fn approved(
+/// What stands where something is published, and what is to take its place.
+pub(super) struct Succession {
+    /// The rule by which others approve; none where nothing stands.
+    pub(super) rule: Option<Hash>,
+    /// The case that the entry names.
+    pub(super) case: Option<Hash>,
+    /// What approvers decide.
+    pub(super) publication: Hash,
+}
+
+impl Succession {
+    /// Refuses unless nothing stands by which anybody could approve, or others have approved of exactly this.
+    pub(super) fn allowed(
+        &self,
+        state: &mut dyn StateView,
+        call: &Call<'_>,
+        context: &Context<'_>,
+        publisher: &Hash,
+    ) -> Result<(), Stop> {
+        match (self.rule, self.case) {
+            (None, None) => Ok(only(call, &[Role::Service, Role::Operator])?),
+            (None, Some(_)) => Err(Refusal::CaseUnknown.into()),
+            (Some(_), None) => Err(Refusal::ApprovalsMissing.into()),
+            (Some(rule), Some(id)) => {
+                approved(state, context, &rule, &Case { id, payload: self.publication }, publisher)
+            }
+        }
+    }
+}
+
+/// Uses up what others approved of exactly this payload, under the rule that stands; the account itself asked for it.
+pub(super) fn approved(
     state: &mut dyn StateView,
     context: &Context<'_>,
     rule: &Hash,
     case: &Case,
-    publisher: &Hash,
+    asker: &Hash,
 ) -> Result<(), Stop> {
     let found = state.get(&approval_case_key(&case.id)).ok_or(Refusal::CaseUnknown)?;
-    if ApprovalCase::decode(found)?.initiator != *publisher {
+    if ApprovalCase::decode(found)?.initiator != *asker {
         return Err(Refusal::AuthorNotNamed.into());
     }
-    approval::use_up(state, context, rule, case, &[*publisher])
+    approval::use_up(state, context, rule, case, &[*asker])
 }

@@ -139,7 +139,13 @@ fn acknowledged(
     if keepers.len() == signatures.len() { Ok(()) } else { Err(Refusal::VaultAcknowledgement.into()) }
 }
 
-fn signed_by(state: &dyn StateView, id: &Hash, message: &Hash, signature: &[u8; 64]) -> Result<(), Stop> {
+/// Refuses unless it is a keeper now and has signed with its present key.
+pub(super) fn signed_by(
+    state: &dyn StateView,
+    id: &Hash,
+    message: &[u8],
+    signature: &[u8; 64],
+) -> Result<(), Stop> {
     let keeper = keeper(state, id)?.ok_or(Refusal::VaultKeeperUnknown)?;
     ed25519::verify(&keeper.key, message, signature).or(Err(Refusal::VaultAcknowledgement))?;
     Ok(())

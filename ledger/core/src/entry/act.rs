@@ -1,6 +1,8 @@
 //! Entries that carry authority: an act, and the signatures of those who want it.
 
+use super::addresses::AddressAct;
 use super::association::AssociationAct;
+use super::audit::AuditAct;
 use super::author::{Author, RuleName};
 use super::delegation::DelegationAct;
 use super::kind;
@@ -145,6 +147,10 @@ pub enum Act {
     PublishRisk(PublishPolicy),
     /// Something about an association.
     Association(AssociationAct),
+    /// Something about an account's unlinkable addresses.
+    Addresses(AddressAct),
+    /// Something about a tenant's audits.
+    Audit(AuditAct),
 }
 
 impl Authored {
@@ -198,6 +204,8 @@ impl Act {
             Self::PublishPolicy(_) => kind::PUBLISH_POLICY,
             Self::PublishRisk(_) => kind::PUBLISH_RISK,
             Self::Association(act) => act.kind(),
+            Self::Addresses(act) => act.kind(),
+            Self::Audit(act) => act.kind(),
         }
     }
 
@@ -242,6 +250,8 @@ impl Act {
             Self::Shared(act) => act.write(out),
             Self::PublishPolicy(publish) | Self::PublishRisk(publish) => publish.write(out),
             Self::Association(act) => act.write(out),
+            Self::Addresses(act) => act.write(out),
+            Self::Audit(act) => act.write(out),
         }
     }
 
@@ -290,6 +300,10 @@ impl Act {
             kind::PUBLISH_RISK => Self::PublishRisk(PublishPolicy::read(reader)?),
             kind @ kind::OPEN_ASSOCIATION..=kind::SETTLE_ASSOCIATION => {
                 Self::Association(AssociationAct::read(kind, reader)?)
+            }
+            kind::CHOOSE_ADDRESSES | kind::DEAL_VIEWING => Self::Addresses(AddressAct::read(kind, reader)?),
+            kind::PUBLISH_AUDIT..=kind::OPEN_GRANT | kind::REVOKE_GRANT => {
+                Self::Audit(AuditAct::read(kind, reader)?)
             }
             kind => Self::Delegation(DelegationAct::read(kind, reader)?),
         })

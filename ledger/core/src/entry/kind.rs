@@ -114,6 +114,30 @@ pub const LEAVE_ASSOCIATION: u16 = 178;
 pub const DISPUTE_ASSOCIATION: u16 = 179;
 /// Ends a dispute.
 pub const SETTLE_ASSOCIATION: u16 = 180;
+/// Chooses unlinkable addresses for an account.
+pub const CHOOSE_ADDRESSES: u16 = 192;
+/// Claims the right to use an address, once.
+pub const USE_ADDRESS: u16 = 193;
+/// Ends an account's address epoch.
+pub const CLOSE_EPOCH: u16 = 194;
+/// Lets a receiver find a payment.
+pub const ANNOUNCE_PAYMENT: u16 = 195;
+/// Deals what opens closed epochs to keepers.
+pub const DEAL_VIEWING: u16 = 196;
+/// Publishes a tenant's audit terms.
+pub const PUBLISH_AUDIT: u16 = 208;
+/// Asks for a grant.
+pub const REQUEST_GRANT: u16 = 209;
+/// Issues a grant.
+pub const ISSUE_GRANT: u16 = 210;
+/// Opens a run of epochs of an account.
+pub const OPEN_GRANT: u16 = 211;
+/// Says what is about to be delivered.
+pub const DELIVER_GRANT: u16 = 212;
+/// Says what was looked at under a grant.
+pub const USE_GRANT: u16 = 213;
+/// Ends a grant.
+pub const REVOKE_GRANT: u16 = 214;
 /// Proposes a change of members or rules.
 pub const PROPOSE_CHANGE: u16 = 48;
 /// Approves one.
@@ -124,3 +148,94 @@ pub const EVIDENCE: u16 = 50;
 pub const COMPLAINT: u16 = 51;
 /// Says which state a member has.
 pub const AGREEMENT: u16 = 52;
+
+/// The kind of encoded entry bytes, if they have one.
+pub fn kind_of(bytes: &[u8]) -> Option<u16> {
+    bytes.first_chunk().map(|kind| u16::from_be_bytes(*kind))
+}
+
+/// The name of a kind; `unknown` for others.
+pub const fn kind_name(code: u16) -> &'static str {
+    match code {
+        NOTE => "note",
+        OPEN_ACCOUNT => "open-account",
+        CLOSE_ACCOUNT => "close-account",
+        BIND_CREDENTIAL => "bind-credential",
+        BIND_KEY => "bind-key",
+        FREEZE_KEY => "freeze-key",
+        UNFREEZE_KEY => "unfreeze-key",
+        SCHEDULE_DESTROY_KEY => "schedule-destroy-key",
+        CANCEL_DESTROY_KEY => "cancel-destroy-key",
+        DESTROY_KEY => "destroy-key",
+        ROTATE_KEY => "rotate-key",
+        ROTATE_OWN_KEY => "rotate-self-key",
+        CLOSE_OWN_ACCOUNT => "close-own-account",
+        INTENT => "intent",
+        RELEASE => "release",
+        DEFINE_ATTEMPTS => "define-attempts",
+        GRANT_ATTEMPT => "grant-attempt",
+        PROVE_ATTEMPT => "prove-attempt",
+        DEFINE_RATE => "define-rate",
+        CHARGE_RATE => "charge-rate",
+        DEFINE_APPROVAL => "define-approval",
+        OPEN_APPROVAL => "open-approval",
+        APPROVE => "approve",
+        REFUSE_APPROVAL => "refuse-approval",
+        WITHDRAW_APPROVAL => "withdraw-approval",
+        USE_APPROVAL => "use-approval",
+        DEFINE_TIMELOCK => "define-timelock",
+        OPEN_TIMELOCK => "open-timelock",
+        VETO_TIMELOCK => "veto-timelock",
+        CANCEL_TIMELOCK => "cancel-timelock",
+        EXECUTE_TIMELOCK => "execute-timelock",
+        SEAL_VAULT => "seal-vault",
+        ATTEMPT_VAULT => "attempt-vault",
+        OPEN_VAULT => "open-vault",
+        DESTROY_VAULT => "destroy-vault",
+        ERASE_SHARES => "erase-shares",
+        REFRESH_VAULT => "refresh-vault",
+        APPOINT_DELEGATES => "appoint-delegates",
+        REVOKE_DELEGATES => "revoke-delegates",
+        OPEN_RECOVERY => "open-recovery",
+        VETO_RECOVERY => "veto-recovery",
+        CANCEL_RECOVERY => "cancel-recovery",
+        EXECUTE_RECOVERY => "execute-recovery",
+        DELEGATED_ACT => "delegated-act",
+        OPEN_SHARED_KEY => "open-shared-key",
+        BIND_SHARED_KEY => "bind-shared-key",
+        INTENT_SHARED => "intent-shared",
+        RENEW_SHARED_KEY => "renew-shared-key",
+        REPLACE_DEVICE => "replace-device",
+        CANCEL_DEVICE => "cancel-device",
+        PUBLISH_POLICY => "publish-policy",
+        PUBLISH_RISK => "publish-risk",
+        OPEN_ASSOCIATION => "open-association",
+        UPDATE_ASSOCIATION => "update-association",
+        LEAVE_ASSOCIATION => "leave-association",
+        DISPUTE_ASSOCIATION => "dispute-association",
+        SETTLE_ASSOCIATION => "settle-association",
+        CHOOSE_ADDRESSES => "choose-addresses",
+        USE_ADDRESS => "use-address",
+        CLOSE_EPOCH => "close-epoch",
+        ANNOUNCE_PAYMENT => "announce-payment",
+        DEAL_VIEWING => "deal-viewing",
+        PUBLISH_AUDIT => "publish-audit",
+        REQUEST_GRANT => "request-grant",
+        ISSUE_GRANT => "issue-grant",
+        OPEN_GRANT => "open-grant",
+        DELIVER_GRANT => "deliver-grant",
+        USE_GRANT => "use-grant",
+        REVOKE_GRANT => "revoke-grant",
+        PROPOSE_CHANGE => "propose-change",
+        APPROVE_CHANGE => "approve-change",
+        EVIDENCE => "evidence",
+        COMPLAINT => "complaint",
+        AGREEMENT => "agreement",
+        _ => "unknown",
+    }
+}
+
+/// The kind of a name, if there is one.
+pub fn kind_from_name(name: &str) -> Option<u16> {
+    (1..=REVOKE_GRANT).find(|code| kind_name(*code) == name && name != kind_name(0))
+}

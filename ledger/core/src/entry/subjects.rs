@@ -1,15 +1,15 @@
 //! What an entry is about: the 32-byte names under which its record is looked up.
 
 use super::{
-    Act, AssociationAct, Authored, DelegationAct, Entry, Intent, Party, RotateKey, RuleName, SharedAct,
-    VaultAct, kind,
+    Act, AddressAct, AssociationAct, AuditAct, Authored, DelegationAct, Entry, Intent, OpenGrant, Party,
+    RotateKey, RuleName, SharedAct, VaultAct, kind,
 };
 use crate::address::Address;
 use crate::hash::Hash;
 use crate::scheme::{PublicKey, Scheme};
 
 /// Grows by one whenever an entry names something else than before, so that what was looked up is noted again.
-pub const SUBJECTS_VERSION: u8 = 3;
+pub const SUBJECTS_VERSION: u8 = 4;
 
 impl Entry {
     /// The accounts, keys, credentials, intents, rules, cases, changes and members that the entry names; SPEC.md
@@ -30,6 +30,14 @@ impl Entry {
             | Self::DestroyKey { key_id } => vec![key_id.0],
             Self::Intent(Intent { id, key_id, .. }) => vec![*id, key_id.0],
             Self::Release(release) => vec![release.intent_id],
+            // Nothing of the limit: who looks a handle up would see which addresses are of one account.
+            Self::UseAddress(used) => {
+                [used.id].into_iter().chain(used.key_id().map(|key_id| key_id.0)).collect()
+            }
+            Self::CloseEpoch(close) => vec![close.tag],
+            Self::AnnouncePayment(_) => Vec::new(),
+            Self::DeliverGrant(deliver) => opened(&deliver.opened),
+            Self::UseGrant(used) => vec![used.grant],
             Self::Authored(authored) => authored.subjects(),
             Self::ProposeChange(propose) => vec![propose.proposer],
             Self::ApproveChange(approve) => vec![approve.change_id, approve.validator],
@@ -97,6 +105,8 @@ impl Act {
                 [publish.tenant, publish.set, publish.rule].into_iter().chain(publish.case).collect()
             }
             Self::Association(act) => association(act),
+            Self::Addresses(act) => addresses(act),
+            Self::Audit(act) => audit(act),
         }
     }
 }
@@ -177,4 +187,34 @@ fn association(act: &AssociationAct) -> Vec<Hash> {
         _ => Vec::new(),
     };
     [Some(*act.association())].into_iter().chain(added).chain(gone).flatten().collect()
+}
+
+/// Addresses by account and tenant; a dealing by its hash and the keepers' ids.
+fn addresses(act: &AddressAct) -> Vec<Hash> {
+    match act {
+        AddressAct::Choose(choose) => vec![choose.account, choose.tenant],
+        AddressAct::Deal(deal) => {
+            let keepers = deal.acknowledgements.iter().map(|(keeper, _)| *keeper);
+            [deal.run.account, deal.run.dealing_hash].into_iter().chain(keepers).collect()
+        }
+    }
+}
+
+/// A grant by its id; a request by its tenant and accounts too.
+fn audit(act: &AuditAct) -> Vec<Hash> {
+    match act {
+        AuditAct::Publish(publish) => {
+            [publish.tenant, publish.rule].into_iter().chain(publish.case).collect()
+        }
+        AuditAct::Request(grant) => {
+            [grant.id, grant.tenant].into_iter().chain(grant.accounts.iter().copied()).collect()
+        }
+        AuditAct::Issue { grant, case } => vec![*grant, *case],
+        AuditAct::Open(open) => opened(open),
+        AuditAct::Revoke(revoke) => vec![revoke.grant],
+    }
+}
+
+fn opened(open: &OpenGrant) -> Vec<Hash> {
+    vec![open.grant, open.account]
 }

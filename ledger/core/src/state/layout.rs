@@ -143,6 +143,8 @@ pub fn end_of(key: &[u8], value: &[u8]) -> Result<Option<End>, DecodeError> {
         Ok(address.left.map(End::Height))
     } else if super::member::is_change_key(key) {
         super::member::ChangeState::decode(value).map(|change| Some(End::Height(change.not_after)))
+    } else if let end @ Some(_) = super::addresses::end_of(key, value)? {
+        Ok(end)
     } else {
         super::shared::end_of(key, value)
     }

@@ -3,7 +3,9 @@
 //! The tree is persistent: a clone costs nothing and shares everything that does not change, so each
 //! unfinalised block has its own. Hashes are made when a root is asked for, and kept.
 
+pub mod addresses;
 pub mod association;
+pub mod audit;
 mod cases;
 pub mod delegation;
 pub mod keeper;

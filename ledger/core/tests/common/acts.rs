@@ -149,6 +149,7 @@ pub fn samples() -> Vec<Act> {
     acts.extend([publish(1, None), publish_risk(1, None)]);
     acts.extend(super::association::samples());
     acts.extend(super::shared::samples());
+    acts.extend(super::addresses::samples());
     acts
 }
 

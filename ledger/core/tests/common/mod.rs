@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod acts;
+pub mod addresses;
 pub mod association;
 pub mod delegation;
 pub mod golden;
