@@ -74,9 +74,15 @@ pub enum DeviceKeyError {
     /// What was sealed is no part in a shared key.
     #[error("what was sealed is no part in a shared key")]
     Part,
-    /// More, or longer, than a part in a shared key has.
-    #[error("a part in a shared key is too long to be kept")]
+    /// More, or longer, than such a file holds.
+    #[error("what is to be sealed is too long to be kept")]
     TooLong,
+    /// A kind of secret that this version does not know.
+    #[error("a sealed secret of kind {code} is not known")]
+    Kind {
+        /// The kind's code.
+        code: u8,
+    },
 }
 
 /// A sealed key: who it belongs to is readable, its private part is not.

@@ -159,7 +159,7 @@ pub fn profile_aad(account: &[u8; 32]) -> Vec<u8> {
     profile(labels::PROFILE, account)
 }
 
-/// Associated data of a keeper's share at rest: `label || keeper id[32] || hash of the sealing or refresh[32]`.
+/// Associated data of a keeper's share at rest: `label || keeper id[32] || hash[32]`, of the sealing, refresh or dealing.
 pub fn keeper_share_aad(keeper: &[u8; 32], shares_hash: &[u8; 32]) -> Vec<u8> {
     [&labels::tagged(labels::KEEPER_SHARE)[..], keeper, shares_hash].concat()
 }

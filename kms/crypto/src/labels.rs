@@ -24,6 +24,8 @@ pub const DEVICE_KEY: &str = "keyward/device-key/v1";
 pub const DEVICE_FILE: &str = "keyward/device-file/v1";
 /// Associated data of a part in a shared key on a person's device.
 pub const DEVICE_SHARE: &str = "keyward/device-share/v1";
+/// Associated data of what else a person's device keeps.
+pub const DEVICE_SECRET: &str = "keyward/device-secret/v1";
 
 /// Salt of a vault password's stretching.
 pub const VAULT_SALT: &str = "keyward/vault-salt/v1";
@@ -106,9 +108,26 @@ pub const ADDRESS_SHARED: &str = "keyward/address-shared/v1";
 pub const ADDRESS_TAG: &str = "keyward/address-tag/v1";
 /// HKDF `info` of what is added to the spending key for a payment, from what is shared.
 pub const ADDRESS_PAID: &str = "keyward/address-paid/v1";
+/// HKDF `info` of the tag of an address epoch's closing, from its viewing leaf.
+pub const ADDRESS_CLOSED: &str = "keyward/address-closed/v1";
+/// HKDF `info` of a closing's key and its commitment, and associated data of the closing.
+pub const ADDRESS_CLOSING: &str = "keyward/address-closing/v1";
+
+/// HPKE `info` of a viewing cover on its way to a grantee.
+pub const GRANT_DELIVERY: &str = "keyward/grant-delivery/v1";
+/// HKDF `info` of the key, and its commitment, that seals a dealt viewing cover, and associated data of the cover.
+pub const VIEWING_KEY: &str = "keyward/viewing-key/v1";
+/// Hash that names a dealing of closed epochs.
+pub const VIEWING_DEALING: &str = "keyward/viewing-dealing/v1";
+/// HPKE `info` of a viewing share on its way to a keeper.
+pub const VIEWING_SHARE: &str = "keyward/viewing-share/v1";
+/// HPKE `info` of a keeper's viewing share on its way to a grantee.
+pub const VIEWING_PART: &str = "keyward/viewing-part/v1";
+/// What a keeper signs with its viewing share for a grantee.
+pub const VIEWING_GIVEN: &str = "keyward/viewing-given/v1";
 
 /// The whole table.
-pub const ALL: [&str; 50] = [
+pub const ALL: [&str; 59] = [
     HOSTED_KEY,
     SERVICE_SECRET,
     IMPORT,
@@ -120,6 +139,7 @@ pub const ALL: [&str; 50] = [
     DEVICE_KEY,
     DEVICE_FILE,
     DEVICE_SHARE,
+    DEVICE_SECRET,
     VAULT_SALT,
     VAULT_ROOT,
     VAULT_PROOF_KEY,
@@ -159,6 +179,14 @@ pub const ALL: [&str; 50] = [
     ADDRESS_SHARED,
     ADDRESS_TAG,
     ADDRESS_PAID,
+    ADDRESS_CLOSED,
+    ADDRESS_CLOSING,
+    GRANT_DELIVERY,
+    VIEWING_KEY,
+    VIEWING_DEALING,
+    VIEWING_SHARE,
+    VIEWING_PART,
+    VIEWING_GIVEN,
 ];
 
 /// A label as it stands in bytes: `u8 length || label`.
@@ -187,6 +215,7 @@ mod tests {
             "keyward/device-key/v1",
             "keyward/device-file/v1",
             "keyward/device-share/v1",
+            "keyward/device-secret/v1",
             "keyward/vault-salt/v1",
             "keyward/vault-root/v1",
             "keyward/vault-proof-key/v1",
@@ -226,6 +255,14 @@ mod tests {
             "keyward/address-shared/v1",
             "keyward/address-tag/v1",
             "keyward/address-paid/v1",
+            "keyward/address-closed/v1",
+            "keyward/address-closing/v1",
+            "keyward/grant-delivery/v1",
+            "keyward/viewing-key/v1",
+            "keyward/viewing-dealing/v1",
+            "keyward/viewing-share/v1",
+            "keyward/viewing-part/v1",
+            "keyward/viewing-given/v1",
         ];
         assert_eq!(ALL, golden, "a label changed: that is a change of format");
     }

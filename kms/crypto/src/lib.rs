@@ -6,7 +6,9 @@
 #![doc = include_str!("../SPEC.md")]
 
 mod address;
+mod committing;
 mod device;
+mod device_secret;
 mod device_share;
 mod envelope;
 mod export;
@@ -28,12 +30,14 @@ pub mod unlinkable;
 pub mod vault;
 #[cfg(test)]
 mod vectors;
+pub mod viewing;
 
 pub use address::{
     BitcoinKind, Network, bitcoin_address_text, ethereum_address, ethereum_address_text, p2tr_address,
     p2wpkh_address, parse_bitcoin_address, parse_ethereum_address,
 };
 pub use device::{DeviceKey, DeviceKeyError, app_export_key};
+pub use device_secret::{DEVICE_SECRET_BYTES_MAX, DeviceSecret, SecretKind};
 pub use device_share::{DeviceShare, KeptShare, SHARES_MAX, SharePart, Waiting};
 pub use envelope::{
     Envelope, KeyEncryptionKey, MemoryKek, NONCE_BYTES, SealError, hosted_key_aad, keeper_share_aad, open,

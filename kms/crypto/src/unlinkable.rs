@@ -19,19 +19,25 @@
 //! # Ok(()) }
 //! ```
 
+mod closing;
 mod cover;
+mod delivery;
 mod detail;
 mod epoch;
 mod error;
 mod payment;
+mod punctured;
 mod scalar;
 mod tree;
 
+pub use closing::{Closing, SEALED_CLOSING_BYTES, closing_tag, open_closing, seal_closing};
 pub use cover::{COVER_NODES_MAX, ViewingCover};
-pub use detail::{DETAIL_BYTES_MAX, open_detail, seal_detail};
+pub use delivery::{Delivery, GrantKey, open_delivery, seal_delivery};
+pub use detail::{DETAIL_BYTES_MAX, detail_is_for, open_detail, seal_detail};
 pub use epoch::{Address, EpochAddresses, SpendingLeaf, SpendingPoint, ViewingLeaf};
 pub use error::AddressError;
 pub use payment::{MetaAddress, Payment};
+pub use punctured::PuncturedViewing;
 pub use tree::AddressRoot;
 
 #[cfg(test)]

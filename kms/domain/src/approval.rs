@@ -4,12 +4,13 @@
 
 use keyward_ledger_core::codec::{DecodeError, Reader, Writer};
 use keyward_ledger_core::contracts::timelock::dispute_payload;
-use keyward_ledger_core::entry::{Case, PublishPolicy};
+use keyward_ledger_core::entry::{AuditTerms, Case, GRANT_ACCOUNTS_MAX, Grant, PublishAudit, PublishPolicy};
 use keyward_ledger_core::hash::commitment;
 use keyward_ledger_core::scheme::KeyId;
 use keyward_ledger_core::shared::approval_payload;
 use sha2::{Digest as _, Sha256};
 
+use crate::audit::{PURPOSE_LEN_MAX, grant_words, is_purpose_of, terms_words};
 use crate::disclosure::{DisclosureError, disclosed};
 use crate::meaning::{Form, Meaning, PAYLOAD_LEN_MAX};
 use crate::name::NameError;
@@ -22,6 +23,10 @@ const SIGNING: u8 = 1;
 const DISPUTE: u8 = 2;
 const POLICY_PUBLICATION: u8 = 3;
 const RISK_PUBLICATION: u8 = 4;
+const GRANT: u8 = 5;
+const AUDIT_TERMS: u8 = 6;
+/// The longest encoding of a grant.
+const GRANT_LEN_MAX: usize = 4 * 32 + 3 * 8 + 4 + 32 * GRANT_ACCOUNTS_MAX;
 const POLICY_TEXT_LABEL: &[u8] = b"\x18keyward/tenant-policy/v1";
 /// The longest text of a policy set, in bytes.
 pub const POLICY_TEXT_LEN_MAX: usize = 64 << 10;
@@ -90,6 +95,15 @@ pub enum About {
     Dispute(Case),
     /// That a tenant's policies or rules of risk are published.
     Publication(Publication),
+    /// That a grant is issued.
+    Grant {
+        /// The grant.
+        grant: Grant,
+        /// Why it is asked for: what the grant has the hash of.
+        purpose: String,
+    },
+    /// That a tenant's terms for audits are published; their case is no part of it.
+    AuditTerms(PublishAudit),
 }
 
 impl About {
@@ -99,19 +113,29 @@ impl About {
             Self::Signing(signing) => approval_payload(&signing.key_id, &signing.commitment()),
             Self::Dispute(case) => dispute_payload(case),
             Self::Publication(Publication { of, publish, .. }) => of.payload(publish),
+            Self::Grant { grant, .. } => grant.payload(),
+            Self::AuditTerms(publish) => publish.publication(),
         }
     }
 
-    /// What the payload that is to be signed says; refused where payload, format and hash do not belong together.
+    /// What the payload that is to be signed says; refused where payload, format and hash, or a text and its hash, do not belong
+    /// together.
     pub fn meaning(&self) -> Result<Option<Meaning>, DisclosureError> {
         match self {
             Self::Signing(Signing { payload, format, payload_hash, .. }) => {
                 disclosed(format, payload, payload_hash).map(Some)
             }
-            Self::Dispute(_) => Ok(None),
+            Self::Dispute(_) | Self::AuditTerms(_) => Ok(None),
             Self::Publication(Publication { of, publish, text }) => {
                 let fits = text.len() <= of.text_len_max() && of.text_hash(text) == publish.set;
                 if fits { Ok(None) } else { Err(DisclosureError::Other) }
+            }
+            Self::Grant { grant, purpose } => {
+                if is_purpose_of(grant, purpose) {
+                    Ok(None)
+                } else {
+                    Err(DisclosureError::Other)
+                }
             }
         }
     }
@@ -131,12 +155,16 @@ impl About {
                 vec![format!("the disputed recovery {} goes on", hex(&case.id))]
             }
             (Self::Publication(publication), _) => publication_words(publication),
+            (Self::Grant { grant, purpose }, _) => grant_words(grant, purpose),
+            (Self::AuditTerms(publish), _) => terms_words(publish),
         })
     }
 
     /// The encoding: `u8 1 || key id[32] || payload hash[32] || opening[32] || bytes(32) format || bytes(1 MiB) payload`, or
     /// `u8 2 || case id[32] || payload[32]`, or
-    /// `u8 3 || tenant[32] || version u32 || set hash[32] || rule id[32] || bytes(64 KiB) text`; of rules of risk the same after `u8 4`.
+    /// `u8 3 || tenant[32] || version u32 || set hash[32] || rule id[32] || bytes(64 KiB) text`; of rules of risk the same after `u8 4`; or
+    /// `u8 5 || bytes grant || bytes(4096) purpose`, or
+    /// `u8 6 || tenant[32] || version u32 || accounts_max u16 || span_ms_max u64 || live_ms_max u64 || rule id[32]`.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::with_capacity(256);
         match self {
@@ -154,6 +182,13 @@ impl About {
                 };
                 out.u8(code).raw(&publish.tenant).u32(publish.version).raw(&publish.set);
                 out.raw(&publish.rule).bytes(text.as_bytes());
+            }
+            Self::Grant { grant, purpose } => {
+                out.u8(GRANT).bytes(&grant.encode()).bytes(purpose.as_bytes());
+            }
+            Self::AuditTerms(PublishAudit { tenant, version, terms, rule, .. }) => {
+                out.u8(AUDIT_TERMS).raw(tenant).u32(*version).u16(terms.accounts_max);
+                out.u64(terms.span_ms_max).u64(terms.live_ms_max).raw(rule);
             }
         }
         out.finish()
@@ -185,6 +220,27 @@ impl About {
                     .or(Err(DecodeError::Invalid { what: "policies", why: "are not UTF-8" }))?
                     .to_owned();
                 Self::Publication(Publication { of, publish, text })
+            }
+            GRANT => {
+                let grant = Grant::decode(reader.bytes("grant", GRANT_LEN_MAX)?)?;
+                let purpose = std::str::from_utf8(reader.bytes("purpose", PURPOSE_LEN_MAX)?)
+                    .or(Err(DecodeError::Invalid { what: "purpose", why: "is not UTF-8" }))?
+                    .to_owned();
+                Self::Grant { grant, purpose }
+            }
+            AUDIT_TERMS => {
+                let (tenant, version) = (reader.array("tenant")?, reader.u32("terms version")?);
+                let (accounts_max, span_ms_max) =
+                    (reader.u16("most accounts")?, reader.u64("longest period")?);
+                let terms =
+                    AuditTerms { accounts_max, span_ms_max, live_ms_max: reader.u64("longest life")? };
+                Self::AuditTerms(PublishAudit {
+                    tenant,
+                    version,
+                    terms,
+                    rule: reader.array("rule")?,
+                    case: None,
+                })
             }
             code => return Err(DecodeError::UnknownCode { what: "about", code: u64::from(code) }),
         };
@@ -223,14 +279,14 @@ fn publication_words(publication: &Publication) -> Vec<String> {
 }
 
 /// A line in which nothing writes over what is shown, or looks like something else.
-fn plain(line: &str) -> String {
+pub(crate) fn plain(line: &str) -> String {
     let shown = |c: char| {
         if c == ' ' || c.is_ascii_graphic() { c.to_string() } else { c.escape_unicode().to_string() }
     };
     line.chars().map(shown).collect()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut out, byte| {
         // INVARIANT: writing to a string does not fail.
@@ -240,115 +296,4 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-
-    fn signing(payload: &[u8], format: &str, payload_hash: [u8; 32]) -> Signing {
-        let (key_id, opening) = (KeyId([1; 32]), [3; 32]);
-        Signing { key_id, payload: payload.to_vec(), format: format.to_owned(), payload_hash, opening }
-    }
-
-    fn sha256(bytes: &[u8]) -> [u8; 32] {
-        Sha256::digest(bytes).into()
-    }
-
-    #[test]
-    fn every_part_changes_what_is_approved() {
-        let pay = signing(b"pay", "", sha256(b"pay"));
-        let others = [
-            About::Signing(Signing { key_id: KeyId([2; 32]), ..pay.clone() }),
-            About::Signing(Signing { opening: [4; 32], ..pay.clone() }),
-            About::Signing(signing(b"pay me", "", sha256(b"pay me"))),
-            About::Dispute(Case { id: [1; 32], payload: [3; 32] }),
-            About::Dispute(Case { id: [3; 32], payload: [1; 32] }),
-            published("// a", 1),
-            published("// b", 1),
-            published("// a", 2),
-        ];
-        let mut payloads: Vec<_> = others.iter().map(About::payload).collect();
-        payloads.push(About::Signing(pay).payload());
-        payloads.sort_unstable();
-        payloads.dedup();
-        assert_eq!(payloads.len(), 9);
-    }
-
-    #[test]
-    fn it_comes_back_from_its_bytes_and_from_no_others() {
-        let signing = About::Signing(signing(b"pay", "ethereum", [9; 32]));
-        let dispute = About::Dispute(Case { id: [5; 32], payload: [6; 32] });
-        for about in [signing, dispute, published("// a", 7), published_of(Published::Risk, "// a", 7)] {
-            let bytes = about.encode();
-            assert_eq!(About::decode(&bytes).unwrap(), about);
-            assert!(About::decode(&bytes[..bytes.len() - 1]).is_err());
-            assert!(About::decode(&[&bytes[..], &[0]].concat()).is_err());
-        }
-        assert!(About::decode(&[9]).is_err() && About::decode(&[]).is_err());
-    }
-
-    fn published(text: &str, version: u32) -> About {
-        published_of(Published::Policy, text, version)
-    }
-
-    fn published_of(of: Published, text: &str, version: u32) -> About {
-        let (tenant, set, rule) = ([1; 32], of.text_hash(text), [2; 32]);
-        let publish = PublishPolicy { tenant, version, set, rule, case: None };
-        About::Publication(Publication { of, publish, text: text.to_owned() })
-    }
-
-    #[test]
-    fn rules_of_risk_are_never_taken_for_policies() {
-        let risk = published_of(Published::Risk, "// a", 1);
-        let words = risk.words().unwrap();
-        assert!(words.iter().any(|line| line.contains("rules of risk")), "{words:?}");
-        let About::Publication(one) = risk else { unreachable!() };
-        let as_policies = Publication { of: Published::Policy, ..one.clone() };
-        assert!(About::Publication(as_policies.clone()).words().is_err(), "its hash is one of rules of risk");
-        assert_ne!(
-            Published::Policy.payload(&one.publish),
-            Published::Risk.payload(&one.publish),
-            "approved as one, it is not approved as the other"
-        );
-        assert_ne!(About::Publication(one).encode(), About::Publication(as_policies).encode());
-    }
-
-    #[test]
-    fn policies_are_approved_by_their_text_and_no_other() {
-        assert_eq!(usize::from(POLICY_TEXT_LABEL[0]), POLICY_TEXT_LABEL.len() - 1);
-        let words = published("forbid x;\n\x1b[2Kpermit y;", 3).words().unwrap();
-        assert!(words.contains(&"| forbid x;".to_owned()), "{words:?}");
-        assert!(words.iter().all(|line| !line.chars().any(char::is_control)), "{words:?}");
-        let About::Publication(one) = published("// a", 1) else { unreachable!() };
-        let other = Publication { text: "// b".to_owned(), ..one };
-        assert!(About::Publication(other).words().is_err(), "the text is not the one of the hash");
-        let long = "x".repeat(POLICY_TEXT_LEN_MAX + 1);
-        assert!(published(&long, 1).words().is_err());
-    }
-
-    #[test]
-    fn a_payload_and_a_hash_that_disagree_have_no_words() {
-        let hash = sha256(b"pay 1");
-        let words = About::Signing(signing(b"pay 1", "", hash)).words().unwrap();
-        assert!(words.iter().any(|line| line.contains("\"pay 1\"")), "{words:?}");
-        assert!(words.iter().any(|line| line.ends_with(&hex(&hash))), "{words:?}");
-        for (payload, format) in [(&b"pay 2"[..], ""), (b"pay 1", "ethereum"), (b"pay 1", "verse")] {
-            assert!(About::Signing(signing(payload, format, hash)).words().is_err(), "{format:?}");
-        }
-        let bare = About::Signing(signing(&hash, "", hash)).words().unwrap();
-        assert!(bare.iter().any(|line| line.contains("the digest itself")), "{bare:?}");
-        // Text that would write over what is shown is not shown as text.
-        let trick = b"pay 1\x1b[2K\rpay 2";
-        let words = About::Signing(signing(trick, "", sha256(trick))).words().unwrap();
-        assert!(!words.iter().any(|line| line.contains("as text")), "{words:?}");
-    }
-
-    #[test]
-    fn a_name_makes_one_id_and_strange_names_are_refused() {
-        assert_eq!(usize::from(NAME_LABEL[0]), NAME_LABEL.len() - 1);
-        let name = ApprovalRuleName::parse("treasury").unwrap();
-        assert_ne!(name.id(), ApprovalRuleName::parse("treasury2").unwrap().id());
-        for bad in ["", "Main", "a b", &"a".repeat(65), "ä"] {
-            assert!(ApprovalRuleName::parse(bad).is_err(), "{bad:?}");
-        }
-    }
-}
+mod tests;

@@ -125,6 +125,16 @@ codes! {
     VaultAcknowledgementInvalid "VAULT_ACKNOWLEDGEMENT_INVALID" InvalidArgument stop "begin again: a keeper has not acknowledged exactly this sealing";
     VaultLimited "VAULT_LIMITED" ResourceExhausted retry "wait: the account has asked too often in a short time";
     VaultsMax "VAULTS_MAX" ResourceExhausted stop "destroy a vault first: the account has as many as it may";
+    // closed address epochs that keepers open
+    ViewingRequestMalformed "VIEWING_REQUEST_MALFORMED" InvalidArgument stop "use a client of this version";
+    ViewingDepositUnsigned "VIEWING_DEPOSIT_UNSIGNED" PermissionDenied stop "log in again and deal again: a keeper takes shares of an open account alone, signed for with its present credential";
+    ViewingKeeperUnknown "VIEWING_KEEPER_UNKNOWN" FailedPrecondition stop "look at `keyward ledger state keepers` for those who keep shares now, and deal to them";
+    ViewingShareRefused "VIEWING_SHARE_REFUSED" InvalidArgument stop "deal again: the share does not fit what the dealing says of it";
+    ViewingShareMissing "VIEWING_SHARE_MISSING" NotFound stop "ask another keeper: this one holds no share of these epochs";
+    ViewingNotOpened "VIEWING_NOT_OPENED" PermissionDenied stop "record the opening first; a keeper answers only one that is final, accepted and covers the whole dealing";
+    ViewingNotDealt "VIEWING_NOT_DEALT" FailedPrecondition stop "open epochs that hold whole runs which the account has dealt; what it has not dealt nobody can open";
+    ViewingSpan "VIEWING_SPAN" InvalidArgument stop "open fewer epochs at once, a month at most";
+    ViewingLimited "VIEWING_LIMITED" ResourceExhausted retry "wait: the account has asked too often in a short time";
     AttemptsCooling "ATTEMPTS_COOLING" ResourceExhausted retry "wait until the time that the refusal names: the vault's terms ask for it between attempts";
     AttemptsSpent "ATTEMPTS_SPENT" ResourceExhausted stop "wait until an attempt comes back, where the vault's terms say so";
     AttemptsLocked "ATTEMPTS_LOCKED" FailedPrecondition stop "seal the vault anew from a device that has its contents: every attempt of its lifetime is spent";
@@ -153,7 +163,7 @@ codes! {
     ActDone "ACT_DONE" AlreadyExists stop "ask under the idempotency key of the request that has the signature: an act has one";
     ActUnsigned "ACT_UNSIGNED" FailedPrecondition stop "sign another act: this one was recorded and charged, and will get no signature";
     DelegationNames "DELEGATION_NAMES" ResourceExhausted stop "use a name that the account gave a delegation before: it has given as many as it may";
-    RateExceeded "RATE_EXCEEDED" ResourceExhausted stop "wait until the limits of the delegation have room, or act for less";
+    RateExceeded "RATE_EXCEEDED" ResourceExhausted stop "wait until the limits of the delegation, or of the service's addresses, have room, or act for less";
     ContactHeld "CONTACT_HELD" FailedPrecondition stop "wait for `email-before-until` of the profile: mail goes to the former address too until then";
     RuleVersion "RULE_VERSION" Aborted stop "look at it again and sign anew: another change of the rule, or of the account's delegates, came first";
     RuleInvalid "RULE_INVALID" InvalidArgument stop "look at the terms: a number or list is out of its bounds, or, of a delegation, the delay is below the ledger's shortest or the judges have a part in it";
@@ -187,6 +197,19 @@ codes! {
     PolicyTenantOther "POLICY_TENANT_OTHER" PermissionDenied stop "publish for the tenant of the service that you ask";
     PolicyTextOther "POLICY_TEXT_OTHER" InvalidArgument stop "sign the publication of exactly the text that you send";
     PolicyRequestMalformed "POLICY_REQUEST_MALFORMED" InvalidArgument stop "use a client of this version, and requests as policies/README.md describes them";
+    // audit grants
+    AuditRequestMalformed "AUDIT_REQUEST_MALFORMED" InvalidArgument stop "use a client of this version";
+    AuditTenantOther "AUDIT_TENANT_OTHER" PermissionDenied stop "ask the service of the tenant whose accounts or terms it is about";
+    AuditPurposeOther "AUDIT_PURPOSE_OTHER" InvalidArgument stop "send the purpose that the grant has the hash of: 1 to 4,096 bytes";
+    AuditUnpublished "AUDIT_UNPUBLISHED" FailedPrecondition stop "have a security officer publish the tenant's terms for audits first (`keyward audit terms publish`)";
+    GrantExists "GRANT_EXISTS" AlreadyExists stop "ask under another id: they are random, and count once";
+    GrantTooWide "GRANT_TOO_WIDE" InvalidArgument stop "look at `keyward audit terms show`, and ask for fewer accounts, a shorter period or an earlier end";
+    GrantState "GRANT_STATE" FailedPrecondition stop "look at `keyward audit show` for where the grant stands: it waits to be issued (`keyward audit issue`), is in force, or was revoked";
+    GrantUnknown "GRANT_UNKNOWN" NotFound stop "look at `keyward audit list` for the grants that you asked for or may revoke";
+    GrantExpired "GRANT_EXPIRED" FailedPrecondition stop "ask for another grant (`keyward audit request`): this one has ended";
+    GrantScope "GRANT_SCOPE" PermissionDenied stop "open accounts and whole epochs that the grant names (`keyward audit show`)";
+    AuditLimited "AUDIT_LIMITED" ResourceExhausted retry "wait: the account has asked or opened too much in a short time; the same command goes on where it ended";
+    GrantKeyInvalid "GRANT_KEY_INVALID" FailedPrecondition stop "ask for another grant, with a client of this version: nothing can be sealed to the key of this one";
     // associations
     AssociationRequestMalformed "ASSOCIATION_REQUEST_MALFORMED" InvalidArgument stop "use a client of this version";
     AssociationExists "ASSOCIATION_EXISTS" AlreadyExists stop "choose another id: they are random";
@@ -207,7 +230,7 @@ codes! {
     DigestNotAllowed "DIGEST_NOT_ALLOWED" InvalidArgument stop "give the message itself: this scheme does not sign digests";
     MessageTooLarge "MESSAGE_TOO_LARGE" InvalidArgument stop "hash the message and give its SHA-256 digest; send fewer requests at once where many are long";
     BatchTooLarge "BATCH_TOO_LARGE" InvalidArgument stop "send at most 256 requests in one batch";
-    PayloadReserved "PAYLOAD_RESERVED" InvalidArgument stop "sign something else: delegates do not sign Keyward's own messages";
+    PayloadReserved "PAYLOAD_RESERVED" InvalidArgument stop "sign something else: delegates and addresses do not sign Keyward's own messages";
     PayloadFormatUnknown "PAYLOAD_FORMAT_UNKNOWN" InvalidArgument stop "choose one of opaque, ethereum, bitcoin-psbt, pain.001";
     PayloadUnread "PAYLOAD_UNREAD" InvalidArgument stop "correct the payload, or have it signed as an opaque one where policy allows that: it is not read as its format says";
     PayloadOther "PAYLOAD_OTHER" InvalidArgument stop "show exactly what is signed: the payload's hash or digests are not those of the intent";
@@ -220,6 +243,22 @@ codes! {
     RiskUnreadable "RISK_UNREADABLE" InvalidArgument stop "mend the text where it says, and run `keyward risk check` on it";
     RiskInvalid "RISK_INVALID" InvalidArgument stop "mend the field that it names, and run `keyward risk check` on the text";
     RiskTooLarge "RISK_TOO_LARGE" InvalidArgument stop "write a shorter rule set: at most 16 KiB";
+    // unlinkable addresses
+    AddressesChosen "ADDRESSES_CHOSEN" AlreadyExists stop "look at `keyward address show`: the account has chosen addresses, for good";
+    AddressesUnknown "ADDRESSES_UNKNOWN" FailedPrecondition stop "choose addresses for the account first (`keyward address choose`)";
+    AddressesHosted "ADDRESSES_HOSTED" FailedPrecondition stop "use `keyward address` without a root of your own: the account's root is hosted";
+    AddressesOwn "ADDRESSES_OWN" FailedPrecondition stop "use the device that has the root: the account's root is its person's own, and the service does not have it";
+    AddressRequestMalformed "ADDRESS_REQUEST_MALFORMED" InvalidArgument stop "use a client of this version";
+    AddressUnknown "ADDRESS_UNKNOWN" NotFound stop "look at `keyward address list`: the account has no such address";
+    AddressUsed "ADDRESS_USED" FailedPrecondition stop "use another address: each signs once, and this one did or may have";
+    AddressEpoch "ADDRESS_EPOCH" FailedPrecondition stop "use an address of the epoch under way (`keyward address new`), and see that the clock is right";
+    AddressOther "ADDRESS_OTHER" InvalidArgument stop "use the root that the account chose: address, viewing leaf and spending point do not fit each other, or not those of before in this epoch";
+    AddressApproval "ADDRESS_APPROVAL" FailedPrecondition stop "sign with a key of the account: what needs the approval of others would link account and address for all to see";
+    AddressLimitHosted "ADDRESS_LIMIT_HOSTED" FailedPrecondition stop "use a hosted root: this service limits how often addresses sign, and could not count those of a root of your own";
+    AddressesMax "ADDRESSES_MAX" ResourceExhausted stop "use addresses that were given out before, or wait for the next epoch: so many may be unused at once";
+    EpochUnderWay "EPOCH_UNDER_WAY" FailedPrecondition retry "wait until the epoch has elapsed, ten seconds after its end";
+    EpochClosed "EPOCH_CLOSED" FailedPrecondition stop "use an address of the epoch under way: this epoch was closed";
+    DealingGap "DEALING_GAP" FailedPrecondition stop "deal the epochs that follow the last ones dealt, a day of them at most";
     // shared keys
     KeyShared "KEY_SHARED" FailedPrecondition stop "sign with `keyward sign` on the device that has the share: its holder and the key's keepers sign together, and nobody else does";
     KeyNotShared "KEY_NOT_SHARED" FailedPrecondition stop "use the call of the key's own mode: this key is not shared with keepers";
@@ -437,8 +476,10 @@ mod tests {
 
     #[test]
     fn every_refusal_of_the_services_entries_is_known_here() {
-        // From 64 on they are about entries that no verb of the service hands in: members, regimes, contracts.
-        let handed_in = |refusal: &&keyward_ledger_core::outcome::Refusal| refusal.code() < 64;
+        // From 64 on they are about entries that no verb of the service hands in (members, regimes, contracts), up to addresses
+        // and audits.
+        let handed_in =
+            |refusal: &&keyward_ledger_core::outcome::Refusal| !(64..208).contains(&refusal.code());
         for refusal in keyward_ledger_core::outcome::Refusal::ALL.iter().filter(handed_in) {
             assert_ne!(Code::of_ledger(refusal.name()), Code::LedgerRefused, "{}", refusal.name());
         }

@@ -127,7 +127,7 @@ impl KeyShare {
         Ok(key.holders().identifiers(self.place).into_iter().zip(&self.values).collect())
     }
 
-    /// The whole share, only so that it can be kept sealed: [`Self::recovery`], and for a share with state `version u8 (2) || stamp[32]
+    /// The whole share, only so that it can be kept sealed: its values alone, and for a share with state `version u8 (2) || stamp[32]
     /// || place u8 || count u8 || value[32]* || banned u8 || place u8* || (u32 length || state)*`, at most [`SHARE_BYTES_MAX`].
     pub fn to_secret(&self) -> SecretBytes {
         let Some(State { bytes, banned, .. }) = &self.state else { return self.recovery() };
@@ -142,7 +142,7 @@ impl KeyShare {
     }
 
     /// Its values alone, as a vault seals them: `version u8 (1) || stamp[32] || place u8 || count u8 || value[32]*`, at most 515 bytes.
-    pub fn recovery(&self) -> SecretBytes {
+    pub(crate) fn recovery(&self) -> SecretBytes {
         let mut out = Zeroizing::new(Vec::with_capacity(HEAD_BYTES + 32 * self.values.len()));
         self.write(VERSION, &mut out);
         SecretBytes::from(out)

@@ -15,6 +15,10 @@ pub const COVER_NODES_MAX: usize = 62;
 const VERSION: u8 = 1;
 const WHAT: &str = "viewing cover";
 const NODE_BYTES: usize = 32;
+/// `version u8 || first u32 || last u32`.
+const HEAD_BYTES: usize = 9;
+/// The longest encoding.
+pub(crate) const COVER_BYTES_MAX: usize = HEAD_BYTES + NODE_BYTES * COVER_NODES_MAX;
 
 /// The fewest nodes whose leaves are exactly those of a range. Secret: whoever holds it sees these epochs.
 pub struct ViewingCover {
@@ -24,6 +28,10 @@ pub struct ViewingCover {
 }
 
 impl ViewingCover {
+    pub(super) const fn new(first: u32, last: u32, nodes: Vec<Node>) -> Self {
+        Self { first, last, nodes }
+    }
+
     /// Of a range of epochs; none for an empty one.
     pub fn of(root: &AddressRoot, epochs: RangeInclusive<u32>) -> Self {
         let (first, last) = (*epochs.start(), *epochs.end());
@@ -39,18 +47,18 @@ impl ViewingCover {
 
     /// The leaf of an epoch, if it is covered.
     pub fn leaf(&self, epoch: u32) -> Option<ViewingLeaf> {
-        let node = self.nodes.iter().find(|node| first_bits(epoch, node.depth) == node.prefix)?;
+        let node = self.nodes.iter().find(|node| node.is_above(DEPTH, epoch))?;
         Some(ViewingLeaf::new(epoch, node.below(DEPTH, epoch).secret))
     }
 
     /// `version u8 (1) || first u32 || last u32 || node[32]*`, the nodes by ascending epoch. How deep each is follows from the range.
     pub fn encode(&self) -> SecretBytes {
         // One allocation: growing would leave copies that nobody wipes.
-        let mut out = Zeroizing::new(Vec::with_capacity(9 + NODE_BYTES * self.nodes.len()));
+        let mut out = Zeroizing::new(Vec::with_capacity(HEAD_BYTES + NODE_BYTES * self.nodes.len()));
         out.push(VERSION);
         out.extend_from_slice(&self.first.to_be_bytes());
         out.extend_from_slice(&self.last.to_be_bytes());
-        self.nodes.iter().for_each(|node| out.extend_from_slice(node.secret.as_slice()));
+        write_nodes(&mut out, &self.nodes);
         out.into()
     }
 
@@ -64,17 +72,13 @@ impl ViewingCover {
         let (first, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
         let (last, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
         let (first, last) = (u32::from_be_bytes(*first), u32::from_be_bytes(*last));
-        let shape = shape(first, last);
-        let (secrets, behind) = rest.as_chunks::<NODE_BYTES>();
-        if shape.is_empty() || shape.len() != secrets.len() || !behind.is_empty() {
-            return Err(malformed());
-        }
-        let node = |((depth, epoch), secret): ((u8, u32), &[u8; NODE_BYTES])| Node {
-            depth,
-            prefix: first_bits(epoch, depth),
-            secret: Zeroizing::new(*secret),
-        };
-        Ok(Self { first, last, nodes: shape.into_iter().zip(secrets).map(node).collect() })
+        let nodes = read_nodes(first, last, rest).ok_or_else(malformed)?;
+        Ok(Self { first, last, nodes })
+    }
+
+    /// How long the encoding of a range's cover is.
+    pub(crate) fn encoded_len(first: u32, last: u32) -> usize {
+        HEAD_BYTES + NODE_BYTES * shape(first, last).len()
     }
 }
 
@@ -98,4 +102,30 @@ fn shape(first: u32, last: u32) -> Vec<(u8, u32)> {
         at += 1 << size_bits;
     }
     nodes
+}
+
+/// The nodes of a range of epochs, from nodes above them; nothing, if some epoch lies below none of those.
+pub(super) fn nodes(above: &[Node], first: u32, last: u32) -> Option<Vec<Node>> {
+    let node =
+        |(depth, epoch)| Some(above.iter().find(|top| top.is_above(depth, epoch))?.below(depth, epoch));
+    shape(first, last).into_iter().map(node).collect()
+}
+
+pub(super) fn write_nodes(out: &mut Vec<u8>, nodes: &[Node]) {
+    nodes.iter().for_each(|node| out.extend_from_slice(node.secret.as_slice()));
+}
+
+/// Reads exactly the nodes of a range that is not empty.
+pub(super) fn read_nodes(first: u32, last: u32, bytes: &[u8]) -> Option<Vec<Node>> {
+    let shape = shape(first, last);
+    let (secrets, behind) = bytes.as_chunks::<NODE_BYTES>();
+    if shape.is_empty() || shape.len() != secrets.len() || !behind.is_empty() {
+        return None;
+    }
+    let node = |((depth, epoch), secret): ((u8, u32), &[u8; NODE_BYTES])| Node {
+        depth,
+        prefix: first_bits(epoch, depth),
+        secret: Zeroizing::new(*secret),
+    };
+    Some(shape.into_iter().zip(secrets).map(node).collect())
 }

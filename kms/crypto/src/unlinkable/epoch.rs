@@ -29,6 +29,11 @@ impl ViewingLeaf {
         Self { epoch, secret }
     }
 
+    /// From the bytes of [`Self::expose`].
+    pub const fn from_bytes(epoch: u32, secret: Zeroizing<[u8; 32]>) -> Self {
+        Self::new(epoch, secret)
+    }
+
     /// Its address epoch.
     pub const fn epoch(&self) -> u32 {
         self.epoch
@@ -51,7 +56,21 @@ impl ViewingLeaf {
         label: &str,
         record: &[u8; 32],
     ) -> Result<Zeroizing<[u8; 64]>, AddressError> {
-        expand(&self.secret, label, &[&self.epoch.to_be_bytes(), record])
+        self.bytes(label, record)
+    }
+
+    /// Bytes of this epoch.
+    pub(super) fn bytes<const N: usize>(
+        &self,
+        label: &str,
+        context: &[u8],
+    ) -> Result<Zeroizing<[u8; N]>, AddressError> {
+        expand(&self.secret, label, &[&self.epoch.to_be_bytes(), context])
+    }
+
+    /// Lends the secret: for the service's memory while the epoch lasts, or a grant's file.
+    pub fn expose<R>(&self, f: impl for<'a> FnOnce(&'a [u8; 32]) -> R) -> R {
+        f(&self.secret)
     }
 }
 

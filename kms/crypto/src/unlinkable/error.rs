@@ -1,7 +1,11 @@
 //! What is refused.
 
+use std::ops::RangeInclusive;
+
 use thiserror::Error;
 
+use crate::committing::CommittingError;
+use crate::hpke_box::BoxError;
 use crate::signing::SigningKeyError;
 
 /// Why an address, a cover or a detail was not made, read or opened.
@@ -37,14 +41,31 @@ pub enum AddressError {
         /// The other.
         other: u32,
     },
+    /// Another range of epochs than the one that was asked for.
+    #[error("a cover of the address epochs {}..={} where {}..={} is expected", found.start(), found.end(), expected.start(), expected.end())]
+    Range {
+        /// What it covers.
+        found: RangeInclusive<u32>,
+        /// What it should cover.
+        expected: RangeInclusive<u32>,
+    },
+    /// No epoch from here on is left.
+    #[error("address epoch {epoch} is the last that there is: it cannot be erased")]
+    Erased {
+        /// The epoch.
+        epoch: u32,
+    },
     /// A scalar became zero or a point infinite, which happens to nobody by chance.
     #[error("the key at this place is none: use the next index")]
     NoKey,
-    /// The detail was sealed for another record, in another epoch or by another account.
-    #[error("the detail was sealed under another key: another record, address epoch or account")]
+    /// The derivation takes no such lengths. The lengths are constants of this room.
+    #[error("the derivation refuses its lengths")]
+    Derivation,
+    /// It was sealed for another record, in another epoch or by another account.
+    #[error("it was sealed under another key: another record, address epoch or account")]
     OtherKey,
-    /// Changed bytes or other public fields.
-    #[error("the detail does not open: it, or its public fields, were changed")]
+    /// Changed bytes or other public fields; or it could not be sealed.
+    #[error("it does not open: it, or its public fields, were changed")]
     Changed(#[source] aes_gcm::Error),
     /// What is to be sealed is too long.
     #[error("a detail of {len} bytes is too long: at most {DETAIL}", DETAIL = super::DETAIL_BYTES_MAX)]
@@ -52,13 +73,22 @@ pub enum AddressError {
         /// Its length.
         len: usize,
     },
-    /// Sealing failed.
-    #[error("the detail could not be sealed")]
-    Seal(#[source] aes_gcm::Error),
+    /// What is sealed to one receiver was not sealed or opened.
+    #[error(transparent)]
+    Box(#[from] BoxError),
     /// The library takes no such key.
     #[error("the key at this place is refused")]
     Key(#[from] SigningKeyError),
     /// The operating system gave no randomness.
     #[error("no randomness from the operating system")]
     Randomness(#[from] getrandom::Error),
+}
+
+impl From<CommittingError> for AddressError {
+    fn from(error: CommittingError) -> Self {
+        match error {
+            CommittingError::OtherKey => Self::OtherKey,
+            CommittingError::Cipher(source) => Self::Changed(source),
+        }
+    }
 }

@@ -22,8 +22,8 @@ pub(super) fn expand<const N: usize>(
     let mut out = Zeroizing::new([0; N]);
     let label = labels::tagged(label);
     let info = [&[label.as_slice()], context].concat();
-    let hkdf = Hkdf::<Sha256>::from_prk(key).map_err(|_| AddressError::NoKey)?;
-    hkdf.expand_multi_info(&info, out.as_mut_slice()).map_err(|_| AddressError::NoKey)?;
+    let hkdf = Hkdf::<Sha256>::from_prk(key).map_err(|_| AddressError::Derivation)?;
+    hkdf.expand_multi_info(&info, out.as_mut_slice()).map_err(|_| AddressError::Derivation)?;
     Ok(out)
 }
 

@@ -7,6 +7,9 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::vectors::{Part, parts};
 
+mod grants;
+mod punctured;
+
 const VECTORS: &str = include_str!("../../tests/vectors/addresses.txt");
 const RECORD: [u8; 32] = [7; 32];
 
@@ -194,17 +197,36 @@ fn a_detail_opens_for_its_record_epoch_account_and_public_fields_alone() {
 }
 
 #[test]
-fn a_details_length_is_told_in_four_sizes_only() {
+fn every_detail_has_one_size() {
     let view = root(6).viewing_leaf(3);
-    let sealed = |len: usize| seal_detail(&view, &RECORD, b"", &vec![1; len]).map(|sealed| sealed.len() - 49);
-    for (len, size) in
-        [(0, 256), (252, 256), (253, 1024), (1021, 4096), (4093, 16_384), (DETAIL_BYTES_MAX, 16_384)]
-    {
-        assert_eq!(sealed(len).unwrap(), size, "{len}");
+    for len in [0, 1, 252, 253, DETAIL_BYTES_MAX] {
         let bytes = seal_detail(&view, &RECORD, b"", &vec![1; len]).unwrap();
-        assert_eq!(open_detail(&view, &RECORD, b"", &bytes).unwrap().len(), len);
+        assert_eq!(bytes.len(), 1 + 32 + 1024 + 16, "{len}");
+        assert!(open_detail(&view, &RECORD, b"", &bytes).unwrap().matches(&vec![1; len]));
     }
-    assert!(matches!(sealed(DETAIL_BYTES_MAX + 1), Err(AddressError::TooLong { len: 16_381 })));
+    let refused = seal_detail(&view, &RECORD, b"", &[1; DETAIL_BYTES_MAX + 1]);
+    assert!(matches!(refused, Err(AddressError::TooLong { len: 1021 })));
+}
+
+#[test]
+fn a_trial_tells_by_the_commitment_alone_whose_detail_it_is() {
+    let view = root(6).viewing_leaf(3);
+    let mut sealed = seal_detail(&view, &RECORD, b"public", b"detail").unwrap();
+    assert!(detail_is_for(&view, &RECORD, &sealed));
+    // A record is still found whose writer has spoilt the rest, or wrote another length.
+    sealed[33] ^= 1;
+    assert!(detail_is_for(&view, &RECORD, &sealed) && detail_is_for(&view, &RECORD, &sealed[..305]));
+    assert!(!detail_is_for(&root(6).viewing_leaf(4), &RECORD, &sealed));
+    assert!(!detail_is_for(&root(7).viewing_leaf(3), &RECORD, &sealed));
+    assert!(!detail_is_for(&view, &[8; 32], &sealed));
+    for at in 0..33 {
+        let mut other = sealed.clone();
+        other[at] ^= 1;
+        assert!(!detail_is_for(&view, &RECORD, &other), "{at}");
+    }
+    for end in 0..33 {
+        assert!(!detail_is_for(&view, &RECORD, &sealed[..end]), "{end}");
+    }
 }
 
 #[test]

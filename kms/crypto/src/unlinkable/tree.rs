@@ -49,16 +49,32 @@ impl AddressRoot {
 
     /// What signs with the addresses of one epoch, together with its viewing leaf.
     pub fn spending_leaf(&self, epoch: u32) -> Result<SpendingLeaf, AddressError> {
-        let root = Node::root(keyed(&self.0, &[&labels::tagged(labels::ADDRESS_SPENDING)]));
-        SpendingLeaf::new(epoch, &root.below(DEPTH, epoch).secret)
+        spending_leaf(&self.spending(), epoch)
     }
 
     /// What limits count this account's acts under within one window of time. Acts of one window can be linked by it, those of
     /// two cannot. Windows of one length are numbered from 1970 on.
     pub fn handle(&self, window_ms: u64, number: u64) -> [u8; 32] {
-        let root = keyed(&self.0, &[&labels::tagged(labels::ADDRESS_HANDLE)]);
-        *keyed(&root, &[&window_ms.to_be_bytes(), &number.to_be_bytes()])
+        handle(&self.handles(), window_ms, number)
     }
+
+    /// What the spending leaves of all epochs grow from.
+    pub(super) fn spending(&self) -> Bytes {
+        keyed(&self.0, &[&labels::tagged(labels::ADDRESS_SPENDING)])
+    }
+
+    /// What all handles come from.
+    pub(super) fn handles(&self) -> Bytes {
+        keyed(&self.0, &[&labels::tagged(labels::ADDRESS_HANDLE)])
+    }
+}
+
+pub(super) fn spending_leaf(root: &Bytes, epoch: u32) -> Result<SpendingLeaf, AddressError> {
+    SpendingLeaf::new(epoch, &Node::root(root.clone()).below(DEPTH, epoch).secret)
+}
+
+pub(super) fn handle(root: &Bytes, window_ms: u64, number: u64) -> [u8; 32] {
+    *keyed(root, &[&window_ms.to_be_bytes(), &number.to_be_bytes()])
 }
 
 impl fmt::Debug for AddressRoot {
@@ -77,6 +93,11 @@ pub(super) struct Node {
 impl Node {
     const fn root(secret: Bytes) -> Self {
         Self { depth: 0, prefix: 0, secret }
+    }
+
+    /// Whether the node of an epoch, `depth` levels below the root, is this one or lies below it.
+    pub(super) fn is_above(&self, depth: u8, epoch: u32) -> bool {
+        self.depth <= depth && first_bits(epoch, self.depth) == self.prefix
     }
 
     /// The node `depth` levels below the root on the way to `epoch`; itself, if it is as deep.

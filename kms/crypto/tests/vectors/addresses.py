@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A second implementation of "Unlinkable addresses" (SPEC.md of kms/crypto), with nothing but Python's own library.
 
-It prints the vectors in addresses.txt; the details' ciphertexts alone are not made here, for Python brings no AES.
+It prints the vectors in addresses.txt; what is sealed is made in grants.py.
 """
 import hashlib
 import hmac

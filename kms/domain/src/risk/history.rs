@@ -2,6 +2,8 @@
 //!
 //! What happens today becomes habit tomorrow: nobody moves a threshold and profits from it on the same day.
 
+use std::fmt;
+
 use super::currency::Currency;
 use super::habit::{Habit, Today, UNIT, step};
 use super::known::{Known, Share};
@@ -43,8 +45,8 @@ pub(super) enum Rare {
     Act = 5,
 }
 
-/// What one account usually does.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What one account usually does. Prints redacted: amounts and habits are nobody's business.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct History {
     /// The day since 1970 that runs, and the latest time of anything in it: nothing happens before that.
     pub(super) day: u32,
@@ -63,6 +65,12 @@ pub struct History {
     pub(super) shares: [Share; 6],
     /// Log-ins that failed.
     pub(super) failed: Window,
+}
+
+impl fmt::Debug for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("History(redacted)")
+    }
 }
 
 /// What may be told of a history: numbers alone, nobody's name.

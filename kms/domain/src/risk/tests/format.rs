@@ -30,6 +30,11 @@ fn the_bytes_of_a_history_are_the_golden_ones() {
 }
 
 #[test]
+fn a_history_prints_nothing_of_what_it_knows() {
+    assert_eq!(format!("{:?}", known()), "History(redacted)");
+}
+
+#[test]
 fn the_bytes_of_a_request_are_the_golden_ones() {
     let request = pay(NOON, 5_000, "rent");
     let golden =
