@@ -183,6 +183,12 @@ verbs! {
     SharedCreate "shared.create",
     /// Renew or repair its shares, and replace its device.
     SharedChange "shared.change",
+    /// Choose unlinkable addresses for an account.
+    AddressChoose "address.choose",
+    /// See an account's addresses.
+    AddressShow "address.show",
+    /// Have addresses given out, be paid at them, and begin to sign with them.
+    AddressUse "address.use",
     /// List attached tokens.
     TokenList "token.list",
     /// Bind a token's key to an account.
@@ -201,6 +207,16 @@ verbs! {
     PolicyDryRun "policy.dry-run",
     /// Publish a policy set of the tenant.
     PolicyPublish "policy.publish",
+    /// Publish the tenant's terms for audits.
+    AuditPublish "audit.publish",
+    /// Ask for a grant, and have it issued.
+    AuditAsk "audit.ask",
+    /// Open what a grant is for.
+    AuditOpen "audit.open",
+    /// See grants that one asked for or may revoke.
+    AuditShow "audit.show",
+    /// Revoke one.
+    AuditRevoke "audit.revoke",
 }
 
 impl Verb {
@@ -238,8 +254,8 @@ impl fmt::Display for Verb {
 /// What it is to be done to.
 #[derive(Clone, Copy, Debug)]
 pub enum Resource<'a> {
-    /// An account: `account.*`, `key.create`, `key.import`, `key.list`, `token.link`, `vault.*`, `shared.*`,
-    /// `delegation.*` of the asker's own account, `recovery.*`, `approval.*`.
+    /// An account: `account.*`, `key.create`, `key.import`, `key.list`, `token.link`, `vault.*`, `shared.*`, `address.*`,
+    /// `delegation.*` of the asker's own account, `recovery.*`, `approval.*`, `audit.show`, `audit.revoke`.
     Account {
         /// The tenant it belongs to.
         tenant: &'a str,
@@ -292,7 +308,7 @@ pub enum Resource<'a> {
         /// The operators that may link keys through it.
         operators: &'a [String],
     },
-    /// The tenant as such: `token.list`, `admin.status`, `ledger.read`, `key.search`.
+    /// The tenant as such: `token.list`, `admin.status`, `ledger.read`, `key.search`, the other `audit.*`.
     Tenant {
         /// The tenant.
         tenant: &'a str,

@@ -176,7 +176,7 @@ impl Custody {
                     ActKind::Shared => shared::refusal(record.as_ref()),
                     ActKind::Bind if authored => shared::refusal(record.as_ref()),
                     ActKind::Delegation | ActKind::Close => delegation::refusal(record.as_ref()),
-                    ActKind::Approval => approvals::refusal(record.as_ref()),
+                    ActKind::Approval | ActKind::Audit => approvals::refusal(record.as_ref()),
                     ActKind::Policy => policies::policy_refusal(record.as_ref()),
                     _ => refused(record.outcome().name()),
                 });
@@ -190,9 +190,12 @@ impl Custody {
             None => plan.accepted,
         };
         let receipt = last.map(|record| match plan.kind {
-            ActKind::Vault | ActKind::Delegation | ActKind::Approval | ActKind::Policy | ActKind::Shared => {
-                entries::kept(record.as_ref())
-            }
+            ActKind::Vault
+            | ActKind::Delegation
+            | ActKind::Approval
+            | ActKind::Policy
+            | ActKind::Shared
+            | ActKind::Audit => entries::kept(record.as_ref()),
             _ => record.receipt(None),
         });
         let receipt = receipt.unwrap_or_default();
@@ -300,8 +303,10 @@ impl Custody {
             ActKind::Delegation => self.settle_delegation(act, &entries, &app).await,
             ActKind::Approval => self.settle_approval(act, &entries).await,
             ActKind::Policy => self.settle_policy(act, &entries).await,
+            ActKind::Audit => self.settle_audit(act, &entries).await,
             ActKind::Recover => self.settle_recovery(act, &entries, &app).await,
             ActKind::Password => self.settle_password(act, &entries, &app).await,
+            ActKind::Addresses => self.settle_addresses(act, &entries).await,
             ActKind::Shared => self.settle_shared(act, &entries, &app).await,
             ActKind::Authorise => {
                 let account = self.store.key(act.subject).await?.map(|key| key.account).unwrap_or_default();

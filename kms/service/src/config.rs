@@ -29,8 +29,26 @@ pub struct Config {
     pub agents: Vec<AgentConfig>,
     /// How owners are told of what waits for a veto.
     pub notices: NoticesConfig,
+    /// Unlinkable addresses.
+    pub addresses: AddressesConfig,
     /// Bounds.
     pub limits: Limits,
+}
+
+/// Unlinkable addresses.
+#[derive(Clone, Copy, Debug)]
+pub struct AddressesConfig {
+    /// The length of an address epoch, for accounts that choose addresses from now on.
+    pub epoch: Duration,
+    /// The id of the rate rule on the ledger that each use of a hosted address counts against; it has one window and nobody who
+    /// charges it.
+    pub limit: Option<[u8; 32]>,
+}
+
+impl Default for AddressesConfig {
+    fn default() -> Self {
+        Self { epoch: Duration::from_secs(3600), limit: None }
+    }
 }
 
 /// The service's side of TLS, PEM.

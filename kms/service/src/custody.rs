@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use keyward_crypto::{ImportSealingKey, MemoryKek, OpaqueServer};
+use keyward_crypto::{ImportSealingKey, MemoryKek, OpaqueServer, unlinkable::AddressRoot};
 use keyward_policies::DelegatePolicies;
 use keyward_store::{Server, Store, StoreError};
 use tokio::sync::{Notify, Semaphore};
@@ -10,8 +10,10 @@ use tokio::sync::{Notify, Semaphore};
 use crate::{
     accounts::{login::Logins, principal::Opening},
     acts::{InFlight, Undecided},
+    addresses::{BegunAddresses, Limit},
     agents::Agents,
     caller::Sessions,
+    config::AddressesConfig,
     failure::Failure,
     guard::{Begun, BegunShared},
     keybook::KeyBook,
@@ -47,6 +49,12 @@ pub(crate) struct Custody {
     pub(crate) sealing: ImportSealingKey,
     /// What cases of approvals are about is sealed under it.
     pub(crate) mail_key: MemoryKek,
+    /// What closes epochs of addresses is sealed under it.
+    pub(crate) epoch_key: MemoryKek,
+    pub(crate) addresses: AddressesConfig,
+    pub(crate) address_limit: Limit,
+    pub(crate) roots: Opened<AddressRoot>,
+    pub(crate) begun_addresses: BegunAddresses,
     pub(crate) keys: KeyBook,
     pub(crate) opened: Opened,
     pub(crate) sessions: Sessions,

@@ -67,6 +67,22 @@ impl From<StoreError> for Failure {
             StoreError::Missing { what: "open account" } => {
                 Self::because(Code::AccountClosed, "the account is not open", error)
             }
+            StoreError::Missing { what: "account without addresses" } => {
+                Self::because(Code::AddressesChosen, "the account has chosen addresses before", error)
+            }
+            StoreError::Missing { what: "chosen addresses" } => {
+                Self::because(Code::AddressesUnknown, "the account has no addresses", error)
+            }
+            StoreError::Missing { what: "free address" } => {
+                Self::because(Code::AddressUsed, "the address is used, or may be", error)
+            }
+            StoreError::Missing { what: "open address epoch" } => {
+                Self::because(Code::EpochClosed, "the epoch of the account's addresses is closed", error)
+            }
+            StoreError::Missing { what: "address epoch of this leaf" } => {
+                let message = "the viewing leaf or spending point is not the one of before in this epoch";
+                Self::because(Code::AddressOther, message, error)
+            }
             StoreError::Missing { what: "room for an approval" } => Self::because(
                 Code::ApprovalsMax,
                 "the account asks for as many approvals at once as it may",

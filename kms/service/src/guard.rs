@@ -4,6 +4,7 @@
 //! INVARIANT: nothing is signed before the ledger's own answer says that the intent is final and accepted, and
 //! no signature leaves before its release is queued durably.
 
+mod address;
 mod delegated;
 mod own;
 mod said;
@@ -36,9 +37,10 @@ use crate::{
     keybook::KnownKey,
     once::{judge, request_hash},
     ports::{Final, LedgerError, ToSign},
-    risk::{Asking, Weighed},
+    risk::{Asking, ToKeep, Weighed},
 };
 
+pub(crate) use address::{AddressPassage, SignedAddress};
 pub(crate) use delegated::{Acted, Paid};
 #[cfg(test)]
 pub(crate) use delegated::{intent_id, intent_until};
@@ -49,7 +51,7 @@ pub(crate) use shared::{
 };
 
 /// How many blocks an intent's claim lives: long enough for its release, within the ledger's bound of 4096.
-const INTENT_BLOCKS: u64 = 4000;
+pub(crate) const INTENT_BLOCKS: u64 = 4000;
 /// How often a signature is decided whose key is being changed meanwhile, by this server or by another.
 pub(crate) const DECISIONS_MAX: usize = 5;
 
@@ -131,7 +133,7 @@ impl Custody {
         let claim = self.claim_of(caller, mark, self.sign_hash(&key, input, &payload))?;
         let intent = self.new_intent(&key, &payload, policy)?;
         let name = claim.as_ref().map(|claim| claim.name.clone());
-        let asking = Asking { caller, key: &key, said, verb: Verb::Sign };
+        let asking = Asking { caller, account: key.account(), said, verb: Verb::Sign };
         let (claimed, _) = self.keep_intent(asking, &intent, claim).await?;
         if claimed == Claimed::Stale {
             return Ok(None);
@@ -163,7 +165,7 @@ impl Custody {
         claim: Option<Claim>,
     ) -> Result<(Claimed, Option<Weighed>), Failure> {
         let name = claim.as_ref().map(|claim| claim.name.clone());
-        match self.begin_judged(asking, intent.clone(), claim).await {
+        match self.begin_judged(asking, ToKeep::Key(intent.clone(), claim)).await {
             Ok((claimed, weighed)) => {
                 if claimed == Claimed::Stale {
                     self.keys.forget(&intent.key_id);

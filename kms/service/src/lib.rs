@@ -6,10 +6,12 @@
 mod accounts;
 mod acts;
 mod adapters;
+mod addresses;
 mod admin;
 mod agents;
 mod approvals;
 mod associations;
+mod audit;
 mod authorise;
 mod caller;
 mod config;
@@ -41,9 +43,10 @@ mod tokens;
 mod unreleased;
 mod upkeep;
 mod vaults;
+mod viewings;
 
 pub use config::{
-    AgentConfig, Config, KekConfig, LedgerConfig, Limits, MailConfig, MailTls, NoticesConfig, NoticesError,
-    Tls, WebhookConfig,
+    AddressesConfig, AgentConfig, Config, KekConfig, LedgerConfig, Limits, MailConfig, MailTls,
+    NoticesConfig, NoticesError, Tls, WebhookConfig,
 };
 pub use run::{Ready, RunError, run};

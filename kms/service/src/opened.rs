@@ -1,4 +1,4 @@
-//! Opened keys: hosted keys that were used a moment ago, in locked and wiped memory, few and for a short time.
+//! Opened keys: hosted keys and address roots that were used a moment ago, in wiped memory, few and for a short time.
 
 use std::{
     collections::HashMap,
@@ -8,38 +8,38 @@ use std::{
 
 use keyward_crypto::SigningKey;
 
-/// By key id: until when, and the key.
-type Keys = HashMap<[u8; 32], (u64, Arc<SigningKey>)>;
+/// By key or account: until when, and what was opened.
+type Keys<T> = HashMap<[u8; 32], (u64, Arc<T>)>;
 
 /// The cache: at most `max` keys, each for `lifetime_ms` from its opening.
-pub(crate) struct Opened {
+pub(crate) struct Opened<T = SigningKey> {
     max: usize,
     lifetime_ms: u64,
-    keys: Mutex<Keys>,
+    keys: Mutex<Keys<T>>,
 }
 
-impl fmt::Debug for Opened {
+impl<T> fmt::Debug for Opened<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Opened(redacted)")
     }
 }
 
-impl Opened {
+impl<T> Opened<T> {
     pub(crate) fn new(max: usize, lifetime_ms: u64) -> Self {
         Self { max, lifetime_ms, keys: Mutex::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Keys> {
+    fn lock(&self) -> MutexGuard<'_, Keys<T>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn find(&self, key_id: &[u8; 32], now_ms: u64) -> Option<Arc<SigningKey>> {
+    pub(crate) fn find(&self, key_id: &[u8; 32], now_ms: u64) -> Option<Arc<T>> {
         let keys = self.lock();
         keys.get(key_id).filter(|(until_ms, _)| *until_ms > now_ms).map(|(_, key)| key.clone())
     }
 
     /// Keeps a key; when the cache is full, the one that would go next goes now.
-    pub(crate) fn keep(&self, key_id: [u8; 32], key: Arc<SigningKey>, now_ms: u64) {
+    pub(crate) fn keep(&self, key_id: [u8; 32], key: Arc<T>, now_ms: u64) {
         let mut keys = self.lock();
         if keys.len() >= self.max && !keys.contains_key(&key_id) {
             let oldest = keys.iter().min_by_key(|(_, (until_ms, _))| *until_ms).map(|(id, _)| *id);

@@ -48,9 +48,20 @@ pub(crate) trait Ledger: Send + Sync {
     fn proven(&self, key: Vec<u8>) -> Later<'_, Result<Proven, LedgerError>>;
     /// A record by its place in the log.
     fn record(&self, leaf_index: u64) -> Later<'_, Result<Box<dyn Final>, LedgerError>>;
+    /// Accepted records of a kind in blocks of these times, from a log index on, and the index from which the next page comes; none:
+    /// there is none. A validator that lies can leave records out, and invents none.
+    fn of_kind(
+        &self,
+        kind: u16,
+        times_ms: std::ops::Range<u64>,
+        from_leaf: u64,
+    ) -> Later<'_, Result<Page, LedgerError>>;
     /// Asks for the newest height now.
     fn refresh(&self) -> Later<'_, Result<u64, LedgerError>>;
 }
+
+/// Records in the log's order, and where the next page begins.
+pub(crate) type Page = (Vec<Box<dyn Final>>, Option<u64>);
 
 /// What stands under a state key.
 #[derive(Clone, Debug)]
@@ -59,6 +70,8 @@ pub(crate) struct Proven {
     pub(crate) value: Option<Vec<u8>>,
     /// The height that this is of: a little below the newest, and not always above the one before.
     pub(crate) height: u64,
+    /// The time of the block at that height.
+    pub(crate) time_ms: u64,
     /// The exact bytes of the state receipt.
     pub(crate) receipt: Vec<u8>,
 }
@@ -72,6 +85,8 @@ pub(crate) trait Final: Send + Sync {
     fn height(&self) -> u64;
     /// The time of its block.
     fn time_ms(&self) -> u64;
+    /// The record's id.
+    fn leaf_hash(&self) -> [u8; 32];
     /// The exact bytes of the receipt.
     fn receipt(&self, released: Option<Released>) -> Vec<u8>;
 }
@@ -97,6 +112,8 @@ pub(crate) enum ToKeeper {
     Evaluate { leaf_index: u64, element: [u8; 32] },
     Release { leaf_index: u64, opened_leaf_index: u64 },
     Drill { account: [u8; 32], vault: [u8; 32], nonce: [u8; 32] },
+    DepositViewing { dealing: Bytes, share: Bytes, signature: [u8; 64] },
+    OpenViewing { leaf_index: u64, first: u32 },
 }
 
 /// What is passed on to a keeper of a shared key, in the network's own form: nothing of it is for us.
@@ -140,7 +157,7 @@ pub(crate) enum KeeperError {
     Malformed { source: Cause },
 }
 
-/// The keepers of vaults and shared keys.
+/// The keepers of vaults, shared keys and closed address epochs.
 pub(crate) trait Keepers: Send + Sync {
     /// Asks the one that answers at an address; returns its answer unchanged.
     fn ask(&self, address: String, what: ToKeeper) -> Later<'_, Result<Bytes, KeeperError>>;

@@ -26,7 +26,7 @@ use crate::{
         self, Couriers, SystemClock, keepers::Channels, kek::TokenKek, ledger::Validators, tokens::Modules,
     },
     agents::Agents,
-    config::{AgentConfig, Config, KekConfig, LedgerConfig, Limits, NoticesError, Tls},
+    config::{AddressesConfig, AgentConfig, Config, KekConfig, LedgerConfig, Limits, NoticesError, Tls},
     custody::{Custody, random},
     face::{Coded, Face, coded},
     failure::{Failure, chain},
@@ -55,7 +55,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 pub struct Ready {
     /// Where it listens.
     pub address: SocketAddr,
-    /// How many intents earlier runs left without a signature; none of them will get one.
+    /// How many intents earlier runs left without a signature; none gets one, but an address's if the very same is asked for again.
     pub unreleased: usize,
 }
 
@@ -142,7 +142,8 @@ fn boxed(config: Config, shutdown: Shutdown, ready: OnReady<'_>) -> Running<'_> 
 async fn serve(config: Config, shutdown: Shutdown, ready: OnReady<'_>) -> Result<(), RunError> {
     keyward_crypto::disable_core_dumps()?;
     install_tls_provider();
-    let Config { tenant, listen, tls, database, ledger, tokens, kek, agents, notices, limits } = config;
+    let Config { tenant, listen, tls, database, ledger, tokens, kek, agents, notices, addresses, limits } =
+        config;
     let couriers = adapters::couriers(&notices)?;
     let store = open_store(database).await?;
     let (tokens, kek) = attach(tokens, kek).await?;
@@ -152,6 +153,7 @@ async fn serve(config: Config, shutdown: Shutdown, ready: OnReady<'_>) -> Result
         tenant,
         agents,
         couriers,
+        addresses,
         store: store.clone(),
         ledger,
         keepers,
@@ -174,6 +176,7 @@ async fn serve(config: Config, shutdown: Shutdown, ready: OnReady<'_>) -> Result
     if custody.notices.is_some() {
         tasks.spawn(notices::run(custody.clone()));
     }
+    tasks.spawn(crate::addresses::close::run(custody.clone()));
     tasks.spawn(upkeep::run(custody.clone(), limits.keep_settled));
     ready(Ready { address, unreleased });
     let mut server = server;
@@ -282,6 +285,7 @@ pub(crate) struct Parts {
     pub(crate) tokens: Arc<dyn Tokens>,
     pub(crate) agents: Vec<AgentConfig>,
     pub(crate) couriers: Couriers,
+    pub(crate) addresses: AddressesConfig,
 }
 
 /// Puts the service together; opens or makes its secrets.
@@ -290,7 +294,7 @@ pub(crate) async fn assemble(
     clock: Arc<dyn Clock>,
     limits: &Limits,
 ) -> Result<Custody, Failure> {
-    let Parts { tenant, store, ledger, keepers, kek, tokens, agents, couriers } = parts;
+    let Parts { tenant, store, ledger, keepers, kek, tokens, agents, couriers, addresses } = parts;
     kek::start(store.as_ref(), kek.as_ref()).await?;
     let lifetime_ms = u64::try_from(limits.opened_key_lifetime.as_millis()).unwrap_or(u64::MAX);
     let wait_ms = u64::try_from(limits.destruction_wait_min.as_millis()).unwrap_or(u64::MAX);
@@ -303,6 +307,11 @@ pub(crate) async fn assemble(
         opaque: secrets::opaque(store.as_ref(), kek.as_ref()).await?,
         sealing: secrets::sealing(store.as_ref(), kek.as_ref()).await?,
         mail_key: secrets::mail(store.as_ref(), kek.as_ref()).await?,
+        epoch_key: secrets::epochs(store.as_ref(), kek.as_ref()).await?,
+        addresses,
+        address_limit: Default::default(),
+        roots: Opened::new(limits.opened_keys, lifetime_ms),
+        begun_addresses: Default::default(),
         keys: Default::default(),
         opened: Opened::new(limits.opened_keys, lifetime_ms),
         sessions: Default::default(),
@@ -383,6 +392,9 @@ pub(crate) async fn server(tls: &Tls, face: &Face) -> Result<(Coded, Routes), Ru
         "keyward.v1.Risk",
         "keyward.v1.Shared",
         "keyward.v1.Associations",
+        "keyward.v1.Addresses",
+        "keyward.v1.Audit",
+        "keyward.v1.Viewings",
         "keyward.v1.Admin",
     ] {
         reporter.set_service_status(name, ServingStatus::Serving).await;

@@ -12,9 +12,10 @@ const NOTES: &str = "note-blinding";
 const NOTICES: &str = "notice-addresses";
 const MAIL: &str = "approval-mail";
 const RISK: &str = "risk-histories";
+const EPOCHS: &str = "address-epochs";
 
 /// Every secret that is sealed under the key-encryption key by name.
-pub(crate) const NAMES: [&str; 6] = [OPAQUE, SEALING, NOTES, NOTICES, MAIL, RISK];
+pub(crate) const NAMES: [&str; 7] = [OPAQUE, SEALING, NOTES, NOTICES, MAIL, RISK, EPOCHS];
 
 /// Whether there is any yet.
 pub(crate) async fn any(store: &dyn Store) -> Result<bool, Failure> {
@@ -60,6 +61,11 @@ pub(crate) async fn mail(store: &dyn Store, kek: &dyn Kek) -> Result<MemoryKek, 
 /// What is known of accounts' habits is sealed under it.
 pub(crate) async fn risk(store: &dyn Store, kek: &dyn Kek) -> Result<MemoryKek, Failure> {
     key(store, kek, RISK).await
+}
+
+/// What closes epochs of addresses is sealed under it until they are closed.
+pub(crate) async fn epochs(store: &dyn Store, kek: &dyn Kek) -> Result<MemoryKek, Failure> {
+    key(store, kek, EPOCHS).await
 }
 
 async fn key(store: &dyn Store, kek: &dyn Kek, name: &'static str) -> Result<MemoryKek, Failure> {

@@ -1,5 +1,5 @@
-//! Intents without a signature: told to the operator, never signed for, given up once the ledger would refuse
-//! their release.
+//! Intents without a signature: told to the operator, given up once the ledger would refuse their release. Of addresses alone,
+//! which the ledger lets sign once, one is signed for when the very same is asked for again (`addresses/resume.rs`).
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ use crate::{custody::Custody, failure::Failure, hex::hex};
 /// Intents that are told at most.
 const TOLD_MAX: usize = 10_000;
 
-/// The list; nothing on it will ever be signed.
+/// The list.
 #[derive(Debug, Default)]
 pub(crate) struct Unreleased {
     intents: Mutex<BTreeMap<[u8; 32], (NewIntent, IntentState)>>,
@@ -34,6 +34,10 @@ impl Unreleased {
 
     pub(crate) fn list(&self) -> Vec<(NewIntent, IntentState)> {
         self.lock().values().cloned().collect()
+    }
+
+    pub(crate) fn contains(&self, id: &[u8; 32]) -> bool {
+        self.lock().contains_key(id)
     }
 
     fn remove(&self, id: &[u8; 32]) {

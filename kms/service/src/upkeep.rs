@@ -18,6 +18,7 @@ pub(crate) async fn run(custody: Arc<Custody>, keep_settled: Duration) {
     loop {
         look.tick().await;
         custody.opened.sweep(custody.clock.now_ms());
+        custody.roots.sweep(custody.clock.now_ms());
         custody.end_begun().await;
         match custody.store.take_over().await {
             Ok(0) => {}

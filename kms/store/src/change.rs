@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Account, AccountState, Act, AgentJob, Approval, ApprovalRoom, ApprovalRule, Challenge, CodeState, Id,
-    IdempotencyKey, IntentState, JobState, Key, KeyState, Notice, NoticeChannel, NoticeState, OneTimeCode,
-    Pin, PolicyRequests, PolicyVersion, Profile, Registration, RiskHistory, Session,
+    Account, AccountState, Act, AddressAccount, AgentJob, Approval, ApprovalRoom, ApprovalRule, Challenge,
+    CodeState, GrantRow, Id, IdempotencyKey, IntentState, JobState, Key, KeyState, NewAddress, Notice,
+    NoticeChannel, NoticeState, OneTimeCode, Pin, PolicyRequests, PolicyVersion, Profile, Registration,
+    RiskHistory, Session, ViewingDealing,
 };
 
 /// One step of an atomic change.
@@ -420,6 +421,103 @@ pub enum Change {
         /// Unix milliseconds.
         before_ms: u64,
     },
+    /// A grant that is asked for; refused as [`crate::StoreError::Missing`] when its id is known.
+    PutGrant(GrantRow),
+    /// Forgets one that did not come to stand.
+    ForgetGrant(Id),
     /// Remembers a rule's names; changes nothing when it is known.
     PutApprovalRule(ApprovalRule),
+    /// An account is about to choose addresses; refused as [`crate::StoreError::Missing`] when it did before.
+    PutAddressAccount(AddressAccount),
+    /// The choice stands on the ledger; fine when that was known.
+    SetAddressesChosen(Id),
+    /// Forgets a choice that the ledger refused.
+    RemovePendingAddresses(Id),
+    /// Removes the root of a closed account for good, and what tells whose its addresses were; of epochs that are not closed yet
+    /// that stays until they are.
+    EraseAddresses(Id),
+    /// Puts the data key of an account's root under another key-encryption key, if it still is the one named.
+    ResealAddresses {
+        /// The account.
+        account: Id,
+        /// What the row must hold.
+        from_sealed: Vec<u8>,
+        /// What it holds from now on.
+        to_sealed: Vec<u8>,
+        /// The key-encryption key of the new envelope.
+        kek: String,
+    },
+    /// Addresses that were given out or found; those that are known stay as they are. Refused as
+    /// [`crate::StoreError::Missing`] unless the account has chosen addresses and is open.
+    PutAddresses {
+        /// Whose they are.
+        account: Id,
+        /// The addresses.
+        rows: Vec<NewAddress>,
+        /// Now.
+        now_ms: u64,
+    },
+    /// The ledger accepted the intent that uses an address.
+    AddressUsed {
+        /// Whose it is.
+        account: Id,
+        /// The address.
+        public_key: [u8; 33],
+        /// The intent.
+        intent: Id,
+        /// The place of its record.
+        leaf_index: u64,
+        /// The record's leaf hash.
+        leaf_hash: Id,
+    },
+    /// The intent that was to use an address never will; changes nothing if the ledger accepted it.
+    FreeAddress {
+        /// Whose it is.
+        account: Id,
+        /// The address.
+        public_key: [u8; 33],
+        /// The intent.
+        intent: Id,
+    },
+    /// Forgets an address whose intent was never handed in; changes nothing if the ledger accepted it.
+    ForgetAddress {
+        /// Whose it was.
+        account: Id,
+        /// The address.
+        public_key: [u8; 33],
+        /// The intent.
+        intent: Id,
+    },
+    /// The entry that closes an epoch; refused as [`crate::StoreError::Missing`] when there is one. Nothing is given out or used
+    /// in the epoch from here on.
+    KeepAddressClosing {
+        /// Whose epoch it is.
+        account: Id,
+        /// The epoch.
+        epoch: u32,
+        /// The entry, and what the service says of it.
+        entry: Vec<u8>,
+    },
+    /// The entry that closes an epoch stands on the ledger: what was kept for it goes.
+    CloseAddressEpoch {
+        /// Whose epoch it is.
+        account: Id,
+        /// The epoch.
+        epoch: u32,
+        /// The place of the record.
+        leaf_index: u64,
+    },
+    /// Keeps what is public of a dealing of closed address epochs; one that is known stays as it is.
+    KeepDealing(ViewingDealing),
+    /// Forgets dealings that begin with an epoch and were handed in before a moment.
+    ForgetDealings {
+        /// Whose epochs.
+        account: Id,
+        /// The first epoch.
+        first: u32,
+        /// The moment.
+        before_ms: u64,
+    },
+    /// Forgets all dealings of an account.
+    ForgetDealingsOf(Id),
 }

@@ -95,7 +95,7 @@ fn is_near(host: &str) -> bool {
 
 impl PostgresServer {
     /// For connecting: another machine's certificate is checked against its name.
-    pub(crate) fn options(&self) -> Result<PgConnectOptions, StoreError> {
+    pub fn options(&self) -> Result<PgConnectOptions, StoreError> {
         let mut options = PgConnectOptions::from_str(&self.url)?.application_name("keyward");
         if options.get_socket().is_none() && !is_near(options.get_host()) {
             options = options.ssl_mode(PgSslMode::VerifyFull);

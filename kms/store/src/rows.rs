@@ -25,12 +25,23 @@ macro_rules! words {
     };
 }
 
+mod addresses;
 mod approvals;
+mod dealings;
+mod grants;
+mod jobs;
 mod notices;
 mod policies;
 mod risk;
 
+pub use addresses::{
+    AddressAccount, AddressCustody, AddressEpoch, AddressOrigin, AddressRow, AddressSpan, AddressState,
+    AddressUse, NewAddress,
+};
 pub use approvals::{Approval, ApprovalLine, ApprovalRoom, ApprovalRule};
+pub use dealings::ViewingDealing;
+pub use grants::GrantRow;
+pub use jobs::{AgentJob, JobState};
 pub use notices::{Notice, NoticeChannel, NoticeKind, NoticeState};
 pub use policies::{PolicyRequests, PolicyVersion};
 pub use risk::RiskHistory;
@@ -132,6 +143,10 @@ words! {
         Approval = "approval",
         /// An entry of a holder about a shared key.
         Shared = "shared",
+        /// An entry of somebody about audits.
+        Audit = "audit",
+        /// The choice of unlinkable addresses.
+        Addresses = "addresses",
     }
 }
 
@@ -481,49 +496,6 @@ pub struct Profile {
 impl fmt::Debug for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Profile(redacted, erased: {})", self.erased_ms.is_some())
-    }
-}
-
-words! {
-    /// Where a job of an agent stands.
-    JobState {
-        /// The agent has not seen it.
-        Waiting = "waiting",
-        /// The agent has it.
-        Taken = "taken",
-        /// Done; the answer is there.
-        Answered = "answered",
-        /// The agent or its operator said no.
-        Refused = "refused",
-        /// Nobody answered in time.
-        Expired = "expired",
-    }
-}
-
-/// Something that an agent beside a token is asked to do.
-#[derive(Clone, PartialEq, Eq)]
-pub struct AgentJob {
-    /// The intent's id, or the nonce of a link.
-    pub id: Id,
-    /// Whose job it is.
-    pub agent: String,
-    /// What kind of job, in words of the service.
-    pub kind: String,
-    /// What is to be done, in bytes of the service.
-    pub body: Vec<u8>,
-    /// Where it stands.
-    pub state: JobState,
-    /// What the agent answered.
-    pub answer: Option<Vec<u8>>,
-    /// When it was made.
-    pub created_ms: u64,
-    /// When it is too late.
-    pub expires_ms: u64,
-}
-
-impl fmt::Debug for AgentJob {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AgentJob({}, {}, {})", self.agent, self.kind, self.state.word())
     }
 }
 

@@ -3,10 +3,10 @@
 use std::{future::Future, pin::Pin as Pinned};
 
 use crate::{
-    Account, Act, AgentJob, Approval, ApprovalLine, ApprovalRule, Challenge, Change, Claim, Claimed,
-    CodeState, Id, Intent, Key, KeyFilter, NewIntent, Notice, OneTimeCode, Pin, PolicyRequests,
-    PolicyVersion, Profile, QueuedRelease, Registration, RiskHistory, Server, Session, Signed, StoreError,
-    Taken, Vault,
+    Account, Act, AddressAccount, AddressEpoch, AddressRow, AddressSpan, AddressUse, AgentJob, Approval,
+    ApprovalLine, ApprovalRule, Challenge, Change, Claim, Claimed, CodeState, GrantRow, Id, Intent, Key,
+    KeyFilter, NewIntent, Notice, OneTimeCode, Pin, PolicyRequests, PolicyVersion, Profile, QueuedRelease,
+    Registration, RiskHistory, Server, Session, Signed, StoreError, Taken, Vault, ViewingDealing,
 };
 
 /// An answer under way.
@@ -52,6 +52,41 @@ pub trait Store: Send + Sync {
     /// Queues the release and completes the request. The hot path's second write; refused as
     /// [`StoreError::Missing`] unless the intent stands as submitted or final, and the claim is still this try's.
     fn finish_intent(&self, signed: Signed) -> Pending<'_, ()>;
+
+    /// Keeps an intent that uses an address, together with the account's history, if one is given: in the same write or not
+    /// at all. Stale where the history has another revision than the one it follows; refused as [`StoreError::Missing`] unless the
+    /// account is open (`open account`), has chosen addresses (`chosen addresses`), the epoch is not being closed (`open address
+    /// epoch`) and has the same leaf and spending point as before (`address epoch of this leaf`), and no other intent has the
+    /// address (`free address`).
+    fn begin_address_intent(
+        &self,
+        intent: NewIntent,
+        address: AddressUse,
+        history: Option<RiskHistory>,
+    ) -> Pending<'_, Claimed>;
+    /// Takes indices of an account's epoch that nobody has and nobody else will get; the first of them. Refused as
+    /// [`StoreError::Missing`] unless the account has chosen addresses (`chosen addresses`), and once the epoch is being closed
+    /// (`open address epoch`).
+    fn allocate_addresses(&self, span: AddressSpan) -> Pending<'_, u32>;
+    /// What an account chose.
+    fn address_account(&self, account: Id) -> Pending<'_, Option<AddressAccount>>;
+    /// Open accounts that have chosen addresses: those after this one, by id.
+    fn address_accounts(&self, after: Id, limit: u32) -> Pending<'_, Vec<AddressAccount>>;
+    /// Accounts with hosted roots whose data keys are sealed under another key-encryption key than this one.
+    fn address_accounts_not_under<'a>(&'a self, kek: &'a str, limit: u32)
+    -> Pending<'a, Vec<AddressAccount>>;
+    /// What an account knows of an address.
+    fn address(&self, account: Id, public_key: [u8; 33]) -> Pending<'_, Option<AddressRow>>;
+    /// Addresses of an account made before a moment, newest first.
+    fn addresses(&self, account: Id, before_ms: u64, limit: u32) -> Pending<'_, Vec<AddressRow>>;
+    /// Addresses of an account that an intent of an epoch uses: by their places in the log, those without one at an end.
+    fn addresses_used_in(&self, account: Id, epoch: u32) -> Pending<'_, Vec<AddressRow>>;
+    /// An epoch of an account.
+    fn address_epoch(&self, account: Id, epoch: u32) -> Pending<'_, Option<AddressEpoch>>;
+    /// Epochs of an account, newest first.
+    fn address_epochs(&self, account: Id, limit: u32) -> Pending<'_, Vec<AddressEpoch>>;
+    /// Epochs of hosted roots that ended before a moment and are not closed: some of them, in no order that tells anything.
+    fn elapsed_address_epochs(&self, before_ms: u64, limit: u32) -> Pending<'_, Vec<AddressEpoch>>;
 
     /// The account of a ledger name.
     fn account(&self, account: Id) -> Pending<'_, Option<Account>>;
@@ -117,8 +152,15 @@ pub trait Store: Send + Sync {
     fn risk_versions(&self, limit: u32) -> Pending<'_, Vec<PolicyVersion>>;
     /// Requests that were judged lately, newest first.
     fn risk_requests(&self, limit: u32) -> Pending<'_, Vec<PolicyRequests>>;
+    /// Dealings that begin and end within a range of address epochs, by their first epoch.
+    fn dealings(&self, account: Id, first: u32, last: u32, limit: u32) -> Pending<'_, Vec<ViewingDealing>>;
     /// A rule by its id.
     fn approval_rule(&self, rule: Id) -> Pending<'_, Option<ApprovalRule>>;
+    /// A grant that was asked for here.
+    fn grant(&self, grant: Id) -> Pending<'_, Option<GrantRow>>;
+    /// Those of an account, or of all accounts; newest first, from behind a time and id on.
+    fn grants(&self, account: Option<Id>, after: Option<(u64, Id)>, limit: u32)
+    -> Pending<'_, Vec<GrantRow>>;
     /// A notice.
     fn notice(&self, id: Id) -> Pending<'_, Option<Notice>>;
     /// Notices that are to be tried now, of the webhook or of all else, those that wait longest first.

@@ -13,6 +13,9 @@ const MATRIX: &[(ActorKind, &[&str])] = &[
         ActorKind::App,
         &[
             "account.show",
+            "address.choose",
+            "address.show",
+            "address.use",
             "association.change",
             "association.show",
             "key.cancel-destroy",
@@ -43,6 +46,8 @@ const MATRIX: &[(ActorKind, &[&str])] = &[
             "approval.show",
             "association.change",
             "association.show",
+            "audit.revoke",
+            "audit.show",
             "kek.show",
             "key.authorize",
             "key.cancel-destroy",
@@ -69,6 +74,7 @@ const MATRIX: &[(ActorKind, &[&str])] = &[
             "account.profile.erase",
             "account.profile.read",
             "admin.status",
+            "audit.publish",
             "kek.rotate",
             "kek.show",
             "key.cancel-destroy",
@@ -93,6 +99,8 @@ const MATRIX: &[(ActorKind, &[&str])] = &[
             "account.profile.read",
             "account.show",
             "admin.status",
+            "audit.ask",
+            "audit.open",
             "kek.show",
             "key.list",
             "key.search",
@@ -113,12 +121,17 @@ const MATRIX: &[(ActorKind, &[&str])] = &[
             "account.profile.read",
             "account.profile.write",
             "account.show",
+            "address.choose",
+            "address.show",
+            "address.use",
             "approval.ask",
             "approval.define",
             "approval.give",
             "approval.show",
             "association.change",
             "association.show",
+            "audit.revoke",
+            "audit.show",
             "delegation.act",
             "delegation.change",
             "delegation.show",
@@ -221,8 +234,14 @@ fn nobody_can_do_anything_in_another_tenant() {
 #[test]
 fn no_two_of_operator_officer_and_auditor_share_what_changes_keys_of_others_or_policies() {
     let set = PolicySet::embedded().unwrap();
-    let others =
-        ["key.unfreeze", "kek.rotate", "policy.publish", "vault.code.reset", "account.profile.erase"];
+    let others = [
+        "key.unfreeze",
+        "kek.rotate",
+        "policy.publish",
+        "audit.publish",
+        "vault.code.reset",
+        "account.profile.erase",
+    ];
     for name in others {
         let verb = Verb::from_name(name).unwrap();
         for kind in [ActorKind::Operator, ActorKind::Auditor, ActorKind::App, ActorKind::Agent] {
@@ -232,5 +251,10 @@ fn no_two_of_operator_officer_and_auditor_share_what_changes_keys_of_others_or_p
     }
     for kind in [ActorKind::Officer, ActorKind::Auditor] {
         assert!(!ever(&set, kind, Verb::KeySign, "t", "t"), "{kind:?} signs");
+    }
+    for kind in ActorKind::ALL.into_iter().filter(|kind| *kind != ActorKind::Auditor) {
+        for verb in [Verb::AuditAsk, Verb::AuditOpen] {
+            assert!(!ever(&set, kind, verb, "t", "t"), "{kind:?} {verb}");
+        }
     }
 }

@@ -71,6 +71,7 @@ impl Custody {
         }
         let receipt = done?;
         self.sessions.forget(account);
+        self.roots.forget(&account.0);
         for key in self.store.keys(account.0).await? {
             self.opened.forget(&key.key_id);
             self.keys.forget(&key.key_id);
@@ -79,12 +80,13 @@ impl Custody {
     }
 
     /// The account was closed by way of another service: what goes with it goes here too.
-    async fn follow_closing(&self, account: Id) -> Result<(), Failure> {
+    pub(crate) async fn follow_closing(&self, account: Id) -> Result<(), Failure> {
         let row = self.store.account(account).await?;
         if row.is_some_and(|row| row.state == AccountState::Open) {
             self.store.apply(self.closing(account)).await?;
         }
         self.sessions.forget(AccountId(account));
+        self.roots.forget(&account);
         Ok(())
     }
 
@@ -96,6 +98,8 @@ impl Custody {
             self.erasure(account),
             Change::RemoveApprovalsOf(account),
             Change::EraseRiskHistory(account),
+            Change::EraseAddresses(account),
+            Change::ForgetDealingsOf(account),
         ];
         changes.extend(Self::without_codes(account));
         changes

@@ -9,8 +9,9 @@ use std::{
 use bytes::Bytes;
 use keyward_ledger_client::{Dial, Identity, channel};
 use keyward_proto::custody::{
-    DepositShareRequest, DrillShareRequest, EvaluateAttemptRequest, ReleaseShareRequest, Round,
-    co_signers_client::CoSignersClient, keepers_client::KeepersClient,
+    DepositShareRequest, DepositViewingRequest, DrillShareRequest, EvaluateAttemptRequest,
+    OpenViewingRequest, ReleaseShareRequest, Round, co_signers_client::CoSignersClient,
+    keepers_client::KeepersClient, viewing_keepers_client::ViewingKeepersClient,
 };
 use tonic::{Code, Response, Status, transport::Channel};
 
@@ -66,8 +67,9 @@ impl Channels {
 impl Keepers for Channels {
     fn ask(&self, address: String, what: ToKeeper) -> Later<'_, Result<Bytes, KeeperError>> {
         Box::pin(async move {
-            let mut keeper = KeepersClient::new(self.channel(&address)?)
-                .max_decoding_message_size(ANSWER_BYTES_MAX + FRAME_BYTES);
+            let channel = self.channel(&address)?;
+            let mut keeper =
+                KeepersClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX + FRAME_BYTES);
             let answer = match what {
                 ToKeeper::Deposit { sealing, share, signature } => keeper
                     .deposit(DepositShareRequest {
@@ -96,6 +98,15 @@ impl Keepers for Channels {
                     })
                     .await
                     .map(|answer| answer.into_inner().answer),
+                ToKeeper::DepositViewing { dealing, share, signature } => {
+                    let signature = Bytes::copy_from_slice(&signature);
+                    let request = DepositViewingRequest { dealing, share, signature };
+                    viewing(channel).deposit(request).await.map(|answer| answer.into_inner().acknowledgement)
+                }
+                ToKeeper::OpenViewing { leaf_index, first } => {
+                    let request = OpenViewingRequest { opened_leaf_index: leaf_index, first_epoch: first };
+                    viewing(channel).open(request).await.map(|answer| answer.into_inner().part)
+                }
             };
             answer.map_err(refused)
         })
@@ -129,6 +140,10 @@ impl Keepers for Channels {
             answer.map_err(refused)
         })
     }
+}
+
+fn viewing(channel: Channel) -> ViewingKeepersClient<Channel> {
+    ViewingKeepersClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX + FRAME_BYTES)
 }
 
 /// With a stable code it is the keeper's refusal; without one it is the way to it that failed, or no keeper.

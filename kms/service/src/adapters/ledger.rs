@@ -1,13 +1,20 @@
 //! The real ledger: a verified client and a committer for our submitter key.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{
+    ops::{Range, RangeInclusive},
+    time::Duration,
+};
 
 use futures::{StreamExt as _, stream};
-use keyward_ledger_client::{Client, ClientError, CommitError, Committer, Recorded};
-use keyward_ledger_core::{entry::Entry, outcome::Outcome, receipt::Released, state::layout::parameters_key};
+use keyward_ledger_client::{
+    Client, ClientError, CommitError, Committer, FOUND_MAX, Found, Recorded, VerifiedState,
+};
+use keyward_ledger_core::{
+    entry::Entry, outcome::Outcome, question::Question, receipt::Released, state::layout::parameters_key,
+};
 use tokio::time::timeout;
 
-use crate::ports::{Final, Later, Ledger, LedgerError, Proven};
+use crate::ports::{Final, Later, Ledger, LedgerError, Page, Proven};
 
 /// Blocks within which an entry whose caller stopped waiting may still become final.
 const UNTIL_BLOCKS: u64 = 4096;
@@ -105,8 +112,8 @@ impl Ledger for Validators {
     fn proven(&self, key: Vec<u8>) -> Later<'_, Result<Proven, LedgerError>> {
         Box::pin(async move {
             match timeout(self.patience, self.client.state(&key)).await {
-                Ok(Ok(state)) => {
-                    Ok(Proven { value: state.value, height: state.height, receipt: state.receipt })
+                Ok(Ok(VerifiedState { value, height, time_ms, receipt })) => {
+                    Ok(Proven { value, height, time_ms, receipt })
                 }
                 Ok(Err(error)) => Err(asked(error)),
                 Err(_elapsed) => Err(self.late("the state was not answered in time")),
@@ -120,6 +127,27 @@ impl Ledger for Validators {
                 Ok(Ok(recorded)) => Ok(Box::new(recorded) as Box<dyn Final>),
                 Ok(Err(error)) => Err(asked(error)),
                 Err(_elapsed) => Err(self.late("the record was not answered in time")),
+            }
+        })
+    }
+
+    fn of_kind(
+        &self,
+        kind: u16,
+        times_ms: Range<u64>,
+        from_leaf: u64,
+    ) -> Later<'_, Result<Page, LedgerError>> {
+        Box::pin(async move {
+            let (from_ms, to_ms) = (Some(times_ms.start), Some(times_ms.end));
+            let question = Question { kind: Some(kind), from_ms, to_ms, ..Question::default() };
+            match timeout(self.patience, self.client.find(&question, from_leaf, FOUND_MAX)).await {
+                Ok(Ok(Found { records, next_leaf, more, .. })) => {
+                    let accepted = records.into_iter().filter(|record| record.outcome.is_accepted());
+                    let records = accepted.map(|record| Box::new(record) as Box<dyn Final>).collect();
+                    Ok((records, more.then_some(next_leaf)))
+                }
+                Ok(Err(error)) => Err(asked(error)),
+                Err(_elapsed) => Err(self.late("the records were not answered in time")),
             }
         })
     }
@@ -151,6 +179,10 @@ impl Final for Recorded {
 
     fn time_ms(&self) -> u64 {
         self.record().time_ms
+    }
+
+    fn leaf_hash(&self) -> [u8; 32] {
+        self.record().id()
     }
 
     fn receipt(&self, released: Option<Released>) -> Vec<u8> {

@@ -107,7 +107,8 @@ impl Custody {
             _ => return Err(Failure::new(Code::KeyIsSelf, "the key does not sign here alone")),
         }
         self.check_approvers(caller, &ask.case).await?;
-        let weighed = self.weigh(Asking { caller, key: &key, said: ask.said, verb: Verb::Sign }).await?;
+        let weighed =
+            self.weigh(Asking { caller, account: key.account(), said: ask.said, verb: Verb::Sign }).await?;
         let record = self.recorded_use(ask.case, entry).await?;
         self.learn(weighed).await;
         let used = entries::kept(record.as_ref());

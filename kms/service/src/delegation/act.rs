@@ -119,7 +119,9 @@ impl Custody {
         if let Place::Hosted { sealed, .. } = &key.row.custody {
             self.opened_key(&key, sealed).await?;
         }
-        let weighed = self.weigh(Asking { caller, key: &key, said: ask.said, verb: RiskVerb::Act }).await?;
+        let weighed = self
+            .weigh(Asking { caller, account: key.account(), said: ask.said, verb: RiskVerb::Act })
+            .await?;
         let record = self.recorded_act(&wanted.entry).await?;
         self.learn(weighed).await;
         let act_bytes = entries::kept(record.as_ref());

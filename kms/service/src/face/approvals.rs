@@ -6,7 +6,7 @@ use keyward_domain::{
     approval::{About, Publication, Published, Signing},
     scheme::KeyId,
 };
-use keyward_ledger_core::entry::{Case, PublishPolicy};
+use keyward_ledger_core::entry::{AuditTerms, Case, Grant, PublishAudit, PublishPolicy};
 use keyward_proto::custody::{self as proto, approval_about, approvals_server::Approvals};
 use tonic::{Request, Response, Status};
 
@@ -148,7 +148,13 @@ fn about(about: Option<proto::ApprovalAbout>) -> Result<About, Failure> {
         })),
         Some(Of::Publication(m)) => publication(Published::Policy, m),
         Some(Of::Risk(m)) => publication(Published::Risk, m),
-        Some(Of::Grant(_) | Of::Audit(_)) | None => {
+        Some(Of::Grant(m)) => {
+            let what = "what the case is about is no grant";
+            let malformed = |error| Failure::because(Code::ApprovalRequestMalformed, what, error);
+            Ok(About::Grant { grant: Grant::decode(&m.grant).map_err(malformed)?, purpose: m.purpose })
+        }
+        Some(Of::Audit(m)) => audit_terms(&m),
+        None => {
             let what = "nothing that this version knows says what the case is about";
             Err(Failure::new(Code::ApprovalRequestMalformed, what))
         }
@@ -160,6 +166,18 @@ fn publication(of: Published, m: proto::ApprovalOfPublication) -> Result<About, 
     let publish =
         PublishPolicy { tenant, version: m.version, set, rule: array("rule", &m.rule)?, case: None };
     Ok(About::Publication(Publication { of, publish, text: m.text }))
+}
+
+fn audit_terms(m: &proto::ApprovalOfAuditTerms) -> Result<About, Failure> {
+    let what = "`accounts_max` is more than 65535";
+    let wide = |error| Failure::because(Code::ApprovalRequestMalformed, what, error);
+    let terms = AuditTerms {
+        accounts_max: u16::try_from(m.accounts_max).map_err(wide)?,
+        span_ms_max: m.span_ms_max,
+        live_ms_max: m.live_ms_max,
+    };
+    let (tenant, rule) = (array("tenant", &m.tenant)?, array("rule", &m.rule)?);
+    Ok(About::AuditTerms(PublishAudit { tenant, version: m.version, terms, rule, case: None }))
 }
 
 fn to_proto(about: About) -> proto::ApprovalAbout {
@@ -190,6 +208,19 @@ fn to_proto(about: About) -> proto::ApprovalAbout {
                 Published::Policy => Of::Publication(publication),
                 Published::Risk => Of::Risk(publication),
             }
+        }
+        About::Grant { grant, purpose } => {
+            Of::Grant(proto::ApprovalOfGrant { grant: grant.encode().into(), purpose })
+        }
+        About::AuditTerms(PublishAudit { tenant, version, terms, rule, .. }) => {
+            Of::Audit(proto::ApprovalOfAuditTerms {
+                tenant: Bytes::copy_from_slice(&tenant),
+                version,
+                accounts_max: terms.accounts_max.into(),
+                span_ms_max: terms.span_ms_max,
+                live_ms_max: terms.live_ms_max,
+                rule: Bytes::copy_from_slice(&rule),
+            })
         }
     };
     proto::ApprovalAbout { about: Some(of) }

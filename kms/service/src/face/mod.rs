@@ -1,10 +1,12 @@
 //! The gRPC face: messages in, messages out; what a verb does is decided elsewhere.
 
 mod accounts;
+mod addresses;
 mod admin;
 mod agents;
 mod approvals;
 mod associations;
+mod audit;
 mod convert;
 mod delegation;
 mod edge;
@@ -17,16 +19,18 @@ mod signing;
 mod status;
 mod tokens;
 mod vaults;
+mod viewings;
 
 use std::{sync::Arc, time::Duration};
 
 use keyward_domain::Code;
 use keyward_proto::custody::{
-    accounts_server::AccountsServer, admin_server::AdminServer, agents_server::AgentsServer,
-    approvals_server::ApprovalsServer, associations_server::AssociationsServer,
-    delegation_server::DelegationServer, keys_server::KeysServer, policies_server::PoliciesServer,
-    recovery_server::RecoveryServer, risk_server::RiskServer, shared_server::SharedServer,
-    signing_server::SigningServer, tokens_server::TokensServer, vaults_server::VaultsServer,
+    accounts_server::AccountsServer, addresses_server::AddressesServer, admin_server::AdminServer,
+    agents_server::AgentsServer, approvals_server::ApprovalsServer, associations_server::AssociationsServer,
+    audit_server::AuditServer, delegation_server::DelegationServer, keys_server::KeysServer,
+    policies_server::PoliciesServer, recovery_server::RecoveryServer, risk_server::RiskServer,
+    shared_server::SharedServer, signing_server::SigningServer, tokens_server::TokensServer,
+    vaults_server::VaultsServer, viewings_server::ViewingsServer,
 };
 use tokio::{task::JoinHandle, time::timeout};
 use tonic::{Request, Response, Status, service::Routes};
@@ -79,15 +83,18 @@ impl Face {
             .add_service(KeysServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(SigningServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(TokensServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
+            .add_service(AddressesServer::new(self.clone()).max_decoding_message_size(ACT_BYTES_MAX))
             .add_service(AdminServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(AgentsServer::new(self.clone()).max_decoding_message_size(AGENT_BYTES_MAX))
             .add_service(ApprovalsServer::new(self.clone()).max_decoding_message_size(ACT_BYTES_MAX))
             .add_service(DelegationServer::new(self.clone()).max_decoding_message_size(ACT_BYTES_MAX))
             .add_service(AssociationsServer::new(self.clone()).max_decoding_message_size(VAULT_BYTES_MAX))
+            .add_service(AuditServer::new(self.clone()).max_decoding_message_size(VAULT_BYTES_MAX))
             .add_service(RecoveryServer::new(self.clone()).max_decoding_message_size(VAULT_BYTES_MAX))
             .add_service(PoliciesServer::new(self.clone()).max_decoding_message_size(VAULT_BYTES_MAX))
             .add_service(RiskServer::new(self.clone()).max_decoding_message_size(VAULT_BYTES_MAX))
             .add_service(VaultsServer::new(self.clone()).max_decoding_message_size(VAULT_BYTES_MAX))
+            .add_service(ViewingsServer::new(self.clone()).max_decoding_message_size(VAULT_BYTES_MAX))
             .add_service(SharedServer::new(self.clone()).max_decoding_message_size(SHARED_BYTES_MAX))
     }
 

@@ -8,7 +8,7 @@ use keyward_store::{Claimed, Custody as Place, Id};
 
 use super::{
     DECISIONS_MAX, Input, Passage, Said, Signed, kept, payload, shared_alone, verify,
-    waiting::{self, ANSWER_MS, Fate, unknown},
+    waiting::{self, ANSWER_MS, Fate, Found, unknown},
 };
 use crate::{
     caller::Caller, custody::Custody, failure::Failure, keybook::KnownKey, once::judge, risk::Asking,
@@ -105,7 +105,7 @@ impl Custody {
             return Err(busy);
         }
         let intent = self.new_intent(&key, &payload, policy)?;
-        let asking = Asking { caller, key: &key, said, verb: Verb::Sign };
+        let asking = Asking { caller, account: key.account(), said, verb: Verb::Sign };
         let (claimed, _) = self.keep_intent(asking, &intent, claim).await?;
         if claimed == Claimed::Stale {
             return Ok(None);
@@ -147,22 +147,17 @@ impl Custody {
         // Another account's is unknown too: ids tell nothing.
         let waiting = self.begun.of(intent, account).ok_or_else(unknown)?;
         let mut fate = waiting.fate.lock().await;
-        let (input, said) = match &*fate {
-            Fate::Open((input, said)) => (input, said),
-            Fate::Released { signature: released, receipt } if released == signature => {
-                let (key, signature, receipt) = (waiting.key.clone(), released.clone(), receipt.clone());
+        let now_ms = self.clock.now_ms();
+        let (input, said) = match waiting.found(&mut fate, (caller, now_ms))? {
+            Found::Open((input, said)) => (input, said),
+            Found::Released { signature: released, receipt } if released == signature => {
+                let (key, signature, receipt) = (waiting.key.clone(), released.to_vec(), receipt.to_vec());
                 return Ok(Signed { key, signature, receipt });
             }
-            Fate::Released { .. } => {
+            Found::Released { .. } => {
                 return Err(Failure::new(Code::SigningDone, "the intent has released another signature"));
             }
-            Fate::Ended => return Err(unknown()),
         };
-        let now_ms = self.clock.now_ms();
-        caller.in_time(now_ms)?;
-        if now_ms >= waiting.expires_ms {
-            return Err(unknown());
-        }
         self.check_sign(caller, &self.key_now(&waiting).await?, said)?;
         let payload = payload(&waiting.key, input)?;
         verify(&waiting.key, &payload, signature).map_err(|error| {

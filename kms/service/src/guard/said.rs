@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keyward_domain::{Code, Coded as _, disclosure::disclosed, payload::DIGEST_LEN};
-use keyward_policies::{Actor, Facts, SigningRequest, Verb, Verdict};
+use keyward_policies::{Actor, Facts, Resource, SigningRequest, Verb, Verdict};
 use keyward_store::Id;
 use sha2::{Digest as _, Sha256};
 
@@ -123,30 +123,38 @@ impl Custody {
         said: &Said,
         permission: Permission,
     ) -> Result<Id, Failure> {
+        let resource = self.key_resource(caller, key);
+        let (verdict, hash) = self.verdict_on(caller, resource, said, permission)?;
+        match &verdict {
+            Verdict::Allow { .. } => Ok(hash),
+            Verdict::NeedsApproval { rules, policies } => Err(needs(rules, policies)),
+            Verdict::Deny { reasons } if verdict.is_denied_above_the_floor() => Err(denied(reasons)),
+            Verdict::Deny { .. } => match self.may_see(caller, key)? {
+                true => Err(not_allowed(caller, Verb::KeySign)),
+                false => Err(Failure::new(Code::KeyUnknown, "no such key that you may use")),
+            },
+        }
+    }
+
+    /// What the policies say of a signature, and the hash of what decided.
+    pub(crate) fn verdict_on(
+        &self,
+        caller: &Caller,
+        key: Resource<'_>,
+        said: &Said,
+        permission: Permission,
+    ) -> Result<(Verdict, Id), Failure> {
         let verb = Verb::KeySign;
         let (kind, name) = self.actor_of(caller, verb)?;
         let actor = Actor { tenant: &self.tenant, kind, name, account: caller.account };
-        let request = SigningRequest {
-            actor,
-            key: self.key_resource(caller, key),
-            facts: &said.facts,
-            time_ms: self.clock.now_ms(),
-            approvals: &said.approvals,
-        };
+        let (facts, approvals) = (&said.facts, &said.approvals[..]);
+        let request = SigningRequest { actor, key, facts, time_ms: self.clock.now_ms(), approvals };
         let set = self.policies.now();
         let delegate = permission == Permission::Delegated;
         let verdict = if delegate { set.decide_delegated(&request) } else { set.decide_signing(&request) };
         tracing::debug!(%verb, name, decision = verdict.name(), policies = ?verdict.policies(), "decided");
         self.policies.remember_signing(&request, delegate);
-        match &verdict {
-            Verdict::Allow { .. } => Ok(set.hash()),
-            Verdict::NeedsApproval { rules, policies } => Err(needs(rules, policies)),
-            Verdict::Deny { reasons } if verdict.is_denied_above_the_floor() => Err(denied(reasons)),
-            Verdict::Deny { .. } => match self.may_see(caller, key)? {
-                true => Err(not_allowed(caller, verb)),
-                false => Err(Failure::new(Code::KeyUnknown, "no such key that you may use")),
-            },
-        }
+        Ok((verdict, set.hash()))
     }
 
     fn may_see(&self, caller: &Caller, key: &KnownKey) -> Result<bool, Failure> {

@@ -14,7 +14,7 @@ use std::{
 use keyward_domain::{AccountId, Code};
 use keyward_store::{Id, IdempotencyKey as Name, IntentState, NewIntent};
 
-use crate::{custody::Custody, failure::Failure, keybook::KnownKey, ports::Final};
+use crate::{caller::Caller, custody::Custody, failure::Failure, keybook::KnownKey, ports::Final};
 
 /// How long a signature is waited for, in milliseconds: time to type a password, and to stretch it.
 pub(super) const WAIT_MS: u64 = 120_000;
@@ -59,6 +59,12 @@ pub(super) enum Fate<O> {
     Ended,
 }
 
+/// What a later step finds of a signing.
+pub(super) enum Found<'a, O> {
+    Open(&'a mut O),
+    Released { signature: &'a [u8], receipt: &'a [u8] },
+}
+
 impl<O> std::fmt::Debug for Waiting<O> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Waiting(until {})", self.expires_ms)
@@ -84,6 +90,25 @@ impl<O> Waiting<O> {
             known_until_ms: AtomicU64::new(expires_ms),
             bytes: AtomicU64::new(u64::try_from(bytes).unwrap_or(u64::MAX)),
             fate: tokio::sync::Mutex::new(Fate::Open(open)),
+        }
+    }
+
+    /// What is there for a step that is made now; refused once the signing has ended, or nobody waits for it any more.
+    pub(super) fn found<'a>(
+        &self,
+        fate: &'a mut Fate<O>,
+        (caller, now_ms): (&Caller, u64),
+    ) -> Result<Found<'a, O>, Failure> {
+        match fate {
+            Fate::Open(open) => {
+                caller.in_time(now_ms)?;
+                if now_ms >= self.expires_ms {
+                    return Err(unknown());
+                }
+                Ok(Found::Open(open))
+            }
+            Fate::Released { signature, receipt } => Ok(Found::Released { signature, receipt }),
+            Fate::Ended => Err(unknown()),
         }
     }
 
@@ -166,6 +191,7 @@ impl Custody {
     pub(crate) async fn end_begun(&self) {
         self.end_expired(&self.begun).await;
         self.end_expired(&self.begun_shared).await;
+        self.end_begun_addresses().await;
     }
 
     async fn end_expired<O>(&self, begun: &Begun<O>) {

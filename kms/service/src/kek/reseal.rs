@@ -7,11 +7,13 @@ use std::num::NonZeroU32;
 
 use keyward_crypto::{code_secret_aad, hosted_key_aad, profile_key_aad, service_secret_aad};
 use keyward_domain::scheme::KeyId;
-use keyward_store::{Change, Custody as Place, Key, OneTimeCode, Pin, Profile, StoreError};
+use keyward_store::{AddressAccount, Change, Custody as Place, Key, OneTimeCode, Pin, Profile, StoreError};
 use zeroize::Zeroizing;
 
 use super::{load, rotate::RETIRE_AFTER_MS};
-use crate::{custody::Custody, failure::Failure, secrets, tokens::link::pin_aad};
+use crate::{
+    addresses::root::data_key_aad, custody::Custody, failure::Failure, secrets, tokens::link::pin_aad,
+};
 
 /// Rows of each kind in one pass.
 const PASS_MAX: u32 = 64;
@@ -26,7 +28,7 @@ pub(crate) struct Left {
     pub(crate) keys: usize,
     pub(crate) profiles: usize,
     pub(crate) pins: usize,
-    /// Of the service, and of one-time codes.
+    /// Of the service, of one-time codes, and of addresses.
     pub(crate) secrets: usize,
 }
 
@@ -74,7 +76,8 @@ impl Custody {
         let mut left = Left {
             keys: self.store.keys_not_under(&label, COUNTED_MAX).await?.len(),
             profiles: self.store.profiles_not_under(&label, COUNTED_MAX).await?.len(),
-            secrets: self.store.one_time_codes_not_under(&label, COUNTED_MAX).await?.len(),
+            secrets: self.store.one_time_codes_not_under(&label, COUNTED_MAX).await?.len()
+                + self.store.address_accounts_not_under(&label, COUNTED_MAX).await?.len(),
             ..Left::default()
         };
         for pin in self.store.pins().await? {
@@ -108,6 +111,9 @@ impl Custody {
         }
         for row in self.store.one_time_codes_not_under(&label, max).await? {
             items.push(code(row, label.clone()));
+        }
+        for row in self.store.address_accounts_not_under(&label, max).await? {
+            items.push(addresses(row, label.clone()));
         }
         for row in self.store.keys_not_under(&label, max).await? {
             items.extend(key(row, label.clone()));
@@ -155,6 +161,14 @@ fn code(row: OneTimeCode, kek: String) -> Item {
     let exchange =
         Box::new(move |to_sealed| Change::ResealCode { account, state, from_sealed, to_sealed, kek });
     Item { what: "one-time code".to_owned(), aad: code_secret_aad(&account), sealed, exchange }
+}
+
+fn addresses(row: AddressAccount, kek: String) -> Item {
+    let AddressAccount { account, sealed_key: sealed, .. } = row;
+    let from_sealed = sealed.clone();
+    let exchange =
+        Box::new(move |to_sealed| Change::ResealAddresses { account, from_sealed, to_sealed, kek });
+    Item { what: "addresses".to_owned(), aad: data_key_aad(&account), sealed, exchange }
 }
 
 fn key(row: Key, kek: String) -> Option<Item> {

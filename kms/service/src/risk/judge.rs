@@ -8,10 +8,10 @@ use keyward_domain::{
     AccountId, Code,
     risk::{Decision, Mark, Outcome, Request, RuleSet, Verb, Verdict, verdict},
 };
-use keyward_store::{Claim, Claimed, Id, NewIntent};
+use keyward_store::{AddressUse, Claim, Claimed, Id, NewIntent, RiskHistory, StoreError};
 
 use super::book::{Entered, Known, Taken};
-use crate::{caller::Caller, custody::Custody, failure::Failure, guard::Said, hex::hex, keybook::KnownKey};
+use crate::{caller::Caller, custody::Custody, failure::Failure, guard::Said, hex::hex};
 
 /// How long an account that is only watched stays out of the log at its usual level.
 const QUIET_MS: u64 = 60_000;
@@ -20,9 +20,18 @@ const QUIET_MS: u64 = 60_000;
 #[derive(Clone, Copy)]
 pub(crate) struct Asking<'a> {
     pub(crate) caller: &'a Caller,
-    pub(crate) key: &'a KnownKey,
+    /// Whose key or address it is for.
+    pub(crate) account: AccountId,
     pub(crate) said: &'a Said,
     pub(crate) verb: Verb,
+}
+
+/// What is kept of a request that may go on.
+pub(crate) enum ToKeep {
+    /// An intent of a key, and the claim to its idempotency key.
+    Key(NewIntent, Option<Claim>),
+    /// An intent of an address.
+    Address(NewIntent, AddressUse),
 }
 
 /// A request that may go on, and is taken in once the ledger has let it.
@@ -40,25 +49,24 @@ impl Custody {
     pub(crate) async fn begin_judged(
         &self,
         asking: Asking<'_>,
-        intent: NewIntent,
-        claim: Option<Claim>,
+        what: ToKeep,
     ) -> Result<(Claimed, Option<Weighed>), Failure> {
         let rules = self.risk_rules().await?;
-        let (account, request) = (asking.key.account(), self.risk_request(asking));
+        let (account, request) = (asking.account, self.risk_request(asking));
         let Some(mut known) = self.enter_judging(&rules, account).await? else {
-            return Ok((self.store.begin_intent(intent, claim).await?, None));
+            return Ok((self.keep(what, None).await?, None));
         };
         let outcome = match self.weigh_entered(&rules, &mut known, asking, &request).await {
             Ok(outcome) => outcome,
             Err(refused) => {
                 drop(known);
-                return self.refuse_judged(claim, refused).await;
+                return self.refuse_judged(what, refused).await;
             }
         };
         let enforced = rules.enforces();
         if outcome == Outcome::Approved || !enforced {
             drop(known);
-            let claimed = self.store.begin_intent(intent, claim).await?;
+            let claimed = self.keep(what, None).await?;
             let weighed = Weighed { account, request, outcome, enforced };
             let taken = (claimed == Claimed::New).then_some(weighed);
             return Ok(match taken {
@@ -72,7 +80,7 @@ impl Custody {
         let mut next = known.history.clone();
         next.record(&request, outcome);
         let row = self.risk.row(account.0, &known, &next)?;
-        let claimed = match self.store.begin_judged_intent(intent, claim, Some(row)).await {
+        let claimed = match self.keep(what, Some(row)).await {
             Ok(claimed) => claimed,
             Err(error) => {
                 // Whether it was kept is not known.
@@ -91,10 +99,19 @@ impl Custody {
         Ok((claimed, None))
     }
 
+    async fn keep(&self, what: ToKeep, history: Option<RiskHistory>) -> Result<Claimed, StoreError> {
+        match what {
+            ToKeep::Key(intent, claim) => self.store.begin_judged_intent(intent, claim, history).await,
+            ToKeep::Address(intent, address) => {
+                self.store.begin_address_intent(intent, address, history).await
+            }
+        }
+    }
+
     /// What the rules say of a request that is paid for on the ledger before its intent. Changes nothing.
     pub(crate) async fn weigh(&self, asking: Asking<'_>) -> Result<Weighed, Failure> {
         let rules = self.risk_rules().await?;
-        let (account, request) = (asking.key.account(), self.risk_request(asking));
+        let (account, request) = (asking.account, self.risk_request(asking));
         let outcome = match self.enter_judging(&rules, account).await? {
             Some(mut known) => self.weigh_entered(&rules, &mut known, asking, &request).await?,
             None => Outcome::Allowed,
@@ -136,7 +153,7 @@ impl Custody {
         asking: Asking<'_>,
         request: &Request,
     ) -> Result<Outcome, Failure> {
-        let account = asking.key.account();
+        let account = asking.account;
         let judged = verdict(rules, &known.history, request);
         let judged = match judged.acts {
             Decision::Allow => judged,
@@ -163,10 +180,10 @@ impl Custody {
     /// A request that was answered before gets its answer, whatever is thought of it now. A claim is the caller's to give back.
     async fn refuse_judged(
         &self,
-        claim: Option<Claim>,
+        what: ToKeep,
         refused: Failure,
     ) -> Result<(Claimed, Option<Weighed>), Failure> {
-        let Some(claim) = claim else { return Err(refused) };
+        let ToKeep::Key(_, Some(claim)) = what else { return Err(refused) };
         match self.store.claim(claim).await? {
             Claimed::New => Err(refused),
             claimed => Ok((claimed, None)),
@@ -174,8 +191,7 @@ impl Custody {
     }
 
     fn risk_request(&self, asking: Asking<'_>) -> Request {
-        let Asking { caller, key, said, verb } = asking;
-        let account = key.account();
+        let Asking { caller, account, said, verb } = asking;
         let app = match verb {
             Verb::Sign => Mark::of_app(&account, &caller.principal.to_string()),
             // A delegate is a person.

@@ -22,7 +22,7 @@ use keyward_store::{Change, PolicyVersion};
 
 use self::{book::Book, remember::Remembered};
 pub(crate) use self::{
-    judge::{Asking, Weighed},
+    judge::{Asking, ToKeep, Weighed},
     show::Habits,
 };
 use crate::{

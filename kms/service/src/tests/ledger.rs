@@ -2,10 +2,10 @@
 
 use std::{
     collections::HashMap,
-    ops::RangeInclusive,
+    ops::{Range, RangeInclusive},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
@@ -15,13 +15,14 @@ use keyward_ledger_core::{
     genesis::Role,
     outcome::Outcome,
     receipt::Released,
+    record::Record,
     scheme::KeyId,
     state::layout::{End, KeyState as LedgerKey, key_key},
 };
 use tokio::sync::Notify;
 
 use super::world::FakeClock;
-use crate::ports::{Clock as _, Final, Later, Ledger, LedgerError, Proven};
+use crate::ports::{Clock as _, Final, Later, Ledger, LedgerError, Page, Proven};
 
 pub(super) const CHAIN: [u8; 32] = [0xcc; 32];
 pub(super) const SUBMITTER: [u8; 32] = [0x55; 32];
@@ -49,6 +50,7 @@ struct Chain {
     log: Vec<(Entry, Outcome)>,
     /// Of each entry of the log.
     heights: Vec<u64>,
+    times: Vec<u64>,
 }
 
 pub(super) struct FakeLedger {
@@ -63,6 +65,8 @@ pub(super) struct FakeLedger {
     old: Mutex<Option<Old>>,
     /// Ledger time is that of the world.
     clock: Arc<FakeClock>,
+    /// How far the validators' clocks are ahead of the services'.
+    pub(super) ahead_ms: AtomicI64,
 }
 
 /// A state that was, for keys that begin so.
@@ -101,7 +105,13 @@ impl FakeLedger {
             hold: AtomicBool::new(false),
             held: Notify::new(),
             old: Mutex::default(),
+            ahead_ms: AtomicI64::new(0),
         }
+    }
+
+    /// Block time.
+    pub(super) fn time_ms(&self) -> u64 {
+        self.clock.now_ms().saturating_add_signed(self.ahead_ms.load(Ordering::Relaxed))
     }
 
     pub(super) fn set(&self, mood: Mood) {
@@ -116,7 +126,7 @@ impl FakeLedger {
     fn record_as(&self, submitter: &[u8; 32], entry: Entry) -> FakeFinal {
         let height = self.height.load(Ordering::Relaxed);
         let mut chain = self.chain.lock().unwrap();
-        let time_ms = self.clock.now_ms();
+        let time_ms = self.time_ms();
         let leaf_index = chain.log.len() as u64;
         let context = Context { chain_id: &CHAIN, height, time_ms, leaf_index };
         let mut view = View { base: &chain.state, writes: Vec::new() };
@@ -127,6 +137,7 @@ impl FakeLedger {
         }
         chain.log.push((entry, outcome.clone()));
         chain.heights.push(height);
+        chain.times.push(time_ms);
         FakeFinal { entry: bytes, outcome, height, time_ms, leaf_index }
     }
 
@@ -232,7 +243,7 @@ impl Ledger for FakeLedger {
                 .map(|(index, ((kept, outcome), height))| (index, kept, outcome.clone(), *height))
                 .find(|(_, kept, outcome, _)| **kept == entry && outcome.is_accepted());
             Ok(found.map(|(index, _, outcome, height)| {
-                let time_ms = self.clock.now_ms();
+                let time_ms = chain.times[index];
                 let (entry, leaf_index) = (entry.encode(), index as u64);
                 Box::new(FakeFinal { entry, outcome, height, time_ms, leaf_index }) as Box<dyn Final>
             }))
@@ -257,7 +268,36 @@ impl Ledger for FakeLedger {
                 Some(old) if key.starts_with(old.keys) => old.height,
                 _ => self.height(),
             };
-            Ok(Proven { receipt: state_receipt(&key, value.as_deref()), value, height })
+            Ok(Proven {
+                receipt: state_receipt(&key, value.as_deref()),
+                value,
+                height,
+                time_ms: self.time_ms(),
+            })
+        })
+    }
+    fn of_kind(
+        &self,
+        kind: u16,
+        times_ms: Range<u64>,
+        from_leaf: u64,
+    ) -> Later<'_, Result<Page, LedgerError>> {
+        Box::pin(async move {
+            let chain = self.chain.lock().unwrap();
+            let all = chain.log.iter().zip(&chain.times).enumerate().skip(from_leaf as usize);
+            let fits = |(entry, outcome): &(Entry, Outcome), time_ms: &u64| {
+                entry.kind() == kind && outcome.is_accepted() && times_ms.contains(time_ms)
+            };
+            let mut found: Vec<_> = all
+                .filter(|(_, (logged, time_ms))| fits(logged, time_ms))
+                .map(|(index, ((entry, outcome), time_ms))| {
+                    let (entry, outcome, height) = (entry.encode(), outcome.clone(), chain.heights[index]);
+                    FakeFinal { entry, outcome, height, time_ms: *time_ms, leaf_index: index as u64 }
+                })
+                .collect();
+            let next = found.get(PAGE).map(|next| next.leaf_index);
+            found.truncate(PAGE);
+            Ok((found.into_iter().map(|one| Box::new(one) as Box<dyn Final>).collect(), next))
         })
     }
     fn record(&self, leaf_index: u64) -> Later<'_, Result<Box<dyn Final>, LedgerError>> {
@@ -267,13 +307,17 @@ impl Ledger for FakeLedger {
                 return Err(LedgerError::Refused { code: "RECORD_UNKNOWN".into(), source: "none".into() });
             };
             let (entry, height) = (entry.encode(), chain.heights[leaf_index as usize]);
-            Ok(Box::new(FakeFinal { entry, outcome, height, time_ms: 0, leaf_index }) as Box<dyn Final>)
+            let time_ms = chain.times[leaf_index as usize];
+            Ok(Box::new(FakeFinal { entry, outcome, height, time_ms, leaf_index }) as Box<dyn Final>)
         })
     }
     fn refresh(&self) -> Later<'_, Result<u64, LedgerError>> {
         Box::pin(async move { Ok(self.height()) })
     }
 }
+
+/// Records of a page.
+const PAGE: usize = 4;
 
 /// What stands for the proof of a state key.
 pub(super) fn state_receipt(key: &[u8], value: Option<&[u8]>) -> Vec<u8> {
@@ -304,6 +348,12 @@ impl Final for FakeFinal {
     }
     fn time_ms(&self) -> u64 {
         self.time_ms
+    }
+    fn leaf_hash(&self) -> [u8; 32] {
+        let Self { entry, outcome, height, time_ms, leaf_index } = self;
+        let (entry, outcome) = (entry.clone(), outcome.clone());
+        let (height, time_ms, sequence) = (*height, *time_ms, *leaf_index);
+        Record { height, time_ms, submitter: SUBMITTER, sequence, index: 0, entry, outcome }.id()
     }
     fn receipt(&self, released: Option<Released>) -> Vec<u8> {
         let mut bytes = self.leaf_index.to_be_bytes().to_vec();
@@ -349,6 +399,14 @@ impl Ledger for Beside {
     }
     fn record(&self, leaf_index: u64) -> Later<'_, Result<Box<dyn Final>, LedgerError>> {
         Ledger::record(self.0.as_ref(), leaf_index)
+    }
+    fn of_kind(
+        &self,
+        kind: u16,
+        times_ms: Range<u64>,
+        from_leaf: u64,
+    ) -> Later<'_, Result<Page, LedgerError>> {
+        self.0.of_kind(kind, times_ms, from_leaf)
     }
     fn refresh(&self) -> Later<'_, Result<u64, LedgerError>> {
         self.0.refresh()

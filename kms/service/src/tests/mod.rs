@@ -4,11 +4,17 @@
 
 mod accounts;
 mod acts;
+mod addresses;
+mod addresses_closing;
+mod addresses_faults;
+mod addresses_own;
+mod addresses_payments;
 mod agents;
 mod approval_uses;
 mod approvals;
 mod approvers;
 mod associations;
+mod audits;
 mod co_signers;
 mod delegated_acts;
 mod delegation;
@@ -42,4 +48,5 @@ mod vault_ends;
 mod vault_relay;
 mod vault_signers;
 mod vaults;
+mod viewings;
 mod world;

@@ -31,7 +31,7 @@ pub(super) const OPAQUE: &str = r#"@id("nothing-opaque")
     forbid (principal, action == Action::"key.sign", resource) when { context.opaque };"#;
 
 /// Payments above 1000.00 EUR wait for approval under a rule; nothing opaque.
-fn limit(rule: &Hash) -> String {
+pub(super) fn limit(rule: &Hash) -> String {
     let rule = hex(rule);
     format!(
         r#"{OPAQUE}
@@ -42,7 +42,7 @@ fn limit(rule: &Hash) -> String {
 }
 
 /// A payment of so many euros, as ISO 20022 has it.
-fn payment(euros: u32) -> Vec<u8> {
+pub(super) fn payment(euros: u32) -> Vec<u8> {
     format!(
         r#"<Document xmlns="urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"><CstmrCdtTrfInitn><GrpHdr><NbOfTxs>1</NbOfTxs></GrpHdr><PmtInf><PmtMtd>TRF</PmtMtd><CdtTrfTxInf><Amt><InstdAmt Ccy="EUR">{euros}.00</InstdAmt></Amt><CdtrAcct><Id><IBAN>DE89370400440532013000</IBAN></Id></CdtrAcct></CdtTrfTxInf></PmtInf></CstmrCdtTrfInitn></Document>"#
     )

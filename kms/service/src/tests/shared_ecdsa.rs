@@ -137,12 +137,13 @@ async fn no_value_of_a_share_reaches_the_service() {
     let seen: Vec<Bytes> =
         KEEPERS.iter().flat_map(|number| treasury.keeper(*number, |room| room.seen.clone())).collect();
     assert_eq!(seen.len(), 12, "two keepers, three steps, both ways");
-    let mut secrets = vec![treasury.device.dealt.as_ref().unwrap().share().recovery()];
+    let mut secrets = vec![treasury.device.dealt.as_ref().unwrap().share().to_secret()];
     for number in KEEPERS {
-        secrets.push(treasury.keeper(number, |room| room.part.dealt.as_ref().unwrap().share().recovery()));
+        secrets.push(treasury.keeper(number, |room| room.part.dealt.as_ref().unwrap().share().to_secret()));
     }
     for secret in secrets {
-        let values = secret.expose(|bytes| bytes[35..].to_vec());
+        // `version || stamp[32] || place || count`, the values, and what stands behind them.
+        let values = secret.expose(|bytes| bytes[35..35 + 32 * usize::from(bytes[34])].to_vec());
         assert!(!values.is_empty());
         for value in values.chunks_exact(32) {
             assert!(!seen.iter().any(|bytes| bytes.windows(32).any(|window| window == value)));

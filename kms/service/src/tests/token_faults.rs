@@ -104,6 +104,7 @@ impl Desk {
             keepers: world.keepers.clone(),
             couriers: Couriers::default(),
             agents: Vec::new(),
+            addresses: Default::default(),
         };
         // No hosted key stays opened: each signature asks the token.
         let limits = Limits { opened_key_lifetime: Duration::ZERO, ..Limits::default() };

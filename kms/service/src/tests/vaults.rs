@@ -101,7 +101,7 @@ impl Owner {
         world.custody.close_account(&self.caller, &self.closing(world), mark).await
     }
 
-    fn signed_act(&self, world: &World, act: Act) -> Vec<u8> {
+    pub(super) fn signed_act(&self, world: &World, act: Act) -> Vec<u8> {
         let nonce = self.nonce.get();
         self.nonce.set(nonce + 1);
         let not_after = world.ledger.height() + 100;

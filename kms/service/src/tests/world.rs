@@ -28,7 +28,7 @@ use super::{
 use crate::{
     adapters::Couriers,
     caller::{Caller, Shown},
-    config::{AgentConfig, Limits},
+    config::{AddressesConfig, AgentConfig, Limits},
     custody::Custody,
     failure::Failure,
     guard::{Input, Said, Signed},
@@ -238,6 +238,7 @@ pub(super) struct World {
     pub(super) clock: Arc<FakeClock>,
     pub(super) limits: Limits,
     pub(super) couriers: Couriers,
+    pub(super) addresses: AddressesConfig,
     folder: TempDir,
 }
 
@@ -247,15 +248,21 @@ impl World {
     }
 
     pub(super) async fn with(limits: Limits) -> Self {
-        Self::made(limits, Couriers::default()).await
+        Self::made(limits, Couriers::default(), AddressesConfig::default()).await
     }
 
     /// One that tells owners.
     pub(super) async fn telling(couriers: Couriers) -> Self {
-        Self::made(Limits::default(), couriers).await
+        Self::made(Limits::default(), couriers, AddressesConfig::default()).await
     }
 
-    async fn made(limits: Limits, couriers: Couriers) -> Self {
+    /// One whose addresses are counted by a rule on the ledger.
+    pub(super) async fn limited(limit: [u8; 32]) -> Self {
+        let addresses = AddressesConfig { limit: Some(limit), ..AddressesConfig::default() };
+        Self::made(Limits::default(), Couriers::default(), addresses).await
+    }
+
+    async fn made(limits: Limits, couriers: Couriers, addresses: AddressesConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(FakeClock(AtomicU64::new(1_000_000)));
         let ledger = Arc::new(FakeLedger::new(clock.clone()));
@@ -270,20 +277,22 @@ impl World {
             released: AtomicU64::new(0),
         });
         let keepers = Arc::new(FakeKeepers::default());
-        let custody = start(&folder, &ledger, &kek, &tokens, &keepers, &clock, (&limits, &couriers)).await;
-        Self { custody, ledger, kek, tokens, keepers, clock, limits, couriers, folder }
+        let custody =
+            start(&folder, &ledger, &kek, &tokens, &keepers, &clock, (&limits, &couriers, &addresses)).await;
+        Self { custody, ledger, kek, tokens, keepers, clock, limits, couriers, addresses, folder }
     }
 
     /// Ends this run as a crash would, and starts another on the same files.
     pub(super) async fn restart(self) -> Self {
-        let Self { custody, ledger, kek, tokens, keepers, clock, limits, couriers, folder } = self;
+        let Self { custody, ledger, kek, tokens, keepers, clock, limits, couriers, addresses, folder } = self;
         custody.store.close().await.unwrap();
         drop(custody);
         tokens.logged_in.store(false, Ordering::Relaxed);
-        let custody = start(&folder, &ledger, &kek, &tokens, &keepers, &clock, (&limits, &couriers)).await;
+        let custody =
+            start(&folder, &ledger, &kek, &tokens, &keepers, &clock, (&limits, &couriers, &addresses)).await;
         custody.find_unreleased().await.unwrap();
         custody.log_in_to_tokens().await.unwrap();
-        Self { custody, ledger, kek, tokens, keepers, clock, limits, couriers, folder }
+        Self { custody, ledger, kek, tokens, keepers, clock, limits, couriers, addresses, folder }
     }
 
     /// Another server over the same database, ledger and token.
@@ -298,10 +307,17 @@ impl World {
             keepers: self.keepers.clone(),
             agents: agents(),
             couriers: self.couriers.clone(),
+            addresses: self.addresses,
         };
         let custody = Arc::new(assemble(parts, self.clock.clone(), &self.limits).await.unwrap());
         custody.enter("second".into()).await.unwrap();
         custody
+    }
+
+    /// Every byte of the database.
+    pub(super) fn database(&self) -> Vec<u8> {
+        let files = std::fs::read_dir(self.folder.path()).unwrap();
+        files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()
     }
 
     pub(super) fn pass_ms(&self, ms: u64) {
@@ -343,7 +359,7 @@ async fn start(
     tokens: &Arc<FakeTokens>,
     keepers: &Arc<FakeKeepers>,
     clock: &Arc<FakeClock>,
-    (limits, couriers): (&Limits, &Couriers),
+    (limits, couriers, addresses): (&Limits, &Couriers, &AddressesConfig),
 ) -> Arc<Custody> {
     // A new run knows the token, not which key is the current one.
     kek.current.store(0, Ordering::Relaxed);
@@ -357,6 +373,7 @@ async fn start(
         keepers: keepers.clone(),
         agents: agents(),
         couriers: couriers.clone(),
+        addresses: *addresses,
     };
     let custody = Arc::new(assemble(parts, clock.clone(), limits).await.unwrap());
     custody.enter("first".into()).await.unwrap();

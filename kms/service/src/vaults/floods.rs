@@ -31,6 +31,14 @@ pub(crate) enum Flood {
     SharedQuestion,
     /// Keys that keepers are asked to begin: each takes one of the places that a keeper has for all of ours.
     SharedOpening,
+    /// Dealings of closed address epochs: handed to keepers, and recorded.
+    Dealing,
+    /// Openings under grants, and what is delivered of them: one and one for each account of a tenant.
+    Opening,
+    /// Other entries about audits.
+    Audit,
+    /// Questions about audits.
+    AuditQuestion,
 }
 
 impl Flood {
@@ -43,6 +51,10 @@ impl Flood {
             Self::SharedEntry => (120, 10_000),
             Self::SharedQuestion => (1024, 250),
             Self::SharedOpening => (64, 30_000),
+            Self::Dealing => (128, 5_000),
+            Self::Opening => (8192, 500),
+            Self::Audit => (120, 10_000),
+            Self::AuditQuestion => (512, 500),
         }
     }
 
@@ -50,6 +62,8 @@ impl Flood {
         match self {
             Self::Entry | Self::Deposit | Self::Question => Code::VaultLimited,
             Self::SharedEntry | Self::SharedQuestion | Self::SharedOpening => Code::SharedLimited,
+            Self::Dealing => Code::ViewingLimited,
+            Self::Opening | Self::Audit | Self::AuditQuestion => Code::AuditLimited,
         }
     }
 }

@@ -188,7 +188,7 @@ fn not_own() -> Failure {
     Failure::new(Code::NotAllowed, "the vault is not one of the session's account")
 }
 
-fn no_answer(len: usize) -> Failure {
+pub(crate) fn no_answer(len: usize) -> Failure {
     Failure::new(Code::KeeperAnswer, format!("the keeper answered with `{len}` bytes"))
 }
 

@@ -1,7 +1,7 @@
 //! The steps of an atomic change, and pruning.
 
 use super::{
-    approvals,
+    addresses, approvals, dealings, grants,
     hot::chunks,
     keys::{self, is_unique},
     notices, policies, risk,
@@ -39,6 +39,9 @@ async fn step(on: &mut Connection, change: &Change) -> Result<(), StoreError> {
         Change::PutApproval { row, readers, room } => return approvals::put(on, row, readers, *room).await,
         Change::Released(intents) => return released(on, "released", intents).await,
         Change::Late(intents) => return released(on, "late", intents).await,
+        Change::EraseAddresses(_) | Change::PutAddresses { .. } | Change::CloseAddressEpoch { .. } => {
+            return addresses::step(on, change).await;
+        }
         _ => {}
     }
     let Some((statement, touches)) = statement(change) else { return Ok(()) };
@@ -64,6 +67,18 @@ fn statement(change: &Change) -> Option<(Query, Touches)> {
         // These are more than one statement.
         Change::InsertAccount(_) | Change::InsertKey(_) | Change::SetLabels { .. } => return None,
         Change::Released(_) | Change::Late(_) | Change::PutApproval { .. } => return None,
+        Change::EraseAddresses(_) | Change::PutAddresses { .. } | Change::CloseAddressEpoch { .. } => {
+            return None;
+        }
+
+        Change::PutAddressAccount(_)
+        | Change::SetAddressesChosen(_)
+        | Change::RemovePendingAddresses(_)
+        | Change::ResealAddresses { .. }
+        | Change::AddressUsed { .. }
+        | Change::FreeAddress { .. }
+        | Change::ForgetAddress { .. }
+        | Change::KeepAddressClosing { .. } => return addresses::statement(change),
 
         Change::OpenApproval { .. }
         | Change::SetApprovalUse { .. }
@@ -95,6 +110,11 @@ fn statement(change: &Change) -> Option<(Query, Touches)> {
         | Change::PutRiskVersion(_)
         | Change::KeepRiskRequests(_)
         | Change::PruneRiskRequests { .. } => return risk::statement(change),
+
+        Change::PutGrant(_) | Change::ForgetGrant(_) => return grants::statement(change),
+        Change::KeepDealing(_) | Change::ForgetDealings { .. } | Change::ForgetDealingsOf(_) => {
+            return dealings::statement(change);
+        }
 
         Change::PutNotice(_)
         | Change::TakeNotice { .. }

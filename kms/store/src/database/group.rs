@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use super::{
-    changes, hot, servers, single_use,
+    addresses, changes, hot, servers, single_use,
     sql::{Connection, Kind, command},
     writer::{Answer, Work},
 };
@@ -77,6 +77,8 @@ async fn one(on: &mut Connection, work: &Work) -> Result<Answer, StoreError> {
             let mut claimed = hot::claim_all(on, &[claim]).await?;
             Ok(Answer::Claimed(claimed.pop().unwrap_or(crate::Claimed::InProgress)))
         }
+        Work::Allocate(span) => addresses::allocate(on, span).await.map(Answer::Count),
+        Work::BeginAddress(begin) => addresses::begin(on, begin).await.map(Answer::Claimed),
         Work::Prune(now, keep) => changes::prune(on, *now, *keep).await.map(Answer::Count),
         Work::Enter(server) => servers::enter(on, server).await.map(|()| Answer::Done),
         Work::Leave(boot) => servers::leave(on, *boot).await.map(|()| Answer::Done),

@@ -177,7 +177,7 @@ async fn forget(on: &mut Connection, name: &IdempotencyKey) -> Result<(), StoreE
 }
 
 /// Keeps intents; the ids of those that are new.
-async fn insert(on: &mut Connection, intents: &[&NewIntent]) -> Result<HashSet<Id>, StoreError> {
+pub(super) async fn insert(on: &mut Connection, intents: &[&NewIntent]) -> Result<HashSet<Id>, StoreError> {
     let mut kept = HashSet::with_capacity(intents.len());
     for chunk in chunks(intents) {
         let rows = query(

@@ -1,7 +1,10 @@
 //! The adapters: SQLite and PostgreSQL behind one set of statements, a few writers, a few readers.
 
+mod addresses;
 mod approvals;
 mod changes;
+mod dealings;
+mod grants;
 mod group;
 mod hot;
 mod keys;
@@ -28,10 +31,11 @@ use self::{
     writer::{Answer, Job, Queue, Work},
 };
 use crate::{
-    Account, Act, AgentJob, Approval, ApprovalLine, ApprovalRule, Challenge, Change, Claim, Claimed,
-    CodeState, Id, Intent, Key, KeyFilter, Location, NewIntent, Notice, OneTimeCode, Pending, Pin,
-    PolicyRequests, PolicyVersion, Profile, QueuedRelease, Registration, RiskHistory, Server, Session,
-    Signed, Store, StoreError, Taken, Vault,
+    Account, Act, AddressAccount, AddressEpoch, AddressRow, AddressSpan, AddressUse, AgentJob, Approval,
+    ApprovalLine, ApprovalRule, Challenge, Change, Claim, Claimed, CodeState, GrantRow, Id, Intent, Key,
+    KeyFilter, Location, NewIntent, Notice, OneTimeCode, Pending, Pin, PolicyRequests, PolicyVersion,
+    Profile, QueuedRelease, Registration, RiskHistory, Server, Session, Signed, Store, StoreError, Taken,
+    Vault, ViewingDealing,
 };
 
 /// Writes that may wait; beyond that callers are told that the store is busy.
@@ -130,6 +134,54 @@ impl Store for Database {
     fn finish_intent(&self, signed: Signed) -> Pending<'_, ()> {
         Box::pin(async { self.write(Work::Finish(signed)).await.map(drop) })
     }
+    fn begin_address_intent(
+        &self,
+        intent: NewIntent,
+        address: AddressUse,
+        history: Option<RiskHistory>,
+    ) -> Pending<'_, Claimed> {
+        Box::pin(self.claimed(Work::BeginAddress(Box::new((intent, address, history)))))
+    }
+    fn allocate_addresses(&self, span: AddressSpan) -> Pending<'_, u32> {
+        Box::pin(async move {
+            match self.write(Work::Allocate(span)).await? {
+                Answer::Count(first) => u32::try_from(first)
+                    .map_err(|_range| StoreError::Corrupt { table: "address_epochs", column: "given" }),
+                _ => Err(StoreError::Closed),
+            }
+        })
+    }
+    fn address_account(&self, account: Id) -> Pending<'_, Option<AddressAccount>> {
+        Box::pin(addresses::account(&self.readers, account))
+    }
+    fn address_accounts(&self, after: Id, limit: u32) -> Pending<'_, Vec<AddressAccount>> {
+        Box::pin(addresses::accounts(&self.readers, after, limit))
+    }
+    fn address_accounts_not_under<'a>(
+        &'a self,
+        kek: &'a str,
+        limit: u32,
+    ) -> Pending<'a, Vec<AddressAccount>> {
+        Box::pin(addresses::not_under(&self.readers, kek, limit))
+    }
+    fn address(&self, account: Id, public_key: [u8; 33]) -> Pending<'_, Option<AddressRow>> {
+        Box::pin(addresses::address(&self.readers, account, public_key))
+    }
+    fn addresses(&self, account: Id, before_ms: u64, limit: u32) -> Pending<'_, Vec<AddressRow>> {
+        Box::pin(addresses::listed(&self.readers, account, before_ms, limit))
+    }
+    fn addresses_used_in(&self, account: Id, epoch: u32) -> Pending<'_, Vec<AddressRow>> {
+        Box::pin(addresses::used_in(&self.readers, account, epoch))
+    }
+    fn address_epoch(&self, account: Id, epoch: u32) -> Pending<'_, Option<AddressEpoch>> {
+        Box::pin(addresses::epoch(&self.readers, account, epoch))
+    }
+    fn address_epochs(&self, account: Id, limit: u32) -> Pending<'_, Vec<AddressEpoch>> {
+        Box::pin(addresses::epochs(&self.readers, account, limit))
+    }
+    fn elapsed_address_epochs(&self, before_ms: u64, limit: u32) -> Pending<'_, Vec<AddressEpoch>> {
+        Box::pin(addresses::elapsed(&self.readers, before_ms, limit))
+    }
     fn account(&self, account: Id) -> Pending<'_, Option<Account>> {
         Box::pin(read::account(&self.readers, account))
     }
@@ -217,6 +269,9 @@ impl Store for Database {
     fn policy_requests(&self, limit: u32) -> Pending<'_, Vec<PolicyRequests>> {
         Box::pin(POLICY.requests(&self.readers, limit))
     }
+    fn dealings(&self, account: Id, first: u32, last: u32, limit: u32) -> Pending<'_, Vec<ViewingDealing>> {
+        Box::pin(dealings::within(&self.readers, account, (first, last), limit))
+    }
     fn risk_history(&self, account: Id) -> Pending<'_, Option<(u64, Vec<u8>)>> {
         Box::pin(risk::history(&self.readers, account))
     }
@@ -228,6 +283,17 @@ impl Store for Database {
     }
     fn approval_rule(&self, rule: Id) -> Pending<'_, Option<ApprovalRule>> {
         Box::pin(approvals::rule(&self.readers, rule))
+    }
+    fn grant(&self, grant: Id) -> Pending<'_, Option<GrantRow>> {
+        Box::pin(grants::by_id(&self.readers, grant))
+    }
+    fn grants(
+        &self,
+        account: Option<Id>,
+        after: Option<(u64, Id)>,
+        limit: u32,
+    ) -> Pending<'_, Vec<GrantRow>> {
+        Box::pin(grants::newest(&self.readers, account, after, limit))
     }
     fn notice(&self, id: Id) -> Pending<'_, Option<Notice>> {
         Box::pin(notices::one(&self.readers, id))

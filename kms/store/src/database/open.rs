@@ -41,7 +41,7 @@ const BOUNDS: [(&str, &str); 6] = [
     ("tcp_keepalives_count", "3"),
 ];
 
-const SQLITE: [(&str, &str); 11] = [
+const SQLITE: [(&str, &str); 14] = [
     ("custody", include_str!("../../migrations/sqlite/0001_custody.sql")),
     ("life", include_str!("../../migrations/sqlite/0002_life.sql")),
     ("names", include_str!("../../migrations/sqlite/0003_names.sql")),
@@ -53,8 +53,11 @@ const SQLITE: [(&str, &str); 11] = [
     ("approvals", include_str!("../../migrations/sqlite/0009_approvals.sql")),
     ("policies", include_str!("../../migrations/sqlite/0010_policies.sql")),
     ("risk", include_str!("../../migrations/sqlite/0011_risk.sql")),
+    ("addresses", include_str!("../../migrations/sqlite/0012_addresses.sql")),
+    ("grants", include_str!("../../migrations/sqlite/0013_grants.sql")),
+    ("dealings", include_str!("../../migrations/sqlite/0014_dealings.sql")),
 ];
-const POSTGRES: [(&str, &str); 10] = [
+const POSTGRES: [(&str, &str); 13] = [
     ("custody", include_str!("../../migrations/postgres/0001_custody.sql")),
     ("names", include_str!("../../migrations/postgres/0002_names.sql")),
     ("names_kept", include_str!("../../migrations/postgres/0003_names_kept.sql")),
@@ -65,6 +68,9 @@ const POSTGRES: [(&str, &str); 10] = [
     ("approvals", include_str!("../../migrations/postgres/0008_approvals.sql")),
     ("policies", include_str!("../../migrations/postgres/0009_policies.sql")),
     ("risk", include_str!("../../migrations/postgres/0010_risk.sql")),
+    ("addresses", include_str!("../../migrations/postgres/0011_addresses.sql")),
+    ("grants", include_str!("../../migrations/postgres/0012_grants.sql")),
+    ("dealings", include_str!("../../migrations/postgres/0013_dealings.sql")),
 ];
 
 /// How to open connections.

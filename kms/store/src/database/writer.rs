@@ -5,11 +5,13 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::{
-    group, hot,
+    addresses, group, hot,
     open::Opener,
     sql::{Connection, Kind, STEP_TIMEOUT, WORD_TIMEOUT, command, within},
 };
-use crate::{Challenge, Change, Claim, Claimed, Id, Registration, Server, Signed, StoreError, Taken};
+use crate::{
+    AddressSpan, Challenge, Change, Claim, Claimed, Id, Registration, Server, Signed, StoreError, Taken,
+};
 
 /// Writes that share one transaction at most.
 const GROUP_MAX: usize = 512;
@@ -25,6 +27,10 @@ pub(super) enum Work {
     Claim(Claim),
     Begin(Box<hot::Begin>),
     Finish(Signed),
+    /// Takes indices of addresses.
+    Allocate(AddressSpan),
+    /// Begins an intent of an address.
+    BeginAddress(Box<addresses::Begin>),
     Prune(u64, u64),
     Enter(Server),
     Leave([u8; 16]),

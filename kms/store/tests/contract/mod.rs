@@ -1,7 +1,10 @@
 //! What every adapter of [`Store`] must do. An adapter's test file calls [`suite`] with a fresh, empty store.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod addresses;
 mod approvals;
+mod dealings;
+mod grants;
 mod hot;
 mod keys;
 mod notices;
@@ -58,10 +61,17 @@ pub(crate) async fn suite(store: &dyn Store) {
     approvals::a_rule_is_found_by_its_owner_and_its_id(store).await;
     policies::a_text_stays_as_long_as_a_version_names_it(store).await;
     policies::the_newest_requests_are_kept_so_many_and_so_long(store).await;
+    grants::a_grant_is_kept_once_and_found_by_who_asked(store).await;
     risk::a_history_follows_the_revision_before_and_ends_with_its_account(store).await;
     risk::a_history_is_kept_with_the_intent_or_neither_is(store).await;
     risk::of_servers_that_follow_one_revision_one_gets_it(store).await;
     risk::rules_have_versions_and_requests_of_their_own(store).await;
+    addresses::a_choice_is_made_once_and_the_root_goes_with_the_account(store).await;
+    addresses::no_index_is_given_out_twice(store).await;
+    addresses::an_address_is_begun_by_one_intent_of_an_open_account(store).await;
+    addresses::an_epoch_has_one_leaf_and_one_closing(store).await;
+    addresses::listed_newest_first_without_gaps_or_repeats(store).await;
+    dealings::dealings_are_found_by_their_epochs_and_kept_as_they_were_first(store).await;
     notices::a_notice_is_told_once_and_found_until_it_is_delivered(store).await;
     hot::a_changed_key_makes_an_intent_stale(store).await;
     hot::a_try_that_lost_its_claim_completes_and_forgets_nothing(store).await;

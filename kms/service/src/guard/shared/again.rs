@@ -18,7 +18,7 @@ use crate::{
     failure::Failure,
     guard::{
         Signed,
-        waiting::{Fate, Waiting, unknown},
+        waiting::{Fate, Found, Waiting},
     },
     keybook::KnownKey,
     shared::{encoded, malformed, read_entry},
@@ -34,15 +34,13 @@ impl Custody {
         wanted: &Wanted,
         asked: &BeginShared,
     ) -> Result<StartShared, Failure> {
-        let now_ms = self.clock.now_ms();
-        caller.in_time(now_ms)?;
         let mut fate = waiting.fate.lock().await;
-        let task = match &mut *fate {
-            Fate::Open(task) if now_ms < waiting.expires_ms => task,
-            Fate::Released { signature, receipt } => {
+        let now_ms = self.clock.now_ms();
+        let task = match waiting.found(&mut fate, (caller, now_ms))? {
+            Found::Open(task) => task,
+            Found::Released { signature, receipt } => {
                 return signed_again(waiting, signature, receipt).map(StartShared::Signed);
             }
-            Fate::Open(_) | Fate::Ended => return Err(unknown()),
         };
         if !task.wanted.says_the_same(wanted) {
             return Err(malformed("an intent of this id was begun before, and says something else"));

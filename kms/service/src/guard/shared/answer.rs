@@ -15,7 +15,7 @@ use crate::{
     caller::Caller,
     custody::Custody,
     failure::Failure,
-    guard::waiting::{Fate, Waiting, unknown},
+    guard::waiting::{Found, Waiting, unknown},
     shared::malformed,
 };
 
@@ -30,19 +30,12 @@ impl Custody {
         let account = caller.own_account()?;
         let waiting = self.begun_shared.of(&asked.intent, account).ok_or_else(unknown)?;
         let mut fate = waiting.fate.lock().await;
-        let task = match &mut *fate {
-            Fate::Open(task) => task,
-            Fate::Released { signature, receipt } => {
-                return signed_again(&waiting, signature, receipt).map(GoOnShared::Signed);
+        match waiting.found(&mut fate, (caller, self.clock.now_ms()))? {
+            Found::Open(task) => self.answer_open(caller, &waiting, task, asked).await,
+            Found::Released { signature, receipt } => {
+                signed_again(&waiting, signature, receipt).map(GoOnShared::Signed)
             }
-            Fate::Ended => return Err(unknown()),
-        };
-        let now_ms = self.clock.now_ms();
-        caller.in_time(now_ms)?;
-        if now_ms >= waiting.expires_ms {
-            return Err(unknown());
         }
-        self.answer_open(caller, &waiting, task, asked).await
     }
 
     async fn answer_open(

@@ -158,7 +158,7 @@ impl Custody {
         self.check_room_for(account, wanted, (facts.key.scheme(), &asked.device))?;
         self.floods.check(account.0, Flood::SharedEntry, now_ms)?;
         let intent = self.intent_of(&key, wanted, payload_hash);
-        let asking = Asking { caller, key: &key, said: &said, verb: Verb::Sign };
+        let asking = Asking { caller, account: key.account(), said: &said, verb: Verb::Sign };
         let (claimed, weighed) = self.keep_intent(asking, &intent, claim).await?;
         match claimed {
             Claimed::Stale => return Ok(None),

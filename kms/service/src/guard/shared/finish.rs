@@ -17,7 +17,7 @@ use crate::{
     failure::Failure,
     guard::{
         Passage, Signed,
-        waiting::{ANSWER_MS, Fate, Waiting, unknown},
+        waiting::{ANSWER_MS, Fate, Found, Waiting, unknown},
     },
 };
 
@@ -33,18 +33,13 @@ impl Custody {
         // Another account's is unknown too: ids tell nothing.
         let waiting = self.begun_shared.of(&asked.intent, account).ok_or_else(unknown)?;
         let mut fate = waiting.fate.lock().await;
-        let task = match &mut *fate {
-            Fate::Open(task) => task,
-            Fate::Released { signature, receipt } => {
+        let now_ms = self.clock.now_ms();
+        let task = match waiting.found(&mut fate, (caller, now_ms))? {
+            Found::Open(task) => task,
+            Found::Released { signature, receipt } => {
                 return signed_again(&waiting, signature, receipt).map(EndShared::Signed);
             }
-            Fate::Ended => return Err(unknown()),
         };
-        let now_ms = self.clock.now_ms();
-        caller.in_time(now_ms)?;
-        if now_ms >= waiting.expires_ms {
-            return Err(unknown());
-        }
         let policy = self.decide_again(caller, &waiting, task).await?;
         let ready = ready(task, asked.attempt)?;
         if task.facts.key.scheme().answers() && task.round.answered.is_none() {

@@ -1,0 +1,148 @@
+//! Signing once with an address of a hosted root: a named one, or a fresh one.
+
+use keyward_crypto::{
+    SigningKey,
+    unlinkable::{AddressRoot, Payment},
+};
+use keyward_domain::{AccountId, Code, Mode, risk::Verb as Judged, scheme::Scheme};
+use keyward_ledger_core::unlinkable::use_address_message;
+use keyward_policies::Verb;
+use keyward_store::{AddressOrigin, AddressRow, AddressUse, IdempotencyKey as Name, NewAddress};
+
+use super::{
+    intent::{Intended, Wanted},
+    payload::ToSign,
+    scheme_of,
+};
+use crate::{
+    caller::Caller,
+    custody::Custody,
+    failure::Failure,
+    guard::{AddressPassage, Input, SignedAddress},
+    once::{Once, request_hash},
+    risk::Asking,
+};
+
+/// What is asked for.
+#[derive(Debug)]
+pub(crate) struct SignAddress<B> {
+    /// None: a fresh address.
+    pub(crate) public_key: Option<[u8; 33]>,
+    pub(crate) scheme: String,
+    pub(crate) input: Input<B>,
+    pub(crate) format: String,
+    pub(crate) mark: Vec<u8>,
+}
+
+/// Who asks for what, decided.
+struct Asked<'a> {
+    caller: &'a Caller,
+    account: AccountId,
+    scheme: Scheme,
+    to_sign: &'a ToSign,
+    policy: [u8; 32],
+}
+
+impl Custody {
+    /// Signs. Once begun it runs to its end: run it in a task of its own.
+    pub(crate) async fn sign_with_address<B: AsRef<[u8]> + Sync>(
+        &self,
+        caller: &Caller,
+        ask: SignAddress<B>,
+    ) -> Result<SignedAddress, Failure> {
+        let _permit = self.permit()?;
+        let account = self.address_account(caller, Verb::AddressUse)?;
+        let scheme = scheme_of(&ask.scheme)?;
+        let to_sign = &ToSign::read(&ask.input, &ask.format, scheme)?;
+        let policy = self.decide_address(caller, account, Mode::Hosted, &to_sign.said).await?;
+        let named = ask.public_key.as_ref().map(|key| &key[..]).unwrap_or_default();
+        let fields = [&account.0[..], named, scheme.name().as_bytes(), &to_sign.name()];
+        let name = match self.once(caller, &ask.mark, request_hash("address.sign", &fields)).await? {
+            Once::Done(bytes) => return SignedAddress::of_kept(&bytes),
+            Once::Fresh(name) => name,
+        };
+        let asked = Asked { caller, account, scheme, to_sign, policy };
+        let signed = self.sign_asked(asked, ask.public_key, name.clone()).await;
+        if signed.is_err() {
+            self.give_back(name).await;
+        }
+        signed
+    }
+
+    async fn sign_asked(
+        &self,
+        asked: Asked<'_>,
+        public_key: Option<[u8; 33]>,
+        name: Option<Name>,
+    ) -> Result<SignedAddress, Failure> {
+        let Asked { caller, account, scheme, to_sign, policy } = asked;
+        let (row, root) = self.hosted_addresses(account).await?;
+        let limit = self.handle_limit(&root).await?;
+        let address = match public_key {
+            Some(public_key) => {
+                let given = self.given_address(account, public_key).await?;
+                if given.intent.is_some() {
+                    let key = key_of(&root, &given.new, scheme)?;
+                    return self.resume_address(&given, (&key, to_sign.hash), name).await;
+                }
+                if matches!(given.new.origin, AddressOrigin::Index(_)) {
+                    self.refuse_other_epochs(&row, given.new.epoch)?;
+                }
+                given.new
+            }
+            None => self.fresh_address(account, &row, &root).await?,
+        };
+        let epoch = match address.origin {
+            AddressOrigin::Index(_) => address.epoch,
+            AddressOrigin::Payment(_) => self.address_epoch_now(&row)?,
+        };
+        let view = root.viewing_leaf(epoch);
+        let key = key_of(&root, &address, scheme)?;
+        let wanted = Wanted {
+            account,
+            address: &address,
+            scheme,
+            view: &view,
+            epoch_ms: row.epoch_ms,
+            policy,
+            to_sign,
+            limit,
+        };
+        let Intended { intent, mut used, key: public } = self.intend(caller, wanted)?;
+        let message = use_address_message(&self.ledger.chain_id(), &used.body());
+        let proof = key.sign_message(&message).map_err(Failure::internal)?;
+        used.proof = proof.try_into().map_err(|_length| Failure::internal("a proof of another length"))?;
+        let taken = AddressUse {
+            account: account.0,
+            address,
+            epoch,
+            sealed: Some(self.seal_epoch(account, &root, epoch)?),
+            leaf_pin: None,
+            spending_pin: None,
+        };
+        let asking = Asking { caller, account, said: &to_sign.said, verb: Judged::Sign };
+        self.keep_address_intent(asking, &intent, &taken).await?;
+        let passage = AddressPassage { account, address, intent, used, key: public, name };
+        let sign = |digest: &[u8; 32]| key.sign_digest(digest).map_err(Failure::internal);
+        self.pass_address(&passage, sign).await
+    }
+
+    /// An address of the account that was given out or found.
+    async fn given_address(&self, account: AccountId, public_key: [u8; 33]) -> Result<AddressRow, Failure> {
+        let row = self.store.address(account.0, public_key).await?;
+        row.ok_or_else(|| Failure::new(Code::AddressUnknown, "the account has no such address"))
+    }
+}
+
+/// The private key of an address.
+fn key_of(root: &AddressRoot, address: &NewAddress, scheme: Scheme) -> Result<SigningKey, Failure> {
+    let view = root.viewing_leaf(address.epoch);
+    let spending = root.spending_leaf(address.epoch).map_err(Failure::internal)?;
+    let key = match address.origin {
+        AddressOrigin::Index(index) => spending.key(&view, index, scheme),
+        AddressOrigin::Payment(payment) => {
+            Payment::decode(&payment).and_then(|payment| payment.key(&view, &spending, scheme))
+        }
+    };
+    key.map_err(Failure::internal)
+}

@@ -1,0 +1,9 @@
+-- What grants were asked for, sealed; what they open stands on the ledger.
+CREATE TABLE audit_grants (
+    grant_id     BYTEA PRIMARY KEY NOT NULL CHECK (length(grant_id) = 32),
+    account      BYTEA NOT NULL CHECK (length(account) = 32),
+    purpose      BYTEA NOT NULL,
+    requested_ms BIGINT NOT NULL
+);
+CREATE INDEX audit_grants_by_account ON audit_grants (account, requested_ms);
+CREATE INDEX audit_grants_by_time ON audit_grants (requested_ms);
