@@ -79,6 +79,17 @@ impl Keeper {
         Ok(found.is_some_and(|account| account.open))
     }
 
+    /// The present credential of an account, if that is open.
+    pub(crate) async fn credential(&self, account: &Hash) -> Result<Option<Hash>, KeeperError> {
+        if !self.is_open(account).await? {
+            return Ok(None);
+        }
+        let (value, _) = self.state(&credential_key(account)).await?;
+        let credential =
+            value.map(|value| CredentialState::decode(&value)).transpose().map_err(unreadable)?;
+        Ok(credential.map(|credential| credential.public_key))
+    }
+
     /// Refuses what the present credential of an open account has not signed: nobody fills our disk in another's name.
     async fn signed_for(
         &self,
@@ -86,13 +97,7 @@ impl Keeper {
         sealing: &Hash,
         signature: &[u8; 64],
     ) -> Result<(), KeeperError> {
-        if !self.is_open(account).await? {
-            return Err(KeeperError::Unsigned);
-        }
-        let (value, _) = self.state(&credential_key(account)).await?;
-        let credential =
-            value.map(|value| CredentialState::decode(&value)).transpose().map_err(unreadable)?;
-        let key = credential.ok_or(KeeperError::Unsigned)?.public_key;
+        let key = self.credential(account).await?.ok_or(KeeperError::Unsigned)?;
         let message = vault_deposit_message(&self.0.ledger.chain_id(), sealing);
         ed25519::verify(&key, &message, signature).map_err(|_error| KeeperError::Unsigned)
     }

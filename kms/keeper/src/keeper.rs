@@ -36,6 +36,7 @@ use crate::{
     shares::{Shares, SharesError},
     tend::Noticed,
     turns::Turns,
+    viewing::Viewing,
 };
 
 /// How old the newest final state may be, in milliseconds: an idle ledger makes a block each second. On an older one a
@@ -88,6 +89,7 @@ pub(crate) struct Inner {
     pub(crate) sealing: BoxKey,
     pub(crate) shares: Shares,
     pub(crate) shared: Shared,
+    pub(crate) viewing: Viewing,
     pub(crate) recent: Recent,
     pub(crate) ledger: Arc<dyn Ledger>,
     /// The time of the newest state that was seen, in milliseconds since 1970.
@@ -122,7 +124,8 @@ impl Keeper {
             signing,
             sealing,
             shares: Shares::open(folder, storage.clone(), id)?,
-            shared: Shared::open(folder, storage, id, policies)?,
+            shared: Shared::open(folder, storage.clone(), id, policies)?,
+            viewing: Viewing::open(folder, storage, id)?,
             recent: Recent::default(),
             ledger,
             newest_ms: AtomicU64::new(0),

@@ -2,8 +2,8 @@
 //!
 //! It acts on final ledger state alone, which it asks for with proof: it takes a share that fits a sealing, answers an
 //! attempt that the ledger granted, gives its part of a secret for an attempt that the ledger recorded as a success, and
-//! erases what was sealed anew or destroyed. With the others it deals shares anew and gives lost ones back. Whoever calls may
-//! lie about all but what the ledger proves.
+//! erases what was sealed anew or destroyed. With the others it deals shares anew and gives lost ones back. So it does with
+//! shares of keys, and of what opens closed address epochs. Whoever calls may lie about all but what the ledger proves.
 
 mod agenda;
 mod alive;
@@ -37,6 +37,7 @@ mod tend;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod viewing;
 mod word;
 
 pub use circle::{Circle, CircleError, Heard, Peers, REFRESH_INTERVAL, Refused};
@@ -49,4 +50,5 @@ pub use ledger::{Final, Ledger, LedgerError, Look, Pending, Validators};
 pub use shared::{SharedError, SharedFace};
 pub use shares::SharesError;
 pub use tend::ROUND_PAUSE;
+pub use viewing::{ViewingError, ViewingFace};
 pub use word::Said;

@@ -124,6 +124,12 @@ impl Keeper {
                 "shares of shared keys are not looked after now; the next round goes on"
             );
         }
+        if let Err(error) = self.tend_viewing().await {
+            tracing::warn!(
+                error = chain(&error),
+                "shares of closed address epochs are not looked after now; the next round goes on"
+            );
+        }
         let noticed = self.0.noticed.take();
         let done = self.round_over(noticed.clone()).await;
         if done.is_err() {

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use super::{error::SharedError, lag::soon, plan::SigningPlan, roster::Facts};
 use crate::{keeper::Keeper, ledger::Look};
 
-/// What is shown of a signature, and where the intent stands.
-#[derive(Clone, Debug)]
+/// What is shown of a signature, and where the intent stands. It does not print: the ledger hides what is signed.
+#[derive(Clone)]
 pub(crate) struct Disclosed {
     pub(crate) leaf_index: u64,
     pub(crate) payload: Vec<u8>,

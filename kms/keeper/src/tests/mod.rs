@@ -9,6 +9,7 @@ mod reshare;
 mod ring;
 mod room;
 mod shared;
+mod viewing;
 mod world;
 
 use chain::Sight;
