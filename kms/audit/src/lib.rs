@@ -1,0 +1,32 @@
+//! What the holder of an audit grant finds in a ledger: its transactions with who, what, when and by whose approval, how far they
+//! are complete, and what that does not show.
+//!
+//! Pure: records in the order of the log in, findings and reports out. Where records come from, and that they are proven, is the
+//! caller's business (`ledger/verify`); nothing here reads a clock, a file or a network. The page below defines the grant file
+//! and the reports.
+#![doc = include_str!("../SPEC.md")]
+
+mod epoch;
+mod error;
+mod finding;
+mod finish;
+mod grant_file;
+mod granted;
+mod leaves;
+mod receipts;
+mod relink;
+mod report;
+mod scope;
+
+pub use error::AuditError;
+pub use finding::{
+    AccountEpoch, AccountFinding, AddressCheck, Completeness, EpochFinding, GrantAct, GrantStep, Lie, Looked,
+    PaymentReceived, Place, Release, Relinked, RunFinding, RunSource, Transaction, Unopened,
+};
+pub use grant_file::{
+    COVERS_MAX, Dealt, Delivery, GRANT_FILE_BYTES_MAX, GrantFile, GrantFileError, OPENINGS_MAX, Opening,
+};
+pub use granted::Granted;
+pub use receipts::{ReceiptError, Receipts, records};
+pub use relink::Relinker;
+pub use report::{Limit, REPORT_FORMAT, Report};

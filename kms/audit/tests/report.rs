@@ -1,0 +1,166 @@
+//! Reports say what was found and what they do not show, and nothing that stands in a payload acts in them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod town;
+
+use keyward_audit::{GrantFile, Relinker, Report, records};
+use keyward_domain::detail::Source;
+use keyward_ledger_verify::{Depth, History, HistoryVerdict};
+use town::Town;
+use town::common::mutate::Random;
+
+const MEAN: &str = "<script>alert(1)</script>\u{202e}\"'&";
+const FORMULA: &str = "=HYPERLINK(\"http://evil\")";
+
+/// Three epochs of two accounts: payments, a lie, an epoch that is not closed, words that would do harm.
+fn story() -> (Town, GrantFile) {
+    let mut town = Town::new(2, Random::seeded("report"));
+    town.publish();
+    let first = town.epoch() + 1;
+    town.go(first, 5_000);
+    let (payment, _) = town.pay(0);
+    for owner in [0, 1, 0] {
+        let (_, intent) = town.use_one(owner);
+        town.release(intent);
+    }
+    let mut draft = town.draft(1);
+    draft.detail.said = vec![MEAN.to_owned(), "second line".to_owned()];
+    draft.detail.app = FORMULA.to_owned();
+    let entry = town.seal(1, draft);
+    town.record(vec![(1, entry)]);
+    town.go(first + 1, 5_000);
+    let mut draft = town.draft(0);
+    draft.detail.payload_hash = [9; 32];
+    let entry = town.seal(0, draft);
+    town.record(vec![(0, entry)]);
+    let draft = town.draft_from(0, Source::Payment { epoch: first, payment });
+    let entry = town.seal(0, draft);
+    town.record(vec![(0, entry)]);
+    town.use_one(1);
+    town.elapse(first + 2);
+    for (owner, epoch) in [(0, first), (1, first), (0, first + 1)] {
+        town.close(owner, epoch);
+    }
+    let mut file = town.granted(&[0, 1], first, first + 2);
+    for owner in [0, 1] {
+        town.open(&mut file, owner, first, first + 2);
+    }
+    (town, file)
+}
+
+fn history(town: &Town) -> HistoryVerdict {
+    let mut history =
+        History::new(&town.world.trust(), &town.world.genesis, &[], 1, Depth::Execution).unwrap();
+    for block in town.export() {
+        history.check(&block).unwrap();
+    }
+    history.finish().unwrap()
+}
+
+#[test]
+fn every_format_tells_the_same_and_nothing_in_it_acts() {
+    let (town, file) = story();
+    // As from an export: records out of blocks that hold.
+    let mut relinker = Relinker::new(file, &town.trust()).unwrap();
+    for block in town.export() {
+        let decoded = keyward_ledger_core::block::Block::decode(&block.block).unwrap();
+        for (at, record) in records(&decoded, &block) {
+            relinker.feed(at, &record).unwrap();
+        }
+    }
+    let (found, history) = (relinker.relinked(), history(&town));
+    let report = Report::new(&found, &history);
+    let (json, csv, html, text) = (report.json(), report.csv(), report.html(), report.text());
+    std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/audit-report.html"), &html).unwrap();
+    assert_eq!((found.transactions.len(), found.lying(), found.payments.len()), (7, 1, 1));
+    assert_eq!(json["verdict"]["complete"], false);
+    assert_eq!(json["transactions"].as_array().unwrap().len(), 7);
+    assert_eq!(json["transactions"][3]["detail"]["said"][0], MEAN);
+    assert_eq!(json["ledger"]["executed"], true);
+    assert_eq!(csv.matches("\r\n").count(), 1 + 7 + 1);
+    for one in &found.transactions {
+        let (place, hash) = (one.place.leaf_index, hex::encode(one.detail.as_ref().unwrap().payload_hash));
+        let receipt = Report::receipt_name(place);
+        assert!(
+            csv.contains(&receipt) && html.contains(&receipt) && csv.contains(&hash) && html.contains(&hash)
+        );
+    }
+    for act in &found.acts {
+        assert!(html.contains(&Report::receipt_name(act.place.leaf_index)));
+    }
+    assert!(csv.contains("DETAIL_OTHER_PAYLOAD") && html.contains("Something does not agree"));
+    assert!(text.starts_with("something does not agree: 7 transactions, 1 announced payment in 4 epochs"));
+    for text in [&html, &csv, &text] {
+        assert!(!text.contains('\u{202e}'), "text turned around");
+    }
+    assert!(!html.contains("<script") && html.contains("&lt;script&gt;"));
+    for fetched in [" src=", "href=\"http", "url(", "@import"] {
+        assert!(!html.contains(fetched), "{fetched}");
+    }
+    assert!(csv.contains(",\"'=HYPERLINK(\"\"http://evil\"\")\","), "{csv}");
+}
+
+#[test]
+fn each_report_says_what_it_does_not_show_with_its_own_numbers() {
+    let (town, file) = story();
+    let found = town.relinked(file);
+    let history = history(&town);
+    let limits = Report::new(&found, &history).limits();
+    let words = |title: &str| {
+        let limit = limits.iter().find(|limit| limit.title == title);
+        &*limit.unwrap_or_else(|| panic!("nothing about `{title}`")).words
+    };
+    assert!(words("Epochs without a trace").starts_with("In 2 of 6 opened epochs"));
+    assert!(words("Epochs that are not closed").starts_with("1 epoch of an account is not closed"));
+    assert!(words("What left the service").contains("4 of 7 transactions are without one"));
+    assert!(words("What was not opened").contains("2 runs of epochs of 2 accounts"));
+    assert!(words("What was recorded elsewhere").contains("hides an account"));
+    assert!(!limits.iter().any(|limit| limit.title == "Addresses that could not be checked"));
+    let html = Report::new(&found, &history).html();
+    assert!(limits.iter().all(|limit| html.contains(&format!("<h3>{}</h3>", limit.title))));
+}
+
+/// Two accounts, an epoch each, of which a grant for both opens some; what each format says of that.
+#[test]
+fn every_format_says_how_much_was_opened() {
+    let mut town = Town::new(2, Random::seeded("whole"));
+    town.publish();
+    let first = town.epoch() + 1;
+    town.go(first, 5_000);
+    town.use_one(0);
+    town.elapse(first);
+    town.close(0, first);
+    let said = |town: &Town, file: GrantFile| {
+        let (found, history) = (town.relinked(file), history(town));
+        let report = Report::new(&found, &history);
+        (report.json(), report.csv(), report.html(), report.text())
+    };
+    let unopened = "not opened: none of its 1 whole epochs of the period that had elapsed";
+    for (accounts, opened, complete, whole) in [
+        (&[0, 1][..], &[0, 1][..], true, true),
+        (&[0, 1][..], &[0][..], true, false),
+        (&[][..], &[0][..], true, false),
+        (&[0, 1][..], &[1][..], false, false),
+        (&[0, 1][..], &[][..], false, false),
+    ] {
+        let mut file = town.granted(accounts, first, first);
+        for owner in opened {
+            town.open(&mut file, *owner, first, first);
+        }
+        let (json, csv, html, text) = said(&town, file);
+        assert_eq!(
+            (&json["verdict"]["complete"], &json["verdict"]["whole"]),
+            (&complete.into(), &whole.into())
+        );
+        let (head, class) = match (complete, whole) {
+            (true, true) => ("complete: 1 transaction,", "verdict good"),
+            (true, false) => ("complete within what was opened: 1 transaction,", "verdict warn"),
+            _ => ("nothing was found", "verdict warn"),
+        };
+        assert!(text.starts_with(head) && html.contains(class), "{text}");
+        assert_eq!(json["not_opened"].as_array().unwrap().len(), 2 - opened.len());
+        assert_eq!(csv.matches("not-opened,").count(), 2 - opened.len(), "{csv}");
+        assert_eq!(html.matches(unopened).count(), 2 - opened.len());
+        assert_eq!(text.matches(unopened).count(), 2 - opened.len(), "{text}");
+    }
+}

@@ -1,0 +1,31 @@
+//! A projection of the ledger in PostgreSQL, for people who ask in SQL: its records for the supervised, and for each audit
+//! grant what it opens, under a role of its own that sees nothing else. The same tables in a file of SQLite.
+//!
+//! Blocks come verified; what a grant opens is found by `kms/audit`. This room knows the SQL, and what keeps readers apart:
+//! the page below says which walls there are, what they are for, and what they do not hold.
+#![doc = include_str!("../SPEC.md")]
+
+mod connect;
+mod contents;
+mod copy;
+mod database;
+mod error;
+mod feed;
+mod guard;
+mod log;
+mod projector;
+mod readers;
+mod reading;
+mod sqlite;
+mod table;
+mod tables;
+mod walls;
+
+pub use database::{Database, Ledger};
+pub use error::ProjectionError;
+pub use feed::Feed;
+pub use guard::{Guard, Seen};
+pub use log::Segment;
+pub use projector::{Block, Projector};
+pub use readers::{Bounds, Credentials, ReaderError};
+pub use sqlite::SqliteFile;

@@ -1,0 +1,231 @@
+//! Reads the server's log: whole lines, however long, without holding more of one than its beginning.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+use sha2::{Digest as _, Sha256};
+use sqlx::{Connection as _, PgConnection, Row as _};
+
+use crate::ProjectionError;
+
+/// What is read of a file at once.
+const READ: i64 = 4 << 20;
+/// What is kept of a line that is longer.
+const KEPT: usize = 64 << 10;
+/// What stands between whose line it is and what it says. Inside of a value a quotation mark has a backslash before it.
+const MESSAGE: &[u8] = b",\"message\":\"";
+/// Whose lines are that do not parse: no role has an empty name.
+const UNREAD: &str = "";
+
+/// How far reading is.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    /// By file.
+    long: BTreeMap<String, Long>,
+    /// Lines that did not parse since somebody looked.
+    pub(crate) unread: u64,
+}
+
+/// A long line whose end was not read yet.
+#[derive(Debug)]
+struct Long {
+    from: i64,
+    length: i64,
+    beginning: Vec<u8>,
+    hash: Sha256,
+}
+
+impl Long {
+    fn take(&mut self, bytes: &[u8]) {
+        let room = KEPT.saturating_sub(self.beginning.len()).min(bytes.len());
+        self.beginning.extend_from_slice(bytes.get(..room).unwrap_or_default());
+        self.length = self.length.saturating_add(length(bytes));
+        self.hash.update(bytes);
+    }
+
+    /// SPEC.md "The query log": a line has no line feed, so the two cannot be taken for each other.
+    fn done(self) -> Vec<u8> {
+        let hash: [u8; 32] = self.hash.finalize().into();
+        let rest = format!("\n{} bytes, SHA-256 {}", self.length, hex::encode(hash));
+        [self.beginning, rest.into_bytes()].concat()
+    }
+}
+
+fn begin(from: i64, bytes: &[u8]) -> Long {
+    let mut long = Long { from, length: 0, beginning: Vec::new(), hash: Sha256::new() };
+    long.take(bytes);
+    long
+}
+
+fn length(bytes: &[u8]) -> i64 {
+    i64::try_from(bytes.len()).unwrap_or(i64::MAX)
+}
+
+impl Reading {
+    /// Keeps what the log has that was not read yet, in so many steps of 4 MiB at most.
+    pub(crate) async fn read(
+        &mut self,
+        on: &mut PgConnection,
+        mut steps: u32,
+    ) -> Result<(), ProjectionError> {
+        let files = sqlx::query(
+            "SELECT name, size, COALESCE(read_to, 0) FROM pg_ls_logdir() LEFT JOIN keyward.log_places ON file = name \
+             WHERE name LIKE '%.json' AND size IS DISTINCT FROM read_to ORDER BY modification, name",
+        );
+        for row in files.fetch_all(&mut *on).await? {
+            let (file, size, mut from): (String, i64, i64) =
+                (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            if size < from {
+                // Begun anew under the same name.
+                from = 0;
+                self.long.remove(&file);
+            }
+            while from < size && steps > 0 {
+                steps = steps.saturating_sub(1);
+                let Some(read) = self.step(on, &file, from).await? else { break };
+                from = from.saturating_add(read);
+            }
+        }
+        Ok(())
+    }
+
+    /// How many bytes the lines have whose end was read: none while a long one goes on. Nothing where there is nothing more yet.
+    async fn step(
+        &mut self,
+        on: &mut PgConnection,
+        file: &str,
+        from: i64,
+    ) -> Result<Option<i64>, ProjectionError> {
+        let long = self.long.remove(file).filter(|long| long.from == from);
+        let at = from.saturating_add(long.as_ref().map_or(0, |long| long.length));
+        let bytes = read_bytes(on, file, at).await?;
+        let (lines, read) = match (long, bytes.iter().position(|byte| *byte == b'\n')) {
+            (Some(mut long), Some(end)) => {
+                long.take(bytes.get(..end).unwrap_or_default());
+                let read = long.length.saturating_add(1);
+                (vec![long.done()], read)
+            }
+            (Some(mut long), None) => {
+                long.take(&bytes);
+                self.long.insert(file.to_owned(), long);
+                return Ok((!bytes.is_empty()).then_some(0));
+            }
+            (None, None) if length(&bytes) == READ => {
+                self.long.insert(file.to_owned(), begin(from, &bytes));
+                return Ok(Some(0));
+            }
+            (None, None) => return Ok(None),
+            (None, Some(_)) => {
+                let end =
+                    bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last.saturating_add(1));
+                let whole = bytes.get(..end).unwrap_or_default();
+                (whole.split(|byte| *byte == b'\n').map(shortened).collect(), length(whole))
+            }
+        };
+        let unread = keep(on, file, from.saturating_add(read), lines).await?;
+        self.unread = self.unread.saturating_add(unread);
+        Ok(Some(read))
+    }
+}
+
+fn shortened(line: &[u8]) -> Vec<u8> {
+    if line.len() > KEPT { begin(0, line).done() } else { line.to_vec() }
+}
+
+async fn read_bytes(on: &mut PgConnection, file: &str, at: i64) -> Result<Vec<u8>, ProjectionError> {
+    let bytes = sqlx::query(
+        "SELECT pg_read_binary_file(current_setting('log_directory') || '/' || $1, $2, $3, true)",
+    );
+    let bytes = bytes.bind(file).bind(at).bind(READ).fetch_one(on).await?;
+    let bytes: Option<Vec<u8>> = bytes.try_get(0)?;
+    Ok(bytes.unwrap_or_default())
+}
+
+/// Keeps lines that are of one of our roles, or of who knows whom, and how far the file was read; how many of the latter.
+async fn keep(
+    on: &mut PgConnection,
+    file: &str,
+    read_to: i64,
+    lines: Vec<Vec<u8>>,
+) -> Result<u64, ProjectionError> {
+    let (mut roles, mut kept, mut statements, mut unread) = (Vec::new(), Vec::new(), Vec::new(), 0_u64);
+    for line in lines.into_iter().filter(|line| !line.is_empty()) {
+        let (role, said) = match asked(&line) {
+            Some((Some(role), said)) => (role, said),
+            Some((None, _)) => continue,
+            None => {
+                unread = unread.saturating_add(1);
+                (UNREAD.to_owned(), false)
+            }
+        };
+        roles.push(role);
+        kept.push(line);
+        statements.push(i64::from(said));
+    }
+    let mut made = on.begin().await?;
+    let insert = sqlx::query(
+        "INSERT INTO keyward.queries SELECT l.role, COALESCE((SELECT max(q.number) + 1 FROM keyward.queries q WHERE q.role = l.role), 0) \
+         + row_number() OVER (PARTITION BY l.role ORDER BY l.place) - 1, l.line, l.statements, NULL \
+         FROM unnest($1::text[], $2::bytea[], $3::int8[]) WITH ORDINALITY AS l (role, line, statements, place) \
+         WHERE l.role = '' OR l.role IN (SELECT r.role FROM keyward.readers r)",
+    );
+    insert.bind(roles).bind(kept).bind(statements).execute(&mut *made).await?;
+    let place = sqlx::query(
+        "INSERT INTO keyward.log_places VALUES ($1, $2) ON CONFLICT (file) DO UPDATE SET read_to = excluded.read_to",
+    );
+    place.bind(file).bind(read_to).execute(&mut *made).await?;
+    made.commit().await?;
+    Ok(unread)
+}
+
+/// Whose line it is, if anybody's, and whether it says what was asked; nothing if it does not parse. A statement that does
+/// not parse is told with its error. What the line says need not be whole.
+fn asked(line: &[u8]) -> Option<(Option<String>, bool)> {
+    let at = line.windows(MESSAGE.len()).position(|part| part == MESSAGE);
+    let (head, message) = line.split_at(at.unwrap_or(line.len()));
+    let message = message.get(MESSAGE.len()..).unwrap_or_default();
+    let end: &[u8] = if at.is_some() { b"}" } else { b"" };
+    let json: Json = serde_json::from_slice(&[head, end].concat()).ok()?;
+    let text = |name: &str| json.get(name).and_then(Json::as_str);
+    let said = ["statement: ", "execute ", "fastpath function call: "]
+        .iter()
+        .any(|start| message.starts_with(start.as_bytes()));
+    Some((text("user").map(str::to_owned), said || text("state_code") == Some("42601")))
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use super::{KEPT, asked, begin, shortened};
+
+    #[test]
+    fn whose_a_line_is_its_beginning_says() {
+        let line = |message: &str| {
+            format!("{{\"timestamp\":\"t\",\"user\":\"g_1\",\"message\":\"{message}\",\"x\":1}}")
+        };
+        let of = |said| Some((Some("g_1".to_owned()), said));
+        assert_eq!(asked(line("statement: SELECT 1").as_bytes()), of(true));
+        assert_eq!(asked(line("duration: 1").as_bytes()), of(false));
+        let long = shortened(line(&format!("statement: {}", "x".repeat(KEPT))).as_bytes());
+        assert_eq!(asked(&long), of(true));
+        assert_eq!(asked(b"{\"user\":\"g_1\",\"message\":\"statement: \xff\"}"), of(true));
+        assert_eq!(
+            asked(br#"{"user":"a\",\"message\":\"b","message":"c"}"#),
+            Some((Some("a\",\"message\":\"b".into()), false))
+        );
+        assert_eq!(asked(b"{\"timestamp\":\"t\",\"message\":\"checkpoint\"}"), Some((None, false)));
+        assert_eq!(asked(b"{\"timestamp\":\"t\"}"), Some((None, false)));
+        assert_eq!(asked(b"no json"), None);
+    }
+
+    #[test]
+    fn a_long_line_is_one_however_it_comes() {
+        let line = vec![b'x'; 3 * KEPT];
+        let mut long = begin(7, &line[..10]);
+        line[10..].chunks(1000).for_each(|bytes| long.take(bytes));
+        let kept = long.done();
+        assert_eq!(kept, shortened(&line));
+        assert!(kept.starts_with(&line[..KEPT]) && kept[KEPT..].starts_with(b"\n196608 bytes, SHA-256 "));
+        assert_eq!(shortened(&line[..KEPT]), &line[..KEPT]);
+    }
+}

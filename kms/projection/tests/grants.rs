@@ -1,0 +1,319 @@
+//! What grants open, as rows: exactly that, kept up to date, verified by leaf hash, and the same in PostgreSQL and SQLite.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+#[path = "../../audit/tests/town/mod.rs"]
+mod town;
+
+use std::process::Command;
+
+use keyward_audit::{GrantFile, Relinker};
+use keyward_projection::{Block, Feed, ProjectionError, Projector, SqliteFile};
+use support::{Postgres, site::bounds, until_free};
+use town::{Town, common::mutate::Random};
+
+/// The blocks of a town's ledger, as they come after they were verified.
+fn blocks(town: &Town) -> Vec<Block> {
+    let blocks = town.world.blocks.iter().map(|(block, executed)| {
+        let (header, first) = (block.header(), executed.first_leaf() as usize);
+        let records = &town.world.records[first..first + executed.leaf_hashes.len()];
+        let (log_size, log_root) = (header.log_size, header.log_root);
+        Block {
+            height: header.height,
+            time_ms: header.time_ms,
+            log_size,
+            log_root,
+            records: records.to_vec(),
+        }
+    });
+    blocks.collect()
+}
+
+/// Two accounts over three epochs of which the first two are closed, a payment, and two grants: each of one account.
+fn story() -> (Town, Vec<GrantFile>) {
+    let mut town = Town::new(2, Random::seeded("projection"));
+    town.publish();
+    town.world.wait(town::EPOCH_MS);
+    let first = town.epoch() + 1;
+    for epoch in first..first + 3 {
+        town.go(epoch, 5_000);
+        for owner in [0, 1, 0] {
+            let (_, intent) = town.use_one(owner);
+            if epoch == first {
+                town.release(intent);
+            }
+        }
+        if epoch == first + 1 {
+            town.pay(0);
+        }
+    }
+    town.elapse(first + 2);
+    for (owner, epoch) in [(0, first), (1, first), (1, first + 1), (0, first + 1)] {
+        town.close(owner, epoch);
+    }
+    let mut files = Vec::new();
+    for owner in [0, 1] {
+        let mut file = town.granted(&[owner], first, first + 2);
+        town.open(&mut file, owner, first, first + 2);
+        files.push(GrantFile::decode(&file.encode().expose(<[u8]>::to_vec)).unwrap());
+    }
+    (town, files)
+}
+
+fn copy(file: &GrantFile) -> GrantFile {
+    GrantFile::decode(&file.encode().expose(<[u8]>::to_vec)).unwrap()
+}
+
+/// A projector over a database whose grants have these readers.
+async fn projector(url: &str, town: &Town, files: &[&GrantFile]) -> (Projector, Vec<String>) {
+    let ledger = keyward_projection::Ledger { chain_id: files[0].chain_id, name: "town".into() };
+    let mut database = keyward_projection::Database::open(&support::server_of(url), ledger).await.unwrap();
+    database.harden().await.unwrap();
+    let (mut feeds, mut roles) = (Vec::new(), Vec::new());
+    for file in files {
+        let relinker = Relinker::new(copy(file), &town.trust()).unwrap();
+        let grant = Some((relinker.granted().grant.id, relinker.granted().grant.expires_ms));
+        let kept = |_: &keyward_projection::Credentials| Ok::<_, std::convert::Infallible>(());
+        let role = database.reader(grant, &bounds(), 1, kept).await.unwrap();
+        feeds.push(Feed::new(role.clone(), relinker));
+        roles.push(role);
+    }
+    (Projector::begin(database, feeds, |_| {}).await.unwrap(), roles)
+}
+
+async fn push(projector: &mut Projector, blocks: &[Block]) {
+    for block in blocks {
+        projector.push(block).await.unwrap();
+    }
+    projector.finish().await.unwrap();
+}
+
+const TABLES: [(&str, &str); 8] = [
+    ("about", "grant_id"),
+    ("accounts", "account"),
+    ("runs", "account, first"),
+    ("acts", "leaf_index"),
+    ("transactions", "leaf_index"),
+    ("payments", "leaf_index"),
+    ("epochs", "account, epoch"),
+    ("records", "leaf_index"),
+];
+
+fn all_rows(server: &Postgres, url: &str, role: &str) -> String {
+    let question = |(table, key): &(&str, &str)| {
+        server.sql(url, &format!("SELECT string_agg(t::text, E'\\n' ORDER BY {key}) FROM {role}.{table} t"))
+            + "\n"
+    };
+    TABLES.iter().map(question).collect()
+}
+
+#[tokio::test]
+async fn each_grant_has_exactly_its_rows_and_they_hold() {
+    let Some(server) = Postgres::start_for_readers() else { return };
+    let (url, (town, files)) = (server.database(), story());
+    let (mut projector, roles) = projector(&url, &town, &[&files[0], &files[1]]).await;
+    push(&mut projector, &blocks(&town)).await;
+    for (owner, role) in roles.iter().enumerate() {
+        let uses: std::collections::BTreeSet<u64> =
+            town.owners[owner].uses.values().flatten().copied().collect();
+        let uses: Vec<_> = uses.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            server.sql(
+                &url,
+                &format!(
+                    "SELECT string_agg(leaf_index::text, ',' ORDER BY leaf_index) FROM {role}.transactions"
+                )
+            ),
+            uses.join(",")
+        );
+        let account = hex::encode(town.owners[owner].account());
+        let others = format!(
+            "SELECT count(*) FROM {role}.transactions WHERE account <> '\\x{account}' OR app <> 'till' OR lies <> ''"
+        );
+        assert_eq!(server.sql(&url, &others), "0");
+        let epochs = format!("SELECT string_agg(completeness, ',' ORDER BY epoch) FROM {role}.epochs");
+        assert_eq!(server.sql(&url, &epochs), "complete,complete,not-closed");
+        let released = format!("SELECT count(*) FROM {role}.transactions WHERE signature_hash IS NOT NULL");
+        assert_eq!(server.sql(&url, &released), if owner == 0 { "2" } else { "1" });
+        let steps = format!("SELECT string_agg(DISTINCT step, ',') FROM {role}.acts");
+        assert_eq!(server.sql(&url, &steps), "approved,case-opened,delivered,issued,opened,requested");
+        assert_eq!(
+            server.sql(&url, &format!("SELECT count(*) FROM {role}.payments")),
+            if owner == 0 { "1" } else { "0" }
+        );
+        // Every row leads to its record, whose columns make its leaf hash; no record stands there for nothing.
+        let unproven = format!(
+            "SELECT count(*) FROM (SELECT leaf_index, leaf_hash FROM {role}.transactions UNION ALL SELECT release_leaf_index, release_leaf_hash \
+             FROM {role}.transactions WHERE release_leaf_index IS NOT NULL UNION ALL SELECT leaf_index, leaf_hash FROM {role}.acts UNION ALL \
+             SELECT leaf_index, leaf_hash FROM {role}.payments UNION ALL SELECT leaf_index, leaf_hash FROM {role}.accounts UNION ALL SELECT leaf_index, \
+             leaf_hash FROM {role}.epochs WHERE leaf_index IS NOT NULL) said FULL JOIN {role}.records r USING (leaf_index, leaf_hash) \
+             WHERE said IS NULL OR r.height IS NULL"
+        );
+        assert_eq!(server.sql(&url, &unproven), "0");
+        // The commitment in the record is to what the row says was signed.
+        let commitment = format!(
+            "SELECT count(*) FROM {role}.transactions WHERE opening IS NULL OR payload_hash IS NULL OR length(public_key) <> 33"
+        );
+        assert_eq!(server.sql(&url, &commitment), "0");
+        let about = format!("SELECT leaves, height, purpose FROM {role}.about");
+        assert_eq!(
+            server.sql(&url, &about),
+            format!("{}|{}|{}", town.world.records.len(), town.world.blocks.len(), town::PURPOSE)
+        );
+    }
+    let shared = format!(
+        "SELECT count(*) FROM {}.transactions a JOIN {}.transactions b USING (leaf_index)",
+        roles[0], roles[1]
+    );
+    assert_eq!(server.sql(&url, &shared), "0");
+}
+
+#[tokio::test]
+async fn block_by_block_and_over_restarts_the_same_rows_come_out() {
+    let Some(server) = Postgres::start_for_readers() else { return };
+    let (url, (town, files)) = (server.database(), story());
+    let blocks = blocks(&town);
+    let mut role = String::new();
+    // Each restart with the file read anew; within a run, block by block.
+    for stop in [blocks.len() / 3, blocks.len() - 3, blocks.len()] {
+        let (mut projector, roles) = projector(&url, &town, &[&files[0]]).await;
+        for block in &blocks[..stop] {
+            push(&mut projector, std::slice::from_ref(block)).await;
+        }
+        role.clone_from(&roles[0]);
+        drop(projector);
+        until_free(&server, &url).await;
+    }
+    let slowly = all_rows(&server, &url, &role);
+    for statement in [
+        format!("DROP SCHEMA {role} CASCADE"),
+        format!("DROP OWNED BY {role}"),
+        format!("DROP ROLE {role}"),
+        "DROP SCHEMA keyward CASCADE".into(),
+    ] {
+        server.sql(&url, &statement);
+    }
+    let (mut projector, roles) = projector(&url, &town, &[&files[0]]).await;
+    push(&mut projector, &blocks).await;
+    assert_eq!(all_rows(&server, &url, &roles[0]), slowly);
+}
+
+#[tokio::test]
+async fn a_newer_grant_file_shows_more_and_rows_that_somebody_changed_are_put_right() {
+    let Some(server) = Postgres::start_for_readers() else { return };
+    let (url, (town, files)) = (server.database(), story());
+    let mut narrow = copy(&files[0]);
+    narrow.openings.clear();
+    let (mut first, roles) = projector(&url, &town, &[&narrow]).await;
+    push(&mut first, &blocks(&town)).await;
+    let count = format!("SELECT count(*) FROM {}.transactions", roles[0]);
+    assert_eq!(server.sql(&url, &count), "0");
+    drop(first);
+    until_free(&server, &url).await;
+    let (mut second, again) = projector(&url, &town, &[&files[0]]).await;
+    assert_eq!(again, roles, "a grant keeps its reader");
+    push(&mut second, &[]).await;
+    assert_eq!(server.sql(&url, &count), "6");
+    let rows = all_rows(&server, &url, &roles[0]);
+    drop(second);
+    until_free(&server, &url).await;
+    for change in [
+        format!("UPDATE {0}.transactions SET said = 'nothing'", roles[0]),
+        format!("DELETE FROM {0}.epochs", roles[0]),
+        format!(
+            "INSERT INTO {0}.records SELECT leaf_index + 1000, leaf_hash, height, time_ms, submitter, sequence, place, kind, \
+        kind_name, entry, outcome, outcome_name, outcome_data FROM {0}.records",
+            roles[0]
+        ),
+    ] {
+        server.sql(&url, &change);
+    }
+    let (mut third, _) = projector(&url, &town, &[&files[0]]).await;
+    push(&mut third, &[]).await;
+    assert_eq!(all_rows(&server, &url, &roles[0]), rows);
+}
+
+#[tokio::test]
+async fn a_revocation_is_seen_when_it_comes_and_after_a_restart() {
+    let Some(server) = Postgres::start_for_readers() else { return };
+    let (url, (mut town, files)) = (server.database(), story());
+    let (mut first, _) = projector(&url, &town, &[&files[0], &files[1]]).await;
+    push(&mut first, &blocks(&town)).await;
+    assert!(first.take_revoked().is_empty());
+    town.revoke(&files[0]);
+    push(&mut first, &blocks(&town)).await;
+    assert_eq!(first.take_revoked(), [town.grant_id(&files[0])]);
+    assert!(first.take_revoked().is_empty());
+    drop(first);
+    until_free(&server, &url).await;
+    let (mut second, _) = projector(&url, &town, &[&files[0], &files[1]]).await;
+    assert_eq!(second.take_revoked(), [town.grant_id(&files[0])]);
+}
+
+#[tokio::test]
+async fn a_reader_that_the_guard_closes_meanwhile_stops_nobody() {
+    let Some(server) = Postgres::start_for_readers() else { return };
+    let (url, (town, files)) = (server.database(), story());
+    let (mut projector, roles) = projector(&url, &town, &[&files[0], &files[1]]).await;
+    let blocks = blocks(&town);
+    let mut guard =
+        keyward_projection::Guard::new(&support::server_of(&url), bounds(), roles.clone()).await.unwrap();
+    push(&mut projector, &blocks[..blocks.len() - 2]).await;
+    let seen = guard.close_grant(&town.grant_id(&files[0]), 1, "expired").await.unwrap();
+    assert_eq!(seen.len(), 1);
+    push(&mut projector, &blocks).await;
+    let leaves = town.world.records.len().to_string();
+    assert_eq!(server.sql(&url, &format!("SELECT leaves FROM {}.about", roles[1])), leaves);
+    assert_eq!(server.sql(&url, "SELECT leaves FROM keyward.ledger"), leaves);
+}
+
+#[tokio::test]
+async fn a_file_of_sqlite_has_the_rows_of_the_schema() {
+    let Some(server) = Postgres::start_for_readers() else { return };
+    let (url, (town, files)) = (server.database(), story());
+    let (mut projector, roles) = projector(&url, &town, &[&files[0]]).await;
+    push(&mut projector, &blocks(&town)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("grant.sqlite");
+    std::fs::write(&path, "").unwrap();
+    let mut file = SqliteFile::begin(&path, &town.relinked(copy(&files[0]))).await.unwrap();
+    for (leaf_index, record) in (0..).zip(&town.world.records) {
+        file.offer(leaf_index, record).await.unwrap();
+    }
+    file.finish().await.unwrap();
+    let python = "import sqlite3, sys\nc = sqlite3.connect(sys.argv[1])\nfor t, k in zip(sys.argv[2::2], sys.argv[3::2]):\n  \
+        for r in c.execute(f'SELECT * FROM {t} ORDER BY {k}'):\n    print('|'.join('' if v is None else '\\\\x' + v.hex() if isinstance(v, bytes) else str(v) for v in r))";
+    if support::left_out("python3") {
+        return;
+    }
+    let names = TABLES.iter().flat_map(|(table, key)| [*table, *key]);
+    let found = Command::new("python3").args(["-c", python]).arg(&path).args(names).output().unwrap();
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+    let wanted: String = TABLES
+        .iter()
+        .map(|(table, key)| {
+            let rows = server.sql(&url, &format!("SELECT * FROM {}.{table} ORDER BY {key}", roles[0]));
+            if rows.is_empty() { rows } else { rows + "\n" }
+        })
+        .collect();
+    assert_eq!(String::from_utf8(found.stdout).unwrap(), wanted);
+    assert!(wanted.lines().count() > 20);
+}
+
+#[tokio::test]
+async fn a_file_of_sqlite_is_refused_with_records_that_are_other_or_missing() {
+    let (town, files) = story();
+    let folder = tempfile::tempdir().unwrap();
+    let begin = async |name: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, "").unwrap();
+        SqliteFile::begin(&path, &town.relinked(copy(&files[0]))).await.unwrap()
+    };
+    let missing = begin("missing").await.finish().await;
+    assert!(matches!(missing, Err(ProjectionError::Changed { .. })), "{missing:?}");
+    let leaf = *town.owners[0].uses.values().flatten().next().unwrap();
+    let mut other = town.world.records[leaf as usize].clone();
+    other.time_ms += 1;
+    let other = begin("other").await.offer(leaf, &other).await;
+    assert!(matches!(other, Err(ProjectionError::Changed { leaf: at }) if at == leaf), "{other:?}");
+}
