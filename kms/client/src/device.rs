@@ -1,4 +1,4 @@
-//! A person's keys of mode `self` and parts in shared keys on this device: one sealed file each (`kms/crypto/SPEC.md`), which
+//! A person's keys of mode `self`, parts in shared keys and other secrets on this device: one sealed file each (`kms/crypto/SPEC.md`), which
 //! opens under the export key of a login and under nothing else.
 //!
 //! A file is written beside its place, made durable, and put in its place in one step: a crash leaves the file before
@@ -106,6 +106,14 @@ pub enum DeviceError {
         /// Its alias, or its name in hex.
         name: String,
     },
+    /// There is no such secret here.
+    #[error("no {what} `{name}` is on this device")]
+    SecretMissing {
+        /// What it would be.
+        what: &'static str,
+        /// Its name in hex.
+        name: String,
+    },
     /// It cannot be sealed.
     #[error("the key cannot be sealed")]
     Seal(#[source] DeviceKeyError),
@@ -143,6 +151,15 @@ impl DeviceKeys {
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
         made.map_err(failed(folder))?;
         Ok(Self { folder: folder.to_owned(), chain_id, account })
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whose keys these are.
+    pub(crate) const fn account(&self) -> [u8; 32] {
+        self.account
     }
 
     /// Seals a key under an export key, in place of the one that is kept of that key. What was made ready for a next
@@ -196,7 +213,8 @@ impl DeviceKeys {
             self.place(&key, alias.as_deref(), next, &self.ready(&id.to_string(), &tag, KEYS))?;
         }
         let shares = self.prepare_shares(present, next, &tag)?;
-        Ok(Prepared { keys: keys.len() + shares, _lock: lock })
+        let secrets = self.prepare_secrets(present, next, &tag)?;
+        Ok(Prepared { keys: keys.len() + shares + secrets, _lock: lock })
     }
 
     fn place(
@@ -211,7 +229,7 @@ impl DeviceKeys {
     }
 
     /// Beside its place first, durable, then in its place in one step.
-    fn write_file(&self, bytes: &[u8], path: &Path) -> Result<(), DeviceError> {
+    pub(crate) fn write_file(&self, bytes: &[u8], path: &Path) -> Result<(), DeviceError> {
         let beside = path.with_extension("new");
         // One after the other: who writes the same file at once would put the other's half into its place.
         let folder = File::open(&self.folder).map_err(failed(&self.folder))?;
@@ -407,7 +425,7 @@ impl Client {
     }
 }
 
-fn read_file(path: &Path) -> Result<Option<Vec<u8>>, DeviceError> {
+pub(crate) fn read_file(path: &Path) -> Result<Option<Vec<u8>>, DeviceError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -432,17 +450,18 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     file.sync_all()
 }
 
-fn gone(path: &Path) -> std::io::Result<()> {
+pub(crate) fn gone(path: &Path) -> std::io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
 
-fn failed(path: &Path) -> impl Fn(std::io::Error) -> DeviceError + use<'_> {
+pub(crate) fn failed(path: &Path) -> impl Fn(std::io::Error) -> DeviceError + use<'_> {
     |source| DeviceError::File { path: path.to_owned(), source }
 }
 
+mod secrets;
 mod shares;
 
 pub use shares::KeptPart;

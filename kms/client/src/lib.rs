@@ -51,9 +51,11 @@
 //!
 //! `examples/sign.rs` is a whole program.
 
+pub mod addresses;
 pub mod agent;
 pub mod approvals;
 pub mod associations;
+pub mod audit;
 mod challenge;
 mod change_password;
 mod client;

@@ -1,9 +1,9 @@
 //! The tenant's policies from an officer's side: which set is in force is proven, and the next one is signed here.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use keyward_domain::approval::{Publication, Published, policy_text_hash};
-use keyward_ledger_core::entry::{Entry, PublishPolicy};
+use keyward_ledger_core::entry::PublishPolicy;
 use keyward_ledger_core::state::policy::PolicyState;
 use keyward_ledger_verify::Failure;
 use keyward_proto::custody::policies_client::PoliciesClient;
@@ -16,11 +16,9 @@ use tonic::codegen::Bytes;
 use tonic::transport::Channel;
 
 use crate::approvals::{ApprovalError, Done, Voice};
-use crate::client::{Client, bytes32, idempotency_key};
+use crate::client::{Client, bytes32};
 use crate::error::ClientError;
 
-/// How often an entry is handed in where nobody says whether it arrived: its mark sees to it that it is done once.
-const HAND_IN_TRIES: u32 = 4;
 /// A set, the floor and a proof fit.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
@@ -221,16 +219,7 @@ impl Client {
         let height = self.approval_trust()?.recent(&key, state).map_err(PoliciesError::Proof)?.height;
         let act = of.act(PublishPolicy { case, ..*publish });
         let entry = self.signed_approval(voice, act, None, height).await?;
-        let (bytes, mark) = (Bytes::from(entry.encode()), idempotency_key()?);
-        let patient = self.clone().with_tries(self.tries.max(HAND_IN_TRIES));
-        let answer = patient
-            .try_again(Instant::now() + self.deadline, |left| send(bytes.clone(), mark.clone(), left))
-            .await;
-        let (receipt, leaf_index) = answer?;
-        let is_ours = |found: &Entry| found == &entry;
-        let verdict = self.recorded(&receipt, leaf_index, is_ours)?;
-        let done = Done { receipt: receipt.to_vec(), leaf_index, time_ms: verdict.time_ms };
-        Ok((done, publish.version))
+        Ok((self.hand_in_entry(&entry, send).await?.0, publish.version))
     }
 
     /// What would be decided of a request (JSON, as in files of cases), under a text or under what is in force.

@@ -5,7 +5,7 @@
 
 use keyward_domain::approval::About;
 use keyward_domain::scheme::KeyId;
-use keyward_ledger_core::entry::{Act, Authored, Case, Entry, RuleName};
+use keyward_ledger_core::entry::{Act, AuditAct, Authored, Case, Entry, RuleName};
 use keyward_proto::custody as proto;
 
 use crate::approvals;
@@ -93,6 +93,9 @@ fn approval(act: &Act, about: Option<&About>) -> Option<Vec<String>> {
         Act::UseApproval(of) => (format!("use up the approvals of {}", case(of)), &of.payload),
         Act::RefuseApproval(of) => return Some(vec![format!("refuse {}: it is closed", case(of))]),
         Act::WithdrawApproval(of) => return Some(vec![format!("take back what was said in {}", case(of))]),
+        Act::Audit(AuditAct::Revoke(revoke)) => {
+            return Some(vec![format!("revoke grant {}: it opens nothing more", hex::encode(revoke.grant))]);
+        }
         _ => return None,
     };
     let about = about.filter(|about| about.payload() == *payload)?;
@@ -104,7 +107,7 @@ fn approval(act: &Act, about: Option<&About>) -> Option<Vec<String>> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use keyward_domain::approval::Signing;
-    use keyward_ledger_core::entry::{AssociationAct, Party, PublishPolicy};
+    use keyward_ledger_core::entry::{AssociationAct, Party, PublishPolicy, RevokeGrant};
     use keyward_ledger_core::hash::sha256;
 
     use super::*;
@@ -166,7 +169,8 @@ mod tests {
             assert_eq!(read(&act, None), None, "nobody says unseen what gives rights");
             assert_eq!(read(&act, Some(&pay(b"pay 13 EUR"))), None, "it is about something else");
         }
-        for act in [Act::RefuseApproval(of), Act::WithdrawApproval(of)] {
+        let revoke = AuditAct::Revoke(RevokeGrant { grant: [7; 32], reason: [0; 32] });
+        for act in [Act::RefuseApproval(of), Act::WithdrawApproval(of), Act::Audit(revoke)] {
             assert!(read(&act, None).unwrap().lines[0].contains(&hex::encode([7; 32])));
         }
     }
@@ -204,7 +208,8 @@ mod tests {
     fn no_other_act_is_ever_told() {
         let (tenant, set, rule) = ([1; 32], [2; 32], [3; 32]);
         let publish = PublishPolicy { tenant, version: 1, set, rule, case: None };
-        for act in [Act::CloseAccount { account: [1; 32] }, Act::PublishPolicy(publish)] {
+        let issue = Act::Audit(AuditAct::Issue { grant: [1; 32], case: [2; 32] });
+        for act in [Act::CloseAccount { account: [1; 32] }, Act::PublishPolicy(publish), issue] {
             assert_eq!(read(&act, None), None);
             assert_eq!(read(&act, Some(&pay(b"x"))), None);
         }

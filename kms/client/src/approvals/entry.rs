@@ -1,6 +1,6 @@
 //! Entries about approvals: signed here, handed in by the service, believed when their receipt verifies.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use keyward_domain::Mode;
 use keyward_ledger_core::entry::{Act, ApprovalTerms, Define, Entry, Party, RuleName};
@@ -8,8 +8,8 @@ use keyward_ledger_core::scheme::KeyId;
 use keyward_ledger_verify::{Verdict, verify_receipt};
 use keyward_proto::custody::approvals_client::ApprovalsClient;
 use keyward_proto::custody::{
-    ApprovalAbout, ApprovalEntryRequest, ApprovalOfDispute, ApprovalOfPublication, ApprovalOfSigning,
-    AskApprovalRequest, approval_about,
+    ApprovalAbout, ApprovalEntryRequest, ApprovalOfAuditTerms, ApprovalOfDispute, ApprovalOfGrant,
+    ApprovalOfPublication, ApprovalOfSigning, AskApprovalRequest, approval_about,
 };
 use tonic::codegen::Bytes;
 use tonic::transport::Channel;
@@ -27,7 +27,7 @@ use crate::receipts::Trusted;
 /// some minutes old.
 const SIGNED_BLOCKS: u64 = 14_336;
 /// How often an entry is handed in where nobody says whether it arrived: its mark sees to it that it is done once.
-pub(super) const HAND_IN_TRIES: u32 = 4;
+pub(crate) const HAND_IN_TRIES: u32 = 4;
 /// What a case is about may be longer than the library's own bound for answers.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
@@ -193,10 +193,8 @@ impl Client {
         call: Call<'_>,
         entry: &Entry,
     ) -> Result<(Done, Verdict), ApprovalError> {
-        let (bytes, mark) = (Bytes::from(entry.encode()), idempotency_key()?);
-        let patient = self.clone().with_tries(self.tries.max(HAND_IN_TRIES));
-        let answer = patient.try_again(Instant::now() + self.deadline, |left| {
-            let message = ApprovalEntryRequest { entry: bytes.clone(), idempotency_key: mark.clone() };
+        self.hand_in_entry(entry, |entry, idempotency_key, left| {
+            let message = ApprovalEntryRequest { entry, idempotency_key };
             let mut approvals = self.approvals();
             async move {
                 let answer = match call {
@@ -213,10 +211,28 @@ impl Client {
                     Call::Withdraw => approvals.withdraw(self.request_within(message, left)).await,
                 };
                 let answer = self.answer(answer)?;
-                Ok::<_, ClientError>((answer.receipt, answer.leaf_index))
+                Ok((answer.receipt, answer.leaf_index))
             }
-        });
-        let (receipt, leaf_index) = answer.await?;
+        })
+        .await
+    }
+
+    /// Sends an entry under one mark until somebody says what became of it, and believes its receipt alone.
+    pub(crate) async fn hand_in_entry<F, S>(
+        &self,
+        entry: &Entry,
+        send: F,
+    ) -> Result<(Done, Verdict), ApprovalError>
+    where
+        F: Fn(Bytes, Bytes, Duration) -> S,
+        S: Future<Output = Result<(Bytes, u64), ClientError>>,
+    {
+        let (bytes, mark) = (Bytes::from(entry.encode()), idempotency_key()?);
+        let patient = self.clone().with_tries(self.tries.max(HAND_IN_TRIES));
+        let answer = patient
+            .try_again(Instant::now() + self.deadline, |left| send(bytes.clone(), mark.clone(), left))
+            .await;
+        let (receipt, leaf_index) = answer?;
         let verdict = self.recorded(&receipt, leaf_index, |found| found == entry)?;
         Ok((Done { receipt: receipt.to_vec(), leaf_index, time_ms: verdict.time_ms }, verdict))
     }
@@ -228,9 +244,22 @@ impl Client {
         leaf_index: u64,
         is_wanted: impl Fn(&Entry) -> bool,
     ) -> Result<Verdict, ApprovalError> {
+        let found = self.accepted(receipt, is_wanted)?;
+        if found.leaf_index != leaf_index {
+            return Err(ApprovalError::Substituted { what: "the receipt of another entry" });
+        }
+        Ok(found)
+    }
+
+    /// The same wherever it stands.
+    pub(crate) fn accepted(
+        &self,
+        receipt: &[u8],
+        is_wanted: impl Fn(&Entry) -> bool,
+    ) -> Result<Verdict, ApprovalError> {
         let found = verify_receipt(&self.approval_trust()?.file, receipt, None)
             .map_err(|source| ApprovalError::Proof { what: "the entry", source })?;
-        if !found.entry.as_ref().is_some_and(is_wanted) || found.leaf_index != leaf_index {
+        if !found.entry.as_ref().is_some_and(is_wanted) {
             return Err(ApprovalError::Substituted { what: "the receipt of another entry" });
         }
         match found.outcome.refusal() {
@@ -273,6 +302,18 @@ pub(crate) fn to_proto(about: &About) -> ApprovalAbout {
                 Published::Risk => approval_about::About::Risk(publication),
             }
         }
+        About::Grant { grant, purpose } => approval_about::About::Grant(ApprovalOfGrant {
+            grant: grant.encode().into(),
+            purpose: purpose.clone(),
+        }),
+        About::AuditTerms(publish) => approval_about::About::Audit(ApprovalOfAuditTerms {
+            tenant: Bytes::copy_from_slice(&publish.tenant),
+            version: publish.version,
+            accounts_max: publish.terms.accounts_max.into(),
+            span_ms_max: publish.terms.span_ms_max,
+            live_ms_max: publish.terms.live_ms_max,
+            rule: Bytes::copy_from_slice(&publish.rule),
+        }),
     };
     ApprovalAbout { about: Some(of) }
 }

@@ -52,6 +52,9 @@ pub enum ApprovalError {
     /// There is no such rule.
     #[error("no approval rule of this name was defined")]
     RuleUnknown,
+    /// The service does not know the rule by its names.
+    #[error("the service does not know whose the approval rule is and what it is called")]
+    RuleUnnamed,
     /// There is no such case.
     #[error("no case of this id is open on the ledger")]
     CaseUnknown,
@@ -96,7 +99,7 @@ impl ApprovalError {
             Self::Substituted { .. } => "APPROVAL_SUBSTITUTED",
             Self::Payload(error) => error.code().name(),
             Self::Unseen => "APPROVAL_UNSEEN",
-            Self::RuleUnknown => "RULE_UNKNOWN",
+            Self::RuleUnknown | Self::RuleUnnamed => "RULE_UNKNOWN",
             Self::CaseUnknown => "CASE_UNKNOWN",
             Self::NotOpen("used up") => "CASE_USED",
             Self::NotOpen("over") => "CASE_UNKNOWN",
@@ -124,6 +127,7 @@ impl ApprovalError {
             }
             Self::Unseen => "have the person who asked ask again, through the service that you use",
             Self::RuleUnknown => "have the rule defined first (`keyward approve rule define`)",
+            Self::RuleUnnamed => "ask through the service at which the rule was defined",
             Self::CaseUnknown | Self::NotOpen(_) | Self::RuleVersion => {
                 "have approvals asked for anew (`keyward approve ask`)"
             }

@@ -11,7 +11,7 @@ mod sign;
 
 pub use crate::delegation::Done;
 pub use entry::Voice;
-pub(crate) use entry::to_proto;
+pub(crate) use entry::{HAND_IN_TRIES, to_proto};
 pub use error::ApprovalError;
 pub use keyward_domain::approval::{About, Publication, Published, Signing};
 pub use keyward_ledger_core::entry::{ApprovalTerms, Case, Group, Party, PublishPolicy, RuleName};

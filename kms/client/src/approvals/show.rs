@@ -1,15 +1,17 @@
 //! Rules and cases, as the ledger proves them; and what a case is about, held against it.
 
 use keyward_ledger_core::codec::DecodeError;
-use keyward_ledger_core::entry::{Case, Party, PublishPolicy, RuleName, kind};
+use keyward_ledger_core::entry::{
+    AuditTerms, Case, Grant, Party, PublishAudit, PublishPolicy, RuleName, kind,
+};
 use keyward_ledger_core::scheme::KeyId;
 use keyward_ledger_core::state::layout::{
     ApprovalCase, ApprovalCaseStatus as Status, ApprovalState, approval_case_key, approval_key,
 };
 use keyward_ledger_verify::StateVerdict;
 use keyward_proto::custody::{
-    ApprovalAbout, ApprovalOfPublication, ListApprovalRulesRequest, ListApprovalsRequest,
-    ShowApprovalRequest, approval_about,
+    ApprovalAbout, ApprovalOfAuditTerms, ApprovalOfPublication, ListApprovalRulesRequest,
+    ListApprovalsRequest, ShowApprovalRequest, approval_about,
 };
 
 use super::error::ApprovalError;
@@ -160,6 +162,22 @@ impl Client {
         Ok((rule.map(|rule| Rule { name: Some(*name), ..rule }), height))
     }
 
+    /// Whose a rule is and what it is called, by its id: what the service says is the rule's only if the id follows from it.
+    pub async fn approval_rule_name(&self, id: &[u8; 32]) -> Result<RuleName, ApprovalError> {
+        let shown = self.shown_rules(Some(*id)).await?;
+        let [one] = shown.as_slice() else {
+            return Err(ApprovalError::Substituted { what: "another number of rules than one" });
+        };
+        if one.owner.is_empty() {
+            return Err(ApprovalError::RuleUnnamed);
+        }
+        let name = RuleName { owner: bytes32("owner", &one.owner)?, name: bytes32("name", &one.name)? };
+        if name.id(kind::DEFINE_APPROVAL) != *id {
+            return Err(ApprovalError::Substituted { what: "the names of another rule" });
+        }
+        Ok(name)
+    }
+
     async fn shown_rules(
         &self,
         one: Option<[u8; 32]>,
@@ -252,10 +270,23 @@ pub(crate) fn of_proto(about: ApprovalAbout) -> Result<About, ApprovalError> {
         }
         Some(Of::Publication(m)) => publication(Published::Policy, m),
         Some(Of::Risk(m)) => publication(Published::Risk, m),
-        Some(Of::Grant(_) | Of::Audit(_)) | None => {
-            Err(ApprovalError::Substituted { what: "a case about what this version does not know" })
+        Some(Of::Grant(m)) => {
+            Ok(About::Grant { grant: decoded("the grant", Grant::decode(&m.grant))?, purpose: m.purpose })
         }
+        Some(Of::Audit(m)) => audit_terms(&m),
+        None => Err(ApprovalError::Substituted { what: "a case about what this version does not know" }),
     }
+}
+
+fn audit_terms(m: &ApprovalOfAuditTerms) -> Result<About, ApprovalError> {
+    let wide = |_| ApprovalError::Substituted { what: "terms for audits that there cannot be" };
+    let terms = AuditTerms {
+        accounts_max: u16::try_from(m.accounts_max).map_err(wide)?,
+        span_ms_max: m.span_ms_max,
+        live_ms_max: m.live_ms_max,
+    };
+    let (tenant, rule) = (bytes32("tenant", &m.tenant)?, bytes32("rule", &m.rule)?);
+    Ok(About::AuditTerms(PublishAudit { tenant, version: m.version, terms, rule, case: None }))
 }
 
 fn publication(of: Published, m: ApprovalOfPublication) -> Result<About, ApprovalError> {
@@ -263,4 +294,54 @@ fn publication(of: Published, m: ApprovalOfPublication) -> Result<About, Approva
     let publish =
         PublishPolicy { tenant, version: m.version, set, rule: bytes32("rule", &m.rule)?, case: None };
     Ok(About::Publication(Publication { of, publish, text: m.text }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::super::entry::to_proto;
+    use super::*;
+
+    fn grant() -> About {
+        let grant = Grant {
+            id: [1; 32],
+            tenant: [2; 32],
+            grantee_key: [3; 32],
+            purpose_hash: Grant::purpose_hash_of("why"),
+            from_ms: 1,
+            until_ms: 2,
+            expires_ms: 3,
+            accounts: vec![[4; 32], [5; 32]],
+        };
+        About::Grant { grant, purpose: "why".to_owned() }
+    }
+
+    fn terms() -> About {
+        let terms = AuditTerms { accounts_max: u16::MAX, span_ms_max: 2, live_ms_max: 3 };
+        About::AuditTerms(PublishAudit { tenant: [1; 32], version: 4, terms, rule: [2; 32], case: None })
+    }
+
+    #[test]
+    fn grants_and_terms_travel_as_they_are() {
+        for about in [grant(), terms()] {
+            assert_eq!(of_proto(to_proto(&about)).unwrap(), about);
+        }
+    }
+
+    #[test]
+    fn what_is_no_grant_or_no_terms_is_refused() {
+        let Some(approval_about::About::Grant(mut message)) = to_proto(&grant()).about else {
+            unreachable!()
+        };
+        message.grant = message.grant.slice(1..);
+        let refused = of_proto(ApprovalAbout { about: Some(approval_about::About::Grant(message)) });
+        assert!(matches!(refused, Err(ApprovalError::Malformed { what: "the grant", .. })));
+        let Some(approval_about::About::Audit(mut message)) = to_proto(&terms()).about else {
+            unreachable!()
+        };
+        message.accounts_max += 1;
+        let refused = of_proto(ApprovalAbout { about: Some(approval_about::About::Audit(message)) });
+        assert!(matches!(refused, Err(ApprovalError::Substituted { .. })), "it would wrap to none");
+        assert!(of_proto(ApprovalAbout { about: None }).is_err());
+    }
 }

@@ -38,7 +38,7 @@ mod order;
 pub(crate) mod proof;
 mod recover;
 mod recovered;
-mod seal;
+pub(crate) mod seal;
 mod signers;
 pub(crate) mod status;
 

@@ -49,7 +49,7 @@ impl Client {
         progress(VaultStep::Proving);
         let version = self.next_version(&view, name, order.anew).await?;
         let known = self.keepers_of(&view).await.map_err(SealError::Vault)?;
-        let keepers = choose(known.list, &order)?;
+        let keepers = choose(known.list, &order.keepers, order.threshold)?;
         let factors = self.factors(&view, &order).await?;
         let vault = RuleName { owner: view.account, name: name.id() };
 
@@ -204,9 +204,13 @@ impl Client {
 }
 
 /// The keepers that are to hold shares, each once.
-fn choose(known: Vec<LedgerKeeper>, order: &SealOrder) -> Result<Vec<LedgerKeeper>, SealError> {
+pub(crate) fn choose(
+    known: Vec<LedgerKeeper>,
+    choice: &KeeperChoice,
+    threshold: u8,
+) -> Result<Vec<LedgerKeeper>, SealError> {
     let count = known.len();
-    let chosen = match &order.keepers {
+    let chosen = match choice {
         KeeperChoice::Any(wanted) => shuffled(known)?.into_iter().take(*wanted).collect(),
         KeeperChoice::Named(names) => {
             let find = |name: &String| known.iter().find(|keeper| keeper.name == *name).cloned();
@@ -214,11 +218,10 @@ fn choose(known: Vec<LedgerKeeper>, order: &SealOrder) -> Result<Vec<LedgerKeepe
             names.iter().map(|name| find(name).ok_or_else(|| unknown(name))).collect::<Result<Vec<_>, _>>()?
         }
     };
-    let wanted = match &order.keepers {
+    let wanted = match choice {
         KeeperChoice::Any(wanted) => *wanted,
         KeeperChoice::Named(names) => names.len(),
     };
-    let threshold = order.threshold;
     if chosen.len() != wanted || threshold < 2 || usize::from(threshold) > wanted {
         return Err(SealError::Keepers { threshold, keepers: wanted, known: count });
     }

@@ -1,0 +1,209 @@
+//! Keepers of closed epochs with the real cryptography, and the service's way to them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use keyward_crypto::vault::BoxKey;
+use keyward_crypto::viewing::{Dealing, Opening, ViewingShare};
+use keyward_domain::viewing_deposit_message;
+use keyward_ledger_core::ed25519::SigningKey;
+use keyward_ledger_core::entry::Entry;
+use keyward_ledger_core::hash::Hash;
+use keyward_ledger_core::keeper::{Keeper as OnLedger, keeper_id};
+use keyward_ledger_core::state::keeper::{KeeperState, keeper_key, keepers_key};
+use keyward_ledger_core::unlinkable::DealtRun;
+use keyward_proto::custody::vaults_server::Vaults;
+use keyward_proto::custody::viewings_server::Viewings;
+use keyward_proto::custody::*;
+use tonic::{Request, Response, Status};
+
+use crate::toy::{self, Answered, Chain, account, credential};
+use crate::world::World;
+
+pub(crate) struct Keeper {
+    pub(crate) name: String,
+    pub(crate) signing: SigningKey,
+    sealing: BoxKey,
+    /// By the hash of their dealings.
+    shares: Mutex<HashMap<Hash, ViewingShare>>,
+}
+
+impl Keeper {
+    fn new(number: u8) -> Self {
+        Self {
+            name: format!("keeper-{number}"),
+            signing: SigningKey::from_seed(&[0xa0 + number; 32]),
+            sealing: BoxKey::from_secret(&[0x10 + number; 32]).unwrap(),
+            shares: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> Hash {
+        keeper_id(&self.name)
+    }
+
+    pub(crate) fn state(&self) -> KeeperState {
+        let keeper = OnLedger {
+            name: self.name.clone(),
+            key: self.signing.public_key(),
+            hpke_key: self.sealing.public(),
+            validator: None,
+            rpc: "https://keeper.example:7600".into(),
+        };
+        KeeperState { present: true, height: 1, keeper }
+    }
+
+    fn deposit(&self, dealing: &Dealing, share: &[u8]) -> [u8; 64] {
+        let (hash, id) = (dealing.hash(), self.id());
+        let share = ViewingShare::open(dealing, &id, &self.sealing, share).unwrap();
+        self.shares.lock().unwrap().insert(hash, share);
+        let Dealing { account, first, last, .. } = *dealing;
+        let run = DealtRun { account, first, last, dealing_hash: hash };
+        run.acknowledge(&self.signing, &dealing.chain_id, &id)
+    }
+
+    /// What it gives to an opening.
+    pub(crate) fn part(&self, opening: &Opening) -> Vec<u8> {
+        let shares = self.shares.lock().unwrap();
+        shares[&opening.dealing].answer(opening, |said| self.signing.sign(said)).unwrap()
+    }
+
+    /// The same by one that lies: with another's numbers.
+    pub(crate) fn lie(&self, other: &Self, opening: &Opening) -> Vec<u8> {
+        let bytes = |keeper: &Self| {
+            keeper.shares.lock().unwrap()[&opening.dealing].to_secret().expose(<[u8]>::to_vec)
+        };
+        let (own, other) = (bytes(self), bytes(other));
+        let pair = own.len() - 64;
+        let forged = ViewingShare::from_secret(&[&own[..pair], &other[pair..]].concat()).unwrap();
+        forged.answer(opening, |said| self.signing.sign(said)).unwrap()
+    }
+}
+
+/// Five of them, as the ledger has them, by ascending id.
+pub(crate) fn admitted(chain: &mut Chain) -> Vec<Keeper> {
+    let mut keepers: Vec<_> = (1..=5).map(Keeper::new).collect();
+    keepers.sort_by_key(Keeper::id);
+    let ids: Vec<_> = keepers.iter().map(Keeper::id).collect();
+    chain.state.insert(&keepers_key(), &[&5_u32.to_be_bytes()[..], &ids.concat()].concat());
+    for keeper in &keepers {
+        chain.state.insert(&keeper_key(&keeper.id()), &keeper.state().encode());
+    }
+    keepers
+}
+
+#[derive(Clone)]
+pub(crate) struct Face(pub(crate) Arc<World>);
+
+#[tonic::async_trait]
+impl Viewings for Face {
+    async fn deal(&self, request: Request<DealViewingRequest>) -> Answered<DealViewingResponse> {
+        let account = account(&request);
+        let DealViewingRequest { dealing, shares, signature } = request.into_inner();
+        let dealing = Dealing::decode(&dealing).unwrap();
+        assert_eq!(dealing.account, account);
+        let message = viewing_deposit_message(&dealing.chain_id, &dealing.hash());
+        assert_eq!(credential(&account).sign_message(&message).unwrap(), signature[..], "its own word");
+        self.0.dealings.lock().unwrap().push(dealing.hash());
+        self.0.kept.lock().unwrap().insert(dealing.hash(), dealing.encode());
+        let away = self.0.lies.lock().unwrap().away.clone();
+        let acknowledged = |share: &DealtShare| {
+            let number = self.0.keepers.iter().position(|keeper| keeper.id()[..] == share.keeper_id).unwrap();
+            if away.contains(&number) {
+                return tonic::codegen::Bytes::new();
+            }
+            self.0.keepers[number].deposit(&dealing, &share.share).to_vec().into()
+        };
+        let honest = DealViewingResponse { acknowledgements: shares.iter().map(acknowledged).collect() };
+        let lies = self.0.lies.lock().unwrap();
+        Ok(Response::new(lies.acknowledged.as_ref().map_or(honest.clone(), |lie| lie(&self.0, honest))))
+    }
+
+    async fn record(&self, request: Request<AuditEntryRequest>) -> Answered<AuditEntryResponse> {
+        let entry = request.into_inner().entry;
+        if self.0.lies.lock().unwrap().swallows {
+            return Err(Status::unavailable("lost"));
+        }
+        let honest = {
+            let mut chain = self.0.chain.lock().unwrap();
+            let is_it = |leaf: &u64| {
+                chain.entry(*leaf).is_some_and(|(found, outcome)| found == entry && outcome.is_accepted())
+            };
+            let before = (0..).take_while(|leaf| chain.entry(*leaf).is_some()).find(is_it);
+            match before {
+                Some(leaf) => Ok((chain.receipt(leaf), leaf)),
+                None => toy::record(&mut chain, &entry),
+            }
+        };
+        let honest =
+            honest.map(|(receipt, leaf_index)| AuditEntryResponse { receipt: receipt.into(), leaf_index });
+        let lies = self.0.lies.lock().unwrap();
+        let said = match &lies.dealt {
+            Some(lie) => lie(&self.0, honest),
+            None => honest,
+        };
+        said.map(Response::new)
+    }
+}
+
+/// Whether an entry deals epochs.
+pub(crate) fn deals(entry: &[u8]) -> bool {
+    use keyward_ledger_core::entry::{Act, AddressAct, Authored};
+    matches!(
+        Entry::decode(entry).unwrap(),
+        Entry::Authored(Authored { act: Act::Addresses(AddressAct::Deal(_)), .. })
+    )
+}
+
+fn none<T>() -> Answered<T> {
+    Err(Status::unimplemented("no vaults here"))
+}
+
+#[tonic::async_trait]
+impl Vaults for Face {
+    async fn keepers(&self, _: Request<ListKeepersRequest>) -> Answered<ListKeepersResponse> {
+        let chain = self.0.chain.lock().unwrap();
+        let keepers = self.0.keepers.iter().map(|keeper| chain.proof(&keeper_key(&keeper.id())).into());
+        let keepers = keepers.collect();
+        Ok(Response::new(ListKeepersResponse { list: chain.proof(&keepers_key()).into(), keepers }))
+    }
+    async fn show(&self, _: Request<ShowVaultRequest>) -> Answered<ShowVaultResponse> {
+        none()
+    }
+    async fn deposit(&self, _: Request<VaultDepositRequest>) -> Answered<VaultDepositResponse> {
+        none()
+    }
+    async fn seal(&self, _: Request<VaultEntryRequest>) -> Answered<VaultEntryResponse> {
+        none()
+    }
+    async fn attempt(&self, _: Request<VaultAttemptRequest>) -> Answered<VaultEntryResponse> {
+        none()
+    }
+    async fn evaluate(&self, _: Request<VaultEvaluateRequest>) -> Answered<VaultAnswer> {
+        none()
+    }
+    async fn open(&self, _: Request<VaultEntryRequest>) -> Answered<VaultEntryResponse> {
+        none()
+    }
+    async fn release(&self, _: Request<VaultReleaseRequest>) -> Answered<VaultAnswer> {
+        none()
+    }
+    async fn drill(&self, _: Request<VaultDrillRequest>) -> Answered<VaultAnswer> {
+        none()
+    }
+    async fn destroy(&self, _: Request<VaultEntryRequest>) -> Answered<VaultEntryResponse> {
+        none()
+    }
+    async fn signers(&self, _: Request<ListSignersRequest>) -> Answered<ListSignersResponse> {
+        none()
+    }
+    async fn set_up_code(&self, _: Request<SetUpCodeRequest>) -> Answered<SetUpCodeResponse> {
+        none()
+    }
+    async fn confirm_code(&self, _: Request<ConfirmCodeRequest>) -> Answered<ConfirmCodeResponse> {
+        none()
+    }
+    async fn remove_code(&self, _: Request<RemoveCodeRequest>) -> Answered<RemoveCodeResponse> {
+        none()
+    }
+}
