@@ -1,6 +1,14 @@
 //! Moments as people write them: a day, a time of day in UTC, or milliseconds since 1970.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 const DAY_MS: u64 = 86_400_000;
+
+/// Now, in milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// `2026-01-31`, `2026-01-31T08:30Z`, `2026-01-31T08:30:00Z` or milliseconds since 1970, as milliseconds.
 pub(crate) fn parse_ms(text: &str) -> Option<u64> {

@@ -7,7 +7,7 @@ mod ask;
 mod rule;
 mod show;
 pub(crate) mod sign;
-mod speak;
+pub(crate) mod speak;
 
 use std::path::PathBuf;
 

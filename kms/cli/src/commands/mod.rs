@@ -1,8 +1,10 @@
 //! What can be asked of `keyward`: one file per command.
 
 mod account;
+mod address;
 mod approve;
 mod association;
+mod audit;
 mod bench;
 mod certificate;
 mod completions;
@@ -11,7 +13,7 @@ mod delegate;
 mod demo;
 mod genesis;
 mod kek;
-mod key;
+pub(crate) mod key;
 pub(crate) mod ledger;
 mod member;
 mod node;
@@ -70,8 +72,12 @@ pub(crate) enum Command {
     Delegate(delegate::Delegate),
     /// Approvals: who must approve what, asking for it, and giving it.
     Approve(approve::Approve),
+    /// Unlinkable addresses: one account, many one-time addresses that do not point to each other.
+    Address(address::Address),
     /// Associations: addresses of several parties and chains that belong together.
     Association(association::Association),
+    /// Audits: terms, grants, and what they open.
+    Audit(audit::Audit),
     /// Keys: create, list, show, rotate, freeze, destroy, label, lend.
     Key(key::Key),
     /// The keys that seal what the service keeps: rotate, status, remove.
@@ -82,7 +88,7 @@ pub(crate) enum Command {
     Policy(policy::Policy),
     /// Rules of risk of the tenant: show, replay, publish.
     Risk(risk::Risk),
-    /// Signs a file with a key of the service.
+    /// Signs a file with a key of the service, or with a one-time address.
     Sign(sign::Sign),
     /// Verifies a receipt, without any network.
     Verify(verify::Verify),
@@ -133,7 +139,9 @@ impl Command {
             Self::Account(command) => Box::pin(command.run(context)).await,
             Self::Delegate(command) => Box::pin(command.run(context)).await,
             Self::Approve(command) => Box::pin(command.run(context)).await,
+            Self::Address(command) => Box::pin(command.run(context)).await,
             Self::Association(command) => Box::pin(command.run(context)).await,
+            Self::Audit(command) => Box::pin(command.run(context)).await,
             Self::Key(command) => Box::pin(command.run(context)).await,
             Self::Kek(command) => Box::pin(command.run(context)).await,
             Self::Vault(command) => Box::pin(command.run(context)).await,

@@ -21,7 +21,7 @@ pub(crate) const FOLDER: &str = "keys";
 /// Where the password comes from.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct PasswordFrom {
-    /// For keys of mode `self` and shared ones: a file of mode 0600 that holds the password; without it, the password is asked for.
+    /// For keys of mode `self`, shared ones and own addresses: a file of mode 0600 that holds the password; without it, the password is asked for.
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
     /// For an app, which has no password: the Ed25519 key in this file of mode 0600, which `keyward key import --stays` has

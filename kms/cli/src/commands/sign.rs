@@ -11,6 +11,7 @@ use keyward_domain::scheme::Scheme;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::address::sign as address;
 use super::approve::sign::Told;
 use super::key::parse_key;
 use super::own::{PasswordFrom, unlock};
@@ -18,15 +19,28 @@ use super::shared::EXPERIMENTAL;
 use super::{Context, approve};
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
+use crate::output::aside;
 use crate::profile::Profile;
 use crate::service::{As, connect, failed, waiting};
 use said::Said;
 
+const EXAMPLES: &str = "Examples:
+  keyward sign --key payroll --receipt receipt payment.txt
+  keyward sign --address new --receipt receipt payment.txt
+  keyward sign --address 02ab.. --format ethereum transaction";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Sign {
     /// Alias, or key id in hex.
-    #[arg(long)]
-    key: String,
+    #[arg(long, required_unless_present = "address")]
+    key: Option<String>,
+    /// A one-time address of the account instead of a key: its public key in hex, or `new` for a fresh one. It signs once.
+    #[arg(long, value_name = "ADDRESS|new", conflicts_with_all = ["key", "approval", "tweak", "input"])]
+    address: Option<String>,
+    /// Of an address: the scheme of its signature.
+    #[arg(long, requires = "address", default_value = "ecdsa-secp256k1", value_parser = ["ecdsa-secp256k1", "bip340"])]
+    scheme: String,
     /// Writes the receipt here.
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
@@ -56,8 +70,11 @@ impl Sign {
         files::distinct(named.map(PathBuf::as_path).chain(self.password.paths()))?;
         let profile = context.profile()?;
         let bytes = files::read(&self.file)?;
-        let key = parse_key(&self.key)?;
         let digest = if self.digest { Some(digest(&bytes)?) } else { None };
+        let Some(key) = &self.key else {
+            return self.by_address(context, &profile, &bytes, digest.as_ref()).await;
+        };
+        let key = parse_key(key)?;
         let service = connect(&profile, As::of(self.as_certificate)).await?;
         let cannot = failed("cannot sign");
         let client = waiting(service.client, self.wait);
@@ -97,6 +114,32 @@ impl Sign {
         };
         self.keep(&signed)?;
         context.output.answer(self.words(&signed), &to_json(&signed));
+        Ok(())
+    }
+
+    /// With an address that signs once: by the service, or here where the account keeps its own root.
+    async fn by_address(
+        &self,
+        context: &Context,
+        profile: &Profile,
+        bytes: &[u8],
+        digest: Option<&[u8; 32]>,
+    ) -> Result<()> {
+        let which = address::which(self.address.as_deref().unwrap_or_default())?;
+        let order = self.said.address_order(bytes, digest)?;
+        let order = if self.scheme == Scheme::Bip340.name() { order.bip340() } else { order };
+        let service = connect(profile, As::of(self.as_certificate)).await?;
+        let client = waiting(service.client, self.wait);
+        let signed = address::signed(context, profile, &client, (which, &order, &self.password)).await?;
+        self.keep(&signed.signature)?;
+        if !signed.released {
+            aside(
+                "keyward: the service waits for this signature no more: its receipt is whole, and its release is not recorded",
+            );
+        }
+        let one_time = format!("address signed  {}, in epoch {}", hex::encode(signed.address), signed.epoch);
+        let words = format!("{}\n{one_time}", self.words(&signed.signature));
+        context.output.answer(words, &address::to_json(&signed));
         Ok(())
     }
 

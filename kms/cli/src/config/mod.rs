@@ -1,5 +1,6 @@
 //! Configuration: one TOML file, environment variables over it, flags over those; unknown keys are errors.
 
+mod addresses;
 pub(crate) mod cold;
 pub(crate) mod keeper;
 pub(crate) mod node;

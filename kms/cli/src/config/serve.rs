@@ -15,6 +15,7 @@ use keyward_token::{HostProgram, ModuleSource, Pin};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::addresses::AddressesFile;
 use super::notices::NoticesFile;
 use super::{Sources, TlsFiles, environment, from_folder, load};
 use crate::certificate::principal_of;
@@ -60,6 +61,9 @@ pub(crate) struct ServeConfig {
     /// How owners are told of what waits for a veto; without it nobody is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) notices: Option<NoticesFile>,
+    /// Unlinkable addresses.
+    #[serde(default)]
+    pub(crate) addresses: AddressesFile,
 }
 
 /// A token agent.
@@ -172,6 +176,7 @@ impl ServeConfig {
             tokens: self.token.modules(file)?,
             kek: self.token.open(file, &secret, &owner)?,
             agents: self.agents()?,
+            addresses: self.addresses.open()?,
             notices: self.notices.as_ref().map(|notices| notices.open(file)).transpose()?.unwrap_or_default(),
             limits: Limits {
                 agent_wait: Duration::from_millis(self.agent_wait_ms),

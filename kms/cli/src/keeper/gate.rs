@@ -5,9 +5,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use keyward_domain::Code;
-use keyward_keeper::{Face, Keeper, SharedFace};
+use keyward_keeper::{Face, Keeper, SharedFace, ViewingFace};
 use keyward_proto::custody::co_signers_server::CoSignersServer;
 use keyward_proto::custody::keepers_server::KeepersServer;
+use keyward_proto::custody::viewing_keepers_server::ViewingKeepersServer;
 use tokio::sync::watch;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
@@ -16,16 +17,21 @@ use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::{Code as Canonical, Status};
 
-/// A keeper's services: vaults, and shared keys.
+/// A keeper's services: vaults, shared keys, and closed address epochs.
 #[derive(Clone)]
 pub(super) struct Answering {
     vaults: KeepersServer<Face>,
     keys: CoSignersServer<SharedFace>,
+    epochs: ViewingKeepersServer<ViewingFace>,
 }
 
 impl Answering {
     pub(super) fn of(keeper: &Keeper) -> Self {
-        Self { vaults: Face::service(keeper.clone()), keys: SharedFace::service(keeper.clone()) }
+        Self {
+            vaults: Face::service(keeper.clone()),
+            keys: SharedFace::service(keeper.clone()),
+            epochs: ViewingFace::service(keeper.clone()),
+        }
     }
 }
 
@@ -33,7 +39,8 @@ impl Answering {
 pub(super) fn routes(answering: &watch::Receiver<Option<Answering>>) -> Routes {
     let vaults = Gate { answering: answering.clone(), part: |answering| answering.vaults.clone() };
     let keys = Gate { answering: answering.clone(), part: |answering| answering.keys.clone() };
-    Routes::new(vaults).add_service(keys)
+    let epochs = Gate { answering: answering.clone(), part: |answering| answering.epochs.clone() };
+    Routes::new(vaults).add_service(keys).add_service(epochs)
 }
 
 /// One service of a keeper that comes and goes.
@@ -94,7 +101,9 @@ mod tests {
     #[tokio::test]
     async fn a_keeper_that_is_away_says_so_with_a_code_and_to_come_again() {
         let (_sender, answering) = watch::channel(None);
-        for path in ["/keyward.v1.Keepers/Deposit", "/keyward.v1.CoSigners/Commit"] {
+        for path in
+            ["/keyward.v1.Keepers/Deposit", "/keyward.v1.CoSigners/Commit", "/keyward.v1.ViewingKeepers/Open"]
+        {
             let request = http::Request::builder().uri(path).body(Body::empty()).unwrap();
             let answer = routes(&answering).call(request).await.unwrap();
             let status = Status::from_header_map(answer.headers()).unwrap();

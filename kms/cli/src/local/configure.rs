@@ -124,6 +124,7 @@ impl Cluster {
             // To be tried out within a coffee; a real service keeps its default of a week.
             destruction_wait_min_s: 5,
             agents: vec![AgentFile { name: "local-agent".into(), operators: vec!["local-operator".into()] }],
+            addresses: Default::default(),
             notices: None,
         })
     }

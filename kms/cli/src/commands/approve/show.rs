@@ -53,12 +53,13 @@ pub(super) async fn show(context: &Context, case: &str, payload: Option<PathBuf>
     Ok(())
 }
 
-/// What is to be signed or published, in full.
+/// What is to be signed or published, or a grant's purpose, in full.
 fn payload_of(shown: &ShownCase) -> Option<&[u8]> {
     match shown.about.as_ref()? {
         About::Signing(signing) => Some(&signing.payload),
         About::Publication(publication) => Some(publication.text.as_bytes()),
-        About::Dispute(_) => None,
+        About::Grant { purpose, .. } => Some(purpose.as_bytes()),
+        About::Dispute(_) | About::AuditTerms(_) => None,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::service::{As, connect, waiting};
 
 /// Who speaks: the person who is logged in, or a linked key.
 #[derive(Debug, clap::Args)]
-pub(super) struct Speaker {
+pub(in crate::commands) struct Speaker {
     /// Speaks with this linked key of yours, by its alias or id, instead of your account: the token signs, attached to the
     /// service or at a token agent, which shows what it is.
     #[arg(long, value_name = "KEY", conflicts_with = "password_file")]
@@ -29,14 +29,14 @@ pub(super) struct Speaker {
 }
 
 /// A client, and who speaks through it.
-pub(super) struct Speaking<'a> {
-    pub(super) client: Client,
+pub(in crate::commands) struct Speaking<'a> {
+    pub(in crate::commands) client: Client,
     login: Option<Login>,
     token: Option<&'a str>,
 }
 
 impl Speaker {
-    pub(super) async fn open(&self, context: &Context) -> Result<Speaking<'_>> {
+    pub(in crate::commands) async fn open(&self, context: &Context) -> Result<Speaking<'_>> {
         if let Some(token) = self.token.as_deref() {
             let client = waiting(connect(&context.profile()?, As::Whoever).await?.client, self.wait);
             return Ok(Speaking { client, login: None, token: Some(token) });
@@ -55,7 +55,7 @@ impl Speaker {
 }
 
 impl Speaking<'_> {
-    pub(super) fn voice(&self) -> Result<Voice<'_>> {
+    pub(in crate::commands) fn voice(&self) -> Result<Voice<'_>> {
         match (&self.login, self.token) {
             (Some(login), _) => Ok(Voice::Account(login)),
             (None, Some(token)) => Ok(Voice::Token(token)),

@@ -16,14 +16,10 @@ use super::load::{self, Measured, Plan, Recorder};
 use super::report::{Part, Report};
 use super::site::Site;
 use super::{Load, bare, opaque};
-use crate::certificate::principal_of;
 use crate::commands::Context;
-use crate::commands::ledger::{connect, failed};
-use crate::config::serve::SUBMITTER_KEY;
+use crate::commands::ledger::{connect, failed, submitter_seed};
 use crate::failure::{Failure, Result};
 use crate::files;
-use crate::profile::Profile;
-use crate::sealed::OperatorSecret;
 
 /// Of each note, where nothing else is asked for.
 pub(super) const NOTE_BYTES: u16 = 300;
@@ -217,18 +213,6 @@ impl Bench {
     fn first(&self) -> Result<&Client> {
         self.clients.first().ok_or_else(|| Failure::usage("no connections", "ask for one"))
     }
-}
-
-/// The submitter's key that the profile may open.
-fn submitter_seed(profile: &Profile) -> Result<Zeroizing<[u8; 32]>> {
-    let (Some(secret), Some(key)) = (&profile.file.operator_secret, &profile.file.submitter_key) else {
-        return Err(Failure::usage(
-            format!("the profile in `{}` names no submitter's key", profile.folder.display()),
-            "choose the operator's profile, or add `operator_secret` and `submitter_key` to it",
-        ));
-    };
-    let owner = principal_of(&profile.path(&profile.file.certificate))?;
-    OperatorSecret::load(&profile.path(secret))?.open32(&profile.path(key), SUBMITTER_KEY, &owner)
 }
 
 async fn lane(client: Client, job: Job, recorder: Arc<Recorder>, entries: usize) {

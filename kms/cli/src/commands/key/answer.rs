@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use keyward_client::KeyWithReceipt;
+pub(crate) use keyward_domain::moment::moment;
 use keyward_proto::custody::{Key as KeyMessage, KeyVersion};
 use serde_json::{Value, json};
 
@@ -89,27 +90,6 @@ fn version_words(version: &KeyVersion) -> String {
     format!("{} {}", version.version, version.state)
 }
 
-/// A moment as seconds since 1970 and as a time of day in UTC.
-pub(crate) fn moment(unix_ms: u64) -> String {
-    let seconds = unix_ms / 1000;
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = civil(days);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", rest / 3600, rest / 60 % 60, rest % 60)
-}
-
-/// Year, month and day of a day since 1970-01-01 (H. Hinnant, "chrono-compatible low-level date algorithms").
-const fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
-    (year, month, day)
-}
-
 pub(super) fn to_json(key: &KeyMessage) -> Value {
     let labels: serde_json::Map<_, _> =
         key.labels.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
@@ -130,22 +110,4 @@ fn version_json(version: &KeyVersion) -> Value {
         "version": version.version, "key_id": hex::encode(&version.key_id), "state": version.state,
         "created_unix_ms": version.created_unix_ms,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn moments_are_told_in_utc() {
-        for (unix_ms, text) in [
-            (0, "1970-01-01 00:00:00 UTC"),
-            (951_782_399_999, "2000-02-28 23:59:59 UTC"),
-            (951_782_400_000, "2000-02-29 00:00:00 UTC"),
-            (1_709_251_199_000, "2024-02-29 23:59:59 UTC"),
-            (4_102_444_800_000, "2100-01-01 00:00:00 UTC"),
-        ] {
-            assert_eq!(moment(unix_ms), text);
-        }
-    }
 }

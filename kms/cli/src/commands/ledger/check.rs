@@ -79,7 +79,7 @@ impl Check {
 }
 
 /// The trust file that was named, else the profile's.
-pub(super) fn trust(context: &Context, named: Option<&Path>) -> Result<Trust> {
+pub(crate) fn trust(context: &Context, named: Option<&Path>) -> Result<Trust> {
     match named {
         Some(path) => read_trust(path),
         None => {
@@ -90,7 +90,7 @@ pub(super) fn trust(context: &Context, named: Option<&Path>) -> Result<Trust> {
 }
 
 /// Checks an export from its manifest to its last block, and hands on each block that holds.
-pub(super) fn check_export(
+pub(crate) fn check_export(
     output: Output,
     trust: &Trust,
     dir: &Path,

@@ -112,10 +112,10 @@ async fn page(client: &Client, question: &Question, from_leaf: u64, left: u64) -
     client.find(question, from_leaf, limit).await.map_err(|error| failed("cannot look records up", &error))
 }
 
-/// The key with an address: an address is a hash, so the keys on the ledger are looked through.
+/// The key with an address: an address is a hash, so the keys on the ledger are looked through, one-time ones too.
 async fn key_of(client: &Client, address: &str) -> Result<KeyId> {
     let mut complete_to = u64::MAX;
-    for kind in [kind::BIND_KEY, kind::ROTATE_KEY, kind::ROTATE_OWN_KEY] {
+    for kind in [kind::BIND_KEY, kind::ROTATE_KEY, kind::ROTATE_OWN_KEY, kind::USE_ADDRESS] {
         let (question, mut next_leaf) = (Question { kind: Some(kind), ..Question::default() }, 0);
         loop {
             let found = page(client, &question, next_leaf, u64::from(FOUND_MAX)).await?;
@@ -141,6 +141,7 @@ fn key_in(recorded: &Recorded) -> Option<PublicKey> {
         Entry::BindKey(bind) | Entry::RotateKey(RotateKey { bind, .. }) => {
             PublicKey::parse(bind.scheme, &bind.public_key).ok()
         }
+        Entry::UseAddress(used) => used.key(),
         _ => None,
     }
 }

@@ -21,10 +21,10 @@ const AGAIN: &str = "export again into an empty folder, or get the files again f
 
 /// An export on disk.
 #[derive(Clone, Debug)]
-pub(super) struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    pub(super) fn at(path: &Path) -> Self {
+    pub(crate) fn at(path: &Path) -> Self {
         Self(path.to_owned())
     }
 
@@ -94,7 +94,7 @@ impl Folder {
         files::write(&self.path(MANIFEST), manifest.encode().as_bytes(), Access::Public)
     }
 
-    pub(super) fn manifest(&self) -> Result<Manifest> {
+    pub(crate) fn manifest(&self) -> Result<Manifest> {
         let path = self.path(MANIFEST);
         if !path.is_file() {
             let what = format!("`{}` holds no finished export: there is no `{MANIFEST}`", self.0.display());
@@ -106,7 +106,7 @@ impl Folder {
     }
 
     /// A file that the manifest names, with the hash it names.
-    pub(super) fn named(&self, name: &str, hash: &[u8; 32]) -> Result<Vec<u8>> {
+    pub(crate) fn named(&self, name: &str, hash: &[u8; 32]) -> Result<Vec<u8>> {
         let bytes = files::read(&self.path(name))?;
         if sha256(&[&bytes]) == *hash {
             return Ok(bytes);
@@ -114,14 +114,14 @@ impl Folder {
         Err(other_file(name))
     }
 
-    pub(super) fn named_genesis(&self, manifest: &Manifest) -> Result<Genesis> {
+    pub(crate) fn named_genesis(&self, manifest: &Manifest) -> Result<Genesis> {
         let bytes = self.named(GENESIS, &manifest.genesis)?;
         Genesis::decode(&bytes).map_err(|error| {
             verdict("GENESIS_MALFORMED", "the export's genesis does not read").because(&error)
         })
     }
 
-    pub(super) fn named_links(
+    pub(crate) fn named_links(
         &self,
         manifest: &Manifest,
     ) -> Result<Vec<keyward_ledger_core::receipt::SetLink>> {
@@ -190,7 +190,7 @@ pub(super) fn other_file(name: &str) -> Failure {
     verdict("FILE_CHANGED", &format!("the file `{name}` is not the one that the manifest names"))
 }
 
-pub(super) fn verdict(code: &str, what: &str) -> Failure {
+pub(crate) fn verdict(code: &str, what: &str) -> Failure {
     let mut failure = Failure::refused(what, AGAIN);
     failure.code = Some(code.to_owned());
     failure.verdict = true;

@@ -1,13 +1,16 @@
 //! `keyward ledger`: what stands on the ledger, verified against the trust file.
 
+pub(crate) mod addresses;
 mod associations;
-mod check;
+pub(crate) mod audits;
+pub(crate) mod check;
 mod checkpoint;
 pub(crate) mod delegations;
 mod export;
 mod find;
-mod folder;
+pub(crate) mod folder;
 mod import;
+mod project;
 mod records;
 mod scrub;
 pub(crate) mod shared;
@@ -19,11 +22,14 @@ pub(crate) mod vaults;
 use std::path::PathBuf;
 
 use keyward_ledger_client::{Client, ClientError, Config, DEADLINE, Identity};
+use zeroize::Zeroizing;
 
 use super::Context;
-use crate::config::serve::read_trust;
+use crate::certificate::principal_of;
+use crate::config::serve::{SUBMITTER_KEY, read_trust};
 use crate::failure::{Failure, Result};
 use crate::profile::Profile;
+use crate::sealed::OperatorSecret;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Ledger {
@@ -65,6 +71,8 @@ enum Verb {
     State(state::State),
     /// Writes the ledger into files with their proofs, going on where an earlier run ended.
     Export(export::Export),
+    /// Keeps a PostgreSQL database up to date with the ledger, and with what audit grants open, each for a reader of its own.
+    Project(Box<project::Project>),
     /// Makes a node's data folder from an export, after checking everything in it.
     Import(import::Import),
     /// Checks digests, certificates, signatures, execution, outcomes and log, over the nodes or over an export.
@@ -96,6 +104,7 @@ impl Ledger {
             }
             Verb::State(state) => state.run(context).await,
             Verb::Export(export) => export.run(context).await,
+            Verb::Project(project) => Box::pin(project.run(context)).await,
             Verb::Import(import) => import.run(context),
             Verb::Check(check) => check.run(context).await,
             Verb::Member(command) => Box::pin(command.run(context)).await,
@@ -115,6 +124,18 @@ pub(crate) async fn connect(profile: &Profile) -> Result<Client> {
         dial: crate::proxy::way_out(profile.file.proxy.as_deref(), &profile.file.nodes)?,
     };
     Client::connect(config).await.map_err(|error| failed("cannot reach the ledger", &error))
+}
+
+/// The submitter's key that the profile may open.
+pub(crate) fn submitter_seed(profile: &Profile) -> Result<Zeroizing<[u8; 32]>> {
+    let (Some(secret), Some(key)) = (&profile.file.operator_secret, &profile.file.submitter_key) else {
+        return Err(Failure::usage(
+            format!("the profile in `{}` names no submitter's key", profile.folder.display()),
+            "choose the operator's profile, or add `operator_secret` and `submitter_key` to it",
+        ));
+    };
+    let owner = principal_of(&profile.path(&profile.file.certificate))?;
+    OperatorSecret::load(&profile.path(secret))?.open32(&profile.path(key), SUBMITTER_KEY, &owner)
 }
 
 /// Words for what the ledger's client says.

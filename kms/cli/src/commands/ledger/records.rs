@@ -7,7 +7,9 @@ use keyward_ledger_client::{Client, ClientError, Recorded};
 use keyward_ledger_core::entry::{Entry, Intent, RotateKey, kind_name, kind_of};
 use serde_json::{Value, json};
 
+use super::addresses::{addresses_json, addresses_words};
 use super::associations::{association_json, association_words, publication_json};
+use super::audits::{audit_json, audit_words};
 use super::checkpoint::write_cose;
 use super::delegations::{delegation_json, delegation_words};
 use super::failed;
@@ -86,13 +88,15 @@ pub(super) fn record_words(recorded: &Recorded) -> String {
     )
 }
 
-/// What an entry says of a vault, of delegates, of a shared key or of an association.
+/// What an entry says of a vault, of delegates, of a shared key, of an association, of addresses or of audits.
 fn told(entry: &[u8]) -> Option<String> {
     let entry = Entry::decode(entry).ok()?;
     vault_words(&entry)
         .or_else(|| delegation_words(&entry))
         .or_else(|| shared_words(&entry))
         .or_else(|| association_words(&entry))
+        .or_else(|| addresses_words(&entry))
+        .or_else(|| audit_words(&entry))
 }
 
 /// The key that an entry is about.
@@ -105,6 +109,7 @@ fn key_of(entry: &[u8]) -> Option<String> {
         | Entry::ScheduleDestroyKey { key_id, .. }
         | Entry::CancelDestroyKey { key_id }
         | Entry::DestroyKey { key_id } => Some(key_id.to_string()),
+        Entry::UseAddress(used) => used.key_id().map(|key_id| key_id.to_string()),
         Entry::BindKey(bind) | Entry::RotateKey(RotateKey { bind, .. }) => {
             let key = keyward_domain::scheme::PublicKey::parse(bind.scheme, &bind.public_key).ok()?;
             Some(key.id().to_string())
@@ -125,5 +130,6 @@ pub(super) fn record_json(recorded: &Recorded) -> Value {
         "sequence": record.sequence, "index": record.index, "key_id": key_of(&record.entry), "vault": vault, "delegation": delegation,
         "shared": entry.as_ref().and_then(shared_json), "association": entry.as_ref().and_then(association_json),
         "publication": entry.as_ref().and_then(publication_json),
+        "addresses": entry.as_ref().and_then(addresses_json), "audit": entry.as_ref().and_then(audit_json),
     })
 }

@@ -18,7 +18,7 @@ use crate::files::{self, Access};
 pub(crate) struct State {
     /// The key, as `key <KEY ID>`, `account <ID>`, `credential <ID>`, `intent <ID>`, `submitter <KEY>`, `batch
     /// <SUBMITTER> <SEQUENCE>`, `keeper <ID>`, `vault <ID>`, `delegation <ID>`, `delegations <ACCOUNT>`, `shared/key <ID>`, `association/id <ID>`, `policy/tenant <ID>`,
-    /// `shared/run <RULE ID>`, `shared/intent <ID>`, `keepers`,
+    /// `address/account <ID>`, `address/used <X>`, `audit/tenant <ID>`, `audit/grant <ID>`, `shared/run <RULE ID>`, `shared/intent <ID>`, `keepers`,
     /// `validators`, `parameters`, or `raw <HEX>` for the bytes themselves.
     #[arg(required = true, num_args = 1..=3, value_name = "KEY")]
     key: Vec<String>,

@@ -16,6 +16,8 @@ use keyward_ledger_core::state::vault::VaultState;
 use keyward_ledger_core::state::{STATE_KEY_BYTES_MAX, layout};
 use serde_json::{Value, json};
 
+use super::addresses::addresses_state;
+use super::audits::audit_state;
 use crate::commands::association;
 use crate::failure::{Failure, Result};
 
@@ -42,6 +44,10 @@ const PREFIXES: &[&str] = &[
     "association/id",
     "policy/tenant",
     "risk/tenant",
+    "address/account",
+    "address/used",
+    "audit/tenant",
+    "audit/grant",
 ];
 
 impl StateKey {
@@ -207,6 +213,12 @@ pub(crate) fn decoded(key: &[u8], value: &[u8]) -> Option<Value> {
     if key.starts_with(b"shared/") {
         return shared(key, value);
     }
+    if is(b"address/") {
+        return addresses_state(key, value);
+    }
+    if is(b"audit/") {
+        return audit_state(key, value);
+    }
     if let Some(id) = key.strip_prefix(b"association/id/") {
         let state = AssociationState::decode(value).ok()?;
         return Some(association::words::state_json(&hex::encode(id), &state, None));
@@ -309,6 +321,10 @@ mod tests {
             format!("shared/key {hex}"),
             format!("shared/run {hex}"),
             format!("shared/intent {hex}"),
+            format!("address/account {hex}"),
+            format!("address/used {hex}"),
+            format!("audit/tenant {hex}"),
+            format!("audit/grant {hex}"),
             format!("delegation {hex}"),
             format!("delegations {hex}"),
             format!("key {hex}"),

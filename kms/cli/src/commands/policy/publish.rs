@@ -178,7 +178,7 @@ const fn command(of: Published) -> &'static str {
 }
 
 /// A rule's id, said as such or by a name of the own account's.
-fn rule_id(text: &str, own: [u8; 32]) -> Result<[u8; 32]> {
+pub(in crate::commands) fn rule_id(text: &str, own: [u8; 32]) -> Result<[u8; 32]> {
     match parse_hex32(text) {
         Some(id) => Ok(id),
         None => Ok(RuleName { owner: own, name: name_id(text)? }.id(kind::DEFINE_APPROVAL)),

@@ -1,9 +1,12 @@
 //! What is said of a payload that is to be signed: its format, and the approval it comes with.
 
 use keyward_client::Order;
+use keyward_client::addresses::AddressOrder;
 use keyward_client::approvals::ShownCase;
 use keyward_client::shared::{Format, SharedSignOrder};
 use keyward_crypto::shared::{SharedScheme, Tweak};
+use keyward_domain::payload::MESSAGE_LEN_MAX;
+use sha2::{Digest as _, Sha256};
 
 use crate::failure::{Failure, Result};
 use crate::service::failed;
@@ -41,6 +44,18 @@ impl Said {
                 Order::payload(key, format(name), bytes.to_vec(), place)
             }
             (None, _) => super::unsaid(key, bytes, digest),
+        };
+        order.map_err(failed("cannot sign"))
+    }
+
+    /// What a one-time address is to sign: a file, or a digest. It signs once, so a payload must have one digest.
+    pub(super) fn address_order(&self, bytes: &[u8], digest: Option<&[u8; 32]>) -> Result<AddressOrder> {
+        let order = match (self.format.as_deref(), digest, bytes.len()) {
+            (Some(_), Some(_), _) => return Err(digest_has_no_format()),
+            (Some(name), None, _) => AddressOrder::payload(format(name), bytes.to_vec()),
+            (None, Some(digest), _) => AddressOrder::digest(digest),
+            (None, None, 0..=MESSAGE_LEN_MAX) => AddressOrder::message(bytes.to_vec()),
+            (None, None, _) => AddressOrder::digest(&Sha256::digest(bytes).into()),
         };
         order.map_err(failed("cannot sign"))
     }

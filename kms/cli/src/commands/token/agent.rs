@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use keyward_client::agent::{AgentError, Desk, Event, Journal, Parts, Rules, Tokens, Way, attend};
 use keyward_client::{Connection, Identity};
@@ -70,7 +69,7 @@ impl Agent {
             journal,
             device: Arc::new(tokens),
             person: Arc::new(Terminal::new(output)),
-            clock: Arc::new(now_ms),
+            clock: Arc::new(crate::moment::now_ms),
             tell: Arc::new(move |event: &Event| tell(output, event)),
         };
         let desk = Desk::new(parts).map_err(|failure| untrusted(&failure))?;
@@ -156,11 +155,6 @@ fn lines_of(number: u32, count: usize) -> Result<Vec<Zeroizing<String>>> {
         return Err(Failure::usage(what, "write one PIN on each line, in the order of `--token`"));
     }
     Ok(lines)
-}
-
-fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn unusable(error: &TokenError) -> Failure {

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 use self::state::Fresh;
 use super::Context;
+use super::ledger::addresses::{addresses_json, addresses_words};
+use super::ledger::audits::{audit_json, audit_words};
 use super::ledger::delegations::{delegation_json, delegation_words};
 use super::ledger::shared::{shared_json, shared_words};
 use super::ledger::state_key::StateKey;
@@ -145,7 +147,9 @@ fn words(verdict: &Verdict) -> String {
             .as_ref()
             .and_then(|entry| vault_words(entry)
                 .or_else(|| delegation_words(entry))
-                .or_else(|| shared_words(entry)))
+                .or_else(|| shared_words(entry))
+                .or_else(|| addresses_words(entry))
+                .or_else(|| audit_words(entry)))
             .map(|said| format!("\n  {said}"))
             .unwrap_or_default(),
     )
@@ -178,6 +182,9 @@ pub(crate) fn to_json(verdict: &Verdict) -> Value {
         "vault": verdict.entry.as_ref().and_then(|entry| vault_json(entry, &verdict.outcome)),
         "delegation": verdict.entry.as_ref().and_then(|entry| delegation_json(entry, &verdict.outcome)),
         "shared": verdict.entry.as_ref().and_then(shared_json),
+        "address": verdict.address.map(hex::encode),
+        "addresses": verdict.entry.as_ref().and_then(addresses_json),
+        "audit": verdict.entry.as_ref().and_then(audit_json),
         "outcome": verdict.outcome.name(),
         "accepted": verdict.accepted,
         "signers": verdict.signers,

@@ -1,0 +1,73 @@
+//! `keyward address close`.
+
+use keyward_client::Client;
+use keyward_client::addresses::ClosedEpoch;
+use keyward_domain::Code;
+use serde_json::{Value, json};
+
+use super::{Context, Reached, reach};
+use crate::commands::own::PasswordFrom;
+use crate::failure::{Failure, Result};
+use crate::profile::Profile;
+use crate::service::failed;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Close {
+    /// This epoch alone [default: all that are over and have records].
+    #[arg(long, value_name = "EPOCH")]
+    epoch: Option<u32>,
+    #[command(flatten)]
+    password: PasswordFrom,
+}
+
+impl Close {
+    pub(super) async fn run(self, context: &Context, profile: &Profile, client: &Client) -> Result<()> {
+        let Reached::Own(own) = reach(context, profile, client, &self.password).await? else {
+            let next = "nothing is to be done: the service closes epochs of hosted roots by itself (`keyward address show`)";
+            let hosted = Failure::refused("the account's root is hosted", "").coded(Code::AddressesHosted);
+            return Err(Failure { next: next.to_owned(), ..hosted });
+        };
+        let (root, cannot) = (own.root(), failed("cannot close the epoch"));
+        let epochs = match self.epoch {
+            Some(epoch) => vec![epoch],
+            None => own.client.address_epochs_to_close(&root).await.map_err(&cannot)?,
+        };
+        let progress = context.output.progress("closing epochs", 0, u64::try_from(epochs.len()).unwrap_or(0));
+        let mut closed = Vec::with_capacity(epochs.len());
+        for epoch in epochs {
+            closed.push(own.client.close_address_epoch(&root, epoch).await.map_err(&cannot)?);
+            progress.reach(u64::try_from(closed.len()).unwrap_or(0));
+        }
+        drop(progress);
+        let words = match closed.is_empty() {
+            true => "no epoch with records is over and open".to_owned(),
+            false => closed.iter().map(words).collect::<Vec<_>>().join("\n"),
+        };
+        context.output.answer(words, &json!({ "closed": closed.iter().map(to_json).collect::<Vec<_>>() }));
+        Ok(())
+    }
+}
+
+fn words(closed: &ClosedEpoch) -> String {
+    let unseen = match closed.unseen {
+        0 => String::new(),
+        count => format!(", {count} of which this device has no receipt of"),
+    };
+    let denied = match closed.denied {
+        0 => String::new(),
+        count => format!(
+            "; the service says that {count} more were never recorded, which were begun here: ask an auditor to look \
+             (`keyward ledger find --address`)"
+        ),
+    };
+    let (epoch, records, leaf) = (closed.epoch, closed.records, closed.done.leaf_index);
+    format!("epoch {epoch} is closed at leaf {leaf} with {records} records{unseen}{denied}")
+}
+
+fn to_json(closed: &ClosedEpoch) -> Value {
+    json!({
+        "epoch": closed.epoch, "records": closed.records, "unseen": closed.unseen, "denied": closed.denied,
+        "leaf_index": closed.done.leaf_index, "time_unix_ms": closed.done.time_ms,
+        "receipt": hex::encode(&closed.done.receipt),
+    })
+}

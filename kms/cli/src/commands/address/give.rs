@@ -1,0 +1,97 @@
+//! `keyward address new`, `list` and `recover`.
+
+use keyward_client::Client;
+
+use super::{Context, Reached, reach, tell};
+use crate::commands::own::PasswordFrom;
+use crate::failure::Result;
+use crate::profile::Profile;
+use crate::service::failed;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct New {
+    /// How many.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    count: u32,
+    #[command(flatten)]
+    password: PasswordFrom,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct List {
+    /// The most that are listed.
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    limit: u32,
+    #[command(flatten)]
+    password: PasswordFrom,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Recover {
+    #[command(flatten)]
+    epochs: Epochs,
+    #[command(flatten)]
+    password: PasswordFrom,
+}
+
+/// Which epochs.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct Epochs {
+    /// The first epoch [default: the first of the account].
+    #[arg(long, value_name = "EPOCH", default_value_t = 0, hide_default_value = true)]
+    first: u32,
+    /// The last epoch [default: the one under way].
+    #[arg(long, value_name = "EPOCH", default_value_t = u32::MAX, hide_default_value = true)]
+    last: u32,
+}
+
+impl Epochs {
+    /// From the account's own first to the one under way, as far as nothing else was said.
+    pub(super) async fn of(self, client: &Client) -> Result<std::ops::RangeInclusive<u32>> {
+        let cannot = failed("cannot look at your addresses");
+        let chosen = client.chosen_addresses().await.map_err(&cannot)?;
+        Ok(self.first.max(chosen.state.first)..=self.last.min(chosen.present().map_err(cannot)?))
+    }
+}
+
+impl New {
+    pub(super) async fn run(self, context: &Context, profile: &Profile, client: &Client) -> Result<()> {
+        let given = match reach(context, profile, client, &self.password).await? {
+            Reached::Hosted(client) => client.next_addresses(self.count).await,
+            Reached::Own(own) => own.client.next_own_addresses(&own.root(), self.count).await,
+        };
+        tell(context, &given.map_err(failed("cannot give out an address"))?, "none");
+        Ok(())
+    }
+}
+
+impl List {
+    pub(super) async fn run(self, context: &Context, profile: &Profile, client: &Client) -> Result<()> {
+        let listed = match reach(context, profile, client, &self.password).await? {
+            Reached::Hosted(client) => client.list_addresses(self.limit, 0).await,
+            Reached::Own(own) => {
+                let all = own.client.recover_own_addresses(&own.root(), 0..=u32::MAX).await;
+                all.map(|all| all.into_iter().rev().take(usize::try_from(self.limit).unwrap_or(0)).collect())
+            }
+        };
+        tell(context, &listed.map_err(failed("cannot list your addresses"))?, "no addresses");
+        Ok(())
+    }
+}
+
+impl Recover {
+    pub(super) async fn run(self, context: &Context, profile: &Profile, client: &Client) -> Result<()> {
+        let reached = reach(context, profile, client, &self.password).await?;
+        let _waiting = context.output.wait_for("every address is looked for");
+        let found = match reached {
+            Reached::Hosted(client) => client.recover_addresses(self.epochs.of(&client).await?).await,
+            Reached::Own(own) => {
+                let epochs = self.epochs.of(&own.client).await?;
+                own.client.recover_own_addresses(&own.root(), epochs).await
+            }
+        };
+        let found = found.map_err(failed("cannot bring your addresses back"))?;
+        tell(context, &found, "no addresses in these epochs");
+        Ok(())
+    }
+}

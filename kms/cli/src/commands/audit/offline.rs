@@ -1,0 +1,125 @@
+//! A grant file and a ledger export under a trust file: what every look without the service begins with.
+
+use std::path::{Path, PathBuf};
+
+use keyward_audit::{AuditError, GrantFile, Receipts, Relinked, Relinker, Report, records};
+use keyward_ledger_core::export::{Chunk, ChunkName, ProvenBlock};
+use keyward_ledger_core::trust::Trust;
+use keyward_ledger_verify::{HistoryVerdict, Verifier};
+use zeroize::Zeroizing;
+
+use super::file::FILE;
+use crate::commands::Context;
+use crate::commands::ledger::check::{check_export, trust};
+use crate::commands::ledger::folder::{Folder, verdict};
+use crate::failure::{Failure, Result};
+use crate::files;
+
+/// What is looked at.
+#[derive(Debug, clap::Args)]
+pub(super) struct Offline {
+    /// The folder of a ledger's export (`keyward ledger export`).
+    #[arg(value_name = "EXPORT")]
+    export: PathBuf,
+    /// The grant file, or the folder that `keyward audit open` keeps it in.
+    #[arg(long, value_name = "FILE")]
+    grant: PathBuf,
+    /// The trust file [default: the profile's].
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+}
+
+/// What was found, in which verified records.
+pub(super) struct Found {
+    pub(super) relinked: Relinked,
+    pub(super) history: HistoryVerdict,
+    trust: Trust,
+}
+
+impl Offline {
+    /// Checks grant file and export, and finds what the one opens in the other.
+    pub(super) fn find(&self, context: &Context) -> Result<Found> {
+        let trust = trust(context, self.trust.as_deref())?;
+        // Receipts are of any height; what a trust file pins is held against the export, and the export against them.
+        let unpinned = Trust { checkpoint: None, ..trust.clone() };
+        let relinker = Relinker::new(self.file()?, unpinned.encode().as_bytes());
+        let mut relinker = relinker.map_err(|error| refused(&error))?;
+        let history = check_export(context.output, &trust, &self.export, |proven, held| {
+            for (leaf_index, record) in records(&held.block, proven) {
+                relinker.feed(leaf_index, &record).map_err(|error| refused(&error))?;
+            }
+            Ok(())
+        })?;
+        if trust.checkpoint.is_some() && !relinker.unseen().is_empty() {
+            let what = "the export does not hold the grant's own records, and the trust file pins a block";
+            let mut failure =
+                Failure::refused(what, "export the ledger up to now, or give a trust file that pins none");
+            failure.code = Some("GRANT_OUTSIDE_EXPORT".to_owned());
+            return Err(failure);
+        }
+        Ok(Found { relinked: relinker.relinked(), history, trust: unpinned })
+    }
+
+    fn file(&self) -> Result<GrantFile> {
+        let path = if self.grant.is_dir() { self.grant.join(FILE) } else { self.grant.clone() };
+        let bytes = Zeroizing::new(files::read(&path)?);
+        GrantFile::decode(&bytes).map_err(|error| refused(&error.into()))
+    }
+
+    /// Writes the receipt of everything that was found into the folder beside a report; each verifies with the trust file alone.
+    pub(super) fn write_receipts(&self, context: &Context, found: &Found, folder: &Path) -> Result<u64> {
+        let wanted = found.relinked.places();
+        let manifest = Folder::at(&self.export).manifest()?;
+        let genesis = Folder::at(&self.export).named_genesis(&manifest)?;
+        let receipts = Receipts::new(&genesis, Folder::at(&self.export).named_links(&manifest)?);
+        let verifier = Verifier::new(found.trust.encode().as_bytes());
+        let verifier = verifier.map_err(|failure| crate::commands::verify::invalid(&failure))?;
+        let progress = context.output.progress("writing receipts", 0, wanted.len() as u64);
+        let mut written = 0;
+        self.again(|proven| {
+            let of_block = receipts.of(proven, |leaf_index| wanted.binary_search(&leaf_index).is_ok());
+            for (leaf_index, receipt) in of_block.map_err(|error| {
+                verdict("EXPORT_CHANGED", "the export was changed while it was read").because(&error)
+            })? {
+                verifier
+                    .receipt(&receipt, None)
+                    .map_err(|failure| crate::commands::verify::invalid(&failure))?;
+                write_plain(&folder.join(Report::receipt_name(leaf_index)), &receipt)?;
+                written += 1;
+                progress.reach(written);
+            }
+            Ok(())
+        })?;
+        Ok(written)
+    }
+
+    /// Reads the export's blocks once more, by the hashes of its manifest.
+    pub(super) fn again(&self, mut each: impl FnMut(&ProvenBlock) -> Result<()>) -> Result<()> {
+        let folder = Folder::at(&self.export);
+        for chunk in &folder.manifest()?.chunks {
+            let bytes = folder.named(&ChunkName::file(chunk.first), &chunk.sha256)?;
+            let malformed = |error| verdict("CHUNK_MALFORMED", "the export does not hold").because(&error);
+            let mut blocks = Chunk::open(&bytes).map_err(malformed)?;
+            while let Some(block) = blocks.block().map_err(malformed)? {
+                each(&block)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What stops an audit, in the words of the command line.
+pub(crate) fn refused(error: &AuditError) -> Failure {
+    let mut failure = Failure::refused("the grant cannot be looked at", error.next()).because(error);
+    failure.code = Some(error.code().to_owned());
+    failure.verdict = true;
+    failure
+}
+
+/// One of very many files: not waited for until it is on the disk.
+fn write_plain(path: &Path, bytes: &[u8]) -> Result<()> {
+    std::fs::write(path, bytes).map_err(|error| {
+        Failure::refused(format!("cannot write `{}`", path.display()), "make room, or choose another folder")
+            .because(&error)
+    })
+}

@@ -1,0 +1,155 @@
+//! `keyward audit relink`, `report` and `export`: what a grant opens in a ledger's export, without the service and without any network.
+
+use std::path::{Path, PathBuf};
+
+use keyward_audit::{Report, records};
+use keyward_ledger_core::block::Block;
+use keyward_projection::{ProjectionError, SqliteFile};
+use serde_json::json;
+
+use super::offline::{Found, Offline};
+use crate::commands::Context;
+use crate::commands::ledger::folder::verdict;
+use crate::failure::{Failure, Result};
+use crate::files::{self, Access};
+
+/// Shows it.
+#[derive(Debug, clap::Args)]
+pub(super) struct Relink {
+    #[command(flatten)]
+    offline: Offline,
+}
+
+/// Writes a folder: a page, JSON and CSV, and a receipt of every record in them.
+#[derive(Debug, clap::Args)]
+pub(super) struct Write {
+    #[command(flatten)]
+    offline: Offline,
+    /// The folder: empty, or to be made.
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+}
+
+/// Writes one format, with the receipts beside it.
+#[derive(Debug, clap::Args)]
+pub(super) struct Export {
+    #[command(flatten)]
+    offline: Offline,
+    /// What is written.
+    #[arg(long, value_enum)]
+    format: Format,
+    /// The folder: empty, or to be made.
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+}
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// Everything, for programs.
+    Json,
+    /// A line for each transaction and payment, for spreadsheets.
+    Csv,
+    /// A page for people, which needs nothing else.
+    Html,
+    /// A database of exactly these rows, for questions in SQL.
+    Sqlite,
+}
+
+impl Relink {
+    pub(super) fn run(self, context: &Context) -> Result<()> {
+        let found = self.offline.find(context)?;
+        let report = Report::new(&found.relinked, &found.history);
+        context.output.answer(report.text(), &report.json());
+        Ok(())
+    }
+}
+
+impl Write {
+    pub(super) fn run(self, context: &Context) -> Result<()> {
+        write(context, &self.offline, &self.out, &[Format::Json, Format::Csv, Format::Html])
+    }
+}
+
+impl Export {
+    pub(super) fn run(self, context: &Context) -> Result<()> {
+        write(context, &self.offline, &self.out, &[self.format])
+    }
+}
+
+fn write(context: &Context, offline: &Offline, folder: &Path, formats: &[Format]) -> Result<()> {
+    prepare(folder)?;
+    let found = offline.find(context)?;
+    let receipts = offline.write_receipts(context, &found, folder)?;
+    let mut names = Vec::new();
+    for format in formats {
+        names.push(format.write(offline, &found, folder)?);
+    }
+    let report = Report::new(&found.relinked, &found.history);
+    let words = format!(
+        "{}\nwritten to {}: {} and {receipts} receipts; check each with `keyward verify --trust FILE RECEIPT`",
+        report.text().lines().next().unwrap_or_default(),
+        folder.display(),
+        names.join(", "),
+    );
+    let json = json!({
+        "folder": folder.display().to_string(), "files": names, "receipts": receipts,
+        "complete": found.relinked.is_complete(), "whole": found.relinked.is_whole(),
+        "lying": found.relinked.lying(),
+        "transactions": found.relinked.transactions.len(), "payments": found.relinked.payments.len(),
+    });
+    context.output.answer(words, &json);
+    Ok(())
+}
+
+/// What is written links an account and its addresses: the folder is its owner's alone.
+fn prepare(folder: &Path) -> Result<()> {
+    let taken = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+    if taken {
+        let what = format!("`{}` is not empty", folder.display());
+        return Err(Failure::usage(what, "choose an empty folder: reports are never mixed"));
+    }
+    files::make_folder(folder)?;
+    files::make_folder(&folder.join("receipts"))
+}
+
+impl Format {
+    /// Writes it, and gives the file's name.
+    fn write(self, offline: &Offline, found: &Found, folder: &Path) -> Result<&'static str> {
+        let report = Report::new(&found.relinked, &found.history);
+        let (name, text) = match self {
+            Self::Json => ("report.json", report.json().to_string()),
+            Self::Csv => ("report.csv", report.csv()),
+            Self::Html => ("report.html", report.html()),
+            Self::Sqlite => return write_sqlite(offline, found, folder),
+        };
+        files::write(&folder.join(name), text.as_bytes(), Access::Secret)?;
+        Ok(name)
+    }
+}
+
+/// Writes the rows, and the records that they speak of in a second pass over the export.
+fn write_sqlite(offline: &Offline, found: &Found, folder: &Path) -> Result<&'static str> {
+    let name = "grant.sqlite";
+    let path = folder.join(name);
+    files::write(&path, b"", Access::Secret)?;
+    let runtime = tokio::runtime::Handle::current();
+    let cannot = |error: ProjectionError| {
+        let mut failure = Failure::refused("the rows cannot be written", error.remedy()).because(&error);
+        failure.code = Some(error.code().to_owned());
+        failure
+    };
+    tokio::task::block_in_place(|| {
+        let mut file = runtime.block_on(SqliteFile::begin(&path, &found.relinked)).map_err(cannot)?;
+        offline.again(|proven| {
+            let changed = || verdict("EXPORT_CHANGED", "the export was changed while it was read");
+            let block = Block::decode(&proven.block).map_err(|error| changed().because(&error))?;
+            for (leaf_index, record) in records(&block, proven) {
+                runtime.block_on(file.offer(leaf_index, &record)).map_err(cannot)?;
+            }
+            Ok(())
+        })?;
+        runtime.block_on(file.finish()).map_err(cannot)?;
+        Ok(name)
+    })
+}

@@ -1,0 +1,152 @@
+//! Which epochs of an account a grant opens now, as the ledger says: whole ones of its period that have elapsed, and, of own address
+//! roots, that were dealt to keepers.
+
+use keyward_client::audit::{Grant, ShownGrant};
+use keyward_ledger_client::{Client, VerifiedState};
+use keyward_ledger_core::codec::DecodeError;
+use keyward_ledger_core::entry::Custody;
+use keyward_ledger_core::state::addresses::{AddressesState, DealtState, addresses_key, dealt_key};
+use keyward_ledger_core::unlinkable::EDGE_MS;
+
+use crate::commands::ledger::failed;
+use crate::failure::{Failure, Result};
+
+/// Dealings that one opening shows at most.
+const DEALINGS_MAX: usize = 31;
+
+/// A run of epochs that is opened by one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) first: u32,
+    pub(super) last: u32,
+    /// Whether keepers open it.
+    pub(super) own: bool,
+}
+
+/// What of an account's epochs can be opened now, within what was asked for.
+pub(super) async fn runs(
+    ledger: &Client,
+    shown: &ShownGrant,
+    account: [u8; 32],
+    asked: (Option<u32>, Option<u32>),
+) -> Result<Vec<Run>> {
+    let found = state(ledger, &addresses_key(&account)).await?;
+    let none = || {
+        let next = "see `keyward audit show` for the accounts that it is for";
+        let failure = Failure::refused("the account has chosen no unlinkable addresses", next);
+        Failure { code: Some("ADDRESSES_UNKNOWN".to_owned()), ..failure }
+    };
+    let chosen = AddressesState::decode(&found.value.ok_or_else(none)?).map_err(|error| malformed(&error))?;
+    // The node may be behind; the service's proof of the grant has a time too.
+    let time_ms = found.time_ms.max(shown.read_ms);
+    let whole = whole(&shown.state.grant, &chosen, time_ms, asked);
+    let Some((first, last)) = whole else { return Ok(Vec::new()) };
+    match chosen.custody {
+        Custody::Hosted => Ok(vec![Run { first, last, own: false }]),
+        Custody::Own => dealt(ledger, account, &chosen, (first, last)).await,
+    }
+}
+
+/// The whole epochs of the grant's period that have elapsed at a time.
+fn whole(
+    grant: &Grant,
+    chosen: &AddressesState,
+    time_ms: u64,
+    (first, last): (Option<u32>, Option<u32>),
+) -> Option<(u32, u32)> {
+    let number = |epoch: u64| u32::try_from(epoch).unwrap_or(u32::MAX);
+    let from = number(grant.from_ms.div_ceil(chosen.epoch_ms)).max(chosen.first);
+    let until = number(grant.until_ms.checked_div(chosen.epoch_ms)?.checked_sub(1)?);
+    let elapsed = number(time_ms.checked_sub(EDGE_MS)?.checked_div(chosen.epoch_ms)?.checked_sub(1)?);
+    let (first, last) = (first.unwrap_or(from).max(from), last.unwrap_or(u32::MAX).min(until).min(elapsed));
+    (first <= last).then_some((first, last))
+}
+
+/// The dealings that lie wholly within a range, in runs of as many as one opening shows.
+async fn dealt(
+    ledger: &Client,
+    account: [u8; 32],
+    chosen: &AddressesState,
+    (first, last): (u32, u32),
+) -> Result<Vec<Run>> {
+    let (mut found, mut at) = (Vec::new(), Some(chosen.first));
+    while let Some(begins) = at.filter(|begins| *begins <= last) {
+        let Some(value) = state(ledger, &dealt_key(&account, begins)).await?.value else { break };
+        let dealing = DealtState::decode(&value).map_err(|error| malformed(&error))?;
+        if begins >= first && dealing.last <= last {
+            found.push((begins, dealing.last));
+        }
+        at = dealing.last.checked_add(1);
+    }
+    let run = |dealings: &[(u32, u32)]| {
+        let ((first, _), (_, last)) = (dealings.first()?, dealings.last()?);
+        Some(Run { first: *first, last: *last, own: true })
+    };
+    Ok(found.chunks(DEALINGS_MAX).filter_map(run).collect())
+}
+
+async fn state(ledger: &Client, key: &[u8]) -> Result<VerifiedState> {
+    ledger.state(key).await.map_err(|error| failed("cannot look at the account's epochs", &error))
+}
+
+fn malformed(error: &DecodeError) -> Failure {
+    Failure::refused("what the ledger has of the account is not read by this version", "use a newer one")
+        .because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use keyward_ledger_core::unlinkable::AddressEpoch;
+
+    use super::*;
+
+    const L: u64 = 1_000;
+
+    fn chosen(first: u32) -> AddressesState {
+        let (tenant, custody, epoch_ms, dealt, leaf) = ([1; 32], Custody::Hosted, L, None, 0);
+        AddressesState { tenant, custody, epoch_ms, first, dealt, leaf }
+    }
+
+    fn grant(from_ms: u64, until_ms: u64) -> Grant {
+        Grant {
+            id: [1; 32],
+            tenant: [1; 32],
+            grantee_key: [2; 32],
+            purpose_hash: [3; 32],
+            from_ms,
+            until_ms,
+            expires_ms: u64::MAX,
+            accounts: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn whole_epochs_that_have_elapsed_are_opened_and_no_others() {
+        let late = 1_000 * L + EDGE_MS;
+        let none = (None, None);
+        // The period cuts epochs 10 and 19: they stay closed.
+        let cut = grant(10 * L + 1, 20 * L - 1);
+        assert_eq!(whole(&cut, &chosen(0), late, none), Some((11, 18)));
+        assert_eq!(whole(&grant(10 * L, 20 * L), &chosen(0), late, none), Some((10, 19)));
+        // The account had none before.
+        assert_eq!(whole(&cut, &chosen(15), late, none), Some((15, 18)));
+        assert_eq!(whole(&cut, &chosen(19), late, none), None);
+        // What is asked for goes no further than the period.
+        assert_eq!(whole(&cut, &chosen(0), late, (Some(13), Some(40))), Some((13, 18)));
+        assert_eq!(whole(&cut, &chosen(0), late, (Some(1), None)), Some((11, 18)));
+        assert_eq!(whole(&cut, &chosen(0), late, (Some(19), None)), None);
+        // What is under way for the ledger stays closed.
+        for (time_ms, open) in [
+            (16 * L + EDGE_MS, Some((11, 15))),
+            (16 * L + EDGE_MS - 1, Some((11, 14))),
+            (12 * L + EDGE_MS, Some((11, 11))),
+            (12 * L + EDGE_MS - 1, None),
+            (0, None),
+        ] {
+            assert_eq!(whole(&cut, &chosen(0), time_ms, none), open, "{time_ms}");
+            let elapsed = open.map(|(_, last)| AddressEpoch::new(L, last).is_elapsed(time_ms));
+            assert_ne!(elapsed, Some(false), "{time_ms}");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! `keyward ledger project`: a PostgreSQL database that follows the ledger, for people who ask in SQL.
+//!
+//! What goes in was verified before; who may read what, `kms/projection` holds. Readers may log in only while this runs.
+
+mod readers;
+mod source;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyward_projection::{Bounds, Database, Guard, Ledger, ProjectionError, Projector};
+use keyward_store::{Location, PostgresServer};
+use serde_json::json;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use self::readers::{Anchor, Readers, say, watch};
+use self::source::{Next, Source};
+use crate::commands::Context;
+use crate::failure::{Failure, Result};
+use crate::files;
+use crate::moment::now_ms;
+
+/// How long blocks gather while more come without a pause.
+const TICK: Duration = Duration::from_millis(500);
+/// How often what readers asked is handed in to the ledger.
+const ANCHOR: Duration = Duration::from_secs(60);
+
+/// Into which database, from where, for whom.
+#[derive(Debug, clap::Args)]
+pub(super) struct Project {
+    /// The database, without a password: `postgres://user@host:port/name`, or `postgres:///name?host=/folder/of/the/socket`.
+    #[arg(long, value_name = "URL")]
+    database: String,
+    /// The file with its password; without it `PGPASSFILE` and `~/.pgpass` are asked.
+    #[arg(long, value_name = "FILE")]
+    database_password: Option<PathBuf>,
+    /// A grant file, or its folder, whose rows a reader of its own sees; repeatable. Needs a server of the projection's own, as superuser.
+    #[arg(long = "grant", value_name = "FILE")]
+    grants: Vec<PathBuf>,
+    /// Keeps a reader of the ledger's records too, for the supervised's own people.
+    #[arg(long)]
+    reader: bool,
+    /// Where the logins of readers are written when they are made, for your eyes only.
+    #[arg(long, value_name = "DIR", default_value = "keyward-readers")]
+    logins: PathBuf,
+    /// Projects this export of a ledger, instead of what the profile's nodes serve.
+    #[arg(long, value_name = "DIR")]
+    export: Option<PathBuf>,
+    /// The trust file [default: the profile's].
+    #[arg(long, value_name = "FILE", requires = "export")]
+    trust: Option<PathBuf>,
+    /// Ends when everything is in, and lets no reader log in.
+    #[arg(long)]
+    once: bool,
+    /// How long a reader's query may take.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    query_seconds: u64,
+}
+
+impl Project {
+    pub(super) async fn run(self, context: &Context) -> Result<()> {
+        let server = self.server()?;
+        let source = Source::open(context, self.export.as_deref(), self.trust.as_deref()).await?;
+        let ledger = Ledger { chain_id: source.trust().chain_id, name: source.trust().name.clone() };
+        let mut database = Database::open(&server, ledger).await.map_err(|error| refused(&error))?;
+        let readers = match self.grants.is_empty() && !self.reader {
+            true => Readers::none(),
+            false => self.readers(context, &mut database, source.trust().encode().as_bytes()).await?,
+        };
+        let guard = match readers.roles.is_empty() {
+            true => None,
+            false => Some(self.guard(&server).await?),
+        };
+        let all = database.leaves();
+        let progress = context.output.progress("reading back what is there", 0, all);
+        let projector = Projector::begin(database, readers.feeds, |leaves| progress.reach(leaves)).await;
+        drop(progress);
+        let mut projector = projector.map_err(|error| refused(&error))?;
+        let done = self.follow(context, source, &mut projector, guard.as_ref(), &readers.roles).await;
+        if let (Err(_), Some(guard)) = (&done, &guard) {
+            // Nobody looks after readers from here on; if this fails too, what nobody renews runs out.
+            let _unreached = guard.lock().await.leave().await.is_err();
+        }
+        done
+    }
+
+    fn server(&self) -> Result<PostgresServer> {
+        let password = match &self.database_password {
+            Some(path) => Some(files::read_secret(path)?.trim_end().to_owned()),
+            None => None,
+        };
+        let next =
+            "give `postgres://user@host:port/name`, and the password in a file (`--database-password`)";
+        let wrong = || Failure::usage("`--database` names no PostgreSQL database", next);
+        match Location::postgres(&self.database, password).map_err(|error| wrong().because(&error))? {
+            Location::Postgres(server) => Ok(server),
+            Location::File(_) => Err(wrong()),
+        }
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds { query: Duration::from_secs(self.query_seconds), ..Bounds::default() }
+    }
+
+    /// Nobody may log in yet: a revocation may be on the ledger that is not in the database.
+    async fn guard(&self, server: &PostgresServer) -> Result<Arc<Mutex<Guard>>> {
+        let guard = Guard::new(server, self.bounds(), Vec::new()).await;
+        Ok(Arc::new(Mutex::new(guard.map_err(|error| refused(&error))?)))
+    }
+
+    async fn follow(
+        &self,
+        context: &Context,
+        source: Source,
+        projector: &mut Projector,
+        guard: Option<&Arc<Mutex<Guard>>>,
+        roles: &[String],
+    ) -> Result<()> {
+        if let Some(guard) = guard {
+            close_revoked(context, projector, guard).await?;
+        }
+        let mut anchor = match guard {
+            Some(_) => Anchor::of(context, &source).await?,
+            None => Anchor::none(),
+        };
+        let mut blocks = source.blocks(context, projector.from_height()).await?;
+        let mut watching = guard.map(|guard| watch(Arc::clone(guard), context.output));
+        let (mut tick, mut anchored, mut told) = (interval(TICK), Instant::now(), false);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ends = Box::pin(crate::signals::end());
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = &mut ends => break,
+                failure = ended(&mut watching) => return Err(failure),
+                _ = tick.tick() => None,
+                next = blocks.next(), if !blocks.is_over() => Some(next?),
+            };
+            match next {
+                Some(Next::Block(block)) => {
+                    projector.push(&block).await.map_err(|error| refused(&error))?;
+                    continue;
+                }
+                // A pause, or the end of an export.
+                Some(Next::Over) | None => {}
+            }
+            let up_to_date = blocks.is_up_to_date(projector.height());
+            if up_to_date && (!told || self.once) {
+                projector.finish().await.map_err(|error| refused(&error))?;
+            } else {
+                projector.flush().await.map_err(|error| refused(&error))?;
+            }
+            if let Some(guard) = guard {
+                close_revoked(context, projector, guard).await?;
+                // With `--once` nobody may log in, as nobody will look after them.
+                if up_to_date && !told && !self.once {
+                    let seen = guard.lock().await.serve(roles.to_vec(), now_ms()).await;
+                    say(context.output, &seen.map_err(|error| refused(&error))?);
+                }
+                if anchored.elapsed() >= ANCHOR || up_to_date && !told {
+                    anchor.hand_in(context, guard).await?;
+                    anchored = Instant::now();
+                }
+            }
+            if up_to_date && !told {
+                told = true;
+                tell(context, projector);
+            }
+            if up_to_date && self.once {
+                break;
+            }
+        }
+        projector.finish().await.map_err(|error| refused(&error))?;
+        if let Some(guard) = guard {
+            guard.lock().await.leave().await.map_err(|error| refused(&error))?;
+            anchor.hand_in(context, guard).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Ends the readers of grants that were revoked meanwhile.
+async fn close_revoked(context: &Context, projector: &mut Projector, guard: &Mutex<Guard>) -> Result<()> {
+    for grant in projector.take_revoked() {
+        let mut guard = guard.lock().await;
+        let seen = guard.close_grant(&grant, now_ms(), "revoked").await.map_err(|error| refused(&error))?;
+        say(context.output, &seen);
+    }
+    Ok(())
+}
+
+/// Why the guard ended, if there is one.
+async fn ended(watching: &mut Option<tokio::task::JoinHandle<Failure>>) -> Failure {
+    match watching {
+        Some(watching) => watching.await.unwrap_or_else(|error| {
+            Failure::refused("the guard of the readers ended", "tell us about this").because(&error)
+        }),
+        None => std::future::pending().await,
+    }
+}
+
+fn tell(context: &Context, projector: &Projector) {
+    let (height, leaves) = (projector.height(), projector.leaves());
+    let words = format!("projected up to height {height}: {leaves} records");
+    context.output.answer(words, &json!({ "height": height, "records": leaves }));
+}
+
+/// What the projection says, in the words of the command line.
+fn refused(error: &ProjectionError) -> Failure {
+    let what = "the ledger is not projected";
+    let mut failure = match error {
+        ProjectionError::Unreachable(_) => Failure::unreachable(what, error.remedy()),
+        _ => Failure::refused(what, error.remedy()),
+    };
+    failure = failure.because(error);
+    failure.code = Some(error.code().to_owned());
+    failure
+}

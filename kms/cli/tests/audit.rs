@@ -1,0 +1,256 @@
+//! `keyward audit relink|report|export` over files: what holds is reported with receipts, what does not is refused by name.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../../audit/tests/town/mod.rs"]
+mod town;
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use keyward_audit::{Delivery, GrantFile};
+use keyward_ledger_core::export::{CHUNK_MAGIC, ChunkName, Manifest, ProvenBlock, encode_links};
+use keyward_ledger_core::genesis::{Genesis, GenesisDocument};
+use keyward_ledger_core::hash::sha256;
+use keyward_ledger_core::trust::{Checkpoint, Trust};
+use keyward_ledger_verify::verify_receipt;
+use serde_json::Value;
+use tempfile::TempDir;
+use town::Town;
+use town::common::mutate::Random;
+
+struct Desk {
+    town: Town,
+    first: u32,
+    folder: TempDir,
+    grant: Vec<u8>,
+}
+
+impl Desk {
+    /// Two accounts in two epochs, closed; a grant for one of them, opened; everything in files.
+    fn new() -> Self {
+        let mut town = Town::new(2, Random::seeded("audit"));
+        town.publish();
+        let first = town.epoch() + 1;
+        for epoch in [first, first + 1] {
+            town.go(epoch, 2_000);
+            for owner in [0, 1] {
+                let (_, intent) = town.use_one(owner);
+                town.release(intent);
+            }
+        }
+        town.elapse(first + 1);
+        for (owner, epoch) in [(1, first), (0, first), (0, first + 1), (1, first + 1)] {
+            town.close(owner, epoch);
+        }
+        let mut file = town.granted(&[0], first, first + 1);
+        town.open(&mut file, 0, first, first + 1);
+        let grant = file.encode().expose(<[u8]>::to_vec);
+        let desk = Self { town, first, folder: TempDir::new().unwrap(), grant };
+        std::fs::write(desk.path("trust"), desk.town.trust()).unwrap();
+        std::fs::write(desk.path("grant"), &desk.grant).unwrap();
+        desk.export("copy", &desk.town.export(), &desk.town.world.genesis);
+        desk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes an export whose manifest names exactly these blocks.
+    fn export(&self, name: &str, blocks: &[ProvenBlock], genesis: &Genesis) {
+        let folder = self.path(name);
+        std::fs::create_dir(&folder).unwrap();
+        let links = encode_links(&[]);
+        let chunk: Vec<u8> =
+            CHUNK_MAGIC.iter().copied().chain(blocks.iter().flat_map(ProvenBlock::encode)).collect();
+        let named = ChunkName { first: 1, last: blocks.len() as u64, sha256: sha256(&[&chunk]) };
+        let manifest = Manifest {
+            name: genesis.name().to_owned(),
+            chain_id: *genesis.chain_id(),
+            genesis: sha256(&[&genesis.encode()]),
+            links: sha256(&[&links]),
+            chunks: vec![named],
+        };
+        std::fs::write(folder.join("genesis"), genesis.encode()).unwrap();
+        std::fs::write(folder.join("links"), links).unwrap();
+        std::fs::write(folder.join(ChunkName::file(1)), chunk).unwrap();
+        std::fs::write(folder.join("manifest"), manifest.encode()).unwrap();
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keyward"));
+        command.current_dir(self.folder.path()).env_clear().env("HOME", self.folder.path());
+        command.args(arguments).output().unwrap()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let done = self.run(&[&["--output", "json"], arguments].concat());
+        assert!(done.status.success(), "{done:?}");
+        serde_json::from_slice(&done.stdout).unwrap()
+    }
+
+    /// The code of what is refused, from an export and a grant file.
+    fn refused(&self, export: &str, grant: &str, trust: &str) -> String {
+        let done = self.run(&["audit", "relink", export, "--grant", grant, "--trust", trust]);
+        assert_eq!(done.status.code(), Some(1), "{done:?}");
+        let words = String::from_utf8(done.stderr).unwrap();
+        let code = words.split('[').nth(1).and_then(|rest| rest.split(']').next());
+        code.unwrap_or_else(|| panic!("no code in {words}")).to_owned()
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn a_report_is_written_with_receipts_that_verify_by_themselves() {
+    let desk = Desk::new();
+    let arguments = ["audit", "report", "copy", "--grant", "grant", "--trust", "trust", "--out", "report"];
+    let told = desk.json(&arguments);
+    assert_eq!((&told["complete"], &told["transactions"]), (&true.into(), &2.into()));
+    let folder = desk.path("report");
+    assert_eq!(mode(&folder), 0o700);
+    for name in ["report.json", "report.csv", "report.html"] {
+        assert_eq!(mode(&folder.join(name)), 0o600, "{name}");
+    }
+    let report: Value = serde_json::from_slice(&std::fs::read(folder.join("report.json")).unwrap()).unwrap();
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder.join("receipts")).unwrap() {
+        let receipt = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(verify_receipt(&desk.town.trust(), &receipt, None).unwrap().accepted);
+        count += 1;
+    }
+    assert_eq!(told["receipts"], count);
+    let own = &desk.town.owners[0].uses;
+    for (transaction, epoch) in
+        report["transactions"].as_array().unwrap().iter().zip([desk.first, desk.first + 1])
+    {
+        let record = &transaction["record"];
+        assert_eq!(record["leaf_index"], own[&epoch][0]);
+        let receipt = format!("report/{}", record["receipt"].as_str().unwrap());
+        let verdict = desk.json(&["verify", "--trust", "trust", &receipt]);
+        assert_eq!((&verdict["valid"], &verdict["leaf_index"]), (&true.into(), &record["leaf_index"]));
+    }
+    // A report is never written over another one.
+    let again = desk.run(&arguments);
+    assert_eq!(again.status.code(), Some(2), "{again:?}");
+    for format in ["json", "csv", "html"] {
+        let out = format!("out-{format}");
+        let arguments =
+            ["audit", "export", "copy", "--grant", "grant", "--trust", "trust", "--format", format];
+        desk.json(&[&arguments[..], &["--out", &out]].concat());
+        let (name, written) = (format!("report.{format}"), desk.path(&out));
+        assert_eq!(std::fs::read(written.join(&name)).unwrap(), std::fs::read(folder.join(&name)).unwrap());
+    }
+}
+
+#[test]
+fn an_export_that_is_cut_reordered_changed_or_of_another_ledger_is_refused_by_name() {
+    let desk = Desk::new();
+    let (blocks, genesis) = (desk.town.export(), &desk.town.world.genesis);
+    let mut swapped = blocks.clone();
+    swapped.swap(20, 21);
+    desk.export("swapped", &swapped, genesis);
+    assert_eq!(desk.refused("swapped", "grant", "trust"), "HEIGHT_MISMATCH");
+    let gap: Vec<_> =
+        blocks.iter().enumerate().filter(|(at, _)| *at != 20).map(|(_, block)| block.clone()).collect();
+    desk.export("gap", &gap, genesis);
+    assert_eq!(desk.refused("gap", "grant", "trust"), "HEIGHT_MISMATCH");
+    let mut changed = blocks.clone();
+    changed[20].outcomes[0].data.push(1);
+    desk.export("changed", &changed, genesis);
+    assert_eq!(desk.refused("changed", "grant", "trust"), "OUTCOME_MISMATCH");
+    desk.export("cut", &blocks, genesis);
+    let chunk = desk.path("cut").join(ChunkName::file(1));
+    let bytes = std::fs::read(&chunk).unwrap();
+    std::fs::write(&chunk, &bytes[..bytes.len() - 100]).unwrap();
+    assert_eq!(desk.refused("cut", "grant", "trust"), "CHUNK_MALFORMED");
+    std::fs::remove_file(desk.path("cut").join("links")).unwrap();
+    assert_eq!(
+        desk.run(&["audit", "relink", "cut", "--grant", "grant", "--trust", "trust"]).status.code(),
+        Some(1)
+    );
+    // Another ledger's genesis before these blocks.
+    let other = Genesis::new(GenesisDocument {
+        name: "other".into(),
+        time_ms: 1,
+        validators: desk.town.world.validators.iter().map(|key| key.public_key()).collect(),
+        submitters: Vec::new(),
+        keepers: Vec::new(),
+        epoch_length: 8,
+        regime: keyward_ledger_core::block::Regime::Fast,
+        clock_bound_ms: 5_000,
+    })
+    .unwrap();
+    desk.export("other", &blocks, &other);
+    assert_eq!(desk.refused("other", "grant", "trust"), "OTHER_LEDGER");
+    let trust = Trust::genesis("other".to_owned(), *other.chain_id()).encode();
+    std::fs::write(desk.path("other-trust"), trust).unwrap();
+    assert_eq!(desk.refused("other", "grant", "other-trust"), "GRANT_OTHER_LEDGER");
+    // Blocks that end earlier hold: the report says where they end, and what is not closed in them.
+    let closing = desk.town.owners[0].uses[&(desk.first + 1)][0] as usize;
+    let height = desk.town.world.records[closing].height as usize;
+    desk.export("early", &blocks[..height], genesis);
+    let found = desk.json(&["audit", "relink", "early", "--grant", "grant", "--trust", "trust"]);
+    assert_eq!(
+        (&found["verdict"]["complete"], &found["ledger"]["to_height"]),
+        (&false.into(), &height.into())
+    );
+    assert_eq!(found["epochs"][1]["is"], "not-closed");
+}
+
+#[test]
+fn a_trust_file_that_pins_a_block_holds_the_export_to_it() {
+    let desk = Desk::new();
+    let pinned = |height: usize, digest| {
+        let header = desk.town.world.blocks[height - 1].0.header();
+        let checkpoint = Checkpoint { height: height as u64, digest, set_hash: header.set_hash };
+        let trust = Trust { checkpoint: Some(checkpoint), ..desk.town.world.trust() };
+        std::fs::write(desk.path("pinned"), trust.encode()).unwrap();
+    };
+    let height = desk.town.world.blocks.len() - 3;
+    pinned(height, *desk.town.world.blocks[height - 1].0.digest());
+    let arguments = ["audit", "report", "copy", "--grant", "grant", "--trust", "pinned", "--out", "report"];
+    assert_eq!(desk.json(&arguments)["complete"], true);
+    desk.export("early", &desk.town.export()[..height], &desk.town.world.genesis);
+    assert_eq!(desk.refused("early", "grant", "pinned"), "GRANT_OUTSIDE_EXPORT");
+    pinned(height, [1; 32]);
+    assert_eq!(desk.refused("copy", "grant", "pinned"), "CHECKPOINT_MISMATCH");
+}
+
+#[test]
+fn grant_files_that_were_changed_are_refused_by_name() {
+    let desk = Desk::new();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(desk.path(name), bytes).unwrap();
+    let mut flipped = desk.grant.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    write("flipped", &flipped);
+    assert_eq!(desk.refused("copy", "flipped", "trust"), "GRANT_FILE_CHANGED");
+    write("cut", &desk.grant[..desk.grant.len() - 1]);
+    assert_eq!(desk.refused("copy", "cut", "trust"), "GRANT_FILE_CHANGED");
+    write("none", b"a note");
+    assert_eq!(desk.refused("copy", "none", "trust"), "GRANT_FILE_VERSION");
+    let changed = |name: &str, change: &dyn Fn(&mut GrantFile)| {
+        let mut file = GrantFile::decode(&desk.grant).unwrap();
+        change(&mut file);
+        file.encode().expose(|bytes| write(name, bytes));
+        desk.refused("copy", name, "trust")
+    };
+    assert_eq!(changed("chain", &|file| file.chain_id = [1; 32]), "GRANT_OTHER_LEDGER");
+    assert_eq!(changed("purpose", &|file| file.purpose = "another".into()), "GRANT_PURPOSE_OTHER");
+    let undelivered = changed("undelivered", &|file| {
+        let Delivery::Hosted { delivered, .. } = &mut file.openings[0].delivery else { unreachable!() };
+        delivered.clear();
+    });
+    assert_eq!(undelivered, "GRANT_NOT_DELIVERED");
+    // A folder that holds the file does as well, and words for people name what is missing.
+    let done = desk.run(&["audit", "relink", "copy", "--grant", ".", "--trust", "trust"]);
+    let words = String::from_utf8(done.stdout).unwrap();
+    assert!(
+        words.contains("complete: 2 transactions") && words.contains("what this does not show"),
+        "{words}"
+    );
+}
