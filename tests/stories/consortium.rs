@@ -69,7 +69,7 @@ impl<'a> Party<'a> {
     }
 
     /// A command, with the password of who has one.
-    fn word(&self, arguments: &[&str]) -> Answer {
+    pub fn word(&self, arguments: &[&str]) -> Answer {
         let password = self.password.as_deref().unwrap();
         self.run(&[arguments, &["--password-file", password]].concat())
     }

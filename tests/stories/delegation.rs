@@ -63,8 +63,13 @@ fn wait_for<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
 
 impl Somebody {
     /// Registers, in a copy of the app's profile.
-    fn registered(keyward: &Rc<Keyward>, name: &str, password: &str) -> Self {
-        let (from, profile) = (keyward.profile("app"), keyward.dir().join(format!("profiles/{name}")));
+    pub fn registered(keyward: &Rc<Keyward>, name: &str, password: &str) -> Self {
+        Self::registered_as("app", keyward, name, password)
+    }
+
+    /// The same in a copy of a role's.
+    pub fn registered_as(role: &str, keyward: &Rc<Keyward>, name: &str, password: &str) -> Self {
+        let (from, profile) = (keyward.profile(role), keyward.dir().join(format!("profiles/{name}")));
         fs::create_dir(&profile).unwrap();
         for file in ["profile.toml", "certificate.pem", "key.pem"] {
             fs::copy(from.join(file), profile.join(file)).unwrap();

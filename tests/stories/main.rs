@@ -8,10 +8,12 @@
     unreachable_pub
 )]
 
+mod addresses;
 mod agent;
 mod approvals;
 mod association;
 mod attack;
+mod audit;
 mod ceremony;
 mod checkpoints;
 mod command;
@@ -26,6 +28,7 @@ mod factors;
 mod faults;
 mod find;
 mod founding;
+mod investigation;
 mod joining;
 mod ledger;
 mod members;
@@ -33,6 +36,7 @@ mod operation;
 mod password;
 mod policies;
 mod ports;
+mod projection;
 mod proofs;
 mod proxy;
 mod python_app;

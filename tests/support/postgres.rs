@@ -12,17 +12,34 @@ use std::{
 /// How long a server may take to answer.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// What a server for readers is told.
+const READERS: [&str; 4] = ["-c", "logging_collector=on", "-c", "log_destination=jsonlog"];
+
 /// A running server; each test makes databases of its own in it.
 pub(crate) struct Postgres {
     folder: PathBuf,
     binaries: PathBuf,
     server: Option<Child>,
     databases: AtomicU32,
+    /// Where it listens beside its socket, if it is one for readers.
+    #[allow(dead_code, reason = "not every test binary has readers")]
+    pub(crate) port: Option<u16>,
 }
 
 impl Postgres {
     /// Starts one. None only where `tests/run --without postgresql` said so; a missing installation is a failure.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_on(None)
+    }
+
+    /// Starts one that readers may be let into: on a free port, with a password, its log as JSON.
+    #[allow(dead_code, reason = "not every test binary has readers")]
+    pub(crate) fn start_for_readers() -> Option<Self> {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        Self::start_on(Some(free.port()))
+    }
+
+    fn start_on(port: Option<u16>) -> Option<Self> {
         if std::env::var("KEYWARD_WITHOUT").is_ok_and(|list| list.split(',').any(|name| name == "postgresql"))
         {
             eprintln!("left out: needs postgresql");
@@ -32,7 +49,7 @@ impl Postgres {
             "PostgreSQL is not installed: `apt-get install postgresql`, or `tests/run --without postgresql`",
         );
         let folder = tempfile::Builder::new().prefix("kwpg").tempdir_in("/tmp").unwrap().keep();
-        let mut this = Self { folder, binaries, server: None, databases: AtomicU32::new(0) };
+        let mut this = Self { folder, binaries, server: None, databases: AtomicU32::new(0), port };
         if is_root() {
             let owned = Command::new("chown").arg("-R").arg("nobody").arg(&this.folder).status().unwrap();
             assert!(owned.success());
@@ -47,6 +64,10 @@ impl Postgres {
             .output()
             .unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        if port.is_some() {
+            let rules = "local all keyward trust\nlocal all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n";
+            std::fs::write(this.data().join("pg_hba.conf"), rules).unwrap();
+        }
         this.restart();
         Some(this)
     }
@@ -58,8 +79,15 @@ impl Postgres {
         self.url(&name)
     }
 
+    /// The installed `psql`.
+    #[allow(dead_code, reason = "not every test binary talks to one")]
+    pub(crate) fn psql() -> PathBuf {
+        binaries().unwrap().join("psql")
+    }
+
     fn url(&self, database: &str) -> String {
-        format!("postgres:///{database}?host={}&user=keyward", self.folder.display())
+        let port = self.port.map(|port| format!("&port={port}")).unwrap_or_default();
+        format!("postgres:///{database}?host={}&user=keyward{port}", self.folder.display())
     }
 
     /// Runs a statement beside everybody else.
@@ -106,9 +134,14 @@ impl Postgres {
 
     fn spawn(&self) -> Child {
         let log = std::fs::File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
-        let mut command =
-            self.run("postgres", &["-c", "listen_addresses=", "-c", "max_connections=200", "-k"]);
+        let mut command = self.run("postgres", &["-c", "max_connections=200", "-k"]);
         command.arg(&self.folder).arg("-D").arg(self.data());
+        match self.port {
+            None => drop(command.args(["-c", "listen_addresses="])),
+            Some(port) => drop(
+                command.args(["-c", "listen_addresses=127.0.0.1", "-p", &port.to_string()]).args(READERS),
+            ),
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
         command.spawn().unwrap()
     }
