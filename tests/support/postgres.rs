@@ -9,6 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[path = "ports.rs"]
+#[allow(dead_code, reason = "not every test binary has readers")]
+pub(crate) mod ports;
+
 /// How long a server may take to answer.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -35,8 +39,7 @@ impl Postgres {
     /// Starts one that readers may be let into: on a free port, with a password, its log as JSON.
     #[allow(dead_code, reason = "not every test binary has readers")]
     pub(crate) fn start_for_readers() -> Option<Self> {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        Self::start_on(Some(free.port()))
+        Self::start_on(Some(ports::free_address().port()))
     }
 
     fn start_on(port: Option<u16>) -> Option<Self> {

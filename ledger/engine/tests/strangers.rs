@@ -7,7 +7,7 @@ mod cluster_support;
 mod mutate;
 mod support;
 
-use cluster_support::Cluster;
+use cluster_support::{Cluster, free_address};
 use keyward_ledger_engine::{ConsensusKey, Engine, EngineConfig, LeaderTerm, Peer, Segments, SegmentsConfig};
 use mutate::Random;
 use std::{
@@ -76,7 +76,7 @@ fn outsider(
     let config = EngineConfig {
         namespace: namespace.to_vec(),
         key: ConsensusKey::new(zeroize::Zeroizing::new([seed; 32])),
-        listen: TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap(),
+        listen: free_address(),
         peers: peers.map(|(key, wire)| Peer { key, address: wire.address }).collect(),
         storage: folder.join("engine"),
         ..cluster.config(0)

@@ -15,29 +15,11 @@ pub mod samples;
 
 use keyward_ledger_node::{BucketConfig, BucketKey};
 use std::{
-    collections::BTreeSet,
     future::Future,
-    net::{SocketAddr, TcpListener},
-    sync::Mutex,
     time::{Duration, Instant},
 };
 
-/// An address on this machine that is free, and that no story of this process was given before: two that ask at once
-/// are never given the same one, however long they take to listen on it.
-pub fn free_address() -> SocketAddr {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    let mut given = GIVEN.lock().unwrap();
-    // Held until one is found that is new, so that the system does not offer the same one again.
-    let mut held = Vec::new();
-    loop {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        if given.insert(address.port()) {
-            return address;
-        }
-        held.push(listener);
-    }
-}
+pub use postgres::ports::free_address;
 
 /// Waits until `holds`, at most a minute.
 pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {

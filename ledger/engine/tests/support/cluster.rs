@@ -7,13 +7,17 @@ use keyward_ledger_engine::{
     SegmentsConfig, Timing,
 };
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     num::NonZeroU64,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
+
+#[path = "../../../../tests/support/ports.rs"]
+mod ports;
+pub use ports::free_address;
 
 pub struct Member {
     pub toy: Arc<Toy>,
@@ -35,8 +39,7 @@ pub fn key(index: usize) -> ConsensusKey {
 
 impl Cluster {
     pub fn new(size: usize, epoch_length: u64, term: LeaderTerm) -> Self {
-        let listeners: Vec<_> = (0..size).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let addresses = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
+        let addresses = (0..size).map(|_| free_address()).collect();
         let folder = tempfile::tempdir().unwrap();
         Self { folder, addresses, epoch_length, term, members: (0..size).map(|_| None).collect() }
     }
