@@ -3,7 +3,8 @@
 //! A batch leaves at once when nothing is under way; while batches are under way the next one gathers
 //! what arrives. Nothing waits on purpose, but for entries that nobody waits for: they ride along with the next
 //! batch that leaves, so that they cost no block of their own. A batch that is not final in time is watched, and complained
-//! of if the ledger goes on without it.
+//! of if the ledger goes on without it. Entries that do not tell whose they are leave in random order, so that neither does their
+//! place (`ledger/core`, `batch/mix.rs`).
 
 use std::{
     collections::VecDeque,
@@ -15,7 +16,7 @@ use std::{
 };
 
 use keyward_ledger_core::{
-    batch::{BATCH_BYTES_MAX, BATCH_HEAD_BYTES, Batch, BatchError, SignedBatch},
+    batch::{BATCH_BYTES_MAX, BATCH_HEAD_BYTES, Batch, BatchError, SignedBatch, mix::mix},
     ed25519::SigningKey,
     entry::Entry,
 };
@@ -214,8 +215,14 @@ impl Loop {
     }
 
     fn send(&mut self, in_flight: &mut JoinSet<Finished>) {
-        let jobs = self.gathered.next_jobs(Instant::now());
-        match self.next_batch(jobs.iter().map(|job| job.entry.clone()).collect()) {
+        let mut jobs = self.gathered.next_jobs(Instant::now());
+        let mixed = mix(&mut jobs, |job| &job.entry, getrandom::u64);
+        let mixed = mixed.map_err(|source| CommitError::Randomness { source });
+        let batch = mixed.and_then(|()| {
+            let batch = self.next_batch(jobs.iter().map(|job| job.entry.clone()).collect());
+            batch.map_err(|source| CommitError::Batch { source })
+        });
+        match batch {
             Ok(batch) => {
                 let client = self.client.clone();
                 in_flight.spawn(async move {
@@ -223,7 +230,7 @@ impl Loop {
                     Finished { jobs, late: Late(batch), result }
                 });
             }
-            Err(source) => answer_all(jobs, &Arc::new(CommitError::Batch { source })),
+            Err(error) => answer_all(jobs, &Arc::new(error)),
         }
     }
 
@@ -304,65 +311,4 @@ fn answer_all(jobs: Vec<Job>, error: &Arc<CommitError>) {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
-    use super::*;
-
-    fn gathered(now: Instant, urgent: usize, patient: usize, bytes: usize) -> Gathered {
-        let mut gathered = Gathered::default();
-        for number in 0..urgent + patient {
-            let (answer, _nobody) = oneshot::channel();
-            let mut entry = vec![0; bytes];
-            entry[..4].copy_from_slice(&u32::try_from(number).unwrap().to_be_bytes());
-            gathered.push(Job { entry, patient: number >= urgent, conflicts: 0, answer }, now);
-        }
-        gathered
-    }
-
-    fn numbers(jobs: &[Job]) -> Vec<u32> {
-        jobs.iter().map(|job| u32::from_be_bytes(job.entry[..4].try_into().unwrap())).collect()
-    }
-
-    #[test]
-    fn urgent_entries_leave_first_and_patient_ones_ride_along() {
-        let now = Instant::now();
-        let mut gathered = gathered(now, 3, 2, 10);
-        assert!(gathered.is_due(now));
-        assert_eq!(numbers(&gathered.next_jobs(now)), [0, 1, 2, 3, 4]);
-        assert!(!gathered.is_due(now + 2 * PATIENCE), "nothing is left");
-    }
-
-    #[test]
-    fn patient_entries_leave_alone_when_they_are_many_or_have_waited() {
-        let now = Instant::now();
-        let mut few = gathered(now, 0, 2, 10);
-        assert!(!few.is_due(now) && few.is_due(now + PATIENCE));
-        assert_eq!(numbers(&few.next_jobs(now + PATIENCE)), [0, 1]);
-        assert!(gathered(now, 0, PATIENT_MANY, 10).is_due(now));
-        // What comes back from a batch that was refused does not wait again.
-        let mut back = gathered(now, 0, 1, 10);
-        let job = back.next_jobs(now).pop().unwrap();
-        back.put_back(job, now);
-        assert!(back.is_due(now));
-    }
-
-    #[test]
-    fn neither_kind_keeps_the_other_from_leaving() {
-        let now = Instant::now();
-        let mut gathered = gathered(now, BATCH_ENTRIES, BATCH_ENTRIES, 10);
-        let first = gathered.next_jobs(now);
-        assert_eq!(first.len(), BATCH_ENTRIES);
-        assert_eq!(first.iter().filter(|job| job.patient).count(), BATCH_ENTRIES / 2);
-        assert_eq!(gathered.next_jobs(now).len(), BATCH_ENTRIES);
-        assert!(gathered.next_jobs(now).is_empty());
-    }
-
-    #[test]
-    fn a_batch_stays_within_its_bytes_and_takes_one_entry_at_least() {
-        let now = Instant::now();
-        let mut long = gathered(now, 4, 4, BATCH_BYTES / 3);
-        assert_eq!([long.next_jobs(now).len(), long.next_jobs(now).len()], [2, 2]);
-        let mut longest = gathered(now, 2, 0, BATCH_BYTES);
-        assert_eq!([longest.next_jobs(now).len(), longest.next_jobs(now).len()], [1, 1]);
-    }
-}
+mod tests;

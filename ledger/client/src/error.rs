@@ -71,6 +71,13 @@ pub enum CommitError {
         #[source]
         source: BatchError,
     },
+    /// The system gives no randomness, without which the entries would stand in the order in which they came.
+    #[error("the batch cannot be mixed")]
+    Randomness {
+        /// The cause.
+        #[source]
+        source: getrandom::Error,
+    },
     /// A validator answered with what does not verify, and no other answered better.
     #[error("the validators' answer is not believed")]
     Unproven {

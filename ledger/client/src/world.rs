@@ -5,7 +5,7 @@ use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use keyward_ledger_core::{
-    batch::Batch,
+    batch::{Batch, SignedBatch},
     block::Regime,
     certificate::{Certificate, Signer, finalize_message},
     ed25519::SigningKey,
@@ -56,6 +56,7 @@ pub(crate) struct World {
     heights: Vec<Height>,
     pub(crate) records: Vec<Record>,
     nodes: Nodes,
+    log: Frontier,
 }
 
 /// Whose batches the blocks hold: the sequence is the height.
@@ -86,29 +87,35 @@ impl World {
             clock_bound_ms: 1000,
         })
         .unwrap();
-        let (heights, records, nodes) = (Vec::new(), Vec::new(), Nodes::default());
-        let mut world = Self { genesis, validators, heights, records, nodes };
-        let mut log = Frontier::default();
+        let (heights, records, nodes, log) = Default::default();
+        let mut world = Self { genesis, validators, heights, records, nodes, log };
         for height in 1..=blocks {
-            world.grow(height, &mut log);
+            let entries = vec![
+                Entry::Note(vec![height as u8; 3]).encode(),
+                Entry::OpenAccount { account: [height as u8; 32] }.encode(),
+            ];
+            let chain_id = *world.genesis.chain_id();
+            let batch = Batch { chain_id, sequence: height, not_after: 99, entries };
+            world.record(batch.sign(&heard()).unwrap());
         }
         world
     }
 
-    fn grow(&mut self, height: u64, log: &mut Frontier) {
+    /// The height of the newest block.
+    pub(crate) const fn height(&self) -> u64 {
+        self.heights.len() as u64
+    }
+
+    /// Records a batch in a block of its own; gives its height.
+    pub(crate) fn record(&mut self, batch: SignedBatch) -> u64 {
+        let (height, chain_id) = (self.height() + 1, *self.genesis.chain_id());
         let first = Ledger::genesis(&self.genesis);
         let ledger = self.heights.last().map_or(&first, |last| &last.ledger);
-        let entries = vec![
-            Entry::Note(vec![height as u8; 3]).encode(),
-            Entry::OpenAccount { account: [height as u8; 32] }.encode(),
-        ];
-        let chain_id = *self.genesis.chain_id();
-        let batch = Batch { chain_id, sequence: height, not_after: 99, entries }.sign(&heard()).unwrap();
         let by = &self.validators[height as usize % 4];
         let proposal = ledger.propose(10 * height, &[batch], &BlockLimits::default(), by).unwrap();
-        let first_leaf = log.size();
+        let first_leaf = self.log.size();
         for leaf in &proposal.executed.leaf_hashes {
-            log.append_with(*leaf, |level, index, hash| {
+            self.log.append_with(*leaf, |level, index, hash| {
                 self.nodes.0.insert((level, index), hash);
             });
         }
@@ -127,6 +134,7 @@ impl World {
         };
         let (ledger, block) = (proposal.executed.ledger, proposal.block.encode().into());
         self.heights.push(Height { ledger, anchor, block, records, first_leaf });
+        height
     }
 
     fn at(&self, height: u64) -> &Height {
@@ -203,6 +211,10 @@ impl World {
 
     /// A client of these validators, whose deadline is short.
     pub(crate) async fn client(&self, faces: Vec<Arc<dyn Says>>) -> Client {
+        self.client_within(faces, Duration::from_millis(250)).await
+    }
+
+    pub(crate) async fn client_within(&self, faces: Vec<Arc<dyn Says>>, deadline: Duration) -> Client {
         let mut nodes = Vec::new();
         for face in faces {
             nodes.push(serve(face).await);
@@ -211,7 +223,6 @@ impl World {
         let tracker = SetTracker::new(trust.clone(), &self.genesis.proof()).unwrap();
         let identity =
             Identity { ca_pem: String::new(), certificate_pem: String::new(), key_pem: String::new().into() };
-        let deadline = Duration::from_millis(250);
         let config = Config { nodes: Vec::new(), identity, trust, deadline, dial: None };
         Client::of(config, nodes, self.genesis.clone(), tracker)
     }

@@ -1,5 +1,7 @@
 //! Batches: what a submitter signs and ships, kept as the exact bytes that were signed.
 
+pub mod mix;
+
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;

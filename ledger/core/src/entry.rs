@@ -5,6 +5,7 @@ mod addresses;
 mod association;
 mod audit;
 mod author;
+mod blind;
 mod delegation;
 pub mod kind;
 mod policy;
@@ -28,10 +29,11 @@ pub use association::{
     Member, Quorum,
 };
 pub use audit::{
-    AuditAct, AuditTerms, DeliverGrant, GRANT_ACCOUNTS_MAX, GRANT_TENANT_ACCOUNTS, Grant, OpenGrant,
-    PublishAudit, RevokeGrant, UseGrant,
+    AuditAct, AuditTerms, DeliverGrant, GRANT_ACCOUNTS_MAX, GRANT_TENANT_ACCOUNTS, Grant, KEPT_MS_MAX,
+    OpenGrant, PublishAudit, RevokeGrant, UseGrant,
 };
 pub use author::{AUTHORS_MAX, Author, Party, RuleName};
+pub use blind::{OpenBlindCase, UseBlindCase, blind_lock, blind_payload};
 pub use delegation::{DelegationAct, DelegationTerms, Recovery, Scope, VETO_KEYS_MAX};
 pub use kind::{kind_from_name, kind_name, kind_of};
 pub use policy::{PublishPolicy, tenant_id};
@@ -251,6 +253,10 @@ pub enum Entry {
     CloseEpoch(CloseEpoch),
     /// Lets a receiver find a payment.
     AnnouncePayment(AnnouncePayment),
+    /// Asks for approvals in nobody's name.
+    OpenBlindCase(OpenBlindCase),
+    /// Uses such approvals up.
+    UseBlindCase(UseBlindCase),
     /// Says what is about to be delivered under a grant.
     DeliverGrant(DeliverGrant),
     /// Says what was looked at under a grant.
@@ -290,6 +296,8 @@ impl Entry {
             Self::UseAddress(_) => kind::USE_ADDRESS,
             Self::CloseEpoch(_) => kind::CLOSE_EPOCH,
             Self::AnnouncePayment(_) => kind::ANNOUNCE_PAYMENT,
+            Self::OpenBlindCase(_) => kind::OPEN_BLIND_CASE,
+            Self::UseBlindCase(_) => kind::USE_BLIND_CASE,
             Self::DeliverGrant(_) => kind::DELIVER_GRANT,
             Self::UseGrant(_) => kind::USE_GRANT,
             Self::Authored(authored) => authored.act.kind(),
@@ -326,6 +334,8 @@ impl Entry {
             Self::UseAddress(used) => used.write(&mut out),
             Self::CloseEpoch(close) => close.write(&mut out),
             Self::AnnouncePayment(announce) => announce.write(&mut out),
+            Self::OpenBlindCase(open) => open.write(&mut out),
+            Self::UseBlindCase(used) => used.write(&mut out),
             Self::DeliverGrant(deliver) => deliver.write(&mut out),
             Self::UseGrant(used) => used.write(&mut out),
             Self::Authored(authored) => {
@@ -411,6 +421,8 @@ fn read_body(reader: &mut Reader<'_>) -> Result<Entry, DecodeError> {
         kind::USE_ADDRESS => UseAddress::read(reader).map(Entry::UseAddress),
         kind::CLOSE_EPOCH => CloseEpoch::read(reader).map(Entry::CloseEpoch),
         kind::ANNOUNCE_PAYMENT => AnnouncePayment::read(reader).map(Entry::AnnouncePayment),
+        kind::OPEN_BLIND_CASE => OpenBlindCase::read(reader).map(Entry::OpenBlindCase),
+        kind::USE_BLIND_CASE => UseBlindCase::read(reader).map(Entry::UseBlindCase),
         kind::DELIVER_GRANT => DeliverGrant::read(reader).map(Entry::DeliverGrant),
         kind::USE_GRANT => UseGrant::read(reader).map(Entry::UseGrant),
         kind::PROPOSE_CHANGE => ProposeChange::read(reader).map(Entry::ProposeChange),

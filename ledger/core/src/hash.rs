@@ -29,6 +29,10 @@ pub enum Tag {
     Batch,
     /// A batch with its signature, as pools and block bodies know it.
     BatchId,
+    /// What approvers approve of something that is not told.
+    BlindCase,
+    /// What a blind case is used up by.
+    BlindLock,
     /// A block's digest.
     Block,
     /// A block's body.
@@ -107,7 +111,7 @@ pub enum Tag {
 
 impl Tag {
     /// Every tag.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 48] = [
         Self::Account,
         Self::Agreement,
         Self::ApprovalIntent,
@@ -117,6 +121,8 @@ impl Tag {
         Self::AuditPublication,
         Self::Batch,
         Self::BatchId,
+        Self::BlindCase,
+        Self::BlindLock,
         Self::Block,
         Self::Body,
         Self::Case,
@@ -168,6 +174,8 @@ impl Tag {
             Self::AuditPublication => "keyward/audit-publication/v1",
             Self::Batch => "keyward/batch/v1",
             Self::BatchId => "keyward/batch-id/v1",
+            Self::BlindCase => "keyward/blind-case/v1",
+            Self::BlindLock => "keyward/blind-lock/v1",
             Self::Block => "keyward/block/v1",
             Self::Body => "keyward/body/v1",
             Self::Case => "keyward/case/v1",

@@ -20,7 +20,7 @@ pub const SEALED_DETAIL_BYTES: usize = 1_073;
 /// The one length of a sealed closing.
 pub const SEALED_CLOSING_BYTES: usize = 305;
 /// The length of a payment, as a payer announces it.
-pub const PAYMENT_BYTES: usize = 35;
+pub const PAYMENT_BYTES: usize = 50;
 /// The most keepers of one dealing: what still fits an entry with every acknowledgement.
 pub const VIEWING_KEEPERS_MAX: usize = 16;
 /// The least threshold of a dealing: of one, each keeper could open it alone.
@@ -77,7 +77,7 @@ impl AddressEpoch {
     }
 }
 
-/// A run of closed epochs that was dealt to keepers: `account[32] || first u32 || last u32 || dealing hash[32]`.
+/// A run of closed epochs that was dealt to keepers: `account[32] || first u32 || last u32 || dealing hash[32] || expires_ms u64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DealtRun {
     /// The account.
@@ -88,13 +88,15 @@ pub struct DealtRun {
     pub last: u32,
     /// The hash of what is public of the dealing.
     pub dealing_hash: Hash,
+    /// The last block time at which it may be recorded: keepers let go of shares that were not, and not before.
+    pub expires_ms: u64,
 }
 
 impl DealtRun {
     /// What a keeper signs once its share of the dealing fits: `u8 34 || "keyward/viewing-acknowledgement/v1" || chain id[32]
     /// || run || keeper id[32]`.
     pub fn acknowledgement_message(&self, chain_id: &Hash, keeper_id: &Hash) -> Vec<u8> {
-        let mut out = Writer::with_capacity(104);
+        let mut out = Writer::with_capacity(112);
         self.write(&mut out).raw(keeper_id);
         labelled(ACKNOWLEDGEMENT_LABEL, chain_id, out.as_slice())
     }
@@ -105,7 +107,7 @@ impl DealtRun {
     }
 
     pub(crate) fn write<'a>(&self, out: &'a mut Writer) -> &'a mut Writer {
-        out.raw(&self.account).u32(self.first).u32(self.last).raw(&self.dealing_hash)
+        out.raw(&self.account).u32(self.first).u32(self.last).raw(&self.dealing_hash).u64(self.expires_ms)
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -114,6 +116,7 @@ impl DealtRun {
             first: reader.u32("first epoch")?,
             last: reader.u32("last epoch")?,
             dealing_hash: reader.array("dealing hash")?,
+            expires_ms: reader.u64("end")?,
         })
     }
 }

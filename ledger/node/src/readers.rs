@@ -28,7 +28,8 @@ pub(crate) enum Class {
     /// What anybody needs to submit and to verify: genesis, status, parameters, validators, submitters, what
     /// became of a batch whose digest the caller knows.
     Public,
-    /// Whether a key is bound and where it stands in its life: whoever relies on its signatures has to ask.
+    /// Whether a key is bound and where it stands in its life, and whether an address was used: whoever relies on their signatures
+    /// has to ask.
     Standing,
     /// Everything else in the state: accounts, credentials, intents, batches, limits, approvals.
     Custody,
@@ -107,6 +108,9 @@ const PUBLIC_STATE: &[&[u8]] = &[
     b"keeper",
 ];
 
+/// What whoever relies on a signature has to ask about: keys, and addresses, which sign once.
+const STANDING_STATE: &[&[u8]] = &[b"key/", b"address/used/"];
+
 impl Class {
     pub(crate) const ALL: [Self; 5] =
         [Self::Public, Self::Standing, Self::Custody, Self::Records, Self::Operation];
@@ -125,7 +129,7 @@ impl Class {
     pub(crate) fn of_state(key: &[u8]) -> Self {
         if PUBLIC_STATE.iter().any(|prefix| key.starts_with(prefix)) {
             Self::Public
-        } else if key.starts_with(b"key/") {
+        } else if STANDING_STATE.iter().any(|prefix| key.starts_with(prefix)) {
             Self::Standing
         } else {
             Self::Custody
@@ -209,8 +213,23 @@ mod tests {
         for key in ["parameters", "validators", "validators/previous", "submitter/x", "regime"] {
             assert_eq!(Class::of_state(key.as_bytes()), Class::Public, "{key}");
         }
-        assert_eq!(Class::of_state(b"key/x"), Class::Standing);
-        for key in ["", "account/x", "intent/x", "batch/x", "approval/x", "keys", "submitters", "later/x"] {
+        for key in ["key/x", "address/used/x"] {
+            assert_eq!(Class::of_state(key.as_bytes()), Class::Standing, "{key}");
+        }
+        for key in [
+            "",
+            "address/account/x",
+            "address/closed/x",
+            "address/dealt/x",
+            "address/handle/x",
+            "account/x",
+            "intent/x",
+            "batch/x",
+            "approval/x",
+            "keys",
+            "submitters",
+            "later/x",
+        ] {
             assert_eq!(Class::of_state(key.as_bytes()), Class::Custody, "{key}");
         }
     }

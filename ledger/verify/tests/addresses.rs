@@ -38,7 +38,7 @@ fn world() -> World {
         used(&world, 1, &ecdsa),
         used(&world, 2, &bip340),
         used(&world, 3, &again),
-        Entry::AnnouncePayment(AnnouncePayment { epoch_ms: EPOCH_MS, epoch, payment: [3; 35] }),
+        Entry::AnnouncePayment(AnnouncePayment { epoch_ms: EPOCH_MS, epoch, payment: [3; 50] }),
         Entry::CloseEpoch(closing(4, epoch - 2)),
     ];
     let names = world.names(&entries);

@@ -4,7 +4,7 @@
 use super::authored::Consent;
 use super::intent::{begin, entitled};
 use super::rate::rate;
-use super::vault::signed_by;
+use super::vault::{in_time, signed_by};
 use super::{Call, Context, Contract, StateView, Stop, only};
 use crate::entry::{
     Act, AddressAct, AnnouncePayment, ChooseAddresses, CloseEpoch, Custody, DealViewing, Entry, HandleLimit,
@@ -56,6 +56,15 @@ pub(super) fn chosen(state: &dyn StateView, account: &Hash) -> Result<Option<Add
     Ok(state.get(&addresses_key(account)).map(AddressesState::decode).transpose()?)
 }
 
+/// Writes down when an account was closed, if it has chosen.
+pub(super) fn close(state: &mut dyn StateView, account: &Hash, closed_ms: u64) -> Result<(), Stop> {
+    if let Some(of) = chosen(state, account)? {
+        let closed = AddressesState { closed_ms: Some(closed_ms), ..of };
+        state.put(addresses_key(account), closed.encode());
+    }
+    Ok(())
+}
+
 /// Refuses an epoch that has not elapsed.
 pub(super) const fn elapsed(epoch: AddressEpoch, context: &Context<'_>) -> Result<(), Refusal> {
     if epoch.is_elapsed(context.time_ms) { Ok(()) } else { Err(Refusal::EpochUnderWay) }
@@ -89,8 +98,8 @@ fn choose(
     if chosen(state, &account)?.is_some() {
         return Err(Refusal::AddressesChosen.into());
     }
-    let addresses =
-        AddressesState { tenant, custody, epoch_ms, first, dealt: None, leaf: context.leaf_index };
+    let leaf = context.leaf_index;
+    let addresses = AddressesState { tenant, custody, epoch_ms, first, dealt: None, leaf, closed_ms: None };
     state.put(addresses_key(&account), addresses.encode());
     Ok(())
 }
@@ -189,6 +198,8 @@ fn deal(
     own_word_of(state, context, consent, &run.account)?;
     let before = chosen(state, &run.account)?.filter(|chosen| chosen.custody == Custody::Own);
     let before = before.ok_or(Refusal::AddressesUnknown)?;
+    // Keepers may have let go of their shares.
+    in_time(Some(run.expires_ms), context)?;
     if before.next_dealt() != Some(run.first) || run.last < run.first {
         return Err(Refusal::DealingGap.into());
     }

@@ -10,10 +10,14 @@ use crate::entry::{Act, AuditAct, Case, Entry, Grant, OpenGrant, PublishAudit, R
 use crate::genesis::Role;
 use crate::hash::Hash;
 use crate::outcome::{Outcome, Refusal};
+use crate::state::addresses::AddressesState;
 use crate::state::audit::{
     AuditGrantState, AuditGrantStatus as Status, AuditState, audit_grant_key, audit_key,
 };
 use crate::unlinkable::AddressEpoch;
+
+/// How long after a grant's end the log of what was looked at under it may still be noted.
+pub const LOG_AFTER_MS: u64 = 3_600_000;
 
 /// The contract.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +38,7 @@ impl Contract for Audits {
             }
             Entry::UseGrant(used) => {
                 only(call, &[Role::Service, Role::Operator])?;
-                in_force(state, context, &used.grant).map(|_| ())
+                was_in_force(state, context, &used.grant)
             }
             Entry::Authored(authored) => {
                 let consent = Consent::of(authored);
@@ -94,8 +98,11 @@ fn request(
         return Err(Refusal::GrantTooWide.into());
     }
     for account in &grant.accounts {
-        require_open(state, account)?;
-        chosen(state, account)?.filter(|of| of.tenant == grant.tenant).ok_or(Refusal::AddressesUnknown)?;
+        let Some(of) = chosen(state, account)?.filter(|of| of.tenant == grant.tenant) else {
+            require_open(state, account)?;
+            return Err(Refusal::AddressesUnknown.into());
+        };
+        can_be_opened(&of, grant.from_ms, &published, context)?;
     }
     let requested = AuditGrantState {
         status: Status::Requested,
@@ -103,10 +110,22 @@ fn request(
         terms_version: published.version,
         requested_leaf: context.leaf_index,
         issued_leaf: 0,
+        revoked_ms: 0,
         grant: grant.clone(),
     };
     state.put(key, requested.encode());
     Ok(())
+}
+
+/// Refuses what a closed account cannot have done any more, and what of it is not kept any more by the terms of now.
+fn can_be_opened(
+    of: &AddressesState,
+    from_ms: u64,
+    published: &AuditState,
+    context: &Context<'_>,
+) -> Result<(), Refusal> {
+    let can = of.can_be_opened(from_ms, &published.terms, context.time_ms);
+    if can { Ok(()) } else { Err(Refusal::AccountClosed) }
 }
 
 /// Whether a grant has a period and an end ahead, and reaches no further than the terms let it.
@@ -182,7 +201,7 @@ fn revoke(
             return Err(Refusal::AuthorNotNamed.into());
         }
     }
-    let revoked = AuditGrantState { status: Status::Revoked, ..found };
+    let revoked = AuditGrantState { status: Status::Revoked, revoked_ms: context.time_ms, ..found };
     state.put(audit_grant_key(&wanted.grant), revoked.encode());
     Ok(())
 }
@@ -212,6 +231,17 @@ fn in_force(state: &dyn StateView, context: &Context<'_>, id: &Hash) -> Result<A
     Ok(found)
 }
 
+/// A grant that was issued, and is in force or ended a short while ago: the end of a log of looks comes after the last of them. It
+/// opens nothing any more.
+fn was_in_force(state: &dyn StateView, context: &Context<'_>, id: &Hash) -> Result<(), Stop> {
+    let found = known(state, id)?;
+    let ends_ms = found.ends_ms().ok_or(Refusal::GrantState)?;
+    if context.time_ms < ends_ms.saturating_add(LOG_AFTER_MS) {
+        return Ok(());
+    }
+    Err(if found.status == Status::Revoked { Refusal::GrantState } else { Refusal::GrantExpired }.into())
+}
+
 /// Refuses unless the account is one of the grant and open, and the epochs have elapsed and lie wholly in its period.
 fn in_scope(
     state: &dyn StateView,
@@ -222,12 +252,13 @@ fn in_scope(
     let of = chosen(state, &open.account)?.filter(|of| of.tenant == grant.tenant);
     let named = grant.is_whole_tenant() || grant.accounts.contains(&open.account);
     let of = of.filter(|_| named).ok_or(Refusal::GrantScope)?;
-    require_open(state, &open.account)?;
+    let published = terms_of(state, &grant.tenant)?.ok_or(Refusal::AuditUnpublished)?;
     let epoch = |number| AddressEpoch::new(of.epoch_ms, number);
     let (first, last) = (epoch(open.first), epoch(open.last));
     let is_ordered = open.first <= open.last;
     if !is_ordered || first.begins_ms() < grant.from_ms || last.ends_ms() > grant.until_ms {
         return Err(Refusal::GrantScope.into());
     }
+    can_be_opened(&of, last.begins_ms(), &published, context)?;
     Ok(elapsed(last, context)?)
 }

@@ -9,6 +9,7 @@ pub mod association;
 pub mod attempts;
 pub mod audit;
 pub mod authored;
+pub mod blind;
 pub mod delegation;
 pub mod intent;
 pub mod keys;
@@ -111,6 +112,7 @@ pub fn contract_for(entry: &Entry) -> Option<&'static dyn Contract> {
         Entry::UseAddress(_) | Entry::CloseEpoch(_) | Entry::AnnouncePayment(_) => {
             Some(&addresses::Addresses)
         }
+        Entry::OpenBlindCase(_) | Entry::UseBlindCase(_) => Some(&blind::BlindCases),
         Entry::DeliverGrant(_) | Entry::UseGrant(_) => Some(&audit::Audits),
         Entry::Authored(authored) => Some(match &authored.act {
             Act::CloseAccount { .. } => &registry::Registry,

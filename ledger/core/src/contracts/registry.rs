@@ -3,7 +3,7 @@
 //! What may become of a bound key stands in [`keys`](super::keys).
 
 use super::authored::Consent;
-use super::{Call, Context, Contract, StateView, Stop, delegation, keys, not_expired, only};
+use super::{Call, Context, Contract, StateView, Stop, addresses, delegation, keys, not_expired, only};
 use crate::codec::Writer;
 use crate::ed25519;
 use crate::entry::{Act, BindCredential, Entry, Mode};
@@ -137,8 +137,7 @@ fn close(
     if credential(state, account)?.is_some() {
         return Err(Refusal::AuthorsMissing.into());
     }
-    end(state, context, account);
-    Ok(())
+    end(state, context, account)
 }
 
 /// Closes an account in its own name, but not while it is recovered: whose the credential is, that is what the recovery is
@@ -148,12 +147,12 @@ fn close_own(state: &mut dyn StateView, call: &Call<'_>, context: &Context<'_>) 
     let Act::CloseAccount { account } = act else { return Err(Refusal::EntryKindUnknown.into()) };
     consent.of_account(state, context, account)?;
     delegation::refuse_in_recovery(state, context, account)?;
-    end(state, context, account);
-    Ok(())
+    end(state, context, account)
 }
 
-fn end(state: &mut dyn StateView, context: &Context<'_>, account: &Hash) {
+fn end(state: &mut dyn StateView, context: &Context<'_>, account: &Hash) -> Result<(), Stop> {
     state.put(account_key(account), AccountState { open: false, height: context.height }.encode());
+    addresses::close(state, account, context.time_ms)
 }
 
 /// Refuses unless the account is open.

@@ -105,7 +105,7 @@ fn seal(
 }
 
 /// Refuses what may be recorded no more: whoever held it back would replace shares by those that keepers have let go of.
-fn in_time(expires_ms: Option<u64>, context: &Context<'_>) -> Result<(), Refusal> {
+pub(super) fn in_time(expires_ms: Option<u64>, context: &Context<'_>) -> Result<(), Refusal> {
     if expires_ms.is_some_and(|expires_ms| context.time_ms > expires_ms) {
         return Err(Refusal::Expired);
     }

@@ -126,7 +126,7 @@ pub struct CloseEpoch {
     pub closing: Vec<u8>,
 }
 
-/// Lets a receiver find a payment: `epoch_ms u64 || epoch u32 || payment[35]`.
+/// Lets a receiver find a payment: `epoch_ms u64 || epoch u32 || payment[50]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnnouncePayment {
     /// The length of the epoch.

@@ -9,7 +9,10 @@ pub const GRANT_ACCOUNTS_MAX: usize = 64;
 /// For how many accounts a grant for the whole tenant counts.
 pub const GRANT_TENANT_ACCOUNTS: u16 = u16::MAX;
 
-/// How far a grant may reach: `accounts_max u16 || span_ms_max u64 || live_ms_max u64`.
+/// The longest that what a closed account did stays open to grants, in milliseconds: a hundred years of 366 days.
+pub const KEPT_MS_MAX: u64 = 100 * 366 * 24 * 60 * 60 * 1_000;
+
+/// How far a grant may reach: `accounts_max u16 || span_ms_max u64 || live_ms_max u64 || kept_ms u64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuditTerms {
     /// How many accounts; the whole tenant counts as 65,535.
@@ -18,6 +21,8 @@ pub struct AuditTerms {
     pub span_ms_max: u64,
     /// How far ahead its end lies when it is asked for.
     pub live_ms_max: u64,
+    /// How long after an account was closed what it did before can be opened; 0 ends it with the account.
+    pub kept_ms: u64,
 }
 
 /// A tenant's audit terms in their next version: `tenant[32] || version u32 || terms || rule id[32] || (0 u8 | 1 u8 || case
@@ -121,13 +126,16 @@ pub enum AuditAct {
 }
 
 impl AuditTerms {
-    /// Whether every bound is at least 1.
+    /// Whether every bound of a grant is at least 1, and nothing is kept longer than [`KEPT_MS_MAX`].
     pub const fn is_sound(&self) -> bool {
-        self.accounts_max >= 1 && self.span_ms_max >= 1 && self.live_ms_max >= 1
+        self.accounts_max >= 1
+            && self.span_ms_max >= 1
+            && self.live_ms_max >= 1
+            && self.kept_ms <= KEPT_MS_MAX
     }
 
     pub(crate) fn write<'a>(&self, out: &'a mut Writer) -> &'a mut Writer {
-        out.u16(self.accounts_max).u64(self.span_ms_max).u64(self.live_ms_max)
+        out.u16(self.accounts_max).u64(self.span_ms_max).u64(self.live_ms_max).u64(self.kept_ms)
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -135,6 +143,7 @@ impl AuditTerms {
             accounts_max: reader.u16("most accounts")?,
             span_ms_max: reader.u64("longest period")?,
             live_ms_max: reader.u64("longest life")?,
+            kept_ms: reader.u64("how long closed accounts are kept")?,
         })
     }
 }
@@ -142,7 +151,7 @@ impl AuditTerms {
 impl PublishAudit {
     /// What approvers decide: `tagged("keyward/audit-publication/v1", tenant || version u32 || terms || rule id)`.
     pub fn publication(&self) -> Hash {
-        let mut out = Writer::with_capacity(96);
+        let mut out = Writer::with_capacity(104);
         self.terms.write(out.raw(&self.tenant).u32(self.version)).raw(&self.rule);
         Tag::AuditPublication.hash(&[out.as_slice()])
     }

@@ -124,6 +124,10 @@ pub const CLOSE_EPOCH: u16 = 194;
 pub const ANNOUNCE_PAYMENT: u16 = 195;
 /// Deals what opens closed epochs to keepers.
 pub const DEAL_VIEWING: u16 = 196;
+/// Asks for approvals in nobody's name.
+pub const OPEN_BLIND_CASE: u16 = 197;
+/// Uses such approvals up.
+pub const USE_BLIND_CASE: u16 = 198;
 /// Publishes a tenant's audit terms.
 pub const PUBLISH_AUDIT: u16 = 208;
 /// Asks for a grant.
@@ -219,6 +223,8 @@ pub const fn kind_name(code: u16) -> &'static str {
         CLOSE_EPOCH => "close-epoch",
         ANNOUNCE_PAYMENT => "announce-payment",
         DEAL_VIEWING => "deal-viewing",
+        OPEN_BLIND_CASE => "open-blind-case",
+        USE_BLIND_CASE => "use-blind-case",
         PUBLISH_AUDIT => "publish-audit",
         REQUEST_GRANT => "request-grant",
         ISSUE_GRANT => "issue-grant",

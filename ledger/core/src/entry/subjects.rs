@@ -36,6 +36,8 @@ impl Entry {
             }
             Self::CloseEpoch(close) => vec![close.tag],
             Self::AnnouncePayment(_) => Vec::new(),
+            Self::OpenBlindCase(open) => vec![open.rule, open.payload()],
+            Self::UseBlindCase(used) => vec![used.case, used.payload()],
             Self::DeliverGrant(deliver) => opened(&deliver.opened),
             Self::UseGrant(used) => vec![used.grant],
             Self::Authored(authored) => authored.subjects(),

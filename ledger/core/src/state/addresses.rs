@@ -2,9 +2,9 @@
 
 use super::layout::{End, decode_exactly};
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::entry::Custody;
+use crate::entry::{AuditTerms, Custody};
 use crate::hash::Hash;
-use crate::unlinkable::VIEWING_KEEPERS_MAX;
+use crate::unlinkable::{AddressEpoch, EDGE_MS, VIEWING_KEEPERS_MAX};
 
 const HANDLE_PREFIX: &[u8] = b"address/handle/";
 
@@ -50,7 +50,8 @@ pub(super) fn end_of(key: &[u8], value: &[u8]) -> Result<Option<End>, DecodeErro
     HandleState::decode(value).map(|handle| Some(End::TimeMs(handle.ends_ms)))
 }
 
-/// What an account has chosen: `tenant[32] || custody u8 || epoch_ms u64 || first u32 || (0 u8 | 1 u8 || dealt u32) || leaf u64`.
+/// What an account has chosen: `tenant[32] || custody u8 || epoch_ms u64 || first u32 || (0 u8 | 1 u8 || dealt u32) || leaf u64
+/// || (0 u8 | 1 u8 || closed_ms u64)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressesState {
     /// Whose audit terms it is under.
@@ -65,6 +66,8 @@ pub struct AddressesState {
     pub dealt: Option<u32>,
     /// The log index of the record that chose.
     pub leaf: u64,
+    /// The block time at which the account was closed; none as long as it is open.
+    pub closed_ms: Option<u64>,
 }
 
 impl AddressesState {
@@ -73,15 +76,38 @@ impl AddressesState {
         self.dealt.map_or(Some(self.first), |dealt| dealt.checked_add(1))
     }
 
+    /// The last epoch in which it can have used addresses, once it is closed.
+    pub fn last(&self) -> Option<u32> {
+        let last = AddressEpoch::at(self.epoch_ms, self.closed_ms?.saturating_add(EDGE_MS));
+        last.map(|epoch| epoch.number)
+    }
+
+    /// Whether what the account did from a time on can be opened, by the terms and the time of now. A closed account did nothing later
+    /// than it was closed, and what it did before is kept for so long after it.
+    pub fn can_be_opened(&self, from_ms: u64, terms: &AuditTerms, now_ms: u64) -> bool {
+        self.closed_ms.is_none_or(|closed_ms| {
+            from_ms <= closed_ms.saturating_add(EDGE_MS) && !self.is_over(terms, now_ms)
+        })
+    }
+
+    /// Whether nothing of the account can be opened any more, unless its tenant's terms change.
+    pub fn is_over(&self, terms: &AuditTerms, now_ms: u64) -> bool {
+        self.closed_ms.is_some_and(|closed_ms| now_ms >= closed_ms.saturating_add(terms.kept_ms))
+    }
+
     /// The encoding.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::with_capacity(58);
+        let mut out = Writer::with_capacity(67);
         out.raw(&self.tenant).u8(self.custody.code()).u64(self.epoch_ms).u32(self.first);
         match self.dealt {
             None => out.u8(0),
             Some(dealt) => out.u8(1).u32(dealt),
         };
         out.u64(self.leaf);
+        match self.closed_ms {
+            None => out.u8(0),
+            Some(closed_ms) => out.u8(1).u64(closed_ms),
+        };
         out.finish()
     }
 
@@ -93,6 +119,7 @@ impl AddressesState {
             first: reader.u32("first epoch")?,
             dealt: reader.option_with("dealt", |reader| reader.u32("last epoch dealt"))?,
             leaf: reader.u64("log index")?,
+            closed_ms: reader.option_with("closed", |reader| reader.u64("time of closing"))?,
         })
     }
 }

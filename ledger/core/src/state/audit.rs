@@ -15,7 +15,7 @@ pub fn audit_grant_key(grant: &Hash) -> Vec<u8> {
     [b"audit/grant/".as_slice(), grant].concat()
 }
 
-/// A tenant's audit terms: `version u32 || accounts_max u16 || span_ms_max u64 || live_ms_max u64 || rule id[32] || leaf u64`.
+/// A tenant's audit terms: `version u32 || accounts_max u16 || span_ms_max u64 || live_ms_max u64 || kept_ms u64 || rule id[32] || leaf u64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuditState {
     /// 1, then one more each time.
@@ -31,7 +31,7 @@ pub struct AuditState {
 impl AuditState {
     /// The encoding.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::with_capacity(62);
+        let mut out = Writer::with_capacity(70);
         self.terms.write(out.u32(self.version)).raw(&self.rule).u64(self.leaf);
         out.finish()
     }
@@ -80,7 +80,7 @@ impl AuditGrantStatus {
 }
 
 /// A grant: `status u8 || grantee account[32] || terms version u32 || leaf of the request u64 || leaf of the issue u64 (0 before)
-/// || grant`.
+/// || block time of its revocation u64 (0 before) || grant`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditGrantState {
     /// Where it stands.
@@ -93,16 +93,25 @@ pub struct AuditGrantState {
     pub requested_leaf: u64,
     /// The log index of the record that issued it; 0 before.
     pub issued_leaf: u64,
+    /// The block time of the record that revoked it; 0 before.
+    pub revoked_ms: u64,
     /// What was asked.
     pub grant: Grant,
 }
 
 impl AuditGrantState {
+    /// When it ended or ends, if it was ever issued.
+    pub fn ends_ms(&self) -> Option<u64> {
+        let revoked = (self.status == AuditGrantStatus::Revoked).then_some(self.revoked_ms);
+        let ends_ms = self.grant.expires_ms.min(revoked.unwrap_or(u64::MAX));
+        (self.issued_leaf > 0).then_some(ends_ms)
+    }
+
     /// The encoding.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::with_capacity(224 + 32 * self.grant.accounts.len());
+        let mut out = Writer::with_capacity(232 + 32 * self.grant.accounts.len());
         out.u8(self.status as u8).raw(&self.grantee).u32(self.terms_version);
-        self.grant.write(out.u64(self.requested_leaf).u64(self.issued_leaf));
+        self.grant.write(out.u64(self.requested_leaf).u64(self.issued_leaf).u64(self.revoked_ms));
         out.finish()
     }
 
@@ -113,6 +122,7 @@ impl AuditGrantState {
             terms_version: reader.u32("terms version")?,
             requested_leaf: reader.u64("log index of the request")?,
             issued_leaf: reader.u64("log index of the issue")?,
+            revoked_ms: reader.u64("time of the revocation")?,
             grant: Grant::read(reader)?,
         })
     }

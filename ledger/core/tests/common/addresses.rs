@@ -2,8 +2,8 @@
 
 use keyward_ledger_core::entry::{
     Act, AddressAct, AnnouncePayment, AuditAct, AuditTerms, ChooseAddresses, CloseEpoch, Custody,
-    DealViewing, DeliverGrant, Entry, Grant, HandleLimit, OpenGrant, PublishAudit, RevokeGrant, UseAddress,
-    UseGrant, kind, tenant_id,
+    DealViewing, DeliverGrant, Entry, Grant, HandleLimit, OpenBlindCase, OpenGrant, PublishAudit,
+    RevokeGrant, UseAddress, UseBlindCase, UseGrant, blind_lock, kind, tenant_id,
 };
 use keyward_ledger_core::hash::{Hash, commitment, sha256};
 use keyward_ledger_core::scheme::{PublicKey, Scheme};
@@ -84,9 +84,21 @@ pub fn choosing(choose: ChooseAddresses) -> Act {
     Act::Addresses(AddressAct::Choose(choose))
 }
 
-/// A deal of these epochs.
+/// What uses the blind cases of these tests up.
+pub const TOKEN: Hash = [0x70; 32];
+/// What they are about.
+pub const CONTENT: Hash = [0xc0; 32];
+
+/// A blind case under the owner's approval rule.
+pub fn blind(live_ms: u64) -> OpenBlindCase {
+    let rule = Person(0x41).rule().id(kind::DEFINE_APPROVAL);
+    OpenBlindCase { rule, lock: blind_lock(&TOKEN), content: CONTENT, live_ms }
+}
+
+/// A deal of these epochs, which may be recorded for longer than any test goes on.
 pub fn run(person: Person, first: u32, last: u32) -> DealtRun {
-    DealtRun { account: person.account(), first, last, dealing_hash: [0xda; 32] }
+    let expires_ms = 1 << 45;
+    DealtRun { account: person.account(), first, last, dealing_hash: [0xda; 32], expires_ms }
 }
 
 pub fn closing(tag: u8, epoch: u32) -> CloseEpoch {
@@ -94,7 +106,12 @@ pub fn closing(tag: u8, epoch: u32) -> CloseEpoch {
 }
 
 pub fn terms() -> AuditTerms {
-    AuditTerms { accounts_max: 2, span_ms_max: 100 * EPOCH_MS, live_ms_max: 50 * EPOCH_MS }
+    AuditTerms {
+        accounts_max: 2,
+        span_ms_max: 100 * EPOCH_MS,
+        live_ms_max: 50 * EPOCH_MS,
+        kept_ms: 40 * EPOCH_MS,
+    }
 }
 
 /// Audit terms of the tenant `bank`, decided from then on by the owner's approval rule.
@@ -158,7 +175,12 @@ pub fn bare_samples(world: &World) -> Vec<(&'static str, Entry)> {
         ("close-epoch", Entry::CloseEpoch(closing(3, 4))),
         (
             "announce-payment",
-            Entry::AnnouncePayment(AnnouncePayment { epoch_ms: EPOCH_MS, epoch: 4, payment: [5; 35] }),
+            Entry::AnnouncePayment(AnnouncePayment { epoch_ms: EPOCH_MS, epoch: 4, payment: [5; 50] }),
+        ),
+        ("open-blind-case", Entry::OpenBlindCase(blind(60_000))),
+        (
+            "use-blind-case",
+            Entry::UseBlindCase(UseBlindCase { case: [0x0c; 32], token: TOKEN, content: CONTENT }),
         ),
         ("deliver-grant", Entry::DeliverGrant(DeliverGrant { opened, package_hash: [9; 32] })),
         ("use-grant", Entry::UseGrant(UseGrant { grant: [7; 32], what: [8; 32], count: 9 })),

@@ -262,15 +262,17 @@ fn check_keys(short: &[Vec<u8>]) {
 /// Addresses, dealings, audit terms and grants, with every part there and not there.
 #[test]
 fn addresses_and_audits() {
-    let chosen = |dealt| AddressesState {
+    let chosen = |dealt, closed_ms| AddressesState {
         tenant: [2; 32],
         custody: Custody::Own,
         epoch_ms: 60_000,
         first: 4,
         dealt,
         leaf: 5,
+        closed_ms,
     };
-    check("addresses", &[None, Some(9)].map(|dealt| chosen(dealt).encode()), |bytes| {
+    let each = [(None, None), (Some(9), None), (None, Some(7)), (Some(9), Some(7))];
+    check("addresses", &each.map(|(dealt, closed_ms)| chosen(dealt, closed_ms).encode()), |bytes| {
         AddressesState::decode(bytes).ok().map(|state| state.encode())
     });
     let handle = HandleState { ends_ms: 7, count: 8 };
@@ -291,9 +293,18 @@ fn addresses_and_audits() {
     let status = [AuditGrantStatus::Requested, AuditGrantStatus::Issued, AuditGrantStatus::Revoked];
     let states = status.map(|status| {
         let [grant, _] = asked.clone();
-        let (requested_leaf, issued_leaf) = (6, 7);
-        AuditGrantState { status, grantee: [5; 32], terms_version: 1, requested_leaf, issued_leaf, grant }
-            .encode()
+        let (requested_leaf, issued_leaf, revoked_ms) = (6, 7, 8);
+        let grantee = [5; 32];
+        let state = AuditGrantState {
+            status,
+            grantee,
+            terms_version: 1,
+            requested_leaf,
+            issued_leaf,
+            revoked_ms,
+            grant,
+        };
+        state.encode()
     });
     check("audit grant", &states, |bytes| AuditGrantState::decode(bytes).ok().map(|state| state.encode()));
     let body = world().use_address(1, addresses::AddressKey(1, false), Scheme::Bip340).body();

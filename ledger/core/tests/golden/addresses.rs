@@ -2,15 +2,16 @@
 
 use keyward_ledger_core::entry::{
     AnnouncePayment, AuditAct, Custody, DeliverGrant, HandleLimit, RateTerms, RevokeGrant, UseAddress,
-    UseGrant, Window,
+    UseBlindCase, UseGrant, Window,
 };
 use keyward_ledger_core::execute::Ledger;
 use keyward_ledger_core::hash::Hash;
-use keyward_ledger_core::unlinkable::{EDGE_MS, use_address_message};
+use keyward_ledger_core::unlinkable::{DealtRun, EDGE_MS, use_address_message};
 
 use super::*;
 use crate::common::addresses::{
-    AddressKey, EPOCH_MS, audit, choose, closing, grant, open_grant, publish_audit, run,
+    AddressKey, CONTENT, EPOCH_MS, TOKEN, audit, blind, choose, closing, grant, open_grant, publish_audit,
+    run,
 };
 
 const OWNER: acts::Person = acts::Person(0x41);
@@ -67,18 +68,22 @@ fn address_and_audit_runs_are_frozen() {
     life.act("03 choose hosted", choose(BOB, Custody::Hosted), BOB);
     let first = life.world.chosen(OWNER).unwrap().first;
     uses(&mut life);
-    let payment = AnnouncePayment { epoch_ms: EPOCH_MS, epoch: life.world.epoch(), payment: [0x35; 35] };
+    let payment = AnnouncePayment { epoch_ms: EPOCH_MS, epoch: life.world.epoch(), payment: [0x35; 50] };
     life.entry("09 announce a payment", Entry::AnnouncePayment(payment));
     life.entry("10 close too early", Entry::CloseEpoch(closing(9, first)));
     life.world.wait(2 * EPOCH_MS + EDGE_MS);
     life.entry("11 close", Entry::CloseEpoch(closing(9, first)));
     life.entry("12 close again", Entry::CloseEpoch(closing(9, first)));
     let dealt = run(OWNER, first, first + 1);
+    let held_back = DealtRun { expires_ms: life.world.next_ms() - 1, ..dealt };
+    let late = life.world.dealt(held_back, 2, &[1, 2, 3]);
+    life.act("13 deal too late", late, OWNER);
     let deal = life.world.dealt(dealt, 2, &[1, 2, 3]);
-    life.act("13 deal", deal, OWNER);
+    life.act("14 deal", deal, OWNER);
     let gap = life.world.dealt(run(OWNER, first + 1, first + 1), 2, &[1, 2, 3]);
-    life.act("14 deal with a gap", gap, OWNER);
+    life.act("15 deal with a gap", gap, OWNER);
     audited(&mut life, first);
+    blind_case(&mut life);
     let message = dealt.acknowledgement_message(&life.world.chain_id(), &vault::id_of(1));
     life.golden.hex("viewing acknowledgement", message);
     let state = |key: &[u8]| key.starts_with(b"address/") || key.starts_with(b"audit/");
@@ -110,29 +115,51 @@ fn uses(life: &mut Run) {
 
 fn audited(life: &mut Run, first: u32) {
     let publish = publish_audit(1, None);
-    life.audit("15 publish terms", AuditAct::Publish(publish), OWNER);
+    life.audit("16 publish terms", AuditAct::Publish(publish), OWNER);
     let (from_ms, expires_ms) = (u64::from(first) * EPOCH_MS, life.world.next_ms() + EPOCH_MS);
     let asked = grant(7, &[OWNER, BOB], from_ms, from_ms + 2 * EPOCH_MS, expires_ms);
     let payload = asked.payload();
-    life.audit("16 request", AuditAct::Request(asked.clone()), OWNER);
+    life.audit("17 request", AuditAct::Request(asked.clone()), OWNER);
     let ask = Act::OpenApproval { rule: OWNER.rule(), payload, live_ms: 60_000 };
-    let case = life.act("17 ask", ask, OWNER);
+    let case = life.act("18 ask", ask, OWNER);
     let issue = AuditAct::Issue { grant: asked.id, case };
-    life.audit("18 issue without approvals", issue.clone(), OWNER);
-    life.act("19 approve", Act::Approve { case: Case { id: case, payload }, group: 0 }, ALICE);
-    life.audit("20 issue", issue, OWNER);
+    life.audit("19 issue without approvals", issue.clone(), OWNER);
+    life.act("20 approve", Act::Approve { case: Case { id: case, payload }, group: 0 }, ALICE);
+    life.audit("21 issue", issue, OWNER);
     let opened = open_grant(7, BOB, first, first + 1);
-    life.audit("21 open", AuditAct::Open(opened), OWNER);
-    life.audit("22 open beyond", AuditAct::Open(open_grant(7, BOB, first, first + 2)), OWNER);
-    life.entry("23 deliver", Entry::DeliverGrant(DeliverGrant { opened, package_hash: [0x9f; 32] }));
+    life.audit("22 open", AuditAct::Open(opened), OWNER);
+    life.audit("23 open beyond", AuditAct::Open(open_grant(7, BOB, first, first + 2)), OWNER);
+    life.entry("24 deliver", Entry::DeliverGrant(DeliverGrant { opened, package_hash: [0x9f; 32] }));
     let looked = UseGrant { grant: asked.id, what: [0x10; 32], count: 3 };
-    life.entry("24 use", Entry::UseGrant(looked));
+    life.entry("25 use", Entry::UseGrant(looked));
     let revoke = RevokeGrant { grant: asked.id, reason: [0x11; 32] };
-    life.audit("25 revoke", AuditAct::Revoke(revoke), ALICE);
-    life.entry("26 use after that", Entry::UseGrant(looked));
+    life.audit("26 revoke", AuditAct::Revoke(revoke), ALICE);
+    life.entry("27 use after that", Entry::UseGrant(looked));
+    life.audit("28 open after that", AuditAct::Open(opened), OWNER);
+    life.act("29 close an account", Act::CloseAccount { account: BOB.account() }, BOB);
+    let (until_ms, expires_ms) = (from_ms + EPOCH_MS, life.world.next_ms() + EPOCH_MS);
+    let before = grant(8, &[BOB], from_ms, until_ms, expires_ms);
+    life.audit("30 request what it did before", AuditAct::Request(before), OWNER);
+    let from_ms = life.world.ledger.time_ms() + EDGE_MS;
+    let after = grant(9, &[BOB], from_ms, from_ms + EPOCH_MS, expires_ms);
+    life.audit("31 request what it did after", AuditAct::Request(after), OWNER);
     life.golden.hex("grant", asked.encode()).hex("grant payload", payload);
     life.golden.hex("grant purpose", asked.purpose_hash);
     life.golden.hex("audit publication", publish.publication());
+}
+
+fn blind_case(life: &mut Run) {
+    let open = blind(60_000);
+    let case = life.entry("32 open a blind case", Entry::OpenBlindCase(open));
+    let used = Entry::UseBlindCase(UseBlindCase { case, token: TOKEN, content: CONTENT });
+    life.entry("33 use it before it is approved", used.clone());
+    let approve = Act::Approve { case: Case { id: case, payload: open.payload() }, group: 0 };
+    life.act("34 approve it", approve, ALICE);
+    let other = UseBlindCase { case, token: CONTENT, content: TOKEN };
+    life.entry("35 use it by another token", Entry::UseBlindCase(other));
+    life.entry("36 use it", used.clone());
+    life.entry("37 use it again", used);
+    life.golden.hex("blind lock", open.lock).hex("blind payload", open.payload());
 }
 
 /// Another node comes to the same ledger.

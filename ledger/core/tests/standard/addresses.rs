@@ -11,7 +11,7 @@ use keyward_ledger_core::state::addresses::{
     used_address_key,
 };
 use keyward_ledger_core::unlinkable::{
-    AddressEpoch, DEALT_MS_MAX, EDGE_MS, EPOCH_MS_MAX, use_address_message,
+    AddressEpoch, DEALT_MS_MAX, DealtRun, EDGE_MS, EPOCH_MS_MAX, use_address_message,
 };
 
 use super::*;
@@ -83,7 +83,8 @@ fn an_account_chooses_once_by_its_own_word() {
     let leaf = world.records.len() as u64 - 1;
     let first = u32::try_from((world.ledger.time_ms() - EDGE_MS) / EPOCH_MS).unwrap();
     let (tenant, custody) = (tenant_id("bank"), Custody::Own);
-    let stands = AddressesState { tenant, custody, epoch_ms: EPOCH_MS, first, dealt: None, leaf };
+    let (epoch_ms, dealt, closed_ms) = (EPOCH_MS, None, None);
+    let stands = AddressesState { tenant, custody, epoch_ms, first, dealt, leaf, closed_ms };
     assert_eq!(world.chosen(ALICE), Some(stands));
     for again in [own, choose(ALICE, Custody::Hosted), with(1_000)] {
         refused(&mut world, again, &[ALICE], "ADDRESSES_CHOSEN");
@@ -321,7 +322,7 @@ fn what_an_address_released_is_recorded_as_of_any_intent() {
 #[test]
 fn an_epoch_is_under_way_a_little_longer_and_closed_only_after_that() {
     let mut world = world();
-    let (payment, l) = ([7; 35], EPOCH_MS);
+    let (payment, l) = ([7; 50], EPOCH_MS);
     let epoch = world.epoch() + 3;
     let (begin, end) = (u64::from(epoch) * l, u64::from(epoch + 1) * l);
     let moments = [
@@ -354,7 +355,7 @@ fn an_epoch_is_closed_once_under_its_tag() {
     for submitter in [seeded(23), seeded(24)] {
         let entries = [
             Entry::CloseEpoch(CloseEpoch { epoch_ms: 0, ..good.clone() }),
-            Entry::AnnouncePayment(AnnouncePayment { epoch_ms: 0, epoch: 0, payment: [1; 35] }),
+            Entry::AnnouncePayment(AnnouncePayment { epoch_ms: 0, epoch: 0, payment: [1; 50] }),
         ];
         let outcomes = world.submit_as(&submitter, &entries);
         assert!(outcomes.iter().all(|outcome| outcome.name() == "ROLE_NOT_ALLOWED"));
@@ -362,7 +363,7 @@ fn an_epoch_is_closed_once_under_its_tag() {
     for epoch_ms in [0, 999, EPOCH_MS_MAX + 1, u64::MAX] {
         let wrong = CloseEpoch { epoch_ms, epoch: u32::MAX, ..good.clone() };
         refused_entry(&mut world, Entry::CloseEpoch(wrong), "ADDRESS_EPOCH");
-        let payment = AnnouncePayment { epoch_ms, epoch: 0, payment: [1; 35] };
+        let payment = AnnouncePayment { epoch_ms, epoch: 0, payment: [1; 50] };
         refused_entry(&mut world, Entry::AnnouncePayment(payment), "ADDRESS_EPOCH");
     }
     let running = CloseEpoch { epoch: world.epoch(), ..good.clone() };
@@ -476,6 +477,9 @@ fn each_rule_of_a_dealing_refuses_in_its_order() {
         let act = world.dealt(run(person, far, far), 0, &[]);
         refused(&mut world, act, &[person], "ADDRESSES_UNKNOWN");
     }
+    let late = DealtRun { expires_ms: 0, ..run(ALICE, far, far) };
+    let late = maker.dealt(late, 0, &[]);
+    refused(&mut world, late, &[ALICE], "EXPIRED");
     for (from, to) in [(far, far), (first + 1, far), (first - 1, far), (first, first - 1), (0, 0)] {
         refused(&mut world, dealt(from, to, 0), &[ALICE], "DEALING_GAP");
     }
@@ -496,8 +500,9 @@ fn each_rule_of_a_dealing_refuses_in_its_order() {
     };
     refused(&mut world, other(signed.run, 0), &[ALICE], "VAULT_ACKNOWLEDGEMENT_INVALID");
     // What keepers acknowledged is this run of this account and nothing else.
-    let hashed = keyward_ledger_core::unlinkable::DealtRun { dealing_hash: [1; 32], ..signed.run };
-    for run in [run(ALICE, first, first), run(ALICE, first, first + 2), hashed] {
+    let hashed = DealtRun { dealing_hash: [1; 32], ..signed.run };
+    let longer = DealtRun { expires_ms: signed.run.expires_ms + 1, ..signed.run };
+    for run in [run(ALICE, first, first), run(ALICE, first, first + 2), hashed, longer] {
         let act = Act::Addresses(AddressAct::Deal(DealViewing { run, ..signed.clone() }));
         refused(&mut world, act, &[ALICE], "VAULT_ACKNOWLEDGEMENT_INVALID");
     }
@@ -521,6 +526,18 @@ fn a_dealing_ends_with_an_epoch_that_has_elapsed_to_the_millisecond() {
     for (time_ms, name) in [(elapsed_ms - 1, "EPOCH_UNDER_WAY"), (elapsed_ms, "ACCEPTED")] {
         world.at(time_ms);
         let deal = world.dealt(run(ALICE, first, last), 2, &[1, 2, 3]);
+        assert_eq!(world.answer(deal, &[ALICE]), name);
+    }
+}
+
+#[test]
+fn a_dealing_that_was_held_back_is_not_recorded_after_its_end_to_the_millisecond() {
+    for (late_ms, name) in [(0, "ACCEPTED"), (1, "EXPIRED")] {
+        let (mut world, first) = rooted();
+        let expires_ms = world.next_ms() + 5_000;
+        let dealt = DealtRun { expires_ms, ..run(ALICE, first, first + 1) };
+        let deal = world.dealt(dealt, 2, &[1, 2, 3]);
+        world.at(expires_ms + late_ms);
         assert_eq!(world.answer(deal, &[ALICE]), name);
     }
 }

@@ -5,6 +5,7 @@ use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher as _;
 
+use keyward_ledger_core::contracts::audit::LOG_AFTER_MS;
 use keyward_ledger_core::entry::{
     AddressAct, AuditAct, CloseEpoch, Custody, DeliverGrant, Grant, HandleLimit, OpenGrant, RevokeGrant,
     UseAddress, UseGrant, kind, kind_name,
@@ -15,7 +16,7 @@ use super::addresses::seeded;
 use super::delegation_properties::Dice;
 use super::*;
 use crate::common::addresses::{
-    AddressKey, EPOCH_MS, SCHEMES, audit, choose, closing, grant, open_grant, publish_audit, run,
+    AddressKey, EPOCH_MS, SCHEMES, audit, choose, closing, grant, open_grant, publish_audit, run, terms,
 };
 
 const RUNS: u64 = 30;
@@ -28,7 +29,7 @@ const LIMIT: u64 = 2;
 struct Asked {
     grant: Option<Grant>,
     issued: bool,
-    revoked: bool,
+    revoked: Option<u64>,
 }
 
 #[derive(Default)]
@@ -42,7 +43,7 @@ struct Told {
     /// What each case is about, who asked, and who has approved.
     cases: BTreeMap<Hash, (Hash, Hash, BTreeSet<Hash>)>,
     spent: BTreeSet<Hash>,
-    left: BTreeSet<Hash>,
+    left: BTreeMap<Hash, u64>,
 }
 
 struct Play {
@@ -104,7 +105,10 @@ impl Play {
         let next = self.told.dealt.get(&person.account()).map_or(self.first, |last| last + 1);
         let from = next + u32::from(self.number(6) / 5);
         let to = from + u32::from(self.number(3)) - u32::from(self.number(6) / 5);
-        let act = self.world.dealt(run(person, from, to), 2, &[1, 2]);
+        let dealt = run(person, from, to);
+        let soon_ms = self.world.next_ms() + self.dice.below(2 * EPOCH_MS) - EPOCH_MS;
+        let expires_ms = if self.dice.below(4) == 0 { soon_ms } else { dealt.expires_ms };
+        let act = self.world.dealt(DealtRun { expires_ms, ..dealt }, 2, &[1, 2]);
         let by = if self.dice.below(8) == 0 { OWNER } else { person };
         self.world.signed_by(act, &[by])
     }
@@ -237,7 +241,11 @@ impl Play {
                 );
             }
             Entry::DeliverGrant(deliver) => self.opened(&deliver.opened, now),
-            Entry::UseGrant(used) => self.in_force(&used.grant, now),
+            Entry::UseGrant(used) => {
+                let asked = &self.told.grants[&used.grant];
+                let ends = asked.revoked.unwrap_or(u64::MAX).min(asked.grant.as_ref().unwrap().expires_ms);
+                assert!(asked.issued && now < ends + LOG_AFTER_MS);
+            }
             Entry::Authored(authored) => self.acted(&authored.act, &authored.authors, made, now),
             other => panic!("{other:?}"),
         }
@@ -246,13 +254,14 @@ impl Play {
     fn acted(&mut self, act: &Act, authors: &[Author], made: Option<Hash>, now: u64) {
         let [Author { party: Party::Credential(by), .. }] = authors else { panic!() };
         match act {
-            Act::CloseAccount { account } => drop(self.told.left.insert(*account)),
+            Act::CloseAccount { account } => drop(self.told.left.insert(*account, now)),
             Act::Addresses(AddressAct::Deal(dealing)) => {
-                let DealtRun { account, first, last, .. } = dealing.run;
+                let DealtRun { account, first, last, expires_ms, .. } = dealing.run;
                 assert_eq!((account, account == BOB.account()), (*by, false), "own roots by their own word");
                 let next = self.told.dealt.get(&account).map_or(self.first, |last| last + 1);
                 assert!(first == next && first <= last, "no gap, and nothing twice");
                 assert!(now >= u64::from(last + 1) * EPOCH_MS + EDGE_MS);
+                assert!(now <= expires_ms, "keepers hold it yet");
                 self.told.dealt.insert(account, last);
             }
             Act::OpenApproval { payload, .. } => {
@@ -279,7 +288,7 @@ impl Play {
             AuditAct::Issue { grant, case } => {
                 let asked = self.told.grants.get_mut(grant).unwrap();
                 let of = asked.grant.as_ref().unwrap();
-                assert!(!asked.issued && !asked.revoked && now < of.expires_ms);
+                assert!(!asked.issued && asked.revoked.is_none() && now < of.expires_ms);
                 let (payload, asker, approvals) = &self.told.cases[case];
                 assert_eq!((*payload, asker), (of.payload(), by), "exactly this was approved");
                 assert!(approvals.iter().filter(|approver| approver != &by).count() >= 2, "by two others");
@@ -290,7 +299,7 @@ impl Play {
             AuditAct::Revoke(revoke) => {
                 assert!([REGULATOR, ALICE, BOB].iter().any(|person| person.account() == *by));
                 let asked = self.told.grants.get_mut(&revoke.grant).unwrap();
-                assert!(!std::mem::replace(&mut asked.revoked, true), "a grant is revoked once");
+                assert!(asked.revoked.replace(now).is_none(), "a grant is revoked once");
             }
             AuditAct::Publish(_) => panic!("nobody asks for other terms"),
         }
@@ -298,13 +307,17 @@ impl Play {
 
     fn in_force(&self, id: &Hash, now: u64) {
         let asked = &self.told.grants[id];
-        assert!(asked.issued && !asked.revoked && now < asked.grant.as_ref().unwrap().expires_ms);
+        assert!(asked.issued && asked.revoked.is_none() && now < asked.grant.as_ref().unwrap().expires_ms);
     }
 
     fn opened(&self, open: &OpenGrant, now: u64) {
         self.in_force(&open.grant, now);
         let grant = self.told.grants[&open.grant].grant.as_ref().unwrap();
-        assert!(grant.accounts.contains(&open.account) && !self.told.left.contains(&open.account));
+        assert!(grant.accounts.contains(&open.account));
+        if let Some(closed_ms) = self.told.left.get(&open.account) {
+            assert!(u64::from(open.last) * EPOCH_MS <= closed_ms + EDGE_MS, "nothing after it was closed");
+            assert!(now < closed_ms + terms().kept_ms, "nothing when it is kept no more");
+        }
         let end = u64::from(open.last + 1) * EPOCH_MS;
         assert!(open.first <= open.last && grant.from_ms <= u64::from(open.first) * EPOCH_MS);
         assert!(

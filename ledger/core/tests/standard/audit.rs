@@ -1,9 +1,11 @@
 //! `audit`: terms that approvers keep, and grants that reach as far as they say, for as long, and for whom they were issued.
 
+use keyward_ledger_core::contracts::audit::LOG_AFTER_MS;
 use keyward_ledger_core::entry::{
-    AuditAct, AuditTerms, ChooseAddresses, Custody, DeliverGrant, Grant, OpenGrant, PublishAudit,
-    RevokeGrant, UseGrant, kind, tenant_id,
+    AuditAct, AuditTerms, ChooseAddresses, Custody, DeliverGrant, Grant, KEPT_MS_MAX, OpenGrant,
+    PublishAudit, RevokeGrant, UseGrant, kind, tenant_id,
 };
+use keyward_ledger_core::state::addresses::AddressesState;
 use keyward_ledger_core::state::audit::{AuditGrantState, AuditGrantStatus, AuditState, audit_key};
 use keyward_ledger_core::unlinkable::EDGE_MS;
 
@@ -88,7 +90,7 @@ fn terms_are_published_as_policies_are() {
     let first = publish_audit(1, None);
     refused(&mut world, publish(first), &[], "AUTHORS_MISSING");
     refused(&mut world, publish(first), &[STRANGER], "AUTHOR_UNKNOWN");
-    let none = AuditTerms { accounts_max: 0, span_ms_max: 0, live_ms_max: 0 };
+    let none = AuditTerms { accounts_max: 0, span_ms_max: 0, live_ms_max: 0, kept_ms: u64::MAX };
     for version in [0, 2, u32::MAX] {
         refused(
             &mut world,
@@ -102,6 +104,8 @@ fn terms_are_published_as_policies_are() {
         AuditTerms { accounts_max: 0, ..good },
         AuditTerms { span_ms_max: 0, ..good },
         AuditTerms { live_ms_max: 0, ..good },
+        AuditTerms { kept_ms: KEPT_MS_MAX + 1, ..good },
+        AuditTerms { kept_ms: u64::MAX, ..good },
     ] {
         let rule = [9; 32];
         refused(&mut world, publish(PublishAudit { terms, rule, ..first }), &[OWNER], "RULE_INVALID");
@@ -189,12 +193,14 @@ fn each_rule_of_a_request_refuses_in_its_order() {
         terms_version: 1,
         requested_leaf,
         issued_leaf: 0,
+        revoked_ms: 0,
         grant: good.clone(),
     };
     assert_eq!(world.granted(1), Some(stands));
     refuse(&mut world, &good, "GRANT_EXISTS");
-    world.answer(close(CAROL), &[CAROL]);
-    refuse(&mut world, &Grant { id: [3; 32], ..good }, "ACCOUNT_CLOSED");
+    // What has no addresses did nothing that could be opened.
+    world.answer(close(OWNER), &[OWNER]);
+    refuse(&mut world, &Grant { id: [3; 32], ..with(vec![OWNER.account()]) }, "ACCOUNT_CLOSED");
 }
 
 /// To the millisecond and to the account: what is just within the terms, and what is just beyond.
@@ -334,10 +340,128 @@ fn each_rule_of_an_opening_and_delivery_refuses_in_its_order() {
         assert_eq!(world.answer(open(1, BOB, from, to), &[REGULATOR]), "ACCEPTED");
         assert_eq!(world.names(&[deliver(open_grant(1, BOB, from, to))]), ["ACCEPTED"]);
     }
-    world.answer(close(CAROL), &[CAROL]);
-    both(&mut world, 1, CAROL, far, first, "ACCOUNT_CLOSED");
     // Nothing but the record changes the state: a run may be opened again, each time in the open.
     assert_eq!(world.answer(open(1, BOB, first, first), &[REGULATOR]), "ACCEPTED");
+}
+
+/// Terms in their next version, by the approvers' word.
+fn publish(world: &mut World, version: u32, terms: AuditTerms) {
+    let next = PublishAudit { version, terms, ..publish_audit(1, None) };
+    let case = Some(case_of(world, next.publication(), OWNER, &[ALICE, BOB]));
+    assert_eq!(world.answer(audit(AuditAct::Publish(PublishAudit { case, ..next })), &[OWNER]), "ACCEPTED");
+}
+
+/// Closes an account; the block time of it.
+fn closed(world: &mut World, person: Person) -> u64 {
+    assert_eq!(world.answer(close(person), &[person]), "ACCEPTED");
+    let closed_ms = world.ledger.time_ms();
+    assert_eq!(world.chosen(person).unwrap().closed_ms, Some(closed_ms));
+    closed_ms
+}
+
+#[test]
+fn closing_an_account_ends_no_supervision_of_what_it_did_before() {
+    let mut world = office();
+    let (good, first) = issued(&mut world, 1);
+    let before = world.chosen(CAROL).unwrap();
+    let closed_ms = closed(&mut world, CAROL);
+    assert_eq!(world.chosen(CAROL).unwrap(), AddressesState { closed_ms: Some(closed_ms), ..before });
+    // A grant of before, and one that is asked for only now.
+    assert_eq!(world.answer(open(1, CAROL, first, first), &[REGULATOR]), "ACCEPTED");
+    assert_eq!(world.names(&[deliver(open_grant(1, CAROL, first, first))]), ["ACCEPTED"]);
+    issued(&mut world, 2);
+    assert_eq!(world.answer(open(2, CAROL, first, first), &[REGULATOR]), "ACCEPTED");
+    // A period that begins later than anything it can have done.
+    let from = |id: u8, from_ms: u64| Grant { id: [id; 32], from_ms, until_ms: from_ms + 1, ..good.clone() };
+    let last_ms = closed_ms + EDGE_MS;
+    refused(&mut world, audit(AuditAct::Request(from(3, last_ms + 1))), &[REGULATOR], "ACCOUNT_CLOSED");
+    assert_eq!(request(&mut world, &from(3, last_ms)), "ACCEPTED");
+    // Bob is as open as before.
+    let bob = Grant { accounts: vec![BOB.account()], ..from(4, last_ms + 1) };
+    assert_eq!(request(&mut world, &bob), "ACCEPTED");
+}
+
+#[test]
+fn the_last_epoch_of_a_closed_account_is_the_one_that_it_was_closed_in() {
+    for late_ms in [0, EPOCH_MS - EDGE_MS - 1, EPOCH_MS - EDGE_MS, EPOCH_MS - 1] {
+        let mut world = office();
+        let epoch = world.epoch() + 2;
+        let from_ms = u64::from(epoch) * EPOCH_MS;
+        let expires_ms = world.next_ms() + 30 * EPOCH_MS;
+        let grant = grant(1, &[BOB, CAROL], from_ms, from_ms + 3 * EPOCH_MS, expires_ms);
+        assert_eq!(request(&mut world, &grant), "ACCEPTED");
+        let case = case_of(&mut world, grant.payload(), REGULATOR, &[ALICE, BOB]);
+        assert_eq!(world.answer(issue(1, case), &[REGULATOR]), "ACCEPTED");
+        world.at(from_ms + late_ms);
+        assert_eq!(closed(&mut world, CAROL), from_ms + late_ms);
+        // In the last seconds somebody whose clock is ahead may use an address of the next epoch.
+        let last = epoch + u32::from(late_ms >= EPOCH_MS - EDGE_MS);
+        world.step_ms = 10;
+        refused(&mut world, open(1, CAROL, epoch, last), &[REGULATOR], "EPOCH_UNDER_WAY");
+        refused(&mut world, open(1, CAROL, epoch, last + 1), &[REGULATOR], "ACCOUNT_CLOSED");
+        world.wait(5 * EPOCH_MS);
+        assert_eq!(world.answer(open(1, CAROL, epoch, last), &[REGULATOR]), "ACCEPTED", "{late_ms}");
+        for first in [epoch, last + 1] {
+            refused(&mut world, open(1, CAROL, first, last + 1), &[REGULATOR], "ACCOUNT_CLOSED");
+            refused_entry(&mut world, deliver(open_grant(1, CAROL, first, last + 1)), "ACCOUNT_CLOSED");
+        }
+        assert_eq!(world.answer(open(1, BOB, epoch, last + 1), &[REGULATOR]), "ACCEPTED");
+    }
+}
+
+#[test]
+fn a_closed_account_is_kept_as_long_as_the_terms_of_now_say() {
+    let mut world = office();
+    let (good, first) = issued(&mut world, 1);
+    let closed_ms = closed(&mut world, CAROL);
+    let over_ms = closed_ms + terms().kept_ms;
+    let (mut id, accounts) = (1, vec![CAROL.account()]);
+    let good = Grant { accounts, expires_ms: over_ms + EPOCH_MS, ..good };
+    let mut entries = |world: &mut World| {
+        id += 1;
+        let wanted = audit(AuditAct::Request(Grant { id: [id; 32], ..good.clone() }));
+        let wanted = world.signed_by(wanted, &[REGULATOR]);
+        let opening = world.signed_by(open(1, CAROL, first, first), &[REGULATOR]);
+        world.names(&[wanted, opening, deliver(open_grant(1, CAROL, first, first))])
+    };
+    assert_eq!(entries(&mut world), ["ACCEPTED"; 3]);
+    // One person shortens nothing.
+    let short = AuditTerms { kept_ms: 0, ..terms() };
+    let next = PublishAudit { version: 2, terms: short, ..publish_audit(1, None) };
+    for case in [None, Some(case_of(&mut world, next.publication(), OWNER, &[BOB]))] {
+        refused(
+            &mut world,
+            audit(AuditAct::Publish(PublishAudit { case, ..next })),
+            &[OWNER],
+            "APPROVALS_MISSING",
+        );
+    }
+    assert_eq!(entries(&mut world), ["ACCEPTED"; 3]);
+    publish(&mut world, 2, short);
+    assert_eq!(entries(&mut world), ["ACCOUNT_CLOSED"; 3]);
+    publish(&mut world, 3, terms());
+    assert_eq!(entries(&mut world), ["ACCEPTED"; 3]);
+}
+
+#[test]
+fn what_a_closed_account_did_is_over_to_the_millisecond() {
+    let mut world = office();
+    let (good, first) = asked(&world, 2);
+    let closed_ms = closed(&mut world, CAROL);
+    let over_ms = closed_ms + terms().kept_ms;
+    // The grant outlives what is kept.
+    let late = Grant { accounts: vec![CAROL.account()], expires_ms: over_ms + EPOCH_MS, ..good };
+    assert_eq!(request(&mut world, &late), "ACCEPTED");
+    let case = case_of(&mut world, late.payload(), REGULATOR, &[ALICE, BOB]);
+    assert_eq!(world.answer(issue(2, case), &[REGULATOR]), "ACCEPTED");
+    for (time_ms, name) in [(over_ms - 1, "ACCEPTED"), (over_ms, "ACCOUNT_CLOSED")] {
+        world.at(time_ms);
+        let opening = world.signed_by(open(2, CAROL, first, first), &[REGULATOR]);
+        let asked = audit(AuditAct::Request(Grant { id: [name.len() as u8; 32], ..late.clone() }));
+        let asked = world.signed_by(asked, &[REGULATOR]);
+        let entries = [opening, deliver(open_grant(2, CAROL, first, first)), asked];
+        assert_eq!(world.names(&entries), [name; 3]);
+    }
 }
 
 /// An epoch that reaches over the period by a millisecond is none of it, and one that has not elapsed waits.
@@ -373,23 +497,57 @@ fn a_grant_ends_at_its_last_millisecond_and_at_once_when_revoked() {
     let (grant, first) = issued(&mut world, 1);
     let entries = |world: &mut World| {
         let opening = world.signed_by(open(1, BOB, first, first), &[REGULATOR]);
-        world.names(&[opening, deliver(open_grant(1, BOB, first, first)), look(1)])
+        world.names(&[opening, deliver(open_grant(1, BOB, first, first))])
     };
     world.at(grant.expires_ms - 1);
-    assert_eq!(entries(&mut world), ["ACCEPTED"; 3]);
+    assert_eq!(entries(&mut world), ["ACCEPTED"; 2]);
     world.at(grant.expires_ms);
-    assert_eq!(entries(&mut world), ["GRANT_EXPIRED"; 3]);
+    assert_eq!(entries(&mut world), ["GRANT_EXPIRED"; 2]);
     let (_, first) = issued(&mut world, 2);
     let opening = world.signed_by(open(2, BOB, first, first), &[REGULATOR]);
     let again = world.signed_by(open(2, BOB, first, first), &[REGULATOR]);
     let end = world.signed_by(revoke(2), &[REGULATOR]);
     // In one block: what comes after the revocation comes too late.
-    let entries = [opening, end, again, deliver(open_grant(2, BOB, first, first)), look(2)];
-    assert_eq!(world.names(&entries), ["ACCEPTED", "ACCEPTED", "GRANT_STATE", "GRANT_STATE", "GRANT_STATE"]);
+    let entries = [opening, end, again, deliver(open_grant(2, BOB, first, first))];
+    assert_eq!(world.names(&entries), ["ACCEPTED", "ACCEPTED", "GRANT_STATE", "GRANT_STATE"]);
+}
+
+/// The end of a log comes after the last look: for an hour it is taken, and nothing else is.
+#[test]
+fn looks_are_noted_until_an_hour_after_the_end() {
+    let mut world = office();
+    let (grant, _) = issued(&mut world, 1);
+    for (id, revoked) in [(2, true), (3, true), (4, false)] {
+        // One that waits to be issued was never looked at, whatever becomes of it.
+        let (grant, _) = if id == 2 { issued(&mut world, id) } else { asked(&world, id) };
+        if id != 2 {
+            assert_eq!(request(&mut world, &grant), "ACCEPTED");
+        }
+        if revoked {
+            assert_eq!(world.answer(revoke(id), &[REGULATOR]), "ACCEPTED");
+        }
+    }
+    let revoked_ms = world.granted(2).unwrap().revoked_ms;
+    assert!(0 < revoked_ms && revoked_ms < grant.expires_ms);
+    assert_eq!(world.granted(2).unwrap().ends_ms(), Some(revoked_ms));
+    assert_eq!(world.granted(3).unwrap().ends_ms(), None);
+    let looks = |world: &mut World| world.names(&[look(1), look(2), look(3), look(4)]);
+    assert_eq!(looks(&mut world), ["ACCEPTED", "ACCEPTED", "GRANT_STATE", "GRANT_STATE"]);
+    world.at(revoked_ms + LOG_AFTER_MS - 1);
+    assert_eq!(world.names(&[look(2)]), ["ACCEPTED"]);
+    world.at(revoked_ms + LOG_AFTER_MS);
+    assert_eq!(world.names(&[look(2)]), ["GRANT_STATE"]);
+    // Whoever revokes one that has expired lets nobody add to its log again.
+    world.at(grant.expires_ms + LOG_AFTER_MS - 1);
+    assert_eq!(world.names(&[look(1)]), ["ACCEPTED"]);
+    world.at(grant.expires_ms + LOG_AFTER_MS);
+    assert_eq!(world.names(&[look(1)]), ["GRANT_EXPIRED"]);
+    assert_eq!(world.answer(revoke(1), &[REGULATOR]), "ACCEPTED");
+    assert_eq!(world.names(&[look(1)]), ["GRANT_STATE"]);
 }
 
 #[test]
-fn looks_are_noted_by_services_and_operators_while_the_grant_is_in_force() {
+fn looks_are_noted_by_services_and_operators_once_the_grant_is_issued() {
     let mut world = office();
     let (grant, _) = asked(&world, 2);
     assert_eq!(request(&mut world, &grant), "ACCEPTED");

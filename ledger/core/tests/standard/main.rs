@@ -11,6 +11,7 @@ mod association;
 mod attempts;
 mod audit;
 mod authority;
+mod blind;
 mod delegation;
 mod delegation_properties;
 mod delegation_thief;

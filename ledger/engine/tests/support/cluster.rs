@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 #[path = "../../../../tests/support/ports.rs"]
 mod ports;
-pub use ports::free_address;
+pub(crate) use ports::free_address;
 
 pub struct Member {
     pub toy: Arc<Toy>,
