@@ -2,6 +2,8 @@
 //!
 //! Who asks, who carries it and who approves all compute it here. So nobody approves by a summary of somebody else's.
 
+use std::fmt;
+
 use keyward_ledger_core::codec::{DecodeError, Reader, Writer};
 use keyward_ledger_core::contracts::timelock::dispute_payload;
 use keyward_ledger_core::entry::{AuditTerms, Case, GRANT_ACCOUNTS_MAX, Grant, PublishAudit, PublishPolicy};
@@ -11,6 +13,7 @@ use keyward_ledger_core::shared::approval_payload;
 use sha2::{Digest as _, Sha256};
 
 use crate::audit::{PURPOSE_LEN_MAX, grant_words, is_purpose_of, terms_words};
+pub use crate::blind::AddressSigning;
 use crate::disclosure::{DisclosureError, disclosed};
 use crate::meaning::{Form, Meaning, PAYLOAD_LEN_MAX};
 use crate::name::NameError;
@@ -25,6 +28,7 @@ const POLICY_PUBLICATION: u8 = 3;
 const RISK_PUBLICATION: u8 = 4;
 const GRANT: u8 = 5;
 const AUDIT_TERMS: u8 = 6;
+const ADDRESS: u8 = 7;
 /// The longest encoding of a grant.
 const GRANT_LEN_MAX: usize = 4 * 32 + 3 * 8 + 4 + 32 * GRANT_ACCOUNTS_MAX;
 const POLICY_TEXT_LABEL: &[u8] = b"\x18keyward/tenant-policy/v1";
@@ -86,8 +90,8 @@ impl Signing {
     }
 }
 
-/// What approvers are asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What approvers are asked. Prints redacted: it holds payloads, and why somebody is suspected.
+#[derive(Clone, PartialEq, Eq)]
 pub enum About {
     /// That a key signs a payload.
     Signing(Signing),
@@ -104,6 +108,14 @@ pub enum About {
     },
     /// That a tenant's terms for audits are published; their case is no part of it.
     AuditTerms(PublishAudit),
+    /// That an account signs a payload with an address.
+    Address(AddressSigning),
+}
+
+impl fmt::Debug for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("About(redacted)")
+    }
 }
 
 impl About {
@@ -115,6 +127,7 @@ impl About {
             Self::Publication(Publication { of, publish, .. }) => of.payload(publish),
             Self::Grant { grant, .. } => grant.payload(),
             Self::AuditTerms(publish) => publish.publication(),
+            Self::Address(asked) => asked.blinded().payload(),
         }
     }
 
@@ -123,6 +136,9 @@ impl About {
     pub fn meaning(&self) -> Result<Option<Meaning>, DisclosureError> {
         match self {
             Self::Signing(Signing { payload, format, payload_hash, .. }) => {
+                disclosed(format, payload, payload_hash).map(Some)
+            }
+            Self::Address(AddressSigning { payload, format, payload_hash, .. }) => {
                 disclosed(format, payload, payload_hash).map(Some)
             }
             Self::Dispute(_) | Self::AuditTerms(_) => Ok(None),
@@ -145,7 +161,17 @@ impl About {
     pub fn words(&self) -> Result<Vec<String>, DisclosureError> {
         let meaning = self.meaning()?;
         Ok(match (self, meaning) {
-            (Self::Signing(signing), Some(meaning)) if meaning.form == Form::Opaque => opaque_words(signing),
+            (Self::Signing(signing), Some(meaning)) if meaning.form == Form::Opaque => {
+                let head = format!("key {} signs", signing.key_id);
+                opaque_words(&head, &signing.payload, &signing.payload_hash)
+            }
+            (Self::Address(asked), Some(meaning)) if meaning.form == Form::Opaque => {
+                opaque_words(&asked.head(&meaning), &asked.payload, &asked.payload_hash)
+            }
+            (Self::Address(asked), meaning) => {
+                let head = meaning.as_ref().map(|meaning| asked.head(meaning));
+                head.into_iter().chain(meaning.iter().flat_map(Meaning::words)).collect()
+            }
             (Self::Signing(signing), meaning) => {
                 let form = meaning.as_ref().map_or(Form::Opaque, |meaning| meaning.form);
                 let head = format!("key {} signs this {form} payload:", signing.key_id);
@@ -164,7 +190,8 @@ impl About {
     /// `u8 2 || case id[32] || payload[32]`, or
     /// `u8 3 || tenant[32] || version u32 || set hash[32] || rule id[32] || bytes(64 KiB) text`; of rules of risk the same after `u8 4`; or
     /// `u8 5 || bytes grant || bytes(4096) purpose`, or
-    /// `u8 6 || tenant[32] || version u32 || accounts_max u16 || span_ms_max u64 || live_ms_max u64 || rule id[32]`.
+    /// `u8 6 || tenant[32] || version u32 || accounts_max u16 || span_ms_max u64 || live_ms_max u64 || kept_ms u64 || rule id[32]`, or
+    /// `u8 7 || account[32] || salt[32] || u8 scheme || payload hash[32] || bytes(32) format || bytes(1 MiB) payload`.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::with_capacity(256);
         match self {
@@ -188,8 +215,9 @@ impl About {
             }
             Self::AuditTerms(PublishAudit { tenant, version, terms, rule, .. }) => {
                 out.u8(AUDIT_TERMS).raw(tenant).u32(*version).u16(terms.accounts_max);
-                out.u64(terms.span_ms_max).u64(terms.live_ms_max).raw(rule);
+                out.u64(terms.span_ms_max).u64(terms.live_ms_max).u64(terms.kept_ms).raw(rule);
             }
+            Self::Address(asked) => asked.write(out.u8(ADDRESS)),
         }
         out.finish()
     }
@@ -230,10 +258,12 @@ impl About {
             }
             AUDIT_TERMS => {
                 let (tenant, version) = (reader.array("tenant")?, reader.u32("terms version")?);
-                let (accounts_max, span_ms_max) =
-                    (reader.u16("most accounts")?, reader.u64("longest period")?);
-                let terms =
-                    AuditTerms { accounts_max, span_ms_max, live_ms_max: reader.u64("longest life")? };
+                let terms = AuditTerms {
+                    accounts_max: reader.u16("most accounts")?,
+                    span_ms_max: reader.u64("longest period")?,
+                    live_ms_max: reader.u64("longest life")?,
+                    kept_ms: reader.u64("how long closed accounts are kept")?,
+                };
                 Self::AuditTerms(PublishAudit {
                     tenant,
                     version,
@@ -242,6 +272,7 @@ impl About {
                     case: None,
                 })
             }
+            ADDRESS => Self::Address(AddressSigning::read(&mut reader)?),
             code => return Err(DecodeError::UnknownCode { what: "about", code: u64::from(code) }),
         };
         reader.finish("about")?;
@@ -252,9 +283,8 @@ impl About {
 /// The most of a text that is shown in one line.
 const SHOWN_MAX: usize = 200;
 
-fn opaque_words(signing: &Signing) -> Vec<String> {
-    let Signing { key_id, payload, payload_hash, .. } = signing;
-    let mut lines = vec![format!("key {key_id} signs what nobody here can read: {} bytes", payload.len())];
+fn opaque_words(head: &str, payload: &[u8], payload_hash: &[u8; 32]) -> Vec<String> {
+    let mut lines = vec![format!("{head} what nobody here can read: {} bytes", payload.len())];
     let text = std::str::from_utf8(payload).ok();
     if payload == payload_hash {
         lines.push("all that is shown is the digest itself".to_owned());

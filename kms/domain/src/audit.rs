@@ -50,6 +50,10 @@ pub fn terms_words(publish: &PublishAudit) -> Vec<String> {
         1 => "1 account, never the whole tenant".to_owned(),
         count => format!("at most {count} accounts, never the whole tenant"),
     };
+    let kept = match terms.kept_ms {
+        0 => "an account that is closed opens nothing any more, whatever it did before".to_owned(),
+        ms => format!("what an account did before it was closed can be opened for {} after it", period(ms)),
+    };
     vec![
         format!(
             "tenant {} goes by version {} of its terms for audits:",
@@ -59,6 +63,7 @@ pub fn terms_words(publish: &PublishAudit) -> Vec<String> {
         format!("a grant is for {accounts}"),
         format!("a grant covers at most {}", period(terms.span_ms_max)),
         format!("a grant ends at most {} after it is asked for", period(terms.live_ms_max)),
+        kept,
         format!("grants, and the next version, are approved under rule {}", hex(&publish.rule)),
     ]
 }

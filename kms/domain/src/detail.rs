@@ -11,7 +11,7 @@ use thiserror::Error;
 
 const VERSION: u8 = 1;
 /// Length of a payment, as a payer announces it.
-pub const PAYMENT_BYTES: usize = 35;
+pub const PAYMENT_BYTES: usize = 50;
 /// The longest name of an app, in bytes.
 const APP_LEN_MAX: usize = 64;
 /// The longest name of a format, in bytes.
@@ -51,12 +51,23 @@ pub struct Detail {
     pub opening: [u8; 32],
     /// The hash of the policy set that decided.
     pub policy: [u8; 32],
+    /// The approvals that it was done by, where others had to approve.
+    pub approved: Option<ApprovedBy>,
     /// The app that asked, at most 64 bytes; empty where a person did.
     pub app: String,
     /// How the payload was read, at most 32 bytes; empty: not at all.
     pub format: String,
     /// What the payload says in words, a line each, cut by [`said`].
     pub said: Vec<String>,
+}
+
+/// A blind case that a use was approved by: with the salt its payload follows from the rest ([`Blinded`](crate::blind::Blinded)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApprovedBy {
+    /// The case.
+    pub case: [u8; 32],
+    /// What hid account and payload in it.
+    pub salt: [u8; 32],
 }
 
 /// Why a detail has no encoding.
@@ -111,11 +122,11 @@ pub fn records_root(leaves: impl IntoIterator<Item = [u8; 32]>) -> [u8; 32] {
 }
 
 impl Detail {
-    /// `version u8 (1) || account[32] || source || payload hash[32] || opening[32] || policy[32] || bytes(64) app || bytes(32) format ||
-    /// list of bytes, a line each`, the list without its count at most 480 bytes; a source is `u8 1 || index u32` or `u8 2 || epoch u32
-    /// || payment[35]`.
+    /// `version u8 (1) || account[32] || source || payload hash[32] || opening[32] || policy[32] || approvals || bytes(64) app ||
+    /// bytes(32) format || list of bytes, a line each`, the list without its count at most 480 bytes; a source is `u8 1 || index u32` or `u8 2 || epoch u32
+    /// || payment[50]`; approvals are `u8 0` or `u8 1 || case id[32] || salt[32]`.
     pub fn encode(&self) -> Result<Vec<u8>, DetailError> {
-        let Self { account, source, payload_hash, opening, policy, app, format, said } = self;
+        let Self { account, source, payload_hash, opening, policy, approved, app, format, said } = self;
         for (what, len, max) in [
             ("app", app.len(), APP_LEN_MAX),
             ("format", format.len(), FORMAT_LEN_MAX),
@@ -125,13 +136,18 @@ impl Detail {
                 return Err(DetailError::TooLong { what, len, max });
             }
         }
-        let mut out = Writer::with_capacity(768);
+        let mut out = Writer::with_capacity(1024);
         out.u8(VERSION).raw(account);
         match source {
             Source::Index(index) => out.u8(INDEX).u32(*index),
             Source::Payment { epoch, payment } => out.u8(PAYMENT).u32(*epoch).raw(payment),
         };
-        out.raw(payload_hash).raw(opening).raw(policy).bytes(app.as_bytes()).bytes(format.as_bytes());
+        out.raw(payload_hash).raw(opening).raw(policy);
+        match approved {
+            None => out.u8(0),
+            Some(ApprovedBy { case, salt }) => out.u8(1).raw(case).raw(salt),
+        };
+        out.bytes(app.as_bytes()).bytes(format.as_bytes());
         out.count(said.len());
         said.iter().for_each(|line| {
             out.bytes(line.as_bytes());
@@ -155,6 +171,11 @@ impl Detail {
             payload_hash: reader.array("payload hash")?,
             opening: reader.array("opening")?,
             policy: reader.array("policy")?,
+            approved: match reader.u8("approvals")? {
+                0 => None,
+                1 => Some(ApprovedBy { case: reader.array("case")?, salt: reader.array("salt")? }),
+                code => return Err(DecodeError::UnknownCode { what: "approvals", code: u64::from(code) }),
+            },
             app: text(&mut reader, "app", APP_LEN_MAX)?,
             format: text(&mut reader, "format", FORMAT_LEN_MAX)?,
             said: reader.list("words", SAID_LEN_MAX / LENGTH_BYTES, |reader| {
@@ -197,6 +218,7 @@ mod tests {
             payload_hash: [2; 32],
             opening: [3; 32],
             policy: [4; 32],
+            approved: None,
             app: "treasury".to_owned(),
             format: "ethereum".to_owned(),
             said: vec!["pays 1 ETH to 0x35".to_owned(), String::new(), "fee ½".to_owned()],
@@ -210,6 +232,7 @@ mod tests {
             &fixed("02")[..],
             &fixed("03"),
             &fixed("04"),
+            "00",
             "00000008",
             "7472656173757279",
             "00000008",
@@ -225,12 +248,19 @@ mod tests {
         let payment = Source::Payment { epoch: 489_000, payment: [5; PAYMENT_BYTES] };
         let sources = [
             (Source::Index(7), "0100000007".to_owned()),
-            (payment, format!("0200077628{}", "05".repeat(35))),
+            (payment, format!("0200077628{}", "05".repeat(50))),
         ];
         for (source, bytes) in sources {
             let golden = ["01", &fixed("01"), &bytes, &tail].concat();
             assert_eq!(hex::encode(detail(source).encode().unwrap()), golden);
-            assert_eq!(Detail::decode(&hex::decode(golden).unwrap()).unwrap(), detail(source));
+            assert_eq!(Detail::decode(&hex::decode(&golden).unwrap()).unwrap(), detail(source));
+            let policy = fixed("04");
+            let golden = golden
+                .replace(&format!("{policy}00"), &[&policy[..], "01", &fixed("06"), &fixed("07")].concat());
+            let by = ApprovedBy { case: [6; 32], salt: [7; 32] };
+            let approved = Detail { approved: Some(by), ..detail(source) };
+            assert_eq!(hex::encode(approved.encode().unwrap()), golden);
+            assert_eq!(Detail::decode(&hex::decode(golden).unwrap()).unwrap(), approved);
         }
     }
 
@@ -241,7 +271,7 @@ mod tests {
             assert!(Detail::decode(&good[..end]).is_err(), "{end}");
         }
         assert!(Detail::decode(&[&good[..], &[0]].concat()).is_err());
-        for (at, byte) in [(0, 2), (33, 0), (33, 3)] {
+        for (at, byte) in [(0, 2), (33, 0), (33, 3), (134, 2)] {
             let mut other = good.clone();
             other[at] = byte;
             assert!(matches!(Detail::decode(&other), Err(DecodeError::UnknownCode { .. })), "{at}");
@@ -274,6 +304,7 @@ mod tests {
         let source = Source::Payment { epoch: u32::MAX, payment: [9; PAYMENT_BYTES] };
         let longest = Detail {
             source,
+            approved: Some(ApprovedBy { case: [6; 32], salt: [7; 32] }),
             app: "a".repeat(64),
             format: "f".repeat(32),
             said: vec!["w".repeat(476)],

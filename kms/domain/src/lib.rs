@@ -13,6 +13,7 @@ pub mod account;
 pub mod approval;
 pub mod audit;
 pub mod authorisation;
+pub mod blind;
 pub mod challenge;
 pub mod code;
 pub mod delegation;

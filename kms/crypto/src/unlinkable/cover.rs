@@ -45,6 +45,13 @@ impl ViewingCover {
         self.first..=self.last
     }
 
+    /// The cover of a part of it; none for what it does not cover whole, and for an empty range.
+    pub fn within(&self, epochs: RangeInclusive<u32>) -> Option<Self> {
+        let (first, last) = (*epochs.start(), *epochs.end());
+        let nodes = nodes(&self.nodes, first, last).filter(|nodes| !nodes.is_empty())?;
+        Some(Self { first, last, nodes })
+    }
+
     /// The leaf of an epoch, if it is covered.
     pub fn leaf(&self, epoch: u32) -> Option<ViewingLeaf> {
         let node = self.nodes.iter().find(|node| node.is_above(DEPTH, epoch))?;

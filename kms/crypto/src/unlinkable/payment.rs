@@ -1,9 +1,11 @@
-//! Being paid at an address that only payer and receiver recognise: stealth addresses with two keys and a view tag (ERC-5564,
-//! there with a meta-address for ever, here with one for each address epoch).
+//! Being paid at an address that only payer and receiver recognise: stealth addresses with two keys (ERC-5564, there with a
+//! meta-address for ever and a view tag of one byte beside the address; here with one for each address epoch, and a tag that is all
+//! there is).
 
 use k256::{ProjectivePoint, Scalar};
 use keyward_domain::scheme::Scheme;
 use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::epoch::{Address, SpendingLeaf, SpendingPoint, ViewingLeaf};
@@ -14,6 +16,8 @@ use crate::labels;
 use crate::signing::SigningKey;
 
 const VERSION: u8 = 1;
+/// So long that no foreign payment has it by chance.
+const TAG_BYTES: usize = 16;
 const META: &str = "meta-address";
 const PAYMENT: &str = "payment";
 
@@ -28,8 +32,8 @@ pub struct MetaAddress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Payment {
     ephemeral: ProjectivePoint,
-    /// One byte of the shared secret: a receiver leaves 255 of 256 foreign payments after half of the work.
-    tag: u8,
+    /// Of the shared secret: it tells the receiver, after half of the work, which payments are made to it.
+    tag: [u8; TAG_BYTES],
 }
 
 impl MetaAddress {
@@ -76,9 +80,9 @@ impl MetaAddress {
 }
 
 impl Payment {
-    /// `version u8 (1) || ephemeral point[33] || tag u8`.
+    /// `version u8 (1) || ephemeral point[33] || tag[16]`.
     pub fn encode(&self) -> Result<Vec<u8>, AddressError> {
-        Ok([&[VERSION][..], &compressed(&self.ephemeral)?, &[self.tag]].concat())
+        Ok([&[VERSION][..], &compressed(&self.ephemeral)?, &self.tag].concat())
     }
 
     /// Reads what [`Self::encode`] wrote.
@@ -89,14 +93,15 @@ impl Payment {
             return Err(AddressError::Version { what: PAYMENT, version });
         }
         let (ephemeral, tag) = rest.split_first_chunk::<POINT_BYTES>().ok_or_else(malformed)?;
-        let &[tag] = tag else { return Err(malformed()) };
+        let tag = tag.try_into().map_err(|_length| malformed())?;
         Ok(Self { ephemeral: point(ephemeral, PAYMENT)?, tag })
     }
 
-    /// The address that it was made to, if it was made to this receiver in this epoch; compare it with the payment's own.
+    /// The address that it was made to, if it was made to this receiver in this epoch. Whether anything lies there it does not say.
     pub fn seen(&self, view: &ViewingLeaf, spending: SpendingPoint) -> Result<Option<Address>, AddressError> {
         let shared = self.shared(view, spending)?;
-        if shared.tag()? != self.tag { Ok(None) } else { shared.address(&spending).map(Some) }
+        let is_ours: bool = shared.tag()?.ct_eq(&self.tag).into();
+        if is_ours { shared.address(&spending).map(Some) } else { Ok(None) }
     }
 
     /// The receiver's key of that address.
@@ -135,9 +140,8 @@ impl Shared {
         Ok(Self(Zeroizing::new(hash.finalize().into())))
     }
 
-    fn tag(&self) -> Result<u8, AddressError> {
-        let [tag] = *expand::<1>(&self.0, labels::ADDRESS_TAG, &[])?;
-        Ok(tag)
+    fn tag(&self) -> Result<[u8; TAG_BYTES], AddressError> {
+        Ok(*expand(&self.0, labels::ADDRESS_TAG, &[])?)
     }
 
     fn tweak(&self) -> Result<Zeroizing<Scalar>, AddressError> {

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::cover::{ViewingCover, nodes, read_nodes, write_nodes};
 use super::epoch::{SpendingLeaf, ViewingLeaf};
 use super::error::AddressError;
-use super::tree::{AddressRoot, Bytes, DEPTH, Node, handle, spending_leaf};
+use super::tree::{AddressRoot, Bytes, DEPTH, Node, spending_leaf};
 use crate::secret::SecretBytes;
 
 const VERSION: u8 = 1;
@@ -56,11 +56,6 @@ impl PuncturedViewing {
     /// What signs with the addresses of an epoch, together with its viewing leaf.
     pub fn spending_leaf(&self, epoch: u32) -> Result<SpendingLeaf, AddressError> {
         spending_leaf(&self.spending, epoch)
-    }
-
-    /// As [`AddressRoot::handle`].
-    pub fn handle(&self, window_ms: u64, number: u64) -> [u8; 32] {
-        handle(&self.handles, window_ms, number)
     }
 
     /// The cover of a range of epochs, if none of them is erased and there is one.

@@ -122,6 +122,24 @@ fn covers_open_their_epochs_and_no_others() {
 }
 
 #[test]
+fn a_part_of_a_cover_is_the_roots_own_and_none_reaches_further() {
+    let root = root(8);
+    let whole = ViewingCover::of(&root, 0..=1_030);
+    let bytes = |cover: &ViewingCover| cover.encode().expose(<[u8]>::to_vec);
+    for (first, last) in [(0, 0), (0, 1_030), (3, 17), (511, 513), (1_023, 1_024), (1_030, 1_030)] {
+        let part = whole.within(first..=last).unwrap();
+        assert_eq!(bytes(&part), bytes(&ViewingCover::of(&root, first..=last)), "{first}..={last}");
+        assert!(!covered(&part, last + 1) && !covered(&part, first.wrapping_sub(1)));
+    }
+    let (after, before) = (9_u32, 8_u32);
+    for beyond in [0..=1_031, 1_031..=1_031, 1_031..=u32::MAX, 0..=u32::MAX, after..=before] {
+        assert!(whole.within(beyond.clone()).is_none(), "{beyond:?}");
+        assert!(ViewingCover::of(&root, 5..=9).within(beyond).is_none());
+    }
+    assert!(ViewingCover::of(&root, 5..=9).within(4..=9).is_none());
+}
+
+#[test]
 fn covers_are_small_and_read_back() {
     let root = root(4);
     let whole = [(0, u32::MAX), (1, u32::MAX - 1), (0, 0), (1, 1), (489_000, 497_760), (1 << 31, u32::MAX)];
@@ -243,21 +261,32 @@ fn a_payment_is_found_and_spent_by_its_receiver_alone() {
     for (account, epoch) in [(8, 6), (9, 5)] {
         let other = super::tests::root(account);
         let point = other.spending_leaf(epoch).unwrap().point();
-        assert_ne!(payment.seen(&other.viewing_leaf(epoch), point).unwrap(), Some(paid));
+        assert_eq!(payment.seen(&other.viewing_leaf(epoch), point).unwrap(), None);
     }
     let mixed = payment.seen(&root.viewing_leaf(6), spending.point());
     assert!(matches!(mixed, Err(AddressError::Epochs { one: 6, other: 5 })));
 }
 
 #[test]
-fn the_view_tag_leaves_most_foreign_payments_aside() {
+fn no_foreign_payment_looks_like_ones_own() {
     let (receiver, payer) = (root(10), root(11));
     let meta = MetaAddress::new(&payer.viewing_leaf(1), payer.spending_leaf(1).unwrap().point()).unwrap();
     let (view, point) = (receiver.viewing_leaf(1), receiver.spending_leaf(1).unwrap().point());
-    let payments = (0..200_u8).map(|seed| meta.pay_with(&[seed; 32]).unwrap().1);
-    let passed = payments.filter(|payment| payment.seen(&view, point).unwrap().is_some()).count();
-    // Fixed seeds: 200 of them with one chance in 256 each.
-    assert!(passed <= 5, "{passed}");
+    // Under a tag of one byte, four of so many would.
+    for seed in 0..1024_u16 {
+        let seed = [seed.to_be_bytes(); 16].concat().try_into().unwrap();
+        let payment = meta.pay_with(&seed).unwrap().1;
+        assert_eq!(payment.seen(&view, point).unwrap(), None);
+    }
+    // Every bit of the tag counts.
+    let own = MetaAddress::new(&view, point).unwrap();
+    let (paid, payment) = own.pay().unwrap();
+    assert_eq!(payment.seen(&view, point).unwrap(), Some(paid));
+    for bit in 0..128 {
+        let mut bytes = payment.encode().unwrap();
+        bytes[34 + bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(Payment::decode(&bytes).unwrap().seen(&view, point).unwrap(), None);
+    }
 }
 
 #[test]

@@ -55,7 +55,7 @@ impl AddressRoot {
     /// What limits count this account's acts under within one window of time. Acts of one window can be linked by it, those of
     /// two cannot. Windows of one length are numbered from 1970 on.
     pub fn handle(&self, window_ms: u64, number: u64) -> [u8; 32] {
-        handle(&self.handles(), window_ms, number)
+        *keyed(&self.handles(), &[&window_ms.to_be_bytes(), &number.to_be_bytes()])
     }
 
     /// What the spending leaves of all epochs grow from.
@@ -71,10 +71,6 @@ impl AddressRoot {
 
 pub(super) fn spending_leaf(root: &Bytes, epoch: u32) -> Result<SpendingLeaf, AddressError> {
     SpendingLeaf::new(epoch, &Node::root(root.clone()).below(DEPTH, epoch).secret)
-}
-
-pub(super) fn handle(root: &Bytes, window_ms: u64, number: u64) -> [u8; 32] {
-    *keyed(root, &[&window_ms.to_be_bytes(), &number.to_be_bytes()])
 }
 
 impl fmt::Debug for AddressRoot {

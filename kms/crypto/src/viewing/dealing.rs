@@ -25,6 +25,8 @@ pub struct DealingPlan {
     pub chain_id: [u8; 32],
     /// The account's name on the ledger.
     pub account: [u8; 32],
+    /// The last block time at which the dealing may be recorded, in milliseconds since 1970.
+    pub expires_ms: u64,
     /// How many keepers are needed, at least 2.
     pub threshold: u8,
     /// The keepers, at most 16, by ascending id.
@@ -42,6 +44,8 @@ pub struct Dealing {
     pub first: u32,
     /// The last one.
     pub last: u32,
+    /// The last block time at which it may be recorded, in milliseconds since 1970: keepers let go of shares that were not.
+    pub expires_ms: u64,
     /// How many keepers are needed.
     pub threshold: u8,
     /// The keepers' ids, ascending: a keeper's index is its place, from 1.
@@ -53,21 +57,21 @@ pub struct Dealing {
 }
 
 impl Dealing {
-    /// `version u8 (1) || chain id[32] || account[32] || first u32 || last u32 || t u8 || n u8 || keeper id[32]* || commitment[32]* ||
-    /// sealed cover`, n keepers and t commitments.
+    /// `version u8 (1) || chain id[32] || account[32] || first u32 || last u32 || expires_ms u64 || t u8 || n u8 || keeper id[32]* ||
+    /// commitment[32]* || sealed cover`, n keepers and t commitments.
     pub fn encode(&self) -> Vec<u8> {
         [&self.head()[..], &self.sealed].concat()
     }
 
     /// Everything before the sealed cover, which is bound to it.
     fn head(&self) -> Vec<u8> {
-        let Self { chain_id, account, first, last, threshold, keepers, commitments, .. } = self;
+        let Self { chain_id, account, threshold, keepers, commitments, .. } = self;
         // INVARIANT: more than 16 are neither made nor read.
         let count = u8::try_from(keepers.len()).unwrap_or(u8::MAX);
-        let (first, last) = (first.to_be_bytes(), last.to_be_bytes());
-        let counts = [*threshold, count];
+        let (first, last) = (self.first.to_be_bytes(), self.last.to_be_bytes());
+        let (expires, counts) = (self.expires_ms.to_be_bytes(), [*threshold, count]);
         let lists = [keepers.concat(), commitments.concat()].concat();
-        [&[VERSION][..], chain_id, account, &first, &last, &counts, &lists].concat()
+        [&[VERSION][..], chain_id, account, &first, &last, &expires, &counts, &lists].concat()
     }
 
     /// Reads exactly one; refused is what no honest dealer writes. Whether the cover opens, only t keepers can tell.
@@ -81,13 +85,23 @@ impl Dealing {
         let (account, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
         let (first, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
         let (last, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
+        let (expires_ms, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
         let (&[threshold, count], rest) = rest.split_first_chunk().ok_or_else(malformed)?;
         check_threshold(threshold, usize::from(count))?;
         let (keepers, rest) = read_list(rest, count).ok_or_else(malformed)?;
         let (commitments, sealed) = read_list(rest, threshold).ok_or_else(malformed)?;
         let (first, last) = (u32::from_be_bytes(*first), u32::from_be_bytes(*last));
-        let (chain_id, account, sealed) = (*chain_id, *account, sealed.to_vec());
-        let dealing = Self { chain_id, account, first, last, threshold, keepers, commitments, sealed };
+        let dealing = Self {
+            chain_id: *chain_id,
+            account: *account,
+            first,
+            last,
+            expires_ms: u64::from_be_bytes(*expires_ms),
+            threshold,
+            keepers,
+            commitments,
+            sealed: sealed.to_vec(),
+        };
         dealing.check()?;
         Ok(dealing)
     }
@@ -175,6 +189,7 @@ pub(super) fn deal_with(
         account: plan.account,
         first: *cover.epochs().start(),
         last: *cover.epochs().end(),
+        expires_ms: plan.expires_ms,
         threshold: plan.threshold,
         keepers: plan.keepers.iter().map(|keeper| keeper.id).collect(),
         commitments: dealt.commitments,

@@ -97,7 +97,7 @@ impl World {
 
 fn plan(keepers: &[Keeper], threshold: u8) -> DealingPlan {
     let keepers = keepers.iter().map(Keeper::named).collect();
-    DealingPlan { chain_id: [1; 32], account: [2; 32], threshold, keepers }
+    DealingPlan { chain_id: [1; 32], account: [2; 32], expires_ms: 1_000, threshold, keepers }
 }
 
 #[test]

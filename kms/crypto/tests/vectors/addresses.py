@@ -117,7 +117,7 @@ class Account:
         parts = label("address-shared") + compressed(times(ephemeral, finding)) + public + self.meta(epoch)
         shared = hashlib.sha256(parts).digest()
         paid = add(times(self.spend(epoch)), times(scalar(shared, "address-paid", b"")))
-        return paid, b"\x01" + public + expand(shared, "address-tag", b"", 1)
+        return paid, b"\x01" + public + expand(shared, "address-tag", b"", 16)
 
 
 def show(name, *values):

@@ -54,11 +54,11 @@ def punctured(account, first):
     return b"\x01" + u32(first) + account.spending + account.handles + nodes
 
 
-def dealt(number, chain, name, account, first, last, threshold, keepers):
+def dealt(number, chain, name, account, first, last, expires, threshold, keepers):
     """A dealing, its shares, and what every keeper gives to one opening."""
     key, blinders = ([scalar(number, what, power) for power in range(threshold)] for what in ("key", "blinder"))
     commitments = [pedersen(*pair) for pair in zip(key, blinders)]
-    head = b"\x01" + chain + name + u32(first) + u32(last) + bytes([threshold, len(keepers)])
+    head = b"\x01" + chain + name + u32(first) + u32(last) + expires + bytes([threshold, len(keepers)])
     head += b"".join(keepers) + b"".join(commitments)
     info = label("viewing-key") + chain + name + u32(first) + u32(last)
     both = sealing.expand(sealing.extract(b"", le(key[0])), info, 64)
@@ -94,7 +94,7 @@ def one(number, first, last, threshold, count):
     show("Delivery", sealing.hpke(grantee, info, cover, random(number, "ephemeral")))
     show("Punctured", *(punctured(account, epoch) for epoch in (0, first, last + 1)))
     keepers = sorted(random(number, "keeper", index) for index in range(count))
-    dealing, shares = dealt(number, chain, name, account, first, last, threshold, keepers)
+    dealing, shares = dealt(number, chain, name, account, first, last, random(number, "expires")[:8], threshold, keepers)
     digest = hashlib.sha256(label("viewing-dealing") + dealing).digest()
     show("Dealing", dealing)
     show("DealingHash", digest)

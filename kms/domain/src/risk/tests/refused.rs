@@ -15,6 +15,8 @@ fn the_default_set_reads_and_is_known_by_its_text() {
         ("default", false, None, (60, 110))
     );
     assert_eq!((rules.hash(), rules.silent()), (rules_text_hash(DEFAULT), Vec::new()));
+    let hash: String = rules.hash().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hash, "8b36c352e1fccdee745eb6c191c5dc1813f9cb9b7dc1022ddac40306e6e7a6f7");
     assert_ne!(rules_text_hash(DEFAULT), rules_text_hash(&format!("{DEFAULT}\n")));
     assert_eq!(super::rules().rule(), Some([0xab; 32]));
 }

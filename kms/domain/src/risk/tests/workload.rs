@@ -24,7 +24,7 @@ fn one_seed_makes_one_workload_with_every_attack() {
 
 #[test]
 fn the_default_set_holds_takeovers_and_few_owners() {
-    let figures = judged(&RuleSet::parse(DEFAULT).unwrap());
+    let figures = judged(&RuleSet::parse(EMBEDDED).unwrap());
     assert_eq!(figures.caught.iter().map(|(_, caught)| caught.attacks).sum::<u64>(), 60);
     let (attack, caught) = figures.caught[0];
     assert!(attack == Attack::Takeover && caught.held >= 8, "{figures:?}");
@@ -33,8 +33,22 @@ fn the_default_set_holds_takeovers_and_few_owners() {
         let stopped = alarms.usual.asked + alarms.usual.refused;
         assert!(stopped * 100 <= alarms.usual.all(), "{}: {alarms:?}", kind.name());
     }
-    assert_eq!(figures, judged(&RuleSet::parse(DEFAULT).unwrap()));
+    assert_eq!(figures, judged(&RuleSet::parse(EMBEDDED).unwrap()));
     assert_eq!(figures.alarms.len(), Kind::ALL.len());
+    // Against those before: more attacks, and no more of the owners' requests.
+    let before = judged(&RuleSet::parse(DEFAULT).unwrap());
+    assert!(held(&figures) * 10 >= held(&before) * 13, "{figures:?} {before:?}");
+    assert!(stopped(&figures) <= stopped(&before), "{figures:?} {before:?}");
+}
+
+fn held(figures: &Figures) -> u64 {
+    figures.caught.iter().map(|(_, caught)| caught.held).sum()
+}
+
+/// Of owners' requests, but for the treasuries'.
+fn stopped(figures: &Figures) -> u64 {
+    let others = figures.alarms.iter().filter(|(kind, _)| *kind != Kind::Treasury);
+    others.map(|(_, alarms)| alarms.usual.asked + alarms.usual.refused).sum()
 }
 
 #[test]
@@ -42,6 +56,5 @@ fn a_set_without_its_signals_holds_fewer() {
     let all = judged(&RuleSet::parse(DEFAULT).unwrap());
     let deaf = DEFAULT.replace("points_max = 80", "points_max = 25").replace("points = 35", "points = 5");
     let few = judged(&RuleSet::parse(&deaf).unwrap());
-    let held = |figures: &Figures| figures.caught.iter().map(|(_, caught)| caught.held).sum::<u64>();
     assert!(held(&few) < held(&all), "{few:?}");
 }
