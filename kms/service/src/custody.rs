@@ -10,7 +10,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::{
     accounts::{login::Logins, principal::Opening},
     acts::{InFlight, Undecided},
-    addresses::{BegunAddresses, Limit},
+    addresses::{BegunAddresses, KeptRound, Limit},
     agents::Agents,
     caller::Sessions,
     config::AddressesConfig,
@@ -55,6 +55,7 @@ pub(crate) struct Custody {
     pub(crate) address_limit: Limit,
     pub(crate) roots: Opened<AddressRoot>,
     pub(crate) begun_addresses: BegunAddresses,
+    pub(crate) kept_round: KeptRound,
     pub(crate) keys: KeyBook,
     pub(crate) opened: Opened,
     pub(crate) sessions: Sessions,

@@ -11,6 +11,7 @@ mod said;
 mod shared;
 mod waiting;
 
+use std::fmt;
 use std::sync::Arc;
 
 use keyward_domain::{
@@ -55,11 +56,17 @@ pub(crate) const INTENT_BLOCKS: u64 = 4000;
 /// How often a signature is decided whose key is being changed meanwhile, by this server or by another.
 pub(crate) const DECISIONS_MAX: usize = 5;
 
-/// What is to be signed; the bytes are checked against the key's scheme.
-#[derive(Clone, Debug)]
+/// What is to be signed; the bytes are checked against the key's scheme. Prints redacted.
+#[derive(Clone)]
 pub(crate) enum Input<B> {
     Message(B),
     Digest(B),
+}
+
+impl<B> fmt::Debug for Input<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Input(redacted)")
+    }
 }
 
 /// A signature with its receipt.

@@ -312,6 +312,7 @@ pub(crate) async fn assemble(
         address_limit: Default::default(),
         roots: Opened::new(limits.opened_keys, lifetime_ms),
         begun_addresses: Default::default(),
+        kept_round: Default::default(),
         keys: Default::default(),
         opened: Opened::new(limits.opened_keys, lifetime_ms),
         sessions: Default::default(),

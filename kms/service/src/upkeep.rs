@@ -77,6 +77,9 @@ async fn prune(custody: &Custody, keep_settled: Duration) {
     if let Err(error) = custody.erase_ended_mail().await {
         tracing::warn!(%error, "what ended cases were about is erased later");
     }
+    if let Err(failure) = custody.erase_kept().await {
+        tracing::debug!(%failure, "what was kept of closed accounts is erased later");
+    }
     let now_ms = custody.clock.now_ms();
     let keep_from_ms = now_ms.saturating_sub(u64::try_from(keep_settled.as_millis()).unwrap_or(u64::MAX));
     match custody.store.prune(now_ms, keep_from_ms).await {

@@ -433,7 +433,19 @@ pub enum Change {
     SetAddressesChosen(Id),
     /// Forgets a choice that the ledger refused.
     RemovePendingAddresses(Id),
-    /// Removes the root of a closed account for good, and what tells whose its addresses were; of epochs that are not closed yet
+    /// Removes the root of a closed account for good, as [`Self::EraseAddresses`] does, and keeps what opens its epochs; changes
+    /// nothing unless the account has chosen addresses.
+    KeepViewing {
+        /// The account.
+        account: Id,
+        /// A data key of its own, sealed under the key-encryption key; empty if the root is the person's own.
+        sealed_key: Vec<u8>,
+        /// The key-encryption key.
+        kek: String,
+        /// What opens its epochs, sealed under the data key.
+        sealed: Vec<u8>,
+    },
+    /// Removes the root of a closed account for good, or what was kept of it, and what tells whose its addresses were; of epochs that are not closed yet
     /// that stays until they are.
     EraseAddresses(Id),
     /// Puts the data key of an account's root under another key-encryption key, if it still is the one named.

@@ -70,8 +70,10 @@ pub trait Store: Send + Sync {
     fn allocate_addresses(&self, span: AddressSpan) -> Pending<'_, u32>;
     /// What an account chose.
     fn address_account(&self, account: Id) -> Pending<'_, Option<AddressAccount>>;
-    /// Open accounts that have chosen addresses: those after this one, by id.
+    /// Accounts with addresses, of closed ones those that are kept: those after this one, by id.
     fn address_accounts(&self, after: Id, limit: u32) -> Pending<'_, Vec<AddressAccount>>;
+    /// The same, closed ones alone.
+    fn kept_address_accounts(&self, after: Id, limit: u32) -> Pending<'_, Vec<AddressAccount>>;
     /// Accounts with hosted roots whose data keys are sealed under another key-encryption key than this one.
     fn address_accounts_not_under<'a>(&'a self, kek: &'a str, limit: u32)
     -> Pending<'a, Vec<AddressAccount>>;

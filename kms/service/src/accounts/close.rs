@@ -50,22 +50,31 @@ impl Custody {
             Once::Fresh(name) => name,
         };
         // One that the ledger refuses stands there too.
-        if let Err(failure) = self.floods.charge(account.0, Flood::Entry, self.clock.now_ms()) {
+        let ready = match self.floods.charge(account.0, Flood::Entry, self.clock.now_ms()) {
+            // What can be known to fail must fail before.
+            Ok(()) => self.closing_addresses(account.0).await.map(drop),
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = ready {
             self.give_back(name).await;
             return Err(failure);
         }
-        let done = self
-            .perform(Plan {
-                kind: ActKind::Close,
-                subject: account.0,
-                entries: vec![closing],
-                before: Vec::new(),
-                accepted: self.closing(account.0),
-                refused: Vec::new(),
-                name,
-                app: String::new(),
-            })
-            .await;
+        let plan = Plan {
+            kind: ActKind::Close,
+            subject: account.0,
+            entries: vec![closing],
+            before: Vec::new(),
+            accepted: self.closing_beside_addresses(account.0),
+            refused: Vec::new(),
+            name,
+            app: String::new(),
+        };
+        // The account may have chosen addresses up to then; now that it is closed it can no more.
+        let addresses = async {
+            let changes = self.closing_addresses(account.0).await?;
+            Ok(self.store.apply(changes).await?)
+        };
+        let done = self.perform_with(plan, addresses).await;
         if done.as_ref().is_err_and(|failure| failure.code == Code::AccountClosed) {
             self.follow_closing(account.0).await?;
         }
@@ -81,25 +90,34 @@ impl Custody {
 
     /// The account was closed by way of another service: what goes with it goes here too.
     pub(crate) async fn follow_closing(&self, account: Id) -> Result<(), Failure> {
+        // What must end at once waits for nothing: what is kept of its addresses needs the token.
+        self.sessions.forget(AccountId(account));
+        self.roots.forget(&account);
+        self.store.apply(vec![Change::EndSessions(account)]).await?;
         let row = self.store.account(account).await?;
         if row.is_some_and(|row| row.state == AccountState::Open) {
-            self.store.apply(self.closing(account)).await?;
+            self.store.apply(self.closing(account).await?).await?;
         }
-        self.sessions.forget(AccountId(account));
+        // What the token opened for that is not to stay.
         self.roots.forget(&account);
         Ok(())
     }
 
-    /// What closing does here; profile, one-time codes and what its cases were about go with it.
-    pub(crate) fn closing(&self, account: Id) -> Vec<Change> {
+    /// What closing does here; profile, one-time codes and what its cases were about go with it. What opens its epochs stays as long as
+    /// audit terms say.
+    pub(crate) async fn closing(&self, account: Id) -> Result<Vec<Change>, Failure> {
+        let mut changes = self.closing_beside_addresses(account);
+        changes.extend(self.closing_addresses(account).await?);
+        Ok(changes)
+    }
+
+    fn closing_beside_addresses(&self, account: Id) -> Vec<Change> {
         let mut changes = vec![
             Change::SetAccountState(account, AccountState::Open, AccountState::Closed),
             Change::EndSessions(account),
             self.erasure(account),
             Change::RemoveApprovalsOf(account),
             Change::EraseRiskHistory(account),
-            Change::EraseAddresses(account),
-            Change::ForgetDealingsOf(account),
         ];
         changes.extend(Self::without_codes(account));
         changes

@@ -200,9 +200,10 @@ fn committed(error: CommitError) -> LedgerError {
             LedgerError::Refused { code: code.clone(), source: error.into() }
         }
         // Nothing of it left this process.
-        CommitError::Batch { .. } | CommitError::Stopped | CommitError::Shared(_) => {
-            LedgerError::Unavailable { until: 0, source: error.into() }
-        }
+        CommitError::Batch { .. }
+        | CommitError::Randomness { .. }
+        | CommitError::Stopped
+        | CommitError::Shared(_) => LedgerError::Unavailable { until: 0, source: error.into() },
     }
 }
 

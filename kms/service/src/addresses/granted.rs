@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use keyward_crypto::unlinkable::ViewingCover;
 use keyward_domain::AccountId;
-use keyward_store::Id;
+use keyward_store::{AddressState, Id};
 
 use crate::{custody::Custody, failure::Failure};
 
@@ -12,24 +12,40 @@ use crate::{custody::Custody, failure::Failure};
 const PAGE: u32 = 1024;
 
 impl Custody {
-    /// What opens these epochs of an account, and no others. The root must be hosted, and the account open.
+    /// What opens these epochs of an account, and no others. The root must be hosted; of a closed account what is kept opens them.
     pub(crate) async fn viewing_cover(
         &self,
         account: AccountId,
         epochs: RangeInclusive<u32>,
     ) -> Result<ViewingCover, Failure> {
+        let row = self.store.address_account(account.0).await?;
+        if let Some(row) = row.filter(|row| row.state == AddressState::Kept) {
+            let part = self.kept_cover(&row).await?.within(epochs);
+            return part.ok_or_else(|| Failure::internal("an epoch that a closed account did not see"));
+        }
         let (_, root) = self.hosted_addresses(account).await?;
         Ok(ViewingCover::of(&root, epochs))
     }
 
-    /// The tenant's open accounts that have chosen addresses, ascending.
+    /// The tenant's accounts that have chosen addresses, ascending: open ones, and closed ones of which something can be opened.
     pub(crate) async fn accounts_with_addresses(&self) -> Result<Vec<Id>, Failure> {
         let (mut all, mut after) = (Vec::new(), [0; 32]);
+        let terms = self.audit_terms().await?.map(|published| published.terms);
         loop {
             let page = self.store.address_accounts(after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(all) };
             after = last.account;
-            all.extend(page.into_iter().map(|row| row.account));
+            for row in page {
+                let over = match &terms {
+                    Some(terms) if row.state == AddressState::Kept => {
+                        self.is_kept_no_more(&row.account, terms).await?
+                    }
+                    _ => false,
+                };
+                if !over {
+                    all.push(row.account);
+                }
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ use keyward_store::{AddressOrigin, Id, NewAddress, NewIntent};
 
 use super::{choose::malformed, payload::ToSign};
 use crate::{
+    approvals::blind::BlindCase,
     caller::Caller,
     custody::{Custody, random},
     failure::Failure,
@@ -32,6 +33,8 @@ pub(super) struct Wanted<'a> {
     pub(super) policy: Id,
     pub(super) to_sign: &'a ToSign,
     pub(super) limit: Option<HandleLimit>,
+    /// What it is approved by.
+    pub(super) by: Option<&'a BlindCase>,
 }
 
 /// A use without its proof.
@@ -42,10 +45,11 @@ pub(super) struct Intended {
 }
 
 impl Custody {
-    /// A fresh intent. Under its id nothing else is ever sealed.
+    /// A fresh intent, or the one that approvals have paid for. Under its id nothing else is ever sealed.
     pub(super) fn intend(&self, caller: &Caller, wanted: Wanted<'_>) -> Result<Intended, Failure> {
-        let Wanted { account, address, scheme, view, epoch_ms, policy, to_sign, limit } = wanted;
-        let (id, r): ([u8; 32], [u8; 32]) = (random()?, random()?);
+        let Wanted { account, address, scheme, view, epoch_ms, policy, to_sign, limit, by } = wanted;
+        let (fresh, r): ([u8; 32], [u8; 32]) = (random()?, random()?);
+        let id = by.map_or(fresh, |case| case.intent);
         let payload_hash = to_sign.hash;
         let mut used = UseAddress {
             id,
@@ -71,6 +75,7 @@ impl Custody {
             payload_hash,
             opening: r,
             policy,
+            approved: by.map(BlindCase::approved_by),
             app,
             format: to_sign.format.clone(),
             said: said(to_sign.words.iter().cloned()),

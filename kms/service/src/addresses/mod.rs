@@ -4,15 +4,18 @@
 //! the moment on at which its closing is kept: the database decides, whatever this server has in mind. What signs stays the
 //! guard's (`guard/address`): no signature without a final, accepted intent.
 //!
-//! A hosted root is sealed under a data key of its account, and goes with the account. What closes an epoch is kept beside, sealed under
+//! A hosted root is sealed under a data key of its account, and goes with the account; what opens its epochs is kept as long as audit terms
+//! say (`kept`). What closes an epoch is kept beside, sealed under
 //! a key of the service, until the epoch is closed: so an account that was closed leaves no epoch open. Of a root that is its
 //! person's own nothing is kept but hashes of what was shown, and the addresses that were used.
 
 mod announce;
+mod approved;
 pub(crate) mod choose;
 pub(crate) mod close;
 mod granted;
 pub(crate) mod intent;
+mod kept;
 mod limit;
 mod list;
 mod next;
@@ -36,10 +39,13 @@ use keyward_policies::{Resource, Verb, Verdict};
 use keyward_store::{AddressAccount, AddressCustody, AddressOrigin, AddressState, Id, NewAddress};
 
 pub(crate) use announce::Announced;
+pub(crate) use approved::AskAddress;
+pub(crate) use kept::KeptRound;
 pub(crate) use limit::Limit;
 pub(crate) use list::Listed;
 pub(crate) use own::BeginAddress;
 pub(crate) use own_book::BegunAddresses;
+pub(crate) use scan::Scanned;
 pub(crate) use sign::SignAddress;
 
 use crate::{
@@ -47,7 +53,7 @@ use crate::{
     caller::Caller,
     custody::Custody,
     failure::Failure,
-    guard::{Permission, Said, denied},
+    guard::{Permission, Said, denied, needs},
 };
 
 /// Addresses of one request, and of one page.
@@ -149,12 +155,9 @@ impl Custody {
         let (verdict, hash) = self.verdict_on(caller, key, said, Permission::Own)?;
         match &verdict {
             Verdict::Allow { .. } => Ok(hash),
-            Verdict::NeedsApproval { policies, .. } => {
-                let what = format!(
-                    "the policies ask for approval ({}), which would tell whose the address is",
-                    policies.join(", ")
-                );
-                Err(Failure::new(Code::AddressApproval, what))
+            // One that names nobody: any other would tell whose the address is.
+            Verdict::NeedsApproval { rules, policies } => {
+                Err(Failure { code: Code::AddressApproval, ..needs(rules, policies) })
             }
             Verdict::Deny { reasons } if verdict.is_denied_above_the_floor() => Err(denied(reasons)),
             Verdict::Deny { .. } => Err(not_allowed(caller, Verb::KeySign)),
@@ -180,7 +183,7 @@ fn other(error: AddressError) -> Failure {
     }
 }
 
-/// `public key[33] || epoch u32 || (1 u8 || index u32 | 2 u8 || payment[35])`.
+/// `public key[33] || epoch u32 || (1 u8 || index u32 | 2 u8 || payment[50])`.
 pub(crate) fn encode_address(address: &NewAddress) -> Vec<u8> {
     let mut out = [&address.public_key[..], &address.epoch.to_be_bytes()].concat();
     match address.origin {

@@ -2,6 +2,7 @@
 //! intent, and signs once that is final. What the service is shown of an epoch is forgotten with the request; its hash is kept, so that
 //! all uses of an epoch are sealed for the same leaf.
 
+use std::fmt;
 use std::sync::Arc;
 
 use keyward_crypto::unlinkable::{EpochAddresses, Payment, SpendingPoint, ViewingLeaf};
@@ -51,11 +52,17 @@ pub(crate) struct BeginAddress<B> {
     pub(crate) mark: Vec<u8>,
 }
 
-/// What the address's key is to sign.
-#[derive(Debug, PartialEq, Eq)]
+/// What the address's key is to sign. Prints redacted: the opening says of what payload the intent is.
+#[derive(PartialEq, Eq)]
 pub(crate) struct BegunAddress {
     pub(crate) intent: Vec<u8>,
     pub(crate) opening: Id,
+}
+
+impl fmt::Debug for BegunAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BegunAddress(redacted)")
+    }
 }
 
 impl BegunAddress {
@@ -109,6 +116,7 @@ impl Custody {
             policy,
             to_sign: &to_sign,
             limit: None,
+            by: None,
         };
         let begun = async {
             self.begun_addresses.check_room(account)?;

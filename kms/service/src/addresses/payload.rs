@@ -1,5 +1,7 @@
 //! What is to be signed by an address: one digest, of a payload that is read where its format is named.
 
+use std::fmt;
+
 use keyward_domain::scheme::Scheme;
 use keyward_domain::{
     Code, Coded as _, Payload,
@@ -15,8 +17,8 @@ use crate::{
     guard::{Input, Said},
 };
 
-/// One digest, and what is known of it.
-#[derive(Clone, Debug)]
+/// One digest, and what is known of it. Prints redacted.
+#[derive(Clone)]
 pub(crate) struct ToSign {
     /// SHA-256 of the message, or the digest: both schemes sign exactly that.
     pub(crate) hash: [u8; 32],
@@ -24,6 +26,12 @@ pub(crate) struct ToSign {
     /// What the payload says; nothing of an opaque one.
     pub(crate) words: Vec<String>,
     pub(crate) format: String,
+}
+
+impl fmt::Debug for ToSign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ToSign(redacted)")
+    }
 }
 
 impl ToSign {
@@ -79,4 +87,18 @@ pub(crate) fn pin(label: &[u8], account: &[u8; 32], what: &[u8]) -> [u8; 32] {
         hash.update(part);
     }
     hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_a_payload_nor_its_opening_is_printed() {
+        let input = Input::Message(&b"pay bob 12 BTC"[..]);
+        let to_sign = ToSign::read(&input, "", Scheme::EcdsaSecp256k1);
+        let begun = super::super::own::BegunAddress { intent: vec![7; 4], opening: [0xab; 32] };
+        let printed = format!("{input:?} {to_sign:?} {begun:?}");
+        assert_eq!(printed, "Input(redacted) Ok(ToSign(redacted)) BegunAddress(redacted)");
+    }
 }

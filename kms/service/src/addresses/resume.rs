@@ -66,6 +66,6 @@ impl Custody {
     }
 }
 
-fn used_before() -> Failure {
+pub(super) fn used_before() -> Failure {
     Failure::new(Code::AddressUsed, "the address is used, or may be")
 }

@@ -17,7 +17,7 @@ const KEY_LABEL: &[u8] = b"\x16keyward/address-key/v1";
 const ROOT_LABEL: &[u8] = b"\x17keyward/address-root/v1";
 const EPOCH_LABEL: &[u8] = b"\x18keyward/address-epoch/v1";
 
-/// What the data key of an account's root is sealed with.
+/// What the data key of an account's root, or of what is kept of it, is sealed with.
 pub(crate) fn data_key_aad(account: &Id) -> Vec<u8> {
     [KEY_LABEL, account].concat()
 }
@@ -50,14 +50,27 @@ impl Custody {
         };
         if custody == AddressCustody::Hosted {
             let root = AddressRoot::generate().map_err(Failure::internal)?;
-            let key = MemoryKek::generate().map_err(Failure::internal)?;
+            let (key, sealed_key, kek) = self.fresh_data_key(&account.0).await?;
             let sealed = root.expose(|bytes| seal(&key, &root_aad(&account.0), bytes));
             row.sealed_root = sealed.map_err(Failure::internal)?;
-            let secret = key.expose(|bytes| Zeroizing::new(bytes.to_vec()));
-            row.sealed_key = self.kek.seal(data_key_aad(&account.0), secret).await?;
-            row.kek = self.kek_of(&row.sealed_key)?;
+            (row.sealed_key, row.kek) = (sealed_key, kek);
         }
         Ok(row)
+    }
+
+    /// A fresh data key of an account; the same sealed, and the key-encryption key.
+    pub(super) async fn fresh_data_key(&self, account: &Id) -> Result<(MemoryKek, Vec<u8>, String), Failure> {
+        let key = MemoryKek::generate().map_err(Failure::internal)?;
+        let secret = key.expose(|bytes| Zeroizing::new(bytes.to_vec()));
+        let sealed = self.kek.seal(data_key_aad(account), secret).await?;
+        let kek = self.kek_of(&sealed)?;
+        Ok((key, sealed, kek))
+    }
+
+    pub(super) async fn data_key(&self, account: &Id, sealed: &[u8]) -> Result<MemoryKek, Failure> {
+        let secret = self.kek.open(data_key_aad(account), sealed.to_vec()).await?;
+        let key = secret.expose(|bytes| <&[u8; 32]>::try_from(bytes).map(MemoryKek::new));
+        key.map_err(Failure::internal)?.map_err(Failure::internal)
     }
 
     /// The root of a row that was read just now: from the cache, or opened.
@@ -69,9 +82,7 @@ impl Custody {
         if let Some(root) = self.roots.find(&row.account, now_ms) {
             return Ok(root);
         }
-        let secret = self.kek.open(data_key_aad(&row.account), row.sealed_key.clone()).await?;
-        let key = secret.expose(|bytes| <&[u8; 32]>::try_from(bytes).map(MemoryKek::new));
-        let key = key.map_err(Failure::internal)?.map_err(Failure::internal)?;
+        let key = self.data_key(&row.account, &row.sealed_key).await?;
         let plain = open(&key, &root_aad(&row.account), &row.sealed_root).map_err(Failure::internal)?;
         let root = Arc::new(AddressRoot::from_bytes(bytes_of(&plain)?));
         self.roots.keep(row.account, root.clone(), now_ms);

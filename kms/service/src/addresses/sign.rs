@@ -5,16 +5,20 @@ use keyward_crypto::{
     unlinkable::{AddressRoot, Payment},
 };
 use keyward_domain::{AccountId, Code, Mode, risk::Verb as Judged, scheme::Scheme};
-use keyward_ledger_core::unlinkable::use_address_message;
+use keyward_ledger_core::{entry::HandleLimit, unlinkable::use_address_message};
 use keyward_policies::Verb;
-use keyward_store::{AddressOrigin, AddressRow, AddressUse, IdempotencyKey as Name, NewAddress};
+use keyward_store::{
+    AddressAccount, AddressOrigin, AddressRow, AddressUse, Id, IdempotencyKey as Name, NewAddress,
+};
 
 use super::{
     intent::{Intended, Wanted},
     payload::ToSign,
+    resume::used_before,
     scheme_of,
 };
 use crate::{
+    approvals::blind::BlindCase,
     caller::Caller,
     custody::Custody,
     failure::Failure,
@@ -32,15 +36,20 @@ pub(crate) struct SignAddress<B> {
     pub(crate) input: Input<B>,
     pub(crate) format: String,
     pub(crate) mark: Vec<u8>,
+    /// The case that it is approved by.
+    pub(crate) case: Option<[u8; 32]>,
 }
 
 /// Who asks for what, decided.
-struct Asked<'a> {
-    caller: &'a Caller,
-    account: AccountId,
-    scheme: Scheme,
-    to_sign: &'a ToSign,
-    policy: [u8; 32],
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) caller: &'a Caller,
+    pub(super) account: AccountId,
+    pub(super) scheme: Scheme,
+    pub(super) to_sign: &'a ToSign,
+    pub(super) policy: [u8; 32],
+    /// What it is approved by.
+    pub(super) by: Option<&'a BlindCase>,
 }
 
 impl Custody {
@@ -54,19 +63,46 @@ impl Custody {
         let account = self.address_account(caller, Verb::AddressUse)?;
         let scheme = scheme_of(&ask.scheme)?;
         let to_sign = &ToSign::read(&ask.input, &ask.format, scheme)?;
-        let policy = self.decide_address(caller, account, Mode::Hosted, &to_sign.said).await?;
+        let policy = match ask.case {
+            // Decided when it is known what approves it.
+            Some(_) => [0; 32],
+            None => self.decide_address(caller, account, Mode::Hosted, &to_sign.said).await?,
+        };
         let named = ask.public_key.as_ref().map(|key| &key[..]).unwrap_or_default();
-        let fields = [&account.0[..], named, scheme.name().as_bytes(), &to_sign.name()];
+        let (payload, case) = (to_sign.name(), ask.case);
+        let fields = [&account.0[..], named, scheme.name().as_bytes(), &payload];
+        let fields = fields.into_iter().chain(case.as_ref().map(|case| &case[..])).collect::<Vec<_>>();
         let name = match self.once(caller, &ask.mark, request_hash("address.sign", &fields)).await? {
             Once::Done(bytes) => return SignedAddress::of_kept(&bytes),
             Once::Fresh(name) => name,
         };
-        let asked = Asked { caller, account, scheme, to_sign, policy };
-        let signed = self.sign_asked(asked, ask.public_key, name.clone()).await;
+        let asked = Asked { caller, account, scheme, to_sign, policy, by: None };
+        let signed = match &ask.case {
+            Some(case) => self.sign_approved_asked(asked, case, ask.public_key, name.clone()).await,
+            None => self.sign_asked(asked, ask.public_key, name.clone()).await,
+        };
         if signed.is_err() {
             self.give_back(name).await;
         }
         signed
+    }
+
+    /// With approvals, if they are for just this.
+    async fn sign_approved_asked(
+        &self,
+        asked: Asked<'_>,
+        case: &Id,
+        public_key: Option<[u8; 33]>,
+        name: Option<Name>,
+    ) -> Result<SignedAddress, Failure> {
+        let case = self.case_of(&asked, case).await?;
+        // Decided with the approvals that are about to be used up: what the ledger makes of them comes after.
+        let said = asked.to_sign.said.clone().approved([case.rule]);
+        let to_sign = ToSign { said, ..asked.to_sign.clone() };
+        let asked = Asked { to_sign: &to_sign, by: Some(&case), ..asked };
+        let signed = self.sign_asked(asked, public_key, name).await?;
+        self.erase_mail(&case.id).await;
+        Ok(signed)
     }
 
     async fn sign_asked(
@@ -75,29 +111,59 @@ impl Custody {
         public_key: Option<[u8; 33]>,
         name: Option<Name>,
     ) -> Result<SignedAddress, Failure> {
-        let Asked { caller, account, scheme, to_sign, policy } = asked;
+        let Asked { account, scheme, to_sign, .. } = asked;
         let (row, root) = self.hosted_addresses(account).await?;
-        let limit = self.handle_limit(&root).await?;
-        let address = match public_key {
+        let given = match public_key {
             Some(public_key) => {
                 let given = self.given_address(account, public_key).await?;
-                if given.intent.is_some() {
+                if let Some(intent) = given.intent {
+                    if let Some(case) = asked.by {
+                        if case.intent != intent {
+                            return Err(used_before());
+                        }
+                        // Nothing is paid here: what is decided where approvals are used up is decided all the same.
+                        self.decide_address(asked.caller, account, Mode::Hosted, &to_sign.said).await?;
+                        self.check_approvers(asked.caller, &case.id).await?;
+                    }
                     let key = key_of(&root, &given.new, scheme)?;
                     return self.resume_address(&given, (&key, to_sign.hash), name).await;
                 }
                 if matches!(given.new.origin, AddressOrigin::Index(_)) {
                     self.refuse_other_epochs(&row, given.new.epoch)?;
                 }
-                given.new
+                Some(given.new)
             }
-            None => self.fresh_address(account, &row, &root).await?,
+            None => None,
+        };
+        let limit = self.handle_limit(&root).await?;
+        let Some(case) = asked.by else {
+            return self.sign_with(asked, (&row, &root, limit), given, name).await;
+        };
+        let paid = self.pay_with(&asked, case).await?;
+        let asked = Asked { policy: paid.policy, ..asked };
+        let signed = self.sign_with(asked, (&row, &root, limit), given, name).await;
+        signed.map_err(|failure| paid.failed(failure))
+    }
+
+    /// With a given address, or, now that nothing else is waited for, a fresh one.
+    async fn sign_with(
+        &self,
+        asked: Asked<'_>,
+        (row, root, limit): (&AddressAccount, &AddressRoot, Option<HandleLimit>),
+        given: Option<NewAddress>,
+        name: Option<Name>,
+    ) -> Result<SignedAddress, Failure> {
+        let Asked { caller, account, scheme, to_sign, policy, by } = asked;
+        let address = match given {
+            Some(given) => given,
+            None => self.fresh_address(account, row, root).await?,
         };
         let epoch = match address.origin {
             AddressOrigin::Index(_) => address.epoch,
-            AddressOrigin::Payment(_) => self.address_epoch_now(&row)?,
+            AddressOrigin::Payment(_) => self.address_epoch_now(row)?,
         };
         let view = root.viewing_leaf(epoch);
-        let key = key_of(&root, &address, scheme)?;
+        let key = key_of(root, &address, scheme)?;
         let wanted = Wanted {
             account,
             address: &address,
@@ -107,6 +173,7 @@ impl Custody {
             policy,
             to_sign,
             limit,
+            by,
         };
         let Intended { intent, mut used, key: public } = self.intend(caller, wanted)?;
         let message = use_address_message(&self.ledger.chain_id(), &used.body());
@@ -116,12 +183,16 @@ impl Custody {
             account: account.0,
             address,
             epoch,
-            sealed: Some(self.seal_epoch(account, &root, epoch)?),
+            sealed: Some(self.seal_epoch(account, root, epoch)?),
             leaf_pin: None,
             spending_pin: None,
         };
-        let asking = Asking { caller, account, said: &to_sign.said, verb: Judged::Sign };
-        self.keep_address_intent(asking, &intent, &taken).await?;
+        if by.is_some() {
+            self.keep_paid_intent(&intent, &taken).await?;
+        } else {
+            let asking = Asking { caller, account, said: &to_sign.said, verb: Judged::Sign };
+            self.keep_address_intent(asking, &intent, &taken).await?;
+        }
         let passage = AddressPassage { account, address, intent, used, key: public, name };
         let sign = |digest: &[u8; 32]| key.sign_digest(digest).map_err(Failure::internal);
         self.pass_address(&passage, sign).await

@@ -5,7 +5,7 @@ use keyward_ledger_core::{
     contracts::authored::authored_message,
     entry::{Act, Author, Entry, Party, Terms as _},
     scheme::{PublicKey, Scheme},
-    state::layout::{CredentialState, credential_key},
+    state::layout::{ApprovalState, CredentialState, credential_key},
 };
 use keyward_policies::Verb;
 use keyward_store::{Act as Row, ActKind, ApprovalRule, Change, Id};
@@ -178,18 +178,19 @@ impl Custody {
                 }
                 let rule = self.approval_rule(&rule_id(rule)).await?;
                 let rule = rule.ok_or_else(|| Failure::new(Code::RuleUnknown, "no such rule was defined"))?;
-                if *live_ms == 0 || *live_ms > rule.terms.live_ms_max {
-                    let most = rule.terms.live_ms_max;
-                    let what = format!("under its rule a case lives for 1 to `{most}` ms, not `{live_ms}`");
-                    return Err(Failure::new(Code::InvalidArgument, what));
-                }
+                check_life(*live_ms, &rule)?;
                 let readers = self.accounts_of(members(&rule)).await?;
-                self.posted(caller, account, what.entry, (about, readers, *live_ms)).await
+                self.posted(caller, account, what.entry, (about, readers, *live_ms, None)).await
             }
             Some(Act::Approve { case, .. }) => {
                 if let Some(found) = self.approval_case(&case.id).await? {
+                    self.refuse_asker(caller, &case.id, &found).await?;
                     self.refuse_second_self(caller, &case.id, &found).await?;
                 }
+                Ok(Vec::new())
+            }
+            Some(Act::WithdrawApproval(case)) => {
+                self.refuse_withdrawing(account, &case.id).await?;
                 Ok(Vec::new())
             }
             _ => Ok(Vec::new()),
@@ -198,6 +199,10 @@ impl Custody {
 
     /// What an accepted entry means for what is kept here. Case and end of one that opens a case follow from its record.
     async fn follows(&self, entry: &Entry, account: AccountId) -> Result<Vec<Change>, Failure> {
+        if let Entry::OpenBlindCase(open) = entry {
+            let (id, ends_ms) = (row_id(&entry.encode()), open.live_ms);
+            return Ok(vec![Change::OpenApproval { id, case: [0; 32], ends_ms }]);
+        }
         Ok(match act_of(entry).map(|(act, _)| act) {
             Some(Act::DefineApproval(define)) => {
                 let (rule, created_ms) = (define.rule, self.clock.now_ms());
@@ -223,9 +228,13 @@ impl Custody {
         act: &Row,
         entries: &[Entry],
     ) -> Result<Option<Settled>, Failure> {
-        let known = entries.first().and_then(|entry| Some((entry, Kind::of(act_of(entry)?.0)?)));
-        let Some((entry, kind)) = known else { return Ok(Some(Settled::undone(Vec::new()))) };
-        let record = match self.seek(act, entry, kind.again()).await? {
+        let again = |entry: &Entry| match entry {
+            Entry::OpenBlindCase(_) => Some(false),
+            entry => Some(Kind::of(act_of(entry)?.0)?.again()),
+        };
+        let known = entries.first().and_then(|entry| Some((entry, again(entry)?)));
+        let Some((entry, again)) = known else { return Ok(Some(Settled::undone(Vec::new()))) };
+        let record = match self.seek(act, entry, again).await? {
             Sought::Found(record) => record,
             Sought::Waits => return Ok(None),
             Sought::Lost => return Ok(Some(Settled::undone(undone(entry, &entry.encode())))),
@@ -236,9 +245,20 @@ impl Custody {
     }
 }
 
+/// Refuses a life that the rule does not let a case have.
+pub(super) fn check_life(live_ms: u64, rule: &ApprovalState) -> Result<(), Failure> {
+    let most = rule.terms.live_ms_max;
+    if (1..=most).contains(&live_ms) {
+        return Ok(());
+    }
+    let what = format!("under its rule a case lives for 1 to `{most}` ms, not `{live_ms}`");
+    Err(Failure::new(Code::InvalidArgument, what))
+}
+
 /// What was kept for an entry that did not come to stand.
 fn undone(entry: &Entry, bytes: &[u8]) -> Vec<Change> {
     match act_of(entry).map(|(act, _)| act) {
+        None if matches!(entry, Entry::OpenBlindCase(_)) => vec![Change::RemoveApproval(row_id(bytes))],
         Some(Act::OpenApproval { .. }) => vec![Change::RemoveApproval(row_id(bytes))],
         _ => Vec::new(),
     }

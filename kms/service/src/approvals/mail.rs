@@ -72,7 +72,7 @@ impl Custody {
         caller: &Caller,
         account: AccountId,
         entry: &[u8],
-        (about, readers, live_ms): (&About, Vec<Id>, u64),
+        (about, readers, live_ms, used): (&About, Vec<Id>, u64, Option<Vec<u8>>),
     ) -> Result<Vec<Change>, Failure> {
         let id = row_id(entry);
         if self.store.approval(id).await?.is_some() {
@@ -86,7 +86,7 @@ impl Custody {
             principal: caller.principal.to_string(),
             case: None,
             sealed,
-            used: None,
+            used,
             created_ms,
             ends_ms: created_ms.saturating_add(live_ms),
         };
@@ -101,7 +101,7 @@ impl Custody {
     }
 
     /// Erases what a case was about that has ended. What fails here is done when the case's time is over.
-    pub(super) async fn erase_mail(&self, case: &Id) {
+    pub(crate) async fn erase_mail(&self, case: &Id) {
         if let Err(error) = self.store.apply(vec![Change::EndApproval(*case)]).await {
             tracing::info!(%error, "what a case was about is erased later");
         }

@@ -3,11 +3,14 @@
 //! INVARIANT: nothing here decides that something is approved: the ledger does, by the approvers' own signatures. What the
 //! service adds it can only refuse by: that nobody approves twice, or what they asked for, under another account.
 
+pub(crate) mod blind;
 pub(crate) mod entries;
 pub(crate) mod mail;
 mod persons;
 pub(crate) mod show;
 pub(crate) mod sign;
+
+use std::time::Duration;
 
 use keyward_domain::Code;
 use keyward_ledger_core::{
@@ -18,6 +21,10 @@ use keyward_ledger_core::{
 use keyward_store::Id;
 
 use crate::{custody::Custody, failure::Failure, ports::Final};
+
+/// How often a state of a height is asked for until a validator has it, and the pause between.
+const AGAIN_MAX: u32 = 10;
+const AGAIN_PAUSE: Duration = Duration::from_millis(100);
 
 /// The act of an entry about approvals, and its one author.
 fn act_of(entry: &Entry) -> Option<(&Act, &Author)> {
@@ -57,6 +64,29 @@ impl Custody {
     async fn approval_case(&self, case: &Id) -> Result<Option<ApprovalCase>, Failure> {
         let value = self.ledger.state(approval_case_key(case)).await?;
         value.map(|value| ApprovalCase::decode(&value).map_err(Failure::internal)).transpose()
+    }
+
+    /// A case as the ledger has it at a height or later, and the time of that state: what a validator says that lags behind is not
+    /// gone by.
+    async fn approval_case_since(
+        &self,
+        case: &Id,
+        height: u64,
+    ) -> Result<(Option<ApprovalCase>, u64), Failure> {
+        for again in 0..AGAIN_MAX {
+            if again > 0 {
+                tokio::time::sleep(AGAIN_PAUSE).await;
+            }
+            let proven = self.ledger.proven(approval_case_key(case)).await?;
+            if proven.height >= height {
+                let found = proven.value.map(|value| ApprovalCase::decode(&value)).transpose();
+                return Ok((found.map_err(Failure::internal)?, proven.time_ms));
+            }
+        }
+        Err(Failure::new(
+            Code::LedgerUnavailable,
+            "the ledger lags: it does not show the case as it is by now",
+        ))
     }
 
     /// A rule as the ledger has it.

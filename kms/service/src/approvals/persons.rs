@@ -8,10 +8,10 @@
 use std::collections::BTreeSet;
 
 use keyward_domain::{Code, Role};
-use keyward_ledger_core::state::layout::ApprovalCase;
+use keyward_ledger_core::state::layout::{ApprovalCase, ApprovalCaseStatus as Status};
 use keyward_store::{Custody as Place, Id, Key};
 
-use crate::{accounts::PERSON, caller::Caller, custody::Custody, failure::Failure};
+use crate::{accounts::PERSON, caller::Caller, custody::Custody, failure::Failure, ports::Final};
 
 /// Names of persons, and of desks (`agent/..`, which is no person's name).
 type Names = BTreeSet<String>;
@@ -60,10 +60,11 @@ impl Custody {
         Ok(names)
     }
 
-    /// Who opened a case: its account, and the certificate that brought it where it was opened here.
+    /// Who opened a case: its account, or the one that a blind case was opened for, and the certificate that brought it where it was opened here.
     async fn initiators(&self, case: &Id, found: &ApprovalCase) -> Result<Names, Failure> {
-        let mut names = self.persons_behind([found.initiator].iter()).await?;
         let row = self.store.approval_of_case(*case).await?;
+        let asked = row.as_ref().map(|row| &row.account);
+        let mut names = self.persons_behind([&found.initiator].into_iter().chain(asked)).await?;
         names.extend(row.and_then(|row| of_text(&row.principal)));
         Ok(names)
     }
@@ -92,8 +93,34 @@ impl Custody {
     /// Refuses to go by a case whose approvals are of the initiator's person, of the one who has it done, or two of one
     /// person's; wherever they were given. A case that the ledger does not know is the ledger's to refuse.
     pub(crate) async fn check_approvers(&self, caller: &Caller, case: &Id) -> Result<(), Failure> {
-        let Some(found) = self.approval_case(case).await? else { return Ok(()) };
-        let mut one_side = self.initiators(case, &found).await?;
+        match self.approval_case(case).await? {
+            Some(found) => self.check_given(caller, case, &found).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The same of a case that a record has used up, by a state in which it is: none can come any more.
+    pub(crate) async fn check_approvers_used(
+        &self,
+        caller: &Caller,
+        case: &Id,
+        record: &dyn Final,
+    ) -> Result<(), Failure> {
+        match self.approval_case_since(case, record.height()).await?.0 {
+            Some(found) if found.status == Status::Used => self.check_given(caller, case, &found).await,
+            Some(_) => Err(Failure::new(
+                Code::LedgerUnavailable,
+                "the ledger does not show yet that the case is used up",
+            )),
+            None => {
+                let what = "the case's time is over: nobody can look any more at who has approved it";
+                Err(Failure::new(Code::ApprovalUnsigned, what))
+            }
+        }
+    }
+
+    async fn check_given(&self, caller: &Caller, case: &Id, found: &ApprovalCase) -> Result<(), Failure> {
+        let mut one_side = self.initiators(case, found).await?;
         one_side.extend(self.persons_of(caller).await?);
         let (own, mut approvers) = (caller.account.map(|account| account.0), Names::new());
         for (_, account) in &found.approvals {

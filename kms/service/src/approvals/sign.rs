@@ -137,7 +137,7 @@ impl Custody {
         acted: &mut Acted<'_, B>,
     ) -> Result<Signed, Failure> {
         // None can come any more: what was given up to the use is looked at once more.
-        self.check_approvers(caller, &ask.case).await?;
+        self.check_approvers_used(caller, &ask.case, acted.record).await?;
         for _ in 0..DECISIONS_MAX {
             let (key, policy) = self.key_to_sign(caller, ask.key, ask.said).await?;
             acted.policy = policy;
@@ -178,7 +178,7 @@ impl Custody {
     }
 
     /// The record, or the ledger's refusal; an error where nobody knows what became of it.
-    async fn handed_in_use(
+    pub(super) async fn handed_in_use(
         &self,
         entry: &Entry,
         look_first: bool,
@@ -229,7 +229,7 @@ fn use_of(bytes: &[u8]) -> Result<(Entry, Case), Failure> {
 }
 
 /// A refusal after the use says where it stands.
-fn used_up(failure: Failure, record: &dyn Final) -> Failure {
+pub(crate) fn used_up(failure: Failure, record: &dyn Final) -> Failure {
     let place = record.leaf_index();
     let message = format!("{}; the approvals are used up by record {place}", failure.message);
     Failure { message, ..failure }

@@ -42,7 +42,7 @@ fn unknown() -> Failure {
 
 impl Custody {
     /// The tenant's terms as the ledger has them.
-    async fn audit_terms(&self) -> Result<Option<AuditState>, Failure> {
+    pub(crate) async fn audit_terms(&self) -> Result<Option<AuditState>, Failure> {
         let value = self.ledger.state(audit_key(&own_tenant(&self.tenant))).await?;
         value.map(|value| AuditState::decode(&value).map_err(Failure::internal)).transpose()
     }

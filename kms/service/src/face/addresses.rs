@@ -4,8 +4,8 @@ use bytes::Bytes;
 use keyward_domain::Code;
 use keyward_ledger_core::unlinkable::PAYMENT_BYTES;
 use keyward_proto::custody::{
-    self as proto, address_source::Source, addresses_server::Addresses, begin_address_request,
-    sign_address_request,
+    self as proto, address_source::Source, addresses_server::Addresses, ask_address_request,
+    begin_address_request, sign_address_request,
 };
 use keyward_store::{AddressEpoch, AddressOrigin, NewAddress};
 use tonic::{Request, Response, Status};
@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{Face, convert::array};
 use crate::{
-    addresses::{Announced, BeginAddress, Listed, SignAddress},
+    addresses::{Announced, AskAddress, BeginAddress, Listed, Scanned, SignAddress},
     failure::Failure,
     guard::{Input, SignedAddress},
 };
@@ -96,8 +96,31 @@ impl Addresses for Face {
                 false => Some(array("public_key", &m.public_key)?),
             };
             let (scheme, format, mark) = (m.scheme, m.format, m.idempotency_key.to_vec());
-            let ask = SignAddress { public_key, scheme, input, format, mark };
+            let case = match m.case_id.is_empty() {
+                true => None,
+                false => Some(array("case_id", &m.case_id)?),
+            };
+            let ask = SignAddress { public_key, scheme, input, format, mark, case };
             custody.sign_with_address(&caller, ask).await.map(signed)
+        })
+        .await
+    }
+
+    async fn ask(
+        &self,
+        request: Request<proto::AskAddressRequest>,
+    ) -> Result<Response<proto::AskAddressResponse>, Status> {
+        self.answer("address.ask", request, |custody, caller, m| async move {
+            let input = match m.payload {
+                Some(ask_address_request::Payload::Message(message)) => Input::Message(message),
+                Some(ask_address_request::Payload::Digest(digest)) => Input::Digest(digest),
+                None => return Err(nothing()),
+            };
+            let (rule, live_ms) = (array("rule", &m.rule)?, m.live_ms);
+            let (scheme, format, mark) = (m.scheme, m.format, m.idempotency_key.to_vec());
+            let ask = AskAddress { rule, live_ms, scheme, input, format, mark };
+            let asked = custody.ask_for_address(&caller, ask).await?;
+            Ok(proto::AskAddressResponse { receipt: asked.receipt.into(), leaf_index: asked.leaf_index })
         })
         .await
     }
@@ -196,8 +219,14 @@ impl Addresses for Face {
         request: Request<proto::ScanPaymentsRequest>,
     ) -> Result<Response<proto::ScanPaymentsResponse>, Status> {
         self.answer("address.scan", request, |custody, caller, m| async move {
-            let (found, looked_at) = custody.scan_payments(&caller, (m.first_epoch, m.last_epoch)).await?;
-            Ok(proto::ScanPaymentsResponse { found: found.into_iter().map(listed).collect(), looked_at })
+            let epochs = (m.first_epoch, m.last_epoch);
+            let Scanned { found, looked_at, next_leaf } =
+                custody.scan_payments(&caller, epochs, m.from_leaf_index).await?;
+            Ok(proto::ScanPaymentsResponse {
+                found: found.into_iter().map(listed).collect(),
+                looked_at,
+                next_leaf_index: next_leaf.unwrap_or_default(),
+            })
         })
         .await
     }

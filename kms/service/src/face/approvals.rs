@@ -154,6 +154,10 @@ fn about(about: Option<proto::ApprovalAbout>) -> Result<About, Failure> {
             Ok(About::Grant { grant: Grant::decode(&m.grant).map_err(malformed)?, purpose: m.purpose })
         }
         Some(Of::Audit(m)) => audit_terms(&m),
+        Some(Of::Address(_)) => {
+            let what = "who asks for what an address signs is named by no case (`Addresses.Ask`)";
+            Err(Failure::new(Code::ApprovalRequestMalformed, what))
+        }
         None => {
             let what = "nothing that this version knows says what the case is about";
             Err(Failure::new(Code::ApprovalRequestMalformed, what))
@@ -175,6 +179,7 @@ fn audit_terms(m: &proto::ApprovalOfAuditTerms) -> Result<About, Failure> {
         accounts_max: u16::try_from(m.accounts_max).map_err(wide)?,
         span_ms_max: m.span_ms_max,
         live_ms_max: m.live_ms_max,
+        kept_ms: m.kept_ms,
     };
     let (tenant, rule) = (array("tenant", &m.tenant)?, array("rule", &m.rule)?);
     Ok(About::AuditTerms(PublishAudit { tenant, version: m.version, terms, rule, case: None }))
@@ -219,9 +224,18 @@ fn to_proto(about: About) -> proto::ApprovalAbout {
                 accounts_max: terms.accounts_max.into(),
                 span_ms_max: terms.span_ms_max,
                 live_ms_max: terms.live_ms_max,
+                kept_ms: terms.kept_ms,
                 rule: Bytes::copy_from_slice(&rule),
             })
         }
+        About::Address(asked) => Of::Address(proto::ApprovalOfAddress {
+            account: Bytes::copy_from_slice(&asked.account),
+            salt: Bytes::copy_from_slice(&asked.salt),
+            scheme: asked.scheme.name().to_owned(),
+            payload: asked.payload.into(),
+            format: asked.format,
+            payload_hash: Bytes::copy_from_slice(&asked.payload_hash),
+        }),
     };
     proto::ApprovalAbout { about: Some(of) }
 }

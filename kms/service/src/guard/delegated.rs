@@ -116,7 +116,12 @@ impl Custody {
     }
 
     /// Refuses what has its intent, or comes too late for one.
-    async fn check_unclaimed(&self, id: Id, paid: Paid, record: &dyn Final) -> Result<(), Failure> {
+    pub(crate) async fn check_unclaimed(
+        &self,
+        id: Id,
+        paid: Paid,
+        record: &dyn Final,
+    ) -> Result<(), Failure> {
         let height = self.ledger.height();
         if height >= intent_until(record.height()) {
             return Err(paid.unsigned("it was recorded too long ago for an intent"));
@@ -132,7 +137,7 @@ impl Custody {
     }
 
     /// What an intent that is known here and not in hand says to who asks again.
-    fn stands(&self, paid: Paid, row: &Intent) -> Failure {
+    pub(crate) fn stands(&self, paid: Paid, row: &Intent) -> Failure {
         match row.state {
             IntentState::Signed | IntentState::Released | IntentState::Late => paid.is_done(),
             // Another server may be about to sign.

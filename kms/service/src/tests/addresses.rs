@@ -135,7 +135,7 @@ pub(super) fn uses_of(log: Vec<(Entry, Outcome)>) -> Vec<UseAddress> {
 
 pub(super) fn ask<B>(public_key: Option<[u8; 33]>, input: Input<B>, mark: &[u8]) -> SignAddress<B> {
     let (scheme, format, mark) = (String::new(), String::new(), mark.to_vec());
-    SignAddress { public_key, scheme, input, format, mark }
+    SignAddress { public_key, scheme, input, format, mark, case: None }
 }
 
 /// Verifies by the address as an ECDSA key.
@@ -367,6 +367,8 @@ async fn closing_the_account_erases_the_root_and_no_root_was_ever_in_the_clear()
     holder.sign_at(&beside, None, b"m", b"").await.unwrap();
     let entry = closing(&holder.world, "alice").await;
     holder.custody().close_account(&holder.who.caller, &entry, &[]).await.unwrap();
+    // There are no terms by which anybody could ever ask for what is left.
+    holder.custody().erase_kept().await.unwrap();
     let row = holder.custody().store.address_account(holder.who.account()).await.unwrap().unwrap();
     assert_eq!((row.state, row.sealed_root, row.sealed_key), (AddressState::Erased, vec![], vec![]));
     for custody in [holder.custody(), &beside] {

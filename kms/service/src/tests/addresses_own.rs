@@ -319,7 +319,7 @@ async fn each_kind_of_root_has_its_own_calls() {
     assert_eq!(code(own.holder.sign(None, b"m").await), Code::AddressesOwn);
     assert_eq!(code(custody.next_addresses(caller, 1, &[]).await), Code::AddressesOwn);
     assert_eq!(code(custody.meta_address(caller).await), Code::AddressesOwn);
-    assert_eq!(code(custody.scan_payments(caller, (0, 0)).await), Code::AddressesOwn);
+    assert_eq!(code(custody.scan_payments(caller, (0, 0), 0).await), Code::AddressesOwn);
     assert_eq!(code(custody.viewing_cover(own.holder.account(), 0..=0).await), Code::AddressesOwn);
     put_in_force(&own.holder.world, 1, NOTHING).await;
     assert_eq!(code(own.begin(0).await), Code::RiskRefused);

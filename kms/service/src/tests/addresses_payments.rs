@@ -7,7 +7,7 @@ use keyward_domain::{
     Code,
     detail::{Detail, Source},
 };
-use keyward_ledger_core::entry::{Custody as Root, Entry};
+use keyward_ledger_core::entry::{AnnouncePayment, Custody as Root, Entry};
 use keyward_store::{AddressOrigin, NewAddress};
 use zeroize::Zeroizing;
 
@@ -17,10 +17,10 @@ use super::{
     world::{World, code},
 };
 
-use crate::{addresses::BeginAddress, guard::Input};
+use crate::{addresses::BeginAddress, guard::Input, ports::Ledger as _};
 
 /// An announcement of a payment to somebody else.
-fn foreign() -> [u8; 35] {
+fn foreign() -> [u8; 50] {
     let root = AddressRoot::generate().unwrap();
     let point = root.spending_leaf(0).unwrap().point();
     let (_, payment) = MetaAddress::new(&root.viewing_leaf(0), point).unwrap().pay().unwrap();
@@ -36,7 +36,7 @@ async fn a_payment_is_announced_found_and_spent_in_a_later_epoch() {
     assert_eq!(ends_ms, EPOCH_MS);
     let meta = MetaAddress::decode(&meta).unwrap();
     let (paid, payment) = meta.pay().unwrap();
-    let payment: [u8; 35] = payment.encode().unwrap().try_into().unwrap();
+    let payment: [u8; 50] = payment.encode().unwrap().try_into().unwrap();
     for _ in 0..5 {
         custody.announce_payment(&payer.caller, 0, foreign(), &[]).await.unwrap();
     }
@@ -60,10 +60,10 @@ async fn a_payment_is_announced_found_and_spent_in_a_later_epoch() {
     assert!(all.is_sorted_by_key(|one| one.leaf_index));
     assert_eq!(custody.announced_payments(&payer.caller, (1, 5), 0).await.unwrap().0, []);
 
-    let (found, looked_at) = custody.scan_payments(&holder.who.caller, (0, 0)).await.unwrap();
-    assert_eq!(looked_at, 7);
-    let ours = found.iter().filter(|one| one.row.new.public_key == paid).count();
-    assert!(ours >= 1);
+    let scan = custody.scan_payments(&holder.who.caller, (0, 0), 0).await.unwrap();
+    assert_eq!((scan.looked_at, scan.next_leaf), (7, None));
+    let found: Vec<_> = scan.found.iter().map(|one| one.row.new.public_key).collect();
+    assert_eq!(found, [paid], "once, and nothing that was paid to others");
     let listed = holder.list().await;
     let row = listed.iter().find(|one| one.row.new.public_key == paid).unwrap();
     assert_eq!((row.row.new.origin, row.state), (AddressOrigin::Payment(payment), "fresh"));
@@ -82,11 +82,36 @@ async fn a_payment_is_announced_found_and_spent_in_a_later_epoch() {
     assert_eq!(detail.expose(Detail::decode).unwrap().source, Source::Payment { epoch: 0, payment });
     assert_eq!(code(holder.sign(Some(paid), b"again").await), Code::AddressUsed);
     // Found again it stays used.
-    custody.scan_payments(&holder.who.caller, (0, 1)).await.unwrap();
+    custody.scan_payments(&holder.who.caller, (0, 1), 0).await.unwrap();
     assert_eq!(code(holder.sign(Some(paid), b"again").await), Code::AddressUsed);
     // Who was paid in an epoch closes it.
     custody.close_elapsed_epochs().await.unwrap();
     assert_eq!(holder.world.ledger.count(|entry| matches!(entry, Entry::CloseEpoch(_))), 1);
+}
+
+#[tokio::test]
+async fn more_announcements_than_a_call_looks_at_are_looked_at_by_the_next() {
+    let holder = Holder::hosted().await;
+    let (custody, caller) = (holder.custody(), &holder.who.caller);
+    let (meta, _) = custody.meta_address(caller).await.unwrap();
+    let (paid, payment) = MetaAddress::decode(&meta).unwrap().pay().unwrap();
+    let payment: [u8; 50] = payment.encode().unwrap().try_into().unwrap();
+    // A call looks at 64 pages of 4 here. What is no point is nobody's. The same payment is announced before and behind the edge.
+    for number in 0..400 {
+        let payment = if matches!(number, 3 | 255 | 256 | 399) { payment } else { [number as u8; 50] };
+        let announce = AnnouncePayment { epoch_ms: EPOCH_MS, epoch: 0, payment };
+        holder.world.ledger.commit(Entry::AnnouncePayment(announce)).await.unwrap();
+    }
+    let (mut looks, mut next) = (Vec::new(), Some(0));
+    while let Some(from) = next {
+        let scan = custody.scan_payments(caller, (0, 0), from).await.unwrap();
+        let found: Vec<_> = scan.found.iter().map(|one| one.row.new.public_key).collect();
+        assert_eq!(found, [paid]);
+        looks.push(scan.looked_at);
+        next = scan.next_leaf;
+    }
+    assert_eq!(looks, [256, 144], "each is looked at once");
+    assert_eq!(holder.list().await.len(), 1);
 }
 
 #[tokio::test]
@@ -100,7 +125,7 @@ async fn what_is_no_payment_or_of_another_time_is_not_announced() {
     for epochs in [(1, 0), (0, 256), (0, u32::MAX)] {
         let page = custody.announced_payments(caller, epochs, 0).await;
         assert_eq!(code(page), Code::AddressRequestMalformed);
-        assert_eq!(code(custody.scan_payments(caller, epochs).await), Code::AddressRequestMalformed);
+        assert_eq!(code(custody.scan_payments(caller, epochs, 0).await), Code::AddressRequestMalformed);
     }
     assert_eq!(holder.world.ledger.count(|entry| matches!(entry, Entry::AnnouncePayment(_))), 0);
 }
@@ -113,7 +138,7 @@ async fn nobody_freezes_what_was_paid_to_another() {
     let custody = holder.custody();
     let (meta, _) = custody.meta_address(&holder.who.caller).await.unwrap();
     let (paid, payment) = MetaAddress::decode(&meta).unwrap().pay().unwrap();
-    let payment: [u8; 35] = payment.encode().unwrap().try_into().unwrap();
+    let payment: [u8; 50] = payment.encode().unwrap().try_into().unwrap();
     custody.announce_payment(&bob.caller, 0, payment, &[]).await.unwrap();
     holder.world.pass_ms(EPOCH_MS);
     // The payer knows the address; of an earlier epoch nothing of it can be checked without its key.
@@ -136,7 +161,7 @@ async fn nobody_freezes_what_was_paid_to_another() {
     custody.end_begun().await;
     assert!(custody.list_addresses(&bob.caller, 0, 0).await.unwrap().is_empty(), "nothing of it stays");
     begin().await.unwrap();
-    let (found, _) = custody.scan_payments(&holder.who.caller, (0, 0)).await.unwrap();
+    let found = custody.scan_payments(&holder.who.caller, (0, 0), 0).await.unwrap().found;
     assert_eq!((found[0].row.account, found[0].state), (holder.who.account(), "fresh"));
     check(&holder.sign(Some(paid), b"spend").await.unwrap(), b"spend");
 }

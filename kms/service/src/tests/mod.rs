@@ -4,6 +4,7 @@
 
 mod accounts;
 mod acts;
+mod address_approvals;
 mod addresses;
 mod addresses_closing;
 mod addresses_faults;
@@ -15,6 +16,7 @@ mod approvals;
 mod approvers;
 mod associations;
 mod audits;
+mod audits_closed;
 mod co_signers;
 mod delegated_acts;
 mod delegation;

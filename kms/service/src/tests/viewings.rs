@@ -33,12 +33,15 @@ use crate::{
 };
 
 const EPOCH_MS: u64 = 1_000;
+const HOUR_MS: u64 = 60 * 60 * 1_000;
 const KEEPERS: [u8; 3] = [1, 2, 3];
 
 /// An account with its own address root, and what it has dealt.
 struct Dealer {
     owner: Owner,
     first: u32,
+    /// Until when what it deals may be recorded.
+    ends_ms: u64,
 }
 
 /// A dealing as it is handed in.
@@ -54,7 +57,7 @@ fn by_id(numbers: &[u8]) -> Vec<u8> {
     sorted
 }
 
-fn drafted(account: Hash, chain_id: Hash, first: u32, last: u32) -> Drafted {
+fn drafted(account: Hash, chain_id: Hash, (first, last): (u32, u32), expires_ms: u64) -> Drafted {
     let keeper = |number: u8| VaultKeeper {
         id: keeper_id(number),
         sealing_key: BoxKey::from_secret(&[number; 32]).unwrap().public(),
@@ -62,7 +65,7 @@ fn drafted(account: Hash, chain_id: Hash, first: u32, last: u32) -> Drafted {
     };
     let keepers = by_id(&KEEPERS).into_iter().map(keeper).collect();
     let viewing = PuncturedViewing::from_root(&AddressRoot::from_bytes(Zeroizing::new([9; 32])));
-    let plan = DealingPlan { chain_id, account, threshold: 2, keepers };
+    let plan = DealingPlan { chain_id, account, expires_ms, threshold: 2, keepers };
     let (dealing, shares) = deal(&plan, &viewing.cover(first..=last).unwrap()).unwrap();
     let shares = dealing.keepers.iter().copied().zip(shares.into_iter().map(Bytes::from)).collect();
     let deal = Deal { dealing: dealing.encode().into(), shares, signature: [8; 64] };
@@ -71,8 +74,8 @@ fn drafted(account: Hash, chain_id: Hash, first: u32, last: u32) -> Drafted {
 
 impl Drafted {
     fn run(&self) -> DealtRun {
-        let Dealing { account, first, last, .. } = self.dealing;
-        DealtRun { account, first, last, dealing_hash: self.dealing.hash() }
+        let Dealing { account, first, last, expires_ms, .. } = self.dealing;
+        DealtRun { account, first, last, dealing_hash: self.dealing.hash(), expires_ms }
     }
 }
 
@@ -87,11 +90,11 @@ impl Dealer {
         let first = AddressesState::decode(&state).unwrap().first;
         // The first hundred epochs are over.
         world.clock.0.fetch_add(200 * EPOCH_MS, Ordering::Relaxed);
-        Self { owner, first }
+        Self { owner, first, ends_ms: world.ledger.time_ms() + HOUR_MS }
     }
 
     fn draft(&self, first: u32, last: u32) -> Drafted {
-        drafted(self.owner.account(), CHAIN, self.first + first, self.first + last)
+        drafted(self.owner.account(), CHAIN, (self.first + first, self.first + last), self.ends_ms)
     }
 
     async fn deal(&self, world: &World, drafted: &Drafted) -> Result<Vec<Bytes>, Failure> {
@@ -184,8 +187,11 @@ async fn nothing_but_the_next_epochs_of_the_callers_own_root_is_passed_on() {
     assert_eq!(code(theirs), Code::NotAllowed);
     assert_eq!(code(bob.deal(&world, &bob.draft(0, 1)).await), Code::AddressesUnknown, "it is hosted");
     assert_eq!(code(dealer.deal(&world, &dealer.draft(1, 9)).await), Code::DealingGap);
-    let elsewhere = drafted(account, [1; 32], dealer.first, dealer.first);
+    let elsewhere = drafted(account, [1; 32], (dealer.first, dealer.first), dealer.ends_ms);
     assert_eq!(code(dealer.deal(&world, &elsewhere).await), Code::ViewingRequestMalformed);
+    let (run, far_ms) = ((dealer.first, dealer.first), world.ledger.time_ms() + 13 * HOUR_MS);
+    let long = drafted(account, CHAIN, run, far_ms);
+    assert_eq!(code(dealer.deal(&world, &long).await), Code::AuthorSignatureExpired);
     let changes: [fn(&mut Deal); 6] = [
         |it| it.dealing = it.dealing.slice(1..),
         |it| it.dealing = [&it.dealing[..], &[0]].concat().into(),
@@ -217,8 +223,8 @@ async fn dealings_that_wait_and_questions_are_bounded() {
     }
     assert_eq!(code(dealer.deal(&world, &drafts[8]).await), Code::ViewingLimited);
     dealer.deal(&world, &drafts[0]).await.unwrap();
-    // After a week those are of no use to anybody.
-    world.clock.0.fetch_add(8 * 24 * 60 * 60 * 1_000, Ordering::Relaxed);
+    // After a day those are of no use to anybody.
+    world.clock.0.fetch_add(24 * HOUR_MS + 1, Ordering::Relaxed);
     dealer.deal(&world, &drafts[8]).await.unwrap();
     let rows = world.custody.store.dealings(dealer.owner.account(), 0, u32::MAX, 99).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.hash).collect::<Vec<_>>(), [drafts[8].dealing.hash()]);
@@ -249,6 +255,12 @@ async fn a_dealing_is_recorded_once_and_only_if_its_bytes_are_here() {
     let closing = bob.owner.closing(&world);
     assert_eq!(code(bob.record(&world, &closing).await), Code::ViewingRequestMalformed);
     assert_eq!(code(bob.record(&world, b"no entry").await), Code::EntryMalformed);
+    // Held back past its end the ledger takes it no more, also where keepers acknowledged it.
+    let late = Dealer { owner: bob.owner, ends_ms: world.ledger.time_ms() - 1, ..bob };
+    let held_back = late.draft(0, 4);
+    late.deal(&world, &held_back).await.unwrap();
+    let entry = late.entry(&world, &held_back);
+    assert_eq!(code(late.record(&world, &entry).await), Code::AuthorSignatureExpired);
     // Recorded, and the answer lost: it is found again.
     let next = dealer.draft(5, 9);
     dealer.deal(&world, &next).await.unwrap();

@@ -14,8 +14,10 @@ const SHARE_BYTES_MAX: usize = 1 << 10;
 const WAITING_MAX: usize = 8;
 /// Dealings that are looked through, of one epoch first.
 const LOOK_MAX: u32 = 64;
-/// How long one waits here: longer than keepers wait, and than its account's signature counts.
-const WAITING_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
+/// How far ahead the end of one may lie: as far as keepers take it.
+const EXPIRES_MAX_MS: u64 = 12 * 60 * 60 * 1_000;
+/// How long one waits here: longer than it may be recorded.
+const WAITING_MS: u64 = 2 * EXPIRES_MAX_MS;
 
 /// What an account deals.
 #[derive(Clone, Debug)]
@@ -47,8 +49,13 @@ impl Custody {
         {
             return Err(malformed("there is one share for each keeper of the dealing, in its order"));
         }
+        let now_ms = self.clock.now_ms();
+        if dealing.expires_ms > now_ms.saturating_add(EXPIRES_MAX_MS) {
+            let message = "the dealing may be recorded for longer than keepers hold its shares";
+            return Err(Failure::new(Code::AuthorSignatureExpired, message));
+        }
         let _asked = self.asking.enter(account.0)?;
-        self.floods.charge(account.0, Flood::Dealing, self.clock.now_ms())?;
+        self.floods.charge(account.0, Flood::Dealing, now_ms)?;
         self.keep_dealing(account, &dealing, &deal.dealing).await?;
         let Deal { dealing: bytes, shares, signature } = deal;
         let asked = shares.into_iter().map(|(keeper, share)| {

@@ -34,7 +34,7 @@ const PART_BYTES_MAX: usize = 1 << 10;
 /// An acknowledgement: an Ed25519 signature.
 const ACKNOWLEDGEMENT_BYTES: usize = 64;
 /// What a keeper may refuse with; it does not speak for the service.
-const KEEPER_CODES: [Code; 14] = [
+const KEEPER_CODES: [Code; 15] = [
     Code::ViewingRequestMalformed,
     Code::ViewingDepositUnsigned,
     Code::ViewingKeeperUnknown,
@@ -43,6 +43,7 @@ const KEEPER_CODES: [Code; 14] = [
     Code::ViewingNotOpened,
     Code::AddressesUnknown,
     Code::EpochUnderWay,
+    Code::AuthorSignatureExpired,
     Code::DealingGap,
     Code::GrantState,
     Code::GrantExpired,

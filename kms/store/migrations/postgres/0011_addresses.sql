@@ -3,7 +3,7 @@
 CREATE TABLE address_accounts (
     account     BYTEA PRIMARY KEY NOT NULL CHECK (length(account) = 32),
     custody     TEXT NOT NULL CHECK (custody IN ('hosted', 'own')),
-    state       TEXT NOT NULL CHECK (state IN ('pending', 'chosen', 'erased')),
+    state       TEXT NOT NULL CHECK (state IN ('pending', 'chosen', 'kept', 'erased')),
     epoch_ms    BIGINT NOT NULL CHECK (epoch_ms > 0),
     sealed_key  BYTEA NOT NULL,
     kek         TEXT NOT NULL,
@@ -28,7 +28,7 @@ CREATE TABLE addresses (
     account     BYTEA NOT NULL CHECK (length(account) = 32),
     epoch       BIGINT NOT NULL,
     number      BIGINT,
-    payment     BYTEA CHECK (length(payment) = 35),
+    payment     BYTEA CHECK (length(payment) = 50),
     intent      BYTEA CHECK (length(intent) = 32),
     used_epoch  BIGINT,
     leaf_index  BIGINT,

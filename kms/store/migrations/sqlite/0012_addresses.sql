@@ -3,7 +3,7 @@
 CREATE TABLE address_accounts (
     account     BLOB PRIMARY KEY NOT NULL CHECK (length(account) = 32),
     custody     TEXT NOT NULL CHECK (custody IN ('hosted', 'own')),
-    state       TEXT NOT NULL CHECK (state IN ('pending', 'chosen', 'erased')),
+    state       TEXT NOT NULL CHECK (state IN ('pending', 'chosen', 'kept', 'erased')),
     epoch_ms    INTEGER NOT NULL CHECK (epoch_ms > 0),
     sealed_key  BLOB NOT NULL,
     kek         TEXT NOT NULL,
@@ -28,7 +28,7 @@ CREATE TABLE addresses (
     account     BLOB NOT NULL CHECK (length(account) = 32),
     epoch       INTEGER NOT NULL,
     number      INTEGER,
-    payment     BLOB CHECK (payment IS NULL OR length(payment) = 35),
+    payment     BLOB CHECK (payment IS NULL OR length(payment) = 50),
     intent      BLOB CHECK (intent IS NULL OR length(intent) = 32),
     used_epoch  INTEGER,
     leaf_index  INTEGER,

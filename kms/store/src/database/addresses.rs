@@ -112,6 +112,15 @@ pub(super) fn statement(change: &Change) -> Option<(Query, Touches)> {
 /// The steps that are more than one statement.
 pub(super) async fn step(on: &mut Connection, change: &Change) -> Result<(), StoreError> {
     match change {
+        Change::KeepViewing { account, sealed_key, kek, sealed } => {
+            let kept = query(
+                "UPDATE address_accounts SET state = 'kept', sealed_key = $1, kek = $2, sealed_root = $3
+                 WHERE account = $4 AND state = 'chosen'",
+            );
+            let kept = kept.bind(sealed_key.as_slice()).bind(kek.as_str()).bind(sealed.as_slice());
+            kept.bind(*account).execute(on).await?;
+            forget(on, *account).await
+        }
         Change::EraseAddresses(account) => erase(on, *account).await,
         Change::PutAddresses { account, rows, now_ms } => put(on, *account, rows, *now_ms).await,
         Change::CloseAddressEpoch { account, epoch, leaf_index } => {
@@ -121,7 +130,7 @@ pub(super) async fn step(on: &mut Connection, change: &Change) -> Result<(), Sto
     }
 }
 
-/// The root goes, and what tells whose the addresses of closed epochs were. An epoch that is not closed yet stays until it is.
+/// The root goes, or what was kept of it, and what tells whose the addresses were.
 async fn erase(on: &mut Connection, account: Id) -> Result<(), StoreError> {
     query(
         "UPDATE address_accounts SET state = 'erased', sealed_key = $1, sealed_root = $1, kek = ''
@@ -131,6 +140,11 @@ async fn erase(on: &mut Connection, account: Id) -> Result<(), StoreError> {
     .bind(account)
     .execute(on)
     .await?;
+    forget(on, account).await
+}
+
+/// What tells whose the addresses of closed epochs were goes. That of an epoch that is not closed yet stays until it is.
+async fn forget(on: &mut Connection, account: Id) -> Result<(), StoreError> {
     query(
         "DELETE FROM addresses WHERE account = $1 AND coalesce(used_epoch, epoch) NOT IN
          (SELECT epoch FROM address_epochs WHERE account = $1 AND closed_leaf IS NULL)",
@@ -153,7 +167,7 @@ async fn close(on: &mut Connection, account: Id, epoch: u32, leaf_index: u64) ->
     .await?;
     query(
         "DELETE FROM addresses WHERE account = $1 AND coalesce(used_epoch, epoch) = $2 AND EXISTS
-         (SELECT 1 FROM address_accounts WHERE address_accounts.account = addresses.account AND state = 'erased')",
+         (SELECT 1 FROM address_accounts WHERE address_accounts.account = addresses.account AND state IN ('kept', 'erased'))",
     )
     .bind(account)
     .bind(epoch)
@@ -322,7 +336,17 @@ pub(super) async fn account(on: &Readers, account: Id) -> Result<Option<AddressA
 
 pub(super) async fn accounts(on: &Readers, after: Id, limit: u32) -> Result<Vec<AddressAccount>, StoreError> {
     let rows = query(ACCOUNT)
-        .then("state = 'chosen' AND account > $1 ORDER BY account LIMIT $2")
+        .then("state IN ('chosen', 'kept') AND account > $1 ORDER BY account LIMIT $2")
+        .bind(after)
+        .bind(limit)
+        .read(on)
+        .await?;
+    all(rows, to_account)
+}
+
+pub(super) async fn kept(on: &Readers, after: Id, limit: u32) -> Result<Vec<AddressAccount>, StoreError> {
+    let rows = query(ACCOUNT)
+        .then("state = 'kept' AND account > $1 ORDER BY account LIMIT $2")
         .bind(after)
         .bind(limit)
         .read(on)

@@ -39,7 +39,10 @@ async fn step(on: &mut Connection, change: &Change) -> Result<(), StoreError> {
         Change::PutApproval { row, readers, room } => return approvals::put(on, row, readers, *room).await,
         Change::Released(intents) => return released(on, "released", intents).await,
         Change::Late(intents) => return released(on, "late", intents).await,
-        Change::EraseAddresses(_) | Change::PutAddresses { .. } | Change::CloseAddressEpoch { .. } => {
+        Change::KeepViewing { .. }
+        | Change::EraseAddresses(_)
+        | Change::PutAddresses { .. }
+        | Change::CloseAddressEpoch { .. } => {
             return addresses::step(on, change).await;
         }
         _ => {}
@@ -67,7 +70,7 @@ fn statement(change: &Change) -> Option<(Query, Touches)> {
         // These are more than one statement.
         Change::InsertAccount(_) | Change::InsertKey(_) | Change::SetLabels { .. } => return None,
         Change::Released(_) | Change::Late(_) | Change::PutApproval { .. } => return None,
-        Change::EraseAddresses(_) | Change::PutAddresses { .. } | Change::CloseAddressEpoch { .. } => {
+        Change::KeepViewing { .. } | Change::EraseAddresses(_) | Change::PutAddresses { .. } | Change::CloseAddressEpoch { .. } => {
             return None;
         }
 

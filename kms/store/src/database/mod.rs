@@ -157,6 +157,9 @@ impl Store for Database {
     fn address_accounts(&self, after: Id, limit: u32) -> Pending<'_, Vec<AddressAccount>> {
         Box::pin(addresses::accounts(&self.readers, after, limit))
     }
+    fn kept_address_accounts(&self, after: Id, limit: u32) -> Pending<'_, Vec<AddressAccount>> {
+        Box::pin(addresses::kept(&self.readers, after, limit))
+    }
     fn address_accounts_not_under<'a>(
         &'a self,
         kek: &'a str,

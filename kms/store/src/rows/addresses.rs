@@ -21,7 +21,9 @@ words! {
         Pending = "pending",
         /// Chosen, for good.
         Chosen = "chosen",
-        /// The account was closed, and the root is gone.
+        /// The account was closed, and the root is gone; what opens its epochs is kept for audits.
+        Kept = "kept",
+        /// The account was closed, and all of it is gone.
         Erased = "erased",
     }
 }
@@ -41,7 +43,7 @@ pub struct AddressAccount {
     pub sealed_key: Vec<u8>,
     /// The key-encryption key.
     pub kek: String,
-    /// Hosted: the root; own: what handles of limits come from. Sealed under the data key; empty once erased.
+    /// Hosted: the root, and what opens epochs once it is only kept. Sealed under the data key; empty once erased.
     pub sealed_root: Vec<u8>,
     /// When.
     pub created_ms: u64,
@@ -59,7 +61,7 @@ pub enum AddressOrigin {
     /// The i-th of its epoch.
     Index(u32),
     /// Paid to.
-    Payment([u8; 35]),
+    Payment([u8; 50]),
 }
 
 /// An address that was given out, found, or is about to be used.

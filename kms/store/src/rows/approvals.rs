@@ -17,7 +17,7 @@ pub struct Approval {
     pub case: Option<Id>,
     /// What it is about, sealed.
     pub sealed: Vec<u8>,
-    /// The entry that is to use the approvals up, once one was shown.
+    /// The entry that is to use the approvals up, once one was shown; of a blind case the id of the intent that they pay for.
     pub used: Option<Vec<u8>>,
     /// When it was asked.
     pub created_ms: u64,

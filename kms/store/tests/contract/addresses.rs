@@ -107,6 +107,66 @@ pub(super) async fn a_choice_is_made_once_and_the_root_goes_with_the_account(sto
     assert_eq!(missing(put().await), "account without addresses");
 }
 
+pub(super) async fn what_is_kept_of_a_closed_account_signs_nothing_and_goes_in_the_end(store: &dyn Store) {
+    let account = with_addresses(store, "address: kept", AddressCustody::Hosted).await;
+    let keep = |account, byte| Change::KeepViewing {
+        account,
+        sealed_key: vec![byte; 60],
+        kek: "kek-3".into(),
+        sealed: vec![byte; 99],
+    };
+    let row = async || store.address_account(account).await.unwrap().unwrap();
+    let kept = async || {
+        let rows = store.kept_address_accounts([0; 32], 99).await.unwrap();
+        rows.into_iter().filter(|row| row.account == account).collect::<Vec<_>>()
+    };
+    let given = [address("address: kept", 1, 0), address("address: kept", 2, 0)];
+    for epoch in [1, 2] {
+        store.allocate_addresses(span(account, epoch, 1)).await.unwrap();
+    }
+    let put = || store.apply(vec![Change::PutAddresses { account, rows: given.to_vec(), now_ms: 9 }]);
+    put().await.unwrap();
+    let close = |epoch| Change::CloseAddressEpoch { account, epoch, leaf_index: 7 };
+    store.apply(vec![close(1)]).await.unwrap();
+    assert_eq!(kept().await, []);
+
+    store.apply(vec![keep(account, 4)]).await.unwrap();
+    let stands = AddressAccount {
+        state: AddressState::Kept,
+        sealed_key: vec![4; 60],
+        kek: "kek-3".into(),
+        sealed_root: vec![4; 99],
+        ..chosen("address: kept", AddressCustody::Hosted)
+    };
+    assert_eq!((row().await, kept().await), (stands.clone(), vec![stands.clone()]));
+    assert_eq!(store.kept_address_accounts(account, 1).await.unwrap().first().map(|row| row.account), {
+        let all = store.kept_address_accounts([0; 32], 99).await.unwrap();
+        all.iter().map(|row| row.account).find(|other| *other > account)
+    });
+    assert!(store.address_accounts([0; 32], 99).await.unwrap().contains(&stands));
+    assert!(store.address_accounts_not_under("kek-9", 99).await.unwrap().contains(&stands));
+    // Nothing is given out or found any more, and it is known of open epochs alone whose an address was.
+    assert_eq!(missing(store.allocate_addresses(span(account, 3, 1)).await), "chosen addresses");
+    assert_eq!(missing(put().await), "chosen addresses");
+    let left = async || store.addresses(account, u64::MAX, 9).await.unwrap().len();
+    assert_eq!(left().await, 1);
+    store.apply(vec![close(2)]).await.unwrap();
+    assert_eq!(left().await, 0);
+
+    // Neither a second closing nor a choice that comes late brings anything back.
+    store.apply(vec![keep(account, 5), Change::SetAddressesChosen(account)]).await.unwrap();
+    assert_eq!(row().await, stands);
+    store.apply(vec![Change::EraseAddresses(account)]).await.unwrap();
+    let erased = row().await;
+    assert_eq!((erased.state, erased.sealed_key, erased.sealed_root), (AddressState::Erased, vec![], vec![]));
+    assert_eq!(kept().await, []);
+    store.apply(vec![keep(account, 6)]).await.unwrap();
+    assert_eq!(row().await.state, AddressState::Erased);
+    let unknown = id("address: never chosen");
+    store.apply(vec![keep(unknown, 6)]).await.unwrap();
+    assert_eq!(store.address_account(unknown).await.unwrap(), None);
+}
+
 pub(super) async fn no_index_is_given_out_twice(store: &dyn Store) {
     let account = with_addresses(store, "address: indices", AddressCustody::Hosted).await;
     let take = |count| store.allocate_addresses(span(account, 7, count));
@@ -261,7 +321,7 @@ pub(super) async fn listed_newest_first_without_gaps_or_repeats(store: &dyn Stor
     // A clock that goes back, and what is known already.
     put(7, 10, 40).await.unwrap();
     let payment =
-        NewAddress { public_key: [3; 33], origin: AddressOrigin::Payment([9; 35]), ..address(name, 1, 0) };
+        NewAddress { public_key: [3; 33], origin: AddressOrigin::Payment([9; 50]), ..address(name, 1, 0) };
     store.apply(vec![Change::PutAddresses { account, rows: vec![payment], now_ms: 41 }]).await.unwrap();
     let (mut seen, mut before) = (Vec::new(), u64::MAX >> 1);
     loop {
