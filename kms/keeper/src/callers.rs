@@ -11,7 +11,7 @@ use std::{
 use keyward_ledger_core::hash::Hash;
 use tonic::Request;
 
-use crate::deposit::PENDING_MAX;
+use crate::{deposit::PENDING_MAX, error::KeeperError};
 
 /// Places that one caller takes at most: three others find some whatever it does.
 pub(crate) const PENDING_OF_CALLER_MAX: usize = PENDING_MAX / 4;
@@ -31,7 +31,7 @@ impl Caller {
 /// What a caller gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// A place for a sealing.
+    /// A place for a sealing, or for another dealing.
     New,
     /// It has a place for that sealing.
     Before,
@@ -49,6 +49,30 @@ pub(crate) struct Callers {
 impl Callers {
     pub(crate) fn new(most: usize) -> Self {
         Self { most, sealings: Mutex::default() }
+    }
+
+    /// Does what keeps a share that waits, in a place of its caller. Where that has none left, those make some that wait no more.
+    pub(crate) async fn placed<T, E: From<KeeperError>>(
+        &self,
+        caller: &Caller,
+        sealing: Hash,
+        waiting: impl Future<Output = Result<HashSet<Hash>, KeeperError>>,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        if let Taken::Full { .. } = self.take(caller, sealing) {
+            self.tidy_up(&waiting.await?);
+        }
+        let taken = self.take(caller, sealing);
+        if let Taken::Full { waiting } = taken {
+            return Err(KeeperError::Full { waiting }.into());
+        }
+        let done = work.await;
+        match &done {
+            Ok(_) => self.kept(caller, sealing),
+            Err(_) if taken == Taken::New => self.give_back(caller, &sealing),
+            Err(_) => {}
+        }
+        done
     }
 
     /// Takes a place for a sealing.

@@ -27,8 +27,8 @@ pub const PENDING_MAX: usize = 4_096;
 pub const PENDING_OF_ACCOUNT_MAX: usize = 8;
 /// How long a share waits for its sealing after it was first acknowledged, in milliseconds of ledger time: a day.
 pub const PENDING_MS: u64 = 24 * 60 * 60 * 1_000;
-/// How far ahead a sealing may end at most, in milliseconds of ledger time: long before its share is dropped, so that none is
-/// recorded whose shares are gone.
+/// How far ahead the end of a sealing or dealing may lie at most, in milliseconds of ledger time: never after its share is dropped,
+/// so that none is recorded whose shares are gone.
 pub const EXPIRES_MAX_MS: u64 = PENDING_MS / 2;
 /// Shares of one account that are kept at most: the ledger does not bound its vaults.
 const KEPT_OF_ACCOUNT_MAX: usize = 64;

@@ -24,8 +24,10 @@ pub enum KeeperError {
         /// The one in the sealing.
         found: u32,
     },
-    /// The sealing says no moment up to which it may be recorded, or one that is past or too far ahead.
-    #[error("the sealing must end between `{now_ms}` and `{latest_ms}`, in Unix milliseconds of ledger time")]
+    /// The sealing or dealing says no moment up to which it may be recorded, or one that is past or too far ahead.
+    #[error(
+        "the sealing or dealing must end between `{now_ms}` and `{latest_ms}`, in Unix milliseconds of ledger time"
+    )]
     Expiry {
         /// The ledger's time.
         now_ms: u64,

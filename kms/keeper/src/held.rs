@@ -5,6 +5,7 @@ use keyward_crypto::vault::KeeperShare;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::chest::Share;
 use crate::place::Place;
 
 /// Of a share that a sealing dealt, or that came back.
@@ -62,10 +63,16 @@ pub(crate) struct Held {
     pub(crate) share: KeeperShare,
 }
 
-impl Held {
+impl Share for Held {
+    type Place = Place;
+
+    fn place(&self) -> Place {
+        self.place
+    }
+
     /// `version u8 (1) || kept_ms u64 || share`; of a renewal `version u8 (2) || kept_ms u64 || bond u8 (1 promised, 2
     /// acknowledged) || index u8 || share`.
-    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+    fn encode(&self) -> Zeroizing<Vec<u8>> {
         let code = self.bond.code();
         self.share.to_secret().expose(|share| {
             let mut out = Zeroizing::new(Vec::with_capacity(11 + share.len()));
@@ -77,22 +84,19 @@ impl Held {
         })
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, HeldError> {
-        let parts = || {
-            let (&version, rest) = bytes.split_first()?;
-            let (kept_ms, rest) = rest.split_first_chunk()?;
-            let (bond, share) = match version {
-                VERSION => (Bond::Sealed, rest),
-                RENEWED => {
-                    let (code, share) = rest.split_first_chunk()?;
-                    (Bond::of(*code)?, share)
-                }
-                _ => return None,
-            };
-            let share = KeeperShare::from_secret(share).ok()?;
-            let (place, kept_ms) = (Place::of(share.shares()), u64::from_be_bytes(*kept_ms));
-            Some(Self { place, kept_ms, bond, share })
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (&version, rest) = bytes.split_first()?;
+        let (kept_ms, rest) = rest.split_first_chunk()?;
+        let (bond, share) = match version {
+            VERSION => (Bond::Sealed, rest),
+            RENEWED => {
+                let (code, share) = rest.split_first_chunk()?;
+                (Bond::of(*code)?, share)
+            }
+            _ => return None,
         };
-        parts().ok_or(HeldError::Malformed)
+        let share = KeeperShare::from_secret(share).ok()?;
+        let (place, kept_ms) = (Place::of(share.shares()), u64::from_be_bytes(*kept_ms));
+        Some(Self { place, kept_ms, bond, share })
     }
 }

@@ -16,7 +16,7 @@ use keyward_ledger_core::{
 use thiserror::Error;
 
 use crate::{
-    face::chain,
+    desk::chain,
     facts::vault_act,
     looks::{Looks, Together},
 };

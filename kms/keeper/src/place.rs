@@ -1,11 +1,14 @@
 //! The name of a share: whose vault it is of, which versions, and the hash of the sealing or refresh that dealt it.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, path::PathBuf, str::FromStr};
 
 use keyward_crypto::vault::ShareSet;
 use keyward_ledger_core::{entry::RuleName, hash::Hash, state::vault::VaultState};
 
-use crate::shares::hash;
+use crate::{
+    chest::{Named, account_folder},
+    shares::hash,
+};
 
 /// Where a share stands; nothing of it is secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,5 +68,17 @@ impl FromStr for Place {
         };
         // One spelling only.
         if place.to_string() == text { Ok(place) } else { Err(()) }
+    }
+}
+
+impl Named for Place {
+    const GROUP_GOES: bool = true;
+
+    fn hash(&self) -> &Hash {
+        &self.hash
+    }
+
+    fn group(&self) -> PathBuf {
+        account_folder(&self.account)
     }
 }

@@ -45,6 +45,7 @@ pub(crate) use runs::Runs;
 pub(crate) use store::Store;
 pub(crate) use word::{RefreshWord, VERSION};
 
+use crate::chest::Sweep;
 use crate::shares::SharesError;
 
 /// The folder of these shares below the keeper's.
@@ -63,7 +64,7 @@ pub(crate) struct Shared {
     pub(crate) dealings: Runs<Message>,
     pub(crate) splits: Runs<Message>,
     pub(crate) policies: Tenants,
-    pub(crate) sweep: tend::Sweep,
+    pub(crate) sweep: Sweep,
 }
 
 impl Shared {
@@ -82,7 +83,7 @@ impl Shared {
             dealings: Runs::default(),
             splits: Runs::default(),
             policies,
-            sweep: tend::Sweep::default(),
+            sweep: Sweep::default(),
         })
     }
 

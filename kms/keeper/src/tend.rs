@@ -14,9 +14,10 @@ use keyward_ledger_core::{
 };
 
 use crate::{
+    chest::Sweep,
     deposit::PENDING_MS,
+    desk::chain,
     error::KeeperError,
-    face::chain,
     held::{Bond, Held},
     keeper::{Inner, Keeper, unreadable},
     place::Place,
@@ -31,7 +32,7 @@ pub const ROUND_PAUSE: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(crate) struct Noticed {
     vaults: Mutex<BTreeSet<[Hash; 2]>>,
-    first: Mutex<u8>,
+    sweep: Sweep,
     /// Words that the ledger did not take: it is told again after the next start.
     refused: Mutex<BTreeSet<([Hash; 2], u32)>>,
 }
@@ -73,14 +74,6 @@ impl Noticed {
     fn is_refused(&self, vault: &RuleName, version: u32) -> bool {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused.contains(&([vault.owner, vault.name], version))
-    }
-
-    /// The next byte with which accounts begin.
-    fn next(&self) -> u8 {
-        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = *first;
-        *first = first.wrapping_add(1);
-        next
     }
 }
 
@@ -145,13 +138,7 @@ impl Keeper {
     async fn round_over(&self, mut vaults: BTreeSet<[Hash; 2]>) -> Result<(), KeeperError> {
         let found = self.on_disk(move |inner| {
             let waiting = inner.shares.waiting()?.into_iter().map(|place| place.vault());
-            let mut kept = Vec::new();
-            for _ in u8::MIN..=u8::MAX {
-                if kept.len() >= SWEEP_MIN {
-                    break;
-                }
-                kept.extend(inner.shares.vaults(inner.noticed.next())?);
-            }
+            let kept = inner.noticed.sweep.next(SWEEP_MIN, |first| inner.shares.vaults(first))?;
             Ok(waiting.chain(kept).map(|vault| [vault.owner, vault.name]).collect::<Vec<_>>())
         });
         vaults.extend(found.await?);
@@ -172,7 +159,7 @@ impl Keeper {
                 Err(error) => broken = broken.or(Some(error)),
             }
         }
-        for vault in self.on_disk(|inner| inner.shares.owing()).await? {
+        for vault in self.on_disk(|inner| inner.owed.all()).await? {
             match self.tell(&vault).await {
                 Ok(()) => {}
                 Err(error @ KeeperError::Ledger(_)) => return Err(error),
@@ -201,7 +188,7 @@ impl Keeper {
         let (name, waiting, found) = (*name, waiting.to_vec(), vault.clone());
         self.alone(move |inner| {
             if let Some(version) = owes {
-                inner.shares.owe(&name, version)?;
+                inner.owed.owe(&name, version)?;
             }
             for place in inner.shares.of(&name, &waiting)? {
                 if let Err(error) = tidy(inner, &place, found.as_ref(), now_ms) {
@@ -225,7 +212,7 @@ impl Keeper {
     pub(crate) async fn tell(&self, vault: &RuleName) -> Result<(), KeeperError> {
         let name = *vault;
         let owed = self.on_disk(move |inner| {
-            let owed = inner.shares.owed(&name)?;
+            let owed = inner.owed.of(&name)?;
             let held = inner.shares.of(&name, &inner.shares.waiting()?)?;
             // What was not erased yet is not said.
             Ok(owed.filter(|owed| held.iter().all(|place| place.version > *owed)))
@@ -251,10 +238,10 @@ impl Keeper {
                 return Ok(());
             }
         }
-        self.alone(move |inner| match inner.shares.owed(&name)? {
+        self.alone(move |inner| match inner.owed.of(&name)? {
             // Something else was erased meanwhile.
             Some(now) if now != owed => Ok(()),
-            _ => inner.shares.told(&name),
+            _ => inner.owed.told(&name),
         })
         .await
     }
@@ -279,7 +266,7 @@ fn tidy(inner: &Inner, place: &Place, vault: Option<&VaultState>, now_ms: u64) -
         return Ok(());
     }
     if vault.is_some_and(|vault| is_told(place, vault, &inner.id)) {
-        inner.shares.owe(&place.vault(), place.version)?;
+        inner.owed.owe(&place.vault(), place.version)?;
     }
     inner.shares.erase(place)
 }

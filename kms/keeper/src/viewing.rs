@@ -10,7 +10,6 @@ mod face;
 mod kept;
 mod open;
 mod place;
-mod store;
 mod tend;
 
 use std::path::Path;
@@ -21,9 +20,13 @@ use keyward_ledger_core::hash::Hash;
 
 pub use error::ViewingError;
 pub use face::ViewingFace;
-pub(crate) use store::Store;
 
-use crate::{answered::Answered, shares::SharesError};
+use crate::{
+    answered::Answered,
+    chest::{Chest, Sweep},
+    shares::SharesError,
+};
+use kept::Kept;
 
 /// The folder of these shares below the keeper's.
 const FOLDER: &str = "viewing";
@@ -32,10 +35,10 @@ const PARTS_MAX: usize = 4_096;
 
 /// What a keeper has of closed address epochs.
 pub(crate) struct Viewing {
-    pub(crate) store: Store,
+    pub(crate) store: Chest<Kept>,
     /// The last parts that were given.
     pub(crate) given: Answered,
-    pub(crate) sweep: tend::Sweep,
+    pub(crate) sweep: Sweep,
 }
 
 impl Viewing {
@@ -45,9 +48,9 @@ impl Viewing {
         keeper: Hash,
     ) -> Result<Self, SharesError> {
         Ok(Self {
-            store: Store::open(&folder.join(FOLDER), kek, keeper)?,
+            store: Chest::open(&folder.join(FOLDER), kek, keeper)?,
             given: Answered::new(PARTS_MAX),
-            sweep: tend::Sweep::default(),
+            sweep: Sweep::default(),
         })
     }
 }

@@ -14,7 +14,7 @@ use super::{
     roster::Facts,
     word::RefreshWord,
 };
-use crate::{choice::Choice, error::KeeperError, face::chain, keeper::Keeper, word::Reply};
+use crate::{choice::Choice, desk::chain, error::KeeperError, keeper::Keeper, word::Reply};
 
 impl Keeper {
     /// Has a key's shares dealt anew among its keepers, if they are old and it is our turn.

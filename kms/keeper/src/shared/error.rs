@@ -5,8 +5,15 @@ use keyward_domain::{Code, Coded, DisclosureError};
 use keyward_ledger_core::codec::DecodeError;
 use keyward_policies::PolicyError;
 use thiserror::Error;
+use tonic::{Status, metadata::MetadataValue};
 
-use crate::{error::KeeperError, keeper::unreadable, ledger::LedgerError, shares::SharesError};
+use crate::{
+    desk::{Refusal, status},
+    error::KeeperError,
+    keeper::unreadable,
+    ledger::LedgerError,
+    shares::SharesError,
+};
 
 /// Why a keeper did not do its part in a shared key. A refusal gives nothing away and changes nothing.
 #[derive(Debug, Error)]
@@ -230,5 +237,16 @@ impl Coded for SharedError {
             Self::Share(_) => Code::SharedShareMissing,
             Self::Other(error) => error.code(),
         }
+    }
+}
+
+impl Refusal for SharedError {
+    fn status(&self) -> Status {
+        let mut status = status(self.code(), &self.to_string());
+        if let Some(place) = self.liar() {
+            // Callers go on without it.
+            status.metadata_mut().insert("keyward-holder", MetadataValue::from(u64::from(place)));
+        }
+        status
     }
 }

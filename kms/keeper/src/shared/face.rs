@@ -1,17 +1,14 @@
 //! The gRPC face of the keeper's part in shared keys.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use keyward_domain::{Code, Coded as _, scheme::KeyId};
+use keyward_domain::scheme::KeyId;
 use keyward_proto::custody::{
     AgreeKeyRequest, AnswerRequest, AskRepairRequest, CoSignRequest, CommitRequest, DealKeyRequest,
     Disclosure, KeepKeyRequest, KeepRenewedKeyRequest, KeepRepairedShareRequest, OpenKeyRequest,
     RedealKeyRequest, Round, ShowShareRequest, ShowShareResponse, SplitShareRequest, SumShareRequest,
     co_signers_server::{CoSigners, CoSignersServer},
 };
-use tokio::sync::Semaphore;
-use tonic::{Request, Response, Status, metadata::MetadataValue};
+use tonic::{Request, Response, Status};
 
 use super::{
     error::SharedError,
@@ -19,14 +16,8 @@ use super::{
     permit::Disclosed,
     plan::{GenerationPlan, RenewalPlan, RepairPlan, SigningPlan, array, messages, option},
 };
-use crate::{
-    callers::Caller,
-    face::{chain, status},
-    keeper::Keeper,
-};
+use crate::{callers::Caller, desk::Calls, keeper::Keeper};
 
-/// Requests under way at most; more are told to come again.
-const CALLS_MAX: usize = 256;
 /// The longest request: what five keepers and a user send in all steps of making a key of threshold ECDSA. A message and the
 /// payload that says it, 1 MiB each, and what sixteen keepers and a user send in a step are far shorter.
 const REQUEST_BYTES_MAX: usize = 12 << 20;
@@ -35,7 +26,7 @@ const REQUEST_BYTES_MAX: usize = 12 << 20;
 #[derive(Clone, Debug)]
 pub struct SharedFace {
     keeper: Keeper,
-    calls: Arc<Semaphore>,
+    calls: Calls,
 }
 
 impl SharedFace {
@@ -45,7 +36,7 @@ impl SharedFace {
     }
 
     pub(crate) fn of(keeper: Keeper) -> Self {
-        Self { keeper, calls: Arc::new(Semaphore::new(CALLS_MAX)) }
+        Self { keeper, calls: Calls::default() }
     }
 
     async fn answer<T>(
@@ -53,22 +44,7 @@ impl SharedFace {
         verb: &'static str,
         work: impl Future<Output = Result<T, SharedError>>,
     ) -> Result<Response<T>, Status> {
-        let Ok(_turn) = self.calls.try_acquire() else {
-            return Err(status(Code::ServiceBusy, "too many requests are under way"));
-        };
-        work.await.map(Response::new).map_err(|error| {
-            let code = error.code();
-            match code {
-                Code::Internal => tracing::error!(verb, error = chain(&error), "failed"),
-                _ => tracing::info!(verb, code = code.name(), error = chain(&error), "refused"),
-            }
-            let mut refusal = status(code, &error.to_string());
-            if let Some(place) = error.liar() {
-                // Callers go on without it.
-                refusal.metadata_mut().insert("keyward-holder", MetadataValue::from(u64::from(place)));
-            }
-            refusal
-        })
+        self.calls.answer(verb, work).await
     }
 }
 

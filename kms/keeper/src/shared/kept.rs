@@ -5,6 +5,7 @@ use keyward_ledger_core::{ed25519::SigningKey, hash::Hash};
 use zeroize::Zeroizing;
 
 use super::{error::SharedError, store::Place};
+use crate::chest::Share;
 
 const VERSION: u8 = 1;
 
@@ -39,9 +40,12 @@ impl KeptShare {
     pub(crate) const fn is_long(&self) -> bool {
         self.key.scheme().answers()
     }
+}
 
-    /// Where it lies.
-    pub(crate) fn place(&self) -> Place {
+impl Share for KeptShare {
+    type Place = Place;
+
+    fn place(&self) -> Place {
         Place {
             rule: self.key.name().key,
             share_version: self.key.share_version(),
@@ -50,7 +54,7 @@ impl KeptShare {
     }
 
     /// `version u8 (1) || until_ms u64 || run[32] || u32 length || confirmation || u32 length || key || share`.
-    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+    fn encode(&self) -> Zeroizing<Vec<u8>> {
         let key = self.key.encode();
         self.share.to_secret().expose(|share| {
             let length = 64 + self.confirmation.len() + key.len() + share.len();
@@ -68,8 +72,8 @@ impl KeptShare {
         })
     }
 
-    /// Reads exactly one, and holds the share against its key.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+    /// Holds the share against its key.
+    fn decode(bytes: &[u8]) -> Option<Self> {
         let rest = bytes.strip_prefix(&[VERSION])?;
         let (until_ms, rest) = rest.split_first_chunk()?;
         let (run, rest) = rest.split_first_chunk()?;

@@ -14,20 +14,17 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use keyward_crypto::{KeyEncryptionKey, keeper_share_aad, open, seal, shared::SharedKey};
+use keyward_crypto::{KeyEncryptionKey, shared::SharedKey};
 use keyward_ledger_core::hash::Hash;
 
 use super::error::SharedError;
 use super::kept::KeptShare;
+use crate::chest::{Chest, Named, Share as _, first_folder};
 use crate::deposit::too_few_bytes;
-use crate::disk::{make, names, read, remove, shift, sweep, write};
 use crate::error::KeeperError;
-use crate::held::HeldError;
 use crate::keeper::Inner;
 use crate::shares::{SharesError, hash};
 
-const WAITING: &str = "waiting";
-const KEPT: &str = "kept";
 /// Shares that wait at most: each is a promise that somebody may rely on, so none is dropped for another.
 const WAITING_MAX: usize = 4_096;
 /// Of one key: whoever deals its shares anew again and again takes nobody else's room.
@@ -66,13 +63,24 @@ impl FromStr for Place {
     }
 }
 
+impl Named for Place {
+    const GROUP_GOES: bool = false;
+
+    fn hash(&self) -> &Hash {
+        &self.key_hash
+    }
+
+    fn group(&self) -> PathBuf {
+        let [first, ..] = self.rule;
+        first_folder(first)
+    }
+}
+
 type Open = HashMap<Place, (Arc<KeptShare>, u64)>;
 
 /// A keeper's shares of shared keys.
 pub(crate) struct Store {
-    folder: PathBuf,
-    kek: Arc<dyn KeyEncryptionKey>,
-    keeper: Hash,
+    chest: Chest<KeptShare>,
     open: Mutex<Open>,
     /// What is public of the keys of long shares, and until when: those themselves do not stay open.
     keys: Mutex<HashMap<Place, (SharedKey, u64)>>,
@@ -87,39 +95,15 @@ impl Store {
         kek: Arc<dyn KeyEncryptionKey>,
         keeper: Hash,
     ) -> Result<Self, SharesError> {
-        let store = Self {
-            folder: folder.to_owned(),
-            kek,
-            keeper,
-            open: Mutex::default(),
-            keys: Mutex::default(),
-            unnoted: Mutex::default(),
-        };
-        [WAITING, KEPT].iter().try_for_each(|part| make(&folder.join(part)))?;
-        sweep(&folder.join(WAITING))?;
-        for first in u8::MIN..=u8::MAX {
-            sweep(&store.folder_of(first))?;
-        }
-        Ok(store)
-    }
-
-    /// Keeps a share that waits for its record; it survives a power cut once this returns.
-    pub(crate) fn keep(&self, kept: &KeptShare) -> Result<(), SharesError> {
-        self.write(&self.waiting_path(&kept.place()), kept)
+        let chest = Chest::open(folder, kek, keeper)?;
+        (u8::MIN..=u8::MAX).try_for_each(|first| chest.sweep(&first_folder(first)))?;
+        let (open, keys, unnoted) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Self { chest, open, keys, unnoted })
     }
 
     /// Keeps a present share that came back.
     pub(crate) fn put_back(&self, kept: &KeptShare) -> Result<(), SharesError> {
-        let place = kept.place();
-        let [first, ..] = place.rule;
-        make(&self.folder_of(first))?;
-        self.write(&self.kept_path(&place), kept)
-    }
-
-    fn write(&self, path: &Path, kept: &KeptShare) -> Result<(), SharesError> {
-        let sealed =
-            seal(&*self.kek, &keeper_share_aad(&self.keeper, &kept.place().key_hash), &kept.encode());
-        write(path, &sealed.map_err(|source| SharesError::Sealed { path: path.to_owned(), source })?)
+        self.chest.put_back(kept)
     }
 
     /// A share, if it is here. It stays open for a minute, so that a key that signs often costs no disk; a long one does not.
@@ -130,28 +114,13 @@ impl Store {
         if self.unnoted().contains(place) {
             return Ok(None);
         }
-        // It may move from where it waits to where it is kept while we look.
-        for path in [self.kept_path(place), self.waiting_path(place), self.kept_path(place)] {
-            if let Some(sealed) = read(&path)? {
-                let kept = Arc::new(self.unseal(place, path, &sealed)?);
-                if kept.is_long() {
-                    let mut keys = self.keys();
-                    keys.retain(|_, (_, until_ms)| now_ms <= *until_ms);
-                    if keys.len() < OPEN_MAX {
-                        keys.insert(*place, (kept.key.clone(), now_ms.saturating_add(OPEN_MS)));
-                    }
-                    drop(keys);
-                    return Ok(Some(kept));
-                }
-                let mut opened = self.opened();
-                opened.retain(|_, (_, until_ms)| now_ms <= *until_ms);
-                if opened.len() < OPEN_MAX {
-                    opened.insert(*place, (kept.clone(), now_ms.saturating_add(OPEN_MS)));
-                }
-                return Ok(Some(kept));
-            }
+        let Some(kept) = self.chest.load(place)?.map(Arc::new) else { return Ok(None) };
+        if kept.is_long() {
+            remember(&mut self.keys(), (*place, kept.key.clone()), now_ms);
+        } else {
+            remember(&mut self.opened(), (*place, kept.clone()), now_ms);
         }
-        Ok(None)
+        Ok(Some(kept))
     }
 
     /// A share that is open.
@@ -171,19 +140,9 @@ impl Store {
         (now_ms <= *until_ms).then(|| key.clone())
     }
 
-    fn unseal(&self, place: &Place, path: PathBuf, sealed: &[u8]) -> Result<KeptShare, SharesError> {
-        let opened = open(&*self.kek, &keeper_share_aad(&self.keeper, &place.key_hash), sealed);
-        let opened = opened.map_err(|source| SharesError::Sealed { path: path.clone(), source })?;
-        match opened.expose(KeptShare::decode) {
-            Some(kept) if kept.place() == *place => Ok(kept),
-            Some(_) => Err(SharesError::Content { path, source: HeldError::Other }),
-            None => Err(SharesError::Content { path, source: HeldError::Malformed }),
-        }
-    }
-
     /// Puts a share that waited among those that count. Nothing happens when it is there already.
     pub(crate) fn settle(&self, place: &Place) -> Result<(), SharesError> {
-        shift(&self.waiting_path(place), &self.kept_path(place)).map(drop)
+        self.chest.settle(place)
     }
 
     /// Notes in a present share that there is no run with a holder any more; it survives a power cut once this returns. What
@@ -198,9 +157,7 @@ impl Store {
 
     fn note(&self, place: &Place, holder: u8) -> Result<(), SharesError> {
         self.settle(place)?;
-        let path = self.kept_path(place);
-        let Some(sealed) = read(&path)? else { return Ok(()) };
-        let mut kept = self.unseal(place, path, &sealed)?;
+        let Some(mut kept) = self.chest.load_kept(place)? else { return Ok(()) };
         if kept.share.bans().any(|banned| banned == holder) {
             return Ok(());
         }
@@ -212,31 +169,29 @@ impl Store {
     pub(crate) fn erase(&self, place: &Place) -> Result<(), SharesError> {
         self.opened().remove(place);
         self.keys().remove(place);
-        remove(&self.waiting_path(place))?;
-        remove(&self.kept_path(place))
+        self.chest.erase(place)
     }
 
     /// The shares that wait for their records.
     pub(crate) fn waiting(&self) -> Result<Vec<Place>, SharesError> {
-        names(&self.folder.join(WAITING))
+        self.chest.waiting()
     }
 
     /// The shares that are kept of keys whose rules begin with a byte.
     pub(crate) fn kept(&self, first: u8) -> Result<Vec<Place>, SharesError> {
-        names(&self.folder_of(first))
+        self.chest.kept(&first_folder(first))
     }
 
     /// Whether a share that waits can count no more: its time is over, or it does not open. What is kept waits for nothing.
     pub(crate) fn waits_no_more(&self, place: &Place, now_ms: u64) -> Result<bool, SharesError> {
-        let path = self.waiting_path(place);
-        let Some(sealed) = read(&path)? else { return Ok(false) };
-        Ok(match self.unseal(place, path, &sealed) {
-            Ok(kept) => now_ms > kept.until_ms,
+        match self.chest.load_waiting(place) {
+            Err(error @ SharesError::Io { .. }) => Err(error),
             Err(error) => {
                 tracing::error!(%error, "a share that waited is lost");
-                true
+                Ok(true)
             }
-        })
+            Ok(kept) => Ok(kept.is_some_and(|kept| now_ms > kept.until_ms)),
+        }
     }
 
     /// Has the next look go to the disk.
@@ -261,18 +216,13 @@ impl Store {
     fn unnoted(&self) -> std::sync::MutexGuard<'_, HashSet<Place>> {
         self.unnoted.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn folder_of(&self, first: u8) -> PathBuf {
-        self.folder.join(KEPT).join(hex::encode([first]))
-    }
-
-    fn kept_path(&self, place: &Place) -> PathBuf {
-        let [first, ..] = place.rule;
-        self.folder_of(first).join(place.to_string())
-    }
-
-    fn waiting_path(&self, place: &Place) -> PathBuf {
-        self.folder.join(WAITING).join(place.to_string())
+/// Keeps something for a minute of ledger time, if there is room.
+fn remember<T>(kept: &mut HashMap<Place, (T, u64)>, (place, value): (Place, T), now_ms: u64) {
+    kept.retain(|_, (_, until_ms)| now_ms <= *until_ms);
+    if kept.len() < OPEN_MAX {
+        kept.insert(place, (value, now_ms.saturating_add(OPEN_MS)));
     }
 }
 
@@ -287,7 +237,7 @@ pub(crate) fn keep(inner: &Inner, kept: &KeptShare) -> Result<(), SharedError> {
     if alike >= WAITING_OF_KEY_MAX || others.len() >= WAITING_MAX {
         return Err(KeeperError::Full { waiting: alike.max(others.len()) }.into());
     }
-    Ok(inner.shared.store.keep(kept)?)
+    Ok(inner.shared.store.chest.keep(kept)?)
 }
 
 /// Keeps a share of a renewal; one that waits already waits as long as it was ever acknowledged for.

@@ -1,7 +1,5 @@
 //! Looking after shares of shared keys: what counts stays, what can count no more is erased.
 
-use std::sync::{Mutex, PoisonError};
-
 use keyward_ledger_core::state::{layout::KeyStatus, shared::SharedNameState};
 
 use super::{error::SharedError, roster::Facts, store::Place};
@@ -9,20 +7,6 @@ use crate::{error::KeeperError, keeper::Keeper};
 
 /// Kept shares that a round looks at, and the rest of those whose rules begin alike.
 const SWEEP_MIN: usize = 256;
-
-/// Where the round over all kept shares stands.
-#[derive(Debug, Default)]
-pub(crate) struct Sweep(Mutex<u8>);
-
-impl Sweep {
-    /// Takes the next byte that rules begin with.
-    fn next(&self) -> u8 {
-        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = *first;
-        *first = found.wrapping_add(1);
-        found
-    }
-}
 
 /// What becomes of a share.
 #[derive(Clone, Copy, Debug)]
@@ -41,13 +25,7 @@ impl Keeper {
         let found = self.on_disk(|inner| {
             let shared = &inner.shared;
             let mut places = shared.store.waiting()?;
-            let waiting = places.len();
-            for _ in u8::MIN..=u8::MAX {
-                if places.len().saturating_sub(waiting) >= SWEEP_MIN {
-                    break;
-                }
-                places.extend(shared.store.kept(shared.sweep.next())?);
-            }
+            places.extend(shared.sweep.next(SWEEP_MIN, |first| shared.store.kept(first))?);
             Ok(places)
         });
         let mut broken = None;

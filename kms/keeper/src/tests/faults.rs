@@ -268,7 +268,7 @@ async fn a_stop_at_any_step_of_an_erasure_loses_no_word_and_repeats_none() {
         let place = Place::now(&world.vault(VAULT).unwrap());
         let shares = &world.keeper(1).0.shares;
         if step > 0 {
-            shares.owe(&vault_name(), 1).unwrap();
+            world.keeper(1).0.owed.owe(&vault_name(), 1).unwrap();
         }
         if step > 1 {
             shares.erase(&place).unwrap();
@@ -290,7 +290,7 @@ async fn nothing_is_said_to_be_erased_while_a_file_of_it_is_there() {
     let world = World::new();
     world.seal(1, "correct horse").await;
     assert!(world.destroy(VAULT, 1).is_accepted());
-    world.keeper(1).0.shares.owe(&vault_name(), 1).unwrap();
+    world.keeper(1).0.owed.owe(&vault_name(), 1).unwrap();
     // The share waits to be found.
     let place = Place::now(&world.vault(VAULT).unwrap());
     world.keeper(1).0.shares.settle(&place).unwrap();

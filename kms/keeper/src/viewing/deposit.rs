@@ -13,14 +13,15 @@ use keyward_ledger_core::{
 
 use super::{error::ViewingError, kept::Kept};
 use crate::{
-    deposit::too_few_bytes,
+    chest::Share as _,
+    deposit::{in_time, too_few_bytes},
     error::KeeperError,
     keeper::{Inner, Keeper},
     shares::SharesError,
 };
 
 /// Shares that wait for their dealings to become final at most. Each is a promise that somebody may rely on, so none is dropped
-/// for another; those that nobody recorded within a day are.
+/// for another; those that nobody recorded in time are.
 const WAITING_MAX: usize = 4_096;
 /// Shares of one account that wait at most.
 const WAITING_OF_ACCOUNT_MAX: usize = 8;
@@ -51,26 +52,26 @@ impl Keeper {
         let hash = dealing.hash();
         self.dealing_signed(&dealing, &hash, signature).await?;
         let _turn = self.0.turns.costly()?;
-        let (standing, now_ms) = self.dealing_standing(&dealing, &hash).await?;
+        let standing = self.dealing_standing(&dealing, &hash).await?;
         // Of a recorded one others may have left since.
         let keepers = self.keepers(&dealing.keepers, standing == Standing::Next).await;
         keepers.map_err(|error| match error {
             KeeperError::Keeper { index } => ViewingError::Keeper { index },
             error => error.into(),
         })?;
-        let Dealing { account, first, last, .. } = dealing;
+        let Dealing { account, first, last, expires_ms, .. } = dealing;
         let (inner, sealed_share) = (self.0.clone(), sealed_share.to_owned());
         let share = self.work(move || {
             let opened = ViewingShare::open(&dealing, &inner.id, &inner.sealing, &sealed_share);
             opened.map_err(ViewingError::Share)
         });
-        let kept = Kept { kept_ms: now_ms, share: share.await? };
+        let kept = Kept { expires_ms, share: share.await? };
         match self.alone(move |inner| keep(inner, &kept, standing)).await? {
             Room::Kept => {}
             Room::Full { waiting } => return Err(KeeperError::Full { waiting }.into()),
             Room::NoDisk { free_bytes } => return Err(KeeperError::NoDisk { free_bytes }.into()),
         }
-        let run = DealtRun { account, first, last, dealing_hash: hash };
+        let run = DealtRun { account, first, last, dealing_hash: hash, expires_ms };
         Ok(run.acknowledge(&self.0.signing, &self.0.ledger.chain_id(), &self.0.id))
     }
 
@@ -87,19 +88,16 @@ impl Keeper {
     }
 
     /// Refuses a dealing that the ledger would not take now, unless it has taken it.
-    async fn dealing_standing(
-        &self,
-        dealing: &Dealing,
-        hash: &Hash,
-    ) -> Result<(Standing, u64), ViewingError> {
-        let (recorded, now_ms) = self.state(&dealt_key(&dealing.account, dealing.first)).await?;
+    async fn dealing_standing(&self, dealing: &Dealing, hash: &Hash) -> Result<Standing, ViewingError> {
+        let (recorded, _) = self.state(&dealt_key(&dealing.account, dealing.first)).await?;
         let recorded = recorded.map(|value| DealtState::decode(&value)).transpose()?;
         if recorded.is_some_and(|recorded| recorded.dealing_hash == *hash) {
-            return Ok((Standing::Recorded, now_ms));
+            return Ok(Standing::Recorded);
         }
         let (chosen, now_ms) = self.state(&addresses_key(&dealing.account)).await?;
         let chosen = chosen.map(|value| AddressesState::decode(&value)).transpose()?;
         let chosen = chosen.filter(|chosen| chosen.custody == Custody::Own).ok_or(ViewingError::NotOwn)?;
+        in_time(Some(dealing.expires_ms), now_ms)?;
         let next = chosen.next_dealt().ok_or(ViewingError::Malformed { what: "no epoch is left" })?;
         if dealing.first != next {
             return Err(ViewingError::Gap { next, found: dealing.first });
@@ -107,7 +105,7 @@ impl Keeper {
         if !AddressEpoch::new(chosen.epoch_ms, dealing.last).is_elapsed(now_ms) {
             return Err(ViewingError::UnderWay { last: dealing.last });
         }
-        Ok((Standing::Next, now_ms))
+        Ok(Standing::Next)
     }
 }
 
@@ -121,8 +119,7 @@ enum Room {
     NoDisk { free_bytes: u64 },
 }
 
-/// Keeps a share if there is room. One that is kept already is not written again, unless it cannot be read any more, and does
-/// not begin to wait anew: else whoever repeats deposits would keep places taken for ever.
+/// Keeps a share if there is room. One that is kept already is not written again, unless it cannot be read any more.
 fn keep(inner: &Inner, kept: &Kept, standing: Standing) -> Result<Room, SharesError> {
     let (store, place) = (&inner.viewing.store, kept.place());
     match store.load(&place) {

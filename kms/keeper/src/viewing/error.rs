@@ -5,7 +5,9 @@ use keyward_domain::{Code, Coded};
 use keyward_ledger_core::codec::DecodeError;
 use thiserror::Error;
 
-use crate::{error::KeeperError, keeper::unreadable, ledger::LedgerError, shares::SharesError};
+use crate::{
+    desk::Refusal, error::KeeperError, keeper::unreadable, ledger::LedgerError, shares::SharesError,
+};
 
 /// Why a keeper did not do its part in closed address epochs. A refusal gives nothing away and changes nothing.
 #[derive(Debug, Error)]
@@ -59,8 +61,8 @@ pub enum ViewingError {
     /// The grant's time is over.
     #[error("the grant has expired")]
     Expired,
-    /// The account is closed.
-    #[error("the account is closed: nothing of it is opened any more")]
+    /// The account is closed, and what it did is not kept any more, or these epochs came after.
+    #[error("the account is closed, and nothing of these epochs is opened any more")]
     Closed,
     /// We hold no share of it.
     #[error("no share of these epochs is held here")]
@@ -113,3 +115,5 @@ impl Coded for ViewingError {
         }
     }
 }
+
+impl Refusal for ViewingError {}

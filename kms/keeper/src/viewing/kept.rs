@@ -1,42 +1,44 @@
-//! A share of closed address epochs as it is kept: since when, and what its keeper answers with.
+//! A share of closed address epochs as it is kept: until when it waits for its record, and what its keeper answers with.
 
 use keyward_crypto::viewing::ViewingShare;
 use zeroize::Zeroizing;
 
 use super::place::Place;
+use crate::chest::Share;
 
 const VERSION: u8 = 1;
 
 /// A kept share.
 #[derive(Debug)]
 pub(crate) struct Kept {
-    /// When it was first acknowledged, in milliseconds of ledger time.
-    pub(crate) kept_ms: u64,
+    /// The last block time at which its dealing may be recorded; of no use once it is.
+    pub(crate) expires_ms: u64,
     pub(crate) share: ViewingShare,
 }
 
-impl Kept {
-    /// Where it lies.
-    pub(crate) const fn place(&self) -> Place {
+impl Share for Kept {
+    type Place = Place;
+
+    fn place(&self) -> Place {
         let share = &self.share;
         Place { account: *share.account(), first: share.first(), last: share.last(), hash: *share.dealing() }
     }
 
-    /// `version u8 (1) || kept_ms u64 || share`.
-    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+    /// `version u8 (1) || expires_ms u64 || share`.
+    fn encode(&self) -> Zeroizing<Vec<u8>> {
         self.share.to_secret().expose(|share| {
             let mut out = Zeroizing::new(Vec::with_capacity(9 + share.len()));
             out.push(VERSION);
-            out.extend_from_slice(&self.kept_ms.to_be_bytes());
+            out.extend_from_slice(&self.expires_ms.to_be_bytes());
             out.extend_from_slice(share);
             out
         })
     }
 
-    /// Reads exactly one.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (kept_ms, share) = bytes.strip_prefix(&[VERSION])?.split_first_chunk()?;
-        Some(Self { kept_ms: u64::from_be_bytes(*kept_ms), share: ViewingShare::from_secret(share).ok()? })
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (expires_ms, share) = bytes.strip_prefix(&[VERSION])?.split_first_chunk()?;
+        let share = ViewingShare::from_secret(share).ok()?;
+        Some(Self { expires_ms: u64::from_be_bytes(*expires_ms), share })
     }
 }
 
@@ -69,7 +71,7 @@ mod tests {
         let bytes = [&[1][..], &1_000_u64.to_be_bytes(), &share].concat();
         let kept = Kept::decode(&bytes).unwrap();
         assert_eq!(*kept.encode(), bytes);
-        assert_eq!(kept.kept_ms, 1_000);
+        assert_eq!(kept.expires_ms, 1_000);
         assert_eq!(kept.place(), Place { account: [4; 32], first: 7, last: 9, hash: [2; 32] });
         assert_eq!(kept.place().to_string().parse(), Ok(kept.place()));
         for end in 0..bytes.len() {

@@ -6,10 +6,10 @@ use keyward_ledger_core::{
     entry::{Act, AuditAct, Authored, Entry, OpenGrant},
     hash::Hash,
     state::{
-        addresses::{DealtState, dealt_key},
+        addresses::{AddressesState, DealtState, addresses_key, dealt_key},
         audit::{AuditGrantState, AuditGrantStatus, audit_grant_key},
-        layout::{AccountState, account_key},
     },
+    unlinkable::AddressEpoch,
 };
 
 use super::{error::ViewingError, place::Place};
@@ -56,11 +56,11 @@ impl Keeper {
     ) -> Result<(Opening, Place), ViewingError> {
         let refused = |why| ViewingError::NotOpened { leaf_index, why };
         let OpenGrant { grant, account, .. } = opened;
-        let keys = vec![audit_grant_key(grant), dealt_key(account, first), account_key(account)];
+        let keys = vec![audit_grant_key(grant), dealt_key(account, first), addresses_key(account)];
         let look = self.look(leaf_index, keys).await?;
         // State from before the record cannot say what became of its grant.
         let Look { values, time_ms, .. } = look.ok_or(LedgerError::Behind { age_ms: 0 })?;
-        let [granted, dealt, standing] = values.as_slice() else {
+        let [granted, dealt, chosen] = values.as_slice() else {
             return Err(refused("its state is not known"));
         };
         let granted = granted.as_deref().map(AuditGrantState::decode).transpose()?;
@@ -69,15 +69,14 @@ impl Keeper {
         if time_ms >= granted.expires_ms {
             return Err(ViewingError::Expired);
         }
-        let standing = standing.as_deref().map(AccountState::decode).transpose()?;
-        if !standing.is_some_and(|account| account.open) {
-            return Err(ViewingError::Closed);
-        }
         let dealt = dealt.as_deref().map(DealtState::decode).transpose()?;
         let dealt = dealt.ok_or_else(|| refused("no dealing begins with that epoch"))?;
         if first < opened.first || dealt.last > opened.last {
             return Err(refused("it does not cover the whole dealing"));
         }
+        let chosen = chosen.as_deref().map(AddressesState::decode).transpose()?;
+        let chosen = chosen.ok_or_else(|| refused("the account has chosen no addresses"))?;
+        self.require_kept(&chosen, dealt.last, time_ms).await?;
         if !dealt.keepers.contains(&self.0.id) {
             return Err(ViewingError::NoShare);
         }
@@ -90,6 +89,22 @@ impl Keeper {
         };
         let place = Place { account: *account, first, last: dealt.last, hash: dealt.dealing_hash };
         Ok((opening, place))
+    }
+
+    /// Refuses what a closed account did not do any more, or what is not kept any more by its tenant's terms of now.
+    async fn require_kept(
+        &self,
+        chosen: &AddressesState,
+        last: u32,
+        time_ms: u64,
+    ) -> Result<(), ViewingError> {
+        if chosen.closed_ms.is_none() {
+            return Ok(());
+        }
+        let (terms, _) = self.terms_of(&chosen.tenant).await?;
+        let begins_ms = AddressEpoch::new(chosen.epoch_ms, last).begins_ms();
+        let can = terms.is_some_and(|terms| chosen.can_be_opened(begins_ms, &terms, time_ms));
+        if can { Ok(()) } else { Err(ViewingError::Closed) }
     }
 }
 

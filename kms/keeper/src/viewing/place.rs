@@ -1,10 +1,13 @@
 //! The name of a share of closed address epochs: whose they are, which, and the hash of the dealing.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, path::PathBuf, str::FromStr};
 
 use keyward_ledger_core::hash::Hash;
 
-use crate::shares::hash;
+use crate::{
+    chest::{Named, account_folder},
+    shares::hash,
+};
 
 /// Where a share lies; nothing of it is secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,5 +41,17 @@ impl FromStr for Place {
         };
         // One spelling only.
         if place.to_string() == text { Ok(place) } else { Err(()) }
+    }
+}
+
+impl Named for Place {
+    const GROUP_GOES: bool = true;
+
+    fn hash(&self) -> &Hash {
+        &self.hash
+    }
+
+    fn group(&self) -> PathBuf {
+        account_folder(&self.account)
     }
 }

@@ -1,44 +1,29 @@
 //! Looking after shares of closed epochs: what is recorded stays, what nobody recorded goes, and what belongs to a closed account
-//! goes too, for nothing of it is opened any more.
-
-use std::sync::{Mutex, PoisonError};
+//! goes once its tenant's audit terms keep it no more.
 
 use keyward_ledger_core::{
+    entry::AuditTerms,
     hash::Hash,
     state::{
-        addresses::{DealtState, dealt_key},
-        layout::{AccountState, account_key},
+        addresses::{AddressesState, DealtState, addresses_key, dealt_key},
+        audit::{AuditState, audit_key},
     },
 };
 
 use super::{error::ViewingError, place::Place};
-use crate::{deposit::PENDING_MS, error::KeeperError, keeper::Keeper, shares::SharesError};
+use crate::{error::KeeperError, keeper::Keeper, shares::SharesError};
 
 /// Accounts of the kept shares that a round looks at, and the rest of those that begin alike.
 const SWEEP_MIN: usize = 256;
-
-/// Where the round over all kept shares stands.
-#[derive(Debug, Default)]
-pub(crate) struct Sweep(Mutex<u8>);
-
-impl Sweep {
-    /// Takes the next byte that accounts begin with.
-    fn next(&self) -> u8 {
-        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = *first;
-        *first = found.wrapping_add(1);
-        found
-    }
-}
 
 /// What becomes of a share that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     /// Its dealing is recorded.
     Recorded,
-    /// Its dealing may be recorded yet; the time of the state that says so.
+    /// It is not recorded in the state of this time.
     Waits(u64),
-    /// Others were recorded in its place, or its account is closed.
+    /// Others were recorded in its place.
     Over,
 }
 
@@ -55,17 +40,11 @@ impl Keeper {
             }
         }
         let accounts = self.on_disk(|inner| {
-            let (viewing, mut accounts) = (&inner.viewing, Vec::new());
-            for _ in u8::MIN..=u8::MAX {
-                if accounts.len() >= SWEEP_MIN {
-                    break;
-                }
-                accounts.extend(viewing.store.accounts(viewing.sweep.next())?);
-            }
-            Ok(accounts)
+            let viewing = &inner.viewing;
+            viewing.sweep.next(SWEEP_MIN, |first| viewing.store.accounts(first))
         });
         for account in accounts.await? {
-            if self.is_closed(&account).await? {
+            if self.is_over(&account).await? {
                 self.erase_all_of(account).await?;
             }
         }
@@ -84,7 +63,8 @@ impl Keeper {
                     Err(error @ SharesError::Io { .. }) => return Err(error),
                     // Nobody can use what does not open.
                     Err(_damaged) => true,
-                    Ok(kept) => kept.is_some_and(|kept| now_ms > kept.kept_ms.saturating_add(PENDING_MS)),
+                    // Final state is past the end without it: the ledger takes it no more.
+                    Ok(kept) => kept.is_some_and(|kept| now_ms > kept.expires_ms),
                 },
             };
             if over { store.erase(&place) } else { Ok(()) }
@@ -93,9 +73,6 @@ impl Keeper {
     }
 
     async fn viewing_fate(&self, place: &Place) -> Result<Fate, ViewingError> {
-        if self.is_closed(&place.account).await? {
-            return Ok(Fate::Over);
-        }
         let (recorded, now_ms) = self.state(&dealt_key(&place.account, place.first)).await?;
         let recorded = recorded.map(|value| DealtState::decode(&value)).transpose()?;
         Ok(match recorded {
@@ -105,11 +82,27 @@ impl Keeper {
         })
     }
 
-    /// Whether the ledger has closed an account; of one that it does not know nothing is decided.
-    async fn is_closed(&self, account: &Hash) -> Result<bool, ViewingError> {
-        let (value, _) = self.state(&account_key(account)).await?;
-        let account = value.map(|value| AccountState::decode(&value)).transpose()?;
-        Ok(account.is_some_and(|account| !account.open))
+    /// Whether nothing of an account can be opened any more: it is closed, and its tenant's audit terms keep it no more. Of one that the
+    /// ledger does not know nothing is decided.
+    async fn is_over(&self, account: &Hash) -> Result<bool, ViewingError> {
+        let (value, now_ms) = self.state(&addresses_key(account)).await?;
+        let Some(of) = value.map(|value| AddressesState::decode(&value)).transpose()? else {
+            return Ok(false);
+        };
+        let Some(closed_ms) = of.closed_ms else { return Ok(false) };
+        Ok(match self.terms_of(&of.tenant).await? {
+            // Terms from before `now_ms` may have been lengthened since.
+            (Some(terms), terms_ms) => terms_ms >= now_ms && of.is_over(&terms, now_ms),
+            // Nobody could ever ask, unless this is state from before it was closed.
+            (None, of_ms) => of_ms >= closed_ms,
+        })
+    }
+
+    /// A tenant's audit terms, and the time of the state that says so.
+    pub(super) async fn terms_of(&self, tenant: &Hash) -> Result<(Option<AuditTerms>, u64), ViewingError> {
+        let (value, time_ms) = self.state(&audit_key(tenant)).await?;
+        let published = value.map(|value| AuditState::decode(&value)).transpose()?;
+        Ok((published.map(|published| published.terms), time_ms))
     }
 
     async fn erase_all_of(&self, account: Hash) -> Result<(), ViewingError> {

@@ -3,12 +3,12 @@
 use keyward_domain::viewing_deposit_message;
 use keyward_ledger_core::{
     ed25519,
-    entry::Custody,
+    entry::{Act, AddressAct, Custody, DealViewing},
     state::{
         keeper::{KeeperState, keeper_key},
         layout::{AccountState, CredentialState, account_key, credential_key},
     },
-    unlinkable::EDGE_MS,
+    unlinkable::{DealtRun, EDGE_MS},
 };
 use keyward_proto::custody::{
     DepositViewingRequest, OpenViewingRequest, viewing_keepers_server::ViewingKeepers as _,
@@ -21,9 +21,9 @@ use super::{
         world::{ACCOUNT, World, files, id_of, owner, signing},
     },
     code,
-    world::{AUDITOR, Dealt, EPOCH_MS, FIRST, auditor},
+    world::{AUDITOR, Dealt, EPOCH_MS, FIRST, IN_TIME_MS, auditor},
 };
-use crate::{PENDING_MS, ViewingFace};
+use crate::{EXPIRES_MAX_MS, ViewingFace};
 
 #[tokio::test]
 async fn an_acknowledgement_is_the_keepers_own_over_exactly_this_run_and_is_repeated() {
@@ -147,18 +147,92 @@ async fn bytes_that_are_changed_on_their_way_are_refused_and_change_nothing() {
 }
 
 #[tokio::test]
-async fn a_share_that_nobody_records_goes_after_a_day_and_not_before_and_repeats_do_not_help_it() {
-    let world = World::with_addresses();
+async fn a_share_that_nobody_records_goes_once_nobody_can_and_not_before_and_repeats_do_not_help_it() {
+    let mut world = World::with_addresses();
     let dealt = world.deal(FIRST, FIRST);
-    world.give(1, &dealt).await.unwrap();
-    world.pass(PENDING_MS / 2);
-    world.give(1, &dealt).await.unwrap();
-    world.pass(PENDING_MS / 2);
+    let acknowledgement = world.give(1, &dealt).await.unwrap();
+    world.pass(IN_TIME_MS);
+    assert_eq!(world.give(1, &dealt).await.unwrap(), acknowledgement, "it still may be recorded");
+    world.restart(1);
     world.keeper(1).round().await.unwrap();
     assert_eq!(world.files(1), 1);
     world.pass(1);
+    assert_eq!(code(world.give(1, &dealt).await), "AUTHOR_SIGNATURE_EXPIRED");
     world.keeper(1).round().await.unwrap();
     assert_eq!(world.files(1), 0);
+}
+
+#[tokio::test]
+async fn no_share_is_taken_that_would_wait_for_longer_than_half_a_day_or_for_nothing() {
+    let world = World::with_addresses();
+    let now_ms = world.chain().now_ms;
+    let give = async |expires_ms: u64| {
+        let dealt = World::deal_until(ACCOUNT, (FIRST, FIRST), expires_ms, &[1, 2, 3, 4, 5]);
+        world.give(1, &dealt).await
+    };
+    for expires_ms in [0, now_ms - 1, now_ms + EXPIRES_MAX_MS + 1, u64::MAX] {
+        assert_eq!(code(give(expires_ms).await), "AUTHOR_SIGNATURE_EXPIRED", "{expires_ms}");
+    }
+    assert_eq!(world.files(1), 0);
+    for expires_ms in [now_ms, now_ms + EXPIRES_MAX_MS] {
+        give(expires_ms).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_was_held_back_is_recorded_while_all_hold_it_or_not_at_all() {
+    for late_ms in [0, 1] {
+        let mut world = World::with_addresses();
+        let dealt = world.deal(FIRST, FIRST);
+        let acknowledgements = world.give_all(&dealt).await;
+        world.pass(IN_TIME_MS + late_ms);
+        // Rounds and restarts before the record, whoever is quicker.
+        for number in [1, 2] {
+            world.restart(number);
+            world.keeper(number).round().await.unwrap();
+        }
+        // Another end than was acknowledged is none.
+        let longer = DealtRun { expires_ms: u64::MAX, ..dealt.run() };
+        let forged = DealViewing { run: longer, threshold: 3, acknowledgements: acknowledgements.clone() };
+        let refused = world.record_act(Act::Addresses(AddressAct::Deal(forged)), true).1;
+        assert_eq!(refused.name(), "VAULT_ACKNOWLEDGEMENT_INVALID");
+        let recorded = world.record_dealt(&dealt, acknowledgements).1;
+        assert_eq!(recorded.is_accepted(), late_ms == 0, "{recorded:?}");
+        for number in 1..=5 {
+            world.keeper(number).round().await.unwrap();
+        }
+        let held = [1, 2, 3, 4, 5].map(|number| world.files(number));
+        assert_eq!(held, [1 - late_ms as usize; 5]);
+        if late_ms == 1 {
+            assert_eq!(recorded.name(), "EXPIRED");
+            world.dealt(FIRST, FIRST).await;
+            continue;
+        }
+        let key = world.issue(FIRST, FIRST);
+        let leaf = world.opened(FIRST, FIRST);
+        let mut gathering = world.gathering(&dealt, &key, leaf);
+        for number in [2, 3, 5] {
+            let part = world.keeper(number).open_viewing(leaf, FIRST).await.unwrap();
+            gathering.part(&key, &id_of(number), &part).unwrap();
+        }
+        gathering.cover().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_keeper_that_is_cut_off_erases_nothing_that_may_have_been_recorded_since() {
+    let world = World::with_addresses();
+    let dealt = world.deal(FIRST, FIRST);
+    let acknowledgements = world.give_all(&dealt).await;
+    let before = world.chain().clone();
+    world.see(1, Sight::Past(Box::new(before)));
+    assert!(world.record_dealt(&dealt, acknowledgements).1.is_accepted());
+    world.pass(2 * IN_TIME_MS);
+    drop(world.keeper(1).round().await);
+    assert_eq!(world.files(1), 1);
+    world.see(1, Sight::Clear);
+    world.keeper(1).round().await.unwrap();
+    assert_eq!(world.files(1), 1);
 }
 
 #[tokio::test]
@@ -172,7 +246,7 @@ async fn of_two_dealings_of_one_run_the_recorded_one_stays_for_good() {
     assert_eq!(code(world.give(2, &one).await), "DEALING_GAP");
     world.keeper(1).round().await.unwrap();
     assert_eq!(world.files(1), 1);
-    world.pass(2 * PENDING_MS);
+    world.pass(2 * IN_TIME_MS);
     world.restart(1);
     world.keeper(1).round().await.unwrap();
     assert_eq!(world.files(1), 1);
@@ -215,9 +289,9 @@ async fn a_flood_of_one_account_takes_its_own_places_and_room_comes_back() {
     let late = world.deal(FIRST, FIRST + 1);
     assert_eq!(code(world.give(1, &late).await), "SERVICE_BUSY");
     assert_eq!(world.files(1), 8);
-    world.pass(PENDING_MS + 1);
+    world.pass(IN_TIME_MS + 1);
     world.keeper(1).round().await.unwrap();
-    world.give(1, &late).await.unwrap();
+    world.give(1, &world.deal(FIRST, FIRST + 1)).await.unwrap();
     assert_eq!(world.files(1), 1);
 }
 

@@ -6,7 +6,7 @@ use keyward_crypto::{
 };
 use keyward_ledger_core::{
     entry::{AuditAct, OpenGrant},
-    state::layout::{AccountState, account_key},
+    state::audit::audit_key,
 };
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
         world::{ACCOUNT, World, files, id_of, sealing_key, signing},
     },
     code,
-    world::{AUDITOR, Dealt, FIRST, GRANT, LIVE_MS, cover, opening},
+    world::{AUDITOR, Dealt, FIRST, GRANT, KEPT_MS, LIVE_MS, TENANT, cover, opening},
 };
 use crate::STATE_AGE_MAX_MS;
 
@@ -128,7 +128,7 @@ async fn who_is_no_longer_granted_gets_nothing_also_for_what_was_opened_before()
 }
 
 #[tokio::test]
-async fn a_grant_is_answered_up_to_its_end_and_a_closed_account_not_at_all() {
+async fn a_grant_is_answered_up_to_its_end() {
     let world = World::with_addresses();
     world.dealt(FIRST, FIRST).await;
     world.issue(FIRST, FIRST);
@@ -137,17 +137,84 @@ async fn a_grant_is_answered_up_to_its_end_and_a_closed_account_not_at_all() {
     world.keeper(1).open_viewing(leaf, FIRST).await.unwrap();
     world.pass(1);
     assert_eq!(code(world.keeper(1).open_viewing(leaf, FIRST).await), "GRANT_EXPIRED");
-    let other = World::with_addresses();
-    other.dealt(FIRST, FIRST).await;
-    other.issue(FIRST, FIRST);
-    let leaf = other.opened(FIRST, FIRST);
-    other.set_state(account_key(&ACCOUNT), AccountState { open: false, height: 2 }.encode());
-    assert_eq!(code(other.keeper(1).open_viewing(leaf, FIRST).await), "ACCOUNT_CLOSED");
-    assert_eq!(other.files(1), 1);
-    for _ in 0..=u8::MAX {
-        other.keeper(1).round().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_closed_account_did_is_opened_as_long_as_terms_keep_it_and_erased_after() {
+    let mut world = World::with_addresses();
+    let dealt = world.dealt(FIRST, FIRST).await;
+    let key = world.issue(FIRST, FIRST);
+    let before = world.opened(FIRST, FIRST);
+    let closed_ms = world.close();
+    world.tend(1).await;
+    world.restart(1);
+    let after = world.opened(FIRST, FIRST);
+    for leaf in [before, after] {
+        let part = world.keeper(1).open_viewing(leaf, FIRST).await.unwrap();
+        world.gathering(&dealt, &key, leaf).part(&key, &id_of(1), &part).unwrap();
     }
-    assert_eq!(other.files(1), 0, "nothing of it is opened any more");
+    // To the last millisecond, and for no opening later.
+    let now_ms = world.chain().now_ms;
+    world.pass(closed_ms + KEPT_MS - 1 - now_ms);
+    world.keeper(1).open_viewing(after, FIRST).await.unwrap();
+    world.tend(1).await;
+    assert_eq!(world.files(1), 1);
+    world.pass(1);
+    for leaf in [before, after] {
+        assert_eq!(
+            code(world.keeper(1).open_viewing(leaf, FIRST).await),
+            "ACCOUNT_CLOSED",
+            "nor from memory"
+        );
+    }
+    world.tend(1).await;
+    assert_eq!(world.files(1), 0, "nothing of it is opened any more");
+}
+
+#[tokio::test]
+async fn terms_of_now_say_how_long_a_closed_account_is_kept() {
+    let world = World::with_addresses();
+    world.dealt(FIRST, FIRST).await;
+    world.issue(FIRST, FIRST);
+    let leaf = world.opened(FIRST, FIRST);
+    world.close();
+    world.publish(0);
+    assert_eq!(code(world.keeper(1).open_viewing(leaf, FIRST).await), "ACCOUNT_CLOSED");
+    world.publish(KEPT_MS);
+    world.keeper(1).open_viewing(leaf, FIRST).await.unwrap();
+    world.publish(0);
+    world.tend(1).await;
+    assert_eq!((world.files(1), world.files(2)), (0, 1));
+    world.publish(KEPT_MS);
+    let leaf = world.opened(FIRST, FIRST);
+    assert_eq!(code(world.keeper(1).open_viewing(leaf, FIRST).await), "VIEWING_SHARE_MISSING");
+    world.keeper(2).open_viewing(leaf, FIRST).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_account_that_is_closed_without_terms_is_erased_at_once() {
+    let world = World::with_addresses();
+    world.dealt(FIRST, FIRST).await;
+    world.chain().state.remove(&audit_key(&TENANT));
+    world.tend(1).await;
+    assert_eq!(world.files(1), 1, "it is open");
+    world.close();
+    world.tend(1).await;
+    assert_eq!(world.files(1), 0);
+}
+
+/// Recorded in the last moment: the keeper hears of both at once.
+#[tokio::test]
+async fn a_dealing_that_was_recorded_before_its_account_was_closed_is_kept() {
+    let world = World::with_addresses();
+    let dealt = world.deal(FIRST, FIRST);
+    let acknowledgements = world.give_all(&dealt).await;
+    assert!(world.record_dealt(&dealt, acknowledgements).1.is_accepted());
+    world.close();
+    world.tend(1).await;
+    world.issue(FIRST, FIRST);
+    let leaf = world.opened(FIRST, FIRST);
+    world.keeper(1).open_viewing(leaf, FIRST).await.unwrap();
 }
 
 #[tokio::test]

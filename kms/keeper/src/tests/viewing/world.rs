@@ -9,14 +9,14 @@ use keyward_domain::viewing_deposit_message;
 use keyward_ledger_core::{
     ed25519::SigningKey,
     entry::{
-        Act, AddressAct, AuditAct, Authored, ChooseAddresses, Custody, DealViewing, Entry, Grant, OpenGrant,
-        RevokeGrant,
+        Act, AddressAct, AuditAct, AuditTerms, Authored, ChooseAddresses, Custody, DealViewing, Entry, Grant,
+        OpenGrant, RevokeGrant,
     },
     genesis::Role,
     hash::Hash,
     outcome::Outcome,
     state::{
-        audit::{AuditGrantState, AuditGrantStatus, audit_grant_key},
+        audit::{AuditGrantState, AuditGrantStatus, AuditState, audit_grant_key, audit_key},
         layout::{AccountState, CredentialState, account_key, credential_key},
     },
     unlinkable::DealtRun,
@@ -34,8 +34,13 @@ pub(super) const GRANT: Hash = [0x60; 32];
 pub(super) const EPOCH_MS: u64 = 1_000;
 /// The first epoch that was under way for somebody when the account chose.
 pub(super) const FIRST: u32 = 990;
+/// For how long a dealing may be recorded.
+pub(super) const IN_TIME_MS: u64 = 60 * 60 * 1_000;
 /// How long the grant lives.
 pub(super) const LIVE_MS: u64 = 90 * 24 * 60 * 60 * 1_000;
+
+/// How long what a closed account did is kept.
+pub(super) const KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
 pub(super) fn auditor() -> SigningKey {
     SigningKey::from_seed(&[0x42; 32])
@@ -58,8 +63,8 @@ pub(super) struct Dealt {
 
 impl Dealt {
     pub(super) fn run(&self) -> DealtRun {
-        let Dealing { account, first, last, .. } = self.dealing;
-        DealtRun { account, first, last, dealing_hash: self.dealing.hash() }
+        let Dealing { account, first, last, expires_ms, .. } = self.dealing;
+        DealtRun { account, first, last, dealing_hash: self.dealing.hash(), expires_ms }
     }
 
     pub(super) fn share(&self, number: u8) -> &[u8] {
@@ -91,7 +96,27 @@ impl World {
         let credential = CredentialState { version: 1, public_key: auditor().public_key() };
         world.set_state(account_key(&AUDITOR), AccountState { open: true, height: 1 }.encode());
         world.set_state(credential_key(&AUDITOR), credential.encode());
+        world.publish(KEPT_MS);
         world
+    }
+
+    /// Has audit terms stand that keep what a closed account did for so long.
+    pub(super) fn publish(&self, kept_ms: u64) {
+        let terms = AuditTerms { accounts_max: 9, span_ms_max: LIVE_MS, live_ms_max: LIVE_MS, kept_ms };
+        let published = AuditState { version: 1, terms, rule: [9; 32], leaf: 3 };
+        self.set_state(audit_key(&TENANT), published.encode());
+    }
+
+    /// Closes the account by its own word; when that was.
+    pub(super) fn close(&self) -> u64 {
+        let (_, outcome) = self.record_act(Act::CloseAccount { account: ACCOUNT }, true);
+        assert_eq!(outcome.name(), "ACCEPTED");
+        self.chain().now_ms
+    }
+
+    /// A round, which looks at every share of so few.
+    pub(super) async fn tend(&self, number: u8) {
+        self.keeper(number).round().await.unwrap();
     }
 
     pub(super) fn choose(&self, account: Hash, custody: Custody) -> Outcome {
@@ -103,9 +128,19 @@ impl World {
         self.deal_to(ACCOUNT, (first, last), &[1, 2, 3, 4, 5])
     }
 
-    pub(super) fn deal_to(&self, account: Hash, (first, last): (u32, u32), numbers: &[u8]) -> Dealt {
+    pub(super) fn deal_to(&self, account: Hash, run: (u32, u32), numbers: &[u8]) -> Dealt {
+        let expires_ms = self.chain().now_ms + IN_TIME_MS;
+        Self::deal_until(account, run, expires_ms, numbers)
+    }
+
+    pub(super) fn deal_until(
+        account: Hash,
+        (first, last): (u32, u32),
+        expires_ms: u64,
+        numbers: &[u8],
+    ) -> Dealt {
         let (numbers, keepers): (Vec<_>, _) = by_id(numbers).into_iter().unzip();
-        let plan = DealingPlan { chain_id: CHAIN, account, threshold: THRESHOLD, keepers };
+        let plan = DealingPlan { chain_id: CHAIN, account, expires_ms, threshold: THRESHOLD, keepers };
         let (dealing, shares) = deal(&plan, &cover(first, last)).unwrap();
         Dealt { dealing, shares: numbers.into_iter().zip(shares).collect() }
     }
@@ -162,6 +197,7 @@ impl World {
             terms_version: 1,
             requested_leaf: 1,
             issued_leaf: 2,
+            revoked_ms: 0,
             grant,
         };
         self.set_state(audit_grant_key(&GRANT), state.encode());
