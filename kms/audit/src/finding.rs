@@ -1,10 +1,12 @@
 //! What was found: transactions, payments, the acts around the grant, and how complete an epoch is.
 
-use keyward_domain::detail::Detail;
+use keyward_domain::detail::{Detail, PAYMENT_BYTES};
+use keyward_domain::moment::moment;
 use keyward_ledger_core::entry::{Custody, HandleLimit, OpenGrant, Party};
 use keyward_ledger_core::hash::Hash;
 use keyward_ledger_core::scheme::Scheme;
 
+use crate::approvals::Approval;
 use crate::granted::Granted;
 
 /// Where a record stands in the log.
@@ -50,6 +52,8 @@ pub struct Transaction {
     pub detail: Option<Detail>,
     /// Whether the address is the account's.
     pub address: AddressCheck,
+    /// What its detail says that approved it, where others had to.
+    pub approval: Option<Approval>,
     /// What was released, if that was recorded.
     pub release: Option<Release>,
     /// What about it is not true.
@@ -100,10 +104,25 @@ pub enum Lie {
     Commitment,
     /// The address does not follow from the account's keys.
     Address,
+    /// The case that its detail names is not there.
+    ApprovalUnknown,
+    /// That case's payload does not follow from account and what was signed.
+    ApprovalOther,
+    /// That case was not used up before the address was used: the ledger never found it complete.
+    ApprovalIncomplete,
+    /// The account that asked is one of those that approved.
+    ApprovalOwn,
+    /// Another use before it names the same case.
+    ApprovalTwice,
     /// The record's epochs have another length than the account chose.
     EpochLength {
         /// What the account chose, in milliseconds.
         chosen_ms: u64,
+    },
+    /// The account was closed before, by more than the edge.
+    AfterClosing {
+        /// When it was closed, in milliseconds since 1970.
+        closed_ms: u64,
     },
 }
 
@@ -115,7 +134,13 @@ impl Lie {
             Self::OtherAccount { .. } => "DETAIL_OTHER_ACCOUNT",
             Self::Commitment => "DETAIL_OTHER_PAYLOAD",
             Self::Address => "ADDRESS_FOREIGN",
+            Self::ApprovalUnknown => "APPROVAL_UNKNOWN",
+            Self::ApprovalOther => "APPROVAL_OTHER",
+            Self::ApprovalIncomplete => "APPROVAL_INCOMPLETE",
+            Self::ApprovalOwn => "APPROVAL_OWN",
+            Self::ApprovalTwice => "APPROVAL_TWICE",
             Self::EpochLength { .. } => "EPOCH_LENGTH_OTHER",
+            Self::AfterClosing { .. } => "AFTER_CLOSING",
         }
     }
 
@@ -133,8 +158,18 @@ impl Lie {
                 "what the ledger committed to is not the payload that its detail names".to_owned()
             }
             Self::Address => "its address does not follow from the account's keys".to_owned(),
+            Self::ApprovalUnknown => "the case that it says approved it is not on the ledger".to_owned(),
+            Self::ApprovalOther => "the case that it says approved it is about something else".to_owned(),
+            Self::ApprovalIncomplete => "the case that it says approved it was never completed".to_owned(),
+            Self::ApprovalOwn => "it was approved by its own account".to_owned(),
+            Self::ApprovalTwice => {
+                "the case that approved it was used for another transaction before".to_owned()
+            }
             Self::EpochLength { chosen_ms } => {
                 format!("its epoch has another length than the {chosen_ms} ms that the account chose")
+            }
+            Self::AfterClosing { closed_ms } => {
+                format!("its account was closed before, at {}", moment(*closed_ms))
             }
         }
     }
@@ -148,7 +183,7 @@ pub struct PaymentReceived {
     /// Who is paid, in which epoch.
     pub of: AccountEpoch,
     /// The announcement.
-    pub payment: [u8; 35],
+    pub payment: [u8; PAYMENT_BYTES],
     /// The address that it leads to: SEC1 compressed.
     pub public_key: [u8; 33],
     /// The index in the log of the transaction that used this address, if one was found.
@@ -237,8 +272,6 @@ pub enum RunSource {
     Keepers(Place),
     /// Keepers, as the grant file says; these records have no such dealing.
     KeepersUnrecorded,
-    /// Nobody: the account has an own root, and keepers hold nothing of these epochs.
-    NotDealt,
 }
 
 /// An account of which something that had elapsed of the grant's period was not opened.
@@ -263,6 +296,8 @@ pub struct AccountFinding {
     pub epoch_ms: u64,
     /// Where it chose them.
     pub chosen: Place,
+    /// Where it was closed, if it was. A use names no account, so the ledger takes one with its keys afterwards too.
+    pub closed: Option<Place>,
 }
 
 /// Something that was done about the grant.
@@ -367,15 +402,23 @@ impl Relinked {
             .transactions
             .iter()
             .flat_map(|one| std::iter::once(one.place).chain(one.release.map(|release| release.place)));
-        let accounts = self.accounts.iter().map(|one| one.chosen);
+        let approvals = self.transactions.iter().filter_map(|one| one.approval.as_ref());
+        let approvals = approvals.flat_map(Approval::places);
+        let accounts = self.accounts.iter().flat_map(|one| std::iter::once(one.chosen).chain(one.closed));
         let epochs = self.epochs.iter().filter_map(|one| one.closing);
         let dealings = self.runs.iter().filter_map(|run| match run.source {
             RunSource::Keepers(place) => Some(place),
-            RunSource::Hosted | RunSource::KeepersUnrecorded | RunSource::NotDealt => None,
+            RunSource::Hosted | RunSource::KeepersUnrecorded => None,
         });
         let acts = self.acts.iter().map(|act| act.place);
         let payments = self.payments.iter().map(|payment| payment.place);
-        let all = transactions.chain(payments).chain(accounts).chain(epochs).chain(dealings).chain(acts);
+        let all = transactions
+            .chain(approvals)
+            .chain(payments)
+            .chain(accounts)
+            .chain(epochs)
+            .chain(dealings)
+            .chain(acts);
         let mut places: Vec<_> = all.map(|place| place.leaf_index).collect();
         places.sort_unstable();
         places.dedup();

@@ -69,9 +69,6 @@ impl Relinker {
         };
         match &opening.delivery {
             Delivery::Hosted { .. } => vec![run(opening.first, opening.last, RunSource::Hosted)],
-            Delivery::Own(dealt) if dealt.is_empty() => {
-                vec![run(opening.first, opening.last, RunSource::NotDealt)]
-            }
             Delivery::Own(dealt) => {
                 let of_dealing = |dealt: &crate::grant_file::Dealt| {
                     let (first, last) = (*dealt.cover.epochs().start(), *dealt.cover.epochs().end());

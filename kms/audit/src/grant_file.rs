@@ -70,7 +70,7 @@ pub enum Delivery {
         cover: ViewingCover,
     },
     /// From keepers, who hold shares of what opens an own root's closed epochs: the dealings that lie in the run, ascending and
-    /// apart. Epochs that were not dealt are in none.
+    /// apart, at least one. Epochs that were not dealt are in none.
     Own(Vec<Dealt>),
 }
 
@@ -263,6 +263,10 @@ fn read_dealt(reader: &mut Reader<'_>, within: (u32, u32)) -> Result<Vec<Dealt>,
             first >= within.0 && last <= within.1 && after.is_none_or(|after| first > after)
         };
         all.push(Dealt { dealing, cover: read_cover(reader, fits)? });
+    }
+    // Keepers that hold nothing of a run open none.
+    if all.is_empty() {
+        return Err(DecodeError::Invalid { what: "dealings", why: "are none" }.into());
     }
     Ok(all)
 }

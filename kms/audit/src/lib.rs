@@ -6,6 +6,7 @@
 //! and the reports.
 #![doc = include_str!("../SPEC.md")]
 
+mod approvals;
 mod epoch;
 mod error;
 mod finding;
@@ -18,6 +19,7 @@ mod relink;
 mod report;
 mod scope;
 
+pub use approvals::{Approval, ApprovalCase, Approver};
 pub use error::AuditError;
 pub use finding::{
     AccountEpoch, AccountFinding, AddressCheck, Completeness, EpochFinding, GrantAct, GrantStep, Lie, Looked,

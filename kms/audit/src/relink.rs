@@ -14,7 +14,9 @@ use keyward_ledger_core::entry::{
 };
 use keyward_ledger_core::hash::{Hash, commitment};
 use keyward_ledger_core::record::Record;
+use keyward_ledger_core::unlinkable::EDGE_MS;
 
+use crate::approvals::Cases;
 use crate::epoch::Epoch;
 use crate::error::AuditError;
 use crate::finding::{
@@ -45,6 +47,8 @@ pub struct Relinker {
     announced: HashMap<(u64, u32), Vec<Announced>>,
     pub(crate) payments: Vec<PaymentReceived>,
     pub(crate) epochs: BTreeMap<AccountEpoch, Epoch>,
+    /// Cases that name nobody.
+    cases: Cases,
     /// Dealings to keepers: their hash and place.
     pub(crate) dealt: HashMap<(Hash, u32, u32), (Hash, Place)>,
 }
@@ -66,6 +70,7 @@ impl Relinker {
             announced: HashMap::new(),
             payments: Vec::new(),
             epochs: BTreeMap::new(),
+            cases: Cases::default(),
             dealt: HashMap::new(),
         })
     }
@@ -102,6 +107,7 @@ impl Relinker {
             Entry::UseAddress(used) => self.used(&mut at, &used),
             Entry::Release(release) => self.released(&mut at, &release),
             Entry::CloseEpoch(close) => self.closed(&mut at, &close),
+            Entry::CloseAccount { account } => self.left(&mut at, &account),
             Entry::AnnouncePayment(announce) => self.announced(&mut at, &announce),
             Entry::DeliverGrant(delivered) => {
                 let (opened, package_hash) = (delivered.opened, delivered.package_hash);
@@ -110,7 +116,17 @@ impl Relinker {
             Entry::UseGrant(used) => {
                 self.step(&mut at, &used.grant, GrantStep::Used { count: used.count, what: used.what }, None);
             }
-            Entry::Authored(authored) => self.authored(&mut at, &authored),
+            Entry::OpenBlindCase(open) => {
+                let place = at.place();
+                self.cases.opened(&open, &record.outcome.data, place);
+            }
+            Entry::UseBlindCase(used) => self.cases.used(&used, at.place()),
+            Entry::BindKey(bind) => self.cases.bound(&bind),
+            Entry::RotateKey(rotate) => self.cases.bound(&rotate.bind),
+            Entry::Authored(authored) => {
+                self.cases.said(&authored, || at.place());
+                self.authored(&mut at, &authored);
+            }
             _ => {}
         }
         Ok(())
@@ -151,11 +167,14 @@ impl Relinker {
         self.epochs.entry(of).or_default().record(used.epoch_ms, &place);
         let (detail, mut lies) = detail(&opened);
         lies.extend(detail.iter().flat_map(|detail| contradictions(detail, &of, used)));
-        let chosen_ms = self.accounts.get(&of.account).map(|account| account.epoch_ms);
+        let whole = self.looked.is_some_and(|looked| looked.first_leaf == 0);
+        let approval = detail.as_ref().and_then(|detail| {
+            let (approval, wrong) = self.cases.of_use(detail, used.scheme, whole);
+            lies.extend(wrong);
+            approval
+        });
         lies.extend(
-            chosen_ms
-                .filter(|chosen| *chosen != used.epoch_ms)
-                .map(|chosen_ms| Lie::EpochLength { chosen_ms }),
+            self.accounts.get(&of.account).into_iter().flat_map(|known| out_of_time(known, used, &place)),
         );
         let number = self.transactions.len();
         self.transactions.push(Transaction {
@@ -168,6 +187,7 @@ impl Relinker {
             limit: used.limit,
             detail,
             address: AddressCheck::Unknown,
+            approval,
             release: None,
             lies,
         });
@@ -255,11 +275,13 @@ impl Relinker {
             Act::Addresses(AddressAct::Choose(choose)) => {
                 if self.concerns(choose) {
                     let (account, custody, epoch_ms) = (choose.account, choose.custody, choose.epoch_ms);
-                    let chosen = at.place();
-                    self.accounts.insert(account, AccountFinding { account, custody, epoch_ms, chosen });
+                    let (chosen, closed) = (at.place(), None);
+                    let known = AccountFinding { account, custody, epoch_ms, chosen, closed };
+                    self.accounts.insert(account, known);
                 }
                 return;
             }
+            Act::CloseAccount { account } => return self.left(at, account),
             Act::Addresses(AddressAct::Deal(deal)) => {
                 let run = (deal.run.account, deal.run.first, deal.run.last);
                 self.dealt.insert(run, (deal.run.dealing_hash, at.place()));
@@ -282,6 +304,13 @@ impl Relinker {
         };
         let author = authored.authors.first().map(|author| author.party);
         self.step(at, &about, step, author);
+    }
+
+    fn left(&mut self, at: &mut At<'_>, account: &Hash) {
+        self.cases.left(account);
+        if let Some(known) = self.accounts.get_mut(account) {
+            known.closed = Some(at.place());
+        }
     }
 
     /// Whether the grant is for the account.
@@ -335,11 +364,19 @@ const fn matters(kind: u16) -> bool {
         kind::USE_ADDRESS
             | kind::RELEASE
             | kind::CLOSE_EPOCH
+            | kind::CLOSE_ACCOUNT
+            | kind::CLOSE_OWN_ACCOUNT
             | kind::ANNOUNCE_PAYMENT
             | kind::CHOOSE_ADDRESSES
             | kind::DEAL_VIEWING
             | kind::OPEN_APPROVAL
             | kind::APPROVE
+            | kind::WITHDRAW_APPROVAL
+            | kind::OPEN_BLIND_CASE
+            | kind::USE_BLIND_CASE
+            | kind::BIND_KEY
+            | kind::ROTATE_KEY
+            | kind::ROTATE_OWN_KEY
             | kind::REQUEST_GRANT..=kind::REVOKE_GRANT
     )
 }
@@ -349,6 +386,20 @@ fn detail(opened: &SecretBytes) -> (Option<Detail>, Vec<Lie>) {
         Ok(detail) => (Some(detail), Vec::new()),
         Err(error) => (None, vec![Lie::Unreadable { why: error.to_string() }]),
     }
+}
+
+/// What about a use's time its account's choice and closing contradict.
+fn out_of_time(
+    known: &AccountFinding,
+    used: &UseAddress,
+    place: &Place,
+) -> impl Iterator<Item = Lie> + use<> {
+    let chosen_ms = known.epoch_ms;
+    let length = (chosen_ms != used.epoch_ms).then_some(Lie::EpochLength { chosen_ms });
+    // What was under way when it was closed may be recorded a little later.
+    let closed_ms = known.closed.map(|closed| closed.time_ms);
+    let closed_ms = closed_ms.filter(|closed_ms| place.time_ms > closed_ms.saturating_add(EDGE_MS));
+    length.into_iter().chain(closed_ms.map(|closed_ms| Lie::AfterClosing { closed_ms }))
 }
 
 /// What a detail says that the record or the keys contradict.

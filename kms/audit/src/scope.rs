@@ -37,14 +37,34 @@ impl Relinker {
         };
         concerned.into_iter().filter_map(unopened).collect()
     }
+
+    /// When the next epoch of the grant's period elapses, of any account whose choice is known: what was whole may then be so no more.
+    pub fn next_elapses_ms(&self) -> Option<u64> {
+        let (grant, time_ms) = (&self.granted.grant, self.looked?.until_ms);
+        let next = |known: &AccountFinding| {
+            let length_ms = known.epoch_ms.max(1);
+            let (_, end) = period(grant, known, time_ms);
+            let next_ms = end.saturating_add(1).saturating_mul(length_ms).saturating_add(EDGE_MS);
+            (end < last(grant, known)).then_some(next_ms)
+        };
+        self.accounts.values().filter_map(next).min()
+    }
 }
 
-/// The whole epochs of a grant's period that had elapsed at a time, from the account's choice on: the first, and the one after the last.
+/// The whole epochs of a grant's period that had elapsed at a time, from the account's choice on up to the one in which it was closed, if it
+/// was: the first, and the one after the last.
 fn period(grant: &Grant, known: &AccountFinding, time_ms: u64) -> (u64, u64) {
     let length_ms = known.epoch_ms.max(1);
     let chosen = known.chosen.time_ms.saturating_sub(EDGE_MS) / length_ms;
     let elapsed = time_ms.saturating_sub(EDGE_MS) / length_ms;
-    (grant.from_ms.div_ceil(length_ms).max(chosen), (grant.until_ms / length_ms).min(elapsed))
+    (grant.from_ms.div_ceil(length_ms).max(chosen), last(grant, known).min(elapsed))
+}
+
+/// The epoch after the last of a grant's period, however much of it has elapsed.
+fn last(grant: &Grant, known: &AccountFinding) -> u64 {
+    let length_ms = known.epoch_ms.max(1);
+    let closed = known.closed.map_or(u64::MAX, |closed| (closed.time_ms + EDGE_MS) / length_ms + 1);
+    (grant.until_ms / length_ms).min(closed)
 }
 
 /// How many numbers of a range lie in spans, which may overlap.

@@ -89,6 +89,7 @@ fn with_a_check_that_fits_it_is_still_held_to_its_rules() {
     let malformed = |openings| matches!(refused(openings), GrantFileError::Malformed(_));
     assert!(malformed(vec![hosted(3, 1, 2), hosted(2, 1, 2)]), "not ascending");
     assert!(malformed(vec![hosted(2, 1, 2), hosted(2, 1, 2)]), "twice");
+    assert!(malformed(vec![own(2, &[])]), "keepers opened nothing");
     let mut other = hosted(2, 1, 2);
     (other.first, other.last) = (1, 3);
     assert!(matches!(refused(vec![other]), GrantFileError::CoverEpochs { first: 1, last: 2 }));

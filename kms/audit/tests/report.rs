@@ -5,6 +5,7 @@ mod town;
 
 use keyward_audit::{GrantFile, Relinker, Report, records};
 use keyward_domain::detail::Source;
+use keyward_ledger_core::entry::Act;
 use keyward_ledger_verify::{Depth, History, HistoryVerdict};
 use town::Town;
 use town::common::mutate::Random;
@@ -163,4 +164,77 @@ fn every_format_says_how_much_was_opened() {
         assert_eq!(html.matches(unopened).count(), 2 - opened.len());
         assert_eq!(text.matches(unopened).count(), 2 - opened.len(), "{text}");
     }
+}
+
+/// The epoch in which it was closed is its last: nothing of a period after it is missing.
+#[test]
+fn an_account_that_was_closed_in_the_period_is_said_so_and_misses_nothing_after() {
+    let mut town = Town::new(1, Random::seeded("closed"));
+    town.publish();
+    let first = town.epoch() + 2;
+    for epoch in first..first + 2 {
+        town.go(epoch, 5_000);
+        town.use_one(0);
+    }
+    let (account, person) = (town.owners[0].account(), town.owners[0].person);
+    let closed = town.acted(Act::CloseAccount { account }, &[person]);
+    let last = first + 1;
+    assert_eq!(town.epoch(), last);
+    town.go(last + 4, 1_000);
+    town.close(0, first);
+    town.close(0, last);
+    let mut file = town.granted(&[0], first, last + 2);
+    town.open(&mut file, 0, first, last);
+    let mut relinker = Relinker::new(file, &town.trust()).unwrap();
+    (0..).zip(&town.world.records).for_each(|(at, record)| relinker.feed(at, record).unwrap());
+    let found = relinker.relinked();
+    assert!(found.is_complete() && found.is_whole(), "{:?}", found.unopened);
+    assert_eq!(relinker.next_elapses_ms(), None, "nothing elapses after its last");
+    let known = found.accounts[0];
+    assert_eq!((known.account, known.closed.map(|place| place.leaf_index)), (account, Some(closed)));
+    assert!(found.places().contains(&closed));
+    let history = history(&town);
+    let report = Report::new(&found, &history);
+    assert_eq!(report.json()["accounts"][0]["closed"]["leaf_index"], closed);
+    assert!(report.html().contains("It was closed at "));
+    // The epoch that it was closed in is wanted as every other one.
+    let mut file = town.granted(&[0], first, last + 2);
+    town.open(&mut file, 0, first, first);
+    let found = town.relinked(file);
+    assert_eq!(found.unopened.iter().map(|one| (one.whole, one.missing)).collect::<Vec<_>>(), [(Some(2), 1)]);
+}
+
+/// A use names no account: whoever still has a closed account's root goes on, and the ledger takes it.
+#[test]
+fn what_is_signed_after_the_closing_is_told_where_it_is_looked_for() {
+    let mut town = Town::new(1, Random::seeded("after closing"));
+    town.publish();
+    let first = town.epoch() + 2;
+    town.go(first, 5_000);
+    let (account, person) = (town.owners[0].account(), town.owners[0].person);
+    town.acted(Act::CloseAccount { account }, &[person]);
+    let (under_way, _) = town.use_one(0);
+    town.go(first, 30_000);
+    let (after, _) = town.use_one(0);
+    town.go(first + 1, 20_000);
+    town.use_one(0);
+    town.elapse(first + 1);
+    town.close(0, first);
+    let mut file = town.granted(&[0], first, first + 1);
+    town.open(&mut file, 0, first, first);
+    let found = town.relinked(file);
+    let told: Vec<_> = found
+        .transactions
+        .iter()
+        .map(|one| (one.place.leaf_index, one.lies.iter().map(|lie| lie.code()).collect::<Vec<_>>()))
+        .collect();
+    assert_eq!(told, [(under_way, vec![]), (after, vec!["AFTER_CLOSING"])]);
+    assert!(!found.is_complete() && found.is_whole(), "{:?}", found.unopened);
+    let history = history(&town);
+    let report = Report::new(&found, &history);
+    let limits = report.limits();
+    let limit = limits.iter().find(|limit| limit.title == "Accounts that were closed").unwrap();
+    assert!(limit.words.starts_with("1 account was closed") && limit.words.contains("not looked for"));
+    assert!(report.html().contains("what somebody signs with its keys afterwards is not looked for"));
+    assert!(report.csv().contains("AFTER_CLOSING"));
 }

@@ -11,7 +11,7 @@ use keyward_ledger_core::entry::{Custody, Party};
 use keyward_ledger_core::hash::Hash;
 
 use crate::table::{Column, Row, Table, Value};
-use crate::tables::FORM;
+use crate::tables::{FORM, RECORDS};
 
 const ABOUT: Table = Table {
     name: "about",
@@ -28,6 +28,8 @@ const ABOUT: Table = Table {
         Column::int("leaves"),
         Column::int("height"),
         Column::int("time_ms"),
+        Column::int("complete"),
+        Column::int("whole"),
     ],
     key: 1,
     indexes: &[],
@@ -38,6 +40,7 @@ const ACCOUNTS: Table = Table {
         Column::bytes("account"),
         Column::text("custody").optional(),
         Column::int("epoch_ms").optional(),
+        Column::int("unopened").optional(),
         Column::int("leaf_index").optional(),
         Column::bytes("leaf_hash").optional(),
     ],
@@ -148,27 +151,9 @@ const EPOCHS: Table = Table {
     key: 2,
     indexes: &[],
 };
-/// The records that the other tables speak of: what their leaf hashes are made of.
-pub(crate) const GRANT_RECORDS: Table = Table {
-    name: "records",
-    columns: &[
-        Column::int("leaf_index"),
-        Column::bytes("leaf_hash"),
-        Column::int("height"),
-        Column::int("time_ms"),
-        Column::bytes("submitter"),
-        Column::int("sequence"),
-        Column::int("place"),
-        Column::int("kind"),
-        Column::text("kind_name"),
-        Column::bytes("entry"),
-        Column::int("outcome"),
-        Column::text("outcome_name"),
-        Column::bytes("outcome_data"),
-    ],
-    key: 1,
-    indexes: &[],
-};
+/// The records that the other tables speak of: what their leaf hashes are made of, without what they name.
+pub(crate) const GRANT_RECORDS: Table =
+    Table { columns: RECORDS.columns.split_at(RECORDS.columns.len() - 1).0, indexes: &[], ..RECORDS };
 /// The tables of a grant.
 pub(crate) const GRANT_TABLES: [Table; 8] =
     [ABOUT, ACCOUNTS, RUNS, ACTS, TRANSACTIONS, PAYMENTS, EPOCHS, GRANT_RECORDS];
@@ -201,13 +186,13 @@ impl Contents {
 fn leaves(found: &Relinked) -> BTreeMap<u64, Hash> {
     let dealing = |run: &RunFinding| match run.source {
         RunSource::Keepers(place) => Some(place),
-        RunSource::Hosted | RunSource::KeepersUnrecorded | RunSource::NotDealt => None,
+        RunSource::Hosted | RunSource::KeepersUnrecorded => None,
     };
     let transactions = found.transactions.iter();
     let releases = transactions.clone().filter_map(|one| one.release.map(|release| release.place));
     let all =
         transactions.map(|one| one.place).chain(releases).chain(found.payments.iter().map(|one| one.place));
-    let all = all.chain(found.accounts.iter().map(|one| one.chosen));
+    let all = all.chain(found.accounts.iter().flat_map(|one| std::iter::once(one.chosen).chain(one.closed)));
     let all = all.chain(found.epochs.iter().filter_map(|one| one.closing));
     let all = all.chain(found.runs.iter().filter_map(dealing)).chain(found.acts.iter().map(|act| act.place));
     all.map(|place| (place.leaf_index, place.leaf_hash)).collect()
@@ -230,13 +215,16 @@ fn about(found: &Relinked) -> Row {
         looked.map_or(0, |looked| looked.first_leaf.saturating_add(looked.records)).into(),
         looked.map_or(0, |looked| looked.height).into(),
         looked.map_or(0, |looked| looked.until_ms).into(),
+        Value::Int(found.is_complete().into()),
+        Value::Int(found.is_whole().into()),
     ]
 }
 
-/// The accounts that the grant names, and those of the whole tenant that were opened.
+/// The accounts that the grant names, and those of the whole tenant that were opened or could have been.
 fn accounts(found: &Relinked) -> Vec<Row> {
     let known = |account: &[u8; 32]| found.accounts.iter().find(|one| one.account == *account);
     let opened = found.runs.iter().map(|run| run.account).chain(found.accounts.iter().map(|one| one.account));
+    let opened = opened.chain(found.unopened.iter().map(|one| one.account));
     let all: BTreeSet<_> = found.granted.grant.accounts.iter().copied().chain(opened).collect();
     let row = |account: [u8; 32]| {
         let one: Option<&AccountFinding> = known(&account);
@@ -244,8 +232,10 @@ fn accounts(found: &Relinked) -> Vec<Row> {
             Custody::Hosted => "hosted",
             Custody::Own => "own",
         });
+        let unopened = found.unopened.iter().find(|one| one.account == account);
+        let unopened = unopened.map_or(Some(0), |one| one.whole.map(|_| one.missing));
         let [index, hash] = place(one.map(|one| one.chosen));
-        vec![account.into(), custody.into(), one.map(|one| one.epoch_ms).into(), index, hash]
+        vec![account.into(), custody.into(), one.map(|one| one.epoch_ms).into(), unopened.into(), index, hash]
     };
     all.into_iter().map(row).collect()
 }
@@ -265,7 +255,6 @@ fn run(run: &RunFinding) -> Row {
         RunSource::Hosted => ("hosted", None),
         RunSource::Keepers(place) => ("keepers", Some(place)),
         RunSource::KeepersUnrecorded => ("keepers-unrecorded", None),
-        RunSource::NotDealt => ("not-dealt", None),
     };
     let [index, hash] = place(dealing);
     vec![run.account.into(), run.first.into(), run.last.into(), source.into(), run.active.into(), index, hash]

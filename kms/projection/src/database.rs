@@ -47,9 +47,8 @@ impl Database {
         }
         let relations = relations(&mut connection).await?;
         let has_tables = relations.iter().any(|(schema, name)| schema == SCHEMA && name == "ledger");
-        let schemas = if has_tables { reader_schemas(&mut connection).await? } else { Vec::new() };
-        if let Some((schema, name)) = relations.iter().find(|found| !(has_tables && is_ours(found, &schemas)))
-        {
+        let roles = if has_tables { roles(&mut connection).await? } else { Vec::new() };
+        if let Some((schema, name)) = relations.iter().find(|found| !(has_tables && is_ours(found, &roles))) {
             return Err(ProjectionError::NotOwn { what: format!("{schema}.{name}") });
         }
         if !has_tables {
@@ -69,6 +68,11 @@ impl Database {
         self.leaves
     }
 
+    /// Whether there are readers, or were: what they asked may wait, and a role whose time is over.
+    pub async fn has_readers(&mut self) -> Result<bool, ProjectionError> {
+        Ok(!roles(&mut self.connection).await?.is_empty())
+    }
+
     /// Records from a leaf on, each as its row says, up to a page.
     pub(crate) async fn page(&mut self, from: u64) -> Result<Vec<Leaf>, ProjectionError> {
         let text = format!(
@@ -80,10 +84,11 @@ impl Database {
     }
 }
 
-fn is_ours((schema, name): &(String, String), schemas: &[String]) -> bool {
+/// A role's lease has its name, and so has a grant's schema.
+fn is_ours((schema, name): &(String, String), roles: &[String]) -> bool {
     match &**schema {
-        SCHEMA => name == RECORDS.name || OWN.iter().any(|table| table.name == name),
-        _ => schemas.contains(schema) && GRANT_TABLES.iter().any(|table| table.name == name),
+        SCHEMA => name == RECORDS.name || OWN.iter().any(|table| table.name == name) || roles.contains(name),
+        _ => roles.contains(schema) && GRANT_TABLES.iter().any(|table| table.name == name),
     }
 }
 
@@ -98,8 +103,8 @@ async fn relations(connection: &mut PgConnection) -> Result<Vec<(String, String)
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
-async fn reader_schemas(connection: &mut PgConnection) -> Result<Vec<String>, ProjectionError> {
-    let text = format!("SELECT role FROM {SCHEMA}.readers WHERE grant_id IS NOT NULL");
+async fn roles(connection: &mut PgConnection) -> Result<Vec<String>, ProjectionError> {
+    let text = format!("SELECT role FROM {SCHEMA}.readers");
     let rows = sqlx::query(AssertSqlSafe(text)).fetch_all(connection).await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }

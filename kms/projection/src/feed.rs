@@ -30,6 +30,8 @@ pub struct Feed {
     first: bool,
     /// Whether a record came that may change what was found.
     stale: bool,
+    /// When an epoch of its period elapses, which changes what is whole.
+    elapses_ms: Option<u64>,
     /// What the database holds: the rows by table and key.
     printed: HashMap<Name, u64>,
     state: RandomState,
@@ -41,7 +43,7 @@ impl Feed {
     /// Of a role's grant.
     pub fn new(role: String, relinker: Relinker) -> Self {
         let (printed, state, next) = (HashMap::new(), RandomState::new(), Vec::new());
-        Self { role, relinker, first: true, stale: true, printed, state, next }
+        Self { role, relinker, first: true, stale: true, elapses_ms: None, printed, state, next }
     }
 
     /// Which grant.
@@ -54,8 +56,9 @@ impl Feed {
     }
 
     pub(crate) fn feed(&mut self, leaf_index: u64, record: &Record) -> Result<(), ProjectionError> {
-        self.stale =
-            self.stale || record.outcome.is_accepted() && kind_of(&record.entry).is_some_and(matters);
+        self.stale = self.stale
+            || record.outcome.is_accepted() && kind_of(&record.entry).is_some_and(matters)
+            || self.elapses_ms.is_some_and(|elapses_ms| elapses_ms <= record.time_ms);
         self.relinker.feed(leaf_index, record).map_err(ProjectionError::Audit)
     }
 
@@ -95,6 +98,7 @@ impl Feed {
     pub(crate) fn written(&mut self) {
         self.printed.extend(self.next.drain(..));
         (self.first, self.stale) = (false, false);
+        self.elapses_ms = self.relinker.next_elapses_ms();
     }
 }
 

@@ -6,8 +6,8 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 use crate::ProjectionError;
 
-/// Lines that make a segment by themselves; none has more.
-const LINES: i64 = 1 << 18;
+/// Lines that a segment has at most: cutting one keeps the guard from looking.
+const LINES: i64 = 1 << 14;
 /// Lines that are hashed at once.
 const PAGE: i64 = 512;
 /// How the hash of a segment begins: the length of the label, and the label.
@@ -28,19 +28,16 @@ pub struct Segment {
     pub count: u32,
 }
 
-/// Cuts a segment of each role from lines that are in none: where there are many, or `all` of them. Whether there were any:
-/// then there may be more.
-pub(crate) async fn cut(on: &mut PgConnection, all: bool) -> Result<bool, ProjectionError> {
+/// Cuts a segment of one role from lines that are in none; whether there were any: then there may be more.
+pub(crate) async fn cut(on: &mut PgConnection) -> Result<bool, ProjectionError> {
     let ready = sqlx::query(
-        "SELECT q.role, r.grant_id FROM keyward.queries q JOIN keyward.readers r USING (role) \
-         WHERE q.segment IS NULL AND r.grant_id IS NOT NULL GROUP BY 1, 2 HAVING count(*) >= $1 AND sum(q.statements) > 0",
+        "SELECT r.role, r.grant_id FROM keyward.readers r WHERE r.grant_id IS NOT NULL AND EXISTS (SELECT FROM keyward.queries q \
+         WHERE q.role = r.role AND q.segment IS NULL AND q.statements > 0) LIMIT 1",
     );
-    let ready = ready.bind(if all { 1 } else { LINES }).fetch_all(&mut *on).await?;
-    for row in &ready {
-        let (role, grant_id): (String, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?);
-        cut_one(on, &role, &grant_id).await?;
-    }
-    Ok(!ready.is_empty())
+    let Some(row) = ready.fetch_optional(&mut *on).await? else { return Ok(false) };
+    let (role, grant_id): (String, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?);
+    cut_one(on, &role, &grant_id).await?;
+    Ok(true)
 }
 
 async fn cut_one(on: &mut PgConnection, role: &str, grant_id: &[u8]) -> Result<(), ProjectionError> {

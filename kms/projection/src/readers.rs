@@ -6,6 +6,7 @@ use tokio::time::{Duration, sleep};
 use zeroize::Zeroizing;
 
 use crate::contents::GRANT_TABLES;
+use crate::lease::{self, IS_SHOWN};
 use crate::tables::{RECORDS, SCHEMA};
 use crate::{Database, ProjectionError};
 
@@ -15,13 +16,15 @@ const CONNECTIONS: u32 = 4;
 const TEMPORARY: &str = "256MB";
 /// Memory of a sort or hash that a query begins with; a role can lift it.
 const MEMORY: &str = "32MB";
-/// How long a session that was ended may take to be gone.
+/// How often it is looked whether sessions that were ended are gone, and how long there is between.
 const ENDING: Duration = Duration::from_millis(50);
-const ENDINGS_MAX: u32 = 200;
+const ENDINGS_MAX: u32 = 40;
 /// How often a role is tried to be shut that its own sessions are changing.
 const SHUT_TRIES: u32 = 5;
+/// How long somebody else's change of a role is waited for.
+const BRIEFLY: &str = "SET lock_timeout = 1000; SET lc_messages = 'C'";
 
-/// How long a reader may take.
+/// How long a reader may take, and how much.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// A query: then it is cancelled, and a moment later its session ended.
@@ -30,12 +33,18 @@ pub struct Bounds {
     pub transaction: Duration,
     /// A session that does nothing: then it is ended.
     pub idle: Duration,
+    /// How long rows are shown, and sessions go on, after the guard last looked.
+    pub shown: Duration,
+    /// How many bytes a statement's line in the log may have: a longer one costs its role all sessions.
+    pub statement_bytes: u64,
+    /// How many bytes a role may have logged in an hour: then it is shut until that is over.
+    pub hour_bytes: u64,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        let [query, transaction, idle] = [60, 600, 900].map(Duration::from_secs);
-        Self { query, transaction, idle }
+        let [query, transaction, idle, shown] = [60, 600, 900, 15].map(Duration::from_secs);
+        Self { query, transaction, idle, shown, statement_bytes: 1 << 20, hour_bytes: 64 << 20 }
     }
 }
 
@@ -87,10 +96,7 @@ impl Database {
         let (grant_id, expires_ms) = grant.unzip();
         let open = open_readers(&mut self.connection).await?;
         if let Some(there) = open.into_iter().find(|reader| reader.grant_id == grant_id) {
-            // Nobody may be in who could hold its changes up; the guard lets people in again.
-            shut(&mut self.connection, &there.role).await?;
-            let text = settings(&there.role, grant_id.is_some(), bounds);
-            sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut self.connection).await?;
+            self.set_anew(&there.role, grant_id.is_some(), bounds).await?;
             return Ok(there.role);
         }
         let credentials = Credentials::draw(if grant_id.is_some() { 'g' } else { 'r' })?;
@@ -118,6 +124,18 @@ impl Database {
         keep(&credentials).map_err(ReaderError::Keep)?;
         made.commit().await?;
         Ok(credentials.role)
+    }
+
+    /// A role's settings as these bounds have them. Nobody may be in who could hold that up: where sessions stay, the guard puts
+    /// them so when they are gone. It lets people in again, too.
+    async fn set_anew(&mut self, role: &str, of_grant: bool, bounds: &Bounds) -> Result<(), ProjectionError> {
+        sqlx::raw_sql(BRIEFLY).execute(&mut self.connection).await?;
+        if shut(&mut self.connection, role, false).await? {
+            let text = settings(role, of_grant, bounds);
+            sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut self.connection).await?;
+        }
+        sqlx::raw_sql("RESET lock_timeout; RESET lc_messages").execute(&mut self.connection).await?;
+        Ok(())
     }
 }
 
@@ -166,7 +184,8 @@ pub(crate) fn settings(role: &str, of_grant: bool, bounds: &Bounds) -> String {
 
 /// The grant's own schema, whose tables are its role's alone.
 fn grant_rights(role: &str) -> String {
-    let mut text = format!("{} CREATE SCHEMA {role}; GRANT USAGE ON SCHEMA {role} TO {role};", connect(role));
+    let (connect, lease) = (connect(role), lease::make(role));
+    let mut text = format!("{connect} {lease} CREATE SCHEMA {role}; GRANT USAGE ON SCHEMA {role} TO {role};");
     for table in &GRANT_TABLES {
         text += &table.postgres(role);
         text += &select(role, role, table.name);
@@ -180,7 +199,8 @@ fn grant_rights(role: &str) -> String {
 
 fn records_rights(role: &str) -> String {
     let tables = [RECORDS.name, "ledger"].map(|table| select(role, SCHEMA, table));
-    format!("{} GRANT USAGE ON SCHEMA {SCHEMA} TO {role}; {}", connect(role), tables.concat())
+    let (connect, lease) = (connect(role), lease::make(role));
+    format!("{connect} {lease} GRANT USAGE ON SCHEMA {SCHEMA} TO {role}; {}", tables.concat())
 }
 
 fn connect(role: &str) -> String {
@@ -191,7 +211,7 @@ fn connect(role: &str) -> String {
 
 fn select(role: &str, schema: &str, table: &str) -> String {
     format!(
-        "GRANT SELECT ON {schema}.{table} TO {role}; CREATE POLICY {role} ON {schema}.{table} FOR SELECT TO {role} USING (true);"
+        "GRANT SELECT ON {schema}.{table} TO {role}; CREATE POLICY {role} ON {schema}.{table} FOR SELECT TO {role} USING ({IS_SHOWN});"
     )
 }
 
@@ -220,42 +240,49 @@ pub(crate) async fn hold_open(on: &mut PgConnection) -> Result<Vec<String>, Proj
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// Shuts a role: nobody logs in with it from now on, and its sessions are gone when this returns.
-pub(crate) async fn shut(on: &mut PgConnection, role: &str) -> Result<(), ProjectionError> {
+/// Shuts a role: nobody logs in with it from now on, no rows are shown to it, and its sessions are told to end. Whether they are gone:
+/// one that reaches none of the places where PostgreSQL looks goes on until it does, and later calls (`again`) wait for nothing.
+pub(crate) async fn shut(on: &mut PgConnection, role: &str, again: bool) -> Result<bool, ProjectionError> {
     let there =
         sqlx::query("SELECT FROM pg_roles WHERE rolname = $1").bind(role).fetch_optional(&mut *on).await?;
     if there.is_none() {
-        return Ok(());
+        return Ok(true);
     }
+    let (tries, endings) = if again { (1, 1) } else { (SHUT_TRIES, ENDINGS_MAX) };
+    lease::end(on, role).await?;
+    if !close_login(on, role, tries).await? {
+        return Ok(false);
+    }
+    for ending in 0..endings {
+        if ending > 0 {
+            sleep(ENDING).await;
+        }
+        if terminate(on, role).await? == 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether nobody logs in with a role any more.
+async fn close_login(on: &mut PgConnection, role: &str, tries: u32) -> Result<bool, ProjectionError> {
     let text = format!("ALTER ROLE {role} NOLOGIN VALID UNTIL '-infinity'");
-    for tries in 1..=SHUT_TRIES {
+    for _ in 0..tries {
         // A session that changes its own role holds up whoever changes it: it ends first.
         terminate(on, role).await?;
         let done = sqlx::raw_sql(AssertSqlSafe(text.clone())).execute(&mut *on).await;
         match done.map_err(ProjectionError::from) {
-            Err(error) if tries == SHUT_TRIES || !error.is_collision() => return Err(error),
-            Err(_) => {}
-            Ok(_) => break,
+            Err(error) if error.is_collision() => {}
+            Err(error) => return Err(error),
+            Ok(_) => return Ok(true),
         }
     }
-    for _ in 0..ENDINGS_MAX {
-        let ended = sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1")
-            .bind(role);
-        if ended.fetch_all(&mut *on).await?.is_empty() {
-            return Ok(());
-        }
-        sleep(ENDING).await;
-    }
-    Err(ProjectionError::Unfit {
-        what: format!("sessions of `{role}` do not end"),
-        next: "end them yourself (`pg_terminate_backend`), or restart the server",
-    })
+    Ok(false)
 }
 
-/// Ends a role's sessions, and waits a second for each; how many there were. Others may begin meanwhile.
+/// Tells a role's sessions to end; how many there were. They are not gone yet, and others may begin meanwhile.
 pub(crate) async fn terminate(on: &mut PgConnection, role: &str) -> Result<usize, ProjectionError> {
-    let ended =
-        sqlx::query("SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE usename = $1");
+    let ended = sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1");
     Ok(ended.bind(role).fetch_all(on).await?.len())
 }
 
@@ -276,8 +303,9 @@ pub(crate) async fn remove(
     let there =
         sqlx::query("SELECT FROM pg_roles WHERE rolname = $1").bind(role).fetch_optional(&mut *made).await?;
     if there.is_some() {
-        let text =
-            format!("DROP SCHEMA IF EXISTS {role} CASCADE; DROP OWNED BY {role} CASCADE; DROP ROLE {role}");
+        let text = format!(
+            "DROP SCHEMA IF EXISTS {role} CASCADE; DROP SEQUENCE {SCHEMA}.{role}; DROP OWNED BY {role} CASCADE; DROP ROLE {role}"
+        );
         sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *made).await?;
     }
     Ok(made.commit().await?)

@@ -7,6 +7,9 @@ use sha2::{Digest as _, Sha256};
 use sqlx::{Connection as _, PgConnection, Row as _};
 
 use crate::ProjectionError;
+use crate::flood::Logged;
+use crate::seen::Seen;
+use crate::strangers::Strangers;
 
 /// What is read of a file at once.
 const READ: i64 = 4 << 20;
@@ -24,6 +27,9 @@ pub(crate) struct Reading {
     long: BTreeMap<String, Long>,
     /// Lines that did not parse since somebody looked.
     pub(crate) unread: u64,
+    /// What was read of each role's lines since somebody looked.
+    pub(crate) logged: BTreeMap<String, Logged>,
+    pub(crate) strangers: Strangers,
 }
 
 /// A long line whose end was not read yet.
@@ -99,6 +105,11 @@ impl Reading {
         let long = self.long.remove(file).filter(|long| long.from == from);
         let at = from.saturating_add(long.as_ref().map_or(0, |long| long.length));
         let bytes = read_bytes(on, file, at).await?;
+        // A long line counts as it comes, before its end is there.
+        if let Some(long) = &long {
+            let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+            self.count(&long.beginning, end, long.length.saturating_add(length(&bytes)));
+        }
         let (lines, read) = match (long, bytes.iter().position(|byte| *byte == b'\n')) {
             (Some(mut long), Some(end)) => {
                 long.take(bytes.get(..end).unwrap_or_default());
@@ -111,6 +122,7 @@ impl Reading {
                 return Ok((!bytes.is_empty()).then_some(0));
             }
             (None, None) if length(&bytes) == READ => {
+                self.count(&bytes, bytes.len(), READ);
                 self.long.insert(file.to_owned(), begin(from, &bytes));
                 return Ok(Some(0));
             }
@@ -119,12 +131,57 @@ impl Reading {
                 let end =
                     bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last.saturating_add(1));
                 let whole = bytes.get(..end).unwrap_or_default();
+                whole
+                    .split(|byte| *byte == b'\n')
+                    .for_each(|line| self.count(line, line.len(), length(line)));
                 (whole.split(|byte| *byte == b'\n').map(shortened).collect(), length(whole))
             }
         };
-        let unread = keep(on, file, from.saturating_add(read), lines).await?;
-        self.unread = self.unread.saturating_add(unread);
+        let kept = lines.into_iter().filter_map(|line| self.kept(line)).collect();
+        keep(on, kept, Some((file, from.saturating_add(read)))).await?;
         Ok(Some(read))
+    }
+
+    /// What is kept of a line: it is of a role, or of who knows whom.
+    fn kept(&mut self, line: Vec<u8>) -> Option<Kept> {
+        if line.is_empty() {
+            return None;
+        }
+        match asked(&line) {
+            Some(Line { role: Some(role), said, counts: true }) => Some(Kept { role, line, said }),
+            Some(_) => None,
+            None => {
+                self.unread = self.unread.saturating_add(1);
+                let keeps = self.strangers.keeps(&line);
+                keeps.then(|| Kept { role: UNREAD.to_owned(), line, said: false })
+            }
+        }
+    }
+
+    /// What strangers had logged in an hour that is over, or up to `now`.
+    pub(crate) async fn hour(
+        &mut self,
+        on: &mut PgConnection,
+        now_ms: u64,
+        now: bool,
+    ) -> Result<Vec<Seen>, ProjectionError> {
+        let Some((rest, seen)) = self.strangers.over(now_ms, now) else { return Ok(Vec::new()) };
+        if let Some(rest) = rest {
+            let line = Kept { role: UNREAD.to_owned(), line: rest.into_bytes(), said: false };
+            keep(on, vec![line], None).await?;
+        }
+        Ok(seen)
+    }
+
+    /// Counts so many bytes of a line, whose length so far is this. Failed logins are not their role's doing.
+    fn count(&mut self, line: &[u8], bytes: usize, so_far: i64) {
+        let Some(Line { role: Some(role), counts, .. }) = asked(line) else { return };
+        let logged = self.logged.entry(role).or_default();
+        if counts {
+            logged.add(u64::try_from(bytes).unwrap_or(u64::MAX), so_far.cast_unsigned());
+        } else {
+            logged.failed = logged.failed.saturating_add(1);
+        }
     }
 }
 
@@ -141,23 +198,22 @@ async fn read_bytes(on: &mut PgConnection, file: &str, at: i64) -> Result<Vec<u8
     Ok(bytes.unwrap_or_default())
 }
 
-/// Keeps lines that are of one of our roles, or of who knows whom, and how far the file was read; how many of the latter.
+/// A line that is kept if its role is one of ours, or of nobody.
+struct Kept {
+    role: String,
+    line: Vec<u8>,
+    /// Whether it says what was asked.
+    said: bool,
+}
+
+/// Keeps lines, and up to where their file was read.
 async fn keep(
     on: &mut PgConnection,
-    file: &str,
-    read_to: i64,
-    lines: Vec<Vec<u8>>,
-) -> Result<u64, ProjectionError> {
-    let (mut roles, mut kept, mut statements, mut unread) = (Vec::new(), Vec::new(), Vec::new(), 0_u64);
-    for line in lines.into_iter().filter(|line| !line.is_empty()) {
-        let (role, said) = match asked(&line) {
-            Some((Some(role), said)) => (role, said),
-            Some((None, _)) => continue,
-            None => {
-                unread = unread.saturating_add(1);
-                (UNREAD.to_owned(), false)
-            }
-        };
+    lines: Vec<Kept>,
+    read_to: Option<(&str, i64)>,
+) -> Result<(), ProjectionError> {
+    let (mut roles, mut kept, mut statements) = (Vec::new(), Vec::new(), Vec::new());
+    for Kept { role, line, said } in lines {
         roles.push(role);
         kept.push(line);
         statements.push(i64::from(said));
@@ -170,17 +226,28 @@ async fn keep(
          WHERE l.role = '' OR l.role IN (SELECT r.role FROM keyward.readers r)",
     );
     insert.bind(roles).bind(kept).bind(statements).execute(&mut *made).await?;
-    let place = sqlx::query(
-        "INSERT INTO keyward.log_places VALUES ($1, $2) ON CONFLICT (file) DO UPDATE SET read_to = excluded.read_to",
-    );
-    place.bind(file).bind(read_to).execute(&mut *made).await?;
-    made.commit().await?;
-    Ok(unread)
+    if let Some((file, read_to)) = read_to {
+        let place = sqlx::query(
+            "INSERT INTO keyward.log_places VALUES ($1, $2) ON CONFLICT (file) DO UPDATE SET read_to = excluded.read_to",
+        );
+        place.bind(file).bind(read_to).execute(&mut *made).await?;
+    }
+    Ok(made.commit().await?)
 }
 
-/// Whose line it is, if anybody's, and whether it says what was asked; nothing if it does not parse. A statement that does
-/// not parse is told with its error. What the line says need not be whole.
-fn asked(line: &[u8]) -> Option<(Option<String>, bool)> {
+/// What a line says of itself.
+#[derive(Debug, PartialEq, Eq)]
+struct Line {
+    /// Whose it is, if anybody's.
+    role: Option<String>,
+    /// Whether it says what was asked.
+    said: bool,
+    /// Whether its role was logged in.
+    counts: bool,
+}
+
+/// Nothing if it does not parse. A statement that does not parse is told with its error. What the line says need not be whole.
+fn asked(line: &[u8]) -> Option<Line> {
     let at = line.windows(MESSAGE.len()).position(|part| part == MESSAGE);
     let (head, message) = line.split_at(at.unwrap_or(line.len()));
     let message = message.get(MESSAGE.len()..).unwrap_or_default();
@@ -190,20 +257,28 @@ fn asked(line: &[u8]) -> Option<(Option<String>, bool)> {
     let said = ["statement: ", "execute ", "fastpath function call: "]
         .iter()
         .any(|start| message.starts_with(start.as_bytes()));
-    Some((text("user").map(str::to_owned), said || text("state_code") == Some("42601")))
+    let state = text("state_code").unwrap_or_default();
+    // Logins that failed: of class 28, or given up before they were through.
+    let failed = state.starts_with("28") || text("ps") == Some("authentication");
+    Some(Line {
+        role: text("user").map(str::to_owned),
+        said: said || state == "42601",
+        counts: said || !failed,
+    })
 }
 
 #[cfg(test)]
-#[allow(clippy::indexing_slicing, reason = "tests")]
+#[allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use super::{KEPT, asked, begin, shortened};
+    use super::{KEPT, Line, Reading, asked, begin, shortened};
 
     #[test]
     fn whose_a_line_is_its_beginning_says() {
         let line = |message: &str| {
             format!("{{\"timestamp\":\"t\",\"user\":\"g_1\",\"message\":\"{message}\",\"x\":1}}")
         };
-        let of = |said| Some((Some("g_1".to_owned()), said));
+        let of = |said| Some(Line { role: Some("g_1".to_owned()), said, counts: true });
+        let nobody = Some(Line { role: None, said: false, counts: true });
         assert_eq!(asked(line("statement: SELECT 1").as_bytes()), of(true));
         assert_eq!(asked(line("duration: 1").as_bytes()), of(false));
         let long = shortened(line(&format!("statement: {}", "x".repeat(KEPT))).as_bytes());
@@ -211,10 +286,19 @@ mod tests {
         assert_eq!(asked(b"{\"user\":\"g_1\",\"message\":\"statement: \xff\"}"), of(true));
         assert_eq!(
             asked(br#"{"user":"a\",\"message\":\"b","message":"c"}"#),
-            Some((Some("a\",\"message\":\"b".into()), false))
+            Some(Line { role: Some("a\",\"message\":\"b".into()), said: false, counts: true })
         );
-        assert_eq!(asked(b"{\"timestamp\":\"t\",\"message\":\"checkpoint\"}"), Some((None, false)));
-        assert_eq!(asked(b"{\"timestamp\":\"t\"}"), Some((None, false)));
+        let failed = br#"{"user":"g_1","state_code":"28P01","message":"password"}"#;
+        assert!(!asked(failed).unwrap().counts, "anybody can fail to log in");
+        let given_up = br#"{"user":"g_1","ps":"authentication","state_code":"08P01","message":"expected"}"#;
+        assert!(!asked(given_up).unwrap().counts);
+        let mut reading = Reading::default();
+        assert!(reading.kept(failed.to_vec()).is_none(), "nothing of a stranger's stands in a grant's log");
+        reading.count(failed, failed.len(), 50);
+        assert_eq!((reading.logged["g_1"].bytes, reading.logged["g_1"].failed), (0, 1));
+        assert!(reading.kept(line("statement: SELECT 1").into_bytes()).unwrap().said);
+        assert_eq!(asked(b"{\"timestamp\":\"t\",\"message\":\"checkpoint\"}"), nobody);
+        assert_eq!(asked(b"{\"timestamp\":\"t\"}"), nobody);
         assert_eq!(asked(b"no json"), None);
     }
 

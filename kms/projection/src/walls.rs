@@ -5,6 +5,7 @@
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
+use crate::lease::SHOWN_UNTIL;
 use crate::tables::{RECORDS, SCHEMA};
 use crate::{Database, ProjectionError};
 
@@ -67,6 +68,9 @@ const NO_DEFINITIONS: &str = "CREATE OR REPLACE FUNCTION keyward.no_definitions(
      CREATE EVENT TRIGGER keyward_no_definitions ON ddl_command_start EXECUTE FUNCTION keyward.no_definitions(); \
      ALTER EVENT TRIGGER keyward_no_definitions ENABLE ALWAYS;";
 
+/// What may run before a policy, so that records are found by what they name through their index: its only errors are of types.
+const LEAKPROOF: &str = "ALTER FUNCTION pg_catalog.arraycontains(anyarray, anyarray) LEAKPROOF;";
+
 /// What must be empty before anybody reads.
 const OPENINGS: [(&str, &str); 4] = [
     (
@@ -97,7 +101,9 @@ impl Database {
         check_server(&mut self.connection).await?;
         let mut made = self.connection.begin().await?;
         close_databases(&mut made).await?;
-        sqlx::raw_sql(AssertSqlSafe(format!("{CLOSED}{NO_DEFINITIONS}"))).execute(&mut *made).await?;
+        sqlx::raw_sql(AssertSqlSafe(format!("{CLOSED}{NO_DEFINITIONS}{SHOWN_UNTIL}{LEAKPROOF}")))
+            .execute(&mut *made)
+            .await?;
         close_functions(&mut made).await?;
         open_catalogs(&mut made).await?;
         let records = format!("{SCHEMA}.{}", RECORDS.name);

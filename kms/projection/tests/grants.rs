@@ -198,6 +198,32 @@ async fn block_by_block_and_over_restarts_the_same_rows_come_out() {
     assert_eq!(all_rows(&server, &url, &roles[0]), slowly);
 }
 
+/// What was opened stays so, and time goes on: another epoch of the period elapses, and nobody opened it.
+#[tokio::test]
+async fn what_is_whole_follows_the_time() {
+    let Some(server) = Postgres::start_for_readers() else { return };
+    let (url, (mut town, _)) = (server.database(), story());
+    let first = town.epoch() - 3;
+    let mut file = town.granted(&[0], first, first + 3);
+    town.open(&mut file, 0, first, first + 2);
+    let (mut projector, roles) = projector(&url, &town, &[&file]).await;
+    let question =
+        format!("SELECT a.complete, a.whole, o.unopened FROM {0}.about a, {0}.accounts o", roles[0]);
+    push(&mut projector, &blocks(&town)).await;
+    assert_eq!(server.sql(&url, &question), "0|1|0");
+    town.elapse(first + 3);
+    town.world.enroll(town::common::acts::Person(0x77));
+    push(&mut projector, &blocks(&town)).await;
+    assert_eq!(server.sql(&url, &question), "0|0|1", "though no record of the grant came");
+    drop(projector);
+    until_free(&server, &url).await;
+    town.open(&mut file, 0, first + 3, first + 3);
+    town.close(0, first + 2);
+    let (mut projector, _) = self::projector(&url, &town, &[&file]).await;
+    push(&mut projector, &blocks(&town)).await;
+    assert_eq!(server.sql(&url, &question), "1|1|0");
+}
+
 #[tokio::test]
 async fn a_newer_grant_file_shows_more_and_rows_that_somebody_changed_are_put_right() {
     let Some(server) = Postgres::start_for_readers() else { return };

@@ -3,10 +3,10 @@
 use keyward_domain::moment::moment;
 
 use super::Report;
-use super::words::{address_name, plain, unopened};
+use super::words::{address_name, approvers, plain, unopened};
 use crate::finding::{PaymentReceived, Transaction, Unopened};
 
-const HEAD: [&str; 26] = [
+const HEAD: [&str; 29] = [
     "what",
     "time_utc",
     "time_ms",
@@ -31,6 +31,9 @@ const HEAD: [&str; 26] = [
     "release_receipt",
     "signature_hash",
     "payment_used_by",
+    "approval_case",
+    "approval_rule",
+    "approved_by",
     "lies",
     "grant_id",
 ];
@@ -55,6 +58,7 @@ impl Report<'_> {
         let text = |text: Option<&String>| text.cloned().unwrap_or_default();
         let detail = one.detail.as_ref();
         let release = one.release.map(|release| release.place.leaf_index);
+        let approved = one.approval.as_ref().and_then(|approval| approval.found.as_ref());
         let lies: Vec<_> = one.lies.iter().map(|lie| lie.code()).collect();
         [
             "transaction".to_owned(),
@@ -81,6 +85,9 @@ impl Report<'_> {
             release.map(Self::receipt_name).unwrap_or_default(),
             one.release.map(|release| hex::encode(release.signature_hash)).unwrap_or_default(),
             String::new(),
+            one.approval.as_ref().map(|approval| hex::encode(approval.case)).unwrap_or_default(),
+            approved.map(|case| hex::encode(case.rule)).unwrap_or_default(),
+            one.approval.as_ref().map(|approval| approvers(approval, hex::encode)).unwrap_or_default(),
             lies.join(" "),
             hex::encode(self.found.granted.grant.id),
         ]

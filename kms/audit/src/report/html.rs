@@ -172,7 +172,16 @@ impl Report<'_> {
                         Custody::Hosted => "with the service",
                         Custody::Own => "on its person's own side",
                     };
-                    format!("Its addresses' root lies {root}; epochs of {}. ", period(known.epoch_ms))
+                    let closed = known.closed.map(|closed| moment(closed.time_ms));
+                    let closed =
+                        closed.map(|at| {
+                        format!("It was closed at {at}: what somebody signs with its keys afterwards is not looked for. ")
+                    });
+                    let epochs = period(known.epoch_ms);
+                    format!(
+                        "Its addresses' root lies {root}; epochs of {epochs}. {}",
+                        closed.unwrap_or_default()
+                    )
                 },
             ));
             let runs = self.found.runs.iter().filter(|run| run.account == *account);
@@ -217,11 +226,6 @@ impl Report<'_> {
             RunSource::Keepers(at) => format!("by keepers, from the dealing in record {}", at.leaf_index),
             RunSource::KeepersUnrecorded => {
                 "by keepers, from a dealing that these records do not have".to_owned()
-            }
-            RunSource::NotDealt => {
-                return format!(
-                    "{epochs} were asked for, and keepers hold nothing of them: they were not dealt."
-                );
             }
         };
         let (count, active) = (u64::from(run.last - run.first) + 1, u64::from(run.active));

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::words::{self, party, step_name};
 use super::{REPORT_FORMAT, Report};
+use crate::approvals::{Approval, Approver};
 use crate::finding::{
     EpochFinding, GrantAct, GrantStep, PaymentReceived, Place, RunFinding, RunSource, Transaction, Unopened,
 };
@@ -66,6 +67,7 @@ impl Report<'_> {
             json!({
                 "account": hex::encode(account), "number": number, "custody": known.map(|known| known.custody.name()),
                 "epoch_ms": known.map(|known| known.epoch_ms), "chosen": known.map(|known| place(&known.chosen)),
+                "closed": known.and_then(|known| known.closed.as_ref()).map(place),
             })
         };
         self.numbers.iter().map(one).collect()
@@ -78,6 +80,7 @@ impl Report<'_> {
             "intent_id": hex::encode(one.intent_id), "scheme": one.scheme.name(),
             "address": hex::encode(one.public_key), "address_is": words::address_name(&one.address),
             "detail": one.detail.as_ref().map(detail),
+            "approval": one.approval.as_ref().map(approval),
             "limit": one.limit.map(|limit| json!({
                 "rule": hex::encode(limit.rule), "handle": hex::encode(limit.handle),
             })),
@@ -87,6 +90,16 @@ impl Report<'_> {
             "lies": one.lies.iter().map(|lie| json!({ "code": lie.code(), "words": lie.words() })).collect::<Vec<_>>(),
         })
     }
+}
+
+fn approval(approval: &Approval) -> Value {
+    let found = approval.found.as_ref();
+    let approver = |one: &Approver| json!({ "party": party(&one.party), "account": one.account.map(hex::encode), "record": place(&one.place) });
+    json!({
+        "case": hex::encode(approval.case), "rule": found.map(|case| hex::encode(case.rule)),
+        "opened": found.map(|case| place(&case.opened)), "used": found.and_then(|case| case.used).map(|at| place(&at)),
+        "approved_by": found.map(|case| case.approvers.iter().map(approver).collect::<Vec<_>>()),
+    })
 }
 
 fn hexes(all: &[[u8; 32]]) -> Vec<String> {
@@ -136,7 +149,6 @@ fn run(run: &RunFinding) -> Value {
             RunSource::Hosted => json!({ "kind": "service" }),
             RunSource::Keepers(at) => json!({ "kind": "keepers", "dealing": place(&at) }),
             RunSource::KeepersUnrecorded => json!({ "kind": "keepers", "dealing": null }),
-            RunSource::NotDealt => json!({ "kind": "nobody" }),
         },
     })
 }

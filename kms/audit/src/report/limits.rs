@@ -6,7 +6,7 @@ use keyward_domain::moment::moment;
 use keyward_ledger_verify::HistoryVerdict;
 
 use super::words::{self, counted};
-use crate::finding::{AddressCheck, Completeness, Relinked, RunSource};
+use crate::finding::{AddressCheck, Completeness, Relinked};
 
 /// One thing that is not shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,7 @@ pub(super) fn of(found: &Relinked, history: &HistoryVerdict) -> Vec<Limit> {
     ];
     limits.extend(quiet(found).map(|words| limit("Epochs without a trace", words)));
     limits.extend(open(found).map(|words| limit("Epochs that are not closed", words)));
+    limits.extend(closed(found).map(|words| limit("Accounts that were closed", words)));
     limits.extend(unchecked(found).map(|words| limit("Addresses that could not be checked", words)));
     limits.extend(claims(found).map(|words| limit("Records that claim to be of these accounts", words)));
     limits.push(limit("What left the service", released(found)));
@@ -49,7 +50,8 @@ const ELSEWHERE: &str = "\"Complete\" means that everything was found which the 
     another length, or never through Keyward, is not found. The ledger shows that keys were handed over, not that they are this \
     account's: whoever hands over others hides an account, which then looks as if nothing had happened.";
 const MEANING: &str = "Words, app and policy were sealed by who signed, at that time; the ledger holds a commitment to the hash of the \
-    payload alone. Whoever has the payload can hold it against the hash given here.";
+    payload alone. Whoever has the payload can hold it against the hash given here. Approvals are shown where the detail names a case; \
+    whether a transaction without one needed none, its policy says. That two accounts are two people the ledger does not know.";
 const PAYMENTS: &str = "An announcement lets the account find an address that somebody can pay to. It does not show that anything was \
     paid, how much, or by whom.";
 const LINKABLE: &str = "What accounts sign with ordinary keys stands in the ledger in the clear, under the keys' ids, and is not in this \
@@ -89,9 +91,9 @@ fn quiet(found: &Relinked) -> Option<String> {
 
 /// How many epochs were opened. Runs of one account may overlap.
 fn opened(found: &Relinked) -> u64 {
-    let dealt = found.runs.iter().filter(|run| run.source != RunSource::NotDealt);
+    let runs = found.runs.iter();
     let mut runs: Vec<_> =
-        dealt.map(|run| (run.account, u64::from(run.first), u64::from(run.last) + 1)).collect();
+        runs.map(|run| (run.account, u64::from(run.first), u64::from(run.last) + 1)).collect();
     runs.sort_unstable();
     let (mut count, mut before) = (0, ([0; 32], 0));
     for (account, first, end) in runs {
@@ -110,6 +112,17 @@ fn open(found: &Relinked) -> Option<String> {
              and whether their addresses are the account's, is known once they are.",
             counted(open, "epoch", "epochs"),
             if open == 1 { "is" } else { "are" },
+        )
+    })
+}
+
+fn closed(found: &Relinked) -> Option<String> {
+    let closed = found.accounts.iter().filter(|account| account.closed.is_some()).count();
+    (closed > 0).then(|| {
+        format!(
+            "{} closed. A use of an address names no account, so the ledger takes one with their keys afterwards too, from whoever still \
+             has these. In opened epochs it is told as a contradiction; epochs after the closing are not looked for, and not missed here.",
+            counted(closed, "account was", "accounts were"),
         )
     })
 }

@@ -4,6 +4,7 @@ use keyward_domain::moment::moment;
 use keyward_ledger_core::entry::Party;
 use keyward_ledger_core::unlinkable::AddressEpoch;
 
+use crate::approvals::{Approval, Approver};
 use crate::finding::{AddressCheck, Completeness, EpochFinding, GrantAct, GrantStep, Relinked, Unopened};
 
 /// Text of others, in which nothing writes over what is shown or turns it around.
@@ -152,4 +153,10 @@ pub(super) fn not_opened(found: &Relinked) -> Vec<String> {
 /// A count and what is counted.
 pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
+}
+/// Who has approved, as far as these records tell.
+pub(super) fn approvers(approval: &Approval, name: impl Fn([u8; 32]) -> String) -> String {
+    let Some(case) = &approval.found else { return String::new() };
+    let one = |one: &Approver| one.account.map_or_else(|| party(&one.party), &name);
+    case.approvers.iter().map(one).collect::<Vec<_>>().join(", ")
 }

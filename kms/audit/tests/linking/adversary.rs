@@ -1,4 +1,5 @@
-//! Who guesses: with the whole ledger, a validator's state, and all traffic of one app, whose accounts it knows.
+//! Who guesses: with the whole ledger, a validator's state, and all traffic of one app, whose accounts it knows, and when its requests
+//! arrived at the service.
 //!
 //! What it can compare, it compares: equal fields, and addresses that would differ by what everybody can compute. Of all else it
 //! learns from its app's traffic how often each account's acts have which feature, and weighs the two (naive Bayes).
@@ -12,10 +13,12 @@ use keyward_ledger_core::record::Record;
 use keyward_ledger_core::state::Tree;
 use keyward_ledger_core::state::addresses::used_address_key;
 
-use super::game::{Challenge, offset_ms, public_tweak, use_of};
+use super::game::{Challenge, Label, offset_ms, public_tweak, use_of};
 
 /// How many indices of a derivation that everybody can compute are tried.
 const INDICES: u32 = 32;
+/// How fine an arrival is told from another one.
+const ARRIVAL_MS: u64 = 40;
 /// What an equality weighs: more than all features together.
 const CERTAIN: f64 = 1_000.0;
 
@@ -41,15 +44,15 @@ pub struct Adversary {
 }
 
 impl Adversary {
-    pub fn new(records: &[Record], state: &Tree, labels: &[(u64, usize)], leaves: &Leaves) -> Self {
-        let labels: BTreeMap<u64, usize> = labels.iter().copied().collect();
+    pub fn new(records: &[Record], state: &Tree, labelled: &[Label], leaves: &Leaves) -> Self {
+        let own: BTreeMap<u64, Label> = labelled.iter().map(|label| (label.leaf_index, *label)).collect();
         let mut acts = BTreeMap::new();
         let sizes = batch_sizes(records);
         let mut tweaks = HashMap::new();
         for (at, record) in (0..).zip(records) {
             let Some(used) = use_of(record) else { continue };
             let size = sizes[&(record.submitter, record.sequence)];
-            let features = features(records, state, &labels, at, &used, size);
+            let features = features(records, state, &own, at, &used, size);
             let points: &Vec<ProjectivePoint> =
                 tweaks.entry(used.epoch).or_insert_with(|| tweak_points(used.epoch));
             let marks = marks(&used, points);
@@ -57,7 +60,7 @@ impl Adversary {
         }
         let mut adversary = Self {
             acts,
-            labels,
+            labels: own.into_iter().map(|(at, label)| (at, label.owner)).collect(),
             counts: HashMap::new(),
             totals: HashMap::new(),
             values: Vec::new(),
@@ -132,7 +135,7 @@ fn batch_sizes(records: &[Record]) -> HashMap<([u8; 32], u64), u64> {
 fn features(
     records: &[Record],
     state: &Tree,
-    labels: &BTreeMap<u64, usize>,
+    own: &BTreeMap<u64, Label>,
     at: u64,
     used: &UseAddress,
     size: u64,
@@ -140,8 +143,11 @@ fn features(
     let record = &records[at as usize];
     let nibble = |byte: u8| u64::from(byte >> 4);
     let detail = &used.detail;
-    let label = |found: Option<(&u64, &usize)>| found.map_or(0, |(_, owner)| *owner as u64 + 1);
+    let label = |found: Option<(&u64, &Label)>| found.map_or(0, |(_, own)| own.owner as u64 + 1);
+    let arrival = |found: Option<(&u64, &Label)>| found.map_or(0, |(_, own)| own.arrived_ms / ARRIVAL_MS + 1);
     let first = at - u64::from(record.index);
+    let (before, after) = (|| own.range(first..at), || own.range(at + 1..first + size));
+    let arrived_before = before().filter(|(_, own)| own.arrived_ms < 4 * ARRIVAL_MS).count() as u64;
     let kept = state.get(&used_address_key(&used.x())).map_or(0, <[u8]>::len);
     vec![
         u64::from(record.submitter[0]),
@@ -153,10 +159,15 @@ fn features(
         offset_ms(record.time_ms) / 6_000,
         record.time_ms % 10,
         // Whose acts of the own app stand nearest to it, in its batch and in the whole log.
-        label(labels.range(first..at).next_back()),
-        label(labels.range(at + 1..first + size).next()),
-        label(labels.range(..at).next_back()),
-        label(labels.range(at + 1..).next()),
+        label(before().next_back()),
+        label(after().next()),
+        label(own.range(..at).next_back()),
+        label(own.range(at + 1..).next()),
+        // When those arrived, how many stand before it, and how many of the early ones do.
+        arrival(before().next_back()),
+        arrival(after().next()),
+        before().count() as u64,
+        arrived_before,
         // What its fields look like.
         u64::from(used.public_key[0]),
         nibble(used.public_key[1]),

@@ -1,10 +1,12 @@
 //! A world to guess in: many accounts, mixed batches, and challenges whose author is one of two by the flip of a coin.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 
 use k256::Scalar;
 use k256::elliptic_curve::ops::Reduce as _;
 use keyward_crypto::SigningKey;
+use keyward_ledger_core::batch::mix::mix;
 use keyward_ledger_core::ed25519;
 use keyward_ledger_core::entry::{Entry, UseAddress};
 use keyward_ledger_core::hash::{Hash, sha256};
@@ -25,6 +27,8 @@ pub enum Flaw {
     ClearPadding,
     /// The entries of a batch stand in the order of the accounts.
     SortedBatch,
+    /// They stand in the order in which they arrived.
+    NotMixed,
     /// The handle of a limit is the same in every window.
     EternalHandle,
 }
@@ -46,10 +50,17 @@ pub struct Setup {
     pub window_ms: Option<u64>,
 }
 
+/// How much later than the one before it each account's requests arrive while a batch gathers, for its way to the service is longer; and
+/// by how much that varies.
+const LATER_MS: u64 = 10;
+const VARIES_MS: usize = 100;
+
 /// A transaction that one of two accounts made.
 #[derive(Clone, Copy, Debug)]
 pub struct Challenge {
     pub leaf_index: u64,
+    /// Of its block.
+    pub height: u64,
     /// From 0.
     pub epoch: u32,
     pub pair: [usize; 2],
@@ -57,19 +68,35 @@ pub struct Challenge {
     pub author: usize,
 }
 
+/// An act through the adversary's own app.
+#[derive(Clone, Copy, Debug)]
+pub struct Label {
+    pub leaf_index: u64,
+    pub owner: usize,
+    /// When it arrived at the service, from the beginning of its batch on.
+    pub arrived_ms: u64,
+}
+
 pub struct Played {
     pub town: Town,
     /// The number of the first epoch.
     pub first: u32,
     pub challenges: Vec<Challenge>,
-    /// What the adversary's app knows: place and account.
-    pub labelled: Vec<(u64, usize)>,
+    /// What the adversary's app knows.
+    pub labelled: Vec<Label>,
 }
 
 /// An act that is about to be made.
 struct Planned {
     owner: usize,
+    arrived_ms: u64,
     challenge: Option<([usize; 2], usize)>,
+}
+
+/// An act in its batch.
+struct Made {
+    owner: usize,
+    entry: Entry,
 }
 
 pub fn use_of(record: &Record) -> Option<UseAddress> {
@@ -77,6 +104,13 @@ pub fn use_of(record: &Record) -> Option<UseAddress> {
         Ok(Entry::UseAddress(used)) => Some(used),
         _ => None,
     }
+}
+
+/// Entries in the order in which they leave: the committer's own.
+pub fn mixed(random: &mut Random, entries: Vec<Entry>) -> Vec<Entry> {
+    let mut encoded: Vec<_> = entries.into_iter().map(|entry| (entry.encode(), entry)).collect();
+    let Ok(()) = mix(&mut encoded, |(bytes, _)| bytes, || Ok::<_, Infallible>(random.next()));
+    encoded.into_iter().map(|(_, entry)| entry).collect()
 }
 
 /// A scalar that everybody can compute.
@@ -93,8 +127,8 @@ pub fn public_tweak(epoch: u32, index: u32) -> Scalar {
 }
 
 impl Setup {
-    pub fn play(self, test: &str) -> Played {
-        let mut town = Town::new(self.accounts, Random::seeded(test));
+    pub fn play(self, random: Random) -> Played {
+        let mut town = Town::new(self.accounts, random);
         let rule = self.window_ms.map(|window_ms| town.limit(window_ms));
         // Windows begin with an epoch.
         let first = (town.epoch() / 4 + 1) * 4;
@@ -108,24 +142,37 @@ impl Setup {
         played
     }
 
+    /// What arrives while a block's batches gather, in its order.
     fn plan(self, town: &mut Town, epoch: u32) -> Vec<Planned> {
         let accounts = usize::from(self.accounts);
-        let mut planned = Vec::new();
+        let mut acts = Vec::new();
         for _ in 0..self.challenges {
             let one = town.random.below(accounts);
             let other = (one + 1 + town.random.below(accounts - 1)) % accounts;
             let author = town.random.below(2);
             let pair = [one, other];
-            planned.push(Planned { owner: pair[author], challenge: Some((pair, author)) });
+            acts.push((pair[author], Some((pair, author))));
         }
         let labelled = if epoch < self.silent_from { self.labelled } else { 0 };
         for _ in 0..labelled {
-            planned.push(Planned { owner: town.random.below(accounts), challenge: None });
+            acts.push((town.random.below(accounts), None));
         }
-        for at in (1..planned.len()).rev() {
-            planned.swap(at, town.random.below(at + 1));
-        }
+        let arrives = |(owner, challenge)| {
+            let arrived_ms = owner as u64 * LATER_MS + town.random.below(VARIES_MS) as u64;
+            Planned { owner, arrived_ms, challenge }
+        };
+        let mut planned: Vec<_> = acts.into_iter().map(arrives).collect();
+        planned.sort_by_key(|planned| planned.arrived_ms);
         planned
+    }
+
+    /// A server's batch of what arrived, in its order.
+    fn ordered(self, random: &mut Random, mut batch: Vec<Made>) -> Vec<Entry> {
+        if self.flaw == Flaw::SortedBatch {
+            batch.sort_by_key(|made| made.owner);
+        }
+        let entries = batch.into_iter().map(|made| made.entry).collect();
+        if matches!(self.flaw, Flaw::SortedBatch | Flaw::NotMixed) { entries } else { mixed(random, entries) }
     }
 
     /// One block with a batch of each of two servers of the service.
@@ -138,29 +185,29 @@ impl Setup {
         }
         let mut acts: HashMap<Hash, Planned> = HashMap::new();
         let mut signed = Vec::new();
-        for (server, mut batch) in servers.iter().zip(batches) {
-            if self.flaw == Flaw::SortedBatch {
-                batch.sort_by_key(|planned| planned.owner);
-            }
-            let mut entries = Vec::new();
+        for (server, batch) in servers.iter().zip(batches) {
+            let mut made = Vec::new();
             for planned in batch {
-                let entry = self.act(town, planned.owner, server.public_key(), rule);
-                acts.insert(entry.id, planned);
-                entries.push(Entry::UseAddress(entry));
+                let owner = planned.owner;
+                let used = self.act(town, owner, server.public_key(), rule);
+                acts.insert(used.id, planned);
+                made.push(Made { owner, entry: Entry::UseAddress(used) });
             }
+            let entries = self.ordered(&mut town.random, made);
             signed.push(town.world.batch(server, &entries));
         }
         town.world.step_ms = 300 + town.random.below(600) as u64;
         let before = town.world.records.len();
         town.world.block(&signed);
-        for (at, record) in (0..).zip(&town.world.records).skip(before) {
+        for (leaf_index, record) in (0..).zip(&town.world.records).skip(before) {
             assert!(record.outcome.is_accepted(), "{}", record.outcome.name());
-            let planned = acts.remove(&use_of(record).unwrap().id).unwrap();
-            match planned.challenge {
+            let Planned { owner, arrived_ms, challenge } = acts.remove(&use_of(record).unwrap().id).unwrap();
+            match challenge {
                 Some((pair, author)) => {
-                    played.challenges.push(Challenge { leaf_index: at, epoch, pair, author });
+                    let height = record.height;
+                    played.challenges.push(Challenge { leaf_index, height, epoch, pair, author });
                 }
-                None => played.labelled.push((at, planned.owner)),
+                None => played.labelled.push(Label { leaf_index, owner, arrived_ms }),
             }
         }
         assert!(acts.is_empty());

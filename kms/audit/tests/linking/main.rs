@@ -6,18 +6,21 @@
 
 mod adversary;
 mod game;
+mod score;
 #[path = "../town/mod.rs"]
 mod town;
 
 use std::collections::HashMap;
 
 use adversary::{Adversary, Leaves};
-use game::{Challenge, Flaw, Played, Setup};
+use game::{Challenge, Flaw, Played, Setup, mixed};
 use keyward_audit::GrantFile;
-
-/// How far from zero the interval may lie, in standard deviations: with 1.96 more, 2.5 of ten million runs of an adversary that
-/// knows nothing are taken for one that knows something.
-const NOISE: f64 = 3.2;
+use keyward_domain::detail::Source;
+use keyward_ledger_core::entry::{Entry, Release};
+use keyward_ledger_core::hash::signature_hash;
+use score::{Score, Sources};
+use town::Town;
+use town::common::mutate::Random;
 
 /// Ten thousand challenges over four epochs.
 const SETUP: Setup = Setup {
@@ -32,50 +35,6 @@ const SETUP: Setup = Setup {
 };
 /// Where something is wrong it is found in less.
 const SMALL: Setup = Setup { epochs: 1, blocks: 20, ..SETUP };
-
-/// How often an adversary was right.
-struct Score {
-    n: f64,
-    wins: f64,
-}
-
-impl Score {
-    fn of<'a>(
-        name: &str,
-        adversary: &Adversary,
-        challenges: impl IntoIterator<Item = &'a Challenge>,
-    ) -> Self {
-        let mut score = Self { n: 0.0, wins: 0.0 };
-        for challenge in challenges {
-            score.n += 1.0;
-            score.wins += f64::from(u8::from(adversary.guess(challenge) == challenge.author));
-        }
-        let (low, high) = score.interval();
-        println!(
-            "{name}: n = {}, advantage {:+.4}, 95 % interval {low:+.4} to {high:+.4}",
-            score.n,
-            score.advantage()
-        );
-        score
-    }
-
-    /// Twice the probability of being right, less one: 0 for a coin, 1 for who always knows.
-    fn advantage(&self) -> f64 {
-        2.0 * self.wins / self.n - 1.0
-    }
-
-    fn interval(&self) -> (f64, f64) {
-        let advantage = self.advantage();
-        let half = 1.96 * ((1.0 - advantage * advantage) / self.n).sqrt();
-        (advantage - half, advantage + half)
-    }
-
-    /// Whether the interval reaches what a coin does.
-    fn is_noise(&self) -> bool {
-        let ((low, high), bound) = (self.interval(), NOISE / self.n.sqrt());
-        low <= bound && -bound <= high
-    }
-}
 
 fn watching(played: &Played, leaves: &Leaves) -> Adversary {
     let world = &played.town.world;
@@ -95,57 +54,122 @@ fn leaves(played: &Played, file: &GrantFile) -> Leaves {
     leaves
 }
 
+/// Guesses of one world at some of its challenges, in groups.
+fn guess<'a>(
+    score: &mut Score,
+    adversary: &Adversary,
+    challenges: impl IntoIterator<Item = &'a Challenge>,
+    group: fn(&Challenge) -> u64,
+) {
+    let mut world = Score::default();
+    for challenge in challenges {
+        world.add(group(challenge), adversary.guess(challenge) == challenge.author);
+    }
+    score.join(world);
+}
+
+fn block(challenge: &Challenge) -> u64 {
+    challenge.height
+}
+
+/// Acts of an account in one window have the same handle, and are guessed alike.
+fn author(challenge: &Challenge) -> u64 {
+    challenge.pair[challenge.author] as u64
+}
+
 #[test]
 fn nobody_links_without_a_grant_and_with_one_only_in_its_epochs() {
-    let mut played = SETUP.play("linking game");
-    let watching_alone = watching(&played, &Leaves::new());
-    let alone = Score::of("without a grant", &watching_alone, &played.challenges);
-    assert_eq!(alone.n, 10_000.0);
-    assert!(alone.is_noise(), "the ledger tells who made a transaction");
-    // The whole tenant, all epochs but the last.
-    let (first, last) = (played.first, played.first + SETUP.epochs - 2);
-    played.town.publish();
-    played.town.elapse(last);
-    let mut file = played.town.granted(&[], first, last);
-    for owner in 0..played.town.owners.len() {
-        played.town.open(&mut file, owner, first, last);
+    let [mut alone, mut inside, mut outside] = [(); 3].map(|()| Score::default());
+    for random in Sources::of("linking game") {
+        let mut played = SETUP.play(random);
+        guess(&mut alone, &watching(&played, &Leaves::new()), &played.challenges, block);
+        // The whole tenant, all epochs but the last.
+        let (first, last) = (played.first, played.first + SETUP.epochs - 2);
+        played.town.publish();
+        played.town.elapse(last);
+        let mut file = played.town.granted(&[], first, last);
+        for owner in 0..played.town.owners.len() {
+            played.town.open(&mut file, owner, first, last);
+        }
+        let holder = watching(&played, &leaves(&played, &file));
+        let (within, after): (Vec<_>, Vec<_>) =
+            played.challenges.iter().partition(|challenge| challenge.epoch < SETUP.epochs - 1);
+        guess(&mut inside, &holder, within, block);
+        guess(&mut outside, &holder, after, block);
+        let found = played.town.relinked(file);
+        assert_eq!(found.transactions.len(), 3 * SETUP.blocks * (SETUP.challenges + SETUP.labelled));
+        assert_eq!(found.lying(), 0);
     }
-    let holder = watching(&played, &leaves(&played, &file));
-    let (inside, outside): (Vec<_>, Vec<_>) =
-        played.challenges.iter().partition(|challenge| challenge.epoch < SETUP.epochs - 1);
-    let inside = Score::of("inside a grant", &holder, inside);
-    assert_eq!(inside.advantage(), 1.0, "a grant opens its epochs");
-    let outside = Score::of("one epoch outside of it", &holder, outside);
-    assert!(outside.is_noise(), "a grant says something of the epoch after it");
-    let found = played.town.relinked(file);
-    assert_eq!(found.transactions.len(), 3 * SETUP.blocks * (SETUP.challenges + SETUP.labelled));
-    assert_eq!(found.lying(), 0);
+    assert!(alone.told("without a grant").is_noise(), "the ledger tells who made a transaction");
+    assert_eq!(inside.told("inside a grant").advantage(), 1.0, "a grant opens its epochs");
+    assert!(
+        outside.told("one epoch outside of it").is_noise(),
+        "a grant says something of the epoch after it"
+    );
+}
+
+#[test]
+fn what_a_batch_mixes_is_accepted_in_whatever_order_it_stands() {
+    let mut town = Town::new(1, Random::seeded("orders"));
+    let (_, mut intent_id) = town.use_one(0);
+    for _ in 0..20 {
+        let over = town.epoch();
+        town.elapse(over);
+        let closing = town.closing_entry(0, over, &town.closing(0, over));
+        let announce = town.announcement(0);
+        let source = Source::Payment { epoch: announce.epoch, payment: announce.payment };
+        let (paid, next) = (town.draft_from(0, source), town.draft(0));
+        let release = Release { intent_id, signature_hash: signature_hash(&intent_id) };
+        intent_id = next.used.id;
+        let mut entries = vec![
+            Entry::AnnouncePayment(announce),
+            town.seal(0, paid),
+            Entry::Release(release),
+            Entry::CloseEpoch(closing),
+            town.seal(0, next),
+        ];
+        entries = mixed(&mut town.random, entries);
+        town.record(entries.into_iter().map(|entry| (0, entry)).collect());
+    }
+}
+
+/// Acts that count against a limit, in its window and in the next one, in which the adversary's app is silent.
+fn windows(flaw: Flaw, name: &str) -> [Score; 2] {
+    let window_ms = Some(2 * town::EPOCH_MS);
+    let setup = Setup { epochs: 4, silent_from: 2, window_ms, flaw, ..SMALL };
+    let mut scores = [(); 2].map(|()| Score::default());
+    for random in Sources::of(name) {
+        let played = setup.play(random);
+        let adversary = watching(&played, &Leaves::new());
+        let (same, next): (Vec<_>, Vec<_>) =
+            played.challenges.iter().partition(|challenge| challenge.epoch < 2);
+        guess(&mut scores[0], &adversary, same, author);
+        guess(&mut scores[1], &adversary, next, author);
+    }
+    scores
 }
 
 #[test]
 fn acts_of_one_window_are_linked_by_their_handle_and_those_of_the_next_are_not() {
-    let window = Setup { epochs: 4, silent_from: 2, window_ms: Some(2 * town::EPOCH_MS), ..SMALL };
-    let played = window.play("handles");
-    let adversary = watching(&played, &Leaves::new());
-    let (same, next): (Vec<_>, Vec<_>) = played.challenges.iter().partition(|challenge| challenge.epoch < 2);
-    let same = Score::of("acts of one window of a limit", &adversary, same);
-    assert!(same.interval().0 > 0.95, "handles of one window are equal, as documented");
-    let next = Score::of("acts of its next window", &adversary, next);
-    assert!(next.is_noise(), "handles of two windows point to each other");
+    let [same, next] = windows(Flaw::None, "handles");
+    let same = same.told("acts of one window of a limit").advantage();
+    assert!(same > 0.97, "handles of one window are equal, as documented");
+    let next = next.told("acts of its next window").is_noise_of_groups();
+    assert!(next, "handles of two windows point to each other");
 }
 
 #[test]
 fn what_is_wrong_is_found_by_the_same_adversary() {
-    for flaw in [Flaw::TweakWithoutLeaf, Flaw::ClearPadding, Flaw::SortedBatch] {
-        let played = Setup { flaw, ..SMALL }.play("flaws");
-        let adversary = watching(&played, &Leaves::new());
-        let score = Score::of(&format!("{flaw:?}"), &adversary, &played.challenges);
+    for flaw in [Flaw::TweakWithoutLeaf, Flaw::ClearPadding, Flaw::SortedBatch, Flaw::NotMixed] {
+        let mut score = Score::default();
+        for random in Sources::of("flaws") {
+            let played = Setup { flaw, ..SMALL }.play(random);
+            guess(&mut score, &watching(&played, &Leaves::new()), &played.challenges, block);
+        }
+        score.told(&format!("{flaw:?}"));
         assert!(!score.is_noise() && score.advantage() > 0.2, "{flaw:?} is not found");
     }
-    let window = Setup { epochs: 4, silent_from: 2, window_ms: Some(2 * town::EPOCH_MS), ..SMALL };
-    let played = Setup { flaw: Flaw::EternalHandle, ..window }.play("flaws");
-    let adversary = watching(&played, &Leaves::new());
-    let next = played.challenges.iter().filter(|challenge| challenge.epoch >= 2);
-    let score = Score::of("EternalHandle", &adversary, next);
-    assert!(!score.is_noise() && score.advantage() > 0.9, "a handle for ever is not found");
+    let [_, next] = windows(Flaw::EternalHandle, "flaws");
+    next.told("EternalHandle");
+    assert!(!next.is_noise_of_groups() && next.advantage() > 0.9, "a handle for ever is not found");
 }

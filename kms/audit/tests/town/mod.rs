@@ -126,6 +126,7 @@ impl Town {
             payload_hash,
             opening,
             policy: [0x66; 32],
+            approved: None,
             app: "till".to_owned(),
             format: "ethereum".to_owned(),
             said: vec!["0.75 ETH to 0x3535353535353535353535353535353535353535".to_owned()],
@@ -240,14 +241,19 @@ impl Town {
     }
 
     /// A payment to an owner in this epoch, announced.
-    pub fn pay(&mut self, owner: usize) -> ([u8; 35], u64) {
+    pub fn pay(&mut self, owner: usize) -> ([u8; 50], u64) {
+        let announce = self.announcement(owner);
+        (announce.payment, self.record(vec![(owner, Entry::AnnouncePayment(announce))])[0])
+    }
+
+    /// The same before it is recorded.
+    pub fn announcement(&self, owner: usize) -> AnnouncePayment {
         let epoch = self.epoch();
         let root = &self.owners[owner].root;
         let point = root.spending_leaf(epoch).unwrap().point();
         let (_, payment) = MetaAddress::new(&root.viewing_leaf(epoch), point).unwrap().pay().unwrap();
         let payment = payment.encode().unwrap().try_into().unwrap();
-        let announce = AnnouncePayment { epoch_ms: EPOCH_MS, epoch, payment };
-        (payment, self.record(vec![(owner, Entry::AnnouncePayment(announce))])[0])
+        AnnouncePayment { epoch_ms: EPOCH_MS, epoch, payment }
     }
 
     /// Waits until an epoch has elapsed for everybody.
@@ -281,7 +287,12 @@ impl Town {
         let publish = PublishAudit {
             tenant: tenant_id("bank"),
             version: 1,
-            terms: AuditTerms { accounts_max: u16::MAX, span_ms_max: 1 << 40, live_ms_max: 1 << 40 },
+            terms: AuditTerms {
+                accounts_max: u16::MAX,
+                span_ms_max: 1 << 40,
+                live_ms_max: 1 << 40,
+                kept_ms: 1 << 40,
+            },
             rule: publisher.rule().id(kind::DEFINE_APPROVAL),
             case: None,
         };

@@ -179,6 +179,36 @@ ok	SET default_transaction_read_only = off
 42501	ALTER ROLE SELF SET log_statement = 'none'
 42501	ALTER ROLE ALL SET work_mem = '1GB'
 
+-- # until when one's rows are shown
+42501	SELECT keyward.shown_until()
+42501	SELECT last_value FROM keyward.SELF
+42501	SELECT * FROM keyward.OTHER
+42501	SELECT setval('keyward.SELF', 9223372036854775807)
+42501	SELECT setval('keyward.OTHER', 1)
+42501	SELECT nextval('keyward.SELF')
+42501	SELECT lastval()
+42501	SELECT pg_sequence_last_value('keyward.SELF')
+42501	SELECT * FROM pg_sequence
+42501	SELECT * FROM pg_sequences
+42501	SELECT * FROM information_schema.sequences
+ok	BEGIN
+42501	LOCK TABLE keyward.SELF IN ACCESS SHARE MODE
+ok	ROLLBACK
+ok	SET default_transaction_read_only = off
+42501	SELECT setval('keyward.SELF', 9223372036854775807)
+42501	SELECT nextval('keyward.OTHER')
+42501	ALTER SEQUENCE keyward.SELF RESTART WITH 9223372036854775807
+42501	DROP SEQUENCE keyward.SELF
+42501	CREATE SEQUENCE keyward.mine
+42501	CREATE OR REPLACE FUNCTION keyward.shown_until() RETURNS timestamptz LANGUAGE sql AS 'SELECT ''infinity''::timestamptz'
+42501	ALTER FUNCTION keyward.shown_until() SECURITY INVOKER
+42501	ALTER POLICY SELF ON transactions USING (true)
+ok	SET application_name = 'keyward-watchdog-not'
+ok	BEGIN ISOLATION LEVEL REPEATABLE READ
+=3	SELECT count(*) FROM transactions
+=3	SELECT count(*) FROM transactions
+ok	COMMIT
+
 -- # files and programs
 42501	COPY transactions TO '/tmp/keyward-escape'
 42501	COPY transactions TO PROGRAM 'id'

@@ -1,6 +1,7 @@
 //! What the tests of this room share: a server, and a ledger's blocks as they come after they were verified.
 #![allow(dead_code, reason = "not every test binary needs all of it")]
 
+pub(crate) mod asking;
 #[path = "../../../../tests/support/postgres.rs"]
 mod postgres;
 pub(crate) mod site;

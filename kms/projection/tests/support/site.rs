@@ -56,10 +56,10 @@ pub(crate) fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap()
 }
 
-/// Short for queries, so that endless ones end soon; long for what must not end by itself in a test.
+/// Short for queries, so that endless ones end soon; long, and much, for what must not end by itself in a test.
 pub(crate) fn bounds() -> Bounds {
-    let [query, transaction, idle] = [3, 60, 60].map(Duration::from_secs);
-    Bounds { query, transaction, idle }
+    let [query, transaction, idle, shown] = [3, 60, 60, 600].map(Duration::from_secs);
+    Bounds { query, transaction, idle, shown, statement_bytes: u64::MAX, hour_bytes: u64::MAX }
 }
 
 /// The grants' ids.
@@ -148,7 +148,7 @@ impl Site {
 /// Three transactions, their records, and what the grant is.
 fn rows(schema: &str, mark: &str) -> String {
     format!(
-        "INSERT INTO {schema}.about VALUES ('a', 1, 'c', 'story', 't', '{mark}', 0, 1, 2, 3, 4, 5); \
+        "INSERT INTO {schema}.about VALUES ('a', 1, 'c', 'story', 't', '{mark}', 0, 1, 2, 3, 4, 5, 1, 0); \
          INSERT INTO {schema}.records SELECT g, sha256(convert_to(g::text, 'UTF8')), g, g, 's', g, 0, 193, 'use-address', convert_to(g::text, 'UTF8'), \
          0, 'ACCEPTED', '' FROM generate_series(10, 30, 10) g; \
          INSERT INTO {schema}.transactions (leaf_index, leaf_hash, height, time_ms, account, epoch, epoch_ms, intent_id, scheme, public_key, \

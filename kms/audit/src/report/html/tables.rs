@@ -78,9 +78,25 @@ impl Report<'_> {
             moment(one.place.time_ms),
             one.of.epoch,
             escaped(&self.account_name(&one.of.account)),
-            what(one),
+            what(one) + &self.approved(one),
             receipt(&one.place)
         ));
+    }
+
+    /// By which approval.
+    fn approved(&self, one: &Transaction) -> String {
+        let Some(approval) = &one.approval else { return String::new() };
+        let name = |account| self.account_name(&account);
+        let by = match &approval.found {
+            None => "of which these records have nothing".to_owned(),
+            Some(case) if case.approvers.is_empty() => "by nobody".to_owned(),
+            Some(_) => format!("by {}", words::approvers(approval, name)),
+        };
+        let receipts = approval.places().map(|place| receipt(&place)).collect::<Vec<_>>().join(" ");
+        let case = hex::encode(approval.case);
+        let rule = approval.found.as_ref().map(|case| format!(" under rule {}", hex::encode(case.rule)));
+        let rule = rule.unwrap_or_default();
+        format!("<br>approved {} {receipts}<br><span class=\"hash\">case {case}{rule}</span>", escaped(&by))
     }
 
     pub(super) fn payments(&self, out: &mut String) {
