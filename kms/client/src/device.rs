@@ -8,7 +8,6 @@
 //! in the same folder; they are left alone.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -267,23 +266,48 @@ impl DeviceKeys {
     }
 
     fn opened(&self, id: &KeyId, export_key: &SecretBytes) -> Result<Opened, DeviceError> {
+        let open = |path: &Path| {
+            let sealed = self.read(path)?;
+            sealed.map(|sealed| self.unseal(&sealed, id, export_key, path)).transpose()
+        };
+        self.first((&id.to_string(), KEYS), open)?.ok_or(DeviceError::Missing { id: *id })
+    }
+
+    /// The first of a name's files that opens. One that was made ready for another password takes its place then.
+    fn first<T>(
+        &self,
+        (name, kind): (&str, Kind),
+        open: impl Fn(&Path) -> Result<Option<T>, DeviceError>,
+    ) -> Result<Option<T>, DeviceError> {
         let mut failure = None;
-        let name = id.to_string();
-        for path in self.files(&name, KEYS)? {
-            let opened = match self.read(&path) {
-                Ok(None) => continue,
-                Ok(Some(sealed)) => self.unseal(&sealed, id, export_key, &path),
-                Err(error) => Err(error),
-            };
-            match opened {
-                Ok(opened) => {
-                    self.settle(&name, KEYS, &path)?;
-                    return Ok(opened);
+        for path in self.files(name, kind)? {
+            match open(&path) {
+                Ok(None) => {}
+                Ok(Some(opened)) => {
+                    self.settle(name, kind, &path)?;
+                    return Ok(Some(opened));
                 }
                 Err(error) => _ = failure.get_or_insert(error),
             }
         }
-        Err(failure.unwrap_or(DeviceError::Missing { id: *id }))
+        failure.map_or(Ok(None), Err)
+    }
+
+    /// What the files of a kind say, one for each name. A damaged one is told, unless another one of its name is whole.
+    fn each<T>(
+        &self,
+        kind: Kind,
+        read: impl Fn(&Path) -> Result<Option<T>, DeviceError>,
+    ) -> Result<Vec<T>, DeviceError> {
+        let mut found: BTreeMap<String, Result<T, DeviceError>> = BTreeMap::new();
+        for path in self.every(&[kind.place, kind.next])? {
+            let Some(read) = read(&path).transpose() else { continue };
+            let name = stem(&path).unwrap_or_default().to_owned();
+            if found.get(&name).is_none_or(Result::is_err) {
+                found.insert(name, read);
+            }
+        }
+        found.into_values().collect()
     }
 
     /// Puts a file that was made ready in the key's place, and only then removes the others.
@@ -357,20 +381,11 @@ impl DeviceKeys {
     /// The public keys of what is here, by key id; needs no password. A damaged file is told, unless another one holds its
     /// key.
     pub fn list(&self) -> Result<Vec<PublicKey>, DeviceError> {
-        let mut found = BTreeMap::new();
-        for path in self.every(&[KEYS.place, KEYS.next])? {
-            let read = match self.read(&path) {
-                Ok(Some(sealed)) if self.is_own(&sealed) => Ok(sealed.public_key),
-                Ok(_) => continue,
-                Err(error) => Err(error),
-            };
-            match found.entry(stem(&path).unwrap_or_default().to_owned()) {
-                Entry::Vacant(vacant) => _ = vacant.insert(read),
-                Entry::Occupied(mut damaged) if damaged.get().is_err() => _ = damaged.insert(read),
-                Entry::Occupied(_) => (),
-            }
-        }
-        let mut keys = found.into_values().collect::<Result<Vec<_>, _>>()?;
+        let own = |path: &Path| {
+            let sealed = self.read(path)?.filter(|sealed| self.is_own(sealed));
+            Ok(sealed.map(|sealed| sealed.public_key))
+        };
+        let mut keys = self.each(KEYS, own)?;
         keys.sort_by_key(|key| key.id().0);
         Ok(keys)
     }
@@ -405,9 +420,7 @@ impl DeviceKeys {
     }
 
     fn read(&self, path: &Path) -> Result<Option<DeviceKey>, DeviceError> {
-        let Some(bytes) = read_file(path)? else { return Ok(None) };
-        let sealed = DeviceKey::decode(&bytes);
-        sealed.map(Some).map_err(|source| DeviceError::Format { path: path.to_owned(), source })
+        read_as(path, DeviceKey::decode)
     }
 
     fn sync(&self) -> Result<(), DeviceError> {
@@ -434,6 +447,14 @@ pub(crate) fn read_file(path: &Path) -> Result<Option<Vec<u8>>, DeviceError> {
     let mut bytes = Vec::new();
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed(path))?;
     Ok(Some(bytes))
+}
+
+fn read_as<T>(
+    path: &Path,
+    decode: impl Fn(&[u8]) -> Result<T, DeviceKeyError>,
+) -> Result<Option<T>, DeviceError> {
+    let Some(bytes) = read_file(path)? else { return Ok(None) };
+    decode(&bytes).map(Some).map_err(|source| DeviceError::Format { path: path.to_owned(), source })
 }
 
 /// The key id, or a shared key's name, in a file's name.

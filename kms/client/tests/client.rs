@@ -1,21 +1,11 @@
 //! The client against a service that is honest, and against ones that are not.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    missing_docs,
-    reason = "tests"
-)]
 
-mod service;
-
+use crate::service::{ACCOUNT, CHAIN, Mood, Service, Twist, start};
 use keyward_client::{Client, ClientError, Connection, Identity, Order, Password};
 use keyward_crypto::Stretch;
 use keyward_domain::Code;
 use keyward_domain::scheme::Scheme;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
-use service::{ACCOUNT, CHAIN, Mood, Service, Twist, start};
 use std::sync::Arc;
 use tonic::transport::{Certificate, Channel, Endpoint, Identity as TlsIdentity, ServerTlsConfig};
 use zeroize::Zeroizing;

@@ -1,25 +1,14 @@
 //! Keys of mode `self` against a service that is honest, and against ones that are not.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    dead_code,
-    missing_docs,
-    reason = "tests"
-)]
-
-mod service;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::service::{ACCOUNT, CHAIN, Service, Twist, answer_of, start};
 use keyward_client::{Client, ClientError, DeviceError, DeviceKeys, Order};
 use keyward_crypto::{SecretBytes, SigningKey};
 use keyward_domain::Code;
 use keyward_domain::scheme::Scheme;
 use keyward_proto::custody::{SignResponse, ToSign};
-use service::{ACCOUNT, CHAIN, Service, Twist, answer_of, start};
 use tempfile::TempDir;
 use tonic::transport::Endpoint;
 

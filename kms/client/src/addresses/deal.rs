@@ -1,13 +1,14 @@
 //! Closed own epochs are dealt: what opens them goes to keepers, and then from this device.
 //!
-//! INVARIANT: nothing is erased here before the record of its dealing is verified, and keepers have said, at most half a day of
-//! ledger time before that record, that they hold their shares. What a stop leaves in between is gone on with from a file that
-//! holds nothing secret: the same dealing again, or another one in its place.
+//! INVARIANT: nothing is erased here before the record of its dealing is verified: the ledger takes none past the end that its
+//! acknowledgements bind, and keepers hold their shares until then, and afterwards if it has it. What a stop leaves in between is
+//! gone on with from a file that holds nothing secret: the same dealing again, or another one in its place.
 
 mod error;
 mod pending;
 mod run;
 
+use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use keyward_crypto::viewing::{Dealing, DealingPlan, deal};
@@ -27,6 +28,7 @@ use run::next_run;
 use super::chosen::Chosen;
 use super::error::AddressesError;
 use super::root::OwnRoot;
+use super::scan::LOOKS_MAX;
 use crate::client::{Client, idempotency_key};
 use crate::delegation::Done;
 use crate::error::ClientError;
@@ -39,8 +41,9 @@ use crate::vault::{KeeperChoice, LedgerKeeper, VaultError};
 
 /// How many keepers there are where nobody says.
 const KEEPERS_DEFAULT: usize = 5;
-/// For how long keepers are relied on after they have acknowledged, in milliseconds of ledger time: half of what they promise.
-const PROMISED_MS: u64 = 12 * 60 * 60 * 1_000;
+/// For how long a dealing may be recorded, from the state on that this side knows, in milliseconds of ledger time: half of what
+/// keepers take.
+const RECORDED_WITHIN_MS: u64 = 6 * 60 * 60 * 1_000;
 
 /// How closed epochs are dealt.
 #[derive(Clone, Debug, Default)]
@@ -66,8 +69,8 @@ pub struct DealtEpochs {
     pub threshold: u8,
     /// The keepers' ids, ascending.
     pub keepers: Vec<[u8; 32]>,
-    /// Announcements in these epochs that looked like payments to this account and that nobody has said are some: nobody can use
-    /// them any more.
+    /// Payments to this account that were announced in these epochs, and of which nobody has said that anything was paid: nobody can
+    /// use them any more.
     pub unconfirmed: usize,
     /// The record of it.
     pub done: Done,
@@ -100,7 +103,7 @@ impl Client {
             && let Some(entry) = &left.entry
         {
             match client.record_dealing(entry).await {
-                Ok(done) => return client.finish(login, root, &file, left, &known, done).await.map(Some),
+                Ok(done) => return finish(root, &file, left, done).map(Some),
                 Err(AddressesError::Client(error)) if is_final(&error) => file.remove()?,
                 Err(error) => return Err(error.into()),
             }
@@ -122,7 +125,7 @@ impl Client {
         file.write(&pending)?;
         let entry = pending.entry.as_deref().unwrap_or_default();
         match client.record_dealing(entry).await {
-            Ok(done) => client.finish(login, root, &file, &pending, &known, done).await.map(Some),
+            Ok(done) => finish(root, &file, &pending, done).map(Some),
             Err(error) => {
                 // Else somebody may yet have it recorded: it is asked for again.
                 if matches!(&error, AddressesError::Client(error) if is_final(error)) {
@@ -131,6 +134,23 @@ impl Client {
                 Err(error.into())
             }
         }
+    }
+
+    /// Looks through all announcements of some epochs.
+    async fn find_all_payments(
+        &self,
+        root: &OwnRoot<'_>,
+        epochs: RangeInclusive<u32>,
+    ) -> Result<(), AddressesError> {
+        let mut from = 0;
+        for _ in 0..LOOKS_MAX {
+            let scan = self.scan_own_payments(root, epochs.clone(), from, &[], &[]).await?;
+            match scan.next_leaf_index {
+                None => return Ok(()),
+                Some(next) => from = next,
+            }
+        }
+        Err(AddressesError::Substituted { what: "announcements without end" })
     }
 
     /// Deals a run anew; nobody has heard of it yet.
@@ -144,7 +164,7 @@ impl Client {
         let (first, last) = run;
         // What was paid in these epochs is found now, or never; what is given up needs not be looked for.
         if !order.abandon {
-            self.scan_own_payments(root, first..=last, &[], &[]).await?;
+            self.find_all_payments(root, first..=last).await?;
         }
         let book = root.read()?;
         let unclosed = book.unclosed_through(last);
@@ -164,11 +184,12 @@ impl Client {
         let plan = DealingPlan {
             chain_id: self.view()?.chain_id(),
             account: chosen.account,
+            expires_ms: known.time_ms.saturating_add(RECORDED_WITHIN_MS),
             threshold,
             keepers: keepers.iter().map(LedgerKeeper::of_vault).collect(),
         };
         let (dealing, shares) = deal(&plan, &cover)?;
-        Ok(Pending { asked_ms: known.time_ms, dealing, shares, entry: None })
+        Ok(Pending { dealing, shares, entry: None })
     }
 
     /// Has every keeper acknowledge its share, and signs what is to be recorded.
@@ -251,37 +272,25 @@ impl Client {
         let (leaf_index, time_ms) = (verdict.leaf_index, verdict.time_ms);
         Ok(Done { receipt: receipt.to_vec(), leaf_index, time_ms })
     }
+}
 
-    /// The dealing is recorded: what it opens is erased here.
-    async fn finish(
-        &self,
-        login: &Login,
-        root: &OwnRoot<'_>,
-        file: &PendingFile<'_>,
-        pending: &Pending,
-        known: &Keepers,
-        done: Done,
-    ) -> Result<DealtEpochs, DealError> {
-        // Somebody held it back so long that keepers may have let go of their shares.
-        if done.time_ms > pending.asked_ms.saturating_add(PROMISED_MS) {
-            match self.acknowledged_dealing(login, pending, known).await {
-                // Some may have left since; as many as are needed are enough.
-                Err(DealError::NotAcknowledged { willing, threshold, .. })
-                    if willing.len() >= usize::from(threshold) => {}
-                confirmed => drop(confirmed?),
-            }
-        }
-        let Dealing { first, last, threshold, ref keepers, .. } = pending.dealing;
-        let unconfirmed = root.read()?.unconfirmed_through(last);
-        root.forget_through(last)?;
-        file.remove()?;
-        Ok(DealtEpochs { first, last, threshold, keepers: keepers.clone(), unconfirmed, done })
-    }
+/// The dealing is recorded: what it opens is erased here.
+fn finish(
+    root: &OwnRoot<'_>,
+    file: &PendingFile<'_>,
+    pending: &Pending,
+    done: Done,
+) -> Result<DealtEpochs, DealError> {
+    let Dealing { first, last, threshold, ref keepers, .. } = pending.dealing;
+    let unconfirmed = root.read()?.unconfirmed_through(last);
+    root.forget_through(last)?;
+    file.remove()?;
+    Ok(DealtEpochs { first, last, threshold, keepers: keepers.clone(), unconfirmed, done })
 }
 
 fn run_of(dealing: &Dealing) -> DealtRun {
-    let Dealing { account, first, last, .. } = *dealing;
-    DealtRun { account, first, last, dealing_hash: dealing.hash() }
+    let Dealing { account, first, last, expires_ms, .. } = *dealing;
+    DealtRun { account, first, last, dealing_hash: dealing.hash(), expires_ms }
 }
 
 fn majority(choice: &KeeperChoice) -> u8 {

@@ -100,6 +100,9 @@ pub enum AddressesError {
         /// What differs.
         what: &'static str,
     },
+    /// An intent does not read.
+    #[error("nothing was signed: the intent that the service would have signed does not read")]
+    IntentMalformed(#[source] DecodeError),
     /// The detail does not open with the epoch's leaf.
     #[error("nothing was signed: the intent's detail is not for whom it should be")]
     DetailClosed(#[source] AddressError),
@@ -133,11 +136,20 @@ pub enum AddressesError {
         /// Where it stands on the ledger.
         leaf_index: u64,
     },
-    /// An announcement is another one than its receipt proves, or is none.
+    /// An announcement is another one than its receipt proves, or does not stand in its order.
     #[error("the service shows another announcement at leaf {leaf_index} than the ledger has")]
     Announcement {
         /// Where it says that it stands.
         leaf_index: u64,
+    },
+    /// What is shown as an announcement is none.
+    #[error("the service shows what is no announcement at leaf {leaf_index}")]
+    AnnouncementMalformed {
+        /// Where it says that it stands.
+        leaf_index: u64,
+        /// Why.
+        #[source]
+        source: AddressError,
     },
     /// What is kept here, or was answered, does not read.
     #[error("it does not read")]
@@ -191,12 +203,12 @@ impl AddressesError {
             Self::Proof { .. } => "ADDRESSES_UNPROVEN",
             Self::Substituted { .. } => "ADDRESSES_SUBSTITUTED",
             Self::Underived => "ADDRESS_UNDERIVED",
-            Self::Intent { .. } => "ADDRESS_INTENT_OTHER",
+            Self::Intent { .. } | Self::IntentMalformed(_) => "ADDRESS_INTENT_OTHER",
             Self::DetailClosed(_) | Self::Detail { .. } | Self::DetailMalformed(_) => "ADDRESS_DETAIL_OTHER",
             Self::Closing { .. } => "EPOCH_CLOSING_OTHER",
             Self::ClosingShort { .. } => "EPOCH_CLOSING_SHORT",
             Self::Withheld { .. } => "ANNOUNCEMENT_WITHHELD",
-            Self::Announcement { .. } => "ANNOUNCEMENT_OTHER",
+            Self::Announcement { .. } | Self::AnnouncementMalformed { .. } => "ANNOUNCEMENT_OTHER",
             Self::Decode(_) | Self::Derive(_) => "ADDRESS_MALFORMED",
             Self::Key(_) | Self::Sign(_) | Self::Word(_) => return None,
             Self::Client(error) => return error.code(),
@@ -224,13 +236,15 @@ impl AddressesError {
             | Self::Substituted { .. }
             | Self::Underived
             | Self::Intent { .. }
+            | Self::IntentMalformed(_)
             | Self::DetailClosed(_)
             | Self::Detail { .. }
             | Self::DetailMalformed(_)
             | Self::Closing { .. }
             | Self::ClosingShort { .. }
             | Self::Withheld { .. }
-            | Self::Announcement { .. } => LIES,
+            | Self::Announcement { .. }
+            | Self::AnnouncementMalformed { .. } => LIES,
             Self::Decode(_) | Self::Derive(_) => "give it as it was printed",
             Self::Key(_) | Self::Sign(_) | Self::Word(_) => "try again",
             Self::Client(error) => return error.remedy(),

@@ -43,8 +43,8 @@ impl AddressState {
     }
 }
 
-/// An address of the account.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An address of the account. Prints redacted.
+#[derive(Clone, PartialEq, Eq)]
 pub struct KnownAddress {
     /// The address.
     pub address: Address,

@@ -27,8 +27,7 @@ pub(super) struct Asked<'a> {
 impl Asked<'_> {
     /// Reads the body of an intent, and holds all of it against what was asked for.
     pub(super) fn check(&self, body: &[u8], opening: &[u8; 32]) -> Result<UseAddress, AddressesError> {
-        let used = UseAddress::from_body(body, [0; 64])
-            .map_err(|_malformed| AddressesError::Intent { what: "does not read" })?;
+        let used = UseAddress::from_body(body, [0; 64]).map_err(AddressesError::IntentMalformed)?;
         self.check_public(&used, opening)?;
         self.check_detail(&used, opening)?;
         Ok(used)
@@ -56,6 +55,7 @@ impl Asked<'_> {
             (detail.payload_hash == *self.order.payload_hash(), "names another payload"),
             (detail.opening == *opening, "opens another commitment"),
             (detail.format == self.order.format(), "names another format"),
+            (detail.approved.is_none(), "names approvals that nobody asked for"),
             (detail.said == self.order.said(), "says something else than the payload"),
         ];
         refuted(&checks).map_or(Ok(()), |what| Err(AddressesError::Detail { what }))

@@ -18,7 +18,9 @@ mod order;
 mod own;
 mod pay;
 mod root;
+mod scan;
 mod sign;
+mod uncertain;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -31,9 +33,24 @@ pub use give::{AddressState, KnownAddress};
 pub use keyward_ledger_core::entry::{ChooseAddresses, Custody};
 pub use keyward_ledger_core::unlinkable::AddressEpoch;
 pub use order::AddressOrder;
-pub use pay::{OwnMeta, Paid, Scan};
+pub use pay::{OwnMeta, Paid};
 pub use root::OwnRoot;
+pub use scan::{LOOKS_MAX, Scan};
 pub use sign::{AddressSignature, Which};
+pub use uncertain::{UncertainUse, UseStanding};
+
+/// Types that link an account and its addresses, or say what was signed: whoever prints them sees neither.
+macro_rules! redacted {
+    ($($name:ident),+) => {
+        $(impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($name), "(redacted)"))
+            }
+        })+
+    };
+}
+
+redacted!(AddressSignature, Begun, Found, KnownAddress, Spent, UncertainUse);
 
 /// The public key of a one-time address: SEC1 compressed.
 pub type Address = [u8; 33];

@@ -24,6 +24,7 @@ pub struct AddressOrder {
     payload_hash: [u8; 32],
     said: Vec<String>,
     mark: Bytes,
+    case: Option<[u8; 32]>,
 }
 
 #[derive(Clone)]
@@ -65,7 +66,7 @@ impl AddressOrder {
         said: Vec<String>,
     ) -> Result<Self, AddressesError> {
         let (scheme, mark) = (Scheme::EcdsaSecp256k1, idempotency_key()?);
-        Ok(Self { scheme, sent, form, payload_hash, said, mark })
+        Ok(Self { scheme, sent, form, payload_hash, said, mark, case: None })
     }
 
     /// The same under BIP340.
@@ -81,6 +82,21 @@ impl AddressOrder {
         }
     }
 
+    /// The same with the approvals of a case that was asked for with it; for addresses of hosted roots.
+    pub fn approved(self, case: [u8; 32]) -> Self {
+        Self { case: Some(case), ..self }
+    }
+
+    /// Whether it comes with approvals.
+    pub const fn is_approved(&self) -> bool {
+        self.case.is_some()
+    }
+
+    /// The case that it is approved by.
+    pub(super) const fn case(&self) -> Option<&[u8; 32]> {
+        self.case.as_ref()
+    }
+
     /// The scheme of the signature.
     pub const fn scheme(&self) -> Scheme {
         self.scheme
@@ -91,12 +107,12 @@ impl AddressOrder {
         &self.payload_hash
     }
 
-    pub(super) fn mark(&self) -> Bytes {
+    pub(crate) fn mark(&self) -> Bytes {
         self.mark.clone()
     }
 
     /// The format, as it is sent and sealed.
-    pub(super) fn format(&self) -> &'static str {
+    pub(crate) fn format(&self) -> &'static str {
         if self.form == Form::Opaque { "" } else { self.form.name() }
     }
 
@@ -106,14 +122,14 @@ impl AddressOrder {
     }
 
     /// A message that means something to Keyward itself is no payload.
-    pub(super) fn refuse_reserved(&self) -> Result<(), ClientError> {
+    pub(crate) fn refuse_reserved(&self) -> Result<(), ClientError> {
         match &self.sent {
             Sent::Message(message) if is_reserved(message) => Err(ClientError::Reserved),
             _ => Ok(()),
         }
     }
 
-    pub(super) fn to_sign(&self) -> sign_address_request::Payload {
+    pub(crate) fn to_sign(&self) -> sign_address_request::Payload {
         match &self.sent {
             Sent::Message(message) => sign_address_request::Payload::Message(message.clone()),
             Sent::Digest(digest) => sign_address_request::Payload::Digest(Bytes::copy_from_slice(digest)),

@@ -18,7 +18,7 @@ use keyward_proto::custody::{
 use super::Address;
 use super::book::{AddressSource, Begun, Book};
 use super::chosen::Chosen;
-use super::entry::{leaf_of, source_to_proto};
+use super::entry::source_to_proto;
 use super::error::AddressesError;
 use super::intent::Asked;
 use super::order::AddressOrder;
@@ -190,15 +190,8 @@ impl Client {
         let receipt = answer.await?.receipt;
         let is_ours = |entry: &Entry| matches!(entry, Entry::UseAddress(found) if *found == used);
         self.recorded_address(&receipt, "the intent", is_ours)?;
-        let leaf = leaf_of(&receipt)?;
-        let begun = Begun { receipt: receipt.to_vec(), ..begun };
-        root.update(|book| {
-            if let Some(spent) = book.of_intent(epoch, &begun.body) {
-                (spent.leaf, spent.begun) = (Some(leaf), Some(begun.clone()));
-            }
-            Ok(())
-        })?;
-        Ok(Started { epoch, begun })
+        root.update(|book| book.settle((epoch, &used), &receipt))?;
+        Ok(Started { epoch, begun: Begun { receipt: receipt.to_vec(), ..begun } })
     }
 
     /// Hands the signature in, so that its release is recorded too; says whether it was taken. A service that was started again

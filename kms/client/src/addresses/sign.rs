@@ -25,8 +25,8 @@ pub enum Which {
     Given(Address),
 }
 
-/// The signature of an address.
-#[derive(Clone, Debug)]
+/// The signature of an address. Prints redacted: its receipt opens the commitment.
+#[derive(Clone)]
 pub struct AddressSignature {
     /// As of any key; the public key is in its scheme's form.
     pub signature: Signature,
@@ -61,6 +61,7 @@ impl Client {
             payload: Some(order.to_sign()),
             format: order.format().to_owned(),
             idempotency_key: order.mark(),
+            case_id: order.case().map(|case| case.to_vec()).unwrap_or_default().into(),
         };
         let (patient, request) = (self.patient(), &request);
         let answer = patient.try_again(Instant::now() + self.deadline, |left| async move {

@@ -8,8 +8,8 @@ use keyward_ledger_core::scheme::KeyId;
 use keyward_ledger_verify::{Verdict, verify_receipt};
 use keyward_proto::custody::approvals_client::ApprovalsClient;
 use keyward_proto::custody::{
-    ApprovalAbout, ApprovalEntryRequest, ApprovalOfAuditTerms, ApprovalOfDispute, ApprovalOfGrant,
-    ApprovalOfPublication, ApprovalOfSigning, AskApprovalRequest, approval_about,
+    ApprovalAbout, ApprovalEntryRequest, ApprovalOfAddress, ApprovalOfAuditTerms, ApprovalOfDispute,
+    ApprovalOfGrant, ApprovalOfPublication, ApprovalOfSigning, AskApprovalRequest, approval_about,
 };
 use tonic::codegen::Bytes;
 use tonic::transport::Channel;
@@ -108,7 +108,7 @@ impl Client {
         }
         let party = self.party_of(voice).await?;
         let group = group.or_else(|| shown.group_of(&party)).ok_or(ApprovalError::NotNamed(party))?;
-        if self.account.is_some_and(|own| own == shown.initiator) {
+        if self.account.is_some_and(|own| Some(own) == shown.asker()) {
             return Err(ApprovalError::Initiator);
         }
         self.say(Call::Give, voice, Act::Approve { case: shown.case, group }, shown).await
@@ -312,7 +312,16 @@ pub(crate) fn to_proto(about: &About) -> ApprovalAbout {
             accounts_max: publish.terms.accounts_max.into(),
             span_ms_max: publish.terms.span_ms_max,
             live_ms_max: publish.terms.live_ms_max,
+            kept_ms: publish.terms.kept_ms,
             rule: Bytes::copy_from_slice(&publish.rule),
+        }),
+        About::Address(asked) => approval_about::About::Address(ApprovalOfAddress {
+            account: Bytes::copy_from_slice(&asked.account),
+            salt: Bytes::copy_from_slice(&asked.salt),
+            scheme: asked.scheme.name().to_owned(),
+            payload: Bytes::copy_from_slice(&asked.payload),
+            format: asked.format.clone(),
+            payload_hash: Bytes::copy_from_slice(&asked.payload_hash),
         }),
     };
     ApprovalAbout { about: Some(of) }

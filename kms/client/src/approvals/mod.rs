@@ -4,6 +4,7 @@
 //! case must be about, and compares it with the case on the ledger, proven against the client's own trust file. Who approves
 //! signs exactly that, and a payload whose words and hash disagree is not shown at all.
 
+mod blind;
 mod entry;
 mod error;
 mod show;

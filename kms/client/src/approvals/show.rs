@@ -1,16 +1,19 @@
 //! Rules and cases, as the ledger proves them; and what a case is about, held against it.
 
+use std::fmt;
+
+use keyward_domain::approval::AddressSigning;
 use keyward_ledger_core::codec::DecodeError;
 use keyward_ledger_core::entry::{
     AuditTerms, Case, Grant, Party, PublishAudit, PublishPolicy, RuleName, kind,
 };
-use keyward_ledger_core::scheme::KeyId;
+use keyward_ledger_core::scheme::{KeyId, Scheme};
 use keyward_ledger_core::state::layout::{
     ApprovalCase, ApprovalCaseStatus as Status, ApprovalState, approval_case_key, approval_key,
 };
 use keyward_ledger_verify::StateVerdict;
 use keyward_proto::custody::{
-    ApprovalAbout, ApprovalOfAuditTerms, ApprovalOfPublication, ListApprovalRulesRequest,
+    ApprovalAbout, ApprovalOfAddress, ApprovalOfAuditTerms, ApprovalOfPublication, ListApprovalRulesRequest,
     ListApprovalsRequest, ShowApprovalRequest, approval_about,
 };
 
@@ -45,8 +48,8 @@ pub struct ListedCase {
     pub ends_ms: u64,
 }
 
-/// A case as the ledger proves it, and what it is about: the same thing, as this side has computed.
-#[derive(Clone, Debug)]
+/// A case as the ledger proves it, and what it is about: the same thing, as this side has computed. Prints redacted.
+#[derive(Clone)]
 pub struct ShownCase {
     /// The case and the hash of what it is about.
     pub case: Case,
@@ -72,7 +75,23 @@ pub struct ShownCase {
     pub read_ms: u64,
 }
 
+impl fmt::Debug for ShownCase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ShownCase(redacted)")
+    }
+}
+
 impl ShownCase {
+    /// Who asks: the account that the ledger has, or, of a case that names nobody there, the one that it is about. Nothing where
+    /// nobody says.
+    pub fn asker(&self) -> Option<[u8; 32]> {
+        match &self.about {
+            Some(About::Address(asked)) => Some(asked.account),
+            None if self.initiator == self.case.payload => None,
+            _ => Some(self.initiator),
+        }
+    }
+
     /// How many approvals a group still lacks, for each group.
     pub fn missing(&self) -> Vec<u8> {
         let groups = (0_u8..).zip(&self.rule.state.terms.groups);
@@ -274,8 +293,21 @@ pub(crate) fn of_proto(about: ApprovalAbout) -> Result<About, ApprovalError> {
             Ok(About::Grant { grant: decoded("the grant", Grant::decode(&m.grant))?, purpose: m.purpose })
         }
         Some(Of::Audit(m)) => audit_terms(&m),
+        Some(Of::Address(m)) => address(m),
         None => Err(ApprovalError::Substituted { what: "a case about what this version does not know" }),
     }
+}
+
+fn address(m: ApprovalOfAddress) -> Result<About, ApprovalError> {
+    let strange = ApprovalError::Substituted { what: "a scheme that there is not" };
+    Ok(About::Address(AddressSigning {
+        account: bytes32("account", &m.account)?,
+        salt: bytes32("salt", &m.salt)?,
+        scheme: Scheme::from_name(&m.scheme).ok_or(strange)?,
+        payload: m.payload.to_vec(),
+        format: m.format,
+        payload_hash: bytes32("payload hash", &m.payload_hash)?,
+    }))
 }
 
 fn audit_terms(m: &ApprovalOfAuditTerms) -> Result<About, ApprovalError> {
@@ -284,6 +316,7 @@ fn audit_terms(m: &ApprovalOfAuditTerms) -> Result<About, ApprovalError> {
         accounts_max: u16::try_from(m.accounts_max).map_err(wide)?,
         span_ms_max: m.span_ms_max,
         live_ms_max: m.live_ms_max,
+        kept_ms: m.kept_ms,
     };
     let (tenant, rule) = (bytes32("tenant", &m.tenant)?, bytes32("rule", &m.rule)?);
     Ok(About::AuditTerms(PublishAudit { tenant, version: m.version, terms, rule, case: None }))
@@ -317,13 +350,24 @@ mod tests {
     }
 
     fn terms() -> About {
-        let terms = AuditTerms { accounts_max: u16::MAX, span_ms_max: 2, live_ms_max: 3 };
+        let terms = AuditTerms { accounts_max: u16::MAX, span_ms_max: 2, live_ms_max: 3, kept_ms: 4 };
         About::AuditTerms(PublishAudit { tenant: [1; 32], version: 4, terms, rule: [2; 32], case: None })
     }
 
+    fn address() -> About {
+        About::Address(AddressSigning {
+            account: [1; 32],
+            salt: [2; 32],
+            scheme: Scheme::Bip340,
+            payload: b"pay".to_vec(),
+            format: "ethereum".to_owned(),
+            payload_hash: [3; 32],
+        })
+    }
+
     #[test]
-    fn grants_and_terms_travel_as_they_are() {
-        for about in [grant(), terms()] {
+    fn grants_terms_and_what_addresses_sign_travel_as_they_are() {
+        for about in [grant(), terms(), address()] {
             assert_eq!(of_proto(to_proto(&about)).unwrap(), about);
         }
     }

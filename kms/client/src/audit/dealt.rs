@@ -31,13 +31,6 @@ pub struct PartFault {
     pub cause: PartError,
 }
 
-impl PartFault {
-    /// Whether the keeper has signed what is not its share.
-    pub const fn convicts(&self) -> bool {
-        matches!(self.cause, PartError::Wrong { .. })
-    }
-}
-
 /// Keepers of a dealing, with their names.
 type Holders = Vec<(String, VaultKeeper)>;
 
@@ -96,8 +89,7 @@ impl Client {
 
     /// The dealing, which must be the one of a record about exactly these epochs of the account, within what was opened.
     fn recorded_dealing(&self, open: &OpenGrant, dealt: &DealtViewing) -> Result<Dealing, AuditError> {
-        let dealing = Dealing::decode(&dealt.dealing);
-        let dealing = dealing.map_err(|_error| AuditError::Substituted("a dealing that does not read"))?;
+        let dealing = Dealing::decode(&dealt.dealing).map_err(AuditError::Dealing)?;
         let Dealing { account, first, last, .. } = dealing;
         let told = (dealt.first_epoch, dealt.last_epoch) == (first, last);
         if !told || account != open.account || first < open.first || last > open.last {

@@ -1,7 +1,7 @@
 //! Why audits cannot be read, or an entry about them is not recorded.
 
 use keyward_crypto::unlinkable::AddressError;
-use keyward_crypto::viewing::GatheringError;
+use keyward_crypto::viewing::{DealingError, GatheringError};
 use keyward_domain::Code;
 use keyward_ledger_core::codec::DecodeError;
 use keyward_ledger_verify::Failure;
@@ -36,6 +36,9 @@ pub enum AuditError {
     /// A proof holds, and shows something else than what was asked for.
     #[error("the service shows {0}")]
     Substituted(&'static str),
+    /// What is shown as a dealing is none.
+    #[error("the service shows a dealing that does not read")]
+    Dealing(#[source] DealingError),
     /// The tenant has no terms.
     #[error("the tenant has published no terms for audits")]
     Unpublished,
@@ -101,7 +104,7 @@ impl AuditError {
     pub fn code(&self) -> Option<&str> {
         Some(match self {
             Self::Proof { .. } | Self::Malformed { .. } => "AUDIT_UNPROVEN",
-            Self::Substituted(_) => "AUDIT_SUBSTITUTED",
+            Self::Substituted(_) | Self::Dealing(_) => "AUDIT_SUBSTITUTED",
             Self::Unpublished => Code::AuditUnpublished.name(),
             Self::GrantUnknown => Code::GrantUnknown.name(),
             Self::KeyOther => "GRANT_KEY_OTHER",
@@ -118,7 +121,7 @@ impl AuditError {
     /// What to do next, where this side knows it.
     pub fn remedy(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Proof { .. } | Self::Malformed { .. } | Self::Substituted(_) => {
+            Self::Proof { .. } | Self::Malformed { .. } | Self::Substituted(_) | Self::Dealing(_) => {
                 "see that this machine's clock is right; else do not rely on this service, and tell the ledger's operators"
             }
             Self::Unpublished => Code::AuditUnpublished.remedy(),

@@ -1,5 +1,7 @@
 //! Grants: asked for with a key of their own, issued once others have approved, revoked.
 
+use std::fmt;
+
 use keyward_crypto::unlinkable::GrantKey;
 use keyward_crypto::{SecretBytes, SecretKind};
 use keyward_ledger_core::entry::{AuditAct, Grant, RevokeGrant};
@@ -20,8 +22,8 @@ use crate::person::Login;
 const PAGE_GRANTS: usize = 256;
 const PAGES_MAX: usize = 64;
 
-/// What somebody asks to see.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What somebody asks to see. Prints without its purpose and the accounts.
+#[derive(Clone, PartialEq, Eq)]
 pub struct AskedGrant {
     /// The accounts; none for the whole tenant.
     pub accounts: Vec<[u8; 32]>,
@@ -35,8 +37,8 @@ pub struct AskedGrant {
     pub purpose: String,
 }
 
-/// A grant that the service keeps; its own word, but for the purpose.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A grant that the service keeps; its own word, but for the purpose. Prints without that.
+#[derive(Clone, PartialEq, Eq)]
 pub struct ListedGrant {
     /// Its id.
     pub id: [u8; 32],
@@ -48,8 +50,8 @@ pub struct ListedGrant {
     pub requested_ms: u64,
 }
 
-/// A grant as the ledger proves it.
-#[derive(Clone, Debug)]
+/// A grant as the ledger proves it. Prints without its purpose.
+#[derive(Clone)]
 pub struct ShownGrant {
     /// The grant and where it stands.
     pub state: AuditGrantState,
@@ -59,6 +61,24 @@ pub struct ShownGrant {
     pub height: u64,
     /// The ledger's time at that height, in milliseconds since 1970.
     pub read_ms: u64,
+}
+
+impl fmt::Debug for AskedGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AskedGrant(redacted, {} accounts)", self.accounts.len())
+    }
+}
+
+impl fmt::Debug for ListedGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ListedGrant(redacted, {})", hex::encode(self.id))
+    }
+}
+
+impl fmt::Debug for ShownGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ShownGrant(redacted, {})", hex::encode(self.state.grant.id))
+    }
 }
 
 impl ShownGrant {
@@ -214,5 +234,26 @@ impl Client {
             return Err(AuditError::Substituted("accounts in no order, or one of them twice"));
         }
         Ok(accounts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_is_suspected_of_is_not_printed() {
+        let purpose = "anna launders".to_owned();
+        let asked = AskedGrant {
+            accounts: vec![[7; 32]],
+            from_ms: 1,
+            until_ms: 2,
+            expires_ms: 3,
+            purpose: purpose.clone(),
+        };
+        let listed = ListedGrant { id: [8; 32], purpose, grantee: [9; 32], requested_ms: 1 };
+        let printed = format!("{asked:?} {listed:?}");
+        let id = "08".repeat(32);
+        assert_eq!(printed, format!("AskedGrant(redacted, 1 accounts) ListedGrant(redacted, {id})"));
     }
 }

@@ -21,13 +21,19 @@ const INTENT_LABEL: &[u8] = b"\x1bkeyward/delegated-intent/v1";
 /// `u8 17 || "keyward/policy/v1"`.
 const POLICY_LABEL: &[u8] = b"\x11keyward/policy/v1";
 
-/// What is to be signed for somebody.
-#[derive(Clone, Copy, Debug)]
+/// What is to be signed for somebody. Prints redacted.
+#[derive(Clone, Copy)]
 pub enum ToSign<'a> {
     /// A message of at most 1 MiB.
     Message(&'a [u8]),
     /// The SHA-256 digest of one; not for Ed25519 keys.
     Digest([u8; 32]),
+}
+
+impl std::fmt::Debug for ToSign<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ToSign(redacted)")
+    }
 }
 
 impl Client {
@@ -174,6 +180,13 @@ mod tests {
     fn labels_carry_their_length() {
         for label in [INTENT_LABEL, POLICY_LABEL] {
             assert_eq!(label.first().map(|len| usize::from(*len)), Some(label.len() - 1));
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_signed_is_not_printed() {
+        for what in [ToSign::Message(b"pay bob"), ToSign::Digest([7; 32])] {
+            assert_eq!(format!("{what:?}"), "ToSign(redacted)");
         }
     }
 }

@@ -1,12 +1,11 @@
 //! What else is kept in the folder of keys of mode `self`, by the same rules: a crash leaves the file before or the one after, and a
 //! change of password finds every secret ready.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use keyward_crypto::{DeviceSecret, SecretBytes, SecretKind};
 
-use super::{DeviceError, DeviceKeys, Kind, read_file, stem};
+use super::{DeviceError, DeviceKeys, Kind, read_as};
 
 /// The files of a kind of secret, and what it is called.
 const fn files(kind: SecretKind) -> (Kind, &'static str) {
@@ -49,22 +48,12 @@ impl DeviceKeys {
         (kind, name): (SecretKind, [u8; 32]),
         export_key: &SecretBytes,
     ) -> Result<SecretBytes, DeviceError> {
-        let ((suffixes, what), digits, mut failure) = (files(kind), hex::encode(name), None);
-        for path in self.files(&digits, suffixes)? {
-            let opened = match read_secret(&path) {
-                Ok(None) => continue,
-                Ok(Some(sealed)) => self.unseal_secret(&sealed, (kind, name), export_key, &path),
-                Err(error) => Err(error),
-            };
-            match opened {
-                Ok(opened) => {
-                    self.settle(&digits, suffixes, &path)?;
-                    return Ok(opened);
-                }
-                Err(error) => _ = failure.get_or_insert(error),
-            }
-        }
-        Err(failure.unwrap_or(DeviceError::SecretMissing { what, name: digits }))
+        let ((suffixes, what), digits) = (files(kind), hex::encode(name));
+        let open = |path: &Path| {
+            let sealed = read_as(path, DeviceSecret::decode)?;
+            sealed.map(|sealed| self.unseal_secret(&sealed, (kind, name), export_key, path)).transpose()
+        };
+        self.first((&digits, suffixes), open)?.ok_or(DeviceError::SecretMissing { what, name: digits })
     }
 
     fn unseal_secret(
@@ -83,19 +72,11 @@ impl DeviceKeys {
 
     /// The names of what is kept here of a kind; needs no password. A damaged file is told, unless another one holds its secret.
     pub fn secrets(&self, kind: SecretKind) -> Result<Vec<[u8; 32]>, DeviceError> {
-        let (suffixes, mut found) = (files(kind).0, BTreeMap::new());
-        for path in self.every(&[suffixes.place, suffixes.next])? {
-            let read = match read_secret(&path) {
-                Ok(Some(sealed)) if self.is_own_secret(&sealed) => Ok(sealed.name),
-                Ok(_) => continue,
-                Err(error) => Err(error),
-            };
-            let name = stem(&path).unwrap_or_default().to_owned();
-            if found.get(&name).is_none_or(Result::is_err) {
-                found.insert(name, read);
-            }
-        }
-        found.into_values().collect()
+        let own = |path: &Path| {
+            let sealed = read_as(path, DeviceSecret::decode)?.filter(|sealed| self.is_own_secret(sealed));
+            Ok(sealed.map(|sealed| sealed.name))
+        };
+        self.each(files(kind).0, own)
     }
 
     /// Makes every secret ready for a next password; gives how many.
@@ -120,12 +101,6 @@ impl DeviceKeys {
     fn is_own_secret(&self, sealed: &DeviceSecret) -> bool {
         (sealed.chain_id, sealed.account) == (self.chain_id, self.account)
     }
-}
-
-fn read_secret(path: &Path) -> Result<Option<DeviceSecret>, DeviceError> {
-    let Some(bytes) = read_file(path)? else { return Ok(None) };
-    let sealed = DeviceSecret::decode(&bytes);
-    sealed.map(Some).map_err(|source| DeviceError::Format { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

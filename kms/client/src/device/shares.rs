@@ -4,7 +4,7 @@
 //! With which holders a share is not used any more stands beside it, in a file for each of them, which needs no password: it is
 //! there at once, whatever else is written, and no change of password and no second writer takes it away.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -12,7 +12,7 @@ use std::path::Path;
 
 use keyward_crypto::{DeviceShare, SecretBytes, SharePart};
 
-use super::{BANNED, DeviceError, DeviceKeys, SHARES, failed, read_file, stem};
+use super::{BANNED, DeviceError, DeviceKeys, SHARES, failed, read_as};
 
 /// A part that is kept here, as its file says without being opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,56 +54,36 @@ impl DeviceKeys {
         name: &[u8; 32],
         export_key: &SecretBytes,
     ) -> Result<(KeptPart, SharePart), DeviceError> {
-        let (digits, mut failure) = (hex::encode(name), None);
-        for path in self.files(&digits, SHARES)? {
-            let opened = match self.read_part(&path) {
-                Ok(None) => continue,
-                Ok(Some(sealed)) => self.unseal_part(&sealed, name, export_key, &path),
-                Err(error) => Err(error),
-            };
-            match opened {
-                Ok(opened) => {
-                    self.settle(&digits, SHARES, &path)?;
-                    return Ok(opened);
-                }
-                Err(error) => _ = failure.get_or_insert(error),
-            }
-        }
-        Err(failure.unwrap_or(DeviceError::PartMissing { name: digits }))
+        let digits = hex::encode(name);
+        let open = |path: &Path| {
+            let sealed = read_as(path, DeviceShare::decode)?;
+            sealed.map(|sealed| self.unseal_part(sealed, name, export_key, path)).transpose()
+        };
+        self.first((&digits, SHARES), open)?.ok_or(DeviceError::PartMissing { name: digits })
     }
 
     fn unseal_part(
         &self,
-        sealed: &DeviceShare,
+        sealed: DeviceShare,
         name: &[u8; 32],
         export_key: &SecretBytes,
         path: &Path,
     ) -> Result<(KeptPart, SharePart), DeviceError> {
         let path = path.to_owned();
-        if !self.is_own_part(sealed) || sealed.name != *name {
+        if !self.is_own_part(&sealed) || sealed.name != *name {
             return Err(DeviceError::Other { path });
         }
         let part = sealed.open(export_key).map_err(|source| DeviceError::Closed { path, source })?;
-        Ok((KeptPart { name: sealed.name, alias: sealed.alias.clone() }, part))
+        Ok((KeptPart { name: sealed.name, alias: sealed.alias }, part))
     }
 
     /// What is kept here, by name; needs no password. A damaged file is told, unless another one holds its part.
     pub fn parts(&self) -> Result<Vec<KeptPart>, DeviceError> {
-        let mut found: BTreeMap<String, Result<KeptPart, DeviceError>> = BTreeMap::new();
-        for path in self.every(&[SHARES.place, SHARES.next])? {
-            let read = match self.read_part(&path) {
-                Ok(Some(sealed)) if self.is_own_part(&sealed) => {
-                    Ok(KeptPart { name: sealed.name, alias: sealed.alias })
-                }
-                Ok(_) => continue,
-                Err(error) => Err(error),
-            };
-            let name = stem(&path).unwrap_or_default().to_owned();
-            if found.get(&name).is_none_or(Result::is_err) {
-                found.insert(name, read);
-            }
-        }
-        found.into_values().collect()
+        let own = |path: &Path| {
+            let sealed = read_as(path, DeviceShare::decode)?.filter(|sealed| self.is_own_part(sealed));
+            Ok(sealed.map(|DeviceShare { name, alias, .. }| KeptPart { name, alias }))
+        };
+        self.each(SHARES, own)
     }
 
     /// Forgets a part on this device; fine when it is not here.
@@ -155,12 +135,6 @@ impl DeviceKeys {
             self.place_part(kept, &part, next, &self.ready(&hex::encode(kept.name), tag, SHARES))?;
         }
         Ok(parts.len())
-    }
-
-    fn read_part(&self, path: &Path) -> Result<Option<DeviceShare>, DeviceError> {
-        let Some(bytes) = read_file(path)? else { return Ok(None) };
-        let sealed = DeviceShare::decode(&bytes);
-        sealed.map(Some).map_err(|source| DeviceError::Format { path: path.to_owned(), source })
     }
 
     fn is_own_part(&self, sealed: &DeviceShare) -> bool {

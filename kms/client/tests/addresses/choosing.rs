@@ -7,8 +7,8 @@ use keyward_proto::custody::{
     AddressEpoch, ChooseAddressesResponse, PrepareAddressesResponse, ShowAddressesResponse,
 };
 
+use crate::addresses::world::{ANNA, BORIS, HOUR_MS, Lies, World, code, login};
 use crate::toy::Chain;
-use crate::world::{ANNA, BORIS, HOUR_MS, Lies, World, code, login};
 
 const ANY: ChooseTerms = ChooseTerms { tenant: None, epoch_ms: None };
 

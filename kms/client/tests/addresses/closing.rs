@@ -8,7 +8,7 @@ use keyward_crypto::unlinkable::{AddressRoot, Closing};
 use keyward_proto::custody::{CloseAddressEpochResponse, RecordAddressResponse};
 use zeroize::Zeroizing;
 
-use crate::world::{Device, Lies, World, code, order};
+use crate::addresses::world::{Device, Lies, World, code, order};
 
 /// Anna has signed twice in an epoch that is over now.
 async fn over() -> (Arc<World>, Client, Device, u32) {

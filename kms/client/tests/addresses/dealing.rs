@@ -1,16 +1,17 @@
 //! Closed own epochs are dealt: nothing is erased before the ledger and keepers have it, whatever stops in between.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use keyward_client::Client;
 use keyward_client::addresses::{DealError, DealOrder, DealtEpochs, Which};
 use keyward_client::vault::KeeperChoice;
 use keyward_ledger_core::state::keeper::{KeeperState, keeper_key};
-use keyward_proto::custody::{AuditEntryResponse, DealViewingResponse};
+use keyward_proto::custody::{AnnouncedResponse, AuditEntryResponse, DealViewingResponse};
 use tonic::Status;
 
-use crate::keepers::deals;
-use crate::world::{ANNA, BORIS, CLARA, Device, HOUR_MS, Lies, World, login, order};
+use crate::addresses::keepers::deals;
+use crate::addresses::world::{ANNA, BORIS, CLARA, Device, HOUR_MS, Lies, World, login, order};
 
 const DAY_MS: u64 = 24 * HOUR_MS;
 
@@ -204,19 +205,33 @@ async fn a_device_that_lags_behind_the_ledger_erases_what_is_dealt() {
 }
 
 #[tokio::test]
-async fn what_somebody_held_back_is_erased_only_if_keepers_still_have_it() {
+async fn what_somebody_held_back_past_its_end_is_dealt_anew_and_erased_with_that_record_alone() {
     let (world, anna, device) = days().await;
     let (any, whole) = (DealOrder::default(), first(&device));
     world.lie(Lies { swallows: true, ..Lies::default() });
     assert!(deal(&anna, &device, &any).await.unwrap_err().unreachable());
-    world.pass(DAY_MS / 2 + 1);
-    world.lie(Lies { away: vec![0, 1, 2], ..Lies::default() });
+    world.pass(DAY_MS / 4 + 1);
+    world.lie(Lies { away: vec![0], ..Lies::default() });
+    // The ledger does not take it any more, and of another one a keeper has no share yet.
     assert_eq!(code(deal(&anna, &device, &any).await), "VIEWING_NOT_ACKNOWLEDGED");
-    assert_eq!((first(&device), recorded(&world), left(&device)), (whole, 1, 1), "recorded, and not erased");
-    world.lie(Lies { away: vec![0, 1], ..Lies::default() });
+    assert_eq!((first(&device), recorded(&world), left(&device)), (whole, 0, 1));
+    world.lie(Lies::default());
     let dealt = deal(&anna, &device, &any).await.unwrap().unwrap();
-    assert_eq!((first(&device), recorded(&world), left(&device)), (dealt.last + 1, 1, 0), "three are enough");
-    assert_eq!(world.dealings.lock().unwrap().len(), 3);
+    assert_eq!((first(&device), recorded(&world), left(&device)), (dealt.last + 1, 1, 0));
+    let dealings = world.dealings.lock().unwrap().clone();
+    assert!(dealings[0] != dealings[1] && dealings[1] == dealings[2] && dealings.len() == 3);
+}
+
+#[tokio::test]
+async fn what_was_held_back_until_its_end_is_recorded_and_keepers_are_not_asked_again() {
+    let (world, anna, device) = days().await;
+    world.lie(Lies { swallows: true, ..Lies::default() });
+    assert!(deal(&anna, &device, &DealOrder::default()).await.unwrap_err().unreachable());
+    world.pass(DAY_MS / 4 - 60_000);
+    world.lie(Lies { away: vec![0, 1, 2, 3, 4], ..Lies::default() });
+    let dealt = deal(&anna, &device, &DealOrder::default()).await.unwrap().unwrap();
+    assert_eq!((first(&device), recorded(&world), left(&device)), (dealt.last + 1, 1, 0));
+    assert_eq!(world.dealings.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -234,7 +249,7 @@ async fn what_nobody_could_close_or_use_afterwards_is_not_dealt() {
     anna.close_address_epoch(&device.root(), epoch).await.unwrap();
     // Its payer's receipt says that it is one.
     let receipt = std::slice::from_ref(&paid.done.receipt);
-    anna.scan_own_payments(&device.root(), epoch..=epoch, receipt, &[]).await.unwrap();
+    anna.scan_own_payments(&device.root(), epoch..=epoch, 0, receipt, &[]).await.unwrap();
     let refused = deal(&anna, &device, &any).await.unwrap_err();
     assert!(matches!(&refused, DealError::Unspent { count: 1, .. }), "{refused:?}");
     assert_eq!((world.dealings.lock().unwrap().len(), device.book().payments().len()), (0, 1));
@@ -270,4 +285,17 @@ async fn what_only_looks_like_a_payment_keeps_no_epoch_from_being_dealt() {
     let dealt = deal(&anna, &device, &DealOrder::default()).await.unwrap().unwrap();
     assert_eq!(dealt.unconfirmed, 1, "and that is said");
     assert_eq!(device.book().payments(), []);
+}
+
+#[tokio::test]
+async fn a_list_of_announcements_without_end_is_refused() {
+    let (world, anna, device) = days().await;
+    let (before, pages) = (first(&device), AtomicU64::new(1));
+    let more = move || AnnouncedResponse {
+        payments: Vec::new(),
+        next_leaf_index: pages.fetch_add(1, Ordering::Relaxed),
+    };
+    world.lie(Lies { announced: Some(Box::new(move |_, _| more())), ..Lies::default() });
+    assert_eq!(code(deal(&anna, &device, &DealOrder::default()).await), "ADDRESSES_SUBSTITUTED");
+    assert_eq!((first(&device), recorded(&world)), (before, 0));
 }

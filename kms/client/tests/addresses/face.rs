@@ -1,5 +1,6 @@
 //! The service's face: what it answers, after its lies.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use keyward_crypto::SigningKey;
@@ -26,14 +27,14 @@ use tonic::transport::server::Router;
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
+use crate::addresses::world::{BORIS, Begun, World, hosted};
 use crate::toy::{self, Answered, Chain, SERVICE, account, refused};
-use crate::world::{BORIS, Begun, World, hosted};
 
 #[derive(Clone)]
 struct Face(Arc<World>);
 
 pub(crate) fn router(world: Arc<World>) -> Router {
-    let keepers = crate::keepers::Face(Arc::clone(&world));
+    let keepers = crate::addresses::keepers::Face(Arc::clone(&world));
     Server::builder()
         .add_service(AddressesServer::new(Face(world)))
         .add_service(VaultsServer::new(keepers.clone()))
@@ -86,6 +87,7 @@ impl Face {
             payload_hash: *payload_hash,
             opening,
             policy: [9; 32],
+            approved: None,
             app: "app".into(),
             format: format.into(),
             said: Vec::new(),
@@ -174,6 +176,11 @@ impl Addresses for Face {
         let chosen = self.0.chain.lock().unwrap().proof(&addresses_key(&account(&request)));
         let honest = ShowAddressesResponse { chosen: chosen.into(), epochs: Vec::new() };
         Ok(Response::new(say!(self, show, honest)))
+    }
+
+    /// Of approvals the stories tell.
+    async fn ask(&self, _: Request<AskAddressRequest>) -> Answered<AskAddressResponse> {
+        Err(tonic::Status::unimplemented("nobody asks here"))
     }
 
     async fn next(&self, request: Request<NextAddressesRequest>) -> Answered<NextAddressesResponse> {
@@ -321,7 +328,7 @@ impl Addresses for Face {
 
     async fn announce(&self, request: Request<AnnouncePaymentRequest>) -> Answered<AnnouncePaymentResponse> {
         let AnnouncePaymentRequest { epoch, payment, .. } = request.into_inner();
-        let payment: [u8; 35] = say!(self, announce, payment[..].try_into().unwrap());
+        let payment: [u8; 50] = say!(self, announce, payment[..].try_into().unwrap());
         let entry = Entry::AnnouncePayment(AnnouncePayment { epoch_ms: self.0.epoch_ms, epoch, payment });
         let (receipt, _) = toy::record(&mut self.0.chain.lock().unwrap(), &entry.encode())?;
         Ok(Response::new(AnnouncePaymentResponse { receipt: receipt.into() }))
@@ -329,22 +336,15 @@ impl Addresses for Face {
 
     async fn announced(&self, request: Request<AnnouncedRequest>) -> Answered<AnnouncedResponse> {
         let AnnouncedRequest { first_epoch, last_epoch, from_leaf_index } = request.into_inner();
-        let mut payments = self.announcements();
-        payments.retain(|one| {
-            (first_epoch..=last_epoch).contains(&one.epoch) && one.leaf_index >= from_leaf_index
-        });
-        // Pages of two.
-        let next_leaf_index = payments.get(2).map_or(0, |one| one.leaf_index);
-        payments.truncate(2);
+        let (payments, next_leaf_index) = self.page(first_epoch..=last_epoch, from_leaf_index);
         Ok(Response::new(say!(self, announced, AnnouncedResponse { payments, next_leaf_index })))
     }
 
     async fn scan(&self, request: Request<ScanPaymentsRequest>) -> Answered<ScanPaymentsResponse> {
-        let ScanPaymentsRequest { first_epoch, last_epoch } = request.into_inner();
-        let payments = self.announcements();
+        let ScanPaymentsRequest { first_epoch, last_epoch, from_leaf_index } = request.into_inner();
+        let (payments, next_leaf_index) = self.page(first_epoch..=last_epoch, from_leaf_index);
         let looked_at = payments.len() as u64;
-        let payments = payments.into_iter().filter(|one| (first_epoch..=last_epoch).contains(&one.epoch));
-        let found = payments.filter_map(|one| {
+        let found = payments.into_iter().filter_map(|one| {
             let (leaf, spending) =
                 (hosted().viewing_leaf(one.epoch), hosted().spending_leaf(one.epoch).unwrap().point());
             let address = Payment::decode(&one.payment).unwrap().seen(&leaf, spending).unwrap()?;
@@ -357,11 +357,21 @@ impl Addresses for Face {
                 created_unix_ms: one.leaf_index,
             })
         });
-        Ok(Response::new(say!(self, scan, ScanPaymentsResponse { found: found.collect(), looked_at })))
+        let found = found.collect();
+        Ok(Response::new(say!(self, scan, ScanPaymentsResponse { found, looked_at, next_leaf_index })))
     }
 }
 
 impl Face {
+    /// A page of two announcements, and where the next one begins.
+    fn page(&self, epochs: RangeInclusive<u32>, from_leaf_index: u64) -> (Vec<AnnouncedPayment>, u64) {
+        let mut payments = self.announcements();
+        payments.retain(|one| epochs.contains(&one.epoch) && one.leaf_index >= from_leaf_index);
+        let next_leaf_index = payments.get(2).map_or(0, |one| one.leaf_index);
+        payments.truncate(2);
+        (payments, next_leaf_index)
+    }
+
     fn find(&self, intent_id: &[u8]) -> Result<usize, Status> {
         let begun = self.0.begun.lock().unwrap();
         let id = |one: &Begun| UseAddress::from_body(&one.body, [0; 64]).unwrap().id;

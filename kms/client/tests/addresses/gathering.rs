@@ -1,17 +1,18 @@
 //! The grantee's side of an opening by keepers: against a service and keepers that lie.
 
+use std::error::Error as _;
 use std::sync::Arc;
 
 use keyward_client::Client;
 use keyward_client::addresses::DealOrder;
-use keyward_client::audit::{AuditError, Done, GrantKey, OpenGrant, Opened, ViewingCover};
-use keyward_crypto::viewing::Opening;
+use keyward_client::audit::{AuditError, Done, GrantKey, OpenGrant, Opened, PartFault, ViewingCover};
+use keyward_crypto::viewing::{Opening, PartError};
 use keyward_ledger_core::entry::{Act, AddressAct, Authored, Entry};
 use keyward_ledger_core::state::keeper::keeper_key;
 use keyward_proto::custody::{DealtViewing, KeeperViewing};
 
-use crate::keepers::deals;
-use crate::world::{ANNA, CLARA, HOUR_MS, World};
+use crate::addresses::keepers::deals;
+use crate::addresses::world::{ANNA, CLARA, HOUR_MS, World};
 
 const GRANT: [u8; 32] = [6; 32];
 const LEAF: u64 = 99;
@@ -61,7 +62,7 @@ impl Shown {
         let hash = dealing_hash(chain.entry(leaf).unwrap().0);
         let dealing = self.world.kept.lock().unwrap()[&hash].clone();
         let opening = self.opening_on(chain.chain_id(), hash);
-        let part = |keeper: &crate::keepers::Keeper| KeeperViewing {
+        let part = |keeper: &crate::addresses::keepers::Keeper| KeeperViewing {
             keeper_id: keeper.id().to_vec().into(),
             part: keeper.part(&opening).into(),
         };
@@ -133,13 +134,15 @@ async fn a_keeper_that_lies_is_named_and_the_others_are_enough() {
     shown.opened.dealt[0].parts[3].part = vec![7; 100].into();
     let gathered = shown.clara.gathered(&shown.key, &shown.opened).unwrap();
     assert!(same(&gathered[0].cover, &shown.covers[0]));
-    let faults: Vec<_> = gathered[0].faults.iter().map(|it| (it.keeper.clone(), it.convicts())).collect();
+    // Only a wrong part is the keeper's own lie.
+    let lies = |fault: &PartFault| matches!(fault.cause, PartError::Wrong { .. });
+    let faults: Vec<_> = gathered[0].faults.iter().map(|it| (it.keeper.clone(), lies(it))).collect();
     assert_eq!(faults, [(keepers[1].name.clone(), true), (keepers[3].name.clone(), false)]);
     // With one more that is away they are too few, and the liar is named all the same.
     shown.opened.dealt[0].parts.pop();
     let few = shown.clara.gathered(&shown.key, &shown.opened).unwrap_err();
     let AuditError::TooFewParts { faults, found: 2, .. } = &few else { panic!("{few:?}") };
-    assert!(faults.iter().any(|fault| fault.convicts()));
+    assert!(faults.iter().any(lies));
     assert!(few.to_string().contains(&keepers[1].name), "{few}");
 }
 
@@ -180,6 +183,10 @@ async fn a_dealing_that_is_not_the_recorded_one_of_these_epochs_is_refused() {
         lie(&mut shown.opened);
         assert_eq!(shown.code(), expected, "{number}");
     }
+    let mut shown = Shown::two_days().await;
+    shown.opened.dealt[0].dealing = vec![9].into();
+    let unread = shown.clara.gathered(&shown.key, &shown.opened).unwrap_err();
+    assert!(matches!(unread, AuditError::Dealing(_)) && unread.source().is_some(), "{unread}");
     let mut shown = Shown::two_days().await;
     shown.opened.dealt[0].recorded = shown.opened.dealt[1].recorded.clone();
     assert!(shown.clara.gathered(&shown.key, &shown.opened).is_err());

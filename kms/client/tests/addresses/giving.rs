@@ -6,7 +6,7 @@ use keyward_client::addresses::{AddressOrder, AddressSource, AddressState, Which
 use keyward_crypto::unlinkable::EpochAddresses;
 use keyward_proto::custody::{ListAddressesResponse, ListedAddress, NextAddressesResponse};
 
-use crate::world::{Lies, World, code, order};
+use crate::addresses::world::{Lies, World, code, order};
 
 #[tokio::test]
 async fn own_addresses_are_derived_here_and_asked_of_nobody() {
@@ -38,8 +38,11 @@ async fn an_older_copy_of_the_root_gives_out_nothing_that_was_seen() {
         used.push(anna.sign_own_address(&device.root(), &order(), Which::Fresh).await.unwrap());
     }
     // The file is put back from a copy: from the root alone all addresses come again, with their records.
-    let owner = (keyward_crypto::SecretKind::AddressRoot, crate::world::ANNA);
-    device.keys.put_secret(owner, &before, &crate::world::login(crate::world::ANNA).export_key).unwrap();
+    let owner = (keyward_crypto::SecretKind::AddressRoot, crate::addresses::world::ANNA);
+    device
+        .keys
+        .put_secret(owner, &before, &crate::addresses::world::login(crate::addresses::world::ANNA).export_key)
+        .unwrap();
     let epochs = world.epoch()..=world.epoch();
     let known = anna.recover_own_addresses(&device.root(), epochs.clone()).await.unwrap();
     let found: Vec<_> = known.iter().map(|one| (one.address, one.leaf_index, one.state)).collect();
@@ -57,8 +60,11 @@ async fn an_older_copy_of_the_root_heals_itself_and_no_address_signs_twice() {
     for _ in 0..2 {
         anna.sign_own_address(&device.root(), &order(), Which::Fresh).await.unwrap();
     }
-    let owner = (keyward_crypto::SecretKind::AddressRoot, crate::world::ANNA);
-    device.keys.put_secret(owner, &before, &crate::world::login(crate::world::ANNA).export_key).unwrap();
+    let owner = (keyward_crypto::SecretKind::AddressRoot, crate::addresses::world::ANNA);
+    device
+        .keys
+        .put_secret(owner, &before, &crate::addresses::world::login(crate::addresses::world::ANNA).export_key)
+        .unwrap();
     let other = AddressOrder::message(&b"pay 1 to boris"[..]).unwrap();
     let signed = anna.sign_own_address(&device.root(), &other, Which::Fresh).await.unwrap();
     assert_eq!(signed.source, AddressSource::Index { epoch, index: 2 });

@@ -17,8 +17,8 @@ use keyward_proto::custody::viewings_server::Viewings;
 use keyward_proto::custody::*;
 use tonic::{Request, Response, Status};
 
+use crate::addresses::world::World;
 use crate::toy::{self, Answered, Chain, account, credential};
-use crate::world::World;
 
 pub(crate) struct Keeper {
     pub(crate) name: String,
@@ -57,8 +57,8 @@ impl Keeper {
         let (hash, id) = (dealing.hash(), self.id());
         let share = ViewingShare::open(dealing, &id, &self.sealing, share).unwrap();
         self.shares.lock().unwrap().insert(hash, share);
-        let Dealing { account, first, last, .. } = *dealing;
-        let run = DealtRun { account, first, last, dealing_hash: hash };
+        let Dealing { account, first, last, expires_ms, .. } = *dealing;
+        let run = DealtRun { account, first, last, dealing_hash: hash, expires_ms };
         run.acknowledge(&self.signing, &dealing.chain_id, &id)
     }
 

@@ -2,14 +2,14 @@
 
 use keyward_client::addresses::{AddressOrder, AddressSource, AddressesError, Which};
 use keyward_crypto::unlinkable::{AddressRoot, ViewingLeaf};
-use keyward_domain::detail::{Detail, Source};
+use keyward_domain::detail::{ApprovedBy, Detail, Source};
 use keyward_domain::scheme::{Scheme, verify};
 use keyward_ledger_core::entry::{HandleLimit, UseAddress};
 use keyward_ledger_verify::verify_receipt;
 use keyward_proto::custody::{BeginAddressResponse, RecordAddressResponse, SignAddressResponse};
 use zeroize::Zeroizing;
 
-use crate::world::{CLARA, Lies, MESSAGE, World, code, order};
+use crate::addresses::world::{CLARA, Lies, MESSAGE, World, code, order};
 
 #[tokio::test]
 async fn an_own_address_signs_once_and_its_receipt_verifies_without_anybody() {
@@ -100,15 +100,19 @@ async fn an_intent_that_differs_from_what_was_asked_is_not_vouched_for() {
 
 #[tokio::test]
 async fn a_detail_that_says_something_else_is_not_vouched_for() {
-    let lies: [(&str, Twist<Detail>); 7] = [
+    let lies: [(&str, Twist<Detail>); 8] = [
         ("another account", |detail| Detail { account: [7; 32], ..detail }),
         ("another source", |detail| Detail { source: Source::Index(99), ..detail }),
         ("another source", |detail| Detail {
-            source: Source::Payment { epoch: 1, payment: [1; 35] },
+            source: Source::Payment { epoch: 1, payment: [1; 50] },
             ..detail
         }),
         ("another payload", |detail| Detail { payload_hash: [7; 32], ..detail }),
         ("another commitment", |detail| Detail { opening: [7; 32], ..detail }),
+        ("approvals", |detail| Detail {
+            approved: Some(ApprovedBy { case: [7; 32], salt: [8; 32] }),
+            ..detail
+        }),
         ("another format", |detail| Detail { format: "ethereum".into(), ..detail }),
         ("something else", |detail| Detail { said: vec!["pays 1 EUR to boris".into()], ..detail }),
     ];
@@ -192,7 +196,7 @@ async fn only_what_was_paid_is_begun_anew_when_the_ledger_never_had_it() {
     let given = anna.next_own_addresses(&root, 1).await.unwrap()[0].address;
     let meta = anna.own_meta_address(&root).await.unwrap();
     let paid = world.client(CLARA).await.pay_to_meta_address(&meta.meta_address).await.unwrap().address;
-    anna.scan_own_payments(&root, 0..=u32::MAX, &[], &[]).await.unwrap();
+    anna.scan_own_payments(&root, 0..=u32::MAX, 0, &[], &[]).await.unwrap();
     let other = AddressOrder::message(&b"pay 1 to boris"[..]).unwrap();
     for (address, is_paid) in [(given, false), (paid, true)] {
         // The service forgets what was begun: it was started again.

@@ -5,7 +5,7 @@ use keyward_domain::scheme::{PublicKey, Scheme, verify};
 use keyward_ledger_verify::verify_receipt;
 use keyward_proto::custody::SignAddressResponse;
 
-use crate::world::{Lies, MESSAGE, World, code, order};
+use crate::addresses::world::{Lies, MESSAGE, World, code, order};
 
 #[tokio::test]
 async fn a_fresh_address_signs_and_its_receipt_verifies_without_anybody() {
@@ -101,7 +101,7 @@ async fn signatures_of_another_address_message_or_record_are_refused() {
 #[tokio::test]
 async fn nothing_is_believed_without_a_trust_file() {
     let (world, _) = World::hosted().await;
-    let boris = world.untrusting(crate::world::BORIS).await;
+    let boris = world.untrusting(crate::addresses::world::BORIS).await;
     assert_eq!(code(boris.sign_address(&order(), Which::Fresh).await), "ADDRESSES_TRUST_MISSING");
     assert_eq!(world.called("signed"), 0);
 }

@@ -8,13 +8,13 @@ use keyward_client::DeviceKeys;
 use keyward_client::addresses::{AddressOrder, AddressesError, Book, ChooseTerms, Custody, OwnRoot};
 use keyward_crypto::unlinkable::{AddressRoot, Closing, ViewingLeaf};
 use keyward_domain::detail::Detail;
-use keyward_ledger_core::entry::{Entry, UseAddress, tenant_id};
+use keyward_ledger_core::entry::{AnnouncePayment, Entry, UseAddress, tenant_id};
 use keyward_ledger_core::hash::Hash;
 use keyward_proto::custody::*;
 use tempfile::TempDir;
 
-use crate::face;
-use crate::keepers::{self, Keeper};
+use crate::addresses::face;
+use crate::addresses::keepers::{self, Keeper};
 use crate::toy::{self, Chain};
 pub(crate) use crate::toy::{ANNA, BORIS, CLARA, login};
 
@@ -43,7 +43,7 @@ pub(crate) struct Lies {
     pub(crate) closing: Lie<Closing>,
     pub(crate) closed: Lie<CloseAddressEpochResponse>,
     pub(crate) meta: Lie<MetaAddressResponse>,
-    pub(crate) announce: Lie<[u8; 35]>,
+    pub(crate) announce: Lie<[u8; 50]>,
     pub(crate) announced: Lie<AnnouncedResponse>,
     pub(crate) scan: Lie<ScanPaymentsResponse>,
     pub(crate) acknowledged: Lie<DealViewingResponse>,
@@ -193,6 +193,12 @@ impl World {
         let mut chain = self.chain.lock().unwrap();
         chain.time_ms += ms;
         chain.record(&Entry::Note(vec![1]).encode());
+    }
+
+    /// Announces a payment, whatever its bytes.
+    pub(crate) fn announce(&self, epoch: u32, payment: [u8; 50]) {
+        let announce = AnnouncePayment { epoch_ms: self.epoch_ms, epoch, payment };
+        self.chain.lock().unwrap().record(&Entry::AnnouncePayment(announce).encode());
     }
 
     /// The epoch under way.

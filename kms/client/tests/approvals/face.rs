@@ -17,8 +17,8 @@ use tonic::transport::Server;
 use tonic::transport::server::Router;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::approvals::world::{World, hosted, rule};
 use crate::toy::{self, Answered, Chain, SERVICE, refused};
-use crate::world::{World, hosted, rule};
 
 #[derive(Clone)]
 pub(crate) struct Face(pub(crate) Arc<World>);
@@ -105,7 +105,7 @@ impl Approvals for Face {
         let mail = self.0.mail.lock().unwrap();
         let approvals = mail.keys().map(|case| ListedApproval {
             case_id: case.to_vec().into(),
-            initiator: crate::world::ANNA.to_vec().into(),
+            initiator: crate::approvals::world::ANNA.to_vec().into(),
             asked_unix_ms: 1,
             ends_unix_ms: 2,
         });

@@ -7,7 +7,9 @@ use keyward_ledger_core::entry::Entry;
 use keyward_ledger_core::hash::sha256;
 use keyward_ledger_core::receipt::Receipt;
 
-use crate::world::{ANNA, BORIS, CLARA, DORA, LIVE_MS, MESSAGE, World, hosted, login, rule, signing, terms};
+use crate::approvals::world::{
+    ANNA, BORIS, CLARA, DORA, LIVE_MS, MESSAGE, World, hosted, login, rule, signing, terms,
+};
 
 fn code(error: &ApprovalError) -> &str {
     error.code().unwrap_or("none")

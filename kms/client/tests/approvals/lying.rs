@@ -9,9 +9,9 @@ use keyward_proto::custody::{
     SignResponse, approval_about::About,
 };
 
-use crate::face;
+use crate::approvals::face;
+use crate::approvals::world::{ANNA, BORIS, CLARA, DORA, LIVE_MS, Lies, World, login, rule, signing};
 use crate::toy::Chain;
-use crate::world::{ANNA, BORIS, CLARA, DORA, LIVE_MS, Lies, World, login, rule, signing};
 
 fn showing(lie: impl Fn(&World, ShowApprovalResponse) -> ShowApprovalResponse + Send + 'static) -> Lies {
     Lies { show: Some(Box::new(lie)), ..Lies::default() }
@@ -226,7 +226,7 @@ async fn a_signature_that_was_not_paid_for_by_this_case_is_refused() {
         (
             |world, answer| {
                 let mut chain = world.chain.lock().unwrap();
-                let own = face::signed(&mut chain, [0x34; 32], &[0x33; 32], crate::world::MESSAGE);
+                let own = face::signed(&mut chain, [0x34; 32], &[0x33; 32], crate::approvals::world::MESSAGE);
                 let (approval_receipt, approval_leaf_index) =
                     (answer.approval_receipt, answer.approval_leaf_index);
                 SignResponse { approval_receipt, approval_leaf_index, ..own }
@@ -237,7 +237,12 @@ async fn a_signature_that_was_not_paid_for_by_this_case_is_refused() {
         (
             |world, answer| {
                 let mut chain = world.chain.lock().unwrap();
-                let own = face::signed(&mut chain, [0x35; 32], &signing().opening, crate::world::MESSAGE);
+                let own = face::signed(
+                    &mut chain,
+                    [0x35; 32],
+                    &signing().opening,
+                    crate::approvals::world::MESSAGE,
+                );
                 let (approval_receipt, approval_leaf_index) =
                     (answer.approval_receipt, answer.approval_leaf_index);
                 SignResponse { approval_receipt, approval_leaf_index, ..own }

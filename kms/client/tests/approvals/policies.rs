@@ -7,7 +7,7 @@ use keyward_ledger_core::entry::{kind, tenant_id};
 use keyward_ledger_core::state::policy::policy_key;
 use keyward_proto::custody::{PublishPolicyResponse, ShowPolicyResponse};
 
-use crate::world::{ANNA, DORA, Lies, World, login, rule, terms};
+use crate::approvals::world::{ANNA, DORA, Lies, World, login, rule, terms};
 
 const TEXT: &str = "// nothing is narrowed";
 

@@ -10,9 +10,9 @@ use keyward_proto::custody::risk_server::Risk;
 use keyward_proto::custody::*;
 use tonic::Request;
 
-use crate::face::Face;
+use crate::approvals::face::Face;
+use crate::approvals::world::{ANNA, DORA, Lies, World, login, rule, terms};
 use crate::toy::{Answered, refused};
-use crate::world::{ANNA, DORA, Lies, World, login, rule, terms};
 
 const TEXT: &str = "version = 1";
 

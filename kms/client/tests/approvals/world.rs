@@ -19,7 +19,7 @@ use keyward_proto::custody::{
 };
 use tonic::Status;
 
-use crate::face;
+use crate::approvals::face;
 use crate::toy::{self, Chain};
 pub(crate) use crate::toy::{ANNA, BORIS, CLARA, login};
 

@@ -6,7 +6,7 @@ use keyward_ledger_core::entry::{Act, Party};
 use keyward_proto::custody::AssociationEntryResponse;
 use tonic::Status;
 
-use crate::world::{ANNA, BORIS, CLARA, GROUP, KEY, Lies, World, address, login};
+use crate::associations::world::{ANNA, BORIS, CLARA, GROUP, KEY, Lies, World, address, login};
 
 type Recorded = Result<AssociationEntryResponse, Status>;
 

@@ -5,8 +5,8 @@ use keyward_ledger_core::state::association::{AssociationState, address_key, ass
 use keyward_ledger_core::state::layout::{KeyStatus, account_key, key_key};
 use keyward_ledger_verify::Failure;
 
+use crate::associations::world::{ANNA, BORIS, CLARA, GROUP, KEY, World, address, shown};
 use crate::toy::Chain;
-use crate::world::{ANNA, BORIS, CLARA, GROUP, KEY, World, address, shown};
 
 const OTHER: [u8; 32] = [8; 32];
 
@@ -198,7 +198,7 @@ async fn another_association_is_not_taken_for_the_one_that_was_named() {
     });
     assert!(matches!(seen(&world).await, AssociationError::Proof { source: Failure::OtherStateKey, .. }));
     // Nor is its export.
-    world.lie(crate::world::Lies::default());
+    world.lie(crate::associations::world::Lies::default());
     let (other, evidence) = world.client(ANNA).await.check_association(&OTHER).await.unwrap();
     let trust = world.snapshot().trust_file();
     let renamed = Export::new(&trust, &GROUP, &other, &evidence).unwrap().verify(&trust);

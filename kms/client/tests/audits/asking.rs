@@ -9,8 +9,8 @@ use keyward_proto::custody::{
     ShowGrantResponse, approval_about,
 };
 
+use crate::audits::world::{ANNA, BORIS, CLARA, DORA, Lies, PURPOSE, World, login, rule};
 use crate::toy::Chain;
-use crate::world::{ANNA, BORIS, CLARA, DORA, Lies, PURPOSE, World, login, rule};
 
 fn terms(lie: impl Fn(&World, AuditTermsResponse) -> AuditTermsResponse + Send + 'static) -> Lies {
     Lies { terms: Some(Box::new(lie)), ..Lies::default() }
@@ -55,7 +55,7 @@ async fn nothing_is_asked_for_without_terms_and_no_further_than_they_reach() {
     let world = World::start().await;
     let anna = world.client(ANNA).await;
     let none = anna.show_audit_terms(None).await.unwrap();
-    let limits = AuditTerms { accounts_max: 1, span_ms_max: 1, live_ms_max: 1 };
+    let limits = AuditTerms { accounts_max: 1, span_ms_max: 1, live_ms_max: 1, kept_ms: 0 };
     assert!(none.state.is_none() && none.next(limits, None).is_none());
     assert_eq!(world.request().await.unwrap_err().code(), Some("AUDIT_UNPUBLISHED"));
     let world = World::published().await;

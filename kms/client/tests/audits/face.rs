@@ -14,8 +14,8 @@ use tonic::transport::Server;
 use tonic::transport::server::Router;
 use tonic::{Request, Response, Status};
 
+use crate::audits::world::{ANNA, World, rule};
 use crate::toy::{self, Answered, refused};
-use crate::world::{ANNA, World, rule};
 
 #[derive(Clone)]
 struct Face(Arc<World>);

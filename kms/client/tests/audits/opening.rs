@@ -5,7 +5,7 @@ use keyward_client::audit::{GrantKey, ViewingCover};
 use keyward_crypto::unlinkable::Delivery;
 use keyward_proto::custody::OpenGrantResponse;
 
-use crate::world::{ANNA, BORIS, DORA, Lies, World, login};
+use crate::audits::world::{ANNA, BORIS, DORA, Lies, World, login};
 
 fn sealing(lie: impl Fn(Delivery, [u8; 32]) -> (Delivery, [u8; 32]) + Send + 'static) -> Lies {
     Lies { sealed: Some(Box::new(move |_, (delivery, key)| lie(delivery, key))), ..Lies::default() }

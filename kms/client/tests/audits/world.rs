@@ -17,7 +17,7 @@ use keyward_proto::custody::{
 };
 use tempfile::TempDir;
 
-use crate::face;
+use crate::audits::face;
 use crate::toy::{self, Chain};
 pub(crate) use crate::toy::{ANNA, BORIS, CLARA, login};
 
@@ -68,7 +68,8 @@ impl World {
         let begun_ms = chain.time_ms;
         let first = u32::try_from(begun_ms / EPOCH_MS).unwrap();
         let (tenant, custody, epoch_ms) = (tenant_id("bank"), Custody::Hosted, EPOCH_MS);
-        let chosen = AddressesState { tenant, custody, epoch_ms, first, dealt: None, leaf: 0 };
+        let chosen =
+            AddressesState { tenant, custody, epoch_ms, first, dealt: None, leaf: 0, closed_ms: None };
         chain.state.insert(&addresses_key(&DORA), &chosen.encode());
         let (incoming, address) = toy::listen();
         let world = Arc::new(Self {
@@ -98,7 +99,8 @@ impl World {
         let world = Self::start().await;
         let dora = world.client(DORA).await;
         let shown = dora.show_audit_terms(Some("bank")).await.unwrap();
-        let terms = AuditTerms { accounts_max: 2, span_ms_max: 60_000, live_ms_max: 120_000 };
+        let terms =
+            AuditTerms { accounts_max: 2, span_ms_max: 60_000, live_ms_max: 120_000, kept_ms: 90_000 };
         let next = shown.next(terms, Some(rule().id(kind::DEFINE_APPROVAL))).unwrap();
         let voice = Voice::Account(&login(DORA));
         dora.publish_audit_terms(voice, (&next, shown.height), None).await.unwrap();

@@ -8,8 +8,10 @@ use keyward_ledger_core::hash::commitment;
 use keyward_ledger_core::receipt::Receipt;
 use keyward_proto::custody::ActResponse;
 
-use crate::face;
-use crate::world::{ANNA, BORIS, CLARA, Lies, World, hosted, key_id, login, main_name, rule, terms};
+use crate::delegation::face;
+use crate::delegation::world::{
+    ANNA, BORIS, CLARA, Lies, World, hosted, key_id, login, main_name, rule, terms,
+};
 
 const MESSAGE: &[u8] = b"pay 12.50 to clara";
 
@@ -68,7 +70,7 @@ async fn a_delegate_neither_appoints_nor_raises_its_limit_nor_hands_it_on() {
     let before = world.client(ANNA).await.delegations(None).await.unwrap();
     // His own appointment is one of his own account: it says nothing of Anna's.
     boris.appoint_delegates(&login(BORIS), &main_name(), terms(&[CLARA], 1)).await.unwrap();
-    world.pass(crate::world::DELAY_MS);
+    world.pass(crate::delegation::world::DELAY_MS);
     let mut chained = clara.request_act(rule(ANNA), key_id(&ANNA), ToSign::Message(MESSAGE), 0).unwrap();
     let heard = chained.fingerprint();
     clara.sign_request(&login(CLARA), &mut chained, &heard).await.unwrap_err();
@@ -85,7 +87,7 @@ async fn a_delegate_neither_appoints_nor_raises_its_limit_nor_hands_it_on() {
         ..terms(&[BORIS], 1)
     };
     anna.appoint_delegates(&login(ANNA), &main_name(), recover).await.unwrap();
-    world.pass(crate::world::DELAY_MS);
+    world.pass(crate::delegation::world::DELAY_MS);
     let error = boris.send_act(&asked(&world, 0).await).await.unwrap_err();
     assert_eq!(error.code(), Some("DELEGATION_NOT_IN_FORCE"));
 }
@@ -132,7 +134,7 @@ async fn a_signature_under_another_policy_set_than_the_account_named_is_refused(
     let anna = world.client(ANNA).await;
     let named = keyward_client::delegation::DelegationTerms { policy: [7; 32], ..terms(&[BORIS], 1) };
     anna.appoint_delegates(&login(ANNA), &main_name(), named).await.unwrap();
-    world.pass(crate::world::DELAY_MS);
+    world.pass(crate::delegation::world::DELAY_MS);
     let boris = world.client(BORIS).await;
     let error = boris.send_act(&asked(&world, 0).await).await.unwrap_err();
     assert!(error.to_string().contains("another policy set"), "{error}");

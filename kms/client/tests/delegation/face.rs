@@ -18,8 +18,8 @@ use tonic::transport::Server;
 use tonic::transport::server::Router;
 use tonic::{Request, Response};
 
+use crate::delegation::world::{ANNA, World, hosted};
 use crate::toy::{self, Answered, Chain, SERVICE, account, refused};
-use crate::world::{ANNA, World, hosted};
 
 #[derive(Clone)]
 struct Face(Arc<World>);

@@ -6,9 +6,9 @@ use keyward_ledger_core::state::layout::timelock_key;
 use keyward_ledger_verify::Failure;
 use keyward_proto::custody::{DelegationEntryResponse, ShowDelegationsResponse};
 
-use crate::face;
+use crate::delegation::face;
+use crate::delegation::world::{ANNA, BORIS, CLARA, DELAY_MS, Lies, World, login, main_name, rule_id, terms};
 use crate::toy::Chain;
-use crate::world::{ANNA, BORIS, CLARA, DELAY_MS, Lies, World, login, main_name, rule_id, terms};
 
 fn showing(
     lie: impl Fn(&World, ShowDelegationsResponse) -> ShowDelegationsResponse + Send + 'static,

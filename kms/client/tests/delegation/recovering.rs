@@ -7,7 +7,7 @@ use keyward_ledger_core::entry::Mode;
 use keyward_ledger_core::state::layout::{KeyState, KeyStatus, key_key};
 use keyward_proto::custody::BeginRecoveryResponse;
 
-use crate::world::{
+use crate::delegation::world::{
     ANNA, BORIS, CLARA, DELAY_MS, Lies, World, credential, login, main_name, password, rule, terms,
 };
 

@@ -18,7 +18,7 @@ use keyward_proto::custody::{
 };
 use tonic::Status;
 
-use crate::face;
+use crate::delegation::face;
 use crate::toy::{self, Chain};
 pub(crate) use crate::toy::{ANNA, BORIS, CLARA, credential, login};
 

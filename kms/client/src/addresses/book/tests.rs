@@ -47,6 +47,16 @@ fn a_book_has_the_golden_bytes_and_comes_back_from_them() {
 }
 
 #[test]
+fn what_links_an_account_and_an_address_is_not_printed() {
+    let book = full();
+    let printed = format!("{book:?} {:?} {:?}", book.epochs[&4], book.payments);
+    let expected = "Book(2 epochs, redacted) EpochBook { next: 2, spent: [Spent(redacted)], closed: Some(13) } \
+                    [Found(redacted)]";
+    assert_eq!(printed, expected);
+    assert_eq!(format!("{:?}", begun(7)), "Begun(redacted)");
+}
+
+#[test]
 fn cut_prolonged_and_later_books_are_refused() {
     let bytes = full().encode().expose(|bytes| bytes.to_vec());
     for len in 0..bytes.len() {

@@ -9,7 +9,7 @@ use keyward_ledger_core::codec::{DecodeError, Reader, Writer};
 use keyward_ledger_core::entry::ENTRY_BYTES_MAX;
 use keyward_ledger_core::unlinkable::VIEWING_KEEPERS_MAX;
 
-use super::{DealError, DealOrder, PROMISED_MS, majority};
+use super::{DealError, DealOrder, majority};
 use crate::device::{DeviceError, DeviceKeys, failed, gone, read_file};
 use crate::vault::KeeperChoice;
 use crate::vault::keepers::Keepers;
@@ -18,12 +18,12 @@ const VERSION: u8 = 1;
 const WHAT: &str = "dealing under way";
 const DEALING_BYTES_MAX: usize = 16 << 10;
 const SHARE_BYTES_MAX: usize = 1 << 10;
+/// What is left of a dealing's time when keepers are asked for it again, in milliseconds.
+const LEFT_MS: u64 = 60 * 60 * 1_000;
 
 /// A dealing that keepers were asked to take, or will be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pending {
-    /// Ledger time before keepers were asked first.
-    pub(super) asked_ms: u64,
     pub(super) dealing: Dealing,
     /// Sealed, in the keepers' order.
     pub(super) shares: Vec<Vec<u8>>,
@@ -32,12 +32,12 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Whether it is what is wanted now, of keepers that are there still and hold their shares yet.
+    /// Whether it is what is wanted now, of keepers that are there still, and can be recorded yet.
     pub(super) fn serves(&self, run: (u32, u32), order: &DealOrder, known: &Keepers) -> bool {
         let Dealing { first, last, threshold, ref keepers, .. } = self.dealing;
         let holder = |id: &[u8; 32]| known.list.iter().find(|keeper| keeper.id == *id);
         let Some(holders) = keepers.iter().map(holder).collect::<Option<Vec<_>>>() else { return false };
-        if known.time_ms > self.asked_ms.saturating_add(PROMISED_MS) {
+        if known.time_ms.saturating_add(LEFT_MS) > self.dealing.expires_ms {
             return false;
         }
         let (as_wanted, wanted) = match &order.keepers {
@@ -51,10 +51,10 @@ impl Pending {
         as_wanted && (first, last) == run && threshold == order.threshold.unwrap_or(wanted)
     }
 
-    /// `version u8 (1) || asked_ms u64 || bytes dealing || list(16) of bytes share || (0 u8 | 1 u8 || bytes entry)`.
+    /// `version u8 (1) || bytes dealing || list(16) of bytes share || (0 u8 | 1 u8 || bytes entry)`.
     fn encode(&self) -> Vec<u8> {
         let mut out = Writer::with_capacity(8 << 10);
-        out.u8(VERSION).u64(self.asked_ms).bytes(&self.dealing.encode()).count(self.shares.len());
+        out.u8(VERSION).bytes(&self.dealing.encode()).count(self.shares.len());
         for share in &self.shares {
             out.bytes(share);
         }
@@ -68,7 +68,6 @@ impl Pending {
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         reader.version(WHAT, VERSION)?;
-        let asked_ms = reader.u64("time")?;
         let dealing = Dealing::decode(reader.bytes("dealing", DEALING_BYTES_MAX)?);
         let dealing =
             dealing.map_err(|_error| DecodeError::Invalid { what: "dealing", why: "does not read" })?;
@@ -81,7 +80,7 @@ impl Pending {
         if shares.len() != dealing.keepers.len() {
             return Err(DecodeError::Invalid { what: "shares", why: "are not one for each keeper" });
         }
-        Ok(Self { asked_ms, dealing, shares, entry })
+        Ok(Self { dealing, shares, entry })
     }
 }
 
@@ -136,6 +135,8 @@ mod tests {
     use super::*;
     use crate::vault::LedgerKeeper;
 
+    const ENDS_MS: u64 = 10 * LEFT_MS;
+
     fn keepers() -> Vec<LedgerKeeper> {
         let keeper = |number: u8| LedgerKeeper {
             id: [number; 32],
@@ -152,9 +153,10 @@ mod tests {
     fn pending() -> Pending {
         let viewing = PuncturedViewing::from_root(&AddressRoot::from_bytes(Zeroizing::new([5; 32])));
         let keepers: Vec<VaultKeeper> = keepers().iter().map(LedgerKeeper::of_vault).collect();
-        let plan = DealingPlan { chain_id: [1; 32], account: [2; 32], threshold: 2, keepers };
+        let plan =
+            DealingPlan { chain_id: [1; 32], account: [2; 32], expires_ms: ENDS_MS, threshold: 2, keepers };
         let (dealing, shares) = deal(&plan, &viewing.cover(3..=9).unwrap()).unwrap();
-        Pending { asked_ms: 1_000, dealing, shares, entry: None }
+        Pending { dealing, shares, entry: None }
     }
 
     fn known(list: Vec<LedgerKeeper>, time_ms: u64) -> Keepers {
@@ -193,8 +195,8 @@ mod tests {
         assert!(serves(&any));
         assert!(!pending.serves((3, 8), &any, &known(keepers(), 1_000)));
         assert!(!pending.serves(run, &any, &known(keepers()[1..].to_vec(), 1_000)), "one left");
-        assert!(pending.serves(run, &any, &known(keepers(), 1_000 + PROMISED_MS)));
-        assert!(!pending.serves(run, &any, &known(keepers(), 1_001 + PROMISED_MS)), "too long ago");
+        assert!(pending.serves(run, &any, &known(keepers(), ENDS_MS - LEFT_MS)));
+        assert!(!pending.serves(run, &any, &known(keepers(), ENDS_MS - LEFT_MS + 1)), "too late");
         let named = |names: &[&str]| DealOrder {
             keepers: Some(KeeperChoice::Named(names.iter().map(|name| (*name).into()).collect())),
             ..DealOrder::default()

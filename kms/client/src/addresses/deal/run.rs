@@ -46,7 +46,8 @@ mod tests {
     const HOUR_MS: u64 = 60 * 60 * 1_000;
 
     fn state(epoch_ms: u64, first: u32, dealt: Option<u32>) -> AddressesState {
-        AddressesState { tenant: [1; 32], custody: Custody::Own, epoch_ms, first, dealt, leaf: 0 }
+        let tenant = [1; 32];
+        AddressesState { tenant, custody: Custody::Own, epoch_ms, first, dealt, leaf: 0, closed_ms: None }
     }
 
     #[test]
