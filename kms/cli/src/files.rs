@@ -125,10 +125,13 @@ pub(crate) fn make_folder(path: &Path) -> Result<()> {
 
 /// Reads a file whole.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
-    let failed = |error: std::io::Error| cannot("read", path, &error);
-    let file = File::open(path).map_err(failed)?;
+    read_whole(File::open(path).map_err(|error| cannot("read", path, &error))?, path)
+}
+
+fn read_whole(from: impl Read, path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    file.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    let read = from.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes);
+    read.map_err(|error| cannot("read", path, &error))?;
     if bytes.len() as u64 > FILE_LEN_MAX {
         let next = format!("choose a file of at most {} MiB", FILE_LEN_MAX >> 20);
         return Err(Failure::refused(format!("`{}` is too long", path.display()), next));
@@ -138,7 +141,19 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 
 /// Reads a file of text.
 pub(crate) fn read_text(path: &Path) -> Result<String> {
-    String::from_utf8(read(path)?).map_err(|error| {
+    text(read(path)?, path)
+}
+
+/// Reads text from a file, or from standard input where `-` is named.
+pub(crate) fn read_text_or_input(path: &Path) -> Result<String> {
+    if path == Path::new("-") {
+        return text(read_whole(std::io::stdin(), path)?, path);
+    }
+    read_text(path)
+}
+
+fn text(bytes: Vec<u8>, path: &Path) -> Result<String> {
+    String::from_utf8(bytes).map_err(|error| {
         Failure::refused(format!("`{}` is not text", path.display()), "choose another file").because(&error)
     })
 }
@@ -154,6 +169,11 @@ pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<String>> {
 
 /// Reads a secret file of any bytes, which nobody but its owner may read.
 pub(crate) fn read_secret_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    read_secret_within(path, SECRET_LEN_MAX)
+}
+
+/// The same of at most so many bytes.
+pub(crate) fn read_secret_within(path: &Path, most: usize) -> Result<Zeroizing<Vec<u8>>> {
     let failed = |error: std::io::Error| cannot("read", path, &error);
     let file = File::open(path).map_err(failed)?;
     // Of what was opened: a file that takes its place meanwhile is not read.
@@ -163,10 +183,10 @@ pub(crate) fn read_secret_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
             format!("`{}` holds a secret and is open to others (mode {:o})", path.display(), mode & 0o777);
         return Err(Failure::refused(what, format!("chmod 600 {}", path.display())));
     }
-    match read_wiped(file, SECRET_LEN_MAX).map_err(failed)? {
+    match read_wiped(file, most).map_err(failed)? {
         Some(bytes) => Ok(bytes),
         None => {
-            let next = format!("choose a file of at most {} KiB", SECRET_LEN_MAX >> 10);
+            let next = format!("choose a file of at most {} KiB", most >> 10);
             Err(Failure::refused(format!("`{}` is too long for a secret", path.display()), next))
         }
     }

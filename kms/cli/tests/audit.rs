@@ -4,9 +4,11 @@
 #[path = "../../audit/tests/town/mod.rs"]
 mod town;
 
+use std::fs::Permissions;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use keyward_audit::{Delivery, GrantFile};
 use keyward_ledger_core::export::{CHUNK_MAGIC, ChunkName, Manifest, ProvenBlock, encode_links};
@@ -48,13 +50,19 @@ impl Desk {
         let grant = file.encode().expose(<[u8]>::to_vec);
         let desk = Self { town, first, folder: TempDir::new().unwrap(), grant };
         std::fs::write(desk.path("trust"), desk.town.trust()).unwrap();
-        std::fs::write(desk.path("grant"), &desk.grant).unwrap();
+        desk.keep("grant", &desk.grant);
         desk.export("copy", &desk.town.export(), &desk.town.world.genesis);
         desk
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Writes a file for its owner alone.
+    fn keep(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.path(name), bytes).unwrap();
+        std::fs::set_permissions(self.path(name), Permissions::from_mode(0o600)).unwrap();
     }
 
     /// Writes an export whose manifest names exactly these blocks.
@@ -78,10 +86,24 @@ impl Desk {
         std::fs::write(folder.join("manifest"), manifest.encode()).unwrap();
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keyward"));
         command.current_dir(self.folder.path()).env_clear().env("HOME", self.folder.path());
-        command.args(arguments).output().unwrap()
+        command.args(arguments);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// The same, given something to read.
+    fn run_with(&self, arguments: &[&str], input: &[u8]) -> Output {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        child.wait_with_output().unwrap()
     }
 
     fn json(&self, arguments: &[&str]) -> Value {
@@ -221,9 +243,81 @@ fn a_trust_file_that_pins_a_block_holds_the_export_to_it() {
 }
 
 #[test]
+fn a_grant_file_that_others_may_read_is_refused_by_every_command() {
+    let desk = Desk::new();
+    let shown = |arguments: &[&str]| {
+        let done = desk.run(&[arguments, &["copy", "--grant", "grant", "--trust", "trust"]].concat());
+        (done.status.code(), String::from_utf8(done.stderr).unwrap())
+    };
+    let write = |verb| vec!["audit", verb, "--out", verb];
+    let export = [&write("export")[..], &["--format", "json"]].concat();
+    for open in [0o640, 0o604, 0o620] {
+        std::fs::set_permissions(desk.path("grant"), Permissions::from_mode(open)).unwrap();
+        for arguments in [&["audit", "relink"], &write("report")[..], &export] {
+            let (exit, words) = shown(arguments);
+            assert_eq!(exit, Some(1), "{words}");
+            assert!(words.contains("is open to others") && words.contains("chmod 600 grant"), "{words}");
+            assert!(!desk.path("report/report.json").exists());
+            for folder in ["report", "export"] {
+                std::fs::remove_dir_all(desk.path(folder)).ok();
+            }
+        }
+    }
+    // One in a folder is none the less, and what is put right is read.
+    let done = desk.run(&["audit", "relink", "copy", "--grant", ".", "--trust", "trust"]);
+    assert!(String::from_utf8(done.stderr).unwrap().contains("is open to others"));
+    std::fs::set_permissions(desk.path("grant"), Permissions::from_mode(0o400)).unwrap();
+    assert_eq!(shown(&["audit", "relink"]).0, Some(0));
+}
+
+#[test]
+fn what_a_grant_is_for_is_given_once_and_need_not_be_an_argument() {
+    let desk = Desk::new();
+    let whom = "11".repeat(32);
+    let times = ["--from", "2026-01-01", "--until", "2026-04-01", "--expires", "2026-05-01"];
+    let ask = [&["audit", "request", "--account", &whom], &times[..]].concat();
+    let with = |more: &[&str], input: &[u8]| {
+        let done = desk.run_with(&[&ask[..], more].concat(), input);
+        (done.status.code(), String::from_utf8(done.stderr).unwrap())
+    };
+    let write = |name: &str, bytes: &[u8]| std::fs::write(desk.path(name), bytes).unwrap();
+    write("words", b"case 17\n");
+    write("empty", b" \r\n\n");
+    write("long", &[b'a'; 4097]);
+    write("most", &[&[b'a'; 4096][..], b"\r\n"].concat());
+    write("bytes", &[0xff]);
+    for (wrong, input) in [
+        (&[][..], &b""[..]),
+        (&["--purpose", "case 17", "--purpose-file", "words"], b""),
+        (&["--purpose", " "], b""),
+        (&["--purpose-file", "empty"], b""),
+        (&["--purpose-file", "long"], b""),
+        (&["--purpose-file", "-"], b"\n"),
+        (&["--purpose-file", "-"], &[b'a'; 4097]),
+    ] {
+        let (exit, words) = with(wrong, input);
+        assert_eq!(exit, Some(2), "{wrong:?}: {words}");
+        assert!(!words.contains("no profile is chosen"), "{wrong:?}: {words}");
+    }
+    assert!(with(&["--purpose-file", "bytes"], b"").1.contains("`bytes` is not text"));
+    assert!(with(&["--purpose-file", "none"], b"").1.contains("`none`"));
+    // What is good goes on to the session, which nobody has here.
+    for (good, input) in [
+        (["--purpose", "case 17"], &b""[..]),
+        (["--purpose-file", "words"], b""),
+        (["--purpose-file", "most"], b""),
+        (["--purpose-file", "-"], b"case 17\n"),
+    ] {
+        let (exit, words) = with(&good, input);
+        assert_eq!(exit, Some(2), "{good:?}: {words}");
+        assert!(words.contains("no profile is chosen"), "{good:?}: {words}");
+    }
+}
+
+#[test]
 fn grant_files_that_were_changed_are_refused_by_name() {
     let desk = Desk::new();
-    let write = |name: &str, bytes: &[u8]| std::fs::write(desk.path(name), bytes).unwrap();
+    let write = |name: &str, bytes: &[u8]| desk.keep(name, bytes);
     let mut flipped = desk.grant.clone();
     let middle = flipped.len() / 2;
     flipped[middle] ^= 1;

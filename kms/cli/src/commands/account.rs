@@ -79,7 +79,7 @@ impl Account {
                 if !yes {
                     return Err(Failure::usage(
                         "a closed account stays closed",
-                        "give `--yes` if this is meant",
+                        "give `--yes` if this is meant; with an address root of your own deal first what is over (`keyward address deal --through EPOCH`): nobody can afterwards",
                     ));
                 }
                 close(context, &profile, &PasswordFrom { password_file, key_file: None }, receipt).await

@@ -10,12 +10,14 @@ mod give;
 mod pay;
 mod show;
 pub(super) mod sign;
+mod uncertain;
 
 use keyward_client::Client;
 use keyward_client::addresses::{
     Address as PublicKey, AddressSource, AddressesError, Custody, KnownAddress, OwnRoot,
 };
 use keyward_crypto::ethereum_address;
+use keyward_domain::Code;
 use keyward_domain::scheme::{self, Scheme};
 use serde_json::{Map, Value, json};
 
@@ -33,6 +35,7 @@ const EXAMPLES: &str = "Examples:
   keyward address pay META --receipt announced (the payer) an address, announced so that it is found
   keyward address scan --receipt announced     what was paid to you
   keyward address close                        own roots: ends the epochs that are over
+  keyward address uncertain                    own roots: what became of uses of which no answer came, proven
   keyward address deal                         own roots: leaves what opens them to keepers";
 
 #[derive(Debug, clap::Args)]
@@ -60,9 +63,11 @@ enum Verb {
     /// Makes a fresh address of somebody's meta-address, and announces it so that only its receiver finds it.
     Pay(pay::Pay),
     /// Looks through everybody's announcements for payments to your addresses.
-    Scan(pay::Scan),
+    Scan(pay::Look),
     /// Ends epochs of an own root that are over: the ledger gets their count and root, sealed.
     Close(close::Close),
+    /// Own roots: what became of uses of which no answer came, asked of the validators past the service.
+    Uncertain(uncertain::Uncertain),
     /// Own roots: deals what opens closed epochs to keepers, and erases it here. Only a grant opens them from then on.
     Deal(deal::Deal),
     /// Brings back all addresses of some epochs, with their records: of an own root, derived from it.
@@ -83,6 +88,7 @@ impl Address {
             Verb::Pay(pay) => pay.run(context, &client).await,
             Verb::Scan(scan) => scan.run(context, &profile, &client).await,
             Verb::Close(close) => close.run(context, &profile, &client).await,
+            Verb::Uncertain(uncertain) => uncertain.run(context, &profile, &client).await,
             Verb::Deal(deal) => deal.run(context, &profile, &client).await,
             Verb::Recover(recover) => recover.run(context, &profile, &client).await,
         }
@@ -111,6 +117,12 @@ async fn reach(
         Custody::Hosted => Ok(Reached::Hosted(client.clone())),
         Custody::Own => Ok(Reached::Own(Box::new(unlock(context.output, profile, client, from).await?))),
     }
+}
+
+/// Refused because the service has the root.
+fn hosted(next: &str) -> Failure {
+    let refused = Failure::refused("the account's root is hosted", "").coded(Code::AddressesHosted);
+    Failure { next: next.to_owned(), ..refused }
 }
 
 impl Unlocked {
@@ -198,8 +210,8 @@ mod tests {
         let address =
             parse_address("0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798").unwrap();
         assert_eq!(ethereum(&address).unwrap(), "0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf");
-        let source = AddressSource::Payment { epoch: 7, payment: [1; 35] };
+        let source = AddressSource::Payment { epoch: 7, payment: [1; 50] };
         let map = source_json(&source);
-        assert_eq!((&map["epoch"], &map["payment"]), (&json!(7), &json!("01".repeat(35))));
+        assert_eq!((&map["epoch"], &map["payment"]), (&json!(7), &json!("01".repeat(50))));
     }
 }

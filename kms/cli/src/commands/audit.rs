@@ -16,7 +16,7 @@ mod terms;
 
 use keyward_client::audit::AuditError;
 
-pub(crate) use self::file::FILE;
+pub(crate) use self::file::load as load_grant_file;
 pub(crate) use self::offline::refused;
 
 use super::Context;
@@ -104,8 +104,9 @@ fn next_for(code: &str) -> Option<&'static str> {
         "ADDRESSES_UNKNOWN" => {
             "name accounts of this tenant that have chosen unlinkable addresses; what others sign stands in the ledger in the clear"
         }
-        "ACCOUNT_UNKNOWN" | "ACCOUNT_CLOSED" => {
-            "name open accounts by their ids: nothing of others is opened"
+        "ACCOUNT_UNKNOWN" => "name accounts by their ids, 64 hex digits",
+        "ACCOUNT_CLOSED" => {
+            "ask for a period from before the account was closed (`keyward ledger state address/account ID`), and within the time for which `keyward audit terms show` keeps closed ones"
         }
         "EPOCH_UNDER_WAY" => "wait until the epoch has ended, and some seconds longer",
         "SESSION_REQUIRED" => "log in first, with this profile (`keyward account login`)",

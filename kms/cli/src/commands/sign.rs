@@ -15,6 +15,7 @@ use super::address::sign as address;
 use super::approve::sign::Told;
 use super::key::parse_key;
 use super::own::{PasswordFrom, unlock};
+use super::recorded::parse_id;
 use super::shared::EXPERIMENTAL;
 use super::{Context, approve};
 use crate::failure::{Failure, Result};
@@ -36,7 +37,7 @@ pub(crate) struct Sign {
     #[arg(long, required_unless_present = "address")]
     key: Option<String>,
     /// A one-time address of the account instead of a key: its public key in hex, or `new` for a fresh one. It signs once.
-    #[arg(long, value_name = "ADDRESS|new", conflicts_with_all = ["key", "approval", "tweak", "input"])]
+    #[arg(long, value_name = "ADDRESS|new", conflicts_with_all = ["key", "tweak", "input"])]
     address: Option<String>,
     /// Of an address: the scheme of its signature.
     #[arg(long, requires = "address", default_value = "ecdsa-secp256k1", value_parser = ["ecdsa-secp256k1", "bip340"])]
@@ -128,6 +129,10 @@ impl Sign {
         let which = address::which(self.address.as_deref().unwrap_or_default())?;
         let order = self.said.address_order(bytes, digest)?;
         let order = if self.scheme == Scheme::Bip340.name() { order.bip340() } else { order };
+        let order = match &self.said.approval {
+            Some(case) => order.approved(parse_id(case, "copy it from `keyward approve list`")?),
+            None => order,
+        };
         let service = connect(profile, As::of(self.as_certificate)).await?;
         let client = waiting(service.client, self.wait);
         let signed = address::signed(context, profile, &client, (which, &order, &self.password)).await?;

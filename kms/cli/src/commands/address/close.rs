@@ -2,12 +2,11 @@
 
 use keyward_client::Client;
 use keyward_client::addresses::ClosedEpoch;
-use keyward_domain::Code;
 use serde_json::{Value, json};
 
-use super::{Context, Reached, reach};
+use super::{Context, Reached, hosted, reach};
 use crate::commands::own::PasswordFrom;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::profile::Profile;
 use crate::service::failed;
 
@@ -24,8 +23,7 @@ impl Close {
     pub(super) async fn run(self, context: &Context, profile: &Profile, client: &Client) -> Result<()> {
         let Reached::Own(own) = reach(context, profile, client, &self.password).await? else {
             let next = "nothing is to be done: the service closes epochs of hosted roots by itself (`keyward address show`)";
-            let hosted = Failure::refused("the account's root is hosted", "").coded(Code::AddressesHosted);
-            return Err(Failure { next: next.to_owned(), ..hosted });
+            return Err(hosted(next));
         };
         let (root, cannot) = (own.root(), failed("cannot close the epoch"));
         let epochs = match self.epoch {
@@ -56,8 +54,8 @@ fn words(closed: &ClosedEpoch) -> String {
     let denied = match closed.denied {
         0 => String::new(),
         count => format!(
-            "; the service says that {count} more were never recorded, which were begun here: ask an auditor to look \
-             (`keyward ledger find --address`)"
+            "; the service says that {count} more were never recorded, which were begun here: `keyward address uncertain` asks the \
+             validators for the proof"
         ),
     };
     let (epoch, records, leaf) = (closed.epoch, closed.records, closed.done.leaf_index);

@@ -24,7 +24,7 @@ pub(super) struct Deal {
     #[arg(long, value_name = "T", value_parser = clap::value_parser!(u8).range(2..=16))]
     threshold: Option<u8>,
     /// Gives up payments of these epochs that are known to be some (`keyward address scan --receipt`, `--keep`) and were not used:
-    /// nobody can use them afterwards. Those that only look like some are given up anyway.
+    /// nobody can use them afterwards. Those that were only announced are given up anyway.
     #[arg(long)]
     abandon: bool,
     #[command(flatten)]
@@ -77,7 +77,7 @@ fn words(dealt: &DealtEpochs) -> String {
     let (count, leaf) = (keepers.len(), done.leaf_index);
     let lost = match unconfirmed {
         0 => String::new(),
-        lost => format!("; {lost} announcements looked like payments to you, and nobody said that they are"),
+        lost => format!("; {lost} payments to you were announced, and nobody said that anything was paid"),
     };
     format!(
         "epochs {first} to {last} are dealt at leaf {leaf}: {threshold} of {count} keepers open them to a grant, and this device no more{lost}"

@@ -1,9 +1,10 @@
 //! `keyward address meta`, `pay` and `scan`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use keyward_client::Client;
-use keyward_client::addresses::{Address, AddressSource, AddressState, Found, KnownAddress};
+use keyward_client::addresses::{Address, AddressSource, AddressState, Found, KnownAddress, LOOKS_MAX, Scan};
 use serde_json::json;
 
 use super::give::Epochs;
@@ -15,6 +16,9 @@ use crate::failure::{Failure, Result};
 use crate::files;
 use crate::profile::Profile;
 use crate::service::failed;
+
+/// Payments that are shown at once.
+const FOUND_MAX: usize = 1 << 16;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Meta {
@@ -32,10 +36,13 @@ pub(super) struct Pay {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Scan {
+pub(super) struct Look {
     #[command(flatten)]
     epochs: Epochs,
-    /// Receipts of announcements that payers have given you: refused if the service withholds one of them.
+    /// Go on from this leaf, where an earlier look has ended.
+    #[arg(long, value_name = "LEAF", default_value_t = 0, hide_default_value = true)]
+    from: u64,
+    /// Receipts of announcements that payers have given you, none from before `--from`: refused if the service withholds one of them.
     #[arg(long, value_name = "FILE")]
     receipt: Vec<PathBuf>,
     /// Of an own root: you have seen that something lies on this address. It is kept as paid, and `keyward address deal` waits until
@@ -86,7 +93,7 @@ impl Pay {
     }
 }
 
-impl Scan {
+impl Look {
     pub(super) async fn run(self, context: &Context, profile: &Profile, client: &Client) -> Result<()> {
         let receipts: Vec<_> = self.receipt.iter().map(|path| files::read(path)).collect::<Result<_>>()?;
         let addresses =
@@ -95,44 +102,96 @@ impl Scan {
         let cannot = failed("cannot look for payments");
         let reached = reach(context, profile, client, &self.password).await?;
         let waiting = context.output.wait_for("announcements are looked through");
-        let (found, looked_at, unkept) = match reached {
+        let mut looked = Looked::default();
+        match reached {
             Reached::Hosted(client) => {
-                let epochs = self.epochs.of(&client).await?;
-                let (found, looked_at) = client.scan_payments(epochs, &receipts).await.map_err(cannot)?;
-                (found, looked_at, 0)
+                let (epochs, mut from, mut receipts) =
+                    (self.epochs.of(&client).await?, Some(self.from), &receipts[..]);
+                while let Some(leaf) = from {
+                    let scan = client.scan_payments(epochs.clone(), leaf, receipts).await.map_err(&cannot)?;
+                    // They were held against what the service shows.
+                    receipts = &[];
+                    from = looked.take(scan);
+                }
             }
             Reached::Own(own) => {
-                let (epochs, root) = (self.epochs.of(&own.client).await?, own.root());
+                let (epochs, root, mut from) =
+                    (self.epochs.of(&own.client).await?, own.root(), Some(self.from));
+                let at = own.client.announced_at(&receipts).map_err(&cannot)?;
+                if let Some(before) = at.into_iter().find(|at| *at < self.from) {
+                    return Err(Failure::usage(
+                        format!(
+                            "a receipt is of leaf {before}, and is looked for from leaf {} on",
+                            self.from
+                        ),
+                        "leave the receipt out, or look from its leaf on",
+                    ));
+                }
                 for address in &given_up {
                     root.doubt_payment(address).map_err(&cannot)?;
                 }
-                let scan =
-                    own.client.scan_own_payments(&root, epochs, &receipts, &kept).await.map_err(cannot)?;
-                (scan.found.into_iter().map(known).collect(), scan.looked_at, scan.unkept)
+                while let Some(leaf) = from {
+                    let scan =
+                        own.client.scan_own_payments(&root, epochs.clone(), leaf, &receipts, &kept).await;
+                    let Scan { found, looked_at, unkept, next_leaf_index } = scan.map_err(&cannot)?;
+                    let found = found.into_iter().map(known).collect();
+                    from = looked.take(Scan { found, looked_at, unkept, next_leaf_index });
+                }
             }
-        };
+        }
         drop(waiting);
-        let mut words: Vec<_> = found
-            .iter()
-            .map(|one| {
-                format!("{}  {}  epoch {}", hex::encode(one.address), one.state.name(), one.source.epoch())
-            })
-            .collect();
+        context.output.answer(looked.words().join("\n"), &looked.json());
+        Ok(())
+    }
+}
+
+/// What several looks have shown, by address.
+#[derive(Default)]
+struct Looked {
+    found: BTreeMap<Address, KnownAddress>,
+    looked_at: u64,
+    unkept: usize,
+    looks: usize,
+    /// Where the next look goes on.
+    next: Option<u64>,
+}
+
+impl Looked {
+    /// Takes in another look; gives where the next one goes on, if there is room for what it finds and there were not too many.
+    fn take(&mut self, scan: Scan<KnownAddress>) -> Option<u64> {
+        self.found.extend(scan.found.into_iter().map(|one| (one.address, one)));
+        self.looked_at = self.looked_at.saturating_add(scan.looked_at);
+        self.unkept = self.unkept.saturating_add(scan.unkept);
+        self.next = scan.next_leaf_index;
+        self.looks = self.looks.saturating_add(1);
+        self.next.filter(|_| self.found.len() < FOUND_MAX && self.looks < LOOKS_MAX)
+    }
+
+    fn words(&self) -> Vec<String> {
+        let line = |one: &KnownAddress| {
+            format!("{}  {}  epoch {}", hex::encode(one.address), one.state.name(), one.source.epoch())
+        };
+        let mut words: Vec<_> = self.found.values().map(line).collect();
         words.push(format!(
-            "{} of {looked_at} announcements look like payments to you; of those to others about one of 256 does, and nothing lies \
-             on its address",
-            found.len()
+            "{} of {} announcements are of payments to you; whether anything lies on an address they do not say",
+            self.found.len(),
+            self.looked_at,
         ));
-        if unkept > 0 {
+        if self.unkept > 0 {
             words.push(format!(
-                "{unkept} of them have no room on this device: name those that are yours with `--keep`"
+                "{} of them have no room on this device: name those that are yours with `--keep`",
+                self.unkept
             ));
         }
-        let json = json!({
-            "found": found.iter().map(to_json).collect::<Vec<_>>(), "looked_at": looked_at, "unkept": unkept,
-        });
-        context.output.answer(words.join("\n"), &json);
-        Ok(())
+        words.extend(self.next.map(|leaf| format!("there are more: go on with `--from {leaf}`")));
+        words
+    }
+
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "found": self.found.values().map(to_json).collect::<Vec<_>>(), "looked_at": self.looked_at,
+            "unkept": self.unkept, "next_leaf_index": self.next,
+        })
     }
 }
 

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use keyward_client::Client;
+use keyward_client::addresses::AddressOrder;
 use keyward_client::approvals::{About, Case, Signing};
-use keyward_domain::meaning::Meaning;
+use keyward_domain::meaning::{Form, Meaning};
 use keyward_domain::payload::MESSAGE_LEN_MAX;
-use keyward_domain::scheme::KeyId;
+use keyward_domain::scheme::{KeyId, Scheme};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -16,6 +17,7 @@ use crate::commands::key::life::parse_wait;
 use crate::failure::{Failure, Result};
 use crate::files;
 use crate::output::aside;
+use crate::service::{As, connect};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Ask {
@@ -23,8 +25,14 @@ pub(super) struct Ask {
     rule: NamedRule,
     /// The key that is to sign, by the key id that was printed when it was made; an alias is not taken: the service alone would
     /// say which key it means.
-    #[arg(long, value_name = "KEY ID", required_unless_present = "dispute")]
+    #[arg(long, value_name = "KEY ID", required_unless_present_any = ["dispute", "address"])]
     key: Option<String>,
+    /// Instead of a key: a fresh one-time address of your account is to sign. Nobody but you and the approvers learns who asks.
+    #[arg(long, conflicts_with_all = ["key", "dispute", "digest", "token"])]
+    address: bool,
+    /// Of an address: the scheme of its signature.
+    #[arg(long, requires = "address", default_value = "ecdsa-secp256k1", value_parser = ["ecdsa-secp256k1", "bip340"])]
+    scheme: String,
     /// How the payload is to be read: ethereum, bitcoin-psbt or pain.001; without it, nobody reads more of it than its bytes.
     #[arg(long, value_name = "FORMAT", conflicts_with = "dispute")]
     format: Option<String>,
@@ -32,7 +40,7 @@ pub(super) struct Ask {
     #[arg(long, value_name = "HEX", conflicts_with = "dispute")]
     digest: Option<String>,
     /// Instead of a signature: that the disputed recovery of this account goes on. The rule is that of its judges.
-    #[arg(long, value_name = "ACCOUNT", conflicts_with_all = ["key", "file"])]
+    #[arg(long, value_name = "ACCOUNT", conflicts_with_all = ["key", "file", "address"])]
     dispute: Option<String>,
     /// How long the case lives; the rule says how long at most.
     #[arg(long, default_value = "1h", value_parser = parse_wait, value_name = "TIME")]
@@ -50,6 +58,9 @@ impl Ask {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
         let named = self.keep.receipt.iter().chain(&self.speaker.word.password_file).chain(&self.file);
         files::distinct(named.map(PathBuf::as_path))?;
+        if self.address {
+            return self.by_address(context).await;
+        }
         let signing = self.signing()?;
         let speaking = self.speaker.open(context).await?;
         let about = match signing {
@@ -68,17 +79,58 @@ impl Ask {
             }
             _ => format!("keyward delegate execute REQUEST --judged {case}"),
         };
-        let said = format!(
-            "asked\n  case     {case}\n  hash     {hash}\n  each approver looks at it (`keyward approve show {case}`) and compares the hash with you; then `{then}`"
-        );
-        tell(context, &said, &done, &self.keep, &json!({ "case": case, "hash": hash, "words": words }))
+        tell(
+            context,
+            &asked_words(&case, &hash, &then),
+            &done,
+            &self.keep,
+            &json!({ "case": case, "hash": hash, "words": words }),
+        )
+    }
+
+    /// The service asks, in nobody's name.
+    async fn by_address(&self, context: &Context) -> Result<()> {
+        let Some(file) = &self.file else {
+            return Err(Failure::usage("nothing is named that is to be signed", "name the file"));
+        };
+        let profile = context.profile()?;
+        let own = profile.session()?.map(|kept| kept.account()).transpose()?;
+        let client = connect(&profile, As::Whoever).await?.client;
+        let whole = "an address signs what approvers are shown in full: give at most 1 MiB";
+        let order = self.order(read(file, whole)?)?;
+        let rule = self.rule.name(own)?;
+        let asked = client.ask_address_approval(&order, &rule, self.live).await;
+        let (done, shown) = asked.map_err(failed("cannot ask for approvals"))?;
+        shown.words.iter().for_each(|line| aside(&format!("asking: {line}")));
+        let (case, hash) = (hex::encode(shown.case.id), hex::encode(shown.case.payload));
+        let format = self.format.as_ref().map(|name| format!(" --format {name}")).unwrap_or_default();
+        let scheme = if self.scheme == Scheme::Bip340.name() { " --scheme bip340" } else { "" };
+        let then = format!("keyward sign --address new --approval {case}{scheme}{format} {}", file.display());
+        let json = json!({ "case": case, "hash": hash, "words": shown.words });
+        tell(context, &asked_words(&case, &hash, &then), &done, &self.keep, &json)
+    }
+
+    fn order(&self, payload: Vec<u8>) -> Result<AddressOrder> {
+        let order = match &self.format {
+            None => AddressOrder::message(payload),
+            Some(name) => {
+                let form = Form::from_name(name).ok_or_else(|| {
+                    Failure::usage(format!("no payload is read as `{name}`"), "correct `--format`")
+                })?;
+                AddressOrder::payload(form, payload)
+            }
+        };
+        let order = order.map_err(failed("cannot ask for approvals"))?;
+        Ok(if self.scheme == Scheme::Bip340.name() { order.bip340() } else { order })
     }
 
     /// What is to be signed, in full, under a fresh opening.
     fn signing(&self) -> Result<Option<Signing>> {
         let (Some(key), Some(file)) = (&self.key, &self.file) else { return Ok(None) };
         let key_id = KeyId(parse_id(key, "give the key id that was printed when the key was made")?);
-        let payload = read(file)?;
+        let digest =
+            "give the 32 bytes of its SHA-256 digest as the file, and the same digits with `--digest`";
+        let payload = read(file, digest)?;
         let format = self.format.clone().unwrap_or_default();
         let said = self.digest.as_deref();
         let said = said.map(|digest| parse_id(digest, "give 64 hex digits")).transpose()?;
@@ -113,20 +165,24 @@ impl Ask {
     }
 }
 
-fn read(file: &Path) -> Result<Vec<u8>> {
+fn asked_words(case: &str, hash: &str, then: &str) -> String {
+    format!(
+        "asked\n  case     {case}\n  hash     {hash}\n  each approver looks at it (`keyward approve show {case}`) and compares the hash with you; then `{then}`"
+    )
+}
+
+/// A payload; and what to do where it is too long.
+fn read(file: &Path, shorter: &str) -> Result<Vec<u8>> {
     let bytes = files::read(file)?;
     if bytes.len() > MESSAGE_LEN_MAX {
-        return Err(Failure::usage(
-            "the file is longer than 1 MiB",
-            "give the 32 bytes of its SHA-256 digest as the file, and the same digits with `--digest`",
-        ));
+        return Err(Failure::usage("the file is longer than 1 MiB", shorter));
     }
     Ok(bytes)
 }
 
 /// What signers of the payload sign: its one digest, or what hashes to an opaque one.
 fn payload_hash(format: &str, payload: &[u8]) -> Result<[u8; 32]> {
-    let Some(form) = keyward_domain::meaning::Form::from_name(format) else {
+    let Some(form) = Form::from_name(format) else {
         // A name that is none is refused where the payload is read.
         return Ok(Sha256::digest(payload).into());
     };

@@ -59,6 +59,7 @@ fn payload_of(shown: &ShownCase) -> Option<&[u8]> {
         About::Signing(signing) => Some(&signing.payload),
         About::Publication(publication) => Some(publication.text.as_bytes()),
         About::Grant { purpose, .. } => Some(purpose.as_bytes()),
+        About::Address(asked) => Some(&asked.payload),
         About::Dispute(_) | About::AuditTerms(_) => None,
     }
 }
@@ -68,7 +69,7 @@ pub(super) fn words(shown: &ShownCase) -> String {
     let mut lines = vec![format!("case {}, proven at height {}", hex::encode(shown.case.id), shown.height)];
     let mut add = |what: &str, said: String| lines.push(format!("  {what:<9}  {said}"));
     add("stands", status(shown).to_owned());
-    add("asked by", format!("account {}", hex::encode(shown.initiator)));
+    add("asked by", asked_by(shown));
     add("ends", moment(shown.ends_ms));
     match &shown.about {
         Some(_) => shown.words.iter().for_each(|line| add("about", line.clone())),
@@ -86,6 +87,14 @@ pub(super) fn words(shown: &ShownCase) -> String {
         }
     }
     lines.join("\n")
+}
+
+fn asked_by(shown: &ShownCase) -> String {
+    match shown.asker() {
+        Some(account) if account == shown.initiator => format!("account {}", hex::encode(account)),
+        Some(account) => format!("account {}, which the ledger does not name", hex::encode(account)),
+        None => "an account that the ledger does not name".to_owned(),
+    }
 }
 
 fn status(shown: &ShownCase) -> &'static str {
@@ -112,7 +121,7 @@ pub(super) fn to_json(shown: &ShownCase) -> Value {
     });
     json!({
         "case": hex::encode(shown.case.id), "hash": hex::encode(shown.case.payload), "stands": status(shown),
-        "initiator": hex::encode(shown.initiator), "ends_unix_ms": shown.ends_ms, "words": shown.words,
+        "initiator": shown.asker().map(hex::encode), "ends_unix_ms": shown.ends_ms, "words": shown.words,
         "signing": signing, "approvals": approvals.collect::<Vec<_>>(), "missing": shown.missing(),
         "rule": rule::to_json(&shown.rule), "height": shown.height,
     })

@@ -1,36 +1,39 @@
-//! The grant file: read back under the trust file, or begun with what the ledger has of the grant.
+//! The grant file: read, gone on with under the trust file, or begun with what the ledger has of the grant.
 
 use std::path::Path;
 use std::time::Duration;
 
-use keyward_audit::GrantFile;
+use keyward_audit::{GRANT_FILE_BYTES_MAX, GrantFile};
 use keyward_client::audit::{Grant, ShownGrant};
 use keyward_ledger_client::{Client, FOUND_MAX, Recorded};
 use keyward_ledger_core::entry::{Act, AuditAct, Authored, Entry, kind};
 use keyward_ledger_core::question::Question;
-use zeroize::Zeroizing;
 
+use super::refused;
 use crate::commands::ledger::failed;
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
 
 /// What it is called in its folder.
-pub(crate) const FILE: &str = "grant";
+pub(super) const FILE: &str = "grant";
 /// The most approvals that it holds.
 const APPROVALS_MAX: usize = 64;
 /// How long a look-up that is behind is waited for, and how often.
 const PAUSE: Duration = Duration::from_millis(200);
 const PAUSES_MAX: u32 = 25;
 
+/// Reads one, or the one in a folder. It opens what was granted to whoever reads it: one that others may read is refused.
+pub(crate) fn load(path: &Path) -> Result<GrantFile> {
+    let path = if path.is_dir() { &path.join(FILE) } else { path };
+    let bytes = files::read_secret_within(path, GRANT_FILE_BYTES_MAX)?;
+    GrantFile::decode(&bytes).map_err(|error| refused(&error.into()))
+}
+
 /// Reads one back; it must be of this grant.
 pub(super) fn read(path: &Path, trust: &Path, grant: &Grant) -> Result<GrantFile> {
     let next = "name another folder, or remove the file: what it holds is opened anew (`--first`)";
     let what = format!("`{}` cannot be gone on with", path.display());
-    let bytes = Zeroizing::new(files::read(path)?);
-    let file = GrantFile::decode(&bytes).map_err(|error| Failure {
-        code: Some(error.code().to_owned()),
-        ..Failure::refused(&what, next).because(&error)
-    })?;
+    let file = load(path)?;
     let granted = file.check(&files::read(trust)?);
     let granted = granted.map_err(|error| Failure::refused(&what, next).because(&error))?;
     if granted.grant != *grant {

@@ -2,18 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use keyward_audit::{AuditError, GrantFile, Receipts, Relinked, Relinker, Report, records};
+use keyward_audit::{AuditError, Receipts, Relinked, Relinker, Report, records};
 use keyward_ledger_core::export::{Chunk, ChunkName, ProvenBlock};
 use keyward_ledger_core::trust::Trust;
 use keyward_ledger_verify::{HistoryVerdict, Verifier};
-use zeroize::Zeroizing;
 
-use super::file::FILE;
+use super::file;
 use crate::commands::Context;
 use crate::commands::ledger::check::{check_export, trust};
 use crate::commands::ledger::folder::{Folder, verdict};
 use crate::failure::{Failure, Result};
-use crate::files;
 
 /// What is looked at.
 #[derive(Debug, clap::Args)]
@@ -42,7 +40,7 @@ impl Offline {
         let trust = trust(context, self.trust.as_deref())?;
         // Receipts are of any height; what a trust file pins is held against the export, and the export against them.
         let unpinned = Trust { checkpoint: None, ..trust.clone() };
-        let relinker = Relinker::new(self.file()?, unpinned.encode().as_bytes());
+        let relinker = Relinker::new(file::load(&self.grant)?, unpinned.encode().as_bytes());
         let mut relinker = relinker.map_err(|error| refused(&error))?;
         let history = check_export(context.output, &trust, &self.export, |proven, held| {
             for (leaf_index, record) in records(&held.block, proven) {
@@ -58,12 +56,6 @@ impl Offline {
             return Err(failure);
         }
         Ok(Found { relinked: relinker.relinked(), history, trust: unpinned })
-    }
-
-    fn file(&self) -> Result<GrantFile> {
-        let path = if self.grant.is_dir() { self.grant.join(FILE) } else { self.grant.clone() };
-        let bytes = Zeroizing::new(files::read(&path)?);
-        GrantFile::decode(&bytes).map_err(|error| refused(&error.into()))
     }
 
     /// Writes the receipt of everything that was found into the folder beside a report; each verifies with the trust file alone.

@@ -1,10 +1,11 @@
 //! `keyward audit request` and `ask`: a grant is asked for, with a key of its own on this device, and then its approvals.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use keyward_client::approvals::About;
 use keyward_client::audit::AskedGrant;
 use keyward_client::{Client, Login};
+use keyward_domain::audit::PURPOSE_LEN_MAX;
 use serde_json::json;
 
 use super::grant::{self, ask};
@@ -13,6 +14,7 @@ use crate::commands::delegate::word::Word;
 use crate::commands::key::life::parse_wait;
 use crate::commands::own::FOLDER;
 use crate::failure::{Failure, Result};
+use crate::files;
 use crate::moment;
 use crate::output::aside;
 
@@ -33,9 +35,8 @@ pub(super) struct Request {
     /// When the grant ends: nothing is opened after that.
     #[arg(long, value_name = "TIME")]
     expires: String,
-    /// What it is for, in words that approvers read; the ledger has its hash alone.
-    #[arg(long, value_name = "TEXT")]
-    purpose: String,
+    #[command(flatten)]
+    purpose: Purpose,
     /// How long the case for its approvals lives; the rule says how long at most.
     #[arg(long, default_value = "1h", value_parser = parse_wait, value_name = "TIME")]
     case_lives: u64,
@@ -43,6 +44,19 @@ pub(super) struct Request {
     word: Word,
     #[command(flatten)]
     keep: Keep,
+}
+
+/// What it is for: the one or the other.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Purpose {
+    /// What it is for, in words that approvers read; the ledger has its hash alone. While this runs, the words stand in the list of
+    /// processes, for everybody on this machine: give them in a file where they say whom you suspect.
+    #[arg(long, value_name = "TEXT")]
+    purpose: Option<String>,
+    /// A file with these words, or `-` for standard input. Others on this machine see none of it if only you may read the file.
+    #[arg(long, value_name = "FILE")]
+    purpose_file: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -98,8 +112,25 @@ impl Request {
             from_ms: time("from", &self.from)?,
             until_ms: time("until", &self.until)?,
             expires_ms: time("expires", &self.expires)?,
-            purpose: self.purpose.clone(),
+            purpose: self.purpose.text()?,
         })
+    }
+}
+
+impl Purpose {
+    /// The words, without the line's end that editors put behind them.
+    fn text(&self) -> Result<String> {
+        let text = match (&self.purpose, &self.purpose_file) {
+            (_, Some(path)) => files::read_text_or_input(path)?,
+            (text, None) => text.clone().unwrap_or_default(),
+        };
+        let text = text.trim_end_matches(['\r', '\n']);
+        if text.trim().is_empty() || text.len() > PURPOSE_LEN_MAX {
+            let what = format!("what the grant is for has {} bytes", text.len());
+            let next = format!("say in 1 to {PURPOSE_LEN_MAX} bytes what it is for: approvers read it");
+            return Err(Failure::usage(what, next));
+        }
+        Ok(text.to_owned())
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) async fn runs(
     }
 }
 
-/// The whole epochs of the grant's period that have elapsed at a time.
+/// The whole epochs of the grant's period that have elapsed at a time; of a closed account none after the one that it was closed in.
 fn whole(
     grant: &Grant,
     chosen: &AddressesState,
@@ -58,6 +58,7 @@ fn whole(
     let from = number(grant.from_ms.div_ceil(chosen.epoch_ms)).max(chosen.first);
     let until = number(grant.until_ms.checked_div(chosen.epoch_ms)?.checked_sub(1)?);
     let elapsed = number(time_ms.checked_sub(EDGE_MS)?.checked_div(chosen.epoch_ms)?.checked_sub(1)?);
+    let until = chosen.last().map_or(until, |closed| until.min(closed));
     let (first, last) = (first.unwrap_or(from).max(from), last.unwrap_or(u32::MAX).min(until).min(elapsed));
     (first <= last).then_some((first, last))
 }
@@ -105,7 +106,7 @@ mod tests {
 
     fn chosen(first: u32) -> AddressesState {
         let (tenant, custody, epoch_ms, dealt, leaf) = ([1; 32], Custody::Hosted, L, None, 0);
-        AddressesState { tenant, custody, epoch_ms, first, dealt, leaf }
+        AddressesState { tenant, custody, epoch_ms, first, dealt, leaf, closed_ms: None }
     }
 
     fn grant(from_ms: u64, until_ms: u64) -> Grant {
@@ -136,6 +137,12 @@ mod tests {
         assert_eq!(whole(&cut, &chosen(0), late, (Some(13), Some(40))), Some((13, 18)));
         assert_eq!(whole(&cut, &chosen(0), late, (Some(1), None)), Some((11, 18)));
         assert_eq!(whole(&cut, &chosen(0), late, (Some(19), None)), None);
+        // A closed account did nothing after the epoch that it was closed in; a clock that is ahead was in it earlier.
+        let closed = |closed_ms| AddressesState { closed_ms: Some(closed_ms), ..chosen(0) };
+        assert_eq!(whole(&cut, &closed(15 * L - EDGE_MS), late, none), Some((11, 15)));
+        assert_eq!(whole(&cut, &closed(15 * L - EDGE_MS - 1), late, none), Some((11, 14)));
+        assert_eq!(whole(&cut, &closed(11 * L - EDGE_MS - 1), late, none), None);
+        assert_eq!(whole(&cut, &closed(90 * L), late, none), Some((11, 18)));
         // What is under way for the ledger stays closed.
         for (time_ms, open) in [
             (16 * L + EDGE_MS, Some((11, 15))),

@@ -5,7 +5,7 @@ use keyward_client::approvals::{About, ApprovalState, Party, Voice};
 use keyward_client::audit::{AuditTerms, PublishAudit, ShownTerms};
 use keyward_client::party_words;
 use keyward_domain::moment::period;
-use keyward_ledger_core::entry::GRANT_TENANT_ACCOUNTS;
+use keyward_ledger_core::entry::{GRANT_TENANT_ACCOUNTS, KEPT_MS_MAX};
 use serde_json::{Value, json};
 
 use super::grant::ask;
@@ -15,6 +15,9 @@ use crate::commands::key::life::parse_wait;
 use crate::commands::policy::publish::rule_id;
 use crate::failure::{Failure, Result};
 use crate::service::{As, connect};
+
+/// Ten years with their leap days.
+const TEN_YEARS_MS: u64 = 3_653 * 86_400_000;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Terms {
@@ -42,6 +45,11 @@ struct New {
     /// How far ahead a grant may end: `90d`, ..
     #[arg(long, value_name = "TIME", value_parser = parse_wait)]
     live: u64,
+    /// How long after an account was closed what it did before can still be opened: `3653d`, .., or `none`. Without it, as in the
+    /// terms that stand, and ten years in the first version: the longest that the Union's law on money laundering has banks keep
+    /// records of a relationship that ended (Directive (EU) 2015/849, article 40).
+    #[arg(long, value_name = "TIME", value_parser = parse_kept)]
+    kept: Option<u64>,
     /// The approval rule for grants and for the next version: the id that `keyward approve rule show` prints, 64 hex digits, or the
     /// name of a rule of the account that is logged in. Without it, the rule that stands; the first version needs it.
     #[arg(long, value_name = "RULE")]
@@ -96,13 +104,27 @@ fn parse_accounts(text: &str) -> std::result::Result<u16, String> {
     }
 }
 
+fn parse_kept(text: &str) -> std::result::Result<u64, String> {
+    match text {
+        "none" => Ok(0),
+        text => match parse_wait(text)? {
+            kept_ms if kept_ms <= KEPT_MS_MAX => Ok(kept_ms),
+            _ => Err(format!("`{text}` is more than {}", period(KEPT_MS_MAX))),
+        },
+    }
+}
+
 impl New {
     async fn next(&self, client: &Client, own: [u8; 32]) -> Result<(ShownTerms, PublishAudit)> {
         let rule = self.rule.as_deref().map(|rule| rule_id(rule, own)).transpose()?;
         let shown = client.show_audit_terms(self.tenant.as_deref()).await;
         let shown = shown.map_err(failed("cannot see which terms are in force"))?;
-        let terms =
-            AuditTerms { accounts_max: self.accounts, span_ms_max: self.period, live_ms_max: self.live };
+        let terms = AuditTerms {
+            accounts_max: self.accounts,
+            span_ms_max: self.period,
+            live_ms_max: self.live,
+            kept_ms: self.kept.unwrap_or_else(|| shown.state.map_or(TEN_YEARS_MS, |now| now.terms.kept_ms)),
+        };
         let next = shown.next(terms, rule).ok_or_else(|| {
             Failure::usage(
                 "nothing says by which rule grants are approved",
@@ -153,7 +175,7 @@ fn words(shown: &ShownTerms) -> String {
                 before accounts choose addresses or deal closed epochs, and look here that the rule is theirs"
             .to_owned();
     };
-    let AuditTerms { accounts_max, span_ms_max, live_ms_max } = state.terms;
+    let AuditTerms { accounts_max, span_ms_max, live_ms_max, kept_ms } = state.terms;
     let accounts = match accounts_max {
         GRANT_TENANT_ACCOUNTS => "any number, or the whole tenant".to_owned(),
         count => format!("{count} at most"),
@@ -164,6 +186,15 @@ fn words(shown: &ShownTerms) -> String {
     add("accounts", accounts);
     add("period", format!("{} at most", period(span_ms_max)));
     add("ends", format!("{} ahead at most", period(live_ms_max)));
+    add(
+        "closed",
+        match kept_ms {
+            0 => "accounts that are closed open nothing any more".to_owned(),
+            kept_ms => {
+                format!("accounts can be opened for {} after it, for what they did before", period(kept_ms))
+            }
+        },
+    );
     add("rule", hex::encode(state.rule));
     for group in shown.rule.iter().flat_map(|rule| &rule.terms.groups) {
         add("group", format!("{:?}: {} needed of", group.role, group.needed));
@@ -185,7 +216,24 @@ fn to_json(shown: &ShownTerms) -> Value {
         "accounts_max": shown.state.map(|state| state.terms.accounts_max),
         "period_max_ms": shown.state.map(|state| state.terms.span_ms_max),
         "live_max_ms": shown.state.map(|state| state.terms.live_ms_max),
+        "kept_ms": shown.state.map(|state| state.terms.kept_ms),
         "rule": shown.state.map(|state| hex::encode(state.rule)), "groups": shown.rule.as_ref().map(groups),
         "height": shown.height,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn closed_accounts_are_kept_for_a_time_or_not_at_all() {
+        assert_eq!(parse_kept("none"), Ok(0));
+        assert_eq!(parse_kept("3653d"), Ok(TEN_YEARS_MS));
+        assert_eq!(parse_kept("36600d"), Ok(KEPT_MS_MAX));
+        for wrong in ["", "0d", "-1d", "1y", "36601d", "18446744073709551615d"] {
+            parse_kept(wrong).unwrap_err();
+        }
+    }
 }

@@ -197,6 +197,7 @@ fn own_use(addresses: &EpochAddresses, account: &Hash, index: u32, address: Addr
         payload_hash: *random32()?,
         opening: *random32()?,
         policy: [6; 32],
+        approved: None,
         app: "till".to_owned(),
         format: "pain.001".to_owned(),
         said: vec!["12.50 EUR to DE02120300000000202051".to_owned()],

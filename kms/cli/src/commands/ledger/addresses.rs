@@ -27,6 +27,16 @@ pub(crate) fn addresses_words(entry: &Entry) -> Option<String> {
         Entry::AnnouncePayment(announce) => {
             format!("a payment to an address of epoch {} announced", announce.epoch)
         }
+        Entry::OpenBlindCase(open) => {
+            format!(
+                "approvals asked for in nobody's name, rule {}, payload {}",
+                short(&open.rule),
+                short(&open.payload())
+            )
+        }
+        Entry::UseBlindCase(used) => {
+            format!("approvals of case {} used up, in nobody's name", short(&used.case))
+        }
         _ => match act(entry)? {
             AddressAct::Choose(choose) => format!(
                 "account {}: {} unlinkable addresses, epochs of {} ms",
@@ -58,6 +68,13 @@ pub(crate) fn addresses_json(entry: &Entry) -> Option<Value> {
             "act": "announce-payment", "epoch_ms": announce.epoch_ms, "epoch": announce.epoch,
             "payment": hex::encode(announce.payment),
         }),
+        Entry::OpenBlindCase(open) => json!({
+            "act": "open-blind-case", "rule": hex::encode(open.rule), "payload": hex::encode(open.payload()),
+            "live_ms": open.live_ms,
+        }),
+        Entry::UseBlindCase(used) => json!({
+            "act": "use-blind-case", "case": hex::encode(used.case), "payload": hex::encode(used.payload()),
+        }),
         _ => match act(entry)? {
             AddressAct::Choose(choose) => json!({
                 "act": "choose-addresses", "account": hex::encode(choose.account),
@@ -67,7 +84,7 @@ pub(crate) fn addresses_json(entry: &Entry) -> Option<Value> {
             AddressAct::Deal(deal) => json!({
                 "act": "deal-viewing", "account": hex::encode(deal.run.account), "first_epoch": deal.run.first,
                 "last_epoch": deal.run.last, "dealing_hash": hex::encode(deal.run.dealing_hash),
-                "threshold": deal.threshold,
+                "expires_ms": deal.run.expires_ms, "threshold": deal.threshold,
                 "keepers": deal.acknowledgements.iter().map(|(keeper, _)| hex::encode(keeper)).collect::<Vec<_>>(),
             }),
         },
@@ -94,6 +111,7 @@ pub(super) fn addresses_state(key: &[u8], value: &[u8]) -> Option<Value> {
         return Some(json!({
             "tenant": hex::encode(state.tenant), "custody": state.custody.name(), "epoch_ms": state.epoch_ms,
             "first_epoch": state.first, "dealt_up_to": state.dealt, "leaf_index": state.leaf,
+            "closed_ms": state.closed_ms,
         }));
     }
     if is(b"address/handle/") {
@@ -113,7 +131,9 @@ pub(super) fn addresses_state(key: &[u8], value: &[u8]) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-    use keyward_ledger_core::entry::{AnnouncePayment, ChooseAddresses, CloseEpoch, Custody, DealViewing};
+    use keyward_ledger_core::entry::{
+        AnnouncePayment, ChooseAddresses, CloseEpoch, Custody, DealViewing, OpenBlindCase, UseBlindCase,
+    };
     use keyward_ledger_core::scheme::Scheme;
 
     use super::*;
@@ -122,7 +142,7 @@ mod tests {
     fn every_entry_about_addresses_is_told_in_words_and_as_json() {
         let choose =
             ChooseAddresses { account: [1; 32], tenant: [2; 32], custody: Custody::Own, epoch_ms: 60_000 };
-        let run = DealtRun { account: [1; 32], first: 3, last: 5, dealing_hash: [4; 32] };
+        let run = DealtRun { account: [1; 32], first: 3, last: 5, dealing_hash: [4; 32], expires_ms: 9 };
         let deal =
             DealViewing { run, threshold: 2, acknowledgements: vec![([6; 32], [7; 64]), ([8; 32], [9; 64])] };
         let authored = |act| Entry::Authored(Authored { act: Act::Addresses(act), authors: Vec::new() });
@@ -146,9 +166,24 @@ mod tests {
             (Entry::UseAddress(used), "use-address", "of epoch 7 used"),
             (Entry::CloseEpoch(closing), "close-epoch", "epoch 7 closed"),
             (
-                Entry::AnnouncePayment(AnnouncePayment { epoch_ms: 1000, epoch: 7, payment: [1; 35] }),
+                Entry::AnnouncePayment(AnnouncePayment { epoch_ms: 1000, epoch: 7, payment: [1; 50] }),
                 "announce-payment",
                 "epoch 7 announced",
+            ),
+            (
+                Entry::OpenBlindCase(OpenBlindCase {
+                    rule: [1; 32],
+                    lock: [2; 32],
+                    content: [3; 32],
+                    live_ms: 4,
+                }),
+                "open-blind-case",
+                "asked for in nobody's name",
+            ),
+            (
+                Entry::UseBlindCase(UseBlindCase { case: [1; 32], token: [2; 32], content: [3; 32] }),
+                "use-blind-case",
+                "used up",
             ),
         ];
         for (entry, act, said) in entries {
@@ -168,9 +203,11 @@ mod tests {
             first: 4,
             dealt: None,
             leaf: 9,
+            closed_ms: Some(11),
         };
         let told = addresses_state(b"address/account/x", &state.encode()).unwrap();
         assert_eq!((&told["custody"], &told["first_epoch"]), (&json!("hosted"), &json!(4)));
+        assert_eq!(told["closed_ms"], json!(11));
         let told = addresses_state(b"address/used/x", &7_u64.to_be_bytes()).unwrap();
         assert_eq!(told, json!({ "leaf_index": 7 }));
         assert_eq!(addresses_state(b"address/handle/x", &[0; 15]), None);

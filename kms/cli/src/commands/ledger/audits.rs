@@ -60,7 +60,7 @@ pub(crate) fn audit_json(entry: &Entry) -> Option<Value> {
             AuditAct::Publish(PublishAudit { tenant, version, terms, rule, case }) => json!({
                 "act": "publish-audit", "tenant": hex::encode(tenant), "version": version,
                 "accounts_max": terms.accounts_max, "span_ms_max": terms.span_ms_max,
-                "live_ms_max": terms.live_ms_max, "rule": hex::encode(rule), "case": case.map(hex::encode),
+                "live_ms_max": terms.live_ms_max, "kept_ms": terms.kept_ms, "rule": hex::encode(rule), "case": case.map(hex::encode),
             }),
             AuditAct::Request(grant) => json!({ "act": "request-grant", "asked": grant_json(grant) }),
             AuditAct::Issue { grant, case } => json!({
@@ -98,14 +98,14 @@ pub(super) fn audit_state(key: &[u8], value: &[u8]) -> Option<Value> {
         return Some(json!({
             "version": state.version, "accounts_max": state.terms.accounts_max,
             "span_ms_max": state.terms.span_ms_max, "live_ms_max": state.terms.live_ms_max,
-            "rule": hex::encode(state.rule), "leaf_index": state.leaf,
+            "kept_ms": state.terms.kept_ms, "rule": hex::encode(state.rule), "leaf_index": state.leaf,
         }));
     }
     let state = AuditGrantState::decode(value).ok()?;
     Some(json!({
         "status": state.status.name(), "grantee": hex::encode(state.grantee),
         "terms_version": state.terms_version, "requested_leaf": state.requested_leaf,
-        "issued_leaf": state.issued_leaf, "asked": grant_json(&state.grant),
+        "issued_leaf": state.issued_leaf, "revoked_ms": state.revoked_ms, "asked": grant_json(&state.grant),
     }))
 }
 
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn every_entry_about_audits_is_told_in_words_and_as_json() {
-        let terms = AuditTerms { accounts_max: 9, span_ms_max: 10, live_ms_max: 11 };
+        let terms = AuditTerms { accounts_max: 9, span_ms_max: 10, live_ms_max: 11, kept_ms: 12 };
         let publish = PublishAudit { tenant: [2; 32], version: 3, terms, rule: [4; 32], case: None };
         let opened = OpenGrant { grant: [1; 32], account: [8; 32], first: 12, last: 13 };
         let whole = Grant { accounts: Vec::new(), ..grant() };
@@ -171,6 +171,7 @@ mod tests {
             terms_version: 2,
             requested_leaf: 3,
             issued_leaf: 4,
+            revoked_ms: 0,
             grant: grant(),
         };
         let told = audit_state(b"audit/grant/x", &state.encode()).unwrap();

@@ -57,6 +57,9 @@ pub(super) struct Project {
     /// How long a reader's query may take.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     query_seconds: u64,
+    /// How many MiB of the server's log a reader may fill in an hour; then it is shut until that is over.
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65536))]
+    log_mib: u64,
 }
 
 impl Project {
@@ -69,9 +72,11 @@ impl Project {
             true => Readers::none(),
             false => self.readers(context, &mut database, source.trust().encode().as_bytes()).await?,
         };
-        let guard = match readers.roles.is_empty() {
-            true => None,
-            false => Some(self.guard(&server).await?),
+        // Those of an earlier run too: their time may be over, and what they asked may wait.
+        let had_readers = database.has_readers().await.map_err(|error| refused(&error))?;
+        let guard = match had_readers {
+            false => None,
+            true => Some(self.guard(&server).await?),
         };
         let all = database.leaves();
         let progress = context.output.progress("reading back what is there", 0, all);
@@ -101,7 +106,8 @@ impl Project {
     }
 
     fn bounds(&self) -> Bounds {
-        Bounds { query: Duration::from_secs(self.query_seconds), ..Bounds::default() }
+        let (query, hour_bytes) = (Duration::from_secs(self.query_seconds), self.log_mib << 20);
+        Bounds { query, hour_bytes, ..Bounds::default() }
     }
 
     /// Nobody may log in yet: a revocation may be on the ledger that is not in the database.
@@ -174,7 +180,8 @@ impl Project {
         }
         projector.finish().await.map_err(|error| refused(&error))?;
         if let Some(guard) = guard {
-            guard.lock().await.leave().await.map_err(|error| refused(&error))?;
+            let seen = guard.lock().await.leave().await;
+            say(context.output, &seen.map_err(|error| refused(&error))?);
             anchor.hand_in(context, guard).await?;
         }
         Ok(())

@@ -108,7 +108,7 @@ mod tests {
         std::fs::write(&beside, CASES.replace("allow", "maybe")).unwrap();
         assert_eq!(run(&context, &file, None).unwrap_err().exit, crate::failure::Exit::Usage);
         for (text, code) in [
-            (DEFAULT.replace("ask = 60", "ask = 600"), "RISK_INVALID"),
+            (DEFAULT.replace("ask = 50", "ask = 600"), "RISK_INVALID"),
             (DEFAULT.replace("[hour]", "[weather]"), "RISK_UNREADABLE"),
             ("#".repeat(17 << 10), "RISK_TOO_LARGE"),
         ] {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyward_audit::{GrantFile, Relinker};
+use keyward_audit::Relinker;
 use keyward_ledger_client::Committer;
 use keyward_ledger_core::ed25519::SigningKey;
 use keyward_ledger_core::entry::{Entry, UseGrant};
@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::source::Source;
 use super::{Project, refused};
 use crate::commands::Context;
-use crate::commands::audit::{FILE, refused as not_looked_at};
+use crate::commands::audit::{load_grant_file, refused as not_looked_at};
 use crate::commands::ledger::{failed, submitter_seed};
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
@@ -26,8 +26,8 @@ use crate::output::Output;
 
 /// How often the guard looks.
 const LOOK: Duration = Duration::from_millis(250);
-/// Segments of a role that are cut before some are handed in; looks come between.
-const CUTS: usize = 64;
+/// Segments that are cut before some are handed in; looks come between.
+const CUTS: usize = 1024;
 
 /// Who reads, and what is kept up to date for them.
 pub(super) struct Readers {
@@ -116,10 +116,7 @@ impl Project {
 struct Kept(Failure);
 
 fn relinker(path: &Path, trust: &[u8]) -> Result<Relinker> {
-    let path = if path.is_dir() { path.join(FILE) } else { path.to_owned() };
-    let bytes = Zeroizing::new(files::read(&path)?);
-    let file = GrantFile::decode(&bytes).map_err(|error| not_looked_at(&error.into()))?;
-    Relinker::new(file, trust).map_err(|error| not_looked_at(&error))
+    Relinker::new(load_grant_file(path)?, trust).map_err(|error| not_looked_at(&error))
 }
 
 /// What psql, JDBC and Python take; user and password apart, as hosts and names differ from where one stands.
@@ -154,11 +151,23 @@ pub(super) fn say(output: Output, seen: &[Seen]) {
             Seen::Ended { role } => {
                 format!("reader {role}: a session took too long or held its role, and was ended")
             }
+            Seen::Long { role } => {
+                format!("reader {role}: a statement was too long for the log; its sessions were ended")
+            }
+            Seen::Flooded { role } => {
+                format!("reader {role}: had more logged than it may in an hour; shut until that is over")
+            }
             Seen::Restored { role } => {
                 format!("reader {role}: had changed its own settings; they are as before")
             }
+            Seen::Staying { role } => {
+                format!("reader {role}: a session does not end yet; it is shown no rows, and told again")
+            }
+            Seen::Failed { role, logins } => {
+                format!("reader {role}: {logins} logins with its name failed within an hour")
+            }
             Seen::Unread { lines } => {
-                format!("{lines} lines of the server's log do not parse; they are kept")
+                format!("{lines} lines of the server's log do not parse; up to a MiB an hour is kept")
             }
             Seen::Closed { role, because } => format!("reader {role}: closed, as its grant is {because}"),
         });
@@ -191,7 +200,7 @@ impl Anchor {
                 break;
             }
         }
-        let segments = guard.lock().await.segments(false).await.map_err(|error| refused(&error))?;
+        let segments = guard.lock().await.segments().await.map_err(|error| refused(&error))?;
         let Some(committer) = &self.0 else { return Ok(()) };
         for segment in segments {
             let Segment { grant_id, what, count, .. } = segment;
