@@ -236,8 +236,17 @@ fn addresses_of_hosted_and_own_roots_sign_once_are_paid_and_end_with_their_epoch
         assert_eq!((text(&got, "kind"), text(&got, "outcome")), ("close-epoch", "ACCEPTED"));
         assert_eq!(alice.verified(&receipt, &[])["entry"], "close-epoch");
     }
-    let hosted = bob.word(&["address", "close"]);
-    assert_eq!((hosted.code, hosted.refusal()), (Some(1), "ADDRESSES_HOSTED".to_owned()));
+    for verb in ["close", "uncertain"] {
+        let hosted = bob.word(&["address", verb]);
+        assert_eq!((hosted.code, hosted.refusal()), (Some(1), "ADDRESSES_HOSTED".to_owned()));
+    }
+    // Whether an address was used, validators prove to an app too: nobody has to believe the service.
+    let uncertain = alice.word(&["address", "uncertain"]).done().json();
+    let denied = uncertain["uncertain"].as_array().unwrap().iter().find(|one| !one["leaf_index"].is_null());
+    assert_eq!(denied, None, "its record was answered, or refused at the end of its epoch");
+    let (one, place) = (text(&records[0]["addresses"], "public_key"), &records[0]["leaf_index"]);
+    let used = alice.run(&["ledger", "state", &format!("address/used {}", &one[2..])]).done().json();
+    assert_eq!(&used["decoded"]["leaf_index"], place, "{used}");
 
     // From the root alone every address comes again, with its record.
     let back = alice.addresses("recover");

@@ -50,6 +50,31 @@ pub fn agreed(circle: &Circle, message: &str) {
     assert_eq!((again.code, again.refusal()), (Some(1), "CASE_USED".to_owned()), "{again:?}");
 }
 
+/// Bob and carol both have to approve what an address of alice's signs, and no entry says that it is hers.
+pub fn agreed_for_an_address(circle: &Circle, message: &str) {
+    let Circle { alice, bob, carol, .. } = circle;
+    alice.word(&["address", "choose", "--tenant", "default"]).done();
+    let ask = ["approve", "ask", "--rule", "treasury", "--of", &carol.account, "--address", message];
+    let asked = alice.run(&ask).done().json();
+    let (case, hash) = (asked["case"].as_str().unwrap(), asked["hash"].as_str().unwrap());
+    let receipt = alice.path("approved-address.receipt");
+    let sign = ["sign", "--address", "new", "--approval", case, "--receipt", &receipt, message];
+    let early = alice.run(&sign);
+    assert_eq!((early.code, early.refusal()), (Some(1), "APPROVALS_MISSING".to_owned()), "{early:?}");
+    let shown = bob.run(&["approve", "show", case]).done().json();
+    let (seen, by) = (shown["hash"].as_str(), shown["initiator"].as_str());
+    assert_eq!((seen, by), (Some(hash), Some(&alice.account[..])), "{shown}");
+    assert!(shown["words"][0].as_str().unwrap().contains(&alice.account), "{shown}");
+    for who in [bob, carol] {
+        who.word(&["approve", "give", case, "--hash", hash]).done();
+    }
+    let signed = alice.run(&sign).done().json();
+    let verdict = circle.verified(message, &receipt);
+    assert_eq!((&verdict["entry"], &verdict["signature"]), (&"use-address".into(), &signed["signature"]));
+    let again = alice.run(&sign);
+    assert_eq!((again.code, again.refusal()), (Some(1), "CASE_UNKNOWN".to_owned()), "{again:?}");
+}
+
 fn payload_of(who: &crate::delegation::Somebody, text: &str) -> String {
     let path = who.path("other-payload");
     std::fs::write(&path, text).unwrap();

@@ -71,7 +71,8 @@ impl Bank {
         let [from, until, expires] =
             [self.now_ms - HOUR_MS, self.now_ms + HOUR_MS, self.now_ms + 2 * HOUR_MS]
                 .map(|at| at.to_string());
-        let times = ["--from", &from, "--until", &until, "--expires", &expires, "--purpose", PURPOSE];
+        let purpose = self.keyward.write("purpose", PURPOSE);
+        let times = ["--from", &from, "--until", &until, "--expires", &expires, "--purpose-file", &purpose];
         who.word(&[&["audit", "request"], whom, &times].concat())
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     process::{Child, Command, Stdio},
 };
 
@@ -92,10 +93,13 @@ impl Drop for Projecting {
 fn a_reader_asks_while_the_projector_runs_and_no_longer() {
     let (keyward, Some(server)) = (shared(), Postgres::start_for_readers()) else { return };
     let (url, logins) = (server.database(), keyward.work("projection.logins"));
-    let mut command = clean(binary());
-    command.args(["ledger", "project", "--database", &url, "--reader", "--logins"]).arg(&logins);
-    command.env("KEYWARD_PROFILE", keyward.profile("auditor")).stdin(Stdio::null()).stdout(Stdio::null());
-    let mut projecting = Projecting(command.spawn().unwrap());
+    let projects = || {
+        let mut command = clean(binary());
+        command.args(["ledger", "project", "--database", &url, "--reader", "--logins"]).arg(&logins);
+        command.env("KEYWARD_PROFILE", keyward.profile("auditor")).stdin(Stdio::null()).stdout(Stdio::null());
+        Projecting(command.spawn().unwrap())
+    };
+    let mut projecting = projects();
     let login = || fs::read_dir(&logins).ok()?.next()?.ok().map(|entry| entry.path());
     wait_until("the reader's login", || login().is_some());
     let text = fs::read_to_string(login().unwrap()).unwrap();
@@ -119,6 +123,34 @@ fn a_reader_asks_while_the_projector_runs_and_no_longer() {
     keyward.json(&["key", "create", "--alias", "projected-live", "--scheme", "ed25519"]);
     wait_until("the next rows", || seen() > before);
     assert_eq!(asks("SELECT * FROM keyward.readers"), None);
+
+    // Killed, it ends nothing any more: the server does, in seconds.
+    let mut open = Command::new(Postgres::psql());
+    open.args(["-X", "-q"]).arg(&reader).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut open = open.spawn().unwrap();
+    let lifted = b"SET statement_timeout = 0; SET idle_session_timeout = 0; SELECT count(*) FROM records;\n";
+    open.stdin.as_mut().unwrap().write_all(lifted).unwrap();
+    let sessions = || {
+        server.sql(
+            &url,
+            "SELECT count(*) FROM pg_stat_activity WHERE usename LIKE 'r\\_%' AND query LIKE '%count%'",
+        )
+    };
+    wait_until("the session", || sessions() == "1");
+    signal(projecting.0.id(), rustix::process::Signal::KILL);
+    projecting.0.wait().unwrap();
+    wait_until("its end", || sessions() == "0");
+    wait_until("no rows", || seen() == 0);
+    drop(open.kill());
+    open.wait().unwrap();
+    let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
+    wait_until("the lock", || server.sql(&url, locks) == "0");
+    // One that has no readers to serve looks after those of the one before.
+    project(keyward, &url, &[]);
+    assert_eq!(asks("SELECT 1"), None, "shut");
+    wait_until("the lock", || server.sql(&url, locks) == "0");
+    let mut projecting = projects();
+    wait_until("the rows again", || seen() > before);
     signal(projecting.0.id(), rustix::process::Signal::INT);
     assert_eq!(projecting.0.wait().unwrap().code(), Some(0));
     assert_eq!(asks("SELECT 1"), None, "nobody looks after it");

@@ -219,6 +219,7 @@ fn a_lost_device_gives_its_key_back_then_delegates_the_account_and_the_ledger_te
     circle.alice.password.clone_from(&person.password);
     circle.acts_within_limits(&message);
     approvals::agreed(&circle, &message);
+    approvals::agreed_for_an_address(&circle, &message);
     let office = policies::narrowed(&circle, &message);
     risk::judged(&circle, &office);
     person.wait_erased(1, 4);

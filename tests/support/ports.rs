@@ -14,7 +14,7 @@ const PORTS: Range<u16> = 10_240..16_384;
 
 /// An address on this machine that is free, and that nobody in this process was given before: two that ask at once are
 /// never given the same one, however long they take to listen on it.
-pub fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
     // Random, so that two runs at once seldom meet.

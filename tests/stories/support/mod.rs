@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use postgres::ports::free_address;
+pub(crate) use postgres::ports::free_address;
 
 /// Waits until `holds`, at most a minute.
 pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
