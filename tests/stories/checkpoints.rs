@@ -19,19 +19,26 @@ struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// The newest one with at least so many records.
+    /// The newest one with at least so many records, once all have cosigned: a quorum is enough before that.
     fn of(keyward: &Keyward, size: u64, from: u64) -> Self {
-        let (from, mut answer) = (from.to_string(), Value::Null);
-        wait_until("a checkpoint of all records", || {
+        let (from, mut newest) = (from.to_string(), None);
+        wait_until("a checkpoint of all records by all", || {
             let given =
                 keyward.run_as("auditor", &["--output", "json", "ledger", "checkpoint", "--from", &from]);
-            if given.code == Some(0) {
-                answer = given.json();
-            }
-            answer["size"].as_u64().is_some_and(|found| found >= size)
+            newest = (given.code == Some(0)).then(|| Self::read(given.json()));
+            newest.as_ref().is_some_and(|found| found.note.checkpoint.size >= size && found.is_by_all())
         });
+        newest.unwrap()
+    }
+
+    fn read(answer: Value) -> Self {
         let note = Note::parse(answer["note"].as_str().unwrap(), answer["origin"].as_str().unwrap()).unwrap();
         Self { note, answer }
+    }
+
+    fn is_by_all(&self) -> bool {
+        let mut lines = ["log", "cosigner"].into_iter().flat_map(|kind| self.lines(kind));
+        lines.all(|line| self.note.signed_by(&Verifier::parse(&line).unwrap()).is_some())
     }
 
     fn lines(&self, kind: &str) -> Vec<String> {
