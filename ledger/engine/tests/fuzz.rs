@@ -1,13 +1,9 @@
 //! Segment files and certificates, changed: opening never panics, and nothing is served that was not stored.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[allow(dead_code, unreachable_pub, missing_docs)]
-#[path = "../../core/tests/common/mutate.rs"]
-mod mutate;
-
+use crate::mutate::hammer;
 use bytes::Bytes;
 use keyward_ledger_engine::{Block, Certificate, Folder, Segments, SegmentsConfig, Shelf, Store as _};
-use mutate::hammer;
 use std::{fs, sync::Arc};
 
 fn digest(height: u64) -> [u8; 32] {

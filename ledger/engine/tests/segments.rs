@@ -1,5 +1,6 @@
 //! The segment store against half-written, damaged and concurrent use.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use bytes::Bytes;
 use keyward_ledger_engine::{Block, Certificate, Id, Kind, Segments, SegmentsConfig, Store, StoreError};
 use std::{
@@ -221,21 +222,25 @@ fn readers_follow_the_writer_from_other_threads() {
             let (reader, done) = (store.reader(), done.clone());
             std::thread::spawn(move || {
                 let mut read = 0u64;
-                while !done.load(Ordering::Relaxed) {
+                loop {
+                    // One that only gets to run afterwards still reads once.
+                    let is_last = done.load(Ordering::Acquire);
                     let last = reader.last(Kind::Block).unwrap_or(0);
                     for height in last.saturating_sub(20).max(1)..=last {
                         assert_eq!(reader.block(height).unwrap().unwrap(), block(height).bytes);
                         read += 1;
                     }
+                    if is_last {
+                        return read;
+                    }
                 }
-                read
             })
         })
         .collect();
     for height in 1..=500 {
         fill(&store, [height]);
     }
-    done.store(true, Ordering::Relaxed);
+    done.store(true, Ordering::Release);
     assert!(threads.into_iter().all(|thread| thread.join().unwrap() > 0));
 }
 

@@ -1,15 +1,10 @@
 //! What reaches the peer port and is no peer: it is told nothing and disturbs nobody.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-#[path = "support/cluster.rs"]
-mod cluster_support;
-#[allow(dead_code, unreachable_pub, missing_docs)]
-#[path = "../../core/tests/common/mutate.rs"]
-mod mutate;
-mod support;
 
-use cluster_support::{Cluster, free_address};
+use crate::cluster_support::{Cluster, free_address};
+use crate::mutate::Random;
+use crate::support::{self, Toy};
 use keyward_ledger_engine::{ConsensusKey, Engine, EngineConfig, LeaderTerm, Peer, Segments, SegmentsConfig};
-use mutate::Random;
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
@@ -20,7 +15,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use support::Toy;
 
 /// A wire to a validator, with how many bytes went each way.
 #[derive(Clone)]

@@ -164,7 +164,7 @@ pub(crate) struct Shared {
     moving: Mutex<()>,
     /// What a scrub will fill of the segment on the shelf that it reads, all at once.
     fills: Mutex<Vec<(u64, u64)>>,
-    _lock: File,
+    _lock: open::Lock,
 }
 
 /// A segment.

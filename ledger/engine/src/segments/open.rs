@@ -184,12 +184,43 @@ pub(super) fn note_of(file: &dyn ReadAt) -> io::Result<Note> {
     Ok(Note { length, records })
 }
 
-fn lock(folder: &Path) -> Result<File, StoreError> {
+/// A folder that is this process's alone until this is dropped.
+///
+/// The lock is let go by word: a child that another thread has forked holds a copy of the file until it runs its own
+/// program, and closing ours would leave the folder locked for that long.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Where it cannot be unlocked, it is closed.
+        let _closed = self.0.unlock();
+    }
+}
+
+fn lock(folder: &Path) -> Result<Lock, StoreError> {
     let path = folder.join(LOCK_FILE);
     let file = File::create(&path).map_err(io_error(&path))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: folder.into() }),
         Err(TryLockError::Error(source)) => Err(StoreError::Io { path, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_folder_that_was_let_go_is_free_even_while_a_forked_child_has_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = lock(folder.path()).unwrap();
+        let childs = held.0.try_clone().unwrap();
+        assert!(matches!(lock(folder.path()), Err(StoreError::InUse { .. })));
+        drop(held);
+        lock(folder.path()).unwrap();
+        drop(childs);
     }
 }
