@@ -1,9 +1,7 @@
 //! What may enter a block, which blocks may follow, and what genesis documents and batches are refused.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod common;
-
-use common::{World, signed, vault};
+use crate::common::{World, signed, vault};
 use keyward_ledger_core::batch::{BATCH_ENTRIES_MAX, Batch, BatchError, SignedBatch, UnverifiedBatch};
 use keyward_ledger_core::block::{Block, BlockError, Header, Regime, SignedHeader, body_hash};
 use keyward_ledger_core::ed25519::SigningKey;

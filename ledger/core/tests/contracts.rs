@@ -1,9 +1,7 @@
 //! Every answer of every contract, and that refusals change nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod common;
-
-use common::{ACCOUNT, Keys, World, signer};
+use crate::common::{ACCOUNT, Keys, World, signer};
 use keyward_ledger_core::batch::Batch;
 use keyward_ledger_core::contracts::intent::INTENT_BLOCKS_MAX;
 use keyward_ledger_core::contracts::registry::credential_challenge;

@@ -1,9 +1,7 @@
 //! The life of a key on the ledger: every step, every refusal, and random walks held against a model.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod common;
-
-use common::{ACCOUNT, Keys, World, signer};
+use crate::common::{ACCOUNT, Keys, World, signer};
 use keyward_ledger_core::contracts::keys::{DESTRUCTION_WAIT_MAX_MS, DESTRUCTION_WAIT_MIN_MS};
 use keyward_ledger_core::ed25519::SigningKey;
 use keyward_ledger_core::entry::{BindKey, Entry, KeyConsent, Mode, RotateKey};

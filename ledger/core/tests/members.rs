@@ -1,11 +1,9 @@
 //! Changes of members and rules: who decides, when it holds, what can never be.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod common;
-
 use std::collections::BTreeSet;
 
-use common::{World, signed};
+use crate::common::{self, World, signed};
 use keyward_ledger_core::block::Regime;
 use keyward_ledger_core::change::{
     Change, Configuration, Member, RegimeMode, approval_message, change_id, rotation_message,

@@ -1,8 +1,7 @@
 //! Trees against models, encodings there and back, execution twice.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod common;
-
+use crate::common;
 use std::collections::{BTreeMap, HashMap};
 
 use keyward_ledger_core::block::Block;

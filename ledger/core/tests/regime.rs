@@ -1,9 +1,7 @@
 //! Faults, complaints and agreements, and when they change the regime.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod common;
-
-use common::World;
+use crate::common::{self, World};
 use keyward_ledger_core::block::Regime;
 use keyward_ledger_core::certificate::{consensus_namespace, finalize_message};
 use keyward_ledger_core::change::{Change, Configuration, RegimeMode, approval_message, change_id};

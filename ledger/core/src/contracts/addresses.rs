@@ -5,10 +5,9 @@ use super::authored::Consent;
 use super::intent::{begin, entitled};
 use super::rate::rate;
 use super::vault::{in_time, signed_by};
-use super::{Call, Context, Contract, StateView, Stop, only};
+use super::{Call, Context, StateView, Stop, only};
 use crate::entry::{
-    Act, AddressAct, AnnouncePayment, ChooseAddresses, CloseEpoch, Custody, DealViewing, Entry, HandleLimit,
-    UseAddress,
+    Act, AddressAct, ChooseAddresses, CloseEpoch, Custody, DealViewing, Entry, HandleLimit, UseAddress,
 };
 use crate::genesis::Role;
 use crate::hash::Hash;
@@ -22,33 +21,28 @@ use crate::state::layout::{End, IntentState, key_key};
 use crate::unlinkable::{AddressEpoch, DEALT_MS_MAX, EDGE_MS, VIEWING_THRESHOLD_MIN, use_address_message};
 
 /// The contract.
-#[derive(Clone, Copy, Debug)]
-pub struct Addresses;
-
-impl Contract for Addresses {
-    fn apply(
-        &self,
-        state: &mut dyn StateView,
-        call: &Call<'_>,
-        context: &Context<'_>,
-    ) -> Result<Outcome, Stop> {
-        match call.entry {
-            Entry::UseAddress(used) => claim(state, call, context, used),
-            Entry::CloseEpoch(close) => end_epoch(state, call, context, close),
-            Entry::AnnouncePayment(announce) => announced(call, context, announce),
-            Entry::Authored(authored) => match &authored.act {
-                Act::Addresses(AddressAct::Choose(wanted)) => {
-                    choose(state, context, Consent::of(authored), wanted)
-                }
-                Act::Addresses(AddressAct::Deal(dealing)) => {
-                    deal(state, context, Consent::of(authored), dealing)
-                }
-                _ => Err(Refusal::EntryKindUnknown.into()),
-            },
+pub fn apply(state: &mut dyn StateView, call: &Call<'_>, context: &Context<'_>) -> Result<Outcome, Stop> {
+    match call.entry {
+        Entry::UseAddress(used) => claim(state, call, context, used),
+        Entry::CloseEpoch(close) => {
+            only(call, &[Role::Service])?;
+            end_epoch(state, context, call.submitter, close)
+        }
+        Entry::AnnouncePayment(announce) => {
+            // A payment is recorded and nothing else: whose it is shows itself to its receiver.
+            only(call, &[Role::Service])?;
+            Ok(under_way(announce.address_epoch(), context)?)
+        }
+        Entry::Authored(authored) => match &authored.act {
+            Act::Addresses(AddressAct::Choose(wanted)) => {
+                choose(state, context, Consent::of(authored), wanted)
+            }
+            Act::Addresses(AddressAct::Deal(dealing)) => deal(state, context, Consent::of(authored), dealing),
             _ => Err(Refusal::EntryKindUnknown.into()),
-        }?;
-        Ok(Outcome::ACCEPTED)
-    }
+        },
+        _ => Err(Refusal::EntryKindUnknown.into()),
+    }?;
+    Ok(Outcome::ACCEPTED)
 }
 
 /// What an account has chosen, if it has.
@@ -164,27 +158,20 @@ fn count(state: &mut dyn StateView, context: &Context<'_>, limit: &HandleLimit) 
 /// Ends an epoch of an account that only its viewing leaf knows by the tag.
 fn end_epoch(
     state: &mut dyn StateView,
-    call: &Call<'_>,
     context: &Context<'_>,
+    closer: &[u8; 32],
     close: &CloseEpoch,
 ) -> Result<(), Stop> {
-    only(call, &[Role::Service])?;
     if !close.address_epoch().is_sound() {
         return Err(Refusal::AddressEpoch.into());
     }
     elapsed(close.address_epoch(), context)?;
-    let key = closed_epoch_key(&close.tag, call.submitter);
+    let key = closed_epoch_key(&close.tag, closer);
     if state.get(&key).is_some() {
         return Err(Refusal::EpochClosed.into());
     }
     state.put(key, context.leaf_index.to_be_bytes().to_vec());
     Ok(())
-}
-
-/// A payment is recorded and nothing else: whose it is shows itself to its receiver.
-fn announced(call: &Call<'_>, context: &Context<'_>, announce: &AnnouncePayment) -> Result<(), Stop> {
-    only(call, &[Role::Service])?;
-    Ok(under_way(announce.address_epoch(), context)?)
 }
 
 /// Records that keepers hold shares of what opens the next run of an account's epochs, without a gap.

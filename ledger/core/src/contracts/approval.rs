@@ -4,7 +4,7 @@
 
 use super::authored::{Consent, next_version};
 use super::registry::require_open;
-use super::{Call, Context, Contract, StateView, Stop};
+use super::{Call, Context, StateView, Stop};
 use crate::entry::{Act, ApprovalTerms, Case, Define, Party, Terms as _, kind};
 use crate::hash::{Hash, Tag};
 use crate::outcome::{Outcome, Refusal};
@@ -13,37 +13,27 @@ use crate::state::layout::{
 };
 
 /// The contract.
-#[derive(Clone, Copy, Debug)]
-pub struct Approval;
-
-impl Contract for Approval {
-    fn apply(
-        &self,
-        state: &mut dyn StateView,
-        call: &Call<'_>,
-        context: &Context<'_>,
-    ) -> Result<Outcome, Stop> {
-        let (act, consent) = Consent::carried(call)?;
-        if let Act::DefineApproval(Define { rule, version, terms }) = act {
-            consent.of_account(state, context, &rule.owner)?;
-            define(state, &rule.id(kind::DEFINE_APPROVAL), *version, terms)?;
-            return Ok(Outcome::ACCEPTED);
-        }
-        let (party, account) = consent.one(state, context)?;
-        match act {
-            Act::OpenApproval { rule, payload, live_ms } => {
-                let rule = rule.id(kind::DEFINE_APPROVAL);
-                let case = open(state, context, &rule, payload, *live_ms, &account)?;
-                return Ok(Outcome::accepted_with(&case));
-            }
-            Act::Approve { case, group } => approve(state, context, case, *group, party, &account),
-            Act::RefuseApproval(case) => refuse(state, context, case, party, &account),
-            Act::WithdrawApproval(case) => withdraw(state, context, case, &account),
-            Act::UseApproval(case) => use_own(state, context, case, &account),
-            _ => Err(Refusal::EntryKindUnknown.into()),
-        }?;
-        Ok(Outcome::ACCEPTED)
+pub fn apply(state: &mut dyn StateView, call: &Call<'_>, context: &Context<'_>) -> Result<Outcome, Stop> {
+    let (act, consent) = Consent::carried(call)?;
+    if let Act::DefineApproval(Define { rule, version, terms }) = act {
+        consent.of_account(state, context, &rule.owner)?;
+        define(state, &rule.id(kind::DEFINE_APPROVAL), *version, terms)?;
+        return Ok(Outcome::ACCEPTED);
     }
+    let (party, account) = consent.one(state, context)?;
+    match act {
+        Act::OpenApproval { rule, payload, live_ms } => {
+            let rule = rule.id(kind::DEFINE_APPROVAL);
+            let case = open(state, context, &rule, payload, *live_ms, &account)?;
+            return Ok(Outcome::accepted_with(&case));
+        }
+        Act::Approve { case, group } => approve(state, context, case, *group, party, &account),
+        Act::RefuseApproval(case) => refuse(state, context, case, party, &account),
+        Act::WithdrawApproval(case) => withdraw(state, context, case, &account),
+        Act::UseApproval(case) => use_own(state, context, case, &account),
+        _ => Err(Refusal::EntryKindUnknown.into()),
+    }?;
+    Ok(Outcome::ACCEPTED)
 }
 
 /// Sets a rule in its next version. Cases of the versions before are worth nothing from now on.

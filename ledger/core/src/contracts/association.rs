@@ -6,7 +6,7 @@
 
 use super::authored::{Consent, account_of, is_own_word};
 use super::keys::{bound_key, refuse_unless_active};
-use super::{Call, Context, Contract, StateView, Stop};
+use super::{Call, Context, StateView, Stop};
 use crate::address::{Address, AddressFormat, proof_text};
 use crate::entry::{
     ASSOCIATION_MEMBERS_MAX, Act, AssociationAct, AssociationTerms, Member, Party, Quorum, Terms as _,
@@ -19,37 +19,27 @@ use crate::state::association::{
 use crate::state::layout::End;
 
 /// The contract.
-#[derive(Clone, Copy, Debug)]
-pub struct Associations;
-
-impl Contract for Associations {
-    fn apply(
-        &self,
-        state: &mut dyn StateView,
-        call: &Call<'_>,
-        context: &Context<'_>,
-    ) -> Result<Outcome, Stop> {
-        let (act, consent) = Consent::carried(call)?;
-        let Act::Association(act) = act else { return Err(Refusal::EntryKindUnknown.into()) };
-        let id = act.association();
-        let next = match act {
-            AssociationAct::Open { terms, members, .. } => open(state, context, consent, id, terms, members),
-            AssociationAct::Update { version, terms, removed, added, .. } => {
-                let before = changeable(state, id, *version)?;
-                update(state, context, consent, id, before, (terms.as_ref(), removed, added))
-            }
-            AssociationAct::Leave { version, address, .. } => {
-                let before = changeable(state, id, *version)?;
-                leave(state, context, consent, before, address)
-            }
-            AssociationAct::Dispute { version, reason, .. } => {
-                dispute(state, context, consent, id, *version, reason)
-            }
-            AssociationAct::Settle { dispute, .. } => settle(state, context, consent, id, *dispute),
-        }?;
-        state.put(association_key(id), next.encode());
-        Ok(Outcome::ACCEPTED)
-    }
+pub fn apply(state: &mut dyn StateView, call: &Call<'_>, context: &Context<'_>) -> Result<Outcome, Stop> {
+    let (act, consent) = Consent::carried(call)?;
+    let Act::Association(act) = act else { return Err(Refusal::EntryKindUnknown.into()) };
+    let id = act.association();
+    let next = match act {
+        AssociationAct::Open { terms, members, .. } => open(state, context, consent, id, terms, members),
+        AssociationAct::Update { version, terms, removed, added, .. } => {
+            let before = changeable(state, id, *version)?;
+            update(state, context, consent, id, before, (terms.as_ref(), removed, added))
+        }
+        AssociationAct::Leave { version, address, .. } => {
+            let before = changeable(state, id, *version)?;
+            leave(state, context, consent, before, address)
+        }
+        AssociationAct::Dispute { version, reason, .. } => {
+            dispute(state, context, consent, id, *version, reason)
+        }
+        AssociationAct::Settle { dispute, .. } => settle(state, context, consent, id, *dispute),
+    }?;
+    state.put(association_key(id), next.encode());
+    Ok(Outcome::ACCEPTED)
 }
 
 fn open(

@@ -3,7 +3,7 @@
 //! An attempt is bound to what was asked. Time is that of blocks.
 
 use super::authored::{Consent, next_version};
-use super::{Call, Context, Contract, StateView, Stop, only};
+use super::{Call, Context, StateView, Stop, only};
 use crate::codec::Writer;
 use crate::ed25519;
 use crate::entry::{Act, Attempt, AttemptsTerms, Define, RuleName, Terms as _, kind};
@@ -52,36 +52,26 @@ impl Request {
 }
 
 /// The contract.
-#[derive(Clone, Copy, Debug)]
-pub struct Attempts;
-
-impl Contract for Attempts {
-    fn apply(
-        &self,
-        state: &mut dyn StateView,
-        call: &Call<'_>,
-        context: &Context<'_>,
-    ) -> Result<Outcome, Stop> {
-        let (act, consent) = Consent::carried(call)?;
-        let id = |rule: &RuleName| rule.id(kind::DEFINE_ATTEMPTS);
-        match act {
-            Act::DefineAttempts(Define { rule, version, terms }) => {
-                consent.of_account(state, context, &rule.owner)?;
-                define(state, context, &id(rule), *version, terms)?;
-                Ok(Outcome::ACCEPTED)
-            }
-            Act::GrantAttempt { rule, attempt } => {
-                only(call, &[Role::Service, Role::Keeper])?;
-                let granted = asked(state, context, consent, &Request::of(&id(rule), attempt))?;
-                Ok(Outcome::accepted_with(&granted.id))
-            }
-            Act::ProveAttempt { rule, attempt, signature } => {
-                consent.nobody()?;
-                prove(state, context, &Request::of(&id(rule), attempt), signature)?;
-                Ok(Outcome::ACCEPTED)
-            }
-            _ => Err(Refusal::EntryKindUnknown.into()),
+pub fn apply(state: &mut dyn StateView, call: &Call<'_>, context: &Context<'_>) -> Result<Outcome, Stop> {
+    let (act, consent) = Consent::carried(call)?;
+    let id = |rule: &RuleName| rule.id(kind::DEFINE_ATTEMPTS);
+    match act {
+        Act::DefineAttempts(Define { rule, version, terms }) => {
+            consent.of_account(state, context, &rule.owner)?;
+            define(state, context, &id(rule), *version, terms)?;
+            Ok(Outcome::ACCEPTED)
         }
+        Act::GrantAttempt { rule, attempt } => {
+            only(call, &[Role::Service, Role::Keeper])?;
+            let granted = asked(state, context, consent, &Request::of(&id(rule), attempt))?;
+            Ok(Outcome::accepted_with(&granted.id))
+        }
+        Act::ProveAttempt { rule, attempt, signature } => {
+            consent.nobody()?;
+            prove(state, context, &Request::of(&id(rule), attempt), signature)?;
+            Ok(Outcome::ACCEPTED)
+        }
+        _ => Err(Refusal::EntryKindUnknown.into()),
     }
 }
 

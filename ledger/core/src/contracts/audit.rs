@@ -5,7 +5,7 @@ use super::addresses::{chosen, elapsed};
 use super::authored::{Consent, is_own_word, next_version};
 use super::policy::{Succession, approved};
 use super::registry::require_open;
-use super::{Call, Context, Contract, StateView, Stop, approval, only};
+use super::{Call, Context, StateView, Stop, approval, only};
 use crate::entry::{Act, AuditAct, Case, Entry, Grant, OpenGrant, PublishAudit, RevokeGrant};
 use crate::genesis::Role;
 use crate::hash::Hash;
@@ -20,41 +20,31 @@ use crate::unlinkable::AddressEpoch;
 pub const LOG_AFTER_MS: u64 = 3_600_000;
 
 /// The contract.
-#[derive(Clone, Copy, Debug)]
-pub struct Audits;
-
-impl Contract for Audits {
-    fn apply(
-        &self,
-        state: &mut dyn StateView,
-        call: &Call<'_>,
-        context: &Context<'_>,
-    ) -> Result<Outcome, Stop> {
-        match call.entry {
-            Entry::DeliverGrant(deliver) => {
-                only(call, &[Role::Service])?;
-                let found = in_force(state, context, &deliver.opened.grant)?;
-                in_scope(state, context, &found.grant, &deliver.opened)
+pub fn apply(state: &mut dyn StateView, call: &Call<'_>, context: &Context<'_>) -> Result<Outcome, Stop> {
+    match call.entry {
+        Entry::DeliverGrant(deliver) => {
+            only(call, &[Role::Service])?;
+            let found = in_force(state, context, &deliver.opened.grant)?;
+            in_scope(state, context, &found.grant, &deliver.opened)
+        }
+        Entry::UseGrant(used) => {
+            only(call, &[Role::Service, Role::Operator])?;
+            was_in_force(state, context, &used.grant)
+        }
+        Entry::Authored(authored) => {
+            let consent = Consent::of(authored);
+            let Act::Audit(act) = &authored.act else { return Err(Refusal::EntryKindUnknown.into()) };
+            match act {
+                AuditAct::Publish(publish) => publish_terms(state, call, context, consent, publish),
+                AuditAct::Request(grant) => request(state, context, consent, grant),
+                AuditAct::Issue { grant, case } => issue(state, context, consent, grant, case),
+                AuditAct::Open(open) => open_run(state, context, consent, open),
+                AuditAct::Revoke(wanted) => revoke(state, context, consent, wanted),
             }
-            Entry::UseGrant(used) => {
-                only(call, &[Role::Service, Role::Operator])?;
-                was_in_force(state, context, &used.grant)
-            }
-            Entry::Authored(authored) => {
-                let consent = Consent::of(authored);
-                let Act::Audit(act) = &authored.act else { return Err(Refusal::EntryKindUnknown.into()) };
-                match act {
-                    AuditAct::Publish(publish) => publish_terms(state, call, context, consent, publish),
-                    AuditAct::Request(grant) => request(state, context, consent, grant),
-                    AuditAct::Issue { grant, case } => issue(state, context, consent, grant, case),
-                    AuditAct::Open(open) => open_run(state, context, consent, open),
-                    AuditAct::Revoke(wanted) => revoke(state, context, consent, wanted),
-                }
-            }
-            _ => Err(Refusal::EntryKindUnknown.into()),
-        }?;
-        Ok(Outcome::ACCEPTED)
-    }
+        }
+        _ => Err(Refusal::EntryKindUnknown.into()),
+    }?;
+    Ok(Outcome::ACCEPTED)
 }
 
 /// Sets a tenant's terms in their next version, as a policy set is published.

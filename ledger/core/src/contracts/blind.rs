@@ -5,34 +5,24 @@
 //! who knows its token uses it up.
 
 use super::approval::{open, use_up};
-use super::{Call, Context, Contract, StateView, Stop, only};
+use super::{Call, Context, StateView, Stop, only};
 use crate::entry::{Case, Entry, UseBlindCase};
 use crate::genesis::Role;
 use crate::outcome::{Outcome, Refusal};
 use crate::state::layout::{ApprovalCase, approval_case_key};
 
 /// The contract.
-#[derive(Clone, Copy, Debug)]
-pub struct BlindCases;
-
-impl Contract for BlindCases {
-    fn apply(
-        &self,
-        state: &mut dyn StateView,
-        call: &Call<'_>,
-        context: &Context<'_>,
-    ) -> Result<Outcome, Stop> {
-        only(call, &[Role::Service])?;
-        match call.entry {
-            Entry::OpenBlindCase(asked) => {
-                let payload = asked.payload();
-                // No account asks: the payload stands in its place.
-                let case = open(state, context, &asked.rule, &payload, asked.live_ms, &payload)?;
-                Ok(Outcome::accepted_with(&case))
-            }
-            Entry::UseBlindCase(used) => use_blind(state, context, used),
-            _ => Err(Refusal::EntryKindUnknown.into()),
+pub fn apply(state: &mut dyn StateView, call: &Call<'_>, context: &Context<'_>) -> Result<Outcome, Stop> {
+    only(call, &[Role::Service])?;
+    match call.entry {
+        Entry::OpenBlindCase(asked) => {
+            let payload = asked.payload();
+            // No account asks: the payload stands in its place.
+            let case = open(state, context, &asked.rule, &payload, asked.live_ms, &payload)?;
+            Ok(Outcome::accepted_with(&case))
         }
+        Entry::UseBlindCase(used) => use_blind(state, context, used),
+        _ => Err(Refusal::EntryKindUnknown.into()),
     }
 }
 

@@ -12,7 +12,7 @@ mod trust;
 use super::authored::Consent;
 use super::keys::{bound_key, refuse_unless_active};
 use super::registry::{replace_credential, require_open};
-use super::{Call, Context, Contract, StateView, Stop, rate, timelock};
+use super::{Call, Context, StateView, Stop, rate, timelock};
 use crate::ed25519;
 use crate::entry::{Act, Case, DelegationAct, Party, Recovery, RuleName, Scope};
 use crate::hash::Hash;
@@ -22,46 +22,36 @@ use crate::state::delegation::{DelegationState, Delegations, delegation_key, del
 use crate::state::layout::{TimelockCaseStatus, TimelockState, timelock_key};
 
 /// The contract.
-#[derive(Clone, Copy, Debug)]
-pub struct Delegation;
-
-impl Contract for Delegation {
-    fn apply(
-        &self,
-        state: &mut dyn StateView,
-        call: &Call<'_>,
-        context: &Context<'_>,
-    ) -> Result<Outcome, Stop> {
-        let (act, consent) = Consent::carried(call)?;
-        let Act::Delegation(act) = act else { return Err(Refusal::EntryKindUnknown.into()) };
-        match act {
-            DelegationAct::Appoint(define) => {
-                consent.of_account(state, context, &define.rule.owner)?;
-                trust::appoint(state, context, define)
-            }
-            DelegationAct::Revoke { rule, version } => {
-                consent.of_account(state, context, &rule.owner)?;
-                trust::revoke(state, context, rule, *version)
-            }
-            DelegationAct::OpenRecovery { recovery, proof } => {
-                let case = open(state, context, consent, recovery, proof)?;
-                return Ok(Outcome::accepted_with(&case));
-            }
-            DelegationAct::VetoRecovery(case) => {
-                let author = consent.one(state, context)?;
-                veto(state, context, case, author)
-            }
-            DelegationAct::CancelRecovery(case) => cancel(state, context, consent, case),
-            DelegationAct::ExecuteRecovery { recovery, case, judged } => {
-                let (party, _) = consent.one(state, context)?;
-                execute(state, context, recovery, case, party, judged.as_ref())
-            }
-            DelegationAct::Operate { rule, key_id, amount, .. } => {
-                operate(state, context, consent, rule, key_id, *amount)
-            }
-        }?;
-        Ok(Outcome::ACCEPTED)
-    }
+pub fn apply(state: &mut dyn StateView, call: &Call<'_>, context: &Context<'_>) -> Result<Outcome, Stop> {
+    let (act, consent) = Consent::carried(call)?;
+    let Act::Delegation(act) = act else { return Err(Refusal::EntryKindUnknown.into()) };
+    match act {
+        DelegationAct::Appoint(define) => {
+            consent.of_account(state, context, &define.rule.owner)?;
+            trust::appoint(state, context, define)
+        }
+        DelegationAct::Revoke { rule, version } => {
+            consent.of_account(state, context, &rule.owner)?;
+            trust::revoke(state, context, rule, *version)
+        }
+        DelegationAct::OpenRecovery { recovery, proof } => {
+            let case = open(state, context, consent, recovery, proof)?;
+            return Ok(Outcome::accepted_with(&case));
+        }
+        DelegationAct::VetoRecovery(case) => {
+            let author = consent.one(state, context)?;
+            veto(state, context, case, author)
+        }
+        DelegationAct::CancelRecovery(case) => cancel(state, context, consent, case),
+        DelegationAct::ExecuteRecovery { recovery, case, judged } => {
+            let (party, _) = consent.one(state, context)?;
+            execute(state, context, recovery, case, party, judged.as_ref())
+        }
+        DelegationAct::Operate { rule, key_id, amount, .. } => {
+            operate(state, context, consent, rule, key_id, *amount)
+        }
+    }?;
+    Ok(Outcome::ACCEPTED)
 }
 
 /// The case of the account's recovery that waits, is disputed or may be executed, and the rule under which it was opened.

@@ -3,7 +3,7 @@
 
 use super::keys::{bound_key, refuse_unless_active};
 use super::registry::require_open;
-use super::{Call, Context, Contract, StateView, Stop, not_expired, only};
+use super::{Call, Context, StateView, Stop, not_expired, only};
 use crate::entry::{Entry, Intent, Mode, Release};
 use crate::genesis::Role;
 use crate::hash::Hash;
@@ -14,23 +14,13 @@ use crate::state::layout::{End, IntentState, KeyState, intent_key};
 pub const INTENT_BLOCKS_MAX: u64 = 4096;
 
 /// The contract.
-#[derive(Clone, Copy, Debug)]
-pub struct Intents;
-
-impl Contract for Intents {
-    fn apply(
-        &self,
-        state: &mut dyn StateView,
-        call: &Call<'_>,
-        context: &Context<'_>,
-    ) -> Result<Outcome, Stop> {
-        match call.entry {
-            Entry::Intent(intent) => claim(state, call, context, intent, false).map(|_| ()),
-            Entry::Release(released) => release(state, call, released),
-            _ => Err(Refusal::EntryKindUnknown.into()),
-        }?;
-        Ok(Outcome::ACCEPTED)
-    }
+pub fn apply(state: &mut dyn StateView, call: &Call<'_>, context: &Context<'_>) -> Result<Outcome, Stop> {
+    match call.entry {
+        Entry::Intent(intent) => claim(state, call, context, intent, false).map(|_| ()),
+        Entry::Release(released) => release(state, call, released),
+        _ => Err(Refusal::EntryKindUnknown.into()),
+    }?;
+    Ok(Outcome::ACCEPTED)
 }
 
 /// Claims the right to use a key, which is a shared one or none: what a shared key signs takes its account's word besides.

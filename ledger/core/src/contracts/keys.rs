@@ -2,9 +2,8 @@
 //! destroyed. A part of [`registry`](super::registry).
 
 use super::registry::{possession_challenge, require_open, rotation_challenge};
-use super::{Call, Context, StateView, Stop, not_expired, only};
+use super::{Context, StateView, Stop, not_expired};
 use crate::entry::{BindKey, KeyConsent, Mode, RotateKey};
-use crate::genesis::Role;
 use crate::hash::Hash;
 use crate::outcome::Refusal;
 use crate::scheme::{self, KeyId, PublicKey};
@@ -37,13 +36,8 @@ pub(super) fn refuse_unless_held(key: &KeyState) -> Result<(), Refusal> {
     }
 }
 
-pub(super) fn bind(
-    state: &mut dyn StateView,
-    call: &Call<'_>,
-    context: &Context<'_>,
-    bind: &BindKey,
-) -> Result<(), Stop> {
-    let key = bindable(state, call, context, bind)?;
+pub(super) fn bind(state: &mut dyn StateView, context: &Context<'_>, bind: &BindKey) -> Result<(), Stop> {
+    let key = bindable(state, context, bind)?;
     let BindKey { account, mode, nonce, not_after, .. } = bind;
     let message = possession_challenge(context.chain_id, account, *mode, &key, nonce, *not_after);
     put(state, context, bind, &key, &message, 1)
@@ -51,12 +45,11 @@ pub(super) fn bind(
 
 pub(super) fn rotate(
     state: &mut dyn StateView,
-    call: &Call<'_>,
     context: &Context<'_>,
     rotate: &RotateKey,
 ) -> Result<(), Stop> {
     let RotateKey { previous, bind, consent } = rotate;
-    let key = bindable(state, call, context, bind)?;
+    let key = bindable(state, context, bind)?;
     let before = bound_key(state, previous)?;
     if before.account != bind.account {
         return Err(Refusal::KeyVersion.into());
@@ -94,13 +87,7 @@ fn check_consent(
 }
 
 /// The key that is to be bound, checked for all but its proof.
-fn bindable(
-    state: &dyn StateView,
-    call: &Call<'_>,
-    context: &Context<'_>,
-    bind: &BindKey,
-) -> Result<PublicKey, Stop> {
-    only(call, &[Role::Service])?;
+fn bindable(state: &dyn StateView, context: &Context<'_>, bind: &BindKey) -> Result<PublicKey, Stop> {
     not_expired(bind.not_after, context)?;
     require_open(state, &bind.account)?;
     if bind.mode == Mode::Shared {
@@ -154,16 +141,14 @@ fn set(state: &mut dyn StateView, key_id: &KeyId, key: KeyState, status: KeyStat
     state.put(key_key(key_id), KeyState { status, ..key }.encode());
 }
 
-pub(super) fn freeze(state: &mut dyn StateView, call: &Call<'_>, key_id: &KeyId) -> Result<(), Stop> {
-    only(call, &[Role::Service, Role::Operator])?;
+pub(super) fn freeze(state: &mut dyn StateView, key_id: &KeyId) -> Result<(), Stop> {
     let key = bound_key(state, key_id)?;
     refuse_unless_active(&key)?;
     set(state, key_id, key, KeyStatus::Frozen);
     Ok(())
 }
 
-pub(super) fn unfreeze(state: &mut dyn StateView, call: &Call<'_>, key_id: &KeyId) -> Result<(), Stop> {
-    only(call, &[Role::Service, Role::Operator])?;
+pub(super) fn unfreeze(state: &mut dyn StateView, key_id: &KeyId) -> Result<(), Stop> {
     let key = bound_key(state, key_id)?;
     refuse_unless_held(&key)?;
     if key.status != KeyStatus::Frozen {
@@ -175,12 +160,10 @@ pub(super) fn unfreeze(state: &mut dyn StateView, call: &Call<'_>, key_id: &KeyI
 
 pub(super) fn schedule(
     state: &mut dyn StateView,
-    call: &Call<'_>,
     context: &Context<'_>,
     key_id: &KeyId,
     wait_ms: u64,
 ) -> Result<(), Stop> {
-    only(call, &[Role::Service])?;
     if !(DESTRUCTION_WAIT_MIN_MS..=DESTRUCTION_WAIT_MAX_MS).contains(&wait_ms) {
         return Err(Refusal::DestructionWait.into());
     }
@@ -197,8 +180,7 @@ pub(super) fn schedule(
 }
 
 /// Gives a key back without its signatures: thawing it is a step of its own.
-pub(super) fn cancel(state: &mut dyn StateView, call: &Call<'_>, key_id: &KeyId) -> Result<(), Stop> {
-    only(call, &[Role::Service])?;
+pub(super) fn cancel(state: &mut dyn StateView, key_id: &KeyId) -> Result<(), Stop> {
     let key = bound_key(state, key_id)?;
     let status = match scheduled(&key)? {
         (_, None) => KeyStatus::Frozen,
@@ -208,13 +190,7 @@ pub(super) fn cancel(state: &mut dyn StateView, call: &Call<'_>, key_id: &KeyId)
     Ok(())
 }
 
-pub(super) fn destroy(
-    state: &mut dyn StateView,
-    call: &Call<'_>,
-    context: &Context<'_>,
-    key_id: &KeyId,
-) -> Result<(), Stop> {
-    only(call, &[Role::Service])?;
+pub(super) fn destroy(state: &mut dyn StateView, context: &Context<'_>, key_id: &KeyId) -> Result<(), Stop> {
     let key = bound_key(state, key_id)?;
     let (destroy_after_ms, successor) = scheduled(&key)?;
     if context.time_ms < destroy_after_ms {

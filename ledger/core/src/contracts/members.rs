@@ -7,7 +7,7 @@
 mod effect;
 mod keepers;
 
-use super::{Call, Context, Contract, StateView, Stop, not_expired};
+use super::{Call, Context, StateView, Stop, not_expired};
 use crate::block::Regime;
 use crate::certificate::ValidatorSet;
 use crate::change::{Change, Configuration, Subject, approval_message, change_id};
@@ -31,23 +31,13 @@ pub const CHANGE_BLOCKS_MAX: u64 = 1 << 22;
 pub const CHANGES_PER_PROPOSER: usize = 4;
 
 /// The contract.
-#[derive(Clone, Copy, Debug)]
-pub struct Members;
-
-impl Contract for Members {
-    fn apply(
-        &self,
-        state: &mut dyn StateView,
-        call: &Call<'_>,
-        context: &Context<'_>,
-    ) -> Result<Outcome, Stop> {
-        match call.entry {
-            Entry::ProposeChange(entry) => propose(state, context, entry),
-            Entry::ApproveChange(entry) => approve(state, context, entry),
-            _ => Err(Refusal::EntryKindUnknown.into()),
-        }?;
-        Ok(Outcome::ACCEPTED)
-    }
+pub fn apply(state: &mut dyn StateView, call: &Call<'_>, context: &Context<'_>) -> Result<Outcome, Stop> {
+    match call.entry {
+        Entry::ProposeChange(entry) => propose(state, context, entry),
+        Entry::ApproveChange(entry) => approve(state, context, entry),
+        _ => Err(Refusal::EntryKindUnknown.into()),
+    }?;
+    Ok(Outcome::ACCEPTED)
 }
 
 fn propose(state: &mut dyn StateView, context: &Context<'_>, entry: &ProposeChange) -> Result<(), Stop> {

@@ -83,19 +83,11 @@ impl From<Refusal> for Stop {
     }
 }
 
-/// A standard contract.
-pub trait Contract {
-    /// Applies one entry. Gives the outcome of an accepted entry, or the reason to stop.
-    fn apply(
-        &self,
-        state: &mut dyn StateView,
-        call: &Call<'_>,
-        context: &Context<'_>,
-    ) -> Result<Outcome, Stop>;
-}
+/// A standard contract: applies one entry. Gives the outcome of an accepted entry, or the reason to stop.
+pub type Contract = fn(&mut dyn StateView, &Call<'_>, &Context<'_>) -> Result<Outcome, Stop>;
 
 /// The contract in charge of an entry; notes need none.
-pub fn contract_for(entry: &Entry) -> Option<&'static dyn Contract> {
+pub fn contract_for(entry: &Entry) -> Option<Contract> {
     match entry {
         Entry::Note(_) => None,
         Entry::OpenAccount { .. }
@@ -107,40 +99,36 @@ pub fn contract_for(entry: &Entry) -> Option<&'static dyn Contract> {
         | Entry::ScheduleDestroyKey { .. }
         | Entry::CancelDestroyKey { .. }
         | Entry::DestroyKey { .. }
-        | Entry::RotateKey(_) => Some(&registry::Registry),
-        Entry::Intent(_) | Entry::Release(_) => Some(&intent::Intents),
-        Entry::UseAddress(_) | Entry::CloseEpoch(_) | Entry::AnnouncePayment(_) => {
-            Some(&addresses::Addresses)
-        }
-        Entry::OpenBlindCase(_) | Entry::UseBlindCase(_) => Some(&blind::BlindCases),
-        Entry::DeliverGrant(_) | Entry::UseGrant(_) => Some(&audit::Audits),
+        | Entry::RotateKey(_) => Some(registry::apply),
+        Entry::Intent(_) | Entry::Release(_) => Some(intent::apply),
+        Entry::UseAddress(_) | Entry::CloseEpoch(_) | Entry::AnnouncePayment(_) => Some(addresses::apply),
+        Entry::OpenBlindCase(_) | Entry::UseBlindCase(_) => Some(blind::apply),
+        Entry::DeliverGrant(_) | Entry::UseGrant(_) => Some(audit::apply),
         Entry::Authored(authored) => Some(match &authored.act {
-            Act::CloseAccount { .. } => &registry::Registry,
-            Act::DefineAttempts(_) | Act::GrantAttempt { .. } | Act::ProveAttempt { .. } => {
-                &attempts::Attempts
-            }
-            Act::DefineRate(_) | Act::ChargeRate { .. } => &rate::Rate,
+            Act::CloseAccount { .. } => registry::apply,
+            Act::DefineAttempts(_) | Act::GrantAttempt { .. } | Act::ProveAttempt { .. } => attempts::apply,
+            Act::DefineRate(_) | Act::ChargeRate { .. } => rate::apply,
             Act::DefineApproval(_)
             | Act::OpenApproval { .. }
             | Act::Approve { .. }
             | Act::RefuseApproval(_)
             | Act::WithdrawApproval(_)
-            | Act::UseApproval(_) => &approval::Approval,
+            | Act::UseApproval(_) => approval::apply,
             Act::DefineTimelock(_)
             | Act::OpenTimelock { .. }
             | Act::VetoTimelock(_)
             | Act::CancelTimelock(_)
-            | Act::ExecuteTimelock { .. } => &timelock::Timelock,
-            Act::Vault(_) => &vault::Vaults,
-            Act::Delegation(_) => &delegation::Delegation,
-            Act::Shared(_) => &shared::SharedKeys,
-            Act::PublishPolicy(_) | Act::PublishRisk(_) => &policy::Policies,
-            Act::Association(_) => &association::Associations,
-            Act::Addresses(_) => &addresses::Addresses,
-            Act::Audit(_) => &audit::Audits,
+            | Act::ExecuteTimelock { .. } => timelock::apply,
+            Act::Vault(_) => vault::apply,
+            Act::Delegation(_) => delegation::apply,
+            Act::Shared(_) => shared::apply,
+            Act::PublishPolicy(_) | Act::PublishRisk(_) => policy::apply,
+            Act::Association(_) => association::apply,
+            Act::Addresses(_) => addresses::apply,
+            Act::Audit(_) => audit::apply,
         }),
-        Entry::ProposeChange(_) | Entry::ApproveChange(_) => Some(&members::Members),
-        Entry::Evidence(_) | Entry::Complaint(_) | Entry::Agreement(_) => Some(&regime::Regimes),
+        Entry::ProposeChange(_) | Entry::ApproveChange(_) => Some(members::apply),
+        Entry::Evidence(_) | Entry::Complaint(_) | Entry::Agreement(_) => Some(regime::apply),
     }
 }
 
@@ -163,7 +151,7 @@ pub fn dispatch(
         Err(error) => return Ok(Outcome::refused(malformed(&error))),
     };
     let Some(contract) = contract_for(&entry) else { return Ok(Outcome::ACCEPTED) };
-    match contract.apply(state, &Call { submitter, role, entry: &entry }, context) {
+    match contract(state, &Call { submitter, role, entry: &entry }, context) {
         Ok(outcome) => Ok(outcome),
         Err(Stop::Refused(refusal)) => Ok(Outcome::refused(refusal)),
         Err(Stop::Broken(error)) => Err(error),

@@ -2,7 +2,7 @@
 //! have approved.
 
 use super::authored::{Consent, next_version};
-use super::{Call, Context, Contract, StateView, Stop, approval, only};
+use super::{Call, Context, StateView, Stop, approval, only};
 use crate::entry::{Act, Case, PublishPolicy};
 use crate::genesis::Role;
 use crate::hash::Hash;
@@ -11,34 +11,23 @@ use crate::state::layout::{ApprovalCase, approval_case_key};
 use crate::state::policy::{PolicyState, policy_key, risk_key};
 
 /// The contract.
-#[derive(Clone, Copy, Debug)]
-pub struct Policies;
-
-impl Contract for Policies {
-    fn apply(
-        &self,
-        state: &mut dyn StateView,
-        call: &Call<'_>,
-        context: &Context<'_>,
-    ) -> Result<Outcome, Stop> {
-        let (act, consent) = Consent::carried(call)?;
-        let (publish, key, publication) = match act {
-            Act::PublishPolicy(publish) => (publish, policy_key(&publish.tenant), publish.publication()),
-            Act::PublishRisk(publish) => (publish, risk_key(&publish.tenant), publish.risk_publication()),
-            _ => return Err(Refusal::EntryKindUnknown.into()),
-        };
-        let (_, account) = consent.one(state, context)?;
-        let before = state.get(&key).map(PolicyState::decode).transpose()?;
-        next_version(before.map(|before| before.version), publish.version)?;
-        approval::rule(state, &publish.rule)?;
-        let succession =
-            Succession { rule: before.map(|before| before.rule), case: publish.case, publication };
-        succession.allowed(state, call, context, &account)?;
-        let PublishPolicy { version, set, rule, .. } = *publish;
-        let published = PolicyState { version, set, rule, leaf: context.leaf_index };
-        state.put(key, published.encode());
-        Ok(Outcome::ACCEPTED)
-    }
+pub fn apply(state: &mut dyn StateView, call: &Call<'_>, context: &Context<'_>) -> Result<Outcome, Stop> {
+    let (act, consent) = Consent::carried(call)?;
+    let (publish, key, publication) = match act {
+        Act::PublishPolicy(publish) => (publish, policy_key(&publish.tenant), publish.publication()),
+        Act::PublishRisk(publish) => (publish, risk_key(&publish.tenant), publish.risk_publication()),
+        _ => return Err(Refusal::EntryKindUnknown.into()),
+    };
+    let (_, account) = consent.one(state, context)?;
+    let before = state.get(&key).map(PolicyState::decode).transpose()?;
+    next_version(before.map(|before| before.version), publish.version)?;
+    approval::rule(state, &publish.rule)?;
+    let succession = Succession { rule: before.map(|before| before.rule), case: publish.case, publication };
+    succession.allowed(state, call, context, &account)?;
+    let PublishPolicy { version, set, rule, .. } = *publish;
+    let published = PolicyState { version, set, rule, leaf: context.leaf_index };
+    state.put(key, published.encode());
+    Ok(Outcome::ACCEPTED)
 }
 
 /// What stands where something is published, and what is to take its place.

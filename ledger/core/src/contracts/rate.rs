@@ -4,7 +4,7 @@
 //! where that matters.
 
 use super::authored::{Consent, next_version};
-use super::{Call, Context, Contract, StateView, Stop, only};
+use super::{Call, Context, StateView, Stop, only};
 use crate::entry::{Act, Define, RateTerms, RuleName, Terms as _, Window, kind};
 use crate::genesis::Role;
 use crate::hash::Hash;
@@ -12,40 +12,30 @@ use crate::outcome::{Outcome, Refusal};
 use crate::state::layout::{RateState, Spent, rate_key};
 
 /// The contract.
-#[derive(Clone, Copy, Debug)]
-pub struct Rate;
-
-impl Contract for Rate {
-    fn apply(
-        &self,
-        state: &mut dyn StateView,
-        call: &Call<'_>,
-        context: &Context<'_>,
-    ) -> Result<Outcome, Stop> {
-        let (act, consent) = Consent::carried(call)?;
-        let id = |rule: &RuleName| rule.id(kind::DEFINE_RATE);
-        match act {
-            Act::DefineRate(Define { rule, version, terms }) => {
-                consent.of_account(state, context, &rule.owner)?;
-                define(state, &id(rule), *version, terms)?;
-            }
-            Act::ChargeRate { rule, amount, .. } => {
-                let rate = rate(state, &id(rule))?;
-                match rate.terms.chargers.as_slice() {
-                    [] => {
-                        only(call, &[Role::Service])?;
-                        consent.named(state, context, &[], 0)?;
-                    }
-                    chargers => {
-                        consent.named(state, context, chargers, 1)?;
-                    }
-                }
-                charge(state, context, &id(rule), *amount)?;
-            }
-            _ => return Err(Refusal::EntryKindUnknown.into()),
+pub fn apply(state: &mut dyn StateView, call: &Call<'_>, context: &Context<'_>) -> Result<Outcome, Stop> {
+    let (act, consent) = Consent::carried(call)?;
+    let id = |rule: &RuleName| rule.id(kind::DEFINE_RATE);
+    match act {
+        Act::DefineRate(Define { rule, version, terms }) => {
+            consent.of_account(state, context, &rule.owner)?;
+            define(state, &id(rule), *version, terms)?;
         }
-        Ok(Outcome::ACCEPTED)
+        Act::ChargeRate { rule, amount, .. } => {
+            let rate = rate(state, &id(rule))?;
+            match rate.terms.chargers.as_slice() {
+                [] => {
+                    only(call, &[Role::Service])?;
+                    consent.named(state, context, &[], 0)?;
+                }
+                chargers => {
+                    consent.named(state, context, chargers, 1)?;
+                }
+            }
+            charge(state, context, &id(rule), *amount)?;
+        }
+        _ => return Err(Refusal::EntryKindUnknown.into()),
     }
+    Ok(Outcome::ACCEPTED)
 }
 
 /// Sets a rate in its next version. A window that stays keeps what was spent in it.

@@ -4,7 +4,7 @@
 //! the end of an epoch ([`close`]); the state says why, and which record brought it about.
 
 use super::members::{configuration, parameters, set_in_force, signed_by, term_of};
-use super::{Call, Context, Contract, StateView, Stop};
+use super::{Call, Context, StateView, Stop};
 use crate::block::Regime;
 use crate::certificate::ValidatorSet;
 use crate::change::{Configuration, RegimeMode};
@@ -23,24 +23,14 @@ use crate::state::regime::{
 use crate::vote::Vote;
 
 /// The contract.
-#[derive(Clone, Copy, Debug)]
-pub struct Regimes;
-
-impl Contract for Regimes {
-    fn apply(
-        &self,
-        state: &mut dyn StateView,
-        call: &Call<'_>,
-        context: &Context<'_>,
-    ) -> Result<Outcome, Stop> {
-        match call.entry {
-            Entry::Evidence(evidence) => convict(state, context, evidence),
-            Entry::Complaint(complaint) => complain(state, context, complaint),
-            Entry::Agreement(agreement) => agree(state, context, agreement),
-            _ => Err(Refusal::EntryKindUnknown.into()),
-        }?;
-        Ok(Outcome::ACCEPTED)
-    }
+pub fn apply(state: &mut dyn StateView, call: &Call<'_>, context: &Context<'_>) -> Result<Outcome, Stop> {
+    match call.entry {
+        Entry::Evidence(evidence) => convict(state, context, evidence),
+        Entry::Complaint(complaint) => complain(state, context, complaint),
+        Entry::Agreement(agreement) => agree(state, context, agreement),
+        _ => Err(Refusal::EntryKindUnknown.into()),
+    }?;
+    Ok(Outcome::ACCEPTED)
 }
 
 /// What the author of a complaint signs:

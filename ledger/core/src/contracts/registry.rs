@@ -3,7 +3,7 @@
 //! What may become of a bound key stands in [`keys`](super::keys).
 
 use super::authored::Consent;
-use super::{Call, Context, Contract, StateView, Stop, addresses, delegation, keys, not_expired, only};
+use super::{Call, Context, StateView, Stop, addresses, delegation, keys, not_expired, only};
 use crate::codec::Writer;
 use crate::ed25519;
 use crate::entry::{Act, BindCredential, Entry, Mode};
@@ -80,43 +80,31 @@ fn label<'a>(out: &'a mut Writer, label: &[u8]) -> &'a mut Writer {
 }
 
 /// The contract.
-#[derive(Clone, Copy, Debug)]
-pub struct Registry;
-
-impl Contract for Registry {
-    fn apply(
-        &self,
-        state: &mut dyn StateView,
-        call: &Call<'_>,
-        context: &Context<'_>,
-    ) -> Result<Outcome, Stop> {
-        match call.entry {
-            Entry::OpenAccount { account } => open(state, call, context, account),
-            Entry::CloseAccount { account } => close(state, call, context, account),
-            Entry::Authored(_) => close_own(state, call, context),
-            Entry::BindCredential(bind) => bind_credential(state, call, context, bind),
-            Entry::BindKey(bind) => keys::bind(state, call, context, bind),
-            Entry::RotateKey(rotate) => keys::rotate(state, call, context, rotate),
-            Entry::FreezeKey { key_id } => keys::freeze(state, call, key_id),
-            Entry::UnfreezeKey { key_id } => keys::unfreeze(state, call, key_id),
-            Entry::ScheduleDestroyKey { key_id, wait_ms } => {
-                keys::schedule(state, call, context, key_id, *wait_ms)
-            }
-            Entry::CancelDestroyKey { key_id } => keys::cancel(state, call, key_id),
-            Entry::DestroyKey { key_id } => keys::destroy(state, call, context, key_id),
-            _ => Err(Refusal::EntryKindUnknown.into()),
-        }?;
-        Ok(Outcome::ACCEPTED)
+pub fn apply(state: &mut dyn StateView, call: &Call<'_>, context: &Context<'_>) -> Result<Outcome, Stop> {
+    match call.entry {
+        // An account's own word is for anybody to submit.
+        Entry::Authored(_) => {}
+        Entry::FreezeKey { .. } | Entry::UnfreezeKey { .. } => only(call, &[Role::Service, Role::Operator])?,
+        _ => only(call, &[Role::Service])?,
     }
+    match call.entry {
+        Entry::OpenAccount { account } => open(state, context, account),
+        Entry::CloseAccount { account } => close(state, context, account),
+        Entry::Authored(_) => close_own(state, call, context),
+        Entry::BindCredential(bind) => bind_credential(state, context, bind),
+        Entry::BindKey(bind) => keys::bind(state, context, bind),
+        Entry::RotateKey(rotate) => keys::rotate(state, context, rotate),
+        Entry::FreezeKey { key_id } => keys::freeze(state, key_id),
+        Entry::UnfreezeKey { key_id } => keys::unfreeze(state, key_id),
+        Entry::ScheduleDestroyKey { key_id, wait_ms } => keys::schedule(state, context, key_id, *wait_ms),
+        Entry::CancelDestroyKey { key_id } => keys::cancel(state, key_id),
+        Entry::DestroyKey { key_id } => keys::destroy(state, context, key_id),
+        _ => Err(Refusal::EntryKindUnknown.into()),
+    }?;
+    Ok(Outcome::ACCEPTED)
 }
 
-fn open(
-    state: &mut dyn StateView,
-    call: &Call<'_>,
-    context: &Context<'_>,
-    account: &Hash,
-) -> Result<(), Stop> {
-    only(call, &[Role::Service])?;
+fn open(state: &mut dyn StateView, context: &Context<'_>, account: &Hash) -> Result<(), Stop> {
     let key = account_key(account);
     if state.get(&key).is_some() {
         return Err(Refusal::AccountExists.into());
@@ -126,13 +114,7 @@ fn open(
 }
 
 /// Closes an account that has no credential. One that has is closed by its holder's word and by nobody else's.
-fn close(
-    state: &mut dyn StateView,
-    call: &Call<'_>,
-    context: &Context<'_>,
-    account: &Hash,
-) -> Result<(), Stop> {
-    only(call, &[Role::Service])?;
+fn close(state: &mut dyn StateView, context: &Context<'_>, account: &Hash) -> Result<(), Stop> {
     require_open(state, account)?;
     if credential(state, account)?.is_some() {
         return Err(Refusal::AuthorsMissing.into());
@@ -181,11 +163,9 @@ pub(super) fn replace_credential(
 
 fn bind_credential(
     state: &mut dyn StateView,
-    call: &Call<'_>,
     context: &Context<'_>,
     bind: &BindCredential,
 ) -> Result<(), Stop> {
-    only(call, &[Role::Service])?;
     not_expired(bind.not_after, context)?;
     require_open(state, &bind.account)?;
     let key = credential_key(&bind.account);

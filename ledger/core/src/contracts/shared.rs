@@ -9,7 +9,7 @@ use super::intent;
 use super::keys::{bind_shared, bound_key, refuse_unless_held};
 use super::members::keeper;
 use super::registry::require_open;
-use super::{Call, Context, Contract, StateView, Stop};
+use super::{Call, Context, StateView, Stop};
 use crate::ed25519;
 use crate::entry::{
     Act, Case, Intent, Party, Renewal, RuleName, SharedAct, SharedBinding, SharedIntent, SharedOpening,
@@ -29,31 +29,21 @@ use crate::state::shared::{
 };
 
 /// The contract.
-#[derive(Clone, Copy, Debug)]
-pub struct SharedKeys;
-
-impl Contract for SharedKeys {
-    fn apply(
-        &self,
-        state: &mut dyn StateView,
-        call: &Call<'_>,
-        context: &Context<'_>,
-    ) -> Result<Outcome, Stop> {
-        let (act, consent) = Consent::carried(call)?;
-        let Act::Shared(act) = act else { return Err(Refusal::EntryKindUnknown.into()) };
-        match act {
-            SharedAct::Open(opening) => open(state, context, consent, opening),
-            SharedAct::Bind(binding) => bind(state, context, consent, binding),
-            SharedAct::Intent(intent) => claim(state, call, context, consent, intent),
-            SharedAct::Renew(renewal) => renew(state, context, consent, renewal),
-            SharedAct::ReplaceDevice { key_id, device } => replace(state, context, consent, key_id, device),
-            SharedAct::CancelDevice { key_id, signature } => {
-                consent.nobody()?;
-                cancel(state, context, key_id, signature)
-            }
-        }?;
-        Ok(Outcome::ACCEPTED)
-    }
+pub fn apply(state: &mut dyn StateView, call: &Call<'_>, context: &Context<'_>) -> Result<Outcome, Stop> {
+    let (act, consent) = Consent::carried(call)?;
+    let Act::Shared(act) = act else { return Err(Refusal::EntryKindUnknown.into()) };
+    match act {
+        SharedAct::Open(opening) => open(state, context, consent, opening),
+        SharedAct::Bind(binding) => bind(state, context, consent, binding),
+        SharedAct::Intent(intent) => claim(state, call, context, consent, intent),
+        SharedAct::Renew(renewal) => renew(state, context, consent, renewal),
+        SharedAct::ReplaceDevice { key_id, device } => replace(state, context, consent, key_id, device),
+        SharedAct::CancelDevice { key_id, signature } => {
+            consent.nobody()?;
+            cancel(state, context, key_id, signature)
+        }
+    }?;
+    Ok(Outcome::ACCEPTED)
 }
 
 /// Opens a generation, or the next attempt at one. It takes the place of the attempt before.

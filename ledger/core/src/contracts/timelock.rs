@@ -8,7 +8,7 @@
 //! Other contracts open acts under rules of their own kinds; those are theirs alone to veto, cancel and execute.
 
 use super::authored::{Consent, next_version};
-use super::{Call, Context, Contract, StateView, Stop, approval, registry};
+use super::{Call, Context, StateView, Stop, approval, registry};
 use crate::entry::{Act, Case, Define, Party, RuleName, Terms as _, TimelockTerms, kind};
 use crate::hash::{Hash, Tag};
 use crate::outcome::{Outcome, Refusal};
@@ -41,45 +41,35 @@ impl Lock {
 }
 
 /// The contract.
-#[derive(Clone, Copy, Debug)]
-pub struct Timelock;
-
-impl Contract for Timelock {
-    fn apply(
-        &self,
-        state: &mut dyn StateView,
-        call: &Call<'_>,
-        context: &Context<'_>,
-    ) -> Result<Outcome, Stop> {
-        let (act, consent) = Consent::carried(call)?;
-        match act {
-            Act::DefineTimelock(Define { rule, version, terms }) => {
-                consent.of_account(state, context, &rule.owner)?;
-                define(state, context, &Lock::of(rule), *version, terms)
-            }
-            Act::OpenTimelock { rule, payload } => {
-                let case = asked(state, context, consent, &Lock::of(rule), payload)?;
-                return Ok(Outcome::accepted_with(&case));
-            }
-            Act::VetoTimelock(case) => {
-                let (party, account) = consent.one(state, context)?;
-                plain(state, case)?;
-                veto_as(state, context, case, &account, |terms| terms.vetoers.contains(&party))
-            }
-            Act::CancelTimelock(case) => {
-                let (party, _) = consent.one(state, context)?;
-                plain(state, case)?;
-                cancel(state, context, case, party)
-            }
-            Act::ExecuteTimelock { case, judged } => {
-                let (party, _) = consent.one(state, context)?;
-                plain(state, case)?;
-                execute(state, context, case, party, judged.as_ref(), &[])
-            }
-            _ => Err(Refusal::EntryKindUnknown.into()),
-        }?;
-        Ok(Outcome::ACCEPTED)
-    }
+pub fn apply(state: &mut dyn StateView, call: &Call<'_>, context: &Context<'_>) -> Result<Outcome, Stop> {
+    let (act, consent) = Consent::carried(call)?;
+    match act {
+        Act::DefineTimelock(Define { rule, version, terms }) => {
+            consent.of_account(state, context, &rule.owner)?;
+            define(state, context, &Lock::of(rule), *version, terms)
+        }
+        Act::OpenTimelock { rule, payload } => {
+            let case = asked(state, context, consent, &Lock::of(rule), payload)?;
+            return Ok(Outcome::accepted_with(&case));
+        }
+        Act::VetoTimelock(case) => {
+            let (party, account) = consent.one(state, context)?;
+            plain(state, case)?;
+            veto_as(state, context, case, &account, |terms| terms.vetoers.contains(&party))
+        }
+        Act::CancelTimelock(case) => {
+            let (party, _) = consent.one(state, context)?;
+            plain(state, case)?;
+            cancel(state, context, case, party)
+        }
+        Act::ExecuteTimelock { case, judged } => {
+            let (party, _) = consent.one(state, context)?;
+            plain(state, case)?;
+            execute(state, context, case, party, judged.as_ref(), &[])
+        }
+        _ => Err(Refusal::EntryKindUnknown.into()),
+    }?;
+    Ok(Outcome::ACCEPTED)
 }
 
 /// Sets a rule in its next version, once no act lives under it, in the name of its owner's present credential. Defined

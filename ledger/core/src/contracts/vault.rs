@@ -7,7 +7,7 @@ use super::attempts::{self, Request};
 use super::authored::Consent;
 use super::members::keeper;
 use super::registry::require_open;
-use super::{Call, Context, Contract, StateView, Stop, only};
+use super::{Call, Context, StateView, Stop, only};
 use crate::ed25519;
 use crate::entry::{Act, RuleName, VaultAct, VaultAttempt};
 use crate::genesis::Role;
@@ -17,42 +17,32 @@ use crate::state::vault::{HolderState, VaultState, holder_key, vault_key};
 use crate::vault::{Refresh, Sealing, acknowledgement_message, consent_message, vault_rule};
 
 /// The contract.
-#[derive(Clone, Copy, Debug)]
-pub struct Vaults;
-
-impl Contract for Vaults {
-    fn apply(
-        &self,
-        state: &mut dyn StateView,
-        call: &Call<'_>,
-        context: &Context<'_>,
-    ) -> Result<Outcome, Stop> {
-        let (act, consent) = Consent::carried(call)?;
-        let Act::Vault(act) = act else { return Err(Refusal::EntryKindUnknown.into()) };
-        match act {
-            VaultAct::Attempt(attempt) => return ask(state, call, context, consent, attempt),
-            VaultAct::Destroy { vault, version } => destroy(state, call, context, consent, vault, *version),
-            VaultAct::Seal { sealing, acknowledgements } => {
-                consent.of_account(state, context, &sealing.vault.owner)?;
-                seal(state, context, sealing, acknowledgements)
-            }
-            VaultAct::Open { attempt, signature } => {
-                consent.nobody()?;
-                live(state, &attempt.vault)?;
-                attempts::prove(state, context, &request(attempt), signature)
-            }
-            VaultAct::Erase { vault, version, keeper } => {
-                consent.nobody()?;
-                only(call, &[Role::Keeper])?;
-                erase(state, call, vault, *version, keeper)
-            }
-            VaultAct::Refresh { refresh, acknowledgements, consents } => {
-                consent.nobody()?;
-                renew(state, context, refresh, acknowledgements, consents)
-            }
-        }?;
-        Ok(Outcome::ACCEPTED)
-    }
+pub fn apply(state: &mut dyn StateView, call: &Call<'_>, context: &Context<'_>) -> Result<Outcome, Stop> {
+    let (act, consent) = Consent::carried(call)?;
+    let Act::Vault(act) = act else { return Err(Refusal::EntryKindUnknown.into()) };
+    match act {
+        VaultAct::Attempt(attempt) => return ask(state, call, context, consent, attempt),
+        VaultAct::Destroy { vault, version } => destroy(state, call, context, consent, vault, *version),
+        VaultAct::Seal { sealing, acknowledgements } => {
+            consent.of_account(state, context, &sealing.vault.owner)?;
+            seal(state, context, sealing, acknowledgements)
+        }
+        VaultAct::Open { attempt, signature } => {
+            consent.nobody()?;
+            live(state, &attempt.vault)?;
+            attempts::prove(state, context, &request(attempt), signature)
+        }
+        VaultAct::Erase { vault, version, keeper } => {
+            consent.nobody()?;
+            only(call, &[Role::Keeper])?;
+            erase(state, call, vault, *version, keeper)
+        }
+        VaultAct::Refresh { refresh, acknowledgements, consents } => {
+            consent.nobody()?;
+            renew(state, context, refresh, acknowledgements, consents)
+        }
+    }?;
+    Ok(Outcome::ACCEPTED)
 }
 
 /// What an attempt is bound to, as one hash: `tagged("keyward/vault-request/v1", rule id || version u32 || share version

@@ -43,6 +43,11 @@ pub fn validators(first_seed: u8, count: u8) -> Vec<SigningKey> {
     keys
 }
 
+/// The key that the service submits with.
+pub fn service() -> SigningKey {
+    SigningKey::from_seed(&[21; 32])
+}
+
 pub fn set_of(keys: &[SigningKey]) -> ValidatorSet {
     ValidatorSet::new(&keys.iter().map(SigningKey::public_key).collect::<Vec<_>>()).unwrap()
 }
@@ -157,13 +162,27 @@ impl World {
 
     /// Makes a block with one batch of the service; gives the outcomes.
     pub fn submit(&mut self, entries: &[Entry]) -> Vec<Outcome> {
-        let service = SigningKey::from_seed(&[21; 32]);
-        self.submit_as(&service, entries)
+        self.submit_as(&service(), entries)
     }
 
     pub fn submit_as(&mut self, key: &SigningKey, entries: &[Entry]) -> Vec<Outcome> {
         let batch = self.batch(key, entries);
         self.block(&[batch]).batches[0].outcomes.clone()
+    }
+
+    /// Has an entry submitted by itself, and writes down its bytes, its answer and the state behind it.
+    pub fn frozen(
+        &mut self,
+        golden: &mut golden::Golden,
+        name: &str,
+        entry: Entry,
+        by: &SigningKey,
+    ) -> Outcome {
+        golden.hex(&format!("{name}: entry"), entry.encode());
+        let outcome = self.submit_as(by, &[entry]).remove(0);
+        golden.text(&format!("{name}: answer"), outcome.name());
+        golden.hex(&format!("{name}: state root"), self.ledger.state().root());
+        outcome
     }
 
     pub fn names(&mut self, entries: &[Entry]) -> Vec<&'static str> {

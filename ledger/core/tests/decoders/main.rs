@@ -1,13 +1,13 @@
 //! Every decoder: refuses each cut and each extra byte, never panics, and accepts only what it would write.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "../common/mod.rs"]
-mod common;
 mod keys;
 mod states;
 
-use common::association::{self, GROUP, Holder};
-use common::{ACCOUNT, Keys, World, acts, addresses, delegation, mutate::hammer, shared, signer, vault};
+use crate::common::association::{self, GROUP, Holder};
+use crate::common::{
+    ACCOUNT, Keys, World, acts, addresses, delegation, mutate::hammer, shared, signer, vault,
+};
 use keyward_ledger_core::batch::UnverifiedBatch;
 use keyward_ledger_core::block::{Block, Header, Regime, SignedHeader};
 use keyward_ledger_core::certificate::{Certificate, ValidatorSet, finalize_message};

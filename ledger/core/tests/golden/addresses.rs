@@ -25,10 +25,7 @@ struct Run {
 
 impl Run {
     fn entry(&mut self, name: &str, entry: Entry) -> Hash {
-        self.golden.hex(&format!("{name}: entry"), entry.encode());
-        let outcome = self.world.submit(&[entry]).remove(0);
-        self.golden.text(&format!("{name}: answer"), outcome.name());
-        self.golden.hex(&format!("{name}: state root"), self.world.ledger.state().root());
+        let outcome = self.world.frozen(&mut self.golden, name, entry, &service());
         outcome.data.try_into().unwrap_or_default()
     }
 

@@ -2,13 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod addresses;
-#[path = "../common/mod.rs"]
-mod common;
 mod runs;
 
-use common::association::{self as groups, GROUP, Holder};
-use common::golden::Golden;
-use common::{ACCOUNT, Keys, World, acts, certify, set_of, signer, validators, vault};
+use crate::common::association::{self as groups, GROUP, Holder};
+use crate::common::golden::Golden;
+use crate::common::{self, ACCOUNT, Keys, World, acts, certify, service, set_of, signer, validators, vault};
 use keyward_ledger_core::address::proof_text;
 use keyward_ledger_core::block::Regime;
 use keyward_ledger_core::block::SignedHeader;

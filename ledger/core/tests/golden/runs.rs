@@ -11,11 +11,8 @@ fn contract_runs_are_frozen() {
     world.step_ms = 30_000;
     let answer = |world: &mut World, golden: &mut Golden, name: &str, act: Act, people: &[acts::Person]| {
         let entry = world.signed_by(act, people);
-        golden.hex(&format!("{name}: entry"), entry.encode());
-        let outcome = world.submit(&[entry]).remove(0);
-        golden.text(&format!("{name}: answer"), outcome.name());
+        let outcome = world.frozen(golden, name, entry, &service());
         golden.hex(&format!("{name}: outcome"), outcome.encode());
-        golden.hex(&format!("{name}: state root"), world.ledger.state().root());
         outcome.data.try_into().unwrap_or_default()
     };
     let mut run = |name: &str, act: Act, people: &[acts::Person]| -> [u8; 32] {
@@ -96,10 +93,7 @@ fn association_runs_are_frozen() {
     }
     let mut run = |name: &str, act: Act, people: &[acts::Person]| -> [u8; 32] {
         let entry = world.signed_by(act, people);
-        golden.hex(&format!("{name}: entry"), entry.encode());
-        let outcome = world.submit(&[entry]).remove(0);
-        golden.text(&format!("{name}: answer"), outcome.name());
-        golden.hex(&format!("{name}: state root"), world.ledger.state().root());
+        let outcome = world.frozen(&mut golden, name, entry, &service());
         outcome.data.try_into().unwrap_or_default()
     };
     let terms = || groups::terms((1, &[owner, bob]), (2, &[owner, bob]));

@@ -1,6 +1,6 @@
 //! `delegation`: delegates recover after a delay and act within limits; the owner vetoes; nobody appoints themselves.
 
-use common::delegation::{DELAY_MS, OPEN_MS, appoint, delegation_terms, new_key, operate, recovery};
+use crate::common::delegation::{DELAY_MS, OPEN_MS, appoint, delegation_terms, new_key, operate, recovery};
 use keyward_ledger_core::entry::{DelegationAct, DelegationTerms, Recovery, RuleName, Scope};
 use keyward_ledger_core::scheme::KeyId;
 use keyward_ledger_core::state::delegation::{DELEGATION_NAMES_MAX, DelegationState, delegation_key};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 
-use common::delegation::{DELAY_MS, delegation_terms, new_key, recovery};
+use crate::common::delegation::{DELAY_MS, delegation_terms, new_key, recovery};
 use keyward_ledger_core::entry::{ApprovalTerms, DelegationAct, DelegationTerms, Recovery, RuleName, Scope};
 use keyward_ledger_core::scheme::KeyId;
 use keyward_ledger_core::state::delegation::{Delegations, delegations_key};

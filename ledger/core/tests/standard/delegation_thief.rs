@@ -1,7 +1,7 @@
 //! `delegation` against those who stole something: the credential, a delegate's key, the service between.
 
-use common::delegation::{DELAY_MS, OPEN_MS, appoint, delegation_terms, new_key, operate, recovery};
-use common::vault::sealing;
+use crate::common::delegation::{DELAY_MS, OPEN_MS, appoint, delegation_terms, new_key, operate, recovery};
+use crate::common::vault::sealing;
 use keyward_ledger_core::change::{Change, Configuration, RECOVERY_DELAY_MIN_MS};
 use keyward_ledger_core::entry::{DelegationAct, DelegationTerms, Recovery, RuleName, kind};
 use keyward_ledger_core::state::delegation::{Delegations, delegations_key};

@@ -1,10 +1,11 @@
 //! Vaults, delegations and shared keys, frozen: `tests/vectors/{vault,delegation,shared}.json`. Bytes, hashes, what is signed, and a run with its
 //! answers, state and roots.
 
-use common::delegation::{DELAY_MS, appoint, delegation_terms, new_key, operate, recovery};
-use common::golden::Golden;
-use common::shared::{LOCK_MS, binding, circle, device, renewal, replace};
-use common::vault::{id_of, keeper, keeper_key, refresh, sealing, shares, vault_attempt, vault_of};
+use crate::common::delegation::{DELAY_MS, appoint, delegation_terms, new_key, operate, recovery};
+use crate::common::golden::Golden;
+use crate::common::service;
+use crate::common::shared::{LOCK_MS, binding, circle, device, renewal, replace};
+use crate::common::vault::{id_of, keeper, keeper_key, refresh, sealing, shares, vault_attempt, vault_of};
 use keyward_ledger_core::entry::{
     ApprovalTerms, DelegationAct, DelegationTerms, Release, Renewal, SharedAct, SharedBinding, SharedIntent,
     SharedOpening, VaultAct, VaultAttempt, kind,
@@ -40,14 +41,9 @@ fn vaults_are_frozen() {
     golden.hex("consent message 3", consent_message(&chain_id, &dealt.hash(), 3));
     let mut run = |name: &str, act: Act, people: &[Person], keeper: Option<u8>| -> Hash {
         let entry = world.signed_by(act, people);
-        golden.hex(&format!("{name}: entry"), entry.encode());
-        let outcome = match keeper {
-            None => world.submit(&[entry]).remove(0),
-            Some(number) => world.submit_as(&keeper_key(number), &[entry]).remove(0),
-        };
-        golden.text(&format!("{name}: answer"), outcome.name());
+        let by = keeper.map_or_else(service, keeper_key);
+        let outcome = world.frozen(&mut golden, name, entry, &by);
         golden.hex(&format!("{name}: outcome"), outcome.encode());
-        golden.hex(&format!("{name}: state root"), world.ledger.state().root());
         outcome.data.try_into().unwrap_or_default()
     };
     let sealed = |sealing: &keyward_ledger_core::vault::Sealing, keepers: &[u8]| {
@@ -106,11 +102,8 @@ fn delegations_are_frozen() {
     golden.hex("recovery message", payload);
     let mut run = |name: &str, act: Act, people: &[Person]| -> Hash {
         let entry = world.signed_by(act, people);
-        golden.hex(&format!("{name}: entry"), entry.encode());
-        let outcome = world.submit(&[entry]).remove(0);
-        golden.text(&format!("{name}: answer"), outcome.name());
+        let outcome = world.frozen(&mut golden, name, entry, &service());
         golden.hex(&format!("{name}: outcome"), outcome.encode());
-        golden.hex(&format!("{name}: state root"), world.ledger.state().root());
         outcome.data.try_into().unwrap_or_default()
     };
     let terms = DelegationTerms { judges, vetoers: vec![vetoer], ..delegation_terms(2, &[ALICE, BOB]) };
@@ -184,11 +177,8 @@ fn shared_keys_are_frozen() {
     let veto = world.cancel_device(1, 2);
     let wanted = SharedIntent { not_after: 120, ..world.claim_shared(1) };
     let submit = |world: &mut World, golden: &mut Golden, name: &str, entry: Entry| -> Hash {
-        golden.hex(&format!("{name}: entry"), entry.encode());
-        let outcome = world.submit(&[entry]).remove(0);
-        golden.text(&format!("{name}: answer"), outcome.name());
+        let outcome = world.frozen(golden, name, entry, &service());
         golden.hex(&format!("{name}: outcome"), outcome.encode());
-        golden.hex(&format!("{name}: state root"), world.ledger.state().root());
         outcome.data.try_into().unwrap_or_default()
     };
     let mut run = |name: &str, act: Act, people: &[Person]| -> Hash {

@@ -1,6 +1,6 @@
 //! Keepers: they come, change their keys and go by decision, prove their keys, and are provable.
 
-use common::vault::{id_of, keeper, keeper_key};
+use crate::common::vault::{id_of, keeper, keeper_key};
 use keyward_ledger_core::change::{Change, Member, rotation_message};
 use keyward_ledger_core::genesis::{Role, Submitter};
 use keyward_ledger_core::keeper::Keeper;

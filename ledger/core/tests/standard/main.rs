@@ -1,9 +1,6 @@
 //! The standard contracts: each answer, each refusal, and models that they must agree with whatever is asked.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod addresses;
 mod addresses_properties;
 mod approval;
@@ -26,11 +23,11 @@ mod shared_use;
 mod timelock;
 mod vault;
 
-use common::acts::{
+use crate::common::acts::{
     PAYLOAD, Person, approval_terms, attempt, attempts_terms, case, close, define, parties, rate_terms,
     success_key, timelock_terms,
 };
-use common::{Keys as _, World, signer};
+use crate::common::{self, Keys as _, World, signer};
 use keyward_ledger_core::contracts::attempts::{GRANT_LIVE_MS, success_message};
 use keyward_ledger_core::contracts::authored::{AUTHORED_BLOCKS_MAX, authored_message};
 use keyward_ledger_core::contracts::timelock::dispute_payload;

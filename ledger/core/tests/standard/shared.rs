@@ -1,7 +1,7 @@
 //! `shared`: opened by its account, bound by every keeper's word, and spoken for by nobody else than was named.
 
-use common::shared::{HOUR_MS, LOCK_MS, binding, circle, device, name_of, renewal, replace};
-use common::vault::{id_of, keeper_key};
+use crate::common::shared::{HOUR_MS, LOCK_MS, binding, circle, device, name_of, renewal, replace};
+use crate::common::vault::{id_of, keeper_key};
 use keyward_ledger_core::change::Change;
 use keyward_ledger_core::entry::{
     Renewal, SharedAct, SharedBinding, SharedIntent, SharedOpening, SharedRenewal, kind,

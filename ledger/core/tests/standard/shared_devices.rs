@@ -1,6 +1,6 @@
 //! `shared`: shares dealt anew, other holders, and devices that wait.
 
-use common::shared::{LOCK_MS, circle, device, renewal, replace};
+use crate::common::shared::{LOCK_MS, circle, device, renewal, replace};
 use keyward_ledger_core::entry::{Renewal, SharedAct, SharedIntent, SharedRenewal, kind};
 use keyward_ledger_core::shared::SHARED_LIFE_MAX_MS;
 

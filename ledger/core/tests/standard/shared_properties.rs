@@ -4,7 +4,7 @@ use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher as _;
 
-use common::shared::{LOCK_MS, binding, circle, device, intent, renewal};
+use crate::common::shared::{LOCK_MS, binding, circle, device, intent, renewal};
 use keyward_ledger_core::entry::{Renewal, SharedAct, SharedBinding, SharedIntent, SharedRenewal, kind};
 use keyward_ledger_core::shared::{Device, approval_payload};
 

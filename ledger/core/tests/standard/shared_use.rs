@@ -1,6 +1,6 @@
 //! `shared`: what intents of a shared key may say, and the approvals that they use up.
 
-use common::shared::{binding, device, replace};
+use crate::common::shared::{binding, device, replace};
 use keyward_ledger_core::contracts::intent::INTENT_BLOCKS_MAX;
 use keyward_ledger_core::entry::{
     BindKey, Release, SharedAct, SharedBinding, SharedIntent, SharedOpening, SharedRenewal, Tweak, kind,

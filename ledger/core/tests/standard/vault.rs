@@ -1,6 +1,8 @@
 //! `vault`: sealed by its owner and acknowledged by all, guesses paid for first, ended with every keeper's word.
 
-use common::vault::{VAULT_ID, id_of, keeper, keeper_key, refresh, sealing, shares, vault_attempt, vault_of};
+use crate::common::vault::{
+    VAULT_ID, id_of, keeper, keeper_key, refresh, sealing, shares, vault_attempt, vault_of,
+};
 use keyward_ledger_core::contracts::vault::request;
 use keyward_ledger_core::entry::{VaultAct, VaultAttempt};
 use keyward_ledger_core::keeper::Keeper;
