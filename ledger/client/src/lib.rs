@@ -51,7 +51,7 @@ pub use find::{FOUND_MAX, Found};
 pub use keyward_proto::ledger::{Alarm, StatusResponse as Status};
 pub use outcome::Progress;
 pub use proof::{CertifiedHeader, ProofError};
-pub use read::{VerifiedBlock, VerifiedState};
+pub use read::{LAG_MAX, VerifiedBlock, VerifiedState};
 pub use together::{KEYS_MAX, LEAVES_MAX, VerifiedRead};
 pub use unheard::UNHEARD_BLOCKS;
 

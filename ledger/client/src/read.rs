@@ -27,7 +27,7 @@ use crate::{
 pub(crate) type Rpc = LedgerClient<Channel>;
 
 /// Blocks that an honest validator may lag behind what this client has seen.
-pub(crate) const LAG_MAX: u64 = 64;
+pub const LAG_MAX: u64 = 64;
 
 /// A block that is proven to be final, with its proven outcomes.
 #[derive(Debug)]

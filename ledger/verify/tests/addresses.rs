@@ -1,13 +1,10 @@
 //! Receipts of what addresses have signed: an intent that names no account, and proves itself by the address's own key.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "../../core/tests/common/mod.rs"]
-mod common;
-
-use common::addresses::{AddressKey, EPOCH_MS, OfScheme, SCHEMES, closing};
-use common::golden::Golden;
-use common::mutate::hammer;
-use common::{Keys, World};
+use crate::common::addresses::{AddressKey, EPOCH_MS, OfScheme, SCHEMES, closing};
+use crate::common::golden::Golden;
+use crate::common::mutate::hammer;
+use crate::common::{Keys, World};
 use keyward_ledger_core::entry::{AnnouncePayment, Entry, UseAddress};
 use keyward_ledger_core::hash::{commitment, sha256};
 use keyward_ledger_core::receipt::Released;

@@ -2,11 +2,8 @@
 //! what would be written. Bytes that once broke a decoder stand in `tests/vectors/crashes.json` for good.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "../../core/tests/common/mod.rs"]
-mod common;
-
-use common::golden::load;
-use common::mutate::hammer;
+use crate::common::golden::load;
+use crate::common::mutate::hammer;
 use keyward_ledger_core::batch::UnverifiedBatch;
 use keyward_ledger_core::block::{Block, Header, SIGNED_HEADER_BYTES, SignedHeader};
 use keyward_ledger_core::certificate::{Certificate, ValidatorSet};

@@ -1,11 +1,8 @@
 //! A run of blocks is checked to its end, and the first thing that does not hold is named with its height.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "../../core/tests/common/mod.rs"]
-mod common;
-
-use common::golden::Golden;
-use common::{ACCOUNT, World, acts, certify, delegation, mutate::hammer, validators, vault};
+use crate::common::golden::Golden;
+use crate::common::{ACCOUNT, World, acts, certify, delegation, mutate::hammer, validators, vault};
 use keyward_ledger_core::block::{Block, SignedHeader};
 use keyward_ledger_core::ed25519::SigningKey;
 use keyward_ledger_core::entry::{Act, DelegationAct, Entry, VaultAct};

@@ -3,15 +3,12 @@
 //! Needs `go` (1.25 or newer) and `python3-venv`; left out only when `KEYWARD_WITHOUT` names them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "../../core/tests/common/mod.rs"]
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::World;
-use common::mutate::{Random, mutate};
+use crate::common::World;
+use crate::common::mutate::{Random, mutate};
 use keyward_ledger_core::ed25519::SigningKey;
 use keyward_ledger_core::entry::Entry;
 use keyward_ledger_core::hash::Hash;

@@ -2,10 +2,7 @@
 //! checkpoint accept another history, whatever links and blocks it signs with them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "../../core/tests/common/mod.rs"]
-mod common;
-
-use common::{ACCOUNT, World, certified_by, mutate::Random, set_of, validators};
+use crate::common::{ACCOUNT, World, certified_by, mutate::Random, set_of, validators};
 use keyward_ledger_core::block::Header;
 use keyward_ledger_core::ed25519::SigningKey;
 use keyward_ledger_core::entry::Entry;

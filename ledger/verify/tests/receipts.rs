@@ -1,11 +1,8 @@
 //! Receipts against trust files: what verifies, and that no byte can change.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "../../core/tests/common/mod.rs"]
-mod common;
-
-use common::golden::{Golden, load};
-use common::{ACCOUNT, Keys, World, mutate::hammer, signer};
+use crate::common::golden::{Golden, load};
+use crate::common::{ACCOUNT, Keys, World, mutate::hammer, signer};
 use keyward_ledger_core::entry::{Entry, Release};
 use keyward_ledger_core::receipt::{Receipt, Released};
 use keyward_ledger_core::scheme::Scheme;

@@ -3,15 +3,12 @@
 //! Needs `python3`; left out only when `KEYWARD_WITHOUT` names it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "../../core/tests/common/mod.rs"]
-mod common;
-
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use common::golden::{folder, load};
-use common::mutate::{Random, mutate};
+use crate::common::golden::{folder, load};
+use crate::common::mutate::{Random, mutate};
 use keyward_ledger_core::receipt::Receipt;
 use keyward_ledger_verify::verify_receipt;
 

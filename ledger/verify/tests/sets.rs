@@ -1,11 +1,8 @@
 //! Changes of the validator set, headers and certificates, and state receipts.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "../../core/tests/common/mod.rs"]
-mod common;
-
-use common::golden::Golden;
-use common::{ACCOUNT, World, certified_by, certify, mutate::hammer, set_of, validators};
+use crate::common::golden::Golden;
+use crate::common::{ACCOUNT, World, certified_by, certify, mutate::hammer, set_of, validators};
 use keyward_ledger_core::block::Header;
 use keyward_ledger_core::ed25519::SigningKey;
 use keyward_ledger_core::entry::Entry;

@@ -1,14 +1,11 @@
 //! Receipts of what shared keys have signed: the intent that their account's word claimed, and the tweak it names.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "../../core/tests/common/mod.rs"]
-mod common;
-
-use common::acts::Person;
-use common::golden::Golden;
-use common::mutate::hammer;
-use common::shared::{binding, replace};
-use common::{Keys, World, signer};
+use crate::common::acts::Person;
+use crate::common::golden::Golden;
+use crate::common::mutate::hammer;
+use crate::common::shared::{binding, replace};
+use crate::common::{Keys, World, signer};
 use keyward_ledger_core::entry::{
     Act, Authored, Entry, RuleName, SharedAct, SharedBinding, SharedIntent, SharedOpening, Tweak,
 };

@@ -451,7 +451,7 @@ fn what_is_taken_out_is_noted_again_though_nothing_new_becomes_final() {
     let mut progress = shared.lookup.progress();
     let mut reach = |wanted: u64| {
         let reached = async { progress.wait_for(|covered| *covered == wanted).await.map(|_| ()) };
-        let patience = std::time::Duration::from_secs(20);
+        let patience = std::time::Duration::from_secs(60);
         runtime.block_on(async { tokio::time::timeout(patience, reached).await }).unwrap().unwrap();
     };
     reach(HEIGHT);
