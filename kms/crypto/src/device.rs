@@ -7,7 +7,8 @@ use sha2::Sha256;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::envelope::{Envelope, KeyEncryptionKey as _, MemoryKek, NONCE_BYTES, SealError};
+use crate::device_file::{ALIAS_BYTES_MAX, EXPORT_KEY_BYTES, Sealed, read_alias, read_ids, write_alias};
+use crate::envelope::{Envelope, NONCE_BYTES, SealError};
 use crate::labels;
 use crate::secret::SecretBytes;
 use crate::signing::{SECRET_BYTES, SigningKey, SigningKeyError};
@@ -15,19 +16,14 @@ use crate::signing::{SECRET_BYTES, SigningKey, SigningKeyError};
 /// Of files that do not say under which alias the key was made.
 const NAMELESS_VERSION: u8 = 1;
 const VERSION: u8 = 2;
-/// The longest alias.
-pub(crate) const ALIAS_BYTES_MAX: usize = 255;
-/// Length of an OPAQUE export key.
-const EXPORT_KEY_BYTES: usize = 64;
-pub(crate) const TAG_BYTES: usize = 16;
 /// Version, chain id, account, scheme and the public key's length.
 const HEAD_BYTES: usize = 1 + 32 + 32 + 1 + 4;
 
-/// Why a device's key was not sealed, read or opened.
+/// Why a file of a device was not sealed, read or opened.
 #[derive(Debug, Error)]
 pub enum DeviceKeyError {
-    /// Not a sealed key.
-    #[error("{len} bytes are not a sealed key")]
+    /// Not a sealed file.
+    #[error("{len} bytes are not a sealed file of a device")]
     Malformed {
         /// Their count.
         len: usize,
@@ -39,7 +35,7 @@ pub enum DeviceKeyError {
         len: usize,
     },
     /// Sealed by another version.
-    #[error("a sealed key of version {version} is not known")]
+    #[error("a sealed file of version {version} is not known")]
     Version {
         /// The version found.
         version: u8,
@@ -60,10 +56,10 @@ pub enum DeviceKeyError {
         len: usize,
     },
     /// It does not open: another password sealed it, or it was changed.
-    #[error("the sealed key does not open: another password sealed it, or it was changed")]
+    #[error("the sealed file does not open: another password sealed it, or it was changed")]
     Refused(#[source] SealError),
     /// Sealing failed.
-    #[error("the key could not be sealed")]
+    #[error("the file could not be sealed")]
     Seal(#[source] SealError),
     /// What was sealed is no private key.
     #[error("what was sealed is no private key")]
@@ -96,8 +92,7 @@ pub struct DeviceKey {
     pub public_key: PublicKey,
     /// The alias under which the key was made, as its person gave it; none in version 1.
     pub alias: Option<String>,
-    nonce: [u8; NONCE_BYTES],
-    ciphertext: Vec<u8>,
+    sealed: Sealed,
 }
 
 impl DeviceKey {
@@ -125,17 +120,16 @@ impl DeviceKey {
         }
         let ((chain_id, account), public_key) = (owner, key.public_key().clone());
         let alias = alias.map(str::to_owned);
-        let empty = Self { chain_id, account, public_key, alias, nonce, ciphertext: Vec::new() };
-        let kek = derived(export_key)?;
-        let sealed = key.expose(|secret| kek.encrypt(&nonce, &empty.associated(), secret));
-        Ok(Self { ciphertext: sealed.map_err(DeviceKeyError::Seal)?, ..empty })
+        let empty = Self { chain_id, account, public_key, alias, sealed: Sealed::default() };
+        let sealed = key.expose(|secret| Sealed::new(export_key, nonce, &empty.associated(), secret))?;
+        Ok(Self { sealed, ..empty })
     }
 
     /// Opens it; the private part is held against the public key.
     pub fn open(&self, export_key: &SecretBytes) -> Result<SigningKey, DeviceKeyError> {
-        let secret = derived(export_key)?.decrypt(&self.nonce, &self.associated(), &self.ciphertext);
-        let secret = secret.map_err(DeviceKeyError::Refused)?;
-        let key = secret
+        let key = self
+            .sealed
+            .open(export_key, &self.associated())?
             .expose(|bytes| SigningKey::from_secret(self.public_key.scheme(), bytes))
             .map_err(DeviceKeyError::Secret)?;
         if *key.public_key() == self.public_key { Ok(key) } else { Err(DeviceKeyError::OtherKey) }
@@ -143,7 +137,7 @@ impl DeviceKey {
 
     /// The bytes that are kept.
     pub fn encode(&self) -> Vec<u8> {
-        [&self.head()[..], &self.nonce, &self.ciphertext].concat()
+        self.sealed.behind(&self.head())
     }
 
     /// Reads what [`Self::encode`] wrote, and nothing else.
@@ -153,21 +147,19 @@ impl DeviceKey {
         if ![NAMELESS_VERSION, VERSION].contains(version) {
             return Err(DeviceKeyError::Version { version: *version });
         }
-        let (chain_id, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
-        let (account, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
+        let ([chain_id, account], rest) = read_ids(rest).ok_or_else(malformed)?;
         let (code, rest) = rest.split_first().ok_or_else(malformed)?;
         let (len, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
         let len = usize::try_from(u32::from_be_bytes(*len)).unwrap_or(usize::MAX);
         let (public_key, rest) = rest.split_at_checked(len).ok_or_else(malformed)?;
-        let (alias, rest) = if *version == VERSION { read_alias(rest, bytes.len())? } else { (None, rest) };
-        let (nonce, ciphertext) = rest.split_first_chunk().ok_or_else(malformed)?;
-        if ciphertext.len() != SECRET_BYTES + TAG_BYTES {
-            return Err(malformed());
-        }
+        let (alias, rest) = match *version {
+            VERSION => read_alias(rest).map(|(alias, rest)| (Some(alias), rest)).ok_or_else(malformed)?,
+            _ => (None, rest),
+        };
+        let sealed = Sealed::read(rest, SECRET_BYTES..=SECRET_BYTES).ok_or_else(malformed)?;
         let scheme = Scheme::from_code(*code).ok_or(DeviceKeyError::Scheme { code: *code })?;
         let public_key = PublicKey::parse(scheme, public_key).map_err(DeviceKeyError::PublicKey)?;
-        let (chain_id, account) = (*chain_id, *account);
-        Ok(Self { chain_id, account, public_key, alias, nonce: *nonce, ciphertext: ciphertext.to_vec() })
+        Ok(Self { chain_id, account, public_key, alias, sealed })
     }
 
     /// `version u8 (2) || chain id[32] || account[32] || scheme u8 || u32 length || public key || u8 length || alias`; in
@@ -183,9 +175,7 @@ impl DeviceKey {
         head.extend_from_slice(&u32::try_from(public_key.len()).unwrap_or(u32::MAX).to_be_bytes());
         head.extend_from_slice(public_key);
         if let Some(alias) = &self.alias {
-            // INVARIANT: longer ones are not sealed.
-            head.push(u8::try_from(alias.len()).unwrap_or(u8::MAX));
-            head.extend_from_slice(alias.as_bytes());
+            write_alias(&mut head, alias);
         }
         head
     }
@@ -193,15 +183,6 @@ impl DeviceKey {
     fn associated(&self) -> Vec<u8> {
         [labels::tagged(labels::DEVICE_FILE), self.head()].concat()
     }
-}
-
-/// `u8 length || alias`, and what follows.
-pub(crate) fn read_alias(bytes: &[u8], len: usize) -> Result<(Option<String>, &[u8]), DeviceKeyError> {
-    let malformed = || DeviceKeyError::Malformed { len };
-    let (alias_len, rest) = bytes.split_first().ok_or_else(malformed)?;
-    let (alias, rest) = rest.split_at_checked(usize::from(*alias_len)).ok_or_else(malformed)?;
-    let alias = std::str::from_utf8(alias).ok().filter(|alias| !alias.is_empty()).ok_or_else(malformed)?;
-    Ok((Some(alias.to_owned()), rest))
 }
 
 /// What an app has in the place of a person's export key: 64 bytes, `HKDF-SHA256(private key[32], info = label)` of a key that
@@ -216,20 +197,6 @@ pub fn app_export_key(key: &SigningKey) -> Result<SecretBytes, DeviceKeyError> {
         Ok(()) => Ok(SecretBytes::new(std::mem::take(&mut *derived))),
         Err(_length) => Err(DeviceKeyError::ExportKey { len: EXPORT_KEY_BYTES }),
     }
-}
-
-/// The key that a device's keys are sealed under, from the export key.
-pub(crate) fn derived(export_key: &SecretBytes) -> Result<MemoryKek, DeviceKeyError> {
-    let len = export_key.len();
-    let mut derived = Zeroizing::new([0; 32]);
-    // INVARIANT: HKDF-SHA256 gives up to 8160 bytes, so 32 never fail.
-    let expanded = export_key.expose(|key| {
-        Hkdf::<Sha256>::new(None, key).expand(labels::DEVICE_KEY.as_bytes(), derived.as_mut_slice())
-    });
-    if len != EXPORT_KEY_BYTES || expanded.is_err() {
-        return Err(DeviceKeyError::ExportKey { len });
-    }
-    MemoryKek::new(&derived).map_err(DeviceKeyError::Seal)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! What else a person's device keeps: sealed under the export key of a login as keys of mode `self` are, and bound to its ledger,
 //! its account, its kind and its name.
 
-use crate::device::{DeviceKeyError, TAG_BYTES, derived};
-use crate::envelope::{Envelope, KeyEncryptionKey as _, NONCE_BYTES};
+use crate::device::DeviceKeyError;
+use crate::device_file::{Sealed, read_ids};
+use crate::envelope::{Envelope, NONCE_BYTES};
 use crate::labels;
 use crate::secret::SecretBytes;
 
@@ -41,8 +42,7 @@ pub struct DeviceSecret {
     pub kind: SecretKind,
     /// What it is called among its kind.
     pub name: [u8; 32],
-    nonce: [u8; NONCE_BYTES],
-    ciphertext: Vec<u8>,
+    sealed: Sealed,
 }
 
 impl DeviceSecret {
@@ -68,21 +68,19 @@ impl DeviceSecret {
         if !(1..=DEVICE_SECRET_BYTES_MAX).contains(&secret.len()) {
             return Err(DeviceKeyError::TooLong);
         }
-        let empty = Self { chain_id, account, kind, name, nonce, ciphertext: Vec::new() };
-        let kek = derived(export_key)?;
-        let sealed = secret.expose(|plain| kek.encrypt(&nonce, &empty.associated(), plain));
-        Ok(Self { ciphertext: sealed.map_err(DeviceKeyError::Seal)?, ..empty })
+        let empty = Self { chain_id, account, kind, name, sealed: Sealed::default() };
+        let sealed = secret.expose(|plain| Sealed::new(export_key, nonce, &empty.associated(), plain))?;
+        Ok(Self { sealed, ..empty })
     }
 
     /// Opens it.
     pub fn open(&self, export_key: &SecretBytes) -> Result<SecretBytes, DeviceKeyError> {
-        let opened = derived(export_key)?.decrypt(&self.nonce, &self.associated(), &self.ciphertext);
-        opened.map_err(DeviceKeyError::Refused)
+        self.sealed.open(export_key, &self.associated())
     }
 
     /// The bytes that are kept.
     pub fn encode(&self) -> Vec<u8> {
-        [&self.head()[..], &self.nonce, &self.ciphertext].concat()
+        self.sealed.behind(&self.head())
     }
 
     /// Reads what [`Self::encode`] wrote, and nothing else.
@@ -94,24 +92,14 @@ impl DeviceSecret {
         }
         let (&kind, rest) = rest.split_first().ok_or_else(malformed)?;
         let kind = SecretKind::of(kind)?;
-        let (chain_id, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
-        let (account, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
-        let (name, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
-        let (nonce, ciphertext) = rest.split_first_chunk().ok_or_else(malformed)?;
-        if !(TAG_BYTES + 1..=TAG_BYTES + DEVICE_SECRET_BYTES_MAX).contains(&ciphertext.len()) {
-            return Err(malformed());
-        }
-        let (chain_id, account, name, nonce) = (*chain_id, *account, *name, *nonce);
-        Ok(Self { chain_id, account, kind, name, nonce, ciphertext: ciphertext.to_vec() })
+        let ([chain_id, account, name], rest) = read_ids(rest).ok_or_else(malformed)?;
+        let sealed = Sealed::read(rest, 1..=DEVICE_SECRET_BYTES_MAX).ok_or_else(malformed)?;
+        Ok(Self { chain_id, account, kind, name, sealed })
     }
 
     /// `version u8 (1) || kind u8 || chain id[32] || account[32] || name[32]`.
     fn head(&self) -> Vec<u8> {
-        let mut head = vec![VERSION, self.kind as u8];
-        for part in [&self.chain_id, &self.account, &self.name] {
-            head.extend_from_slice(part);
-        }
-        head
+        [&[VERSION, self.kind as u8][..], &self.chain_id, &self.account, &self.name].concat()
     }
 
     fn associated(&self) -> Vec<u8> {
@@ -122,6 +110,7 @@ impl DeviceSecret {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device_file::assert_opens_unchanged_alone;
 
     const OWNER: ([u8; 32], [u8; 32]) = ([1; 32], [2; 32]);
     const NAME: (SecretKind, [u8; 32]) = (SecretKind::GrantKey, [5; 32]);
@@ -169,14 +158,7 @@ mod tests {
         let sealed = sealed(32).encode();
         let opens =
             |bytes: &[u8]| DeviceSecret::decode(bytes).and_then(|kept| kept.open(&export_key(3))).is_ok();
-        assert!(opens(&sealed));
-        for at in 0..sealed.len() {
-            let mut changed = sealed.clone();
-            changed[at] ^= 1;
-            assert!(!opens(&changed), "byte {at}");
-            assert!(!opens(&sealed[..at]), "cut at {at}");
-        }
-        assert!(!opens(&[&sealed[..], &[0]].concat()));
+        assert_opens_unchanged_alone(&sealed, opens);
         let (mut version, mut kind) = (sealed.clone(), sealed);
         (version[0], kind[1]) = (2, 9);
         assert!(matches!(DeviceSecret::decode(&version), Err(DeviceKeyError::Version { version: 2 })));

@@ -10,8 +10,9 @@ use std::fmt;
 use keyward_domain::scheme::Scheme;
 use zeroize::Zeroizing;
 
-use crate::device::{ALIAS_BYTES_MAX, DeviceKeyError, TAG_BYTES, derived, read_alias};
-use crate::envelope::{Envelope, KeyEncryptionKey as _, NONCE_BYTES};
+use crate::device::DeviceKeyError;
+use crate::device_file::{ALIAS_BYTES_MAX, Sealed, read_alias, read_ids, write_alias};
+use crate::envelope::{Envelope, NONCE_BYTES};
 use crate::hpke_box::BoxKey;
 use crate::labels;
 use crate::secret::SecretBytes;
@@ -182,8 +183,7 @@ pub struct DeviceShare {
     /// The alias under which the person made the key, 1 to 255 bytes.
     pub alias: String,
     version: u8,
-    nonce: [u8; NONCE_BYTES],
-    ciphertext: Vec<u8>,
+    sealed: Sealed,
 }
 
 impl DeviceShare {
@@ -210,21 +210,20 @@ impl DeviceShare {
             return Err(DeviceKeyError::Alias { len: alias.len() });
         }
         let (alias, version) = (alias.to_owned(), part.version());
-        let empty = Self { version, chain_id, account, name, alias, nonce, ciphertext: Vec::new() };
-        let sealed = derived(export_key)?.encrypt(&nonce, &empty.associated(), &part.encode()?);
-        Ok(Self { ciphertext: sealed.map_err(DeviceKeyError::Seal)?, ..empty })
+        let empty = Self { version, chain_id, account, name, alias, sealed: Sealed::default() };
+        let sealed = Sealed::new(export_key, nonce, &empty.associated(), &part.encode()?)?;
+        Ok(Self { sealed, ..empty })
     }
 
     /// Opens it.
     pub fn open(&self, export_key: &SecretBytes) -> Result<SharePart, DeviceKeyError> {
-        let opened = derived(export_key)?.decrypt(&self.nonce, &self.associated(), &self.ciphertext);
-        let opened = opened.map_err(DeviceKeyError::Refused)?;
+        let opened = self.sealed.open(export_key, &self.associated())?;
         opened.expose(|plain| SharePart::decode(plain, self.version)).ok_or(DeviceKeyError::Part)
     }
 
     /// The bytes that are kept.
     pub fn encode(&self) -> Vec<u8> {
-        [&self.head()[..], &self.nonce, &self.ciphertext].concat()
+        self.sealed.behind(&self.head())
     }
 
     /// Reads what [`Self::encode`] wrote, and nothing else.
@@ -234,34 +233,16 @@ impl DeviceShare {
         if ![VERSION, VERSION_LONG].contains(&version) {
             return Err(DeviceKeyError::Version { version });
         }
-        let (chain_id, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
-        let (account, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
-        let (name, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
-        let (alias, rest) = read_alias(rest, bytes.len())?;
-        let (nonce, ciphertext) = rest.split_first_chunk().ok_or_else(malformed)?;
-        if ciphertext.len() < 2 * KEY_BYTES + 2 + TAG_BYTES {
-            return Err(malformed());
-        }
-        Ok(Self {
-            chain_id: *chain_id,
-            account: *account,
-            name: *name,
-            alias: alias.ok_or_else(malformed)?,
-            version,
-            nonce: *nonce,
-            ciphertext: ciphertext.to_vec(),
-        })
+        let ([chain_id, account, name], rest) = read_ids(rest).ok_or_else(malformed)?;
+        let (alias, rest) = read_alias(rest).ok_or_else(malformed)?;
+        let sealed = Sealed::read(rest, 2 * KEY_BYTES + 2..).ok_or_else(malformed)?;
+        Ok(Self { chain_id, account, name, alias, version, sealed })
     }
 
     /// `version u8 (1 or 2) || chain id[32] || account[32] || name[32] || u8 length || alias`.
     fn head(&self) -> Vec<u8> {
-        let mut head = vec![self.version];
-        for part in [&self.chain_id, &self.account, &self.name] {
-            head.extend_from_slice(part);
-        }
-        // INVARIANT: longer ones are not sealed.
-        head.push(u8::try_from(self.alias.len()).unwrap_or(u8::MAX));
-        head.extend_from_slice(self.alias.as_bytes());
+        let mut head = [&[self.version][..], &self.chain_id, &self.account, &self.name].concat();
+        write_alias(&mut head, &self.alias);
         head
     }
 
@@ -273,6 +254,8 @@ impl DeviceShare {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device_file::{assert_opens_unchanged_alone, derived};
+    use crate::envelope::KeyEncryptionKey as _;
 
     const OWNER: ([u8; 32], [u8; 32]) = ([1; 32], [2; 32]);
     const NAME: [u8; 32] = [5; 32];
@@ -330,14 +313,7 @@ mod tests {
         let sealed = sealed(&SharePart { waiting: None, ..part(&[99]) }).encode();
         let opens =
             |bytes: &[u8]| DeviceShare::decode(bytes).and_then(|kept| kept.open(&export_key(3))).is_ok();
-        assert!(opens(&sealed));
-        for at in 0..sealed.len() {
-            let mut changed = sealed.clone();
-            changed[at] ^= 1;
-            assert!(!opens(&changed), "byte {at}");
-            assert!(!opens(&sealed[..at]), "cut at {at}");
-        }
-        assert!(!opens(&[&sealed[..], &[0]].concat()));
+        assert_opens_unchanged_alone(&sealed, opens);
     }
 
     #[test]

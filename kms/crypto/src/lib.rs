@@ -8,6 +8,7 @@
 mod address;
 mod committing;
 mod device;
+mod device_file;
 mod device_secret;
 mod device_share;
 mod envelope;

@@ -253,7 +253,7 @@ codes! {
     AddressUsed "ADDRESS_USED" FailedPrecondition stop "use another address: each signs once, and this one did or may have";
     AddressEpoch "ADDRESS_EPOCH" FailedPrecondition stop "use an address of the epoch under way (`keyward address new`), and see that the clock is right";
     AddressOther "ADDRESS_OTHER" InvalidArgument stop "use the root that the account chose: address, viewing leaf and spending point do not fit each other, or not those of before in this epoch";
-    AddressApproval "ADDRESS_APPROVAL" FailedPrecondition stop "hosted addresses: ask for approval under the rules that the refusal names (`keyward approve ask --address`), and sign with the case (`keyward sign --address new --approval CASE`); of an own root: sign with a key of the account";
+    AddressApproval "ADDRESS_APPROVAL" FailedPrecondition stop "ask for approval under the rules that the refusal names (`keyward approve ask --address`), and sign with the case (`keyward sign --address new --approval CASE`)";
     AddressLimitHosted "ADDRESS_LIMIT_HOSTED" FailedPrecondition stop "use a hosted root: this service limits how often addresses sign, and could not count those of a root of your own";
     AddressesMax "ADDRESSES_MAX" ResourceExhausted stop "use addresses that were given out before, or wait for the next epoch: so many may be unused at once";
     EpochUnderWay "EPOCH_UNDER_WAY" FailedPrecondition retry "wait until the epoch has elapsed, ten seconds after its end";

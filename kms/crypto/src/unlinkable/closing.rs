@@ -6,7 +6,7 @@
 use zeroize::Zeroizing;
 
 use super::epoch::{SpendingPoint, ViewingLeaf};
-use super::error::AddressError;
+use super::error::{AddressError, behind_version};
 use crate::committing::CommittedKey;
 use crate::labels;
 
@@ -42,10 +42,7 @@ impl Closing {
     /// Reads what [`Self::encode`] wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, AddressError> {
         let malformed = || AddressError::Malformed { what: WHAT, len: bytes.len() };
-        let (&version, rest) = bytes.split_first().ok_or_else(malformed)?;
-        if version != VERSION {
-            return Err(AddressError::Version { what: WHAT, version });
-        }
+        let rest = behind_version(VERSION, WHAT, bytes)?;
         let (spending, rest) = rest.split_first_chunk::<38>().ok_or_else(malformed)?;
         let (addresses, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
         let (records, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
@@ -79,10 +76,7 @@ pub fn seal_closing(view: &ViewingLeaf, public: &[u8], closing: &Closing) -> Res
 /// Opens what [`seal_closing`] sealed.
 pub fn open_closing(view: &ViewingLeaf, public: &[u8], sealed: &[u8]) -> Result<Closing, AddressError> {
     let malformed = || AddressError::Malformed { what: WHAT, len: sealed.len() };
-    let (&version, rest) = sealed.split_first().ok_or_else(malformed)?;
-    if version != VERSION {
-        return Err(AddressError::Version { what: WHAT, version });
-    }
+    let rest = behind_version(VERSION, WHAT, sealed)?;
     if sealed.len() != SEALED_CLOSING_BYTES {
         return Err(malformed());
     }

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use zeroize::Zeroizing;
 
 use super::epoch::ViewingLeaf;
-use super::error::AddressError;
+use super::error::{AddressError, behind_version};
 use super::tree::{AddressRoot, DEPTH, Node, first_bits};
 use crate::secret::SecretBytes;
 
@@ -72,10 +72,7 @@ impl ViewingCover {
     /// Reads what [`Self::encode`] wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, AddressError> {
         let malformed = || AddressError::Malformed { what: WHAT, len: bytes.len() };
-        let (&version, rest) = bytes.split_first().ok_or_else(malformed)?;
-        if version != VERSION {
-            return Err(AddressError::Version { what: WHAT, version });
-        }
+        let rest = behind_version(VERSION, WHAT, bytes)?;
         let (first, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
         let (last, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
         let (first, last) = (u32::from_be_bytes(*first), u32::from_be_bytes(*last));

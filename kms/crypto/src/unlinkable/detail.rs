@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::epoch::ViewingLeaf;
-use super::error::AddressError;
+use super::error::{AddressError, behind_version};
 use crate::committing::{self, CommittedKey};
 use crate::labels;
 use crate::secret::SecretBytes;
@@ -47,10 +47,7 @@ pub fn open_detail(
     sealed: &[u8],
 ) -> Result<SecretBytes, AddressError> {
     let malformed = || AddressError::Malformed { what: WHAT, len: sealed.len() };
-    let (&version, rest) = sealed.split_first().ok_or_else(malformed)?;
-    if version != VERSION {
-        return Err(AddressError::Version { what: WHAT, version });
-    }
+    let rest = behind_version(VERSION, WHAT, sealed)?;
     if rest.len() != PADDED_BYTES + committing::OVERHEAD_BYTES {
         return Err(malformed());
     }

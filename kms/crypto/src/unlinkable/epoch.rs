@@ -9,7 +9,7 @@ use k256::{ProjectivePoint, Scalar};
 use keyward_domain::scheme::Scheme;
 use zeroize::Zeroizing;
 
-use super::error::AddressError;
+use super::error::{AddressError, behind_version};
 use super::scalar::{POINT_BYTES, compressed, expand, point, scalar};
 use super::tree::Bytes;
 use crate::labels;
@@ -102,10 +102,7 @@ impl SpendingPoint {
     pub fn decode(bytes: &[u8]) -> Result<Self, AddressError> {
         const WHAT: &str = "spending point";
         let malformed = || AddressError::Malformed { what: WHAT, len: bytes.len() };
-        let (&version, rest) = bytes.split_first().ok_or_else(malformed)?;
-        if version != VERSION {
-            return Err(AddressError::Version { what: WHAT, version });
-        }
+        let rest = behind_version(VERSION, WHAT, bytes)?;
         let (epoch, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
         let encoded = rest.try_into().map_err(|_| malformed())?;
         Ok(Self { epoch: u32::from_be_bytes(*epoch), point: point(encoded, WHAT)? })

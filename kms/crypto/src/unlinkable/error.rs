@@ -84,6 +84,19 @@ pub enum AddressError {
     Randomness(#[from] getrandom::Error),
 }
 
+/// What stands behind the version of an encoding, which has this one alone.
+pub(super) fn behind_version<'a>(
+    expected: u8,
+    what: &'static str,
+    bytes: &'a [u8],
+) -> Result<&'a [u8], AddressError> {
+    match bytes.split_first() {
+        Some((&version, rest)) if version == expected => Ok(rest),
+        Some((&version, _)) => Err(AddressError::Version { what, version }),
+        None => Err(AddressError::Malformed { what, len: 0 }),
+    }
+}
+
 impl From<CommittingError> for AddressError {
     fn from(error: CommittingError) -> Self {
         match error {

@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::epoch::{Address, SpendingLeaf, SpendingPoint, ViewingLeaf};
-use super::error::AddressError;
+use super::error::{AddressError, behind_version};
 use super::scalar::{POINT_BYTES, compressed, expand, point, scalar};
 use super::tree::Bytes;
 use crate::labels;
@@ -88,10 +88,7 @@ impl Payment {
     /// Reads what [`Self::encode`] wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, AddressError> {
         let malformed = || AddressError::Malformed { what: PAYMENT, len: bytes.len() };
-        let (&version, rest) = bytes.split_first().ok_or_else(malformed)?;
-        if version != VERSION {
-            return Err(AddressError::Version { what: PAYMENT, version });
-        }
+        let rest = behind_version(VERSION, PAYMENT, bytes)?;
         let (ephemeral, tag) = rest.split_first_chunk::<POINT_BYTES>().ok_or_else(malformed)?;
         let tag = tag.try_into().map_err(|_length| malformed())?;
         Ok(Self { ephemeral: point(ephemeral, PAYMENT)?, tag })

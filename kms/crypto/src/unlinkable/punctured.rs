@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::cover::{ViewingCover, nodes, read_nodes, write_nodes};
 use super::epoch::{SpendingLeaf, ViewingLeaf};
-use super::error::AddressError;
+use super::error::{AddressError, behind_version};
 use super::tree::{AddressRoot, Bytes, DEPTH, Node, spending_leaf};
 use crate::secret::SecretBytes;
 
@@ -81,10 +81,7 @@ impl PuncturedViewing {
     /// Reads what [`Self::encode`] wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, AddressError> {
         let malformed = || AddressError::Malformed { what: WHAT, len: bytes.len() };
-        let (&version, rest) = bytes.split_first().ok_or_else(malformed)?;
-        if version != VERSION {
-            return Err(AddressError::Version { what: WHAT, version });
-        }
+        let rest = behind_version(VERSION, WHAT, bytes)?;
         let (first, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
         let (spending, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
         let (handles, rest) = rest.split_first_chunk().ok_or_else(malformed)?;

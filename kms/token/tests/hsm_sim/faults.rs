@@ -340,15 +340,17 @@ fn child_killed_inside_each_job_is_replaced(f: &Fixture) {
 
 fn hanging_child_is_ended_and_replaced(f: &Fixture) {
     let program = HostProgram { patience: Duration::from_millis(500), ..contract::host() };
-    let module = Module::open_in_child(&f.path, program).unwrap().with_deadline(Duration::from_secs(1));
+    let module = Module::open_in_child(&f.path, program).unwrap();
     module.login(&f.token, pin(PIN)).wait().unwrap();
-    let world = World::on(f, module);
+    let mut world = World::on(f, module.clone());
+    world.module = module.with_deadline(Duration::from_secs(1));
     let child = world.module.host_process().unwrap();
     faults(f, &["latency 0 600000 on C_Sign"]);
     let error = bounded("sign", || JOBS[0].1(&world)).unwrap_err();
     assert!(matches!(error, TokenError::HostEnded { .. } | TokenError::Timeout { .. }), "{error:?}");
     until("another child", || world.module.host_process().is_some_and(|other| other != child));
     clear(f);
+    world.module = module;
     eventually("sign", || JOBS[0].1(&world));
     world.is_whole("a hanging child");
 }
