@@ -414,6 +414,8 @@ pub enum Change {
     RemoveApproval(Id),
     /// The same by its case on the ledger.
     EndApproval(Id),
+    /// Who asked has taken a case back here: what it was about is erased, and the row stays to its end to say so.
+    WithdrawApproval(Id),
     /// Erases what the cases of an account were about.
     RemoveApprovalsOf(Id),
     /// Erases what cases were about that have ended before, however.
@@ -425,6 +427,8 @@ pub enum Change {
     PutGrant(GrantRow),
     /// Forgets one that did not come to stand.
     ForgetGrant(Id),
+    /// Remembers that a grant's approvers were looked at; changes nothing when that is known.
+    LookedAtGrant(Id),
     /// Remembers a rule's names; changes nothing when it is known.
     PutApprovalRule(ApprovalRule),
     /// An account is about to choose addresses; refused as [`crate::StoreError::Missing`] when it did before.
@@ -445,8 +449,8 @@ pub enum Change {
         /// What opens its epochs, sealed under the data key.
         sealed: Vec<u8>,
     },
-    /// Removes the root of a closed account for good, or what was kept of it, and what tells whose its addresses were; of epochs that are not closed yet
-    /// that stays until they are.
+    /// Removes the root of a closed account for good, or what was kept of it, and what tells whose its addresses were; of epochs of a
+    /// hosted root that are not closed yet that stays until they are.
     EraseAddresses(Id),
     /// Puts the data key of an account's root under another key-encryption key, if it still is the one named.
     ResealAddresses {

@@ -3,10 +3,11 @@
 use std::{future::Future, pin::Pin as Pinned};
 
 use crate::{
-    Account, Act, AddressAccount, AddressEpoch, AddressRow, AddressSpan, AddressUse, AgentJob, Approval,
-    ApprovalLine, ApprovalRule, Challenge, Change, Claim, Claimed, CodeState, GrantRow, Id, Intent, Key,
-    KeyFilter, NewIntent, Notice, OneTimeCode, Pin, PolicyRequests, PolicyVersion, Profile, QueuedRelease,
-    Registration, RiskHistory, Server, Session, Signed, StoreError, Taken, Vault, ViewingDealing,
+    Account, AccountState, Act, AddressAccount, AddressEpoch, AddressRow, AddressSpan, AddressUse, AgentJob,
+    Approval, ApprovalLine, ApprovalRule, Challenge, Change, Claim, Claimed, CodeState, GrantRow, Id, Intent,
+    Key, KeyFilter, NewIntent, Notice, OneTimeCode, Pin, PolicyRequests, PolicyVersion, Profile,
+    QueuedRelease, Registration, RiskHistory, Server, Session, Signed, StoreError, Taken, Vault,
+    ViewingDealing,
 };
 
 /// An answer under way.
@@ -74,6 +75,13 @@ pub trait Store: Send + Sync {
     fn address_accounts(&self, after: Id, limit: u32) -> Pending<'_, Vec<AddressAccount>>;
     /// The same, closed ones alone.
     fn kept_address_accounts(&self, after: Id, limit: u32) -> Pending<'_, Vec<AddressAccount>>;
+    /// Accounts in this state that have chosen addresses of which nothing was kept or erased yet: those after this one, by id.
+    fn chosen_address_accounts(
+        &self,
+        of: AccountState,
+        after: Id,
+        limit: u32,
+    ) -> Pending<'_, Vec<AddressAccount>>;
     /// Accounts with hosted roots whose data keys are sealed under another key-encryption key than this one.
     fn address_accounts_not_under<'a>(&'a self, kek: &'a str, limit: u32)
     -> Pending<'a, Vec<AddressAccount>>;
@@ -81,8 +89,12 @@ pub trait Store: Send + Sync {
     fn address(&self, account: Id, public_key: [u8; 33]) -> Pending<'_, Option<AddressRow>>;
     /// Addresses of an account made before a moment, newest first.
     fn addresses(&self, account: Id, before_ms: u64, limit: u32) -> Pending<'_, Vec<AddressRow>>;
+    /// The address of the account that an intent has taken.
+    fn address_of_intent(&self, account: Id, intent: Id) -> Pending<'_, Option<AddressRow>>;
     /// Addresses of an account that an intent of an epoch uses: by their places in the log, those without one at an end.
     fn addresses_used_in(&self, account: Id, epoch: u32) -> Pending<'_, Vec<AddressRow>>;
+    /// How many addresses of an epoch an account was given that no intent has taken.
+    fn unused_addresses(&self, account: Id, epoch: u32) -> Pending<'_, u32>;
     /// An epoch of an account.
     fn address_epoch(&self, account: Id, epoch: u32) -> Pending<'_, Option<AddressEpoch>>;
     /// Epochs of an account, newest first.
@@ -138,7 +150,7 @@ pub trait Store: Send + Sync {
     fn approval(&self, id: Id) -> Pending<'_, Option<Approval>>;
     /// The same by the case on the ledger.
     fn approval_of_case(&self, case: Id) -> Pending<'_, Option<Approval>>;
-    /// Cases that an account asked for or may read, newest first.
+    /// Cases that an account asked for or may read and that were not taken back here, newest first.
     fn approvals(&self, account: Id, limit: u32) -> Pending<'_, Vec<ApprovalLine>>;
     /// Rules that an account has defined here, oldest first.
     fn approval_rules(&self, owner: Id, limit: u32) -> Pending<'_, Vec<ApprovalRule>>;
@@ -160,6 +172,8 @@ pub trait Store: Send + Sync {
     fn approval_rule(&self, rule: Id) -> Pending<'_, Option<ApprovalRule>>;
     /// A grant that was asked for here.
     fn grant(&self, grant: Id) -> Pending<'_, Option<GrantRow>>;
+    /// Whether its approvers were looked at.
+    fn is_grant_looked_at(&self, grant: Id) -> Pending<'_, bool>;
     /// Those of an account, or of all accounts; newest first, from behind a time and id on.
     fn grants(&self, account: Option<Id>, after: Option<(u64, Id)>, limit: u32)
     -> Pending<'_, Vec<GrantRow>>;

@@ -1,8 +1,6 @@
 //! The embedded adapter keeps the contract, and loses nothing it acknowledged.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-mod contract;
-
 use std::{
     env,
     io::{BufRead as _, BufReader, Write as _},
@@ -11,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use contract::{SUBMITTER, account, claim, id, intent, signed, signing_key};
+use crate::contract::{self, SUBMITTER, account, claim, id, intent, signed, signing_key};
 use keyward_store::{
     Change, Claimed, Custody, Database, IntentState, Key, KeyFilter, KeyState, Server, Store as _, StoreError,
 };
@@ -259,7 +257,7 @@ async fn a_killed_writer_loses_nothing_that_it_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("custody.db");
     let mut child = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "a_killed_writer_loses_nothing_that_it_acknowledged", "--nocapture"])
+        .args(["--exact", "sqlite::a_killed_writer_loses_nothing_that_it_acknowledged", "--nocapture"])
         .env(CHILD, &file)
         .stdout(Stdio::piped())
         .spawn()
@@ -277,6 +275,7 @@ async fn a_killed_writer_loses_nothing_that_it_acknowledged() {
         }
     }
     child.wait().unwrap();
+    assert_eq!(acknowledged.len(), 200, "the child wrote");
     let store = Database::sqlite(&file).await.unwrap();
     for name in &acknowledged {
         let row = store.intent(id(name)).await.unwrap();

@@ -7,3 +7,7 @@ CREATE TABLE audit_grants (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX audit_grants_by_account ON audit_grants (account, requested_ms);
 CREATE INDEX audit_grants_by_time ON audit_grants (requested_ms);
+-- Grants whose approvers a server has looked at as persons, while the ledger still showed who they are.
+CREATE TABLE audit_grants_looked_at (
+    grant_id     BLOB PRIMARY KEY NOT NULL CHECK (length(grant_id) = 32)
+) STRICT, WITHOUT ROWID;

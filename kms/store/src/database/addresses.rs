@@ -10,8 +10,8 @@ use super::{
     sql::{Connection, Place, Query, Readers, Row, query},
 };
 use crate::{
-    AddressAccount, AddressCustody, AddressEpoch, AddressOrigin, AddressRow, AddressSpan, AddressState,
-    AddressUse, Change, Claimed, Id, NewAddress, NewIntent, RiskHistory, StoreError,
+    AccountState, AddressAccount, AddressCustody, AddressEpoch, AddressOrigin, AddressRow, AddressSpan,
+    AddressState, AddressUse, Change, Claimed, Id, NewAddress, NewIntent, RiskHistory, StoreError,
 };
 
 const ACCOUNT: &str = "SELECT account, custody, state, epoch_ms, sealed_key, kek, sealed_root, created_ms \
@@ -143,8 +143,16 @@ async fn erase(on: &mut Connection, account: Id) -> Result<(), StoreError> {
     forget(on, account).await
 }
 
-/// What tells whose the addresses of closed epochs were goes. That of an epoch that is not closed yet stays until it is.
+/// What tells whose the addresses of closed epochs were goes. That of an epoch that is not closed yet stays until it is; of a root that
+/// is the person's own it goes at once: nobody can close its epochs any more.
 async fn forget(on: &mut Connection, account: Id) -> Result<(), StoreError> {
+    query(
+        "DELETE FROM address_epochs WHERE account = $1 AND closed_leaf IS NULL AND EXISTS
+         (SELECT 1 FROM address_accounts WHERE account = $1 AND custody = 'own')",
+    )
+    .bind(account)
+    .execute(on)
+    .await?;
     query(
         "DELETE FROM addresses WHERE account = $1 AND coalesce(used_epoch, epoch) NOT IN
          (SELECT epoch FROM address_epochs WHERE account = $1 AND closed_leaf IS NULL)",
@@ -354,6 +362,26 @@ pub(super) async fn kept(on: &Readers, after: Id, limit: u32) -> Result<Vec<Addr
     all(rows, to_account)
 }
 
+pub(super) async fn chosen_of(
+    on: &Readers,
+    of: AccountState,
+    after: Id,
+    limit: u32,
+) -> Result<Vec<AddressAccount>, StoreError> {
+    let rows = query(ACCOUNT)
+        .then(
+            "state = 'chosen' AND account > $1
+             AND account IN (SELECT accounts.account FROM accounts WHERE accounts.state = $2)
+             ORDER BY account LIMIT $3",
+        )
+        .bind(after)
+        .bind(of.word())
+        .bind(limit)
+        .read(on)
+        .await?;
+    all(rows, to_account)
+}
+
 pub(super) async fn not_under(
     on: &Readers,
     kek: &str,
@@ -382,6 +410,16 @@ pub(super) async fn address(
     one(rows, to_address)
 }
 
+pub(super) async fn of_intent(
+    on: &Readers,
+    account: Id,
+    intent: Id,
+) -> Result<Option<AddressRow>, StoreError> {
+    let rows =
+        query(ADDRESS).then("account = $1 AND intent = $2").bind(account).bind(intent).read(on).await?;
+    one(rows, to_address)
+}
+
 pub(super) async fn listed(
     on: &Readers,
     account: Id,
@@ -406,6 +444,18 @@ pub(super) async fn used_in(on: &Readers, account: Id, epoch: u32) -> Result<Vec
         .read(on)
         .await?;
     all(rows, to_address)
+}
+
+pub(super) async fn unused(on: &Readers, account: Id, epoch: u32) -> Result<u32, StoreError> {
+    let rows = query(
+        "SELECT count(*) FROM addresses WHERE account = $1 AND epoch = $2 AND number IS NOT NULL
+         AND intent IS NULL",
+    )
+    .bind(account)
+    .bind(epoch)
+    .read(on)
+    .await?;
+    rows.first().map_or(Ok(0), |row| row.number(0, Place("addresses", "count")))
 }
 
 pub(super) async fn epoch(on: &Readers, account: Id, epoch: u32) -> Result<Option<AddressEpoch>, StoreError> {

@@ -34,6 +34,9 @@ pub(super) fn statement(change: &Change) -> Option<(Query, Touches)> {
         }
         Change::RemoveApproval(id) => (query("DELETE FROM approvals WHERE id = $1").bind(*id), Any),
         Change::EndApproval(case) => (query("DELETE FROM approvals WHERE case_id = $1").bind(*case), Any),
+        Change::WithdrawApproval(case) => {
+            (query("UPDATE approvals SET sealed = $1 WHERE case_id = $2").bind(Vec::new()).bind(*case), Any)
+        }
         Change::EndApprovals { before_ms } => {
             (query("DELETE FROM approvals WHERE ends_ms < $1").bind(*before_ms), Any)
         }
@@ -62,7 +65,7 @@ pub(super) async fn put(
     let put = query(
         "INSERT INTO approvals (id, account, principal, case_id, sealed, used, created_ms, ends_ms)
          SELECT $1, $2, $3, $4, $5, $6, $7, $8
-         WHERE (SELECT count(*) FROM approvals WHERE account = $2) < $9
+         WHERE (SELECT count(*) FROM approvals WHERE account = $2 AND length(sealed) > 0) < $9
          AND (SELECT coalesce(sum(length(sealed)), 0) FROM approvals WHERE account = $2) + $10 <= $11
          ON CONFLICT (id) DO NOTHING",
     )
@@ -106,7 +109,8 @@ pub(super) async fn of_account(
     limit: u32,
 ) -> Result<Vec<ApprovalLine>, StoreError> {
     let rows = query(
-        "SELECT case_id, account, created_ms, ends_ms FROM approvals WHERE case_id IS NOT NULL AND (account = $1
+        "SELECT case_id, account, created_ms, ends_ms FROM approvals WHERE case_id IS NOT NULL
+         AND length(sealed) > 0 AND (account = $1
          OR id IN (SELECT id FROM approval_readers WHERE account = $1)) ORDER BY created_ms DESC, id LIMIT $2",
     )
     .bind(account)

@@ -87,6 +87,7 @@ fn statement(change: &Change) -> Option<(Query, Touches)> {
         | Change::SetApprovalUse { .. }
         | Change::RemoveApproval(_)
         | Change::EndApproval(_)
+        | Change::WithdrawApproval(_)
         | Change::RemoveApprovalsOf(_)
         | Change::EndApprovals { .. }
         | Change::PutApprovalRule(_) => return approvals::statement(change),
@@ -114,7 +115,9 @@ fn statement(change: &Change) -> Option<(Query, Touches)> {
         | Change::KeepRiskRequests(_)
         | Change::PruneRiskRequests { .. } => return risk::statement(change),
 
-        Change::PutGrant(_) | Change::ForgetGrant(_) => return grants::statement(change),
+        Change::PutGrant(_) | Change::ForgetGrant(_) | Change::LookedAtGrant(_) => {
+            return grants::statement(change);
+        }
         Change::KeepDealing(_) | Change::ForgetDealings { .. } | Change::ForgetDealingsOf(_) => {
             return dealings::statement(change);
         }

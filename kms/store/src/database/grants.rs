@@ -26,12 +26,24 @@ pub(super) fn statement(change: &Change) -> Option<(Query, Touches)> {
         Change::ForgetGrant(grant) => {
             (query("DELETE FROM audit_grants WHERE grant_id = $1").bind(*grant), Any)
         }
+        Change::LookedAtGrant(grant) => (
+            query(
+                "INSERT INTO audit_grants_looked_at (grant_id) VALUES ($1) ON CONFLICT (grant_id) DO NOTHING",
+            )
+            .bind(*grant),
+            Any,
+        ),
         _ => return None,
     })
 }
 
 pub(super) async fn by_id(on: &Readers, grant: Id) -> Result<Option<GrantRow>, StoreError> {
     one(query(GRANT).then("WHERE grant_id = $1").bind(grant).read(on).await?, to_row)
+}
+
+pub(super) async fn is_looked_at(on: &Readers, grant: Id) -> Result<bool, StoreError> {
+    let rows = query("SELECT 1 FROM audit_grants_looked_at WHERE grant_id = $1").bind(grant).read(on).await?;
+    Ok(!rows.is_empty())
 }
 
 /// Those of an account, or all; newest first, from behind a time and id on.

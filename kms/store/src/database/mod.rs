@@ -31,9 +31,9 @@ use self::{
     writer::{Answer, Job, Queue, Work},
 };
 use crate::{
-    Account, Act, AddressAccount, AddressEpoch, AddressRow, AddressSpan, AddressUse, AgentJob, Approval,
-    ApprovalLine, ApprovalRule, Challenge, Change, Claim, Claimed, CodeState, GrantRow, Id, Intent, Key,
-    KeyFilter, Location, NewIntent, Notice, OneTimeCode, Pending, Pin, PolicyRequests, PolicyVersion,
+    Account, AccountState, Act, AddressAccount, AddressEpoch, AddressRow, AddressSpan, AddressUse, AgentJob,
+    Approval, ApprovalLine, ApprovalRule, Challenge, Change, Claim, Claimed, CodeState, GrantRow, Id, Intent,
+    Key, KeyFilter, Location, NewIntent, Notice, OneTimeCode, Pending, Pin, PolicyRequests, PolicyVersion,
     Profile, QueuedRelease, Registration, RiskHistory, Server, Session, Signed, Store, StoreError, Taken,
     Vault, ViewingDealing,
 };
@@ -160,6 +160,14 @@ impl Store for Database {
     fn kept_address_accounts(&self, after: Id, limit: u32) -> Pending<'_, Vec<AddressAccount>> {
         Box::pin(addresses::kept(&self.readers, after, limit))
     }
+    fn chosen_address_accounts(
+        &self,
+        of: AccountState,
+        after: Id,
+        limit: u32,
+    ) -> Pending<'_, Vec<AddressAccount>> {
+        Box::pin(addresses::chosen_of(&self.readers, of, after, limit))
+    }
     fn address_accounts_not_under<'a>(
         &'a self,
         kek: &'a str,
@@ -173,8 +181,14 @@ impl Store for Database {
     fn addresses(&self, account: Id, before_ms: u64, limit: u32) -> Pending<'_, Vec<AddressRow>> {
         Box::pin(addresses::listed(&self.readers, account, before_ms, limit))
     }
+    fn address_of_intent(&self, account: Id, intent: Id) -> Pending<'_, Option<AddressRow>> {
+        Box::pin(addresses::of_intent(&self.readers, account, intent))
+    }
     fn addresses_used_in(&self, account: Id, epoch: u32) -> Pending<'_, Vec<AddressRow>> {
         Box::pin(addresses::used_in(&self.readers, account, epoch))
+    }
+    fn unused_addresses(&self, account: Id, epoch: u32) -> Pending<'_, u32> {
+        Box::pin(addresses::unused(&self.readers, account, epoch))
     }
     fn address_epoch(&self, account: Id, epoch: u32) -> Pending<'_, Option<AddressEpoch>> {
         Box::pin(addresses::epoch(&self.readers, account, epoch))
@@ -289,6 +303,9 @@ impl Store for Database {
     }
     fn grant(&self, grant: Id) -> Pending<'_, Option<GrantRow>> {
         Box::pin(grants::by_id(&self.readers, grant))
+    }
+    fn is_grant_looked_at(&self, grant: Id) -> Pending<'_, bool> {
+        Box::pin(grants::is_looked_at(&self.readers, grant))
     }
     fn grants(
         &self,

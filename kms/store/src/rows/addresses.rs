@@ -75,8 +75,8 @@ pub struct NewAddress {
     pub origin: AddressOrigin,
 }
 
-/// An address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An address, and whose it is. Prints redacted.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct AddressRow {
     /// Whose it is.
     pub account: Id,
@@ -90,6 +90,12 @@ pub struct AddressRow {
     pub leaf: Option<(u64, Id)>,
     /// When; no two of an account have the same.
     pub created_ms: u64,
+}
+
+impl fmt::Debug for AddressRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AddressRow(redacted)")
+    }
 }
 
 /// Indices that are given out from the first that never was.

@@ -15,14 +15,22 @@ pub struct Approval {
     pub principal: String,
     /// The case on the ledger, once it stands there.
     pub case: Option<Id>,
-    /// What it is about, sealed.
+    /// What it is about, sealed; empty once who asked has taken it back here.
     pub sealed: Vec<u8>,
-    /// The entry that is to use the approvals up, once one was shown; of a blind case the id of the intent that they pay for.
+    /// The entry that is to use the approvals up, once one was shown; of a blind case what they pay for: the id
+    /// of an intent; of an own address root nothing at first, then no bytes while they are being used up, then the id.
     pub used: Option<Vec<u8>>,
     /// When it was asked.
     pub created_ms: u64,
     /// When it ends.
     pub ends_ms: u64,
+}
+
+impl Approval {
+    /// Whether who asked has taken the case back here.
+    pub const fn is_withdrawn(&self) -> bool {
+        self.sealed.is_empty()
+    }
 }
 
 impl fmt::Debug for Approval {

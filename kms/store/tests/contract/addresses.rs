@@ -97,7 +97,21 @@ pub(super) async fn a_choice_is_made_once_and_the_root_goes_with_the_account(sto
     let under = store.address_accounts_not_under("kek-2", 99).await.unwrap();
     assert!(under.iter().all(|row| row.account != account));
 
+    // By how the account stands, and one page after the other.
+    let of = async |state, after| {
+        let rows = store.chosen_address_accounts(state, after, 99).await.unwrap();
+        rows.into_iter().filter(|row| row.account == account).count()
+    };
+    let (open, closed) = (AccountState::Open, AccountState::Closed);
+    assert_eq!((of(open, [0; 32]).await, of(closed, [0; 32]).await), (1, 0));
+    assert_eq!(of(open, account).await, 0);
+    assert_eq!(store.chosen_address_accounts(open, [0; 32], 0).await.unwrap(), []);
+    store.apply(vec![Change::SetAccountState(account, open, closed)]).await.unwrap();
+    assert_eq!((of(open, [0; 32]).await, of(closed, [0; 32]).await), (0, 1));
+    store.apply(vec![Change::SetAccountState(account, closed, open)]).await.unwrap();
+
     close_account(store, account).await;
+    assert_eq!((of(open, [0; 32]).await, of(closed, [0; 32]).await), (0, 0));
     let erased = store.address_account(account).await.unwrap().unwrap();
     assert_eq!((erased.state, erased.sealed_key, erased.sealed_root), (AddressState::Erased, vec![], vec![]));
     assert!(store.address_accounts([0; 32], 99).await.unwrap().iter().all(|row| row.account != account));
@@ -105,6 +119,33 @@ pub(super) async fn a_choice_is_made_once_and_the_root_goes_with_the_account(sto
         !store.address_accounts_not_under("kek", 99).await.unwrap().iter().any(|row| row.account == account)
     );
     assert_eq!(missing(put().await), "account without addresses");
+}
+
+pub(super) async fn of_an_own_root_nothing_stays_when_its_account_is_closed(store: &dyn Store) {
+    for (name, keep) in [("address: own kept", true), ("address: own erased", false)] {
+        let account = with_addresses(store, name, AddressCustody::Own).await;
+        // Used in an epoch that is closed, and in one that nobody will close.
+        for epoch in [1, 2] {
+            let (used, asked) = (address(name, epoch, 0), intent(&format!("{name} {epoch}")));
+            store.begin_address_intent(asked, wanted(name, used), None).await.unwrap();
+        }
+        store.apply(vec![Change::CloseAddressEpoch { account, epoch: 1, leaf_index: 7 }]).await.unwrap();
+        assert_eq!(store.addresses(account, u64::MAX, 9).await.unwrap().len(), 2);
+        let taken = store.address_of_intent(account, id(&format!("{name} 2"))).await.unwrap().unwrap();
+        assert_eq!(taken.new, address(name, 2, 0));
+        assert_eq!(store.address_of_intent(id("another"), taken.intent.unwrap()).await.unwrap(), None);
+        let (sealed_key, kek, sealed) = (Vec::new(), String::new(), Vec::new());
+        store
+            .apply(vec![match keep {
+                true => Change::KeepViewing { account, sealed_key, kek, sealed },
+                false => Change::EraseAddresses(account),
+            }])
+            .await
+            .unwrap();
+        assert_eq!(store.addresses(account, u64::MAX, 9).await.unwrap(), []);
+        let left = store.address_epochs(account, 9).await.unwrap();
+        assert_eq!(left.iter().map(|row| row.epoch).collect::<Vec<_>>(), [1], "what stands on the ledger");
+    }
 }
 
 pub(super) async fn what_is_kept_of_a_closed_account_signs_nothing_and_goes_in_the_end(store: &dyn Store) {

@@ -80,6 +80,15 @@ pub(super) async fn there_is_room_for_so_many_cases_and_bytes_of_an_account(stor
     assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
     let case = id("crowd's case");
     store.apply(vec![Change::OpenApproval { id: first.id, case, ends_ms: 9 }]).await.unwrap();
+    // What was taken back needs no room, is listed no more, and says so until it ends.
+    store.apply(vec![Change::WithdrawApproval(id("no case"))]).await.unwrap();
+    assert!(!store.approval(first.id).await.unwrap().unwrap().is_withdrawn());
+    assert_eq!(store.approvals(id("asks-much"), 9).await.unwrap().len(), 1);
+    store.apply(vec![Change::WithdrawApproval(case)]).await.unwrap();
+    let taken_back = store.approval_of_case(case).await.unwrap().unwrap();
+    assert_eq!((taken_back.is_withdrawn(), taken_back.account), (true, first.account));
+    assert_eq!(store.approvals(id("asks-much"), 9).await.unwrap(), []);
+    store.apply(put(&row("many-7", "asks-much", 60), &[])).await.unwrap();
     store.apply(vec![Change::EndApproval(case)]).await.unwrap();
     assert_eq!(store.approval(first.id).await.unwrap(), None);
     store.apply(vec![Change::RemoveApprovalsOf(id("asks-much"))]).await.unwrap();

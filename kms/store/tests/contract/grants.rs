@@ -26,6 +26,11 @@ pub(super) async fn a_grant_is_kept_once_and_found_by_who_asked(store: &dyn Stor
     assert_eq!(store.grants(None, behind(&two), 9).await.unwrap(), [three.clone(), one.clone()]);
     assert_eq!(store.grants(Some(id("auditor")), behind(&two), 9).await.unwrap(), std::slice::from_ref(&one));
     assert!(store.grants(None, behind(&one), 9).await.unwrap().is_empty());
+    for known in [false, true, true] {
+        assert_eq!(store.is_grant_looked_at(one.grant).await.unwrap(), known);
+        store.apply(vec![Change::LookedAtGrant(one.grant)]).await.unwrap();
+    }
+    assert!(!store.is_grant_looked_at(two.grant).await.unwrap());
     let twin = row("grant three, twin", "other", 2);
     store.apply(vec![Change::PutGrant(twin.clone())]).await.unwrap();
     assert_eq!(store.grants(None, behind(&three), 9).await.unwrap(), [twin, one.clone()]);

@@ -70,6 +70,7 @@ pub(crate) async fn suite(store: &dyn Store) {
     addresses::no_index_is_given_out_twice(store).await;
     addresses::an_address_is_begun_by_one_intent_of_an_open_account(store).await;
     addresses::what_is_kept_of_a_closed_account_signs_nothing_and_goes_in_the_end(store).await;
+    addresses::of_an_own_root_nothing_stays_when_its_account_is_closed(store).await;
     addresses::an_epoch_has_one_leaf_and_one_closing(store).await;
     addresses::listed_newest_first_without_gaps_or_repeats(store).await;
     dealings::dealings_are_found_by_their_epochs_and_kept_as_they_were_first(store).await;
