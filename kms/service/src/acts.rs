@@ -361,7 +361,10 @@ impl Custody {
         // A second request to close it may have been faster.
         let open = row.is_some_and(|row| row.state == AccountState::Open);
         let closes = open && (elsewhere || ours.is_some());
-        let changes = if closes { self.closing(act.subject).await? } else { Vec::new() };
+        let changes = if closes { self.closing_beside_addresses(act.subject) } else { Vec::new() };
+        if closes {
+            self.keep_closed(act.subject).await;
+        }
         Ok(Settled { changes, receipt: ours.map(|record| record.receipt(None)) })
     }
 

@@ -114,6 +114,8 @@ impl Custody {
             }
             Err(error) => return Err(Failure::internal(error)),
         };
+        // Right after it the ledger names the address.
+        let name = (verb != Verb::AddressUse).then_some(name);
         tracing::debug!(%verb, name, allowed = decision.allowed, policies = ?decision.policies, "decided");
         Ok(decision)
     }

@@ -60,6 +60,9 @@ pub(crate) async fn run(custody: Arc<Custody>, keep_settled: Duration) {
         if let Err(failure) = custody.end_orphaned_vaults().await {
             tracing::debug!(%failure, "vaults of closed accounts wait");
         }
+        if let Err(failure) = custody.keep_orphaned_addresses().await {
+            tracing::debug!(%failure, "what is kept of closed accounts waits");
+        }
         if let Err(failure) = custody.settle_unreleased().await {
             tracing::debug!(%failure, "unreleased intents wait");
         }
@@ -77,8 +80,11 @@ async fn prune(custody: &Custody, keep_settled: Duration) {
     if let Err(error) = custody.erase_ended_mail().await {
         tracing::warn!(%error, "what ended cases were about is erased later");
     }
+    if let Err(failure) = custody.look_for_closings().await {
+        tracing::debug!(%failure, "closings by way of other services are looked for later");
+    }
     if let Err(failure) = custody.erase_kept().await {
-        tracing::debug!(%failure, "what was kept of closed accounts is erased later");
+        tracing::warn!(%failure, "what was kept of closed accounts is erased later");
     }
     let now_ms = custody.clock.now_ms();
     let keep_from_ms = now_ms.saturating_sub(u64::try_from(keep_settled.as_millis()).unwrap_or(u64::MAX));

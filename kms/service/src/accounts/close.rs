@@ -23,6 +23,8 @@ pub(crate) struct Closed {
     pub(crate) receipt: Vec<u8>,
     /// The vaults that went with it, as far as this service knew them.
     pub(crate) vaults: Vec<Ended>,
+    /// What is kept of its addresses is not sealed yet: upkeep goes on until it is.
+    pub(crate) keeping_waits: bool,
 }
 
 impl Custody {
@@ -46,16 +48,23 @@ impl Custody {
         let closing = own_entry(entry, &account.0)?;
         let hash = request_hash("account.close", &[&account.0, entry]);
         let name = match self.once(caller, mark, hash).await? {
-            Once::Done(receipt) => return Ok(Closed { receipt, vaults: Vec::new() }),
+            Once::Done(receipt) => {
+                let keeping_waits = self.keeping_waits(account.0).await;
+                return Ok(Closed { receipt, vaults: Vec::new(), keeping_waits });
+            }
             Once::Fresh(name) => name,
         };
-        // One that the ledger refuses stands there too.
-        let ready = match self.floods.charge(account.0, Flood::Entry, self.clock.now_ms()) {
-            // What can be known to fail must fail before.
-            Ok(()) => self.closing_addresses(account.0).await.map(drop),
-            Err(failure) => Err(failure),
+        let ready = async {
+            // One that the ledger refuses stands there too.
+            self.floods.charge(account.0, Flood::Entry, self.clock.now_ms())?;
+            // What can be known to fail must fail before; but nobody is to wait for the token to close what is closed.
+            if let Err(failure) = self.closing_addresses(account.0).await {
+                self.require_open_on_ledger(account).await?;
+                return Err(failure);
+            }
+            Ok(())
         };
-        if let Err(failure) = ready {
+        if let Err(failure) = ready.await {
             self.give_back(name).await;
             return Err(failure);
         }
@@ -71,8 +80,8 @@ impl Custody {
         };
         // The account may have chosen addresses up to then; now that it is closed it can no more.
         let addresses = async {
-            let changes = self.closing_addresses(account.0).await?;
-            Ok(self.store.apply(changes).await?)
+            self.keep_closed(account.0).await;
+            Ok(())
         };
         let done = self.perform_with(plan, addresses).await;
         if done.as_ref().is_err_and(|failure| failure.code == Code::AccountClosed) {
@@ -85,7 +94,8 @@ impl Custody {
             self.opened.forget(&key.key_id);
             self.keys.forget(&key.key_id);
         }
-        Ok(Closed { receipt, vaults: self.end_vaults_of(account.0).await.unwrap_or_default() })
+        let vaults = self.end_vaults_of(account.0).await.unwrap_or_default();
+        Ok(Closed { receipt, vaults, keeping_waits: self.keeping_waits(account.0).await })
     }
 
     /// The account was closed by way of another service: what goes with it goes here too.
@@ -96,22 +106,15 @@ impl Custody {
         self.store.apply(vec![Change::EndSessions(account)]).await?;
         let row = self.store.account(account).await?;
         if row.is_some_and(|row| row.state == AccountState::Open) {
-            self.store.apply(self.closing(account).await?).await?;
+            self.store.apply(self.closing_beside_addresses(account)).await?;
         }
-        // What the token opened for that is not to stay.
-        self.roots.forget(&account);
+        self.keep_closed(account).await;
         Ok(())
     }
 
-    /// What closing does here; profile, one-time codes and what its cases were about go with it. What opens its epochs stays as long as
-    /// audit terms say.
-    pub(crate) async fn closing(&self, account: Id) -> Result<Vec<Change>, Failure> {
-        let mut changes = self.closing_beside_addresses(account);
-        changes.extend(self.closing_addresses(account).await?);
-        Ok(changes)
-    }
-
-    fn closing_beside_addresses(&self, account: Id) -> Vec<Change> {
+    /// What closing does here, beside its addresses; profile, one-time codes and what its cases were about go with it. What opens its
+    /// epochs stays as long as audit terms say (`keep_closed`).
+    pub(crate) fn closing_beside_addresses(&self, account: Id) -> Vec<Change> {
         let mut changes = vec![
             Change::SetAccountState(account, AccountState::Open, AccountState::Closed),
             Change::EndSessions(account),

@@ -7,7 +7,7 @@ use std::{
 
 use futures::{StreamExt as _, stream};
 use keyward_ledger_client::{
-    Client, ClientError, CommitError, Committer, FOUND_MAX, Found, Recorded, VerifiedState,
+    Client, ClientError, CommitError, Committer, FOUND_MAX, Found, LAG_MAX, Recorded, VerifiedState,
 };
 use keyward_ledger_core::{
     entry::Entry, outcome::Outcome, question::Question, receipt::Released, state::layout::parameters_key,
@@ -141,6 +141,12 @@ impl Ledger for Validators {
             let (from_ms, to_ms) = (Some(times_ms.start), Some(times_ms.end));
             let question = Question { kind: Some(kind), from_ms, to_ms, ..Question::default() };
             match timeout(self.patience, self.client.find(&question, from_leaf, FOUND_MAX)).await {
+                // What is missing is no answer: it would be taken for none.
+                Ok(Ok(Found { more: false, complete_to, .. }))
+                    if complete_to.saturating_add(LAG_MAX) < self.client.height() =>
+                {
+                    Err(self.late("the validator has not looked through its newest blocks yet"))
+                }
                 Ok(Ok(Found { records, next_leaf, more, .. })) => {
                     let accepted = records.into_iter().filter(|record| record.outcome.is_accepted());
                     let records = accepted.map(|record| Box::new(record) as Box<dyn Final>).collect();

@@ -31,23 +31,29 @@ pub(crate) struct Announced {
 }
 
 impl Custody {
-    /// Records an announcement in an epoch under way; returns its receipt. Run it in a task of its own.
+    /// Records an announcement in an epoch under way, by its length (0: the one that is configured) and number; returns its receipt.
+    /// Run it in a task of its own.
     pub(crate) async fn announce_payment(
         &self,
         caller: &Caller,
-        epoch: u32,
+        (epoch_ms, epoch): (u64, u32),
         payment: [u8; PAYMENT_BYTES],
         mark: &[u8],
     ) -> Result<Vec<u8>, Failure> {
         let _permit = self.permit()?;
         let account = self.address_account(caller, Verb::AddressUse)?;
         Payment::decode(&payment).map_err(other)?;
-        let announce = AnnouncePayment { epoch_ms: self.epoch_ms(), epoch, payment };
-        if !announce.address_epoch().is_under_way(self.clock.now_ms()) {
-            let what = format!("the address epoch `{epoch}` is not under way");
+        let epoch_ms = if epoch_ms == 0 { self.epoch_ms() } else { epoch_ms };
+        let announce = AnnouncePayment { epoch_ms, epoch, payment };
+        let of = announce.address_epoch();
+        if !of.is_sound() || !of.is_under_way(self.clock.now_ms()) {
+            let what = format!(
+                "the address epoch `{epoch}` of `{epoch_ms}` ms is not under way; a receiver's epochs may have another length"
+            );
             return Err(Failure::new(Code::AddressEpoch, what));
         }
-        let hash = request_hash("address.announce", &[&epoch.to_be_bytes(), &payment]);
+        let fields: [&[u8]; 3] = [&epoch_ms.to_be_bytes(), &epoch.to_be_bytes(), &payment];
+        let hash = request_hash("address.announce", &fields);
         let name = match self.once(caller, mark, hash).await? {
             Once::Done(receipt) => return Ok(receipt),
             Once::Fresh(name) => name,
@@ -71,15 +77,20 @@ impl Custody {
         recorded
     }
 
-    /// Announcements of everybody's payments in these epochs, from a log index on, and where the next page begins (0: nowhere).
+    /// Announcements of everybody's payments in these epochs, from a log index on, and where the next page begins (0: nowhere). Epochs
+    /// have the length that the caller chose; of somebody who chose nothing, the one that is configured.
     pub(crate) async fn announced_payments(
         &self,
         caller: &Caller,
         (first, last): (u32, u32),
         from_leaf: u64,
     ) -> Result<(Vec<Announced>, u64), Failure> {
-        self.address_account(caller, Verb::AddressShow)?;
-        let (found, next) = self.page_of_payments(self.epoch_ms(), (first, last), from_leaf).await?;
+        let _permit = self.permit()?;
+        let account = self.address_account(caller, Verb::AddressShow)?;
+        self.floods.charge(account.0, Flood::Question, self.clock.now_ms())?;
+        let chosen = self.store.address_account(account.0).await?;
+        let epoch_ms = chosen.map_or_else(|| self.epoch_ms(), |row| row.epoch_ms);
+        let (found, next) = self.page_of_payments(epoch_ms, (first, last), from_leaf).await?;
         Ok((found, next.unwrap_or_default()))
     }
 

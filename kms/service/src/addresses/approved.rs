@@ -2,13 +2,13 @@
 
 use keyward_domain::{Code, Mode, approval::AddressSigning, risk::Verb as Judged};
 use keyward_policies::Verb;
-use keyward_store::{AddressUse, Claimed, Id, NewIntent, StoreError};
+use keyward_store::{AddressCustody, AddressUse, Claimed, Id, NewIntent, StoreError};
 
 use super::{payload::ToSign, scheme_of, sign::Asked};
 use crate::{
     acts::Guarded,
     approvals::{
-        blind::{AskBlindly, BlindCase},
+        blind::{AskBlindly, BlindCase, Pays},
         sign::used_up,
     },
     caller::Caller,
@@ -48,8 +48,7 @@ impl PaidFor<'_> {
 }
 
 impl Custody {
-    /// Asks for approval of a payload that an address of a hosted root is to sign. Once begun it runs to its end: run it in a task
-    /// of its own.
+    /// Asks for approval of a payload that an address is to sign. Once begun it runs to its end: run it in a task of its own.
     pub(crate) async fn ask_for_address<B: AsRef<[u8]> + Sync>(
         &self,
         caller: &Caller,
@@ -59,7 +58,13 @@ impl Custody {
         let account = self.address_account(caller, Verb::AddressUse)?;
         let scheme = scheme_of(&ask.scheme)?;
         let to_sign = ToSign::read(&ask.input, &ask.format, scheme)?;
-        self.hosted_addresses(account).await?;
+        let pays = match self.chosen_addresses(account).await?.custody {
+            AddressCustody::Hosted => Pays::Intent(random()?),
+            AddressCustody::Own => {
+                self.refuse_uncounted()?;
+                Pays::Nothing
+            }
+        };
         let (Input::Message(payload) | Input::Digest(payload)) = &ask.input;
         let asked = AddressSigning {
             account: account.0,
@@ -70,7 +75,7 @@ impl Custody {
             payload_hash: to_sign.hash,
         };
         let (rule, live_ms, mark) = (ask.rule, ask.live_ms, &ask.mark[..]);
-        self.ask_blindly(caller, AskBlindly { asked, rule, live_ms, mark }).await
+        self.ask_blindly(caller, AskBlindly { asked, rule, live_ms, mark, pays }).await
     }
 
     /// The account's case, if it is about just this signature.
@@ -84,6 +89,21 @@ impl Custody {
         Err(Failure::new(Code::ApprovalPayloadOther, what))
     }
 
+    /// Refuses what is known to fail before approvals are used up. Whether they are already, and the policy set that decided.
+    pub(super) async fn check_paying(
+        &self,
+        asked: &Asked<'_>,
+        mode: Mode,
+        case: &BlindCase,
+    ) -> Result<(bool, Id), Failure> {
+        let Asked { caller, account, to_sign, .. } = *asked;
+        let is_used = self.check_usable(case).await?;
+        self.require_open_on_ledger(account).await?;
+        let policy = self.decide_address(caller, account, mode, &to_sign.said).await?;
+        self.check_approvers(caller, &case.id).await?;
+        Ok((is_used, policy))
+    }
+
     /// Uses approvals up. What can be known to fail has failed before: the case has one intent, whatever becomes of it.
     pub(super) async fn pay_with<'a>(
         &'a self,
@@ -94,19 +114,17 @@ impl Custody {
         // Each look for what used the case up is long, and each word to the ledger stands there for good.
         self.floods.charge(account.0, Flood::Entry, self.clock.now_ms())?;
         let under_way = || Failure::new(Code::IdempotencyPending, "it is being signed just now");
-        let in_hand = self.in_flight.enter(case.intent).ok_or_else(under_way)?;
-        if let Some(row) = self.store.intent(case.intent).await? {
+        let intent = case.drawn()?;
+        let in_hand = self.in_flight.enter(intent).ok_or_else(under_way)?;
+        if let Some(row) = self.store.intent(intent).await? {
             return Err(self.stands(Paid::Approvals, &row));
         }
-        let is_used = self.check_usable(case).await?;
-        self.require_open_on_ledger(account).await?;
-        self.decide_address(caller, account, Mode::Hosted, &to_sign.said).await?;
-        self.check_approvers(caller, &case.id).await?;
+        let (is_used, _) = self.check_paying(asked, Mode::Hosted, case).await?;
         let asking = Asking { caller, account, said: &to_sign.said, verb: Judged::Sign };
         let weighed = self.weigh(asking).await?;
         let record = self.used_blind(case, is_used).await?;
         let decided = async {
-            self.check_unclaimed(case.intent, Paid::Approvals, record.as_ref()).await?;
+            self.check_unclaimed(intent, Paid::Approvals, record.as_ref()).await?;
             // None can come any more: what was given up to the use is looked at once more.
             self.check_approvers_used(caller, &case.id, record.as_ref()).await?;
             self.decide_address(caller, account, Mode::Hosted, &to_sign.said).await

@@ -12,7 +12,7 @@ use keyward_domain::{Code, detail::records_root};
 use keyward_ledger_core::{
     entry::{CloseEpoch, Entry},
     outcome::Refusal,
-    state::addresses::{AddressesState, addresses_key, closed_epoch_key, read_leaf, used_address_key},
+    state::addresses::{closed_epoch_key, read_leaf, used_address_key},
     unlinkable::{AddressEpoch, EDGE_MS},
 };
 use keyward_policies::Verb;
@@ -35,23 +35,49 @@ use crate::{
 /// Epochs that one look closes.
 const CLOSED_AT_ONCE: u32 = 256;
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How late a closing may be before the operator hears of it, and looks between two tellings.
+const LATE_MS: u64 = 60 * 60 * 1000;
+const TELL_EVERY: u32 = 30;
+/// How far before our clock's time of a choice the ledger may have it, in milliseconds: block time may lie 30 s from a clock, and ours so far.
+const CHOSEN_EDGE_MS: u64 = 4 * EDGE_MS;
 
 /// Closes epochs until the service ends.
 pub(crate) async fn run(custody: Arc<Custody>) {
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut looks: u32 = 0;
     loop {
         look.tick().await;
-        if let Err(failure) = custody.close_elapsed_epochs().await {
+        // As many accounts as there are: what was a full look is followed by the next one.
+        let closed = loop {
+            match custody.close_elapsed_epochs().await {
+                Ok(true) => {}
+                closed => break closed,
+            }
+        };
+        let failure = closed.err();
+        if let Some(failure) = &failure {
             tracing::debug!(%failure, "epochs of addresses are closed later");
         }
+        if looks.is_multiple_of(TELL_EVERY)
+            && let Ok(late @ 1..) = custody.late_epochs().await
+        {
+            let failure = failure.map(|failure| failure.to_string());
+            tracing::warn!(
+                late,
+                failure,
+                "epochs of addresses that ended more than an hour ago are not closed: audits cannot see that they are complete"
+            );
+        }
+        looks = looks.wrapping_add(1);
     }
 }
 
 impl Custody {
     /// Closes epochs of hosted roots that have elapsed, at once and in random order: one after the other by account they would tell on
-    /// the ledger whose they are. One that is not to be closed now keeps no other from it. Fails by the first of them.
-    pub(crate) async fn close_elapsed_epochs(&self) -> Result<(), Failure> {
+    /// the ledger whose they are. One that is not to be closed now keeps no other from it. Fails by the first of them; whether there may be
+    /// more.
+    pub(crate) async fn close_elapsed_epochs(&self) -> Result<bool, Failure> {
         let before_ms = self.clock.now_ms().saturating_sub(EDGE_MS);
         let mut rows = Vec::new();
         for row in self.store.elapsed_address_epochs(before_ms, CLOSED_AT_ONCE).await? {
@@ -63,7 +89,14 @@ impl Custody {
             closings.push(self.close_hosted(row));
         }
         let closed = join_all(closings).await;
-        closed.into_iter().collect()
+        closed.into_iter().collect::<Result<(), Failure>>()?;
+        Ok(u32::try_from(rows.len()).is_ok_and(|count| count >= CLOSED_AT_ONCE))
+    }
+
+    /// How many epochs should have been closed long ago, as far as one look counts.
+    pub(crate) async fn late_epochs(&self) -> Result<usize, Failure> {
+        let before_ms = self.clock.now_ms().saturating_sub(LATE_MS);
+        Ok(self.store.elapsed_address_epochs(before_ms, CLOSED_AT_ONCE).await?.len())
     }
 
     async fn close_hosted(&self, row: &Row) -> Result<(), Failure> {
@@ -111,9 +144,9 @@ impl Custody {
         }
         // Each closing stands on the ledger for good.
         self.floods.charge(account.0, Flood::Entry, self.clock.now_ms())?;
-        let chosen_first = self.ledger.state(addresses_key(&account.0)).await?;
-        let chosen_first = chosen_first.map(|value| AddressesState::decode(&value)).transpose();
-        if chosen_first.map_err(Failure::internal)?.is_none_or(|state| epoch < state.first) {
+        // By our own row: whom the ledger were asked about the account here would see whose the tag is that comes next.
+        let earliest_ms = chosen.created_ms.saturating_sub(CHOSEN_EDGE_MS);
+        if AddressEpoch::at(chosen.epoch_ms, earliest_ms).is_none_or(|first| epoch < first.number) {
             return Err(Failure::new(Code::AddressEpoch, "the account had no addresses in that epoch yet"));
         }
         let view = ViewingLeaf::from_bytes(epoch, leaf);

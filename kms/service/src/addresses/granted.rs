@@ -2,14 +2,18 @@
 
 use std::ops::RangeInclusive;
 
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use keyward_crypto::unlinkable::ViewingCover;
 use keyward_domain::AccountId;
-use keyward_store::{AddressState, Id};
+use keyward_ledger_core::entry::AuditTerms;
+use keyward_store::{AddressAccount, AddressState, Id};
 
 use crate::{custody::Custody, failure::Failure};
 
 /// Accounts of one page.
 const PAGE: u32 = 1024;
+/// Closed accounts that the ledger is asked about at once.
+const ASKED_AT_ONCE: usize = 16;
 
 impl Custody {
     /// What opens these epochs of an account, and no others. The root must be hosted; of a closed account what is kept opens them.
@@ -35,17 +39,19 @@ impl Custody {
             let page = self.store.address_accounts(after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(all) };
             after = last.account;
-            for row in page {
-                let over = match &terms {
-                    Some(terms) if row.state == AddressState::Kept => {
-                        self.is_kept_no_more(&row.account, terms).await?
-                    }
-                    _ => false,
-                };
-                if !over {
-                    all.push(row.account);
-                }
+            let asked: Vec<_> = page.iter().map(|row| self.can_be_opened(row, terms.as_ref())).collect();
+            let can_be = stream::iter(asked).buffered(ASKED_AT_ONCE).try_collect::<Vec<_>>().await?;
+            all.extend(page.iter().zip(can_be).filter(|(_, can_be)| *can_be).map(|(row, _)| row.account));
+        }
+    }
+
+    /// Whether something of an account can still be opened: of a closed one the ledger knows.
+    async fn can_be_opened(&self, row: &AddressAccount, terms: Option<&AuditTerms>) -> Result<bool, Failure> {
+        match terms {
+            Some(terms) if row.state == AddressState::Kept => {
+                Ok(!self.is_kept_no_more(&row.account, terms).await?)
             }
+            _ => Ok(true),
         }
     }
 }

@@ -7,6 +7,7 @@ use keyward_domain::{
     scheme::{PublicKey, Scheme},
 };
 use keyward_ledger_core::{
+    contracts::intent::INTENT_BLOCKS_MAX,
     entry::{HandleLimit, UseAddress},
     hash::commitment,
 };
@@ -14,12 +15,23 @@ use keyward_store::{AddressOrigin, Id, NewAddress, NewIntent};
 
 use super::{choose::malformed, payload::ToSign};
 use crate::{
-    approvals::blind::BlindCase,
+    approvals::blind::{BlindCase, Pays},
     caller::Caller,
     custody::{Custody, random},
     failure::Failure,
-    guard::INTENT_BLOCKS,
 };
+
+/// The ends of intents of addresses stand so many blocks apart.
+const END_STEP_BLOCKS: u64 = 1024;
+
+/// Until which block the intent of an address stands that is begun at `height`: 3,072 blocks at least, within the ledger's bound.
+///
+/// Everybody sees it. Of every second an own root's device takes between begin and record an exact end would tell, and so
+/// which uses are whose.
+fn not_after(height: u64) -> u64 {
+    let latest = height.saturating_add(INTENT_BLOCKS_MAX);
+    latest - latest % END_STEP_BLOCKS
+}
 
 /// A use that is wanted.
 #[derive(Clone, Copy)]
@@ -45,11 +57,14 @@ pub(super) struct Intended {
 }
 
 impl Custody {
-    /// A fresh intent, or the one that approvals have paid for. Under its id nothing else is ever sealed.
+    /// A fresh intent, or the one that was drawn with the approvals. Under its id nothing else is ever sealed.
     pub(super) fn intend(&self, caller: &Caller, wanted: Wanted<'_>) -> Result<Intended, Failure> {
         let Wanted { account, address, scheme, view, epoch_ms, policy, to_sign, limit, by } = wanted;
         let (fresh, r): ([u8; 32], [u8; 32]) = (random()?, random()?);
-        let id = by.map_or(fresh, |case| case.intent);
+        let id = match by.map(|case| case.pays) {
+            Some(Pays::Intent(drawn)) => drawn,
+            Some(Pays::Nothing | Pays::Begun) | None => fresh,
+        };
         let payload_hash = to_sign.hash;
         let mut used = UseAddress {
             id,
@@ -59,7 +74,7 @@ impl Custody {
             epoch: view.epoch(),
             executor: self.ledger.submitter(),
             commitment: commitment(&r, &payload_hash),
-            not_after: self.ledger.height().saturating_add(INTENT_BLOCKS),
+            not_after: not_after(self.ledger.height()),
             limit,
             detail: Vec::new(),
             proof: [0; 64],
@@ -101,5 +116,21 @@ fn source(address: &NewAddress) -> Source {
     match address.origin {
         AddressOrigin::Index(index) => Source::Index(index),
         AddressOrigin::Payment(payment) => Source::Payment { epoch: address.epoch, payment },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_intents_end_tells_no_more_of_its_begin_than_a_thousand_blocks_of_it() {
+        for height in (0..5_000).chain([1 << 40, (1 << 40) + 1_023]) {
+            let end = not_after(height);
+            assert_eq!(end % 1_024, 0, "{height}");
+            assert!((height + 3_073..=height + 4_096).contains(&end), "{height}: {end}");
+        }
+        assert_eq!(not_after(1_024), not_after(2_047));
+        assert!(not_after(u64::MAX) > u64::MAX - 1_024, "no overflow");
     }
 }

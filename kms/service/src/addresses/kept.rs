@@ -22,22 +22,25 @@ use keyward_store::{AddressAccount, AddressCustody, AddressState, Change, Id};
 use crate::{custody::Custody, failure::Failure, policies::own_tenant, ports::Proven};
 
 const KEPT_LABEL: &[u8] = b"\x1akeyward/address-viewing/v1";
-/// Accounts that one look asks the ledger about.
-const LOOKED_AT: u32 = 64;
+/// Accounts that one look is about.
+pub(super) const LOOKED_AT: u32 = 64;
 /// How far ahead of our clock an account that is being closed may use addresses: longer than its closing can be on its way.
 const AHEAD_MS: u64 = EPOCH_MS_MAX;
 
-/// Behind which account the next look at what is kept begins.
+/// Behind which account the next look at a list of them begins.
 #[derive(Debug, Default)]
-pub(crate) struct KeptRound(Mutex<Id>);
+pub(crate) struct Round(Mutex<Id>);
 
-impl KeptRound {
-    fn begins(&self) -> Id {
+impl Round {
+    pub(super) fn begins(&self) -> Id {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin_at(&self, after: Id) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = after;
+    /// Behind these, or anew where there were no more.
+    pub(super) fn goes_on(&self, seen: &[AddressAccount]) {
+        let is_last = u32::try_from(seen.len()).is_ok_and(|count| count < LOOKED_AT);
+        let next = seen.last().filter(|_| !is_last).map_or([0; 32], |row| row.account);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = next;
     }
 }
 
@@ -117,14 +120,12 @@ impl Custody {
     pub(crate) async fn erase_kept(&self) -> Result<(), Failure> {
         let after = self.kept_round.begins();
         let rows = self.store.kept_address_accounts(after, LOOKED_AT).await?;
-        let is_last = u32::try_from(rows.len()).is_ok_and(|count| count < LOOKED_AT);
-        let next = rows.last().filter(|_| !is_last).map_or([0; 32], |row| row.account);
         if rows.is_empty() {
-            self.kept_round.begin_at(next);
+            self.kept_round.goes_on(&rows);
             return Ok(());
         }
         let mut terms = self.seen_terms().await?;
-        for row in rows {
+        for row in &rows {
             let account = self.seen_account(&row.account).await?;
             if account.is_over(&terms) && terms.height < account.height {
                 terms = self.seen_terms().await?;
@@ -136,7 +137,7 @@ impl Custody {
                 self.store.apply(gone.to_vec()).await?;
             }
         }
-        self.kept_round.begin_at(next);
+        self.kept_round.goes_on(&rows);
         Ok(())
     }
 }

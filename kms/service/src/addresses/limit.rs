@@ -6,8 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use keyward_crypto::unlinkable::AddressRoot;
 use keyward_domain::Code;
 use keyward_ledger_core::{
-    entry::HandleLimit,
-    state::layout::{RateState, rate_key},
+    entry::{HandleLimit, Window},
+    state::{
+        addresses::{HandleState, handle_key},
+        layout::{RateState, rate_key},
+    },
 };
 
 use crate::{custody::Custody, failure::Failure};
@@ -19,12 +22,32 @@ const KNOWN_MS: u64 = 60_000;
 pub(crate) type Limit = Mutex<Option<(u64, u64)>>;
 
 impl Custody {
-    /// What a use counts against now; nothing where no limit is configured.
+    /// What a use counts against now; nothing where no limit is configured. Refused where nothing is left: a refused record would stand
+    /// there for good, with one more address under the handle, and approvals that were used up for it would be gone.
     pub(super) async fn handle_limit(&self, root: &AddressRoot) -> Result<Option<HandleLimit>, Failure> {
         let Some(rule) = self.addresses.limit else { return Ok(None) };
         let window_ms = self.window_of(&rule).await?;
         let number = self.clock.now_ms() / window_ms.max(1);
-        Ok(Some(HandleLimit { rule, handle: root.handle(window_ms, number) }))
+        let limit = HandleLimit { rule, handle: root.handle(window_ms, number) };
+        self.refuse_used_up(&limit).await?;
+        Ok(Some(limit))
+    }
+
+    async fn refuse_used_up(&self, limit: &HandleLimit) -> Result<(), Failure> {
+        let Some(value) = self.ledger.state(handle_key(&limit.rule, &limit.handle)).await? else {
+            return Ok(());
+        };
+        let counted = HandleState::decode(&value).map_err(Failure::internal)?;
+        if counted.ends_ms < self.clock.now_ms()
+            || counted.count < self.rule_window(&limit.rule).await?.count_max
+        {
+            return Ok(());
+        }
+        let what = format!(
+            "`{}` addresses were used in the window of the limit, as many as it lets through",
+            counted.count
+        );
+        Err(Failure::new(Code::RateExceeded, what))
     }
 
     async fn window_of(&self, rule: &[u8; 32]) -> Result<u64, Failure> {
@@ -35,6 +58,14 @@ impl Custody {
         {
             return Ok(window_ms);
         }
+        let window = self.rule_window(rule).await?;
+        let known = (window.length_ms, now_ms.saturating_add(KNOWN_MS));
+        *self.address_limit.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+        Ok(window.length_ms)
+    }
+
+    /// The one window of the rule, as the ledger has it.
+    async fn rule_window(&self, rule: &[u8; 32]) -> Result<Window, Failure> {
         let unknown = || Failure::new(Code::RuleUnknown, "the ledger has no rate rule of the configured id");
         let value = self.ledger.state(rate_key(rule)).await?.ok_or_else(unknown)?;
         let terms = RateState::decode(&value).map_err(Failure::internal)?.terms;
@@ -42,8 +73,6 @@ impl Custody {
             let what = "the configured rate rule must have one window, and nobody who charges it";
             return Err(Failure::new(Code::RuleInvalid, what));
         };
-        let known = (window.length_ms, now_ms.saturating_add(KNOWN_MS));
-        *self.address_limit.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
-        Ok(window.length_ms)
+        Ok(*window)
     }
 }

@@ -13,6 +13,8 @@ mod announce;
 mod approved;
 pub(crate) mod choose;
 pub(crate) mod close;
+mod closings;
+mod followed;
 mod granted;
 pub(crate) mod intent;
 mod kept;
@@ -20,6 +22,7 @@ mod limit;
 mod list;
 mod next;
 mod own;
+mod own_approved;
 mod own_book;
 pub(crate) mod payload;
 mod resume;
@@ -31,16 +34,14 @@ use std::sync::Arc;
 
 use keyward_crypto::unlinkable::{AddressError, AddressRoot};
 use keyward_domain::{AccountId, Code, Mode, scheme::Scheme};
-use keyward_ledger_core::{
-    state::layout::{AccountState as LedgerAccount, account_key},
-    unlinkable::AddressEpoch,
-};
+use keyward_ledger_core::unlinkable::AddressEpoch;
 use keyward_policies::{Resource, Verb, Verdict};
 use keyward_store::{AddressAccount, AddressCustody, AddressOrigin, AddressState, Id, NewAddress};
 
 pub(crate) use announce::Announced;
 pub(crate) use approved::AskAddress;
-pub(crate) use kept::KeptRound;
+pub(crate) use closings::Closings;
+pub(crate) use kept::Round;
 pub(crate) use limit::Limit;
 pub(crate) use list::Listed;
 pub(crate) use own::BeginAddress;
@@ -111,12 +112,9 @@ impl Custody {
     }
 
     /// Refuses for an account that is closed. The ledger cannot see whose a use of an address is, and another service may have closed the
-    /// account: so it is asked before an intent leaves, and before a signature does.
+    /// account: so its closings are read before an intent leaves, and before a signature does.
     pub(crate) async fn require_open_on_ledger(&self, account: AccountId) -> Result<(), Failure> {
-        let value = self.ledger.state(account_key(&account.0)).await?;
-        let lags =
-            || Failure::new(Code::LedgerUnavailable, "the ledger lags: it does not know the account yet");
-        if LedgerAccount::decode(&value.ok_or_else(lags)?).map_err(Failure::internal)?.open {
+        if !self.closings.tell_of(self.ledger.as_ref(), &account.0).await? {
             return Ok(());
         }
         self.follow_closing(account.0).await?;

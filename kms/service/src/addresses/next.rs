@@ -95,11 +95,10 @@ impl Custody {
         }
     }
 
-    /// An app that never uses what it is given would fill the disk.
+    /// An app that never uses what it is given would fill the disk. What was drawn to be signed with at once and refused fills none.
     async fn refuse_hoarding(&self, row: &AddressAccount, more: u32) -> Result<(), Failure> {
         let epoch = self.address_epoch_now(row)?;
-        let Some(epoch) = self.store.address_epoch(row.account, epoch).await? else { return Ok(()) };
-        if epoch.given.saturating_sub(epoch.records).saturating_add(more) <= UNUSED_MAX {
+        if self.store.unused_addresses(row.account, epoch).await?.saturating_add(more) <= UNUSED_MAX {
             return Ok(());
         }
         let what = format!("more than `{UNUSED_MAX}` addresses of the epoch would be unused");

@@ -1,5 +1,5 @@
 //! Signing with an address of a root that is the person's own: the service decides and seals the detail, the address's key proves the
-//! intent, and signs once that is final. What the service is shown of an epoch is forgotten with the request; its hash is kept, so that
+//! intent, and signs once that is final. Approvals that it takes are used up in between (`own_approved`). What the service is shown of an epoch is forgotten with the request; its hash is kept, so that
 //! all uses of an epoch are sealed for the same leaf.
 
 use std::fmt;
@@ -20,9 +20,11 @@ pub(super) use super::payload::pin as pinned;
 use super::{
     intent::{Intended, Wanted},
     other,
+    own_approved::Approved,
     own_book::{ANSWER_MS, OwnState, OwnUse, Stage, WAIT_MS, unknown},
     payload::ToSign,
     scheme_of,
+    sign::Asked,
 };
 use crate::{
     caller::Caller,
@@ -50,6 +52,8 @@ pub(crate) struct BeginAddress<B> {
     pub(crate) input: Input<B>,
     pub(crate) format: String,
     pub(crate) mark: Vec<u8>,
+    /// The case that it is approved by.
+    pub(crate) case: Option<Id>,
 }
 
 /// What the address's key is to sign. Prints redacted: the opening says of what payload the intent is.
@@ -72,6 +76,15 @@ impl BegunAddress {
 }
 
 impl Custody {
+    /// Refuses roots that are not hosted where uses are counted.
+    pub(super) fn refuse_uncounted(&self) -> Result<(), Failure> {
+        if self.addresses.limit.is_none() {
+            return Ok(());
+        }
+        let what = "this service counts uses of addresses, and cannot count those of a root of your own";
+        Err(Failure::new(Code::AddressLimitHosted, what))
+    }
+
     /// Decides, and seals the detail; the ledger is told with the proof. Run it in a task of its own.
     pub(crate) async fn begin_with_address<B: AsRef<[u8]> + Sync>(
         &self,
@@ -80,17 +93,17 @@ impl Custody {
     ) -> Result<BegunAddress, Failure> {
         let _permit = self.permit()?;
         let account = self.address_account(caller, Verb::AddressUse)?;
-        if self.addresses.limit.is_some() {
-            let what = "this service counts uses of addresses, and cannot count those of a root of your own";
-            return Err(Failure::new(Code::AddressLimitHosted, what));
-        }
+        self.refuse_uncounted()?;
         let scheme = scheme_of(&ask.scheme)?;
         let to_sign = ToSign::read(&ask.input, &ask.format, scheme)?;
         let chosen = self.own_addresses(account).await?;
         self.refuse_other_epochs(&chosen, ask.epoch)?;
         check_shown(&ask)?;
-        let policy = self.decide_address(caller, account, Mode::Own, &to_sign.said).await?;
-        let fields = [&account.0[..], &ask.address.public_key, scheme.name().as_bytes(), &to_sign.name()];
+        let asked = Asked { caller, account, scheme, to_sign: &to_sign, policy: [0; 32], by: None };
+        let (case, to_sign, policy) = self.decide_own(&asked, ask.case.as_ref()).await?;
+        let payload = to_sign.name();
+        let fields = [&account.0[..], &ask.address.public_key, scheme.name().as_bytes(), &payload];
+        let fields = fields.into_iter().chain(ask.case.as_ref().map(|case| &case[..])).collect::<Vec<_>>();
         let claim = self.claim_of(caller, &ask.mark, request_hash("address.begin", &fields))?;
         let name = claim.as_ref().map(|claim| claim.name.clone());
         if let Some(claim) = claim {
@@ -116,20 +129,22 @@ impl Custody {
             policy,
             to_sign: &to_sign,
             limit: None,
-            by: None,
+            by: case.as_ref(),
         };
         let begun = async {
             self.begun_addresses.check_room(account)?;
             let Intended { intent, used, key } = self.intend(caller, wanted)?;
             let taken = pinned_use(account, &ask);
             let asking = Asking { caller, account, said: &to_sign.said, verb: Judged::Sign };
-            self.keep_address_intent(asking, &intent, &taken).await?;
+            let weighed = self.keep_address_intent(asking, &intent, &taken).await?;
+            let by = case.as_ref().map(|case| Approved { case: case.id, weighed });
             let address = ask.address;
-            Ok(AddressPassage { account, address, intent, used, key, name: name.clone() })
+            Ok((AddressPassage { account, address, intent, used, key, name: name.clone() }, by))
         };
         match begun.await {
-            Ok(passage) => {
-                let own = Arc::new(OwnUse::new(account, passage, to_sign.clone(), self.clock.now_ms()));
+            Ok((passage, by)) => {
+                let own = OwnUse::new(passage, (to_sign.clone(), by), self.clock.now_ms());
+                let own = Arc::new(own);
                 self.begun_addresses.insert(own.clone());
                 Ok(BegunAddress::of(&own))
             }
@@ -168,7 +183,18 @@ impl Custody {
                 error,
             )
         })?;
-        let record = self.hand_in_use(&mut state, proof).await?;
+        if matches!(state.stage, Stage::Begun) {
+            self.pay_own(caller, &mut state).await?;
+        }
+        let record = match self.hand_in_use(&mut state, proof).await {
+            Ok(record) => record,
+            Err(failure) => {
+                if matches!(state.stage, Stage::Ended) {
+                    self.take_back_paid(state.by.as_ref(), intent).await;
+                }
+                return Err(failure);
+            }
+        };
         let receipt = record.receipt(None);
         self.remember_use(&state.passage, record.as_ref()).await;
         state.stage = Stage::Recorded(record);
@@ -249,6 +275,9 @@ impl Custody {
             Ok(signed) => {
                 state.stage = Stage::Released { record, signed: signed.clone() };
                 own.waits_until(self.clock.now_ms().saturating_add(ANSWER_MS));
+                if let Some(by) = &state.by {
+                    self.erase_mail(&by.case).await;
+                }
                 Ok(signed)
             }
             Err(failure) => {

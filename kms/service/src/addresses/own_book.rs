@@ -13,7 +13,7 @@ use keyward_domain::{AccountId, Code};
 use keyward_store::{Change, Id, IdempotencyKey as Name, IntentState};
 use tokio::sync::Mutex as Turn;
 
-use super::payload::ToSign;
+use super::{own_approved::Approved, payload::ToSign};
 use crate::{
     custody::Custody,
     failure::Failure,
@@ -51,6 +51,8 @@ pub(super) struct OwnUse {
 pub(super) struct OwnState {
     pub(super) passage: AddressPassage,
     pub(super) to_sign: ToSign,
+    /// What it is approved by.
+    pub(super) by: Option<Approved>,
     pub(super) stage: Stage,
 }
 
@@ -70,15 +72,19 @@ pub(super) enum Stage {
 }
 
 impl OwnUse {
-    pub(super) fn new(account: AccountId, passage: AddressPassage, to_sign: ToSign, now_ms: u64) -> Self {
+    pub(super) fn new(
+        passage: AddressPassage,
+        (to_sign, by): (ToSign, Option<Approved>),
+        now_ms: u64,
+    ) -> Self {
         Self {
-            account,
+            account: passage.account,
             intent: passage.intent.id,
             body: passage.used.body(),
             opening: passage.intent.r,
             name: passage.name.clone(),
             until_ms: AtomicU64::new(now_ms.saturating_add(WAIT_MS)),
-            state: Turn::new(OwnState { passage, to_sign, stage: Stage::Begun }),
+            state: Turn::new(OwnState { passage, to_sign, by, stage: Stage::Begun }),
         }
     }
 
@@ -121,6 +127,11 @@ impl BegunAddresses {
         self.lock().values().find(|one| one.name.as_ref().is_some_and(same)).cloned()
     }
 
+    /// Whether an intent is somebody's here.
+    pub(super) fn knows(&self, intent: &Id) -> bool {
+        self.lock().contains_key(intent)
+    }
+
     pub(super) fn insert(&self, one: Arc<OwnUse>) {
         self.lock().insert(one.intent, one);
     }
@@ -147,9 +158,12 @@ impl Custody {
 
     /// It gets no signature any more. Of what was never handed in the ledger has nothing, and its address is free again.
     pub(super) async fn end_own_use(&self, state: &mut OwnState) {
-        let OwnState { passage, stage, .. } = state;
+        let OwnState { passage, stage, by, .. } = state;
         match std::mem::replace(stage, Stage::Ended) {
-            Stage::Begun => self.abandon(passage).await,
+            Stage::Begun => {
+                self.abandon(passage).await;
+                self.take_back_paid(by.as_ref(), &passage.intent.id).await;
+            }
             Stage::HandedIn(_) => self.lose_address_intent(passage).await,
             Stage::Recorded(record) => self.end_address_intent(passage, record.as_ref()).await,
             Stage::Released { .. } | Stage::Ended => return,

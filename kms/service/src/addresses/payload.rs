@@ -10,6 +10,7 @@ use keyward_domain::{
     payload::is_reserved,
 };
 use keyward_policies::Facts;
+use keyward_store::Id;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -51,7 +52,7 @@ impl ToSign {
             return Err(Failure::new(Code::PayloadReserved, what));
         }
         if matches!(format, "" | "opaque") {
-            let said = Said { facts: Facts::opaque(), approvals: Vec::new(), word: Vec::new() };
+            let said = said(Facts::opaque());
             return Ok(Self { hash: payload.hash(), said, words: Vec::new(), format: String::new() });
         }
         let Payload::Message(message) = payload else {
@@ -69,14 +70,23 @@ impl ToSign {
                 format!("the payload has `{}` digests, and an address signs once", meaning.digests.len());
             return Err(Failure::new(Code::PayloadUnread, what));
         };
-        let said = Said { facts: Facts::of(&meaning), approvals: Vec::new(), word: Vec::new() };
+        let said = said(Facts::of(&meaning));
         Ok(Self { hash, said, words: meaning.words(), format: form.name().to_owned() })
+    }
+
+    /// The same with what approves it.
+    pub(crate) fn approved(&self, rule: Id) -> Self {
+        Self { said: self.said.clone().approved([rule]), ..self.clone() }
     }
 
     /// What names it in a request.
     pub(crate) fn name(&self) -> Vec<u8> {
         [&self.hash[..], self.format.as_bytes()].concat()
     }
+}
+
+const fn said(facts: Facts) -> Said {
+    Said { facts, approvals: Vec::new(), word: Vec::new(), unlinkable: true }
 }
 
 /// SHA-256 under a label: what is kept of a secret that is shown again.

@@ -18,7 +18,7 @@ use super::{
     scheme_of,
 };
 use crate::{
-    approvals::blind::BlindCase,
+    approvals::blind::{BlindCase, Pays},
     caller::Caller,
     custody::Custody,
     failure::Failure,
@@ -97,8 +97,7 @@ impl Custody {
     ) -> Result<SignedAddress, Failure> {
         let case = self.case_of(&asked, case).await?;
         // Decided with the approvals that are about to be used up: what the ledger makes of them comes after.
-        let said = asked.to_sign.said.clone().approved([case.rule]);
-        let to_sign = ToSign { said, ..asked.to_sign.clone() };
+        let to_sign = asked.to_sign.approved(case.rule);
         let asked = Asked { to_sign: &to_sign, by: Some(&case), ..asked };
         let signed = self.sign_asked(asked, public_key, name).await?;
         self.erase_mail(&case.id).await;
@@ -111,30 +110,31 @@ impl Custody {
         public_key: Option<[u8; 33]>,
         name: Option<Name>,
     ) -> Result<SignedAddress, Failure> {
-        let Asked { account, scheme, to_sign, .. } = asked;
+        let account = asked.account;
         let (row, root) = self.hosted_addresses(account).await?;
         let given = match public_key {
             Some(public_key) => {
                 let given = self.given_address(account, public_key).await?;
-                if let Some(intent) = given.intent {
-                    if let Some(case) = asked.by {
-                        if case.intent != intent {
-                            return Err(used_before());
-                        }
-                        // Nothing is paid here: what is decided where approvals are used up is decided all the same.
-                        self.decide_address(asked.caller, account, Mode::Hosted, &to_sign.said).await?;
-                        self.check_approvers(asked.caller, &case.id).await?;
-                    }
-                    let key = key_of(&root, &given.new, scheme)?;
-                    return self.resume_address(&given, (&key, to_sign.hash), name).await;
+                if given.intent.is_some() {
+                    return self.sign_late(&asked, &root, &given, name).await;
                 }
                 if matches!(given.new.origin, AddressOrigin::Index(_)) {
                     self.refuse_other_epochs(&row, given.new.epoch)?;
+                    // Using approvals up takes a block or more: a use that comes after the epoch's edge is refused, and they are gone.
+                    if asked.by.is_some() && self.address_epoch_now(&row)? > given.new.epoch {
+                        let what = format!("the address epoch `{}` has ended", given.new.epoch);
+                        return Err(Failure::new(Code::AddressEpoch, what));
+                    }
                 }
                 Some(given.new)
             }
             None => None,
         };
+        if let (None, Some(case)) = (&given, asked.by)
+            && let Some(signed) = self.sign_late_by(&asked, case, &root, name.clone()).await?
+        {
+            return Ok(signed);
+        }
         let limit = self.handle_limit(&root).await?;
         let Some(case) = asked.by else {
             return self.sign_with(asked, (&row, &root, limit), given, name).await;
@@ -143,6 +143,48 @@ impl Custody {
         let asked = Asked { policy: paid.policy, ..asked };
         let signed = self.sign_with(asked, (&row, &root, limit), given, name).await;
         signed.map_err(|failure| paid.failed(failure))
+    }
+
+    /// With an address that an intent has already, if it is just this one's.
+    async fn sign_late(
+        &self,
+        asked: &Asked<'_>,
+        root: &AddressRoot,
+        given: &AddressRow,
+        name: Option<Name>,
+    ) -> Result<SignedAddress, Failure> {
+        let Asked { caller, account, scheme, to_sign, by, .. } = *asked;
+        if let Some(case) = by {
+            if given.intent.map(Pays::Intent) != Some(case.pays) {
+                return Err(used_before());
+            }
+            // Nothing is paid here: what is decided where approvals are used up is decided all the same.
+            self.decide_address(caller, account, Mode::Hosted, &to_sign.said).await?;
+            self.check_approvers(caller, &case.id).await?;
+        }
+        let key = key_of(root, &given.new, scheme)?;
+        self.resume_address(given, (&key, to_sign.hash), name).await
+    }
+
+    /// With the fresh address that an earlier try took, whose answer was lost and which nobody was told; none where no signature can be
+    /// had from it any more.
+    async fn sign_late_by(
+        &self,
+        asked: &Asked<'_>,
+        case: &BlindCase,
+        root: &AddressRoot,
+        name: Option<Name>,
+    ) -> Result<Option<SignedAddress>, Failure> {
+        let intent = case.drawn()?;
+        if !self.unreleased.contains(&intent) {
+            return Ok(None);
+        }
+        let taken = self.store.address_of_intent(asked.account.0, intent).await?;
+        let Some(taken) = taken else { return Ok(None) };
+        match self.sign_late(asked, root, &taken, name).await {
+            Err(failure) if failure.code == Code::AddressUsed => Ok(None),
+            signed => signed.map(Some),
+        }
     }
 
     /// With a given address, or, now that nothing else is waited for, a fresh one.
@@ -191,9 +233,16 @@ impl Custody {
             self.keep_paid_intent(&intent, &taken).await?;
         } else {
             let asking = Asking { caller, account, said: &to_sign.said, verb: Judged::Sign };
-            self.keep_address_intent(asking, &intent, &taken).await?;
+            // Without approvals nothing is left to be taken in.
+            drop(self.keep_address_intent(asking, &intent, &taken).await?);
         }
         let passage = AddressPassage { account, address, intent, used, key: public, name };
+        if let Some(case) = by
+            && let Err(failure) = self.refuse_taken_back(case).await
+        {
+            self.give_up_address(&passage).await;
+            return Err(failure);
+        }
         let sign = |digest: &[u8; 32]| key.sign_digest(digest).map_err(Failure::internal);
         self.pass_address(&passage, sign).await
     }

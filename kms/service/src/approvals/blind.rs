@@ -1,8 +1,9 @@
 //! Cases that name nobody: for what an account signs with an address, which a case in its name would give away.
 //!
 //! The service opens them and uses them up. The ledger does not see who asks, so that no approver is the asker is checked here, and
-//! whoever opens the detail of the use can check it again. A case pays for one intent, whose id is drawn when the case is asked for and
-//! points to nothing on the ledger: the guard's rules for what is paid for on the ledger hold for it (`guard/delegated`).
+//! whoever opens the detail of the use can check it again. A case pays for one intent. Of a hosted root its id is drawn when the case is
+//! asked for and points to nothing on the ledger: the guard's rules for what is paid for on the ledger hold for it (`guard/delegated`).
+//! Of a root of one's own the case's row says for which one (`addresses/own_approved`).
 
 use keyward_domain::{
     AccountId, Code,
@@ -13,13 +14,13 @@ use keyward_ledger_core::{
     entry::Entry,
     state::layout::{AccountState, ApprovalCase, ApprovalCaseStatus as Status, ApprovalState, account_key},
 };
-use keyward_store::{ActKind, Approval, Change, Id};
+use keyward_store::{ActKind, Approval, Change, Id, IntentState};
 
 use super::{mail::row_id, members};
 use crate::{
     acts::Plan,
     caller::Caller,
-    custody::{Custody, random},
+    custody::Custody,
     failure::Failure,
     once::{Once, request_hash},
     ports::Final,
@@ -37,11 +38,52 @@ pub(crate) struct BlindCase {
     pub(crate) asked: AddressSigning,
     /// Under which it is approved.
     pub(crate) rule: Id,
-    /// The intent that it pays for.
-    pub(crate) intent: Id,
+    pub(crate) pays: Pays,
+}
+
+/// What a case pays for, as its row says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pays {
+    /// Of a root of one's own: nothing yet.
+    Nothing,
+    /// The same, and it is being used up.
+    Begun,
+    /// This intent alone.
+    Intent(Id),
+}
+
+impl Pays {
+    pub(crate) fn encode(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Nothing => None,
+            Self::Begun => Some(Vec::new()),
+            Self::Intent(intent) => Some(intent.to_vec()),
+        }
+    }
+
+    pub(crate) fn of(row: &Approval) -> Result<Self, Failure> {
+        match row.used.as_deref() {
+            None => Ok(Self::Nothing),
+            Some([]) => Ok(Self::Begun),
+            Some(intent) => match Id::try_from(intent) {
+                Ok(intent) => Ok(Self::Intent(intent)),
+                Err(_length) => Err(Failure::internal("a case that pays for what is no intent")),
+            },
+        }
+    }
 }
 
 impl BlindCase {
+    /// Of a hosted root: the intent that was drawn when it was asked for.
+    pub(crate) fn drawn(&self) -> Result<Id, Failure> {
+        match self.pays {
+            Pays::Intent(intent) => Ok(intent),
+            Pays::Nothing | Pays::Begun => {
+                Err(Failure::internal("a case without the intent that it pays for"))
+            }
+        }
+    }
+
     /// What the detail of the use says of it.
     pub(crate) const fn approved_by(&self) -> ApprovedBy {
         ApprovedBy { case: self.id, salt: self.asked.salt }
@@ -54,6 +96,7 @@ pub(crate) struct AskBlindly<'a> {
     pub(crate) rule: Id,
     pub(crate) live_ms: u64,
     pub(crate) mark: &'a [u8],
+    pub(crate) pays: Pays,
 }
 
 impl Custody {
@@ -63,7 +106,7 @@ impl Custody {
         caller: &Caller,
         ask: AskBlindly<'_>,
     ) -> Result<HandedIn, Failure> {
-        let AskBlindly { asked, rule, live_ms, mark } = ask;
+        let AskBlindly { asked, rule, live_ms, mark, pays } = ask;
         let account = AccountId(asked.account);
         let (scheme, times) = ([asked.scheme.code()], live_ms.to_be_bytes());
         let fields: [&[u8]; 6] =
@@ -80,9 +123,7 @@ impl Custody {
             let terms = terms.ok_or_else(|| Failure::new(Code::RuleUnknown, "no such rule was defined"))?;
             super::entries::check_life(live_ms, &terms)?;
             let readers = self.accounts_of(members(&terms)).await?;
-            let intent: Id = random()?;
-            let paid = Some(intent.to_vec());
-            self.posted(caller, account, &entry.encode(), (&about, readers, live_ms, paid)).await
+            self.posted(caller, account, &entry.encode(), (&about, readers, live_ms, pays.encode())).await
         };
         let before = match prepared.await {
             Ok(before) => before,
@@ -104,6 +145,9 @@ impl Custody {
         let unknown = || Failure::new(Code::CaseUnknown, "the account has asked for no such case here");
         let row = self.store.approval_of_case(*case).await?.filter(|row| row.account == account.0);
         let row = row.ok_or_else(unknown)?;
+        if row.is_withdrawn() {
+            return Err(taken_back());
+        }
         let About::Address(asked) = self.opened_mail(&row)? else {
             return Err(Failure::new(Code::ApprovalPayloadOther, "the case is about no address"));
         };
@@ -111,8 +155,7 @@ impl Custody {
         if found.payload != asked.blinded().payload() {
             return Err(Failure::internal("a case whose payload is not that of what was asked for"));
         }
-        let intent = intent_of(&row)?;
-        Ok(BlindCase { id: *case, asked, rule: found.rule, intent })
+        Ok(BlindCase { id: *case, asked, rule: found.rule, pays: Pays::of(&row)? })
     }
 
     /// The record that used a case up, final and accepted: handed in now, or found where an earlier try got through. The entry is
@@ -170,31 +213,54 @@ impl Custody {
         Ok(!groups.is_empty() && (0..).zip(groups.iter().map(|group| group.needed)).all(met))
     }
 
-    /// Refuses to hand in a word by which an account takes a blind case back: the ledger takes it from nobody, and keeps beside the
-    /// case's id who asked for it. Here the case ends: without its salt nothing can be signed by it.
-    pub(super) async fn refuse_withdrawing(&self, account: AccountId, case: &Id) -> Result<(), Failure> {
-        let Some(found) = self.approval_case_since(case, self.ledger.height()).await?.0 else {
+    /// Takes a blind case back for the account that asked for it: here alone, for the ledger would keep beside the case's id who did.
+    /// Without its salt nothing can be signed by it. Whether it is taken back; else the word is for the ledger.
+    pub(super) async fn take_back(&self, account: AccountId, case: &Id) -> Result<bool, Failure> {
+        let row = self.store.approval_of_case(*case).await?.filter(|row| row.account == account.0);
+        let found = self.approval_case_since(case, self.ledger.height()).await?.0;
+        let has_approved = |found: &ApprovalCase| found.approvals.iter().any(|(_, of)| *of == account.0);
+        if found.as_ref().is_some_and(|found| !is_blind(found) || has_approved(found)) {
+            return Ok(false);
+        }
+        if let Some(row) = row.as_ref().filter(|row| row.is_withdrawn()) {
+            return self.check_unsigned(row).await.map(|()| true);
+        }
+        let Some(found) = found else {
             return Err(Failure::new(Code::CaseUnknown, "no such case was opened, or its time is over"));
         };
-        if !is_blind(&found) || found.approvals.iter().any(|(_, approver)| *approver == account.0) {
-            return Ok(());
-        }
         match found.status {
             Status::Open => {}
-            Status::Used => return Err(Failure::new(Code::CaseUsed, "the case is used up")),
+            Status::Used => return Err(used_up()),
             Status::Closed => return Err(Failure::new(Code::CaseClosed, "the case was refused")),
         }
-        let row = self.store.approval_of_case(*case).await?;
-        if row.is_none_or(|row| row.account != account.0) {
-            return Err(Failure::new(
-                Code::ApprovalNotGiven,
-                "the account has given no approval in this case",
-            ));
+        let not_given =
+            || Failure::new(Code::ApprovalNotGiven, "the account has given no approval in this case");
+        row.ok_or_else(not_given)?;
+        self.store.apply(vec![Change::WithdrawApproval(*case)]).await?;
+        match self.store.approval_of_case(*case).await? {
+            Some(row) => self.check_unsigned(&row).await.map(|()| true),
+            None => Err(Failure::new(Code::IdempotencyPending, "the case ends just now")),
         }
-        self.store.apply(vec![Change::EndApproval(*case)]).await?;
-        let what = "the case is withdrawn here, and nothing can be signed by it any more: what it was about is erased. The ledger \
-                    is not told, because that would name who asked; there the case stays until its time is over";
-        Err(Failure::new(Code::CaseClosed, what))
+    }
+
+    /// Refuses to say of a case that is taken back that nothing is signed by it, unless that is so. INVARIANT: who signs keeps the intent, or of an own
+    /// root makes the case its own, first and then looks whether the case was taken back, who takes it back does it first and then looks for the intent: one of both
+    /// sees the other.
+    async fn check_unsigned(&self, row: &Approval) -> Result<(), Failure> {
+        let Pays::Intent(intent) = Pays::of(row)? else { return Ok(()) };
+        match self.store.intent(intent).await?.map(|intent| intent.state) {
+            None | Some(IntentState::Refused | IntentState::Abandoned) => Ok(()),
+            Some(IntentState::Submitted | IntentState::Final) => {
+                Err(Failure::new(Code::IdempotencyPending, "it is being signed just now"))
+            }
+            Some(IntentState::Signed | IntentState::Released | IntentState::Late) => Err(used_up()),
+        }
+    }
+
+    /// Refuses a case that was taken back by now.
+    pub(crate) async fn refuse_taken_back(&self, case: &BlindCase) -> Result<(), Failure> {
+        let row = self.store.approval_of_case(case.id).await?;
+        if row.is_some_and(|row| row.is_withdrawn()) { Err(taken_back()) } else { Ok(()) }
     }
 
     /// Refuses an approver of a case that names nobody who has asked for it, and a case of which it is not known here who did.
@@ -212,13 +278,17 @@ impl Custody {
                 let what = "the approver's account has asked for the case";
                 Err(Failure::new(Code::ApproverIsInitiator, what))
             }
+            Some(row) if row.is_withdrawn() => Err(taken_back()),
             Some(_) => Ok(()),
             None => Err(Failure::new(Code::ApprovalUnknown, "who has asked for the case is not known here")),
         }
     }
 }
 
-fn intent_of(row: &Approval) -> Result<Id, Failure> {
-    let intent = row.used.as_deref().map(Id::try_from);
-    intent.and_then(Result::ok).ok_or_else(|| Failure::internal("a case without the intent that it pays for"))
+pub(crate) fn taken_back() -> Failure {
+    Failure::new(Code::CaseClosed, "who asked for the case has taken it back: nothing is signed by it")
+}
+
+fn used_up() -> Failure {
+    Failure::new(Code::CaseUsed, "the case is used up")
 }

@@ -8,7 +8,7 @@ use keyward_ledger_core::{
     state::layout::{ApprovalState, CredentialState, credential_key},
 };
 use keyward_policies::Verb;
-use keyward_store::{Act as Row, ActKind, ApprovalRule, Change, Id};
+use keyward_store::{Act as Row, ActKind, ApprovalRule, Change, Id, IdempotencyKey as Name};
 
 use super::{act_of, mail::row_id, malformed, members, rule_id};
 use crate::{
@@ -78,6 +78,21 @@ pub(crate) struct HandIn<'a> {
     pub(crate) mark: &'a [u8],
 }
 
+/// What a word came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    Recorded(HandedIn),
+    /// Who asked for a blind case has taken it back here; the ledger has no entry of it.
+    TakenBack,
+}
+
+impl Heard {
+    /// Of what an idempotency key keeps: nothing where nothing was recorded.
+    fn of_kept(bytes: &[u8]) -> Result<Self, Failure> {
+        if bytes.is_empty() { Ok(Self::TakenBack) } else { HandedIn::of_kept(bytes).map(Self::Recorded) }
+    }
+}
+
 impl Custody {
     /// Hands an entry in and waits until it is final. Once begun it runs to its end: run it in a task of its own.
     pub(crate) async fn hand_in_approval(
@@ -85,6 +100,25 @@ impl Custody {
         caller: &Caller,
         what: HandIn<'_>,
     ) -> Result<HandedIn, Failure> {
+        match self.hear_approval(caller, what).await? {
+            Heard::Recorded(done) => Ok(done),
+            Heard::TakenBack => {
+                Err(Failure::internal("a word that is none of a withdrawal was not recorded"))
+            }
+        }
+    }
+
+    /// Takes an approval or a case back, likewise.
+    pub(crate) async fn withdraw_approval(
+        &self,
+        caller: &Caller,
+        entry: &[u8],
+        mark: &[u8],
+    ) -> Result<Heard, Failure> {
+        self.hear_approval(caller, HandIn { kind: Kind::Withdraw, entry, about: None, mark }).await
+    }
+
+    async fn hear_approval(&self, caller: &Caller, what: HandIn<'_>) -> Result<Heard, Failure> {
         let _permit = self.permit()?;
         let account = caller.own_account()?;
         self.authorise_account(caller, what.kind.verb(), account)?;
@@ -94,7 +128,7 @@ impl Custody {
         let about = what.about.map(About::encode).unwrap_or_default();
         let hash = request_hash(what.kind.name(), &[&account.0, what.entry, &about]);
         let name = match self.once(caller, what.mark, hash).await? {
-            Once::Done(bytes) => return HandedIn::of_kept(&bytes),
+            Once::Done(bytes) => return Heard::of_kept(&bytes),
             Once::Fresh(name) => name,
         };
         let checked = async {
@@ -102,7 +136,11 @@ impl Custody {
             self.before_hand_in(caller, account, &entry, &what).await
         };
         let before = match checked.await {
-            Ok(before) => before,
+            Ok(Some(before)) => before,
+            Ok(None) => {
+                self.remember_taken_back(name).await;
+                return Ok(Heard::TakenBack);
+            }
             Err(failure) => {
                 self.give_back(name).await;
                 return Err(failure);
@@ -111,9 +149,15 @@ impl Custody {
         let (accepted, refused) = (self.follows(&entry, account).await?, undone(&entry, what.entry));
         let (kind, subject, app) = (ActKind::Approval, account.0, String::new());
         let plan = Plan { kind, subject, entries: vec![entry], before, accepted, refused, name, app };
-        match self.perform(plan).await {
-            Ok(kept) => HandedIn::of_kept(&kept),
-            Err(failure) => Err(failure),
+        Heard::of_kept(&self.perform(plan).await?)
+    }
+
+    /// Keeps the answer. Without it the row of the case gives the same one to who asks again.
+    async fn remember_taken_back(&self, name: Option<Name>) {
+        let Some(name) = name else { return };
+        if let Err(error) = self.store.apply(vec![Change::Complete(name.clone(), Vec::new())]).await {
+            tracing::warn!(%error, "the answer to a withdrawal is not kept");
+            self.give_back(Some(name)).await;
         }
     }
 
@@ -156,14 +200,14 @@ impl Custody {
         }
     }
 
-    /// What the service adds, and what is kept before the entry leaves.
+    /// What the service adds, and what is kept before the entry leaves; none: it does not leave, its case is taken back here.
     async fn before_hand_in(
         &self,
         caller: &Caller,
         account: AccountId,
         entry: &Entry,
         what: &HandIn<'_>,
-    ) -> Result<Vec<Change>, Failure> {
+    ) -> Result<Option<Vec<Change>>, Failure> {
         match act_of(entry).map(|(act, _)| act) {
             Some(Act::DefineApproval(define)) if !define.terms.is_sound() => {
                 let what = "a rule needs groups, and each of them at least one approval and as many members";
@@ -180,20 +224,17 @@ impl Custody {
                 let rule = rule.ok_or_else(|| Failure::new(Code::RuleUnknown, "no such rule was defined"))?;
                 check_life(*live_ms, &rule)?;
                 let readers = self.accounts_of(members(&rule)).await?;
-                self.posted(caller, account, what.entry, (about, readers, *live_ms, None)).await
+                self.posted(caller, account, what.entry, (about, readers, *live_ms, None)).await.map(Some)
             }
             Some(Act::Approve { case, .. }) => {
                 if let Some(found) = self.approval_case(&case.id).await? {
                     self.refuse_asker(caller, &case.id, &found).await?;
                     self.refuse_second_self(caller, &case.id, &found).await?;
                 }
-                Ok(Vec::new())
+                Ok(Some(Vec::new()))
             }
-            Some(Act::WithdrawApproval(case)) => {
-                self.refuse_withdrawing(account, &case.id).await?;
-                Ok(Vec::new())
-            }
-            _ => Ok(Vec::new()),
+            Some(Act::WithdrawApproval(case)) if self.take_back(account, &case.id).await? => Ok(None),
+            _ => Ok(Some(Vec::new())),
         }
     }
 

@@ -106,8 +106,8 @@ impl Custody {
             return Ok(None);
         }
         match self.store.approval_of_case(*case).await? {
-            Some(row) => self.opened_mail(&row).map(Some),
-            None => Ok(None),
+            Some(row) if !row.is_withdrawn() => self.opened_mail(&row).map(Some),
+            _ => Ok(None),
         }
     }
 }

@@ -1,19 +1,14 @@
 //! Handing in what parties signed about associations. Nothing is kept: an entry is accepted once, and found again by itself.
 
 use keyward_domain::Code;
-use keyward_ledger_core::{
-    contracts::authored::AUTHORED_BLOCKS_MAX,
-    entry::{Act, Entry, Party},
-};
+use keyward_ledger_core::entry::{Act, Entry, Party};
 use keyward_policies::Verb;
 
 use crate::{
     caller::Caller,
     custody::Custody,
-    delegation::refusal,
     failure::Failure,
     handed_in,
-    ports::Final,
     vaults::{entries::HandedIn, floods::Flood},
 };
 
@@ -33,20 +28,8 @@ impl Custody {
             return Err(Failure::new(Code::NotAllowed, "the caller's account has not signed the entry"));
         }
         self.floods.charge(account.0, Flood::Entry, self.clock.now_ms())?;
-        let record = self.ledger.commit(entry.clone()).await?;
-        if record.outcome().is_accepted() {
-            return Ok(done(record.as_ref()));
-        }
-        // Refused, because it came through before, or for good.
-        match self.recorded_before(&entry, AUTHORED_BLOCKS_MAX).await? {
-            Some(found) => Ok(done(found.as_ref())),
-            None => Err(refusal(record.as_ref())),
-        }
+        self.hand_in_once(&entry).await
     }
-}
-
-fn done(record: &dyn Final) -> HandedIn {
-    HandedIn { leaf_index: record.leaf_index(), receipt: record.receipt(None) }
 }
 
 /// The entry, if it is about an association, and who signed it.

@@ -98,7 +98,11 @@ impl Custody {
         let (refused, entries) = (undone(act), vec![entry.clone()]);
         let (kind, subject, app) = (ActKind::Audit, account.0, String::new());
         let plan = Plan { kind, subject, entries, before, accepted: Vec::new(), refused, name, app };
-        HandedIn::of_kept(&self.perform(plan).await?)
+        let done = HandedIn::of_kept(&self.perform(plan).await?)?;
+        if let AuditAct::Issue { grant, .. } = act {
+            self.look_at_issued(caller, grant).await;
+        }
+        Ok(done)
     }
 
     /// Whose word it is. Who asks, opens or publishes does it by the certificate of their office, in a session; who approves may
@@ -132,7 +136,7 @@ impl Custody {
             AuditAct::Issue { grant, case } => {
                 self.check_issue(caller, account, (grant, case)).await.map(|()| Vec::new())
             }
-            AuditAct::Open(open) => self.check_open(account, open).await.map(|()| Vec::new()),
+            AuditAct::Open(open) => self.check_open(caller, account, open).await.map(|()| Vec::new()),
             AuditAct::Revoke(revoke) => self.own_grant(&revoke.grant).await.map(|_| Vec::new()),
         }
     }

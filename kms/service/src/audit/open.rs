@@ -74,7 +74,12 @@ impl Custody {
     }
 
     /// Refuses what the ledger would refuse, before it stands there as refused. Times are the ledger's to judge.
-    pub(super) async fn check_open(&self, account: AccountId, open: &OpenGrant) -> Result<(), Failure> {
+    pub(super) async fn check_open(
+        &self,
+        caller: &Caller,
+        account: AccountId,
+        open: &OpenGrant,
+    ) -> Result<(), Failure> {
         let found = self.grant_of(&open.grant, account).await?;
         check_in_force(&found, self.clock.now_ms())?;
         let named = found.grant.is_whole_tenant() || found.grant.accounts.contains(&open.account);
@@ -84,6 +89,7 @@ impl Custody {
                 "the grant does not name the account and these epochs",
             ));
         }
+        self.check_issued(caller, &found).await?;
         match self.rooted(&open.account).await? {
             Rooted::Hosted => Ok(()),
             Rooted::Own => self.own_may_be_opened(AccountId(open.account), open.first, open.last).await,
@@ -104,7 +110,7 @@ impl Custody {
         found: &AuditGrantState,
         open: &OpenGrant,
     ) -> Result<Delivery, Failure> {
-        self.floods.charge(caller.person()?.account.0, Flood::Entry, self.clock.now_ms())?;
+        self.floods.charge(caller.person()?.account.0, Flood::Opening, self.clock.now_ms())?;
         let cover = self.viewing_cover(AccountId(open.account), open.first..=open.last).await?;
         let to = To {
             chain_id: self.ledger.chain_id(),

@@ -118,7 +118,11 @@ impl Accounts for Face {
                 receipt: ended.receipt.into(),
                 leaf_index: ended.leaf_index,
             });
-            Ok(proto::CloseAccountResponse { receipt: closed.receipt.into(), vaults: vaults.collect() })
+            Ok(proto::CloseAccountResponse {
+                receipt: closed.receipt.into(),
+                vaults: vaults.collect(),
+                keeping_waits: closed.keeping_waits,
+            })
         })
         .await
     }

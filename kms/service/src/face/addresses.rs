@@ -96,10 +96,7 @@ impl Addresses for Face {
                 false => Some(array("public_key", &m.public_key)?),
             };
             let (scheme, format, mark) = (m.scheme, m.format, m.idempotency_key.to_vec());
-            let case = match m.case_id.is_empty() {
-                true => None,
-                false => Some(array("case_id", &m.case_id)?),
-            };
+            let case = case(&m.case_id)?;
             let ask = SignAddress { public_key, scheme, input, format, mark, case };
             custody.sign_with_address(&caller, ask).await.map(signed)
         })
@@ -189,7 +186,8 @@ impl Addresses for Face {
     ) -> Result<Response<proto::AnnouncePaymentResponse>, Status> {
         self.answer("address.announce", request, |custody, caller, m| async move {
             let payment = array::<PAYMENT_BYTES>("payment", &m.payment)?;
-            let receipt = custody.announce_payment(&caller, m.epoch, payment, &m.idempotency_key).await?;
+            let epoch = (m.epoch_ms, m.epoch);
+            let receipt = custody.announce_payment(&caller, epoch, payment, &m.idempotency_key).await?;
             Ok(proto::AnnouncePaymentResponse { receipt: receipt.into() })
         })
         .await
@@ -258,7 +256,12 @@ fn begin(m: proto::BeginAddressRequest) -> Result<BeginAddress<Bytes>, Failure> 
         input,
         format: m.format,
         mark: m.idempotency_key.to_vec(),
+        case: case(&m.case_id)?,
     })
+}
+
+fn case(bytes: &Bytes) -> Result<Option<[u8; 32]>, Failure> {
+    if bytes.is_empty() { Ok(None) } else { array("case_id", bytes).map(Some) }
 }
 
 fn source(address: &NewAddress) -> proto::AddressSource {

@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status};
 use super::{Face, convert::array};
 use crate::{
     approvals::{
-        entries::{HandIn, Kind},
+        entries::{HandIn, Heard, Kind},
         show::ShownRule,
     },
     failure::Failure,
@@ -120,8 +120,18 @@ impl Approvals for Face {
     async fn withdraw(
         &self,
         request: Request<proto::ApprovalEntryRequest>,
-    ) -> Result<Response<proto::ApprovalEntryResponse>, Status> {
-        self.approval_entry("approval.withdraw", Kind::Withdraw, request).await
+    ) -> Result<Response<proto::WithdrawApprovalResponse>, Status> {
+        self.answer("approval.withdraw", request, |custody, caller, m| async move {
+            Ok(match custody.withdraw_approval(&caller, &m.entry, &m.idempotency_key).await? {
+                Heard::Recorded(done) => proto::WithdrawApprovalResponse {
+                    receipt: done.receipt.into(),
+                    leaf_index: done.leaf_index,
+                    here: false,
+                },
+                Heard::TakenBack => proto::WithdrawApprovalResponse { here: true, ..Default::default() },
+            })
+        })
+        .await
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
     custody::Custody,
     failure::Failure,
     ports::Final,
-    risk::{Asking, ToKeep},
+    risk::{Asking, ToKeep, Weighed},
 };
 
 /// A use of an address on its way.
@@ -61,18 +61,19 @@ impl SignedAddress {
 }
 
 impl Custody {
-    /// Keeps an intent that risk lets pass, and takes its address.
+    /// Keeps an intent that risk lets pass, and takes its address. What passed by an approval is to be taken in once that is used up.
     pub(crate) async fn keep_address_intent(
         &self,
         asking: Asking<'_>,
         intent: &NewIntent,
         address: &AddressUse,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<Weighed>, Failure> {
         self.require_open_on_ledger(asking.account).await?;
         for _ in 0..DECISIONS_MAX {
             let what = ToKeep::Address(intent.clone(), address.clone());
-            if self.begin_judged(asking, what).await?.0 != Claimed::Stale {
-                return Ok(());
+            let (claimed, weighed) = self.begin_judged(asking, what).await?;
+            if claimed != Claimed::Stale {
+                return Ok(weighed);
             }
         }
         Err(Failure::new(Code::ServiceBusy, "the account's history is being changed"))
@@ -104,6 +105,12 @@ impl Custody {
         if paid && outcome.refusal() != Some(Refusal::AddressUsed) {
             self.free_address(passage).await;
         }
+    }
+
+    /// The intent has not left, and never will.
+    pub(crate) async fn give_up_address(&self, passage: &AddressPassage) {
+        self.settle(&passage.intent, IntentState::Refused, None).await;
+        self.free_address(passage).await;
     }
 
     /// The address of an intent that uses nothing is free again.

@@ -27,6 +27,9 @@ pub(crate) struct Said {
     pub(crate) approvals: Vec<Id>,
     /// What a token agent is told of a message that is its key's word (a `Word`, encoded): read there and by nobody else.
     pub(crate) word: Vec<u8>,
+    /// An unlinkable address signs. Unless the request is refused for good, for whom stands in no log, and it is remembered for no dry run
+    /// and no replay: its payee, its moment or its count would each do to find it on the ledger.
+    pub(crate) unlinkable: bool,
 }
 
 /// The longest word: an act, and what an approval is about in full.
@@ -50,7 +53,7 @@ impl Said {
                 Facts::of(&said.map_err(|error| Failure::because(error.code(), error.to_string(), error))?)
             }
         };
-        Ok(Self { facts, approvals: Vec::new(), word: Vec::new() })
+        Ok(Self { facts, approvals: Vec::new(), word: Vec::new(), unlinkable: false })
     }
 
     /// The same with what a token agent is told.
@@ -152,8 +155,11 @@ impl Custody {
         let set = self.policies.now();
         let delegate = permission == Permission::Delegated;
         let verdict = if delegate { set.decide_delegated(&request) } else { set.decide_signing(&request) };
-        tracing::debug!(%verb, name, decision = verdict.name(), policies = ?verdict.policies(), "decided");
-        self.policies.remember_signing(&request, delegate);
+        // A refusal of a set that is not at hand is looked at once more.
+        if !said.unlinkable || matches!(verdict, Verdict::Deny { .. }) && !set.is_closed() {
+            tracing::debug!(%verb, name, decision = verdict.name(), policies = ?verdict.policies(), "decided");
+            self.policies.remember_signing(&request, delegate);
+        }
         Ok((verdict, set.hash()))
     }
 

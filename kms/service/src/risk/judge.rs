@@ -41,6 +41,7 @@ pub(crate) struct Weighed {
     request: Request,
     outcome: Outcome,
     enforced: bool,
+    unlinkable: bool,
 }
 
 impl Custody {
@@ -53,7 +54,8 @@ impl Custody {
     ) -> Result<(Claimed, Option<Weighed>), Failure> {
         let rules = self.risk_rules().await?;
         let (account, request) = (asking.account, self.risk_request(asking));
-        let Some(mut known) = self.enter_judging(&rules, account).await? else {
+        let unlinkable = asking.said.unlinkable;
+        let Some(mut known) = self.enter_judging(&rules, asking).await? else {
             return Ok((self.keep(what, None).await?, None));
         };
         let outcome = match self.weigh_entered(&rules, &mut known, asking, &request).await {
@@ -67,7 +69,7 @@ impl Custody {
         if outcome == Outcome::Approved || !enforced {
             drop(known);
             let claimed = self.keep(what, None).await?;
-            let weighed = Weighed { account, request, outcome, enforced };
+            let weighed = Weighed { account, request, outcome, enforced, unlinkable };
             let taken = (claimed == Claimed::New).then_some(weighed);
             return Ok(match taken {
                 Some(weighed) if outcome == Outcome::Allowed => {
@@ -91,7 +93,9 @@ impl Custody {
         match claimed {
             Claimed::New => {
                 known.kept(next);
-                self.risk.remember(account, &request, Some(outcome));
+                if !unlinkable {
+                    self.risk.remember(account, &request, Some(outcome));
+                }
             }
             Claimed::Stale => known.outdated(),
             _ => {}
@@ -112,17 +116,20 @@ impl Custody {
     pub(crate) async fn weigh(&self, asking: Asking<'_>) -> Result<Weighed, Failure> {
         let rules = self.risk_rules().await?;
         let (account, request) = (asking.account, self.risk_request(asking));
-        let outcome = match self.enter_judging(&rules, account).await? {
+        let outcome = match self.enter_judging(&rules, asking).await? {
             Some(mut known) => self.weigh_entered(&rules, &mut known, asking, &request).await?,
             None => Outcome::Allowed,
         };
-        Ok(Weighed { account, request, outcome, enforced: rules.enforces() })
+        let (enforced, unlinkable) = (rules.enforces(), asking.said.unlinkable);
+        Ok(Weighed { account, request, outcome, enforced, unlinkable })
     }
 
     /// Takes in what went on; where the rules hold anything back it is kept before anything else is done.
     pub(crate) async fn learn(&self, weighed: Weighed) {
-        let Weighed { account, request, outcome, enforced } = weighed;
-        self.risk.remember(account, &request, Some(outcome));
+        let Weighed { account, request, outcome, enforced, unlinkable } = weighed;
+        if !unlinkable {
+            self.risk.remember(account, &request, Some(outcome));
+        }
         let taken = async {
             let mut known = self.enter_history(account.0).await?;
             known.take(Taken::Done(request, outcome));
@@ -134,12 +141,13 @@ impl Custody {
     }
 
     /// The account's turn. Rules that only watch hold nothing back where a history is not to be had either.
-    async fn enter_judging(&self, rules: &RuleSet, account: AccountId) -> Result<Option<Entered>, Failure> {
-        match self.enter_history(account.0).await {
+    async fn enter_judging(&self, rules: &RuleSet, asking: Asking<'_>) -> Result<Option<Entered>, Failure> {
+        match self.enter_history(asking.account.0).await {
             Ok(known) => Ok(Some(known)),
             Err(failure) if rules.enforces() => Err(failure),
             Err(failure) => {
-                tracing::error!(%account, %failure, "the account's history is not to be had: nothing is judged");
+                let account = named(asking, Decision::Allow);
+                tracing::error!(account, %failure, "the account's history is not to be had: nothing is judged");
                 Ok(None)
             }
         }
@@ -163,7 +171,7 @@ impl Custody {
                 verdict(rules, &known.history, request)
             }
         };
-        tell(&account, known, &judged, request.time_ms);
+        tell(asking, known, &judged, request.time_ms);
         let rule = rules.rule();
         // Anybody may define a rule whose approvers are accomplices: only the one that the set names says anything.
         let approved = rule.is_some_and(|rule| asking.said.approvals.contains(&rule));
@@ -171,7 +179,10 @@ impl Custody {
             Decision::Allow | Decision::Ask if approved => Ok(Outcome::Approved),
             Decision::Allow => Ok(Outcome::Allowed),
             decision => {
-                self.risk.remember(account, request, None);
+                // What waits for approval goes on later.
+                if !asking.said.unlinkable || decision == Decision::Refuse {
+                    self.risk.remember(account, request, None);
+                }
                 Err(refusal(decision, rule, &judged))
             }
         }
@@ -202,17 +213,23 @@ impl Custody {
     }
 }
 
+/// The account in the log; none where an address of it may sign: right after it the ledger names the address.
+fn named(asking: Asking<'_>, acts: Decision) -> Option<String> {
+    (!asking.said.unlinkable || acts == Decision::Refuse).then(|| asking.account.to_string())
+}
+
 /// The score goes to the log, whatever comes of it; what is only watched speaks up once a minute.
-fn tell(account: &AccountId, known: &mut Known, judged: &Verdict, now_ms: u64) {
+fn tell(asking: Asking<'_>, known: &mut Known, judged: &Verdict, now_ms: u64) {
+    let account = named(asking, judged.acts);
     let (score, says, acts) = (judged.score, judged.decision.name(), judged.acts.name());
     let watched = judged.acts == Decision::Allow;
     if judged.decision == Decision::Allow || watched && now_ms < known.quiet_until_ms {
-        tracing::debug!(%account, score, says, acts, "judged");
+        tracing::debug!(account, score, says, acts, "judged");
         return;
     }
     known.quiet_until_ms = now_ms.saturating_add(QUIET_MS);
     let reasons: Vec<_> = judged.reasons.iter().map(|reason| reason.detail()).collect();
-    tracing::info!(%account, score, says, acts, ?reasons, "judged a risk");
+    tracing::info!(account, score, says, acts, ?reasons, "judged a risk");
 }
 
 /// What who asked is told: reasons, and no number that would help a thief.

@@ -110,6 +110,11 @@ impl Custody {
         if self.store.account(account).await?.is_none() {
             return Err(Failure::new(Code::AccountUnknown, "no such account is known here"));
         }
+        // Looked at again and again, they would tell when one of its addresses is used, and which.
+        if self.store.address_account(account).await?.is_some() {
+            let what = "habits of an account with unlinkable addresses are told to nobody";
+            return Err(Failure::new(Code::NotAllowed, what));
+        }
         let rules = self.risk_rules().await?;
         let (known, now_ms) = (self.enter_history(account).await?, self.clock.now_ms());
         let history = &known.history;

@@ -1,6 +1,9 @@
 //! Signatures of addresses that others approve: asked for in nobody's name, once each, and never by who asks.
 
-use std::sync::Arc;
+use std::{
+    borrow::Borrow,
+    sync::{Arc, atomic::Ordering},
+};
 
 use keyward_crypto::unlinkable::open_detail;
 use keyward_domain::{
@@ -9,13 +12,15 @@ use keyward_domain::{
     detail::{ApprovedBy, Detail},
 };
 use keyward_ledger_core::{
-    entry::{Act, Case, Define, Entry, kind},
+    entry::{Act, Case, Custody as Root, Define, Entry, kind},
     hash::Hash,
     state::layout::{AccountState, account_key},
 };
+use keyward_store::{Change, IntentState, Signed};
 
 use super::{
-    addresses::{Holder, ask, check, choose_own, sha256},
+    addresses::{EPOCH_MS, Holder, ask, check, sha256},
+    addresses_faults::{RULE, rate},
     approvals::{LIVE_MS, hand_in, party, rule, terms},
     delegation::Somebody,
     policies::{limit, payment, put_in_force},
@@ -23,7 +28,7 @@ use super::{
 };
 use crate::{
     addresses::{AskAddress, SignAddress},
-    approvals::entries::Kind,
+    approvals::entries::{Heard, Kind},
     custody::Custody,
     failure::Failure,
     guard::{Input, SignedAddress},
@@ -32,21 +37,15 @@ use crate::{
 };
 
 /// Alice, who has addresses; of Alice, Bob and Clara two approve, by Bob's rule, what is above 1000 euros.
-struct Office {
-    holder: Holder,
-    bob: Somebody,
-    clara: Somebody,
+pub(super) struct Office<H = Holder> {
+    pub(super) holder: H,
+    pub(super) bob: Somebody,
+    pub(super) clara: Somebody,
 }
 
 impl Office {
     async fn new() -> Self {
-        let holder = Holder::hosted().await;
-        let (bob, clara) =
-            (Somebody::new(&holder.world, "bob").await, Somebody::new(&holder.world, "clara").await);
-        let office = Self { holder, bob, clara };
-        office.define(1).await;
-        put_in_force(&office.holder.world, 1, &limit(&office.rule())).await;
-        office
+        Self::of(Holder::hosted().await).await
     }
 
     /// Sessions end with a run of the service.
@@ -56,55 +55,6 @@ impl Office {
         let (alice, bob, clara) = (who("alice").await, who("bob").await, who("clara").await);
         world.custody.look_at_policies().await.unwrap();
         Self { holder: Holder { world, who: alice }, bob, clara }
-    }
-
-    fn world(&self) -> &World {
-        &self.holder.world
-    }
-
-    fn custody(&self) -> &Arc<Custody> {
-        self.holder.custody()
-    }
-
-    fn rule(&self) -> Hash {
-        rule(self.bob.account()).id(kind::DEFINE_APPROVAL)
-    }
-
-    async fn define(&self, version: u32) {
-        let terms = terms(&[party(&self.holder.who), party(&self.bob), party(&self.clara)], 2);
-        let act = Act::DefineApproval(Define { rule: rule(self.bob.account()), version, terms });
-        self.say(&self.bob, Kind::Define, act).await.unwrap();
-    }
-
-    async fn say(&self, who: &Somebody, kind: Kind, act: Act) -> Result<(), Failure> {
-        let entry = who.say(self.world(), act);
-        hand_in(self.custody(), &who.caller, kind, &entry, None).await.map(drop)
-    }
-
-    async fn ask_for(&self, message: Vec<u8>, live_ms: u64) -> Result<Case, Failure> {
-        let (scheme, format, mark) = (String::new(), "pain.001".into(), sha256(&message).to_vec());
-        let input = Input::Message(message);
-        let wanted = AskAddress { rule: self.rule(), live_ms, scheme, input, format, mark };
-        let asked = self.custody().ask_for_address(&self.holder.who.caller, wanted).await?;
-        let (entry, outcome) = self.world().ledger.log()[asked.leaf_index as usize].clone();
-        let Entry::OpenBlindCase(open) = entry else { panic!("{entry:?}") };
-        Ok(Case { id: outcome.data.try_into().unwrap(), payload: open.payload() })
-    }
-
-    async fn ask(&self) -> Case {
-        self.ask_for(payment(1001), LIVE_MS).await.unwrap()
-    }
-
-    async fn give(&self, who: &Somebody, case: Case) -> Result<(), Failure> {
-        self.say(who, Kind::Give, Act::Approve { case, group: 0 }).await
-    }
-
-    async fn approved(&self) -> Case {
-        let case = self.ask().await;
-        for who in [&self.bob, &self.clara] {
-            self.give(who, case).await.unwrap();
-        }
-        case
     }
 
     async fn sign_at(&self, custody: &Custody, case: Hash, mark: &[u8]) -> Result<SignedAddress, Failure> {
@@ -117,21 +67,85 @@ impl Office {
         self.sign_at(self.custody(), case.id, mark).await
     }
 
-    /// Cases used up, addresses used; and nothing was given out beside.
-    async fn check_counts(&self, cases: usize, uses: usize) {
-        let used_up = self.world().ledger.count(|entry| matches!(entry, Entry::UseBlindCase(_)));
-        assert_eq!((used_up, self.holder.uses().len()), (cases, uses));
-    }
-
-    /// Words to the ledger that are to use a case up, refused ones too.
-    fn words(&self) -> usize {
-        let log = self.world().ledger.log();
-        log.iter().filter(|(entry, _)| matches!(entry, Entry::UseBlindCase(_))).count()
-    }
-
     async fn given_out(&self) -> u32 {
         let epochs = self.custody().store.address_epochs(self.holder.who.account(), 9).await.unwrap();
         epochs.iter().map(|epoch| epoch.given).sum()
+    }
+}
+
+impl<H: Borrow<Holder>> Office<H> {
+    pub(super) async fn of(holder: H) -> Self {
+        let world = &Borrow::<Holder>::borrow(&holder).world;
+        let (bob, clara) = (Somebody::new(world, "bob").await, Somebody::new(world, "clara").await);
+        let office = Self { holder, bob, clara };
+        office.define(1).await;
+        put_in_force(office.world(), 1, &limit(&office.rule())).await;
+        office
+    }
+
+    fn holder(&self) -> &Holder {
+        self.holder.borrow()
+    }
+
+    pub(super) fn world(&self) -> &World {
+        &self.holder().world
+    }
+
+    pub(super) fn custody(&self) -> &Arc<Custody> {
+        self.holder().custody()
+    }
+
+    pub(super) fn rule(&self) -> Hash {
+        rule(self.bob.account()).id(kind::DEFINE_APPROVAL)
+    }
+
+    pub(super) async fn define(&self, version: u32) {
+        let terms = terms(&[party(&self.holder().who), party(&self.bob), party(&self.clara)], 2);
+        let act = Act::DefineApproval(Define { rule: rule(self.bob.account()), version, terms });
+        self.say(&self.bob, Kind::Define, act).await.unwrap();
+    }
+
+    pub(super) async fn say(&self, who: &Somebody, kind: Kind, act: Act) -> Result<(), Failure> {
+        let entry = who.say(self.world(), act);
+        hand_in(self.custody(), &who.caller, kind, &entry, None).await.map(drop)
+    }
+
+    pub(super) async fn ask_for(&self, message: Vec<u8>, live_ms: u64) -> Result<Case, Failure> {
+        let (scheme, format, mark) = (String::new(), "pain.001".into(), sha256(&message).to_vec());
+        let input = Input::Message(message);
+        let wanted = AskAddress { rule: self.rule(), live_ms, scheme, input, format, mark };
+        let asked = self.custody().ask_for_address(&self.holder().who.caller, wanted).await?;
+        let (entry, outcome) = self.world().ledger.log()[asked.leaf_index as usize].clone();
+        let Entry::OpenBlindCase(open) = entry else { panic!("{entry:?}") };
+        Ok(Case { id: outcome.data.try_into().unwrap(), payload: open.payload() })
+    }
+
+    pub(super) async fn ask(&self) -> Case {
+        self.ask_for(payment(1001), LIVE_MS).await.unwrap()
+    }
+
+    pub(super) async fn give(&self, who: &Somebody, case: Case) -> Result<(), Failure> {
+        self.say(who, Kind::Give, Act::Approve { case, group: 0 }).await
+    }
+
+    pub(super) async fn approved(&self) -> Case {
+        let case = self.ask().await;
+        for who in [&self.bob, &self.clara] {
+            self.give(who, case).await.unwrap();
+        }
+        case
+    }
+
+    /// Cases used up, addresses used; and nothing was given out beside.
+    pub(super) async fn check_counts(&self, cases: usize, uses: usize) {
+        let used_up = self.world().ledger.count(|entry| matches!(entry, Entry::UseBlindCase(_)));
+        assert_eq!((used_up, self.holder().uses().len()), (cases, uses));
+    }
+
+    /// Words to the ledger that are to use a case up, refused ones too.
+    pub(super) fn words(&self) -> usize {
+        let log = self.world().ledger.log();
+        log.iter().filter(|(entry, _)| matches!(entry, Entry::UseBlindCase(_))).count()
     }
 }
 
@@ -231,13 +245,6 @@ async fn approvals_are_for_one_account_payload_and_scheme() {
     assert_eq!(code(office.give(&office.bob, twisted).await), Code::CasePayload);
     office.check_counts(0, 0).await;
     assert_eq!(office.given_out().await, 0);
-    // A root of its person's own has no such way.
-    let own = Somebody::new(office.world(), "olga").await;
-    choose_own(&office.holder, &own).await;
-    let (rule, live_ms, mark) = (office.rule(), LIVE_MS, Vec::new());
-    let input = Input::Message(payment(1001));
-    let wanted = AskAddress { rule, live_ms, scheme: String::new(), input, format: "pain.001".into(), mark };
-    assert_eq!(code(office.custody().ask_for_address(&own.caller, wanted).await), Code::AddressesOwn);
 }
 
 #[tokio::test]
@@ -372,20 +379,109 @@ async fn a_validator_that_lags_does_not_hide_that_the_asker_approved() {
 async fn who_takes_a_blind_case_back_is_not_named_on_the_ledger() {
     let office = Office::new().await;
     let case = office.approved().await;
-    let withdrawal = Act::WithdrawApproval;
-    office.say(&office.bob, Kind::Withdraw, withdrawal(case)).await.unwrap();
+    let withdrawal = || Act::WithdrawApproval(case);
+    office.say(&office.bob, Kind::Withdraw, withdrawal()).await.unwrap();
     let log = office.world().ledger.log().len();
-    for (who, refused) in [
-        (&office.bob, Code::ApprovalNotGiven),
-        (&office.holder.who, Code::CaseClosed),
-        (&office.holder.who, Code::ApprovalNotGiven),
-    ] {
-        let said = office.say(who, Kind::Withdraw, withdrawal(case)).await;
-        assert_eq!(code(said), refused);
+    assert_eq!(code(office.say(&office.bob, Kind::Withdraw, withdrawal()).await), Code::ApprovalNotGiven);
+    let alice = &office.holder.who;
+    let (entry, anew) = (alice.say(office.world(), withdrawal()), alice.say(office.world(), withdrawal()));
+    for (entry, mark) in
+        [(&entry, &b"one"[..]), (&entry, &b"one"[..]), (&entry, &b""[..]), (&anew, &b"two"[..])]
+    {
+        let heard = office.custody().withdraw_approval(&alice.caller, entry, mark).await.unwrap();
+        assert_eq!(heard, Heard::TakenBack, "however often");
     }
     assert_eq!(office.world().ledger.log().len(), log);
-    assert_eq!(office.custody().store.approval_of_case(case.id).await.unwrap(), None);
-    assert_eq!(code(office.sign(case, b"").await), Code::CaseUnknown, "nothing opens it any more");
+    assert_eq!(code(office.sign(case, b"").await), Code::CaseClosed, "nothing opens it any more");
+    assert_eq!(code(office.give(&office.bob, case).await), Code::CaseClosed);
+    assert_eq!(code(office.say(&office.bob, Kind::Withdraw, withdrawal()).await), Code::ApprovalNotGiven);
+    let row = office.custody().store.approval_of_case(case.id).await.unwrap().unwrap();
+    assert_eq!(row.sealed, Vec::<u8>::new());
+    for who in [alice, &office.bob] {
+        assert!(office.custody().list_approvals(&who.caller).await.unwrap().is_empty());
+        let shown = office.custody().show_approval(&who.caller, &case.id).await.unwrap();
+        assert!(shown.about.is_none());
+    }
+    let again = office.restart().await;
+    let entry = again.holder.who.say(again.world(), withdrawal());
+    let heard = again.custody().withdraw_approval(&again.holder.who.caller, &entry, b"three").await.unwrap();
+    assert_eq!(heard, Heard::TakenBack, "by another run too");
+    again.check_counts(0, 0).await;
+}
+
+#[tokio::test]
+async fn what_is_used_up_refused_or_of_another_is_not_taken_back() {
+    let office = Office::new().await;
+    let withdraw = async |who: &Somebody, case| {
+        let entry = who.say(office.world(), Act::WithdrawApproval(case));
+        code(office.custody().withdraw_approval(&who.caller, &entry, b"").await)
+    };
+    let eve = Somebody::new(office.world(), "eve").await;
+    let case = office.approved().await;
+    assert_eq!(withdraw(&eve, case).await, Code::ApprovalNotGiven);
+    office.sign(case, b"").await.unwrap();
+    assert_eq!(withdraw(&office.holder.who, case).await, Code::CaseUsed);
+    let case = office.ask_for(payment(1002), LIVE_MS).await.unwrap();
+    office.say(&office.bob, Kind::Refuse, Act::RefuseApproval(case)).await.unwrap();
+    assert_eq!(withdraw(&office.holder.who, case).await, Code::CaseClosed);
+    let unknown = Case { id: [9; 32], ..case };
+    assert_eq!(withdraw(&office.holder.who, unknown).await, Code::CaseUnknown);
+}
+
+#[tokio::test]
+async fn what_is_said_to_be_taken_back_is_not_signed_by_whoever_is_at_it() {
+    let office = Office::new().await;
+    let case = office.approved().await;
+    let alice = &office.holder.who;
+    let entry = alice.say(office.world(), Act::WithdrawApproval(case));
+    let withdraw = async || office.custody().withdraw_approval(&alice.caller, &entry, b"").await;
+    // The approvals are used up, and the one who signs has not heard of it yet.
+    office.world().ledger.hold.store(true, Ordering::Relaxed);
+    let taken_back = async {
+        while office.words() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let row = office.custody().store.approval_of_case(case.id).await.unwrap().unwrap();
+        // As the ledger would have shown it a moment ago, to another server.
+        office.custody().store.apply(vec![Change::WithdrawApproval(case.id)]).await.unwrap();
+        office.world().ledger.let_go();
+        row
+    };
+    let (signed, row) = tokio::join!(office.sign(case, b"one"), taken_back);
+    assert_eq!(code(signed), Code::CaseClosed);
+    office.check_counts(1, 0).await;
+    assert_eq!(withdraw().await.unwrap(), Heard::TakenBack);
+    let intent = row.used.unwrap().try_into().unwrap();
+    let intent = office.custody().store.intent(intent).await.unwrap().unwrap();
+    assert_eq!(intent.state, IntentState::Refused, "it has not left");
+}
+
+#[tokio::test]
+async fn nobody_hears_that_a_case_is_taken_back_whose_intent_may_be_signed_for() {
+    let office = Office::new().await;
+    let case = office.approved().await;
+    let row = office.custody().store.approval_of_case(case.id).await.unwrap().unwrap();
+    office.world().ledger.set(Mood::Deaf);
+    for uses in [0, 1] {
+        assert_eq!(code(office.sign(case, b"").await), Code::LedgerUnavailable);
+        office.check_counts(1, uses).await;
+    }
+    let alice = &office.holder.who;
+    let entry = alice.say(office.world(), Act::WithdrawApproval(case));
+    let withdraw = async || office.custody().withdraw_approval(&alice.caller, &entry, b"").await;
+    assert_eq!(code(withdraw().await), Code::CaseUsed, "the ledger shows it");
+    // Taken back in the moment before that.
+    office.custody().store.apply(vec![Change::WithdrawApproval(case.id)]).await.unwrap();
+    let intent = row.used.unwrap().try_into().unwrap();
+    let store = &office.custody().store;
+    store
+        .apply(vec![Change::SetIntentState { intent, state: IntentState::Final, place: None }])
+        .await
+        .unwrap();
+    assert_eq!(code(withdraw().await), Code::IdempotencyPending);
+    let signed = Signed { intent, leaf_index: 1, height: 1, signature_hash: [7; 32], response: None };
+    store.finish_intent(signed).await.unwrap();
+    assert_eq!(code(withdraw().await), Code::CaseUsed);
 }
 
 #[tokio::test]
@@ -410,4 +506,65 @@ async fn a_signature_that_is_made_late_is_decided_anew() {
     put_in_force(office.world(), 3, &limit(&office.rule())).await;
     check(&sign(&office).await.unwrap(), &payment(1001));
     office.check_counts(1, 1).await;
+}
+
+#[tokio::test]
+async fn what_is_known_to_be_refused_uses_no_approvals_up() {
+    // At the limit of its window.
+    let world = World::limited(RULE).await;
+    rate(&world, &[60_000], 1);
+    let office = Office::of(Holder::of(world, Root::Hosted).await).await;
+    let small = SignAddress { format: "pain.001".into(), ..ask(None, Input::Message(payment(1)), b"") };
+    office.custody().sign_with_address(&office.holder.who.caller, small).await.unwrap();
+    let case = office.approved().await;
+    assert_eq!(code(office.sign(case, b"").await), Code::RateExceeded);
+    assert_eq!(office.words(), 0);
+    office.world().pass_ms(30_000);
+    check(&office.sign(case, b"").await.unwrap(), &payment(1001));
+    office.check_counts(1, 2).await;
+
+    // With an address whose epoch is over, though the ledger would still take it for some seconds.
+    let office = Office::new().await;
+    let given = office.holder.next(1).await[0];
+    let now_ms = office.world().clock.0.load(std::sync::atomic::Ordering::Relaxed);
+    office.world().pass_ms(EPOCH_MS - now_ms);
+    let case = office.approved().await;
+    let asked = ask(Some(given), Input::Message(payment(1001)), b"");
+    let asked = SignAddress { format: "pain.001".into(), case: Some(case.id), ..asked };
+    let refused = office.custody().sign_with_address(&office.holder.who.caller, asked).await;
+    assert_eq!(code(refused), Code::AddressEpoch);
+    assert_eq!(office.words(), 0);
+    check(&office.sign(case, b"").await.unwrap(), &payment(1001));
+    office.check_counts(1, 1).await;
+}
+
+#[tokio::test]
+async fn a_fresh_address_that_nobody_was_told_of_signs_when_its_case_is_named_again() {
+    for restarts in [false, true] {
+        let office = Office::new().await;
+        let case = office.approved().await;
+        office.world().ledger.set(Mood::Deaf);
+        for uses in [0, 1] {
+            assert_eq!(code(office.sign(case, b"").await), Code::LedgerUnavailable);
+            office.check_counts(1, uses).await;
+        }
+        office.world().ledger.set(Mood::Good);
+        let office = if restarts { office.restart().await } else { office };
+        put_in_force(office.world(), 2, &limit(&[7; 32])).await;
+        assert_eq!(code(office.sign(case, b"").await), Code::AddressApproval, "it is decided anew");
+        put_in_force(office.world(), 3, &limit(&office.rule())).await;
+        check(&office.sign(case, b"").await.unwrap(), &payment(1001));
+        office.check_counts(1, 1).await;
+        assert_eq!(office.given_out().await, 1);
+    }
+    // The use never came to the ledger: no signature comes any more, and it is said so.
+    let office = Office::new().await;
+    let case = office.approved().await;
+    office.world().ledger.set(Mood::Deaf);
+    assert_eq!(code(office.sign(case, b"").await), Code::LedgerUnavailable);
+    office.world().ledger.set(Mood::ReadOnly);
+    assert_eq!(code(office.sign(case, b"").await), Code::LedgerUnavailable);
+    office.world().ledger.set(Mood::Good);
+    assert_eq!(code(office.sign(case, b"").await), Code::ApprovalUnsigned);
+    office.check_counts(1, 0).await;
 }

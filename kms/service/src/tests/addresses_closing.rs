@@ -2,18 +2,19 @@
 
 use std::sync::atomic::Ordering;
 
-use keyward_crypto::unlinkable::{Closing, EpochAddresses, closing_tag, open_closing};
+use keyward_crypto::unlinkable::{AddressRoot, Closing, EpochAddresses, closing_tag, open_closing};
 use keyward_domain::{Code, detail::records_root};
 use keyward_ledger_core::{
-    entry::{CloseEpoch, Entry},
+    entry::{CloseEpoch, Custody as Root, Entry},
     hash::Hash,
 };
+use zeroize::Zeroizing;
 
 use super::{
     accounts::closing,
     addresses::{EPOCH_MS, Holder},
     ledger::Beside,
-    world::{Mood, code},
+    world::{Mood, World, code},
 };
 use crate::{custody::Custody, ports::Ledger};
 
@@ -204,6 +205,22 @@ async fn what_a_server_that_ended_did_not_close_another_one_closes() {
 }
 
 #[tokio::test]
+async fn a_closing_that_does_not_come_is_told_after_an_hour() {
+    let holder = Holder::hosted().await;
+    holder.sign(None, b"m").await.unwrap();
+    holder.world.pass_ms(ELAPSED_MS);
+    holder.world.ledger.set(Mood::ReadOnly);
+    for late in [0, 1] {
+        assert_eq!(code(holder.custody().close_elapsed_epochs().await), Code::LedgerUnavailable);
+        assert_eq!(holder.custody().late_epochs().await.unwrap(), late);
+        holder.world.pass_ms(3_600_000);
+    }
+    holder.world.ledger.set(Mood::Good);
+    assert!(!holder.custody().close_elapsed_epochs().await.unwrap(), "one is no full look");
+    assert_eq!(holder.custody().late_epochs().await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn somebody_who_copies_a_tag_keeps_no_epoch_open() {
     let holder = Holder::hosted().await;
     holder.sign(None, b"m").await.unwrap();
@@ -215,4 +232,19 @@ async fn somebody_who_copies_a_tag_keeps_no_epoch_open() {
     close(holder.custody()).await;
     let says = opened(&holder, &closings(&holder)[1]).await;
     assert_eq!((says.addresses, says.records), (1, 1));
+}
+
+#[tokio::test]
+async fn an_epoch_before_the_choice_is_not_closed() {
+    let world = World::new().await;
+    world.pass_ms(3 * EPOCH_MS);
+    let holder = Holder::of(world, Root::Own).await;
+    let root = AddressRoot::generate().unwrap();
+    for (epoch, expected) in [(2, Code::AddressEpoch), (3, Code::EpochUnderWay)] {
+        let leaf = root.viewing_leaf(epoch).expose(|leaf| Zeroizing::new(*leaf));
+        let point = root.spending_leaf(epoch).unwrap().point().encode().unwrap();
+        let closed = holder.custody().close_own_epoch(&holder.who.caller, epoch, leaf, &point).await;
+        assert_eq!(code(closed), expected);
+    }
+    assert_eq!(closings(&holder), []);
 }

@@ -11,11 +11,14 @@ use keyward_ledger_core::{
 use keyward_store::{AddressOrigin, AddressState};
 
 use super::{
+    accounts::closing,
     addresses::{EPOCH_MS, Holder, ask, check, choose_own, uses_of},
     delegation::Somebody,
+    ledger::Beside,
+    risk::{NOTHING, put_in_force},
     world::{Mood, World, code},
 };
-use crate::{addresses::SignAddress, guard::Input};
+use crate::{addresses::SignAddress, guard::Input, ports::Ledger as _};
 
 #[tokio::test]
 async fn nothing_is_signed_before_the_intent_is_final_and_an_uncertain_index_is_never_used_again() {
@@ -151,9 +154,9 @@ async fn at_an_epochs_edge_clocks_may_disagree_by_ten_seconds() {
     assert_eq!(code(holder.sign(Some(given), b"m").await), Code::AddressEpoch, "refused here");
 }
 
-const RULE: [u8; 32] = [7; 32];
+pub(super) const RULE: [u8; 32] = [7; 32];
 
-fn rate(world: &World, windows: &[u64], count_max: u64) {
+pub(super) fn rate(world: &World, windows: &[u64], count_max: u64) {
     let windows: Vec<_> =
         windows.iter().map(|length_ms| Window { length_ms: *length_ms, count_max, amount_max: 0 }).collect();
     let spent = windows.iter().map(|_| Spent { index: 0, count: 0, amount: 0 }).collect();
@@ -172,22 +175,27 @@ async fn a_configured_rule_counts_uses_under_a_handle_for_each_window() {
         check(&holder.sign(None, b"m").await.unwrap(), b"m");
     }
     let given = holder.next(1).await[0];
+    let log = holder.world.ledger.log().len();
     assert_eq!(code(holder.sign(Some(given), b"m").await), Code::RateExceeded);
-    assert_eq!(holder.list().await[0].state, "used", "a refused record names it for all to see");
     // Another server does not count anew.
     let other = holder.world.beside().await;
     assert_eq!(code(holder.sign_at(&other, None, b"m", b"").await), Code::RateExceeded);
-    holder.world.pass_ms(60_000);
-    assert_eq!(code(holder.sign(Some(given), b"m").await), Code::AddressUsed);
+    // It is known before: no refused record gives an address away, however often somebody asks.
+    assert_eq!((holder.list().await[0].state, holder.world.ledger.log().len()), ("fresh", log));
+    // A rule that lets more through counts at once.
+    rate(&holder.world, &[60_000], 3);
     check(&holder.sign(None, b"m").await.unwrap(), b"m");
+    assert_eq!(code(holder.sign(Some(given), b"m").await), Code::RateExceeded);
+    holder.world.pass_ms(60_000);
+    check(&holder.sign(Some(given), b"m").await.unwrap(), b"m");
     let handles: BTreeSet<_> = holder.uses().iter().map(|used| used.limit.unwrap().handle).collect();
-    assert_eq!((holder.uses().len(), handles.len()), (3, 2), "another handle in each window");
+    assert_eq!((holder.uses().len(), handles.len()), (4, 2), "another handle in each window");
     assert!(holder.uses().iter().all(|used| used.limit.unwrap().rule == RULE));
 }
 
 #[tokio::test]
 async fn a_choice_that_was_interrupted_is_settled_either_way() {
-    for (mood, stands) in [(Mood::Deaf, true), (Mood::Gone, true)] {
+    for (mood, stands) in [(Mood::Deaf, true), (Mood::Gone, true), (Mood::Gone, false)] {
         let world = World::new().await;
         let who = Somebody::new(&world, "alice").await;
         let holder = Holder { world, who };
@@ -200,10 +208,18 @@ async fn a_choice_that_was_interrupted_is_settled_either_way() {
         let Holder { world, who } = holder;
         let holder = Holder { world: world.restart().await, who };
         holder.custody().store.take_over().await.unwrap();
+        let account = holder.who.account();
+        if !stands {
+            // Closed meanwhile, by another service.
+            let closed = LedgerAccount { open: false, height: 11 };
+            holder.world.ledger.set_state(account_key(&account), closed.encode());
+        }
         assert_eq!(holder.custody().settle_acts().await.unwrap(), 0);
         assert_eq!(holder.sign(None, b"m").await.is_ok(), stands, "{mood:?}");
+        let kept = holder.custody().store.address_account(account).await.unwrap();
+        assert_eq!(kept.is_some(), stands, "no root stays of a choice that was lost");
         let choices = |entry: &Entry| matches!(entry, Entry::Authored(_));
-        assert_eq!(holder.world.ledger.count(choices), 1);
+        assert_eq!(holder.world.ledger.count(choices), usize::from(stands));
     }
 }
 
@@ -230,10 +246,18 @@ async fn a_new_key_encryption_key_takes_roots_along() {
 async fn an_account_that_another_service_closed_signs_no_more() {
     let holder = Holder::hosted().await;
     let given = holder.next(1).await[0];
-    let closed = LedgerAccount { open: false, height: 11 };
-    holder.world.ledger.set_state(account_key(&holder.who.account()), closed.encode());
+    let elsewhere = Beside(holder.world.ledger.clone());
+    // More of them than one page holds.
+    for name in ["bob", "carol", "dave", "erin", "alice"] {
+        assert!(holder.sign(None, b"m").await.is_ok(), "nobody else's closing counts");
+        if name != "alice" {
+            Somebody::new(&holder.world, name).await;
+        }
+        let entry = Entry::decode(&closing(&holder.world, name).await).unwrap();
+        assert!(elsewhere.commit(entry).await.unwrap().outcome().is_accepted());
+    }
     assert_eq!(code(holder.sign(Some(given), b"m").await), Code::AccountClosed);
-    assert_eq!(holder.uses().len(), 0);
+    assert_eq!(holder.uses().len(), 5);
     let row = holder.custody().store.address_account(holder.who.account()).await.unwrap().unwrap();
     assert_eq!(row.state, AddressState::Kept, "what signs is gone here too");
     assert!(holder.custody().roots.find(&holder.who.account(), holder.world.ledger.time_ms()).is_none());
@@ -252,4 +276,12 @@ async fn so_many_addresses_of_an_epoch_may_be_unused() {
     check(&holder.sign(Some(used), b"m").await.unwrap(), b"m");
     more().await.unwrap();
     assert_eq!(code(more().await), Code::AddressesMax);
+    // What is refused before it is used takes no place.
+    let used = holder.list().await[0].row.new.public_key;
+    check(&holder.sign(Some(used), b"m").await.unwrap(), b"m");
+    put_in_force(&holder.world, 1, NOTHING).await;
+    for _ in 0..3 {
+        assert_eq!(code(holder.sign(None, b"m").await), Code::RiskRefused);
+    }
+    more().await.unwrap();
 }

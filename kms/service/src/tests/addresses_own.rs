@@ -1,5 +1,7 @@
 //! Addresses of a root that is its person's own: what is shown is held together, and each step that comes twice, late or wrong.
 
+use std::borrow::Borrow;
+
 use keyward_crypto::unlinkable::{AddressRoot, EpochAddresses, closing_tag, open_closing, open_detail};
 use keyward_domain::{
     Code,
@@ -26,20 +28,26 @@ use crate::{
     guard::{Input, SignedAddress},
 };
 
-struct Own {
-    holder: Holder,
-    root: AddressRoot,
+pub(super) struct Own {
+    pub(super) holder: Holder,
+    pub(super) root: AddressRoot,
+}
+
+impl Borrow<Holder> for Own {
+    fn borrow(&self) -> &Holder {
+        &self.holder
+    }
 }
 
 /// What the person's side has of a use that was begun.
-struct Begun {
-    used: UseAddress,
-    opening: [u8; 32],
-    index: u32,
+pub(super) struct Begun {
+    pub(super) used: UseAddress,
+    pub(super) opening: [u8; 32],
+    pub(super) index: u32,
 }
 
 impl Own {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let holder = Holder::of(World::new().await, Root::Own).await;
         Self { holder, root: AddressRoot::generate().unwrap() }
     }
@@ -58,7 +66,7 @@ impl Own {
         NewAddress { public_key: all.address(index).unwrap(), epoch, origin: AddressOrigin::Index(index) }
     }
 
-    fn wanted<'a>(&self, index: u32, message: &'a [u8]) -> BeginAddress<&'a [u8]> {
+    pub(super) fn wanted<'a>(&self, index: u32, message: &'a [u8]) -> BeginAddress<&'a [u8]> {
         BeginAddress {
             epoch: 0,
             leaf: self.leaf(0),
@@ -68,10 +76,11 @@ impl Own {
             input: Input::Message(message),
             format: String::new(),
             mark: Vec::new(),
+            case: None,
         }
     }
 
-    async fn begin_as(&self, wanted: BeginAddress<&[u8]>) -> Result<Begun, Failure> {
+    pub(super) async fn begin_as(&self, wanted: BeginAddress<&[u8]>) -> Result<Begun, Failure> {
         let AddressOrigin::Index(index) = wanted.address.origin else { panic!() };
         let begun = self.holder.custody().begin_with_address(&self.holder.who.caller, wanted).await?;
         let used = UseAddress::from_body(&begun.intent, [0; 64]).unwrap();
@@ -82,21 +91,21 @@ impl Own {
         self.begin_as(self.wanted(index, b"pay")).await
     }
 
-    fn sign(&self, begun: &Begun, digest: &[u8; 32]) -> [u8; 64] {
+    pub(super) fn sign(&self, begun: &Begun, digest: &[u8; 32]) -> [u8; 64] {
         let key = self.root.spending_leaf(begun.used.epoch).unwrap();
         let key = key.key(&self.root.viewing_leaf(begun.used.epoch), begun.index, begun.used.scheme).unwrap();
         key.sign_digest(digest).unwrap().try_into().unwrap()
     }
 
-    fn proof(&self, begun: &Begun) -> [u8; 64] {
+    pub(super) fn proof(&self, begun: &Begun) -> [u8; 64] {
         self.sign(begun, &sha256(&use_address_message(&CHAIN, &begun.used.body())))
     }
 
-    async fn record(&self, begun: &Begun, proof: [u8; 64]) -> Result<Vec<u8>, Failure> {
+    pub(super) async fn record(&self, begun: &Begun, proof: [u8; 64]) -> Result<Vec<u8>, Failure> {
         self.holder.custody().record_address(&self.holder.who.caller, &begun.used.id, proof).await
     }
 
-    async fn finish(&self, begun: &Begun, signature: &[u8]) -> Result<SignedAddress, Failure> {
+    pub(super) async fn finish(&self, begun: &Begun, signature: &[u8]) -> Result<SignedAddress, Failure> {
         self.holder.custody().finish_address(&self.holder.who.caller, &begun.used.id, signature).await
     }
 
@@ -310,6 +319,22 @@ async fn the_person_closes_an_epoch_with_what_its_uses_were_sealed_for() {
     // An epoch of which nothing is known here may be closed too.
     own.holder.world.pass_ms(EPOCH_MS);
     own.close(1, own.leaf(1), &own.point(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn no_validator_is_asked_about_the_account_while_its_addresses_are_used_and_closed() {
+    let own = Own::new().await;
+    let hosted = Holder::of(World::new().await, Root::Hosted).await;
+    let about = |holder: &Holder| holder.world.ledger.questions_with(&holder.who.account());
+    own.holder.custody().show_addresses(&own.holder.who.caller).await.unwrap();
+    assert_eq!(about(&own.holder).len(), 1, "this asks, at no use's time");
+    own.use_one(0).await;
+    own.holder.world.pass_ms(EPOCH_MS);
+    own.holder.world.pass_ms(EPOCH_MS);
+    own.close(0, own.leaf(0), &own.point(0)).await.unwrap();
+    assert_eq!(about(&own.holder), [[0; 0]; 0]);
+    hosted.sign(None, b"pay").await.unwrap();
+    assert_eq!(about(&hosted), [[0; 0]; 0]);
 }
 
 #[tokio::test]

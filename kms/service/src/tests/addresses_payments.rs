@@ -1,6 +1,6 @@
 //! Payments to addresses that only payer and receiver recognise: announced by the one, found and spent by the other.
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use keyward_crypto::unlinkable::{AddressRoot, MetaAddress, open_detail};
 use keyward_domain::{
@@ -38,14 +38,14 @@ async fn a_payment_is_announced_found_and_spent_in_a_later_epoch() {
     let (paid, payment) = meta.pay().unwrap();
     let payment: [u8; 50] = payment.encode().unwrap().try_into().unwrap();
     for _ in 0..5 {
-        custody.announce_payment(&payer.caller, 0, foreign(), &[]).await.unwrap();
+        custody.announce_payment(&payer.caller, (0, 0), foreign(), &[]).await.unwrap();
     }
-    let receipt = custody.announce_payment(&payer.caller, 0, payment, b"mark").await.unwrap();
-    assert_eq!(custody.announce_payment(&payer.caller, 0, payment, b"mark").await.unwrap(), receipt);
+    let receipt = custody.announce_payment(&payer.caller, (0, 0), payment, b"mark").await.unwrap();
+    assert_eq!(custody.announce_payment(&payer.caller, (0, 0), payment, b"mark").await.unwrap(), receipt);
     let announced = |entry: &Entry| matches!(entry, Entry::AnnouncePayment(_));
     assert_eq!(holder.world.ledger.count(announced), 6);
     // Twice on the ledger, it is one payment.
-    custody.announce_payment(&payer.caller, 0, payment, &[]).await.unwrap();
+    custody.announce_payment(&payer.caller, (0, 0), payment, &[]).await.unwrap();
 
     let (mut all, mut from) = (Vec::new(), 0);
     loop {
@@ -120,8 +120,8 @@ async fn what_is_no_payment_or_of_another_time_is_not_announced() {
     let (custody, caller) = (holder.custody(), &holder.who.caller);
     let mut broken = foreign();
     broken[1] = 9;
-    assert_eq!(code(custody.announce_payment(caller, 0, broken, &[]).await), Code::AddressOther);
-    assert_eq!(code(custody.announce_payment(caller, 1, foreign(), &[]).await), Code::AddressEpoch);
+    assert_eq!(code(custody.announce_payment(caller, (0, 0), broken, &[]).await), Code::AddressOther);
+    assert_eq!(code(custody.announce_payment(caller, (0, 1), foreign(), &[]).await), Code::AddressEpoch);
     for epochs in [(1, 0), (0, 256), (0, u32::MAX)] {
         let page = custody.announced_payments(caller, epochs, 0).await;
         assert_eq!(code(page), Code::AddressRequestMalformed);
@@ -139,7 +139,7 @@ async fn nobody_freezes_what_was_paid_to_another() {
     let (meta, _) = custody.meta_address(&holder.who.caller).await.unwrap();
     let (paid, payment) = MetaAddress::decode(&meta).unwrap().pay().unwrap();
     let payment: [u8; 50] = payment.encode().unwrap().try_into().unwrap();
-    custody.announce_payment(&bob.caller, 0, payment, &[]).await.unwrap();
+    custody.announce_payment(&bob.caller, (0, 0), payment, &[]).await.unwrap();
     holder.world.pass_ms(EPOCH_MS);
     // The payer knows the address; of an earlier epoch nothing of it can be checked without its key.
     let root = AddressRoot::generate().unwrap();
@@ -153,6 +153,7 @@ async fn nobody_freezes_what_was_paid_to_another() {
             input: Input::Message(b"mine"),
             format: String::new(),
             mark: Vec::new(),
+            case: None,
         };
         custody.begin_with_address(&bob.caller, asked)
     };
@@ -164,4 +165,41 @@ async fn nobody_freezes_what_was_paid_to_another() {
     let found = custody.scan_payments(&holder.who.caller, (0, 0), 0).await.unwrap().found;
     assert_eq!((found[0].row.account, found[0].state), (holder.who.account(), "fresh"));
     check(&holder.sign(Some(paid), b"spend").await.unwrap(), b"spend");
+}
+
+#[tokio::test]
+async fn who_chose_before_epochs_had_another_length_is_paid_and_finds_it() {
+    let holder = Holder::hosted().await;
+    let bob = Somebody::new(&holder.world, "bob").await;
+    let eve = Somebody::new(&holder.world, "eve").await;
+    choose_own(&holder, &bob).await;
+    let Holder { mut world, who } = holder;
+    world.addresses.epoch = Duration::from_millis(2 * EPOCH_MS);
+    let holder = Holder { world: world.restart().await, who };
+    holder.world.pass_ms(3 * EPOCH_MS);
+    let custody = holder.custody();
+    let (meta, _) = custody.meta_address(&holder.who.caller).await.unwrap();
+    let meta = MetaAddress::decode(&meta).unwrap();
+    assert_eq!(meta.epoch(), 3);
+    let (paid, payment) = meta.pay().unwrap();
+    let payment: [u8; 50] = payment.encode().unwrap().try_into().unwrap();
+    // Of the length that is configured now, and of none that there is.
+    for epoch_ms in [0, 2 * EPOCH_MS, 1, u64::MAX] {
+        let refused = custody.announce_payment(&eve.caller, (epoch_ms, 3), payment, &[]).await;
+        assert_eq!(code(refused), Code::AddressEpoch, "{epoch_ms}");
+    }
+    custody.announce_payment(&eve.caller, (EPOCH_MS, 3), payment, b"mark").await.unwrap();
+    let other = custody.announce_payment(&eve.caller, (0, 1), payment, b"mark").await;
+    assert_eq!(code(other), Code::IdempotencyConflict, "the length is part of the request");
+    custody.announce_payment(&eve.caller, (0, 1), foreign(), &[]).await.unwrap();
+    let found = custody.scan_payments(&holder.who.caller, (3, 3), 0).await.unwrap().found;
+    assert_eq!(found[0].row.new.public_key, paid);
+    // Own roots look through what they are shown, in epochs of their own length; who chose nothing sees the configured one.
+    let announced = async |who: &Somebody, epoch| {
+        let shown = custody.announced_payments(&who.caller, (epoch, epoch), 0).await.unwrap().0;
+        shown.iter().map(|one| one.payment == payment).collect::<Vec<_>>()
+    };
+    assert_eq!(announced(&bob, 3).await, [true]);
+    assert!(announced(&bob, 1).await.is_empty());
+    assert_eq!((announced(&eve, 3).await, announced(&eve, 1).await), (vec![], vec![false]));
 }

@@ -30,7 +30,7 @@ use crate::{
 };
 
 const OPERATOR: &str = "keyward://operator/ops";
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An agent that does what the test says.
 pub(super) struct Peer {

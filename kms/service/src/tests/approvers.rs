@@ -46,7 +46,7 @@ impl Bank {
         Self { caller, party, public_key: key.public_key.as_bytes().to_vec() }
     }
 
-    async fn say(&self, world: &World, act: Act) -> Vec<u8> {
+    pub(super) async fn say(&self, world: &World, act: Act) -> Vec<u8> {
         let author = self.author(world, &act).await;
         Entry::Authored(Authored { act, authors: vec![author] }).encode()
     }

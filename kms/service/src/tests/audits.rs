@@ -25,8 +25,8 @@ use crate::{
     caller::Caller,
     custody::random,
     failure::Failure,
-    ports::Final as _,
-    vaults::entries::HandedIn,
+    ports::{Clock as _, Final as _},
+    vaults::{entries::HandedIn, floods::Flood},
 };
 
 pub(super) const HOUR_MS: u64 = 3_600_000;
@@ -47,11 +47,11 @@ pub(super) struct Office {
 }
 
 /// Somebody's session beside another certificate.
-fn beside(uri: &str, who: &Somebody) -> Caller {
+pub(super) fn beside(uri: &str, who: &Somebody) -> Caller {
     Caller { principal: Principal::parse(uri).unwrap(), ..who.caller.clone() }
 }
 
-async fn choose(world: &World, who: &Somebody) {
+pub(super) async fn choose(world: &World, who: &Somebody) {
     let (account, tenant) = (who.account(), tenant_id("default"));
     let wanted = ChooseAddresses { account, tenant, custody: Rooted::Hosted, epoch_ms: HOUR_MS };
     let entry = who.say(world, Act::Addresses(AddressAct::Choose(wanted)));
@@ -88,7 +88,7 @@ impl Office {
         PublishAudit { tenant: tenant_id("default"), version, terms: LIMITS, rule, case: None }
     }
 
-    async fn hand_in(
+    pub(super) async fn hand_in(
         &self,
         caller: &Caller,
         kind: Kind,
@@ -124,7 +124,7 @@ impl Office {
     }
 
     /// A case about a grant, with so many approvals.
-    async fn case(&self, grant: &Grant, approvals: usize) -> Case {
+    pub(super) async fn case(&self, grant: &Grant, approvals: usize) -> Case {
         let about = About::Grant { grant: grant.clone(), purpose: PURPOSE.to_owned() };
         self.case_about(&about, approvals).await
     }
@@ -140,7 +140,7 @@ impl Office {
         case
     }
 
-    async fn issue(&self, grant: &Hash, case: Case) -> Result<HandedIn, Failure> {
+    pub(super) async fn issue(&self, grant: &Hash, case: Case) -> Result<HandedIn, Failure> {
         let act = (&self.desk.alice, AuditAct::Issue { grant: *grant, case: case.id });
         self.hand_in(&self.auditor, Kind::Issue, act, ("", &[])).await
     }
@@ -159,7 +159,12 @@ impl Office {
         OpenGrant { grant: grant.id, account: self.desk.dora.account(), first, last }
     }
 
-    async fn open_as(&self, caller: &Caller, who: &Somebody, open: OpenGrant) -> Result<Opened, Failure> {
+    pub(super) async fn open_as(
+        &self,
+        caller: &Caller,
+        who: &Somebody,
+        open: OpenGrant,
+    ) -> Result<Opened, Failure> {
         let entry = who.say(&self.desk.world, Act::Audit(AuditAct::Open(open)));
         self.desk.world.custody.open_grant(caller, &entry, &[]).await
     }
@@ -182,13 +187,13 @@ impl Office {
     }
 
     /// How much was opened and delivered.
-    fn counts(&self) -> (usize, usize) {
+    pub(super) fn counts(&self) -> (usize, usize) {
         let opens = |entry: &Entry| matches!(entry, Entry::Authored(of) if matches!(of.act, Act::Audit(AuditAct::Open(_))));
         let ledger = &self.desk.world.ledger;
         (ledger.count(opens), ledger.count(|entry| matches!(entry, Entry::DeliverGrant(_))))
     }
 
-    fn status(&self, grant: &Hash) -> AuditGrantStatus {
+    pub(super) fn status(&self, grant: &Hash) -> AuditGrantStatus {
         let value = self.desk.world.ledger.value(&audit_grant_key(grant)).unwrap();
         AuditGrantState::decode(&value).unwrap().status
     }
@@ -549,4 +554,25 @@ async fn one_person_under_two_accounts_approves_once() {
     let refused = office.hand_in(&by_bob, Kind::Issue, act, ("", &[])).await;
     assert_eq!(code(refused), Code::ApproverIsInitiator);
     office.issue(&grant.id, case).await.unwrap();
+}
+
+#[tokio::test]
+async fn openings_have_a_bound_of_their_own() {
+    let office = Office::new().await;
+    let grant = office.issued().await;
+    let (custody, alice) = (&office.desk.world.custody, office.desk.alice.account());
+    let spend = |flood: Flood, but: u64| {
+        for _ in but..flood.bound().0 {
+            custody.floods.charge(alice, flood, office.desk.world.clock.now_ms()).unwrap();
+        }
+    };
+    // What an account may say of vaults and approvals is no bound of what is delivered to an auditor.
+    spend(Flood::Entry, 0);
+    // One for the opening, and one for what is delivered.
+    spend(Flood::Opening, 4);
+    for epoch in [1, 2] {
+        office.cover(&office.open(&grant, epoch, epoch).await.unwrap(), office.opening(&grant, epoch, epoch));
+    }
+    assert_eq!(code(office.open(&grant, 3, 3).await), Code::AuditLimited);
+    assert_eq!(office.counts(), (2, 2), "nothing is opened that is not delivered");
 }

@@ -26,11 +26,11 @@ use super::{
 use crate::{approvals::entries::Kind, ports::Clock as _};
 
 impl Office {
-    fn dora(&self) -> AccountId {
+    pub(super) fn dora(&self) -> AccountId {
         AccountId(self.desk.dora.account())
     }
 
-    async fn close(&self, who: &Somebody) -> Result<(), crate::failure::Failure> {
+    pub(super) async fn close(&self, who: &Somebody) -> Result<(), crate::failure::Failure> {
         let entry = who.say(&self.desk.world, Act::CloseAccount { account: who.account() });
         self.desk.world.custody.close_account(&who.caller, &entry, &[]).await.map(drop)
     }
@@ -40,11 +40,11 @@ impl Office {
         AddressesState::decode(&value).unwrap().closed_ms
     }
 
-    async fn row(&self, who: &Somebody) -> AddressAccount {
+    pub(super) async fn row(&self, who: &Somebody) -> AddressAccount {
         self.desk.world.custody.store.address_account(who.account()).await.unwrap().unwrap()
     }
 
-    async fn seen(&self, first: u32, last: u32) -> ViewingCover {
+    pub(super) async fn seen(&self, first: u32, last: u32) -> ViewingCover {
         self.desk.world.custody.viewing_cover(self.dora(), first..=last).await.unwrap()
     }
 
@@ -64,7 +64,7 @@ impl Office {
     }
 }
 
-fn same(one: &ViewingCover, other: &ViewingCover) -> bool {
+pub(super) fn same(one: &ViewingCover, other: &ViewingCover) -> bool {
     one.encode().expose(|bytes| other.encode().matches(bytes))
 }
 

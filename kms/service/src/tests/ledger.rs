@@ -5,7 +5,7 @@ use std::{
     ops::{Range, RangeInclusive},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -63,10 +63,16 @@ pub(super) struct FakeLedger {
     held: Notify,
     /// What a validator that lags answers.
     old: Mutex<Option<Old>>,
+    /// The state keys that were asked for.
+    questions: Mutex<Vec<Vec<u8>>>,
     /// Ledger time is that of the world.
     clock: Arc<FakeClock>,
     /// How far the validators' clocks are ahead of the services'.
     pub(super) ahead_ms: AtomicI64,
+    /// Reads take a while; how many there are, and were at most at once.
+    pub(super) slow: AtomicBool,
+    reads: AtomicUsize,
+    pub(super) reads_most: AtomicUsize,
 }
 
 /// A state that was, for keys that begin so.
@@ -105,8 +111,19 @@ impl FakeLedger {
             hold: AtomicBool::new(false),
             held: Notify::new(),
             old: Mutex::default(),
+            questions: Mutex::default(),
             ahead_ms: AtomicI64::new(0),
+            slow: AtomicBool::new(false),
+            reads: AtomicUsize::new(0),
+            reads_most: AtomicUsize::new(0),
         }
+    }
+
+    /// The state keys that were asked for since the last call and hold these bytes.
+    pub(super) fn questions_with(&self, bytes: &[u8]) -> Vec<Vec<u8>> {
+        let mut asked = std::mem::take(&mut *self.questions.lock().unwrap());
+        asked.retain(|key| key.windows(bytes.len()).any(|part| part == bytes));
+        asked
     }
 
     /// Block time.
@@ -144,6 +161,11 @@ impl FakeLedger {
     /// Puts what no entry of a service puts there.
     pub(super) fn set_state(&self, key: Vec<u8>, value: Vec<u8>) {
         self.chain.lock().unwrap().state.insert(key, value);
+    }
+
+    /// Takes away what the validators keep for a time alone.
+    pub(super) fn remove(&self, key: &[u8]) {
+        self.chain.lock().unwrap().state.remove(key);
     }
 
     /// The state as it is now, to be answered later for keys that begin so.
@@ -250,6 +272,7 @@ impl Ledger for FakeLedger {
         })
     }
     fn state(&self, key: Vec<u8>) -> Later<'_, Result<Option<Vec<u8>>, LedgerError>> {
+        self.questions.lock().unwrap().push(key.clone());
         Box::pin(async move {
             match *self.mood.lock().unwrap() {
                 Mood::Gone | Mood::Silent => Err(gone(0)),
@@ -263,6 +286,12 @@ impl Ledger for FakeLedger {
     }
     fn proven(&self, key: Vec<u8>) -> Later<'_, Result<Proven, LedgerError>> {
         Box::pin(async move {
+            if self.slow.load(Ordering::Relaxed) {
+                let now = self.reads.fetch_add(1, Ordering::Relaxed) + 1;
+                self.reads_most.fetch_max(now, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+                self.reads.fetch_sub(1, Ordering::Relaxed);
+            }
             let value = self.state(key.clone()).await?;
             let height = match &*self.old.lock().unwrap() {
                 Some(old) if key.starts_with(old.keys) => old.height,
@@ -283,6 +312,9 @@ impl Ledger for FakeLedger {
         from_leaf: u64,
     ) -> Later<'_, Result<Page, LedgerError>> {
         Box::pin(async move {
+            if matches!(*self.mood.lock().unwrap(), Mood::Gone | Mood::Silent) {
+                return Err(gone(0));
+            }
             let chain = self.chain.lock().unwrap();
             let all = chain.log.iter().zip(&chain.times).enumerate().skip(from_leaf as usize);
             let fits = |(entry, outcome): &(Entry, Outcome), time_ms: &u64| {

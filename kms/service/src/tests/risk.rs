@@ -410,7 +410,7 @@ async fn a_history_ends_with_its_account() {
     office.pay(1, RENT).await.unwrap();
     custody.keep_histories().await.unwrap();
     office.pay(2, RENT).await.unwrap();
-    custody.store.apply(custody.closing(account).await.unwrap()).await.unwrap();
+    custody.store.apply(custody.closing_beside_addresses(account)).await.unwrap();
     assert_eq!(custody.store.risk_history(account).await.unwrap(), None);
     // What was still to be kept does not bring it back.
     custody.keep_histories().await.unwrap();

@@ -99,7 +99,7 @@ async fn vaults_that_cannot_be_ended_keep_no_others_from_their_end() {
         world.ledger.set_state(vault_key(&rule), vec![0xff]);
     }
     world.ledger.record(Entry::decode(&owner.closing(&world)).unwrap());
-    let closing = world.custody.closing(account).await.unwrap();
+    let closing = world.custody.closing_beside_addresses(account);
     world.custody.store.apply(closing).await.unwrap();
     for _ in 0..2 {
         world.custody.end_orphaned_vaults().await.unwrap();
@@ -117,7 +117,7 @@ async fn of_two_servers_that_end_a_vault_one_does() {
     let (world, owner) = world().await;
     owner.seal(&world, VAULT, 1).await.unwrap();
     world.ledger.record(Entry::decode(&owner.closing(&world)).unwrap());
-    let closing = world.custody.closing(owner.account()).await.unwrap();
+    let closing = world.custody.closing_beside_addresses(owner.account());
     world.custody.store.apply(closing).await.unwrap();
     let other = world.beside().await;
     let (one, two) = tokio::join!(world.custody.end_orphaned_vaults(), other.end_orphaned_vaults());

@@ -91,6 +91,10 @@ pub(crate) fn kept(record: &dyn Final) -> Vec<u8> {
 }
 
 impl HandedIn {
+    pub(crate) fn of(record: &dyn Final) -> Self {
+        Self { leaf_index: record.leaf_index(), receipt: record.receipt(None) }
+    }
+
     pub(crate) fn of_kept(bytes: &[u8]) -> Result<Self, Failure> {
         let (leaf_index, receipt) =
             bytes.split_first_chunk().ok_or_else(|| Failure::internal("a kept response cannot be read"))?;

@@ -1,19 +1,14 @@
 //! Recording a dealing, with what the account signed. Nothing more is kept: an entry is accepted once, and found again by itself.
 
 use keyward_domain::Code;
-use keyward_ledger_core::{
-    contracts::authored::AUTHORED_BLOCKS_MAX,
-    entry::{Act, AddressAct, Authored, DealViewing, Entry},
-};
+use keyward_ledger_core::entry::{Act, AddressAct, Authored, DealViewing, Entry};
 
 use super::{malformed, not_own};
 use crate::{
     caller::Caller,
     custody::Custody,
-    delegation::refusal,
     failure::Failure,
     handed_in,
-    ports::Final,
     vaults::{entries::HandedIn, floods::Flood},
 };
 
@@ -37,20 +32,8 @@ impl Custody {
         {
             return Err(malformed("the dealing of the entry was not handed in before it"));
         }
-        let record = self.ledger.commit(entry.clone()).await?;
-        if record.outcome().is_accepted() {
-            return Ok(done(record.as_ref()));
-        }
-        // Refused, because it came through before, or for good.
-        match self.recorded_before(&entry, AUTHORED_BLOCKS_MAX).await? {
-            Some(found) => Ok(done(found.as_ref())),
-            None => Err(refusal(record.as_ref())),
-        }
+        self.hand_in_once(&entry).await
     }
-}
-
-fn done(record: &dyn Final) -> HandedIn {
-    HandedIn { leaf_index: record.leaf_index(), receipt: record.receipt(None) }
 }
 
 fn dealt(entry: &Entry) -> Option<&DealViewing> {

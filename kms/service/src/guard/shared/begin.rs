@@ -95,7 +95,7 @@ impl Custody {
             return Err(Failure::new(Code::SharedVersionStale, "the intent names shares of another version"));
         }
         let (_, approvals) = self.decide_for(caller, &facts, wanted, &meaning).await?;
-        let said = Said { facts: SaidFacts::of(&meaning), approvals, word: Vec::new() };
+        let said = Said { facts: SaidFacts::of(&meaning), approvals, word: Vec::new(), unlinkable: false };
         Ok(Decided { key, facts, payload_hash, said })
     }
 
