@@ -64,7 +64,7 @@ impl Callers {
         }
         let taken = self.take(caller, sealing);
         if let Taken::Full { waiting } = taken {
-            return Err(KeeperError::Full { waiting }.into());
+            return Err(KeeperError::Full { held: waiting }.into());
         }
         let done = work.await;
         match &done {

@@ -42,25 +42,36 @@ pub(crate) trait Share: Sized {
 
 /// What names a share; nothing of it is secret.
 pub(crate) trait Named: Copy + Ord + Display + FromStr {
-    /// Whether the folder of its group goes with the last share there.
-    const GROUP_GOES: bool;
-
     /// What its sealing is bound to.
     fn hash(&self) -> &Hash;
 
-    /// The folder, below that of all that are kept, of those it belongs with.
-    fn group(&self) -> PathBuf;
+    /// Those it lies with once it counts.
+    fn group(&self) -> Group;
 }
 
-/// The folder of all whose first byte this is.
-pub(crate) fn first_folder(first: u8) -> PathBuf {
-    hex::encode([first]).into()
+/// Which shares lie together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// All that begin with a byte.
+    First(u8),
+    /// An account's; their folder goes with the last of them.
+    Account(Hash),
 }
 
-/// The folder of an account's shares.
-pub(crate) fn account_folder(account: &Hash) -> PathBuf {
-    let [first, ..] = *account;
-    first_folder(first).join(hex::encode(account))
+impl Group {
+    /// The folder, below that of all that count.
+    fn folder(&self) -> PathBuf {
+        match self {
+            Self::First(first) => hex::encode([*first]).into(),
+            Self::Account(account @ [first, ..]) => Self::First(*first).folder().join(hex::encode(account)),
+        }
+    }
+}
+
+/// What a text names, read from its parts between the dots: in one spelling only.
+pub(crate) fn spelled<P: Display>(text: &str, read: impl FnOnce(&[&str]) -> Option<P>) -> Result<P, ()> {
+    let parts: Vec<_> = text.split('.').collect();
+    read(&parts).filter(|place| place.to_string() == text).ok_or(())
 }
 
 /// A keeper's shares of one kind.
@@ -91,7 +102,7 @@ impl<K: Share> Chest<K> {
     /// Keeps a share that counts already.
     pub(crate) fn put_back(&self, share: &K) -> Result<(), SharesError> {
         let place = share.place();
-        make(&self.group_path(&place.group()))?;
+        make(&self.group_path(place.group()))?;
         self.write(&self.kept_path(&place), share)
     }
 
@@ -145,9 +156,9 @@ impl<K: Share> Chest<K> {
     pub(crate) fn erase(&self, place: &K::Place) -> Result<(), SharesError> {
         remove(&self.waiting_path(place))?;
         remove(&self.kept_path(place))?;
-        if K::Place::GROUP_GOES {
+        if let group @ Group::Account(_) = place.group() {
             // When it is empty, and stays when it is not.
-            drop(fs::remove_dir(self.group_path(&place.group())));
+            drop(fs::remove_dir(self.group_path(group)));
         }
         Ok(())
     }
@@ -158,23 +169,23 @@ impl<K: Share> Chest<K> {
     }
 
     /// Those of a group that count.
-    pub(crate) fn kept(&self, group: &Path) -> Result<Vec<K::Place>, SharesError> {
+    pub(crate) fn kept(&self, group: Group) -> Result<Vec<K::Place>, SharesError> {
         names(&self.group_path(group))
     }
 
     /// Those of an account that count.
     pub(crate) fn of_account(&self, account: &Hash) -> Result<Vec<K::Place>, SharesError> {
-        self.kept(&account_folder(account))
+        self.kept(Group::Account(*account))
     }
 
     /// The accounts that begin with a byte and of which shares count.
     pub(crate) fn accounts(&self, first: u8) -> Result<Vec<Hash>, SharesError> {
         let name = |path: PathBuf| hash(path.file_name()?.to_str()?);
-        Ok(files(&self.group_path(&first_folder(first)))?.into_iter().filter_map(name).collect())
+        Ok(files(&self.group_path(Group::First(first)))?.into_iter().filter_map(name).collect())
     }
 
     /// Removes what was not written to its end among those of a group.
-    pub(crate) fn sweep(&self, group: &Path) -> Result<(), SharesError> {
+    pub(crate) fn sweep(&self, group: Group) -> Result<(), SharesError> {
         sweep(&self.group_path(group))
     }
 
@@ -184,12 +195,12 @@ impl<K: Share> Chest<K> {
         Some(found.f_bavail.saturating_mul(found.f_frsize))
     }
 
-    fn group_path(&self, group: &Path) -> PathBuf {
-        self.folder.join(KEPT).join(group)
+    fn group_path(&self, group: Group) -> PathBuf {
+        self.folder.join(KEPT).join(group.folder())
     }
 
     fn kept_path(&self, place: &K::Place) -> PathBuf {
-        self.group_path(&place.group()).join(place.to_string())
+        self.group_path(place.group()).join(place.to_string())
     }
 
     fn waiting_path(&self, place: &K::Place) -> PathBuf {

@@ -15,9 +15,9 @@ use crate::{
     error::KeeperError,
     facts::{Dealt, checked},
     held::{Bond, Held},
-    keeper::{Inner, Keeper, unreadable},
+    keeper::{Keeper, unreadable},
     place::Place,
-    shares::SharesError,
+    room::{Bounds, Room, keep},
 };
 
 /// Shares that wait for their sealing to become final at most. Each is a promise that somebody may rely on, so none is
@@ -30,11 +30,9 @@ pub const PENDING_MS: u64 = 24 * 60 * 60 * 1_000;
 /// How far ahead the end of a sealing or dealing may lie at most, in milliseconds of ledger time: never after its share is dropped,
 /// so that none is recorded whose shares are gone.
 pub const EXPIRES_MAX_MS: u64 = PENDING_MS / 2;
-/// Shares of one account that are kept at most: the ledger does not bound its vaults.
-const KEPT_OF_ACCOUNT_MAX: usize = 64;
-/// Shares are taken while so many bytes are free at least: where the validator beside it begins to warn, and eight times
-/// what it needs to go on.
-const FREE_BYTES_MIN: u64 = 256 << 20;
+/// The ledger does not bound an account's vaults.
+const BOUNDS: Bounds =
+    Bounds { waiting: PENDING_MAX, waiting_of_account: PENDING_OF_ACCOUNT_MAX, kept_of_account: 64 };
 
 impl Keeper {
     /// Takes the share that is sealed to this keeper; returns its signature over the sealing. Asked again it signs again.
@@ -51,7 +49,10 @@ impl Keeper {
             return Err(KeeperError::Malformed { what: "terms of the sealing" });
         }
         let hash = sealing.hash();
-        self.signed_for(&sealing.vault.owner, &hash, signature).await?;
+        let message = vault_deposit_message(&self.0.ledger.chain_id(), &hash);
+        if !self.has_signed(&sealing.vault.owner, &message, signature).await? {
+            return Err(KeeperError::Unsigned);
+        }
         let _turn = self.0.turns.costly()?;
         let (vault, now_ms) = self.live(&sealing.vault).await?;
         in_time(sealing.expires_ms, now_ms)?;
@@ -90,16 +91,15 @@ impl Keeper {
         Ok(credential.map(|credential| credential.public_key))
     }
 
-    /// Refuses what the present credential of an open account has not signed: nobody fills our disk in another's name.
-    async fn signed_for(
+    /// Whether the present credential of an open account has signed a message: nobody fills our disk in another's name.
+    pub(crate) async fn has_signed(
         &self,
         account: &Hash,
-        sealing: &Hash,
+        message: &[u8],
         signature: &[u8; 64],
-    ) -> Result<(), KeeperError> {
-        let key = self.credential(account).await?.ok_or(KeeperError::Unsigned)?;
-        let message = vault_deposit_message(&self.0.ledger.chain_id(), sealing);
-        ed25519::verify(&key, &message, signature).map_err(|_error| KeeperError::Unsigned)
+    ) -> Result<bool, KeeperError> {
+        let key = self.credential(account).await?;
+        Ok(key.is_some_and(|key| ed25519::verify(&key, message, signature).is_ok()))
     }
 
     /// Keeps a share that waits for its sealing. Where there is no room, those of the account whose sealing is final by now make some.
@@ -114,16 +114,14 @@ impl Keeper {
                 self.tidy_up(&name, &waiting).await?;
             }
         }
-        match self.keep_now(held).await? {
-            Room::Kept => Ok(()),
-            Room::Full { held } => Err(KeeperError::Full { waiting: held }),
-            Room::NoDisk { free_bytes } => Err(KeeperError::NoDisk { free_bytes }),
-        }
+        self.keep_now(held).await?.kept()
     }
 
     /// Keeps a share, or says why not.
     async fn keep_now(&self, held: Arc<Held>) -> Result<Room, KeeperError> {
-        self.alone(move |inner| keep(inner, &held)).await
+        // Shares of renewals are counted where they are taken: neither takes the other's room.
+        let is_rival = |other: &Place| other.share_version == 1;
+        self.alone(move |inner| keep(inner, &inner.shares, &held, &BOUNDS, is_rival)).await
     }
 }
 
@@ -134,46 +132,4 @@ pub(crate) fn in_time(expires_ms: Option<u64>, now_ms: u64) -> Result<(), Keeper
         Some(expires_ms) if (now_ms..=latest_ms).contains(&expires_ms) => Ok(()),
         _ => Err(KeeperError::Expiry { now_ms, latest_ms }),
     }
-}
-
-/// Whether there was room for a share.
-enum Room {
-    /// It is kept.
-    Kept,
-    /// So many are held already.
-    Full { held: usize },
-    /// The disk is nearly full.
-    NoDisk { free_bytes: u64 },
-}
-
-/// Keeps a share if there is room. One that is kept already is not written again, unless it cannot be read any more, and
-/// does not begin to wait anew: else whoever repeats deposits would keep places taken for ever.
-fn keep(inner: &Inner, held: &Held) -> Result<Room, SharesError> {
-    let place = &held.place;
-    match inner.shares.load(place) {
-        Err(error @ SharesError::Io { .. }) => return Err(error),
-        Err(error) => tracing::warn!(%error, "a share that cannot be read is replaced"),
-        Ok(Some(_)) => return Ok(Room::Kept),
-        Ok(None) => {}
-    }
-    if let Some(free_bytes) = too_few_bytes(inner) {
-        return Ok(Room::NoDisk { free_bytes });
-    }
-    // Shares of renewals are counted where they are taken: neither takes the other's room.
-    let waiting = inner.shares.waiting()?.into_iter().filter(|other| other.share_version == 1);
-    let others: Vec<_> = waiting.filter(|other| other != place).collect();
-    let kept = inner.shares.of_account(&place.account)?.len();
-    if kept >= KEPT_OF_ACCOUNT_MAX {
-        return Ok(Room::Full { held: kept });
-    }
-    let alike = others.iter().filter(|other| other.account == place.account).count();
-    if alike >= PENDING_OF_ACCOUNT_MAX || others.len() >= PENDING_MAX {
-        return Ok(Room::Full { held: alike.max(others.len()) });
-    }
-    inner.shares.keep(held).map(|()| Room::Kept)
-}
-
-/// How many bytes are free, when they are too few to take another share.
-pub(crate) fn too_few_bytes(inner: &Inner) -> Option<u64> {
-    inner.shares.free_bytes().filter(|free_bytes| *free_bytes < FREE_BYTES_MIN)
 }

@@ -49,11 +49,11 @@ pub enum KeeperError {
     /// The account is not open, or its present credential has not signed for the sealing.
     #[error("the account is not open, or its present credential has not signed for this sealing")]
     Unsigned,
-    /// Too many shares wait for their sealing.
-    #[error("{waiting} shares wait for their sealing already")]
+    /// As many shares wait, or are kept, as there may be.
+    #[error("there is no room for another share: {held} are held already")]
     Full {
         /// How many.
-        waiting: usize,
+        held: usize,
     },
     /// The disk is nearly full.
     #[error("only {free_bytes} bytes are free on the keeper's disk")]

@@ -32,8 +32,13 @@ mod recent;
 mod renew;
 mod renewed;
 mod repair;
+mod room;
 mod shared;
 mod shares;
+// Beside the tests of single keepers in one binary: both need all of a keeper's code, which takes long to build.
+#[cfg(test)]
+#[path = "../tests/simulation/main.rs"]
+mod simulation;
 mod successors;
 mod tend;
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! The name of a share: whose vault it is of, which versions, and the hash of the sealing or refresh that dealt it.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{fmt, str::FromStr};
 
 use keyward_crypto::vault::ShareSet;
 use keyward_ledger_core::{entry::RuleName, hash::Hash, state::vault::VaultState};
 
 use crate::{
-    chest::{Named, account_folder},
+    chest::{Group, Named, spelled},
     shares::hash,
 };
 
@@ -57,28 +57,25 @@ impl FromStr for Place {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let mut parts = text.split('.');
-        let mut next = || parts.next().ok_or(());
-        let place = Self {
-            account: hash(next()?).ok_or(())?,
-            vault: hash(next()?).ok_or(())?,
-            version: next()?.parse().map_err(drop)?,
-            share_version: next()?.parse().map_err(drop)?,
-            hash: hash(next()?).ok_or(())?,
-        };
-        // One spelling only.
-        if place.to_string() == text { Ok(place) } else { Err(()) }
+        spelled(text, |parts| {
+            let [account, vault, version, share_version, of] = *parts else { return None };
+            Some(Self {
+                account: hash(account)?,
+                vault: hash(vault)?,
+                version: version.parse().ok()?,
+                share_version: share_version.parse().ok()?,
+                hash: hash(of)?,
+            })
+        })
     }
 }
 
 impl Named for Place {
-    const GROUP_GOES: bool = true;
-
     fn hash(&self) -> &Hash {
         &self.hash
     }
 
-    fn group(&self) -> PathBuf {
-        account_folder(&self.account)
+    fn group(&self) -> Group {
+        Group::Account(self.account)
     }
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use keyward_crypto::vault::KeeperShare;
 
 use crate::{
-    deposit::{PENDING_MS, too_few_bytes},
+    deposit::PENDING_MS,
     error::KeeperError,
     held::{Bond, Held},
     keeper::{Inner, Keeper},
     place::Place,
+    room::too_few_bytes,
     shares::SharesError,
 };
 
@@ -35,7 +36,7 @@ impl Keeper {
         match self.alone(move |inner| bind(inner, &place, to, now_ms)).await? {
             Bound::Yes => Ok(()),
             Bound::NoShare => Err(KeeperError::NoShare),
-            Bound::TooMany(waiting) => Err(KeeperError::Full { waiting }),
+            Bound::TooMany(held) => Err(KeeperError::Full { held }),
         }
     }
 }

@@ -12,9 +12,9 @@ use super::{
     roster::Facts,
 };
 use crate::{
-    deposit::too_few_bytes,
     error::KeeperError,
     keeper::{Inner, Keeper},
+    room::too_few_bytes,
 };
 
 impl Keeper {

@@ -5,7 +5,7 @@
 //! shared/kept/AA/PLACE      a present share; AA begins the rule that names the key
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::{
@@ -19,10 +19,10 @@ use keyward_ledger_core::hash::Hash;
 
 use super::error::SharedError;
 use super::kept::KeptShare;
-use crate::chest::{Chest, Named, Share as _, first_folder};
-use crate::deposit::too_few_bytes;
+use crate::chest::{Chest, Group, Named, Share as _, spelled};
 use crate::error::KeeperError;
 use crate::keeper::Inner;
+use crate::room::too_few_bytes;
 use crate::shares::{SharesError, hash};
 
 /// Shares that wait at most: each is a promise that somebody may rely on, so none is dropped for another.
@@ -52,27 +52,21 @@ impl FromStr for Place {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let mut parts = text.split('.');
-        let mut part = || parts.next().ok_or(());
-        let rule = hash(part()?).ok_or(())?;
-        let share_version = part()?.parse().map_err(|_number| ())?;
-        let key_hash = hash(part()?).ok_or(())?;
-        let place = Self { rule, share_version, key_hash };
-        // Exactly what we write.
-        if place.to_string() == text { Ok(place) } else { Err(()) }
+        spelled(text, |parts| {
+            let [rule, share_version, key] = *parts else { return None };
+            Some(Self { rule: hash(rule)?, share_version: share_version.parse().ok()?, key_hash: hash(key)? })
+        })
     }
 }
 
 impl Named for Place {
-    const GROUP_GOES: bool = false;
-
     fn hash(&self) -> &Hash {
         &self.key_hash
     }
 
-    fn group(&self) -> PathBuf {
+    fn group(&self) -> Group {
         let [first, ..] = self.rule;
-        first_folder(first)
+        Group::First(first)
     }
 }
 
@@ -96,7 +90,7 @@ impl Store {
         keeper: Hash,
     ) -> Result<Self, SharesError> {
         let chest = Chest::open(folder, kek, keeper)?;
-        (u8::MIN..=u8::MAX).try_for_each(|first| chest.sweep(&first_folder(first)))?;
+        (u8::MIN..=u8::MAX).try_for_each(|first| chest.sweep(Group::First(first)))?;
         let (open, keys, unnoted) = (Mutex::default(), Mutex::default(), Mutex::default());
         Ok(Self { chest, open, keys, unnoted })
     }
@@ -179,7 +173,7 @@ impl Store {
 
     /// The shares that are kept of keys whose rules begin with a byte.
     pub(crate) fn kept(&self, first: u8) -> Result<Vec<Place>, SharesError> {
-        self.chest.kept(&first_folder(first))
+        self.chest.kept(Group::First(first))
     }
 
     /// Whether a share that waits can count no more: its time is over, or it does not open. What is kept waits for nothing.
@@ -235,7 +229,7 @@ pub(crate) fn keep(inner: &Inner, kept: &KeptShare) -> Result<(), SharedError> {
     let others: Vec<_> = inner.shared.store.waiting()?.into_iter().filter(|other| *other != place).collect();
     let alike = others.iter().filter(|other| other.rule == place.rule).count();
     if alike >= WAITING_OF_KEY_MAX || others.len() >= WAITING_MAX {
-        return Err(KeeperError::Full { waiting: alike.max(others.len()) }.into());
+        return Err(KeeperError::Full { held: alike.max(others.len()) }.into());
     }
     Ok(inner.shared.store.chest.keep(kept)?)
 }

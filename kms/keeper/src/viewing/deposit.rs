@@ -1,10 +1,11 @@
 //! Taking a share of closed epochs: signed for by its account, opened, held against the dealing, kept, and only then
 //! acknowledged.
 
+use std::sync::Arc;
+
 use keyward_crypto::viewing::{Dealing, ViewingShare};
 use keyward_domain::viewing_deposit_message;
 use keyward_ledger_core::{
-    ed25519,
     entry::Custody,
     hash::Hash,
     state::addresses::{AddressesState, DealtState, addresses_key, dealt_key},
@@ -14,19 +15,15 @@ use keyward_ledger_core::{
 use super::{error::ViewingError, kept::Kept};
 use crate::{
     chest::Share as _,
-    deposit::{in_time, too_few_bytes},
+    deposit::in_time,
     error::KeeperError,
     keeper::{Inner, Keeper},
+    room::{self, Bounds, Room},
     shares::SharesError,
 };
 
-/// Shares that wait for their dealings to become final at most. Each is a promise that somebody may rely on, so none is dropped
-/// for another; those that nobody recorded in time are.
-const WAITING_MAX: usize = 4_096;
-/// Shares of one account that wait at most.
-const WAITING_OF_ACCOUNT_MAX: usize = 8;
-/// Shares of one account that are kept at most: one for each day of eleven years.
-const KEPT_OF_ACCOUNT_MAX: usize = 4_096;
+/// Kept are at most one share for each day of eleven years.
+const BOUNDS: Bounds = Bounds { waiting: 4_096, waiting_of_account: 8, kept_of_account: 4_096 };
 
 /// Whether a dealing may be recorded, or was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +47,10 @@ impl Keeper {
             return Err(ViewingError::Malformed { what: "the dealing is for another ledger" });
         }
         let hash = dealing.hash();
-        self.dealing_signed(&dealing, &hash, signature).await?;
+        let message = viewing_deposit_message(&self.0.ledger.chain_id(), &hash);
+        if !self.has_signed(&dealing.account, &message, signature).await? {
+            return Err(ViewingError::Unsigned);
+        }
         let _turn = self.0.turns.costly()?;
         let standing = self.dealing_standing(&dealing, &hash).await?;
         // Of a recorded one others may have left since.
@@ -66,25 +66,28 @@ impl Keeper {
             opened.map_err(ViewingError::Share)
         });
         let kept = Kept { expires_ms, share: share.await? };
-        match self.alone(move |inner| keep(inner, &kept, standing)).await? {
-            Room::Kept => {}
-            Room::Full { waiting } => return Err(KeeperError::Full { waiting }.into()),
-            Room::NoDisk { free_bytes } => return Err(KeeperError::NoDisk { free_bytes }.into()),
-        }
+        self.keep_viewing(kept, standing).await?;
         let run = DealtRun { account, first, last, dealing_hash: hash, expires_ms };
         Ok(run.acknowledge(&self.0.signing, &self.0.ledger.chain_id(), &self.0.id))
     }
 
-    /// Refuses what the present credential of an open account has not signed: nobody fills our disk in another's name.
-    async fn dealing_signed(
-        &self,
-        dealing: &Dealing,
-        hash: &Hash,
-        signature: &[u8; 64],
-    ) -> Result<(), ViewingError> {
-        let key = self.credential(&dealing.account).await?.ok_or(ViewingError::Unsigned)?;
-        let message = viewing_deposit_message(&self.0.ledger.chain_id(), hash);
-        ed25519::verify(&key, &message, signature).map_err(|_error| ViewingError::Unsigned)
+    /// Keeps a share. Where there is no room, those of the account whose dealings are recorded by now make some: who deals the runs of
+    /// many days waits for no round of ours.
+    async fn keep_viewing(&self, kept: Kept, standing: Standing) -> Result<(), ViewingError> {
+        let account = kept.place().account;
+        let kept = Arc::new(kept);
+        if let Room::Full { .. } = self.keep_viewing_now(kept.clone(), standing).await? {
+            let waiting = self.on_disk(|inner| inner.viewing.store.waiting()).await?;
+            for place in waiting.into_iter().filter(|place| place.account == account) {
+                self.tend_waiting(place).await?;
+            }
+        }
+        Ok(self.keep_viewing_now(kept, standing).await?.kept()?)
+    }
+
+    /// Keeps a share, or says why not.
+    async fn keep_viewing_now(&self, kept: Arc<Kept>, standing: Standing) -> Result<Room, KeeperError> {
+        self.alone(move |inner| keep(inner, &kept, standing)).await
     }
 
     /// Refuses a dealing that the ledger would not take now, unless it has taken it.
@@ -109,38 +112,13 @@ impl Keeper {
     }
 }
 
-/// Whether there was room for a share.
-enum Room {
-    /// It is kept.
-    Kept,
-    /// So many are held already.
-    Full { waiting: usize },
-    /// The disk is nearly full.
-    NoDisk { free_bytes: u64 },
-}
-
-/// Keeps a share if there is room. One that is kept already is not written again, unless it cannot be read any more.
+/// Keeps a share if there is room.
 fn keep(inner: &Inner, kept: &Kept, standing: Standing) -> Result<Room, SharesError> {
-    let (store, place) = (&inner.viewing.store, kept.place());
-    match store.load(&place) {
-        Err(error @ SharesError::Io { .. }) => return Err(error),
-        Err(error) => tracing::warn!(%error, "a share that cannot be read is replaced"),
-        Ok(Some(_)) => return Ok(Room::Kept),
-        Ok(None) => {}
-    }
-    if let Some(free_bytes) = too_few_bytes(inner) {
-        return Ok(Room::NoDisk { free_bytes });
-    }
-    let (waiting, held) = (store.waiting()?, store.of_account(&place.account)?.len());
-    let others: Vec<_> = waiting.into_iter().filter(|other| *other != place).collect();
-    let alike = others.iter().filter(|other| other.account == place.account).count();
-    if held >= KEPT_OF_ACCOUNT_MAX || alike >= WAITING_OF_ACCOUNT_MAX || others.len() >= WAITING_MAX {
-        return Ok(Room::Full { waiting: alike.max(others.len()) });
-    }
-    store.keep(kept)?;
+    let store = &inner.viewing.store;
+    let room = room::keep(inner, store, kept, &BOUNDS, |_| true)?;
     // What is recorded waits for nothing.
-    if standing == Standing::Recorded {
-        store.settle(&place)?;
+    if matches!(room, Room::Kept) && standing == Standing::Recorded {
+        store.settle(&kept.place())?;
     }
-    Ok(Room::Kept)
+    Ok(room)
 }

@@ -1,11 +1,11 @@
 //! The name of a share of closed address epochs: whose they are, which, and the hash of the dealing.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{fmt, str::FromStr};
 
 use keyward_ledger_core::hash::Hash;
 
 use crate::{
-    chest::{Named, account_folder},
+    chest::{Group, Named, spelled},
     shares::hash,
 };
 
@@ -31,27 +31,24 @@ impl FromStr for Place {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let mut parts = text.split('.');
-        let mut next = || parts.next().ok_or(());
-        let place = Self {
-            account: hash(next()?).ok_or(())?,
-            first: next()?.parse().map_err(drop)?,
-            last: next()?.parse().map_err(drop)?,
-            hash: hash(next()?).ok_or(())?,
-        };
-        // One spelling only.
-        if place.to_string() == text { Ok(place) } else { Err(()) }
+        spelled(text, |parts| {
+            let [account, first, last, of] = *parts else { return None };
+            Some(Self {
+                account: hash(account)?,
+                first: first.parse().ok()?,
+                last: last.parse().ok()?,
+                hash: hash(of)?,
+            })
+        })
     }
 }
 
 impl Named for Place {
-    const GROUP_GOES: bool = true;
-
     fn hash(&self) -> &Hash {
         &self.hash
     }
 
-    fn group(&self) -> PathBuf {
-        account_folder(&self.account)
+    fn group(&self) -> Group {
+        Group::Account(self.account)
     }
 }

@@ -52,7 +52,7 @@ impl Keeper {
     }
 
     /// Keeps, leaves or erases a share that waits, by final state.
-    async fn tend_waiting(&self, place: Place) -> Result<(), ViewingError> {
+    pub(super) async fn tend_waiting(&self, place: Place) -> Result<(), ViewingError> {
         let fate = self.viewing_fate(&place).await?;
         let done = self.alone(move |inner| {
             let store = &inner.viewing.store;

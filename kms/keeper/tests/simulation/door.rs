@@ -5,8 +5,8 @@ use std::{
     time::Duration,
 };
 
+use crate::{Circle, CircleError, Final, Heard, Ledger, LedgerError, Pending, Refused, Said};
 use keyward_domain::Coded as _;
-use keyward_keeper::{Circle, CircleError, Final, Heard, Ledger, LedgerError, Pending, Refused, Said};
 use keyward_ledger_core::{
     block::SignedHeader,
     certificate::{Certificate, ValidatorSet},

@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
+use crate::{Keeper, KeeperError, Keys};
 use keyward_crypto::{MemoryKek, vault::BoxKey, vault::Grant};
-use keyward_keeper::{Keeper, KeeperError, Keys};
 use keyward_ledger_core::{
     certificate::ValidatorSet,
     ed25519::SigningKey,

@@ -240,7 +240,7 @@ fn tell(town: &Town) -> Told {
 fn run_or_tell(seed: u64) -> Told {
     catch_unwind(AssertUnwindSafe(|| run(seed, usize::MAX))).unwrap_or_else(|panic| {
         println!(
-            "seed {seed} failed; repeat it with:\n  KEYWARD_SIMULATION_SEED={seed} cargo test --release -p keyward-keeper --test simulation seeds::elements -- --nocapture"
+            "seed {seed} failed; repeat it with:\n  KEYWARD_SIMULATION_SEED={seed} cargo test --release -p keyward-keeper --lib simulation::seeds::elements -- --nocapture"
         );
         std::panic::resume_unwind(panic)
     })

@@ -295,6 +295,15 @@ async fn a_flood_of_one_account_takes_its_own_places_and_room_comes_back() {
     assert_eq!(world.files(1), 1);
 }
 
+#[tokio::test]
+async fn runs_of_many_days_are_dealt_one_after_the_other_and_wait_for_no_round() {
+    let world = World::with_addresses();
+    for epoch in FIRST..FIRST + 9 {
+        world.dealt(epoch, epoch).await;
+    }
+    assert_eq!(world.files(1), 9);
+}
+
 fn told(status: &Status) -> &str {
     status.metadata().get("keyward-code").unwrap().to_str().unwrap()
 }
