@@ -24,6 +24,8 @@ const APPROVALS_MAX: usize = 64;
 const PURPOSE_BYTES_MAX: usize = 4096;
 const RECEIPT_BYTES_MAX: usize = 4 << 20;
 const DEALING_BYTES_MAX: usize = 64 << 10;
+/// The longest opening that somebody adds: two receipts, or one and as many dealings as keepers open at once.
+const OPENING_BYTES_MAX: usize = 12 << 20;
 /// `version || first || last` and 62 nodes.
 const COVER_BYTES_MAX: usize = 9 + 32 * 62;
 
@@ -166,6 +168,11 @@ impl GrantFile {
         }
         reader.finish("grant file")?;
         Ok(Self { chain_id, purpose, request, approvals, issue, openings })
+    }
+
+    /// Whether one more opening might be one too many for a file that reads back.
+    pub fn is_full(&self) -> bool {
+        self.openings.len() >= OPENINGS_MAX || self.size() > GRANT_FILE_BYTES_MAX - OPENING_BYTES_MAX
     }
 
     /// Adds what was opened, in its place; earlier openings of the same account that lie within it go.

@@ -6,24 +6,20 @@
 //! and the reports.
 #![doc = include_str!("../SPEC.md")]
 
-mod approvals;
-mod epoch;
 mod error;
 mod finding;
-mod finish;
 mod grant_file;
 mod granted;
 mod leaves;
 mod receipts;
 mod relink;
+mod relinked;
 mod report;
-mod scope;
 
-pub use approvals::{Approval, ApprovalCase, Approver};
 pub use error::AuditError;
 pub use finding::{
-    AccountEpoch, AccountFinding, AddressCheck, Completeness, EpochFinding, GrantAct, GrantStep, Lie, Looked,
-    PaymentReceived, Place, Release, Relinked, RunFinding, RunSource, Transaction, Unopened,
+    AccountEpoch, AccountFinding, AddressCheck, Approval, ApprovalCase, Approver, Completeness, EpochFinding,
+    GrantAct, GrantStep, Lie, PaymentReceived, Place, Release, RunFinding, RunSource, Transaction, Unopened,
 };
 pub use grant_file::{
     COVERS_MAX, Dealt, Delivery, GRANT_FILE_BYTES_MAX, GrantFile, GrantFileError, OPENINGS_MAX, Opening,
@@ -31,4 +27,5 @@ pub use grant_file::{
 pub use granted::Granted;
 pub use receipts::{ReceiptError, Receipts, records};
 pub use relink::Relinker;
+pub use relinked::{Looked, Relinked};
 pub use report::{Limit, REPORT_FORMAT, Report};

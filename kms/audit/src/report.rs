@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 use keyward_ledger_core::hash::Hash;
 use keyward_ledger_verify::HistoryVerdict;
 
-use crate::finding::{AccountEpoch, EpochFinding, Relinked};
+use crate::finding::{AccountEpoch, EpochFinding};
+use crate::relinked::Relinked;
 
 pub use limits::Limit;
 

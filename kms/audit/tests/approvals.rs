@@ -1,8 +1,10 @@
 //! Who approved a use, read from the log with what its detail says; and each way in which that is not true.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod town;
-
+use crate::town::common::acts::{Person, approval_terms, close, define};
+use crate::town::common::mutate::Random;
+use crate::town::common::signer::{Ed25519, Keys, Secp256k1};
+use crate::town::{Draft, OFFICERS, Town};
 use keyward_audit::{Relinked, Report};
 use keyward_domain::blind::Blinded;
 use keyward_domain::detail::ApprovedBy;
@@ -11,10 +13,6 @@ use keyward_ledger_core::entry::{
 };
 use keyward_ledger_core::hash::Hash;
 use keyward_ledger_verify::{Depth, History};
-use town::common::acts::{Person, approval_terms, close, define};
-use town::common::mutate::Random;
-use town::common::signer::{Ed25519, Keys, Secp256k1};
-use town::{Draft, OFFICERS, Town};
 
 /// Their first account is a member of the rule too.
 const ASKER: usize = 0;
@@ -102,6 +100,16 @@ impl Desk {
         draft.detail.approved = Some(ApprovedBy { case, salt });
         let entry = self.town.seal(ASKER, draft);
         self.town.record(vec![(ASKER, entry)])[0]
+    }
+
+    /// A use that one key has approved, under a rule that names it alone.
+    fn used_by_word_of(&mut self, key: &dyn Keys) {
+        self.rule_of_key(key);
+        let (draft, salt) = (self.town.draft(ASKER), [7; 32]);
+        let case = self.ask(&draft, salt);
+        self.approve_by(case, key);
+        self.use_up(&draft, salt, case);
+        self.sign(draft, case.id, salt);
     }
 
     fn relinked(mut self) -> (Town, Relinked) {
@@ -219,12 +227,7 @@ fn who_was_closed_before_is_not_named() {
 fn keys_that_speak_for_an_account_are_known_as_theirs() {
     let mut desk = Desk::new();
     desk.town.world.link(TELLER, &Secp256k1, Mode::Linked);
-    desk.rule_of_key(&Secp256k1);
-    let (draft, salt) = (desk.town.draft(ASKER), [7; 32]);
-    let case = desk.ask(&draft, salt);
-    desk.approve_by(case, &Secp256k1);
-    desk.use_up(&draft, salt, case);
-    desk.sign(draft, case.id, salt);
+    desk.used_by_word_of(&Secp256k1);
     let (_, found) = desk.relinked();
     assert_eq!(found.lying(), 0, "{:?}", found.transactions);
     let seen = found.transactions[0].approval.clone().unwrap().found.unwrap();
@@ -238,12 +241,7 @@ fn an_own_key_that_was_rotated_approves_its_own_account_no_less() {
     let asker = Person(1);
     desk.town.world.link(asker, &Ed25519, Mode::Own);
     desk.rotate(asker, &Ed25519, &Secp256k1);
-    desk.rule_of_key(&Secp256k1);
-    let (draft, salt) = (desk.town.draft(ASKER), [7; 32]);
-    let case = desk.ask(&draft, salt);
-    desk.approve_by(case, &Secp256k1);
-    desk.use_up(&draft, salt, case);
-    desk.sign(draft, case.id, salt);
+    desk.used_by_word_of(&Secp256k1);
     let (_, found) = desk.relinked();
     let codes: Vec<_> = found.transactions[0].lies.iter().map(|lie| lie.code()).collect();
     assert_eq!(codes, ["APPROVAL_OWN"]);

@@ -1,14 +1,8 @@
 //! The grant file has one encoding, and every other one is refused by name.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[allow(dead_code, unreachable_pub)]
-#[path = "../../../ledger/core/tests/common/golden.rs"]
-mod golden;
-#[allow(dead_code, unreachable_pub)]
-#[path = "../../../ledger/core/tests/common/mutate.rs"]
-mod mutate;
-
-use golden::Golden;
+use crate::town::common::golden::Golden;
+use crate::town::common::mutate;
 use keyward_audit::{Dealt, Delivery, GrantFile, GrantFileError, Opening};
 use keyward_crypto::unlinkable::{AddressRoot, ViewingCover};
 use sha2::{Digest as _, Sha256};
@@ -51,6 +45,21 @@ fn sealed(body: &[u8]) -> Vec<u8> {
     let hash =
         Sha256::new().chain_update([label.len() as u8]).chain_update(label).chain_update(body).finalize();
     [body, &hash[..]].concat()
+}
+
+#[test]
+fn a_file_is_full_before_it_would_not_read_back() {
+    let opened = |account: u16, len: usize| {
+        let mut opening = own(0, &[]);
+        opening.account[..2].copy_from_slice(&account.to_be_bytes());
+        Opening { opened: vec![0; len], ..opening }
+    };
+    let full = |count: u16, len: usize| {
+        let openings = (0..count).map(|account| opened(account, len)).collect();
+        GrantFile { openings, ..sample() }.is_full()
+    };
+    assert!(!full(4095, 1) && full(4096, 1));
+    assert!(!full(12, 4 << 20) && full(13, 4 << 20));
 }
 
 #[test]

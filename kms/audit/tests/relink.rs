@@ -1,26 +1,23 @@
 //! What a grant finds on a real ledger: exactly the accounts and epochs that it opens, and every detail that lies.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod town;
-
+use crate::town::common::acts::{Person, approval_terms, define};
+use crate::town::common::mutate::Random;
+use crate::town::{self, Town};
 use keyward_audit::{
     AddressCheck, AuditError, Completeness, Dealt, Delivery, GrantFile, GrantStep, Lie, Opening, Receipts,
     Relinked, Relinker, RunSource, Unopened,
 };
 use keyward_crypto::unlinkable::ViewingCover;
-use keyward_crypto::vault::VaultKeeper;
-use keyward_crypto::viewing::{Dealing, DealingPlan, deal};
+use keyward_crypto::viewing::Dealing;
 use keyward_domain::detail::Source;
 use keyward_ledger_core::block::Block;
 use keyward_ledger_core::ed25519::SigningKey;
-use keyward_ledger_core::entry::{Custody, Entry, Release};
+use keyward_ledger_core::entry::{Act, Case, Custody, Entry, Release};
 use keyward_ledger_core::scheme::Scheme;
-use keyward_ledger_core::unlinkable::DealtRun;
 use keyward_ledger_verify::verify_receipt;
-use town::Town;
-use town::common::acts::Person;
-use town::common::mutate::Random;
-use town::common::vault;
+
+mod refused;
 
 fn town(accounts: u8) -> Town {
     let mut town = Town::new(accounts, Random::seeded("relink"));
@@ -115,6 +112,30 @@ fn the_acts_of_the_grant_stand_in_the_logs_order_with_their_authors() {
         [town::AUDITOR, town::OFFICERS[0], town::OFFICERS[1]].map(|who| Some(who.party()));
     assert_eq!(authors, [auditor, auditor, one, other, auditor, auditor, None, auditor]);
     assert!(found.acts.is_sorted_by_key(|act| act.place.leaf_index));
+}
+
+#[test]
+fn what_is_said_in_other_cases_or_taken_back_approves_nothing() {
+    let mut town = town(2);
+    let epoch = town.epoch();
+    let file = town.granted_amid(&[0], (epoch, epoch), |town, case| {
+        // The second account's own rule, by which the first one alone approves the same grant.
+        let [approver, asker] = [0, 1].map(|owner| town.owners[owner].person);
+        let terms = approval_terms(&[(1, &[approver])]);
+        town.acted(Act::DefineApproval(define(asker, 1, terms)), &[asker]);
+        let ask = Act::OpenApproval { rule: asker.rule(), payload: case.payload, live_ms: 600_000 };
+        let other = Case { id: town.world.made(ask, &[asker]), ..case };
+        town.acted(Act::Approve { case: other, group: 0 }, &[approver]);
+        let officer = [town::OFFICERS[0]];
+        town.acted(Act::Approve { case, group: 0 }, &officer);
+        town.acted(Act::WithdrawApproval(case), &officer);
+    });
+    let found = town.relinked(file);
+    let approved = found.acts.iter().filter(|act| matches!(act.what, GrantStep::Approved { .. }));
+    let authors: Vec<_> = approved.map(|act| act.author.unwrap()).collect();
+    assert_eq!(authors, town::OFFICERS.map(|officer| officer.party()));
+    let asked = found.acts.iter().filter(|act| matches!(act.what, GrantStep::CaseOpened { .. }));
+    assert_eq!(asked.count(), 1);
 }
 
 #[test]
@@ -429,30 +450,19 @@ fn epochs_of_an_own_root_are_found_through_the_dealing_that_the_ledger_has() {
     let person = Person(9);
     town.world.enroll(person);
     town.choose(person, Custody::Own);
-    town.world.admit_keepers(&[1, 2, 3]);
+    town.world.admit_keepers(&town::KEEPERS);
     let first = town.world.chosen(person).unwrap().first;
     let epoch = town.epoch() + 1;
     town.go(epoch, 1_000);
     let (used, _) = town.use_one(1);
     town.elapse(epoch);
     town.close(1, epoch);
-    let keepers = vault::keepers(&[1, 2, 3]);
-    let keepers = keepers.iter().map(|keeper| VaultKeeper {
-        id: keeper.id(),
-        sealing_key: keeper.hpke_key,
-        signing_key: keeper.key,
-    });
-    let (chain_id, account) = (town.world.chain_id(), person.account());
     let expires_ms = town.world.next_ms() + 60 * 60 * 1_000;
-    let plan = DealingPlan { chain_id, account, expires_ms, threshold: 2, keepers: keepers.collect() };
     let cover = || ViewingCover::of(&town.owners[1].root, first..=epoch);
-    let (dealing, _shares) = deal(&plan, &cover()).unwrap();
-    let (other, _shares) = deal(&plan, &cover()).unwrap();
+    let [dealing, other] = [(); 2].map(|()| town.dealing(1, first, epoch, expires_ms));
     let dealt = |dealing: &Dealing, cover| vec![Dealt { dealing: dealing.encode(), cover }];
     let (recorded, unrecorded) = (dealt(&dealing, cover()), dealt(&other, cover()));
-    let run = DealtRun { account, first, last: epoch, dealing_hash: dealing.hash(), expires_ms };
-    let act = town.world.dealt(run, 2, &[1, 2, 3]);
-    let at = town.acted(act, &[person]);
+    let at = town.deal(1, &dealing, (first, epoch), expires_ms);
     for (dealt, expected) in [(recorded, Ok(at)), (unrecorded, Err(RunSource::KeepersUnrecorded))] {
         let mut file = town.granted(&[1], first, epoch);
         town.open_own(&mut file, 1, first, epoch, dealt);
@@ -516,66 +526,4 @@ fn records_that_begin_late_or_have_gaps_are_told() {
     let mut relinker = Relinker::new(again(), &town.trust()).unwrap();
     let refused = relinker.feed(issued, &town.world.records[issued as usize - 1]).unwrap_err();
     assert!(matches!(refused, AuditError::OtherRecord { .. }));
-}
-
-#[test]
-fn grant_files_that_show_something_else_are_refused_by_name() {
-    let Story { mut town, first } = story();
-    let mut file = town.granted(&[0], first, first + 1);
-    town.open(&mut file, 0, first, first);
-    let other = town.granted(&[1], first, first + 1);
-    let bytes = file.encode();
-    let code = |change: &dyn Fn(&mut GrantFile)| {
-        let mut file = bytes.expose(GrantFile::decode).unwrap();
-        change(&mut file);
-        // As it would be read from disk.
-        let file = file.encode().expose(GrantFile::decode).unwrap();
-        file.check(&town.trust()).map(|_| "HOLDS").unwrap_or_else(|error| error.code())
-    };
-    assert_eq!(code(&|_| {}), "HOLDS");
-    assert_eq!(code(&|file| file.chain_id[0] ^= 1), "GRANT_OTHER_LEDGER");
-    assert_eq!(code(&|file| file.purpose.push('!')), "GRANT_PURPOSE_OTHER");
-    assert_eq!(code(&|file| file.request[40] ^= 1), "GRANT_RECEIPT_INVALID");
-    assert_eq!(code(&|file| file.request = file.issue.clone()), "GRANT_RECEIPT_OTHER");
-    assert_eq!(code(&|file| file.request = other.request.clone()), "GRANT_RECEIPT_OTHER");
-    assert_eq!(code(&|file| file.issue = other.issue.clone()), "GRANT_RECEIPT_OTHER");
-    assert_eq!(code(&|file| file.approvals = other.approvals.clone()), "GRANT_RECEIPT_OTHER");
-    assert_eq!(code(&|file| file.approvals.clear()), "HOLDS");
-    let delivery = |change: &dyn Fn(&mut Vec<u8>)| {
-        code(&|file| {
-            let Delivery::Hosted { delivered, .. } = &mut file.openings[0].delivery else { unreachable!() };
-            change(delivered);
-        })
-    };
-    assert_eq!(delivery(&Vec::clear), "GRANT_NOT_DELIVERED");
-    assert_eq!(delivery(&|receipt| receipt[30] ^= 1), "GRANT_RECEIPT_INVALID");
-    let opened = file.openings[0].opened.clone();
-    assert_eq!(delivery(&|receipt| receipt.clone_from(&opened)), "GRANT_RECEIPT_OTHER");
-    // Other epochs, or another account, than those that were opened.
-    let widened = |first, last, account| {
-        code(&|file: &mut GrantFile| {
-            let Opening { opened, delivery, .. } = file.openings.remove(0);
-            let Delivery::Hosted { delivered, .. } = delivery else { unreachable!() };
-            let cover = ViewingCover::of(&town.owners[0].root, first..=last);
-            let delivery = Delivery::Hosted { delivered, cover };
-            file.openings.push(Opening { account, first, last, opened, delivery });
-        })
-    };
-    assert_eq!(widened(first, first + 1, town.owners[0].account()), "GRANT_RECEIPT_OTHER");
-    assert_eq!(widened(first, first, town.owners[1].account()), "GRANT_RECEIPT_OTHER");
-    assert_eq!(file.check(b"not a trust file").unwrap_err().code(), "TRUST_MALFORMED");
-}
-
-#[test]
-fn a_request_that_the_ledger_refused_is_no_grant() {
-    let Story { mut town, first } = story();
-    let file = town.granted(&[0], first, first);
-    // The same grant once more: refused, and a record with a receipt all the same.
-    let record = town.world.records[file.check(&town.trust()).unwrap().requested.leaf_index as usize].clone();
-    let entry = Entry::decode(&record.entry).unwrap();
-    let Entry::Authored(again) = entry else { unreachable!() };
-    assert_eq!(town.world.answer(again.act, &[town::AUDITOR]), "GRANT_EXISTS");
-    let at = town.world.records.len() as u64 - 1;
-    let refused = GrantFile { request: town.receipt(at), ..file }.check(&town.trust()).unwrap_err();
-    assert!(matches!(refused, AuditError::OtherReceipt { what: "request-grant", .. }), "{refused}");
 }

@@ -1,14 +1,12 @@
 //! Reports say what was found and what they do not show, and nothing that stands in a payload acts in them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod town;
-
+use crate::town::Town;
+use crate::town::common::mutate::Random;
 use keyward_audit::{GrantFile, Relinker, Report, records};
 use keyward_domain::detail::Source;
 use keyward_ledger_core::entry::Act;
 use keyward_ledger_verify::{Depth, History, HistoryVerdict};
-use town::Town;
-use town::common::mutate::Random;
 
 const MEAN: &str = "<script>alert(1)</script>\u{202e}\"'&";
 const FORMULA: &str = "=HYPERLINK(\"http://evil\")";

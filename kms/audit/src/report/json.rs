@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::words::{self, party, step_name};
 use super::{REPORT_FORMAT, Report};
-use crate::approvals::{Approval, Approver};
 use crate::finding::{
-    EpochFinding, GrantAct, GrantStep, PaymentReceived, Place, RunFinding, RunSource, Transaction, Unopened,
+    Approval, Approver, EpochFinding, GrantAct, GrantStep, PaymentReceived, Place, RunFinding, RunSource,
+    Transaction, Unopened,
 };
 
 impl Report<'_> {

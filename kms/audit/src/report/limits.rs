@@ -6,7 +6,8 @@ use keyward_domain::moment::moment;
 use keyward_ledger_verify::HistoryVerdict;
 
 use super::words::{self, counted};
-use crate::finding::{AddressCheck, Completeness, Relinked};
+use crate::finding::{AddressCheck, Completeness};
+use crate::relinked::Relinked;
 
 /// One thing that is not shown.
 #[derive(Clone, Debug, PartialEq, Eq)]

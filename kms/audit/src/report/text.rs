@@ -32,7 +32,7 @@ impl Report<'_> {
         lines.extend(found.transactions.iter().take(SHOWN_MAX).flat_map(|one| self.transaction_lines(one)));
         if found.transactions.len() > SHOWN_MAX {
             lines.push(format!(
-                "  and {} more: `keyward audit report` has them",
+                "  and {} more transactions: `keyward audit report` has them",
                 found.transactions.len() - SHOWN_MAX
             ));
         }
@@ -44,6 +44,10 @@ impl Report<'_> {
                 hex::encode(payment.public_key),
                 payment.place.leaf_index
             ));
+        }
+        if found.payments.len() > SHOWN_MAX {
+            let more = found.payments.len() - SHOWN_MAX;
+            lines.push(format!("  and {more} more payments: `keyward audit report` has them"));
         }
         lines.push("what this does not show:".to_owned());
         lines.extend(self.limits().iter().map(|limit| format!("  {}: {}", limit.title, limit.words)));

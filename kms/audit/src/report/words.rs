@@ -4,8 +4,10 @@ use keyward_domain::moment::moment;
 use keyward_ledger_core::entry::Party;
 use keyward_ledger_core::unlinkable::AddressEpoch;
 
-use crate::approvals::{Approval, Approver};
-use crate::finding::{AddressCheck, Completeness, EpochFinding, GrantAct, GrantStep, Relinked, Unopened};
+use crate::finding::{
+    AddressCheck, Approval, Approver, Completeness, EpochFinding, GrantAct, GrantStep, Unopened,
+};
+use crate::relinked::Relinked;
 
 /// Text of others, in which nothing writes over what is shown or turns it around.
 pub(super) fn plain(text: &str) -> String {

@@ -2,25 +2,30 @@
 //! arrived at the service.
 //!
 //! What it can compare, it compares: equal fields, and addresses that would differ by what everybody can compute. Of all else it
-//! learns from its app's traffic how often each account's acts have which feature, and weighs the two (naive Bayes).
+//! learns from its app's traffic how often each account's acts have which feature, and which features tell one account's from another's
+//! there, and weighs the two (naive Bayes).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use k256::ProjectivePoint;
 use keyward_crypto::unlinkable::{ViewingLeaf, detail_is_for};
-use keyward_ledger_core::entry::UseAddress;
+use keyward_ledger_core::entry::{Custody, UseAddress};
 use keyward_ledger_core::record::Record;
 use keyward_ledger_core::state::Tree;
 use keyward_ledger_core::state::addresses::used_address_key;
 
-use super::game::{Challenge, Label, offset_ms, public_tweak, use_of};
+use super::act::public_tweak;
+use super::game::{Challenge, Label, offset_ms, use_of};
+use super::traces::Traces;
 
 /// How many indices of a derivation that everybody can compute are tried.
 const INDICES: u32 = 32;
-/// How fine an arrival is told from another one.
-const ARRIVAL_MS: u64 = 40;
 /// What an equality weighs: more than all features together.
 const CERTAIN: f64 = 1_000.0;
+/// What an account's kind says weighs as much as so many acts of its own.
+const PRIOR: f64 = 4.0;
+/// A feature counts that says so many standard errors more than nothing.
+const ERRORS: f64 = 2.0;
 
 /// The viewing leaves that a grant gave away, by account.
 pub type Leaves = HashMap<usize, Vec<ViewingLeaf>>;
@@ -33,26 +38,43 @@ struct Seen {
     marks: Vec<Vec<u8>>,
 }
 
+/// Of one account, of all accounts of a kind, or of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Whose {
+    One(usize),
+    Kind(Custody),
+    All,
+}
+
 pub struct Adversary {
     acts: BTreeMap<u64, Seen>,
     labels: BTreeMap<u64, usize>,
     /// How often acts of an account have a feature's value, and how many acts it has.
-    counts: HashMap<(usize, u64, usize), f64>,
-    totals: HashMap<usize, f64>,
+    counts: HashMap<(usize, u64, Whose), f64>,
+    totals: HashMap<Whose, f64>,
     values: Vec<f64>,
+    /// The features that say something.
+    telling: Vec<usize>,
+    /// What the ledger says of each account's root.
+    kinds: Vec<Custody>,
     marked: HashMap<Vec<u8>, usize>,
 }
 
 impl Adversary {
-    pub fn new(records: &[Record], state: &Tree, labelled: &[Label], leaves: &Leaves) -> Self {
-        let own: BTreeMap<u64, Label> = labelled.iter().map(|label| (label.leaf_index, *label)).collect();
+    pub fn new(
+        records: &[Record],
+        state: &Tree,
+        labelled: &[Label],
+        leaves: &Leaves,
+        kinds: Vec<Custody>,
+    ) -> Self {
+        let traces = Traces::of(records, labelled);
         let mut acts = BTreeMap::new();
-        let sizes = batch_sizes(records);
         let mut tweaks = HashMap::new();
         for (at, record) in (0..).zip(records) {
             let Some(used) = use_of(record) else { continue };
-            let size = sizes[&(record.submitter, record.sequence)];
-            let features = features(records, state, &own, at, &used, size);
+            let mut features = features(record, state, &used);
+            features.extend(traces.features(at, &used));
             let points: &Vec<ProjectivePoint> =
                 tweaks.entry(used.epoch).or_insert_with(|| tweak_points(used.epoch));
             let marks = marks(&used, points);
@@ -60,10 +82,12 @@ impl Adversary {
         }
         let mut adversary = Self {
             acts,
-            labels: own.into_iter().map(|(at, label)| (at, label.owner)).collect(),
+            labels: labelled.iter().map(|label| (label.leaf_index, label.owner)).collect(),
             counts: HashMap::new(),
             totals: HashMap::new(),
             values: Vec::new(),
+            telling: Vec::new(),
+            kinds,
             marked: HashMap::new(),
         };
         adversary.open(leaves);
@@ -86,16 +110,33 @@ impl Adversary {
         let mut values = vec![HashSet::new(); count];
         for (at, owner) in &self.labels {
             let Some(seen) = self.acts.get(at) else { continue };
-            *self.totals.entry(*owner).or_default() += 1.0;
-            for (feature, value) in seen.features.iter().enumerate() {
-                *self.counts.entry((feature, *value, *owner)).or_default() += 1.0;
-                values[feature].insert(*value);
+            for whose in [Whose::One(*owner), Whose::Kind(self.kinds[*owner]), Whose::All] {
+                *self.totals.entry(whose).or_default() += 1.0;
+                for (feature, value) in seen.features.iter().enumerate() {
+                    *self.counts.entry((feature, *value, whose)).or_default() += 1.0;
+                    values[feature].insert(*value);
+                }
             }
             for mark in &seen.marks {
                 self.marked.insert(mark.clone(), *owner);
             }
         }
         self.values = values.iter().map(|values| values.len() as f64 + 1.0).collect();
+        self.telling = (0..count).filter(|feature| self.tells(*feature)).collect();
+    }
+
+    /// Whether a feature of acts with known authors says more of each than chance would, as those of all others teach it.
+    fn tells(&self, feature: usize) -> bool {
+        let known = self.labels.iter().filter_map(|(at, owner)| Some((self.acts.get(at)?, *owner)));
+        let gain = |(seen, owner): (&Seen, usize)| {
+            let value = seen.features[feature];
+            (self.share(feature, value, owner, 1.0) / self.of_all(feature, value)).ln()
+        };
+        let gains: Vec<f64> = known.map(gain).collect();
+        let count = gains.len() as f64;
+        let mean = gains.iter().sum::<f64>() / count;
+        let squares: f64 = gains.iter().map(|gain| (gain - mean).powi(2)).sum();
+        mean > ERRORS * (squares / (count * count)).sqrt()
     }
 
     /// Which of the two it was: 0 or 1.
@@ -109,65 +150,44 @@ impl Adversary {
         let seen = &self.acts[&challenge.leaf_index];
         let known = self.labels.get(&challenge.leaf_index) == Some(&owner);
         let marked = seen.marks.iter().any(|mark| self.marked.get(mark) == Some(&owner));
-        let total = self.totals.get(&owner).copied().unwrap_or_default();
-        let learned: f64 = seen
-            .features
-            .iter()
-            .enumerate()
-            .map(|(feature, value)| {
-                let count = self.counts.get(&(feature, *value, owner)).copied().unwrap_or_default();
-                ((count + 1.0) / (total + self.values[feature])).ln()
-            })
-            .sum();
+        let share = |feature: &usize| self.share(*feature, seen.features[*feature], owner, 0.0).ln();
+        let learned: f64 = self.telling.iter().map(share).sum();
         learned + if known || marked { CERTAIN } else { 0.0 }
     }
-}
 
-fn batch_sizes(records: &[Record]) -> HashMap<([u8; 32], u64), u64> {
-    let mut sizes = HashMap::new();
-    for record in records {
-        *sizes.entry((record.submitter, record.sequence)).or_default() += 1;
+    /// How many of an account's acts have a feature's value: as many as of its kind, until its own say otherwise. Without so many of the
+    /// account's own that have it.
+    fn share(&self, feature: usize, value: u64, owner: usize, without: f64) -> f64 {
+        let (one, kind) = (Whose::One(owner), Whose::Kind(self.kinds[owner]));
+        let of_kind = (self.count(feature, value, kind) - without + 1.0)
+            / (self.total(kind) - without + self.values[feature]);
+        (self.count(feature, value, one) - without + PRIOR * of_kind) / (self.total(one) - without + PRIOR)
     }
-    sizes
+
+    fn of_all(&self, feature: usize, value: u64) -> f64 {
+        self.count(feature, value, Whose::All) / (self.total(Whose::All) - 1.0 + self.values[feature])
+    }
+
+    fn count(&self, feature: usize, value: u64, whose: Whose) -> f64 {
+        self.counts.get(&(feature, value, whose)).copied().unwrap_or_default()
+    }
+
+    fn total(&self, whose: Whose) -> f64 {
+        self.totals.get(&whose).copied().unwrap_or_default()
+    }
 }
 
-/// Everything about an act that could say something of its author. The same features for all.
-fn features(
-    records: &[Record],
-    state: &Tree,
-    own: &BTreeMap<u64, Label>,
-    at: u64,
-    used: &UseAddress,
-    size: u64,
-) -> Vec<u64> {
-    let record = &records[at as usize];
+/// Everything about an act's own record that could say something of its author. The same features for all.
+fn features(record: &Record, state: &Tree, used: &UseAddress) -> Vec<u64> {
     let nibble = |byte: u8| u64::from(byte >> 4);
     let detail = &used.detail;
-    let label = |found: Option<(&u64, &Label)>| found.map_or(0, |(_, own)| own.owner as u64 + 1);
-    let arrival = |found: Option<(&u64, &Label)>| found.map_or(0, |(_, own)| own.arrived_ms / ARRIVAL_MS + 1);
-    let first = at - u64::from(record.index);
-    let (before, after) = (|| own.range(first..at), || own.range(at + 1..first + size));
-    let arrived_before = before().filter(|(_, own)| own.arrived_ms < 4 * ARRIVAL_MS).count() as u64;
     let kept = state.get(&used_address_key(&used.x())).map_or(0, <[u8]>::len);
     vec![
         u64::from(record.submitter[0]),
         u64::from(used.executor == record.submitter),
-        // Its place in the batch, and the batch.
-        u64::from(record.index) * 8 / size,
-        size / 8,
         // When.
         offset_ms(record.time_ms) / 6_000,
         record.time_ms % 10,
-        // Whose acts of the own app stand nearest to it, in its batch and in the whole log.
-        label(before().next_back()),
-        label(after().next()),
-        label(own.range(..at).next_back()),
-        label(own.range(at + 1..).next()),
-        // When those arrived, how many stand before it, and how many of the early ones do.
-        arrival(before().next_back()),
-        arrival(after().next()),
-        before().count() as u64,
-        arrived_before,
         // What its fields look like.
         u64::from(used.public_key[0]),
         nibble(used.public_key[1]),
@@ -177,7 +197,6 @@ fn features(
         nibble(used.proof[32]),
         u64::from(used.proof[63] & 1),
         used.scheme as u64,
-        used.not_after - record.height,
         u64::from(used.limit.is_some()),
         used.limit.map_or(0, |limit| nibble(limit.handle[0])),
         // The detail.

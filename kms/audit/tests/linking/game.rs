@@ -3,18 +3,15 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 
-use k256::Scalar;
-use k256::elliptic_curve::ops::Reduce as _;
-use keyward_crypto::SigningKey;
 use keyward_ledger_core::batch::mix::mix;
 use keyward_ledger_core::ed25519;
-use keyward_ledger_core::entry::{Entry, UseAddress};
-use keyward_ledger_core::hash::{Hash, sha256};
+use keyward_ledger_core::entry::{Custody, Entry, UseAddress};
+use keyward_ledger_core::hash::Hash;
 use keyward_ledger_core::record::Record;
-use keyward_ledger_core::scheme::Scheme;
 
+use super::beside::{Beside, CASE_BLOCKS, Sent, custody};
 use crate::town::common::mutate::Random;
-use crate::town::{EPOCH_MS, Town};
+use crate::town::{END_STEP_BLOCKS, EPOCH_MS, Town};
 
 /// What is wrong on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +26,23 @@ pub enum Flaw {
     SortedBatch,
     /// They stand in the order in which they arrived.
     NotMixed,
+    /// Releases stand in the order in which what they release was asked for.
+    ReleasesNotMixed,
+    /// The end of an intent is exactly so far from its begin, and own roots' devices differ in how long they take to sign for it.
+    ExactEnds,
     /// The handle of a limit is the same in every window.
     EternalHandle,
+}
+
+/// Who the two of a challenge are. Which accounts have own roots stands on the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pairs {
+    /// Both have hosted roots, or both own ones.
+    OneKind,
+    /// One has a hosted root, the other one an own root.
+    TwoKinds,
+    /// Both have own roots.
+    Own,
 }
 
 /// How large the world is, and what is in it.
@@ -48,12 +60,19 @@ pub struct Setup {
     pub flaw: Flaw,
     /// The window of a limit that every act counts against.
     pub window_ms: Option<u64>,
+    /// Some accounts have own roots; services that count uses take none.
+    pub own: bool,
+    pub pairs: Pairs,
+    /// Own roots' devices take some blocks more or less to sign, each its own number of them.
+    pub devices_differ: bool,
 }
 
 /// How much later than the one before it each account's requests arrive while a batch gathers, for its way to the service is longer; and
 /// by how much that varies.
 const LATER_MS: u64 = 10;
 const VARIES_MS: usize = 100;
+/// One in so many acts is approved by others.
+const CASES_ONE_IN: usize = 60;
 
 /// A transaction that one of two accounts made.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +94,8 @@ pub struct Label {
     pub owner: usize,
     /// When it arrived at the service, from the beginning of its batch on.
     pub arrived_ms: u64,
+    /// Its intent.
+    pub intent: Hash,
 }
 
 pub struct Played {
@@ -84,19 +105,15 @@ pub struct Played {
     pub challenges: Vec<Challenge>,
     /// What the adversary's app knows.
     pub labelled: Vec<Label>,
+    beside: Beside,
 }
 
 /// An act that is about to be made.
-struct Planned {
-    owner: usize,
-    arrived_ms: u64,
+#[derive(Clone, Copy)]
+pub struct Planned {
+    pub owner: usize,
+    pub arrived_ms: u64,
     challenge: Option<([usize; 2], usize)>,
-}
-
-/// An act in its batch.
-struct Made {
-    owner: usize,
-    entry: Entry,
 }
 
 pub fn use_of(record: &Record) -> Option<UseAddress> {
@@ -107,37 +124,39 @@ pub fn use_of(record: &Record) -> Option<UseAddress> {
 }
 
 /// Entries in the order in which they leave: the committer's own.
-pub fn mixed(random: &mut Random, entries: Vec<Entry>) -> Vec<Entry> {
-    let mut encoded: Vec<_> = entries.into_iter().map(|entry| (entry.encode(), entry)).collect();
+pub fn mixed<T>(random: &mut Random, items: Vec<T>, entry: impl Fn(&T) -> &Entry) -> Vec<T> {
+    let mut encoded: Vec<_> = items.into_iter().map(|item| (entry(&item).encode(), item)).collect();
     let Ok(()) = mix(&mut encoded, |(bytes, _)| bytes, || Ok::<_, Infallible>(random.next()));
-    encoded.into_iter().map(|(_, entry)| entry).collect()
-}
-
-/// A scalar that everybody can compute.
-pub fn public_scalar(parts: &[&[u8]]) -> Scalar {
-    let (low, high) = (sha256(&[b"low", &parts.concat()]), sha256(&[b"high", &parts.concat()]));
-    let wide: [u8; 64] = [low, high].concat().try_into().unwrap();
-    let wide: k256::WideBytes = wide.into();
-    Scalar::reduce(&wide)
-}
-
-/// What a flawed derivation adds for an index.
-pub fn public_tweak(epoch: u32, index: u32) -> Scalar {
-    public_scalar(&[b"tweak", &epoch.to_be_bytes(), &index.to_be_bytes()])
+    encoded.into_iter().map(|(_, item)| item).collect()
 }
 
 impl Setup {
     pub fn play(self, random: Random) -> Played {
-        let mut town = Town::new(self.accounts, random);
+        let custody = |owner| if self.own { custody(owner) } else { Custody::Hosted };
+        let mut town = Town::of(self.accounts, custody, random);
         let rule = self.window_ms.map(|window_ms| town.limit(window_ms));
+        let beside = Beside::new(&mut town);
+        // Ends of intents go on by a step in the middle of it all.
+        let blocks = self.epochs as usize * (self.blocks + 1);
+        if self.own {
+            while !(town.world.ledger.height() + blocks as u64 / 2).is_multiple_of(END_STEP_BLOCKS) {
+                town.world.block(&[]);
+            }
+        }
         // Windows begin with an epoch.
         let first = (town.epoch() / 4 + 1) * 4;
-        let mut played = Played { town, first, challenges: Vec::new(), labelled: Vec::new() };
+        let mut played = Played { town, first, challenges: Vec::new(), labelled: Vec::new(), beside };
         for epoch in 0..self.epochs {
             played.town.go(first + epoch, 1_000);
-            for _ in 0..self.blocks {
-                self.block(&mut played, epoch, rule);
+            for number in 0..self.blocks {
+                let planned = self.plan(&mut played.town, epoch);
+                self.block(&mut played, epoch, number, planned, rule);
             }
+            played.beside.end_epoch(&mut played.town, first + epoch);
+        }
+        played.town.go(first + self.epochs, 1_000);
+        while !played.beside.is_empty() {
+            self.block(&mut played, self.epochs, self.blocks, Vec::new(), rule);
         }
         played
     }
@@ -147,10 +166,8 @@ impl Setup {
         let accounts = usize::from(self.accounts);
         let mut acts = Vec::new();
         for _ in 0..self.challenges {
-            let one = town.random.below(accounts);
-            let other = (one + 1 + town.random.below(accounts - 1)) % accounts;
+            let pair = self.pair(town);
             let author = town.random.below(2);
-            let pair = [one, other];
             acts.push((pair[author], Some((pair, author))));
         }
         let labelled = if epoch < self.silent_from { self.labelled } else { 0 };
@@ -161,93 +178,120 @@ impl Setup {
             let arrived_ms = owner as u64 * LATER_MS + town.random.below(VARIES_MS) as u64;
             Planned { owner, arrived_ms, challenge }
         };
-        let mut planned: Vec<_> = acts.into_iter().map(arrives).collect();
-        planned.sort_by_key(|planned| planned.arrived_ms);
-        planned
+        acts.into_iter().map(arrives).collect()
+    }
+
+    /// Two accounts that could be meant.
+    fn pair(self, town: &mut Town) -> [usize; 2] {
+        let accounts = usize::from(self.accounts);
+        loop {
+            let [one, other] = [(); 2].map(|()| town.random.below(accounts));
+            let kinds = [one, other].map(|owner| town.owners[owner].custody);
+            let fits = match self.pairs {
+                Pairs::OneKind => kinds[0] == kinds[1],
+                Pairs::TwoKinds => kinds[0] != kinds[1],
+                Pairs::Own => kinds == [Custody::Own; 2],
+            };
+            if fits && one != other {
+                return [one, other];
+            }
+        }
     }
 
     /// A server's batch of what arrived, in its order.
-    fn ordered(self, random: &mut Random, mut batch: Vec<Made>) -> Vec<Entry> {
-        if self.flaw == Flaw::SortedBatch {
-            batch.sort_by_key(|made| made.owner);
+    fn ordered(self, random: &mut Random, mut batch: Vec<Sent>) -> Vec<Entry> {
+        batch.sort_by_key(|sent| sent.arrived_ms);
+        match self.flaw {
+            Flaw::SortedBatch => batch.sort_by_key(|sent| sent.owner),
+            Flaw::NotMixed => {}
+            _ => batch = mixed(random, batch, |sent| &sent.entry),
         }
-        let entries = batch.into_iter().map(|made| made.entry).collect();
-        if matches!(self.flaw, Flaw::SortedBatch | Flaw::NotMixed) { entries } else { mixed(random, entries) }
+        if self.flaw == Flaw::ReleasesNotMixed {
+            let is_release = |sent: &Sent| matches!(sent.entry, Entry::Release(_));
+            let (mut releases, others): (Vec<_>, Vec<_>) = batch.into_iter().partition(is_release);
+            releases.sort_by_key(|sent| sent.arrived_ms);
+            batch = others.into_iter().chain(releases).collect();
+        }
+        batch.into_iter().map(|sent| sent.entry).collect()
     }
 
     /// One block with a batch of each of two servers of the service.
-    fn block(self, played: &mut Played, epoch: u32, rule: Option<Hash>) {
-        let town = &mut played.town;
-        let servers = [21, 22].map(|seed| ed25519::SigningKey::from_seed(&[seed; 32]));
-        let mut batches = [Vec::new(), Vec::new()];
-        for planned in self.plan(town, epoch) {
-            batches[town.random.below(2)].push(planned);
+    fn block(
+        self,
+        played: &mut Played,
+        epoch: u32,
+        number: usize,
+        planned: Vec<Planned>,
+        rule: Option<Hash>,
+    ) {
+        let Played { town, beside, .. } = played;
+        town.world.step_ms = 300 + town.random.below(600) as u64;
+        let (mut sent, mut signed) = beside.due(town);
+        if number < self.blocks {
+            sent.extend(beside.announce(town));
         }
-        let mut acts: HashMap<Hash, Planned> = HashMap::new();
-        let mut signed = Vec::new();
-        for (server, batch) in servers.iter().zip(batches) {
-            let mut made = Vec::new();
-            for planned in batch {
-                let owner = planned.owner;
-                let used = self.act(town, owner, server.public_key(), rule);
-                acts.insert(used.id, planned);
-                made.push(Made { owner, entry: Entry::UseAddress(used) });
+        for planned in planned {
+            let is_asked = number + CASE_BLOCKS < self.blocks && town.random.below(CASES_ONE_IN) == 0;
+            if is_asked {
+                sent.push(beside.ask(town, planned));
+            } else {
+                let draft = beside.draft(town, planned.owner);
+                signed.push((planned, draft));
             }
-            let entries = self.ordered(&mut town.random, made);
+        }
+        let servers = [21, 22].map(|seed| ed25519::SigningKey::from_seed(&[seed; 32]));
+        let mut acts: HashMap<Hash, (Planned, usize)> = HashMap::new();
+        for (planned, draft) in signed {
+            let Planned { owner, arrived_ms, .. } = planned;
+            let server = town.random.below(2);
+            let began = self.began(town, owner, number);
+            let used = self.act(town, (owner, draft), (servers[server].public_key(), began), rule);
+            acts.insert(used.id, (planned, server));
+            sent.push(Sent { owner, server, arrived_ms, entry: Entry::UseAddress(used) });
+        }
+        let mut batches = [Vec::new(), Vec::new()];
+        for sent in sent {
+            batches[sent.server].push(sent);
+        }
+        let mut signed = Vec::new();
+        for (server, batch) in servers.iter().zip(batches).filter(|(_, batch)| !batch.is_empty()) {
+            let entries = self.ordered(&mut town.random, batch);
             signed.push(town.world.batch(server, &entries));
         }
-        town.world.step_ms = 300 + town.random.below(600) as u64;
         let before = town.world.records.len();
         town.world.block(&signed);
-        for (leaf_index, record) in (0..).zip(&town.world.records).skip(before) {
-            assert!(record.outcome.is_accepted(), "{}", record.outcome.name());
-            let Planned { owner, arrived_ms, challenge } = acts.remove(&use_of(record).unwrap().id).unwrap();
-            match challenge {
-                Some((pair, author)) => {
-                    let height = record.height;
-                    played.challenges.push(Challenge { leaf_index, height, epoch, pair, author });
-                }
-                None => played.labelled.push(Label { leaf_index, owner, arrived_ms }),
-            }
-        }
+        self.follow(played, epoch, before, &mut acts);
         assert!(acts.is_empty());
     }
 
-    fn act(self, town: &mut Town, owner: usize, server: [u8; 32], rule: Option<Hash>) -> UseAddress {
-        let mut draft = town.draft(owner);
-        draft.used.executor = server;
-        if let (Some(rule), Some(window_ms)) = (rule, self.window_ms) {
-            let mut limit = town.handle(owner, rule, window_ms);
-            if self.flaw == Flaw::EternalHandle {
-                limit.handle = town.owners[owner].root.handle(window_ms, 0);
+    /// What the records from one on mean for the game, and what comes of them.
+    fn follow(
+        self,
+        played: &mut Played,
+        epoch: u32,
+        before: usize,
+        acts: &mut HashMap<Hash, (Planned, usize)>,
+    ) {
+        let Played { town, beside, challenges, labelled, .. } = played;
+        let records = town.world.records[before..].to_vec();
+        for (leaf_index, record) in (before as u64..).zip(&records) {
+            assert!(record.outcome.is_accepted(), "{}", record.outcome.name());
+            let Some(UseAddress { id: intent, epoch: used_in, .. }) = use_of(record) else {
+                beside.follow(town, record);
+                continue;
+            };
+            let (Planned { owner, arrived_ms, challenge }, server) = acts.remove(&intent).unwrap();
+            town.owners[owner].uses.entry(used_in).or_default().push(leaf_index);
+            let (blocks, height) = (self.released_after(town, owner), record.height);
+            let arrives = (self.flaw == Flaw::ReleasesNotMixed).then_some(arrived_ms);
+            beside.release(town, (blocks, arrives), (owner, server, intent));
+            match challenge {
+                Some((pair, author)) => {
+                    challenges.push(Challenge { leaf_index, height, epoch, pair, author })
+                }
+                None => labelled.push(Label { leaf_index, owner, arrived_ms, intent }),
             }
-            draft.used.limit = Some(limit);
         }
-        let flawed = match (self.flaw, draft.detail.source) {
-            (Flaw::TweakWithoutLeaf, keyward_domain::detail::Source::Index(index)) => {
-                let account = town.owners[owner].account();
-                let epoch = draft.used.epoch;
-                let secret = public_scalar(&[b"nobody knows this", &account, &epoch.to_be_bytes()])
-                    + public_tweak(epoch, index);
-                Some(SigningKey::from_secret(Scheme::EcdsaSecp256k1, &secret.to_bytes()).unwrap())
-            }
-            _ => None,
-        };
-        if let Some(key) = &flawed {
-            draft.used.public_key = key.public_key().as_bytes().try_into().unwrap();
-        }
-        let Entry::UseAddress(mut used) = town.seal(owner, draft.clone()) else { unreachable!() };
-        let clear = self.flaw == Flaw::ClearPadding && owner.is_multiple_of(2);
-        if clear {
-            let length = used.detail.len();
-            used.detail[length - 64..].fill(0);
-        }
-        if flawed.is_none() && !clear {
-            return used;
-        }
-        let key = flawed.unwrap_or_else(|| town.key_of(owner, &draft));
-        let Entry::UseAddress(used) = town.signed(used, &key) else { unreachable!() };
-        used
     }
 }
 

@@ -4,23 +4,24 @@
 //! what the records and the batches tell. The figures are published in `kms/audit/SPEC.md`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
+mod act;
 mod adversary;
+mod beside;
 mod game;
 mod score;
-#[path = "../town/mod.rs"]
-mod town;
+mod traces;
 
 use std::collections::HashMap;
 
+use crate::town::common::mutate::Random;
+use crate::town::{self, Town};
 use adversary::{Adversary, Leaves};
-use game::{Challenge, Flaw, Played, Setup, mixed};
+use game::{Challenge, Flaw, Pairs, Played, Setup, mixed};
 use keyward_audit::GrantFile;
 use keyward_domain::detail::Source;
-use keyward_ledger_core::entry::{Entry, Release};
+use keyward_ledger_core::entry::{Custody, Entry, Release};
 use keyward_ledger_core::hash::signature_hash;
 use score::{Score, Sources};
-use town::Town;
-use town::common::mutate::Random;
 
 /// Ten thousand challenges over four epochs.
 const SETUP: Setup = Setup {
@@ -32,13 +33,17 @@ const SETUP: Setup = Setup {
     silent_from: u32::MAX,
     flaw: Flaw::None,
     window_ms: None,
+    own: true,
+    pairs: Pairs::OneKind,
+    devices_differ: false,
 };
 /// Where something is wrong it is found in less.
 const SMALL: Setup = Setup { epochs: 1, blocks: 20, ..SETUP };
 
 fn watching(played: &Played, leaves: &Leaves) -> Adversary {
     let world = &played.town.world;
-    Adversary::new(&world.records, world.ledger.state(), &played.labelled, leaves)
+    let kinds = played.town.owners.iter().map(|owner| owner.custody).collect();
+    Adversary::new(&world.records, world.ledger.state(), &played.labelled, leaves, kinds)
 }
 
 /// The leaves of all epochs that a grant file opens.
@@ -88,8 +93,12 @@ fn nobody_links_without_a_grant_and_with_one_only_in_its_epochs() {
         played.town.publish();
         played.town.elapse(last);
         let mut file = played.town.granted(&[], first, last);
+        played.town.world.admit_keepers(&town::KEEPERS);
         for owner in 0..played.town.owners.len() {
-            played.town.open(&mut file, owner, first, last);
+            match played.town.owners[owner].custody {
+                Custody::Hosted => played.town.open(&mut file, owner, first, last),
+                Custody::Own => played.town.open_dealt(&mut file, owner, first, last),
+            }
         }
         let holder = watching(&played, &leaves(&played, &file));
         let (within, after): (Vec<_>, Vec<_>) =
@@ -99,6 +108,7 @@ fn nobody_links_without_a_grant_and_with_one_only_in_its_epochs() {
         let found = played.town.relinked(file);
         assert_eq!(found.transactions.len(), 3 * SETUP.blocks * (SETUP.challenges + SETUP.labelled));
         assert_eq!(found.lying(), 0);
+        assert!(found.is_complete());
     }
     assert!(alone.told("without a grant").is_noise(), "the ledger tells who made a transaction");
     assert_eq!(inside.told("inside a grant").advantage(), 1.0, "a grant opens its epochs");
@@ -128,7 +138,7 @@ fn what_a_batch_mixes_is_accepted_in_whatever_order_it_stands() {
             Entry::CloseEpoch(closing),
             town.seal(0, next),
         ];
-        entries = mixed(&mut town.random, entries);
+        entries = mixed(&mut town.random, entries, |entry| entry);
         town.record(entries.into_iter().map(|entry| (0, entry)).collect());
     }
 }
@@ -136,7 +146,7 @@ fn what_a_batch_mixes_is_accepted_in_whatever_order_it_stands() {
 /// Acts that count against a limit, in its window and in the next one, in which the adversary's app is silent.
 fn windows(flaw: Flaw, name: &str) -> [Score; 2] {
     let window_ms = Some(2 * town::EPOCH_MS);
-    let setup = Setup { epochs: 4, silent_from: 2, window_ms, flaw, ..SMALL };
+    let setup = Setup { epochs: 4, silent_from: 2, window_ms, own: false, flaw, ..SMALL };
     let mut scores = [(); 2].map(|()| Score::default());
     for random in Sources::of(name) {
         let played = setup.play(random);
@@ -158,15 +168,32 @@ fn acts_of_one_window_are_linked_by_their_handle_and_those_of_the_next_are_not()
     assert!(next, "handles of two windows point to each other");
 }
 
+/// Guesses without a grant.
+fn small(setup: Setup, name: &str) -> Score {
+    let mut score = Score::default();
+    for random in Sources::of(name) {
+        let played = setup.play(random);
+        guess(&mut score, &watching(&played, &Leaves::new()), &played.challenges, block);
+    }
+    score.told(name).clone()
+}
+
+#[test]
+fn how_long_a_release_takes_tells_an_own_root_from_a_hosted_one_as_documented() {
+    let kinds = small(Setup { pairs: Pairs::TwoKinds, ..SMALL }, "an own root or a hosted one");
+    assert!(kinds.advantage() > 0.4, "own roots' devices answer before they are released");
+    let slow = Setup { pairs: Pairs::Own, devices_differ: true, ..SMALL };
+    let devices = small(slow, "own roots whose devices differ");
+    assert!(!devices.is_noise(), "a slow device is known by its releases");
+}
+
 #[test]
 fn what_is_wrong_is_found_by_the_same_adversary() {
-    for flaw in [Flaw::TweakWithoutLeaf, Flaw::ClearPadding, Flaw::SortedBatch, Flaw::NotMixed] {
-        let mut score = Score::default();
-        for random in Sources::of("flaws") {
-            let played = Setup { flaw, ..SMALL }.play(random);
-            guess(&mut score, &watching(&played, &Leaves::new()), &played.challenges, block);
-        }
-        score.told(&format!("{flaw:?}"));
+    use Flaw::{ClearPadding, ExactEnds, NotMixed, ReleasesNotMixed, SortedBatch, TweakWithoutLeaf};
+    for flaw in [TweakWithoutLeaf, ClearPadding, SortedBatch, NotMixed, ReleasesNotMixed, ExactEnds] {
+        let small_one = Setup { flaw, ..SMALL };
+        let of_own = Setup { pairs: Pairs::Own, blocks: 40, ..small_one };
+        let score = small(if flaw == ExactEnds { of_own } else { small_one }, &format!("{flaw:?}"));
         assert!(!score.is_noise() && score.advantage() > 0.2, "{flaw:?} is not found");
     }
     let [_, next] = windows(Flaw::EternalHandle, "flaws");

@@ -8,13 +8,16 @@ use std::collections::HashMap;
 
 use common::acts::{Person, approval_terms, define};
 use common::mutate::Random;
-use common::{World, certify};
+use common::{World, certify, vault};
 use keyward_audit::{Dealt, Delivery, GrantFile, Opening, Relinked, Relinker};
 use keyward_crypto::SigningKey;
 use keyward_crypto::unlinkable::{
     AddressRoot, Closing, MetaAddress, Payment, ViewingCover, closing_tag, seal_closing, seal_detail,
 };
+use keyward_crypto::vault::VaultKeeper;
+use keyward_crypto::viewing::{Dealing, DealingPlan, deal};
 use keyward_domain::detail::{Detail, Source, records_root};
+use keyward_ledger_core::contracts::intent::INTENT_BLOCKS_MAX;
 use keyward_ledger_core::ed25519;
 use keyward_ledger_core::entry::{
     Act, AddressAct, AnnouncePayment, AuditAct, AuditTerms, Case, ChooseAddresses, CloseEpoch, Custody,
@@ -25,11 +28,15 @@ use keyward_ledger_core::export::ProvenBlock;
 use keyward_ledger_core::hash::{Hash, commitment, sha256, signature_hash};
 use keyward_ledger_core::log::prove_range;
 use keyward_ledger_core::scheme::Scheme;
-use keyward_ledger_core::unlinkable::{EDGE_MS, use_address_message};
+use keyward_ledger_core::unlinkable::{DealtRun, EDGE_MS, use_address_message};
 use zeroize::Zeroizing;
 
+/// To whom own roots are dealt.
+pub const KEEPERS: [u8; 3] = [1, 2, 3];
 /// The length of an address epoch here.
 pub const EPOCH_MS: u64 = 60_000;
+/// The ends of intents stand so many blocks apart.
+pub const END_STEP_BLOCKS: u64 = 1024;
 pub const PURPOSE: &str = "case 4711: an unusual outflow";
 pub const AUDITOR: Person = Person(0xd1);
 pub const OFFICERS: [Person; 2] = [Person(0xe1), Person(0xe2)];
@@ -38,6 +45,7 @@ pub const OFFICERS: [Person; 2] = [Person(0xe1), Person(0xe2)];
 pub struct Owner {
     pub person: Person,
     pub root: AddressRoot,
+    pub custody: Custody,
     /// The next index of each epoch.
     next: HashMap<u32, u32>,
     /// The places in the log of its uses, by epoch.
@@ -59,6 +67,12 @@ pub struct Town {
     pub random: Random,
 }
 
+/// Until which block an intent stands that a service begins at a height, as it rounds it (`kms/service`, `addresses/intent.rs`).
+pub fn not_after(height: u64) -> u64 {
+    let latest = height + INTENT_BLOCKS_MAX;
+    latest - latest % END_STEP_BLOCKS
+}
+
 impl Owner {
     pub fn account(&self) -> Hash {
         self.person.account()
@@ -74,12 +88,17 @@ impl Owner {
 impl Town {
     /// Accounts that chose unlinkable addresses, hosted, and an auditor with two officers who approve.
     pub fn new(accounts: u8, random: Random) -> Self {
+        Self::of(accounts, |_| Custody::Hosted, random)
+    }
+
+    /// The same, where some have their roots themselves.
+    pub fn of(accounts: u8, custody: impl Fn(usize) -> Custody, random: Random) -> Self {
         let mut town = Self { world: World::new(), owners: Vec::new(), random };
         let people: Vec<_> = (1..=accounts).map(Person).collect();
         town.world.enroll_all(&people);
         town.world.enroll_all(&[AUDITOR, OFFICERS[0], OFFICERS[1]]);
-        for person in people {
-            town.choose(person, Custody::Hosted);
+        for (owner, person) in people.into_iter().enumerate() {
+            town.choose(person, custody(owner));
         }
         town
     }
@@ -90,7 +109,7 @@ impl Town {
         let act = Act::Addresses(AddressAct::Choose(choose));
         assert_eq!(self.world.answer(act, &[person]), "ACCEPTED");
         let root = AddressRoot::from_bytes(Zeroizing::new(self.hash()));
-        self.owners.push(Owner { person, root, next: HashMap::new(), uses: HashMap::new() });
+        self.owners.push(Owner { person, root, custody, next: HashMap::new(), uses: HashMap::new() });
     }
 
     pub fn hash(&mut self) -> Hash {
@@ -301,6 +320,16 @@ impl Town {
 
     /// A grant for some accounts (none: the whole tenant) over some epochs: asked for, approved, issued.
     pub fn granted(&mut self, accounts: &[usize], first: u32, last: u32) -> GrantFile {
+        self.granted_amid(accounts, (first, last), |_, _| ())
+    }
+
+    /// The same; something happens once the case is open.
+    pub fn granted_amid(
+        &mut self,
+        accounts: &[usize],
+        (first, last): (u32, u32),
+        amid: impl FnOnce(&mut Self, Case),
+    ) -> GrantFile {
         let mut accounts: Vec<_> = accounts.iter().map(|owner| self.owners[*owner].account()).collect();
         accounts.sort_unstable();
         let grant = Grant {
@@ -318,6 +347,7 @@ impl Town {
         let ask = Act::OpenApproval { rule: OFFICERS[0].rule(), payload, live_ms: 600_000 };
         let case = Case { id: self.world.made(ask, &[AUDITOR]), payload };
         let asked = self.world.records.len() as u64 - 1;
+        amid(self, case);
         let approvals = OFFICERS.map(|officer| self.acted(Act::Approve { case, group: 0 }, &[officer]));
         let issued = self.acted(Act::Audit(AuditAct::Issue { grant: grant.id, case: case.id }), &[AUDITOR]);
         GrantFile {
@@ -356,6 +386,48 @@ impl Town {
         let delivered = self.record(vec![(owner, deliver)])[0];
         let delivery = Delivery::Hosted { delivered: self.receipt(delivered), cover };
         file.add(Opening { account, first, last, opened: self.receipt(at), delivery });
+    }
+
+    /// What an owner deals of a run of epochs to three keepers of whom two open it.
+    pub fn dealing(&self, owner: usize, first: u32, last: u32, expires_ms: u64) -> Dealing {
+        let keepers = vault::keepers(&KEEPERS).into_iter().map(|keeper| VaultKeeper {
+            id: keeper.id(),
+            sealing_key: keeper.hpke_key,
+            signing_key: keeper.key,
+        });
+        let (chain_id, account) = (self.world.chain_id(), self.owners[owner].account());
+        let plan = DealingPlan { chain_id, account, expires_ms, threshold: 2, keepers: keepers.collect() };
+        let cover = ViewingCover::of(&self.owners[owner].root, first..=last);
+        deal(&plan, &cover).unwrap().0
+    }
+
+    /// Opens a run of epochs of an own root, which it deals for that, after those that come before.
+    pub fn open_dealt(&mut self, file: &mut GrantFile, owner: usize, first: u32, last: u32) {
+        let expires_ms = self.world.next_ms() + 60 * 60 * 1_000;
+        let chosen = self.world.chosen(self.owners[owner].person).unwrap().first;
+        if chosen < first {
+            let before = self.dealing(owner, chosen, first - 1, expires_ms);
+            self.deal(owner, &before, (chosen, first - 1), expires_ms);
+        }
+        let dealing = self.dealing(owner, first, last, expires_ms);
+        self.deal(owner, &dealing, (first, last), expires_ms);
+        let cover = ViewingCover::of(&self.owners[owner].root, first..=last);
+        self.open_own(file, owner, first, last, vec![Dealt { dealing: dealing.encode(), cover }]);
+    }
+
+    /// Records a dealing, which its keepers acknowledge; gives its place.
+    pub fn deal(
+        &mut self,
+        owner: usize,
+        dealing: &Dealing,
+        (first, last): (u32, u32),
+        expires_ms: u64,
+    ) -> u64 {
+        let person = self.owners[owner].person;
+        let run =
+            DealtRun { account: person.account(), first, last, dealing_hash: dealing.hash(), expires_ms };
+        let act = self.world.dealt(run, 2, &KEEPERS);
+        self.acted(act, &[person])
     }
 
     /// Opens a run of epochs of an owner with an own root, of which keepers opened these dealings.

@@ -1,11 +1,107 @@
-//! One address epoch of one account: its records, its closing, and whether they agree.
+//! Address epochs of accounts: their records, their closing, and whether they agree.
 
-use keyward_crypto::unlinkable::{Address, AddressError, Closing, EpochAddresses, Payment, ViewingLeaf};
+use std::collections::HashMap;
+
+use keyward_crypto::unlinkable::{
+    Address, AddressError, Closing, EpochAddresses, Payment, ViewingLeaf, open_closing,
+};
+use keyward_ledger_core::entry::CloseEpoch;
 use keyward_ledger_core::log::Frontier;
 use keyward_ledger_core::scheme::Scheme;
 use keyward_ledger_core::unlinkable::{AddressEpoch, EDGE_MS};
 
-use crate::finding::{AccountEpoch, AddressCheck, Completeness, EpochFinding, Looked, Place};
+use super::{AccountEpoch, AddressCheck, Place};
+use crate::relink::{At, Relinker};
+use crate::relinked::Looked;
+
+/// How complete what was found of an epoch is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Completeness {
+    /// The epoch is closed, over exactly the records that were found.
+    Complete,
+    /// The epoch is closed over another number of records.
+    CountDiffers {
+        /// How many the closing counts.
+        closed: u32,
+    },
+    /// As many records, and not the same ones.
+    RecordsDiffer,
+    /// No closing was found.
+    NotClosed,
+    /// There is a closing, and it does not open.
+    ClosingUnreadable {
+        /// Why, in words.
+        why: String,
+    },
+    /// The records that were looked at begin after the epoch did.
+    BeganBefore,
+}
+
+impl Completeness {
+    /// The stable name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::CountDiffers { .. } => "count-differs",
+            Self::RecordsDiffer => "records-differ",
+            Self::NotClosed => "not-closed",
+            Self::ClosingUnreadable { .. } => "closing-unreadable",
+            Self::BeganBefore => "began-before",
+        }
+    }
+}
+
+/// An epoch of an account in which something was found.
+#[derive(Clone, Debug)]
+pub struct EpochFinding {
+    /// Which.
+    pub of: AccountEpoch,
+    /// Its length in milliseconds, where a record says it.
+    pub epoch_ms: u64,
+    /// Transactions that were found.
+    pub found: u32,
+    /// Those of them about which something is not true.
+    pub lying: u32,
+    /// Addresses that were given out, as the closing says.
+    pub addresses: Option<u32>,
+    /// The record of the closing: the first under its tag that opens, else the first.
+    pub closing: Option<Place>,
+    /// Records under its tag that do not open: others can write such.
+    pub unreadable: u32,
+    /// How complete it is.
+    pub completeness: Completeness,
+}
+
+impl Relinker {
+    /// An account closed an epoch.
+    pub(crate) fn closed(&mut self, at: &mut At<'_>, close: &CloseEpoch) {
+        let leaves = self.leaves.at(close.epoch);
+        let Some(leaf) = leaves.iter().find(|leaf| leaf.tag == Some(close.tag)) else { return };
+        let closing = open_closing(&leaf.view, &close.public_fields(), &close.closing);
+        let of = AccountEpoch { account: leaf.account, epoch: close.epoch };
+        let Some(view) = self.leaves.copy(&of.account, of.epoch) else { return };
+        let epoch = self.epochs.entry(of).or_default();
+        if !epoch.close(close.epoch_ms, at.place(), closing, view) {
+            return;
+        }
+        self.receive(of, close.epoch_ms);
+        for number in self.waiting.remove(&of).unwrap_or_default() {
+            self.check_address(number);
+        }
+    }
+
+    /// Those with something in them, by account and number.
+    pub(crate) fn epochs(&self) -> Vec<EpochFinding> {
+        let mut lying: HashMap<AccountEpoch, u32> = HashMap::new();
+        for one in self.transactions.iter().filter(|one| !one.lies.is_empty()) {
+            *lying.entry(one.of).or_default() += 1;
+        }
+        let finding = |(of, epoch): (&AccountEpoch, &Epoch)| {
+            epoch.finding(*of, lying.get(of).copied().unwrap_or_default(), self.looked.as_ref())
+        };
+        self.epochs.iter().map(finding).collect()
+    }
+}
 
 /// What records told of an epoch so far.
 #[derive(Debug, Default)]
@@ -49,7 +145,9 @@ impl Epoch {
         if self.open().is_some() || (self.closing.is_some() && !is_open) {
             return false;
         }
-        self.epoch_ms = epoch_ms;
+        if is_open || self.found == 0 {
+            self.epoch_ms = epoch_ms;
+        }
         let closed = match closing {
             Ok(closing) => Closed::Open(closing, Box::new(EpochAddresses::new(view, closing.spending))),
             Err(error) => Closed::Unreadable(error),

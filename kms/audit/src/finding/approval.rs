@@ -9,7 +9,7 @@ use keyward_ledger_core::entry::{Act, Authored, BindKey, Mode, OpenBlindCase, Pa
 use keyward_ledger_core::hash::Hash;
 use keyward_ledger_core::scheme::{PublicKey, Scheme};
 
-use crate::finding::{Lie, Place};
+use super::{Lie, Place};
 
 /// Who has approved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +65,14 @@ impl Cases {
         }
     }
 
+    /// For which account somebody speaks, as far as these records tell.
+    pub(crate) fn account_of(&self, party: &Party) -> Option<Hash> {
+        match party {
+            Party::Credential(account) => Some(*account),
+            Party::Key(key_id) => self.accounts.get(&key_id.0).copied(),
+        }
+    }
+
     /// An account was closed.
     pub(crate) fn left(&mut self, account: &Hash) {
         self.closed.insert(*account);
@@ -87,10 +95,7 @@ impl Cases {
     /// A word about a case, if it is one of these.
     pub(crate) fn said(&mut self, authored: &Authored, place: impl FnOnce() -> Place) {
         let Some(party) = authored.authors.first().map(|author| author.party) else { return };
-        let account = match party {
-            Party::Credential(account) => Some(account),
-            Party::Key(key_id) => self.accounts.get(&key_id.0).copied(),
-        };
+        let account = self.account_of(&party);
         match &authored.act {
             Act::Approve { case, .. } => {
                 if let Some(case) = self.cases.get_mut(&case.id) {

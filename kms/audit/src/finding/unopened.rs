@@ -6,8 +6,19 @@ use keyward_ledger_core::entry::Grant;
 use keyward_ledger_core::hash::Hash;
 use keyward_ledger_core::unlinkable::EDGE_MS;
 
-use crate::finding::{AccountFinding, RunFinding, RunSource, Unopened};
+use super::{AccountFinding, RunFinding, RunSource};
 use crate::relink::Relinker;
+
+/// An account of which something that had elapsed of the grant's period was not opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unopened {
+    /// The account.
+    pub account: Hash,
+    /// Its whole epochs of the period that had elapsed at the last record; nothing where the records do not show its choice.
+    pub whole: Option<u64>,
+    /// How many of these were not opened.
+    pub missing: u64,
+}
 
 impl Relinker {
     /// Of each account that the grant names or that chose under its tenant, the whole epochs of the period that had elapsed at the
