@@ -5,9 +5,9 @@
 //! run out. Beside the time of each question stands the plan's own, without the way to the client.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a measurement")]
 
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
-use keyward_projection::{Bounds, Credentials, Database, Ledger};
+use keyward_projection::{Bounds, Credentials, Database, Guard, Ledger};
 use keyward_store::Location;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
@@ -57,11 +57,12 @@ async fn main() {
         ("ledger: records that name something", "SELECT leaf_index FROM keyward.records WHERE subjects @> ARRAY[sha256('\\x0000000000000007')]".to_owned()),
         ("ledger: by kind and submitter", "SELECT kind_name, submitter, count(*) FROM keyward.records GROUP BY 1, 2".to_owned()),
     ];
-    let leases = format!(
-        "SET work_mem = '32MB'; SELECT setval('keyward.{role}', {0}), setval('keyward.{of_records}', {0})",
-        i64::MAX >> 10
-    );
-    sqlx::raw_sql(AssertSqlSafe(leases)).execute(&mut connection).await.unwrap();
+    // A guard that looked once: rows are shown for a day, and a watchdog goes on.
+    let bounds = Bounds { shown: Duration::from_secs(86_400), ..Bounds::default() };
+    let mut guard = Guard::new(&server, bounds, vec![role.clone(), of_records.clone()]).await.unwrap();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    guard.look(u64::try_from(now.as_millis()).unwrap()).await.unwrap();
+    sqlx::raw_sql("SET work_mem = '32MB'").execute(&mut connection).await.unwrap();
     for (what, question) in questions {
         let asks = if what.starts_with("ledger") { &of_records } else { &role };
         let text = format!(

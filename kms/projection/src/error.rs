@@ -1,6 +1,7 @@
 //! What can go wrong with a projection; nothing of what was refused was kept.
 
 use std::error::Error;
+use std::path::PathBuf;
 
 /// Why the projector did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +64,24 @@ pub enum ProjectionError {
     /// No randomness.
     #[error("the system gives no randomness")]
     Randomness(#[source] getrandom::Error),
+    /// Others may write where query logs are kept.
+    #[error("others may write to the folder `{}`", path.display())]
+    FolderOpen {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A query log's place is taken.
+    #[error("the file `{file}` is there already, and holds something else")]
+    FileOther {
+        /// Its name.
+        file: String,
+    },
+    /// Lines of a query log are no longer those that were hashed.
+    #[error("the lines of `{file}` in the database are not those that its hash was made of")]
+    QueriesChanged {
+        /// The name of its file.
+        file: String,
+    },
     /// A file could not be written.
     #[error("the file cannot be written")]
     File(#[source] std::io::Error),
@@ -94,6 +113,9 @@ impl ProjectionError {
             Self::Unfit { .. } => "PROJECTION_SERVER_UNFIT",
             Self::Audit(error) => error.code(),
             Self::Randomness(_) => "RANDOMNESS_FAILED",
+            Self::FolderOpen { .. } => "QUERY_LOG_FOLDER_OPEN",
+            Self::FileOther { .. } => "QUERY_LOG_FILE_OTHER",
+            Self::QueriesChanged { .. } => "QUERY_LOG_CHANGED",
             Self::File(_) => "FILE_FAILED",
         }
     }
@@ -116,6 +138,9 @@ impl ProjectionError {
             Self::Unfit { next, .. } => next,
             Self::Audit(error) => error.next(),
             Self::Randomness(_) => "see the system's log",
+            Self::FolderOpen { .. } => "take that from them (`chmod go-w`), or give another folder",
+            Self::FileOther { .. } => "keep that file elsewhere, and find out whose it is",
+            Self::QueriesChanged { .. } => "somebody wrote into the database: find out who",
             Self::File(_) => "check the path, its permissions and the disk",
         }
     }

@@ -67,6 +67,11 @@ impl Feed {
         self.stale
     }
 
+    /// Whether the log so far lacks records that the grant file shows.
+    pub(crate) fn lacks_records(&self) -> bool {
+        !self.relinker.unseen().is_empty()
+    }
+
     /// Says up to where the rows are.
     pub(crate) async fn place(&self, on: &mut PgConnection, place: [u64; 3]) -> Result<(), ProjectionError> {
         let text = format!("UPDATE {}.about SET leaves = $1, height = $2, time_ms = $3", self.role);

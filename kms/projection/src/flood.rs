@@ -12,8 +12,6 @@ pub(crate) struct Logged {
     pub(crate) bytes: u64,
     /// The longest, as far as it was read.
     pub(crate) longest: u64,
-    /// Logins that failed, which are not its doing.
-    pub(crate) failed: u64,
 }
 
 impl Logged {

@@ -15,7 +15,7 @@ use crate::flood::Floods;
 use crate::lease::{self, Watchdog};
 use crate::log::{self, Segment};
 use crate::readers::{Bounds, Reader, open_readers, remove, shut, terminate};
-use crate::reading::Reading;
+use crate::reading::{self, Reading};
 use crate::seen::Seen;
 use crate::upkeep::{end_overdue, end_sessions, is_as_made, lend, restore};
 
@@ -118,7 +118,7 @@ impl Guard {
         let lines = std::mem::take(&mut self.reading.unread);
         seen.extend((lines > 0).then_some(Seen::Unread { lines }));
         seen.extend(self.weigh(&readers, now_ms).await?);
-        seen.extend(self.reading.hour(&mut self.connection, now_ms, false).await?);
+        seen.extend(reading::hour(&mut self.connection, Some(now_ms)).await?);
         seen.append(&mut self.seen);
         failed.map_or(Ok(seen), Err)
     }
@@ -146,7 +146,6 @@ impl Guard {
             if !readers.iter().any(|reader| reader.role == role) {
                 continue;
             }
-            self.reading.strangers.failed(&role, logged.failed);
             if self.floods.add(&role, logged.bytes, most, now_ms) {
                 self.shut(&role).await?;
                 seen.push(Seen::Flooded { role });
@@ -182,7 +181,7 @@ impl Guard {
         };
         let flooded = self.floods.is_over(&reader.role, self.bounds.hour_bytes);
         if lends && !flooded && self.served.contains(&reader.role) {
-            lend(&mut self.connection, reader, now_ms).await?;
+            lend(&mut self.connection, reader).await?;
         }
         Ok(restored)
     }
@@ -256,7 +255,7 @@ impl Guard {
             }
         }
         self.reading.read(&mut self.connection, u32::MAX).await?;
-        self.seen.extend(self.reading.hour(&mut self.connection, 0, true).await?);
+        self.seen.extend(reading::hour(&mut self.connection, None).await?);
         while self.cut().await? {}
         failed.map_or(Ok(std::mem::take(&mut self.seen)), Err)
     }

@@ -21,10 +21,22 @@ pub(crate) const SHOWN_UNTIL: &str = "CREATE OR REPLACE FUNCTION keyward.shown_u
      'The grant has ended, or the projector does not run: ask whoever runs it.'; END $$; \
      REVOKE ALL ON FUNCTION keyward.shown_until() FROM PUBLIC;";
 
-/// A row is shown: one call of the function for each statement, then a look at the clock for each row, and the function again for those
-/// that come after what it said.
-pub(crate) const IS_SHOWN: &str =
-    "clock_timestamp() < (SELECT keyward.shown_until()) OR keyward.shown_until() IS NOT NULL";
+/// What planning asks, of whatever names a table: nothing is planned when nothing is shown, or when nobody would end the session for that.
+/// It says that it is immutable so that the planner folds it into each plan, before it looks at statistics or an index: what estimates or
+/// an index tell would be told of rows that are not shown. After a restart of the server, or of all its sessions as one of them crashed,
+/// there is no watchdog until a guard has begun one, whatever leases say. A name is anybody's to choose; a superuser's session is not.
+pub(crate) const IS_WATCHED: &str = "CREATE OR REPLACE FUNCTION keyward.is_watched() RETURNS bool LANGUAGE plpgsql \
+     IMMUTABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$ BEGIN \
+     IF keyward.shown_until() IS NOT NULL AND EXISTS (SELECT FROM pg_stat_get_activity(NULL) a JOIN pg_authid r ON r.oid = a.usesysid \
+     WHERE a.application_name = 'keyward-watchdog' AND r.rolsuper) THEN RETURN true; END IF; \
+     RAISE object_not_in_prerequisite_state USING MESSAGE = 'no rows are shown', HINT = \
+     'The projector does not run: ask whoever runs it.'; END $$; \
+     REVOKE ALL ON FUNCTION keyward.is_watched() FROM PUBLIC;";
+
+/// A row is shown: what planning asks, one call of the function for each statement, then a look at the clock for each row, and the function
+/// again for those that come after what it said.
+pub(crate) const IS_SHOWN: &str = "keyward.is_watched() AND (clock_timestamp() < (SELECT keyward.shown_until()) \
+     OR keyward.shown_until() IS NOT NULL)";
 
 /// How the watchdog is known among the sessions of the server.
 const NAME: &str = "keyward-watchdog";
@@ -49,7 +61,7 @@ const WATCHDOG: &str = "DO $$ DECLARE ran timestamptz := clock_timestamp(); at_m
 pub(crate) fn make(role: &str) -> String {
     format!(
         "CREATE SEQUENCE keyward.{role}; SELECT setval('keyward.{role}', 1); \
-         GRANT EXECUTE ON FUNCTION keyward.shown_until(), pg_catalog.clock_timestamp() TO {role};"
+         GRANT EXECUTE ON FUNCTION keyward.shown_until(), keyward.is_watched(), pg_catalog.clock_timestamp() TO {role};"
     )
 }
 

@@ -5,6 +5,7 @@
 //! the page below says which walls there are, what they are for, and what they do not hold.
 #![doc = include_str!("../SPEC.md")]
 
+mod archive;
 mod connect;
 mod contents;
 mod copy;
@@ -26,6 +27,7 @@ mod tables;
 mod upkeep;
 mod walls;
 
+pub use archive::{Archive, Filed, Unfiled};
 pub use database::{Database, Ledger};
 pub use error::ProjectionError;
 pub use feed::Feed;

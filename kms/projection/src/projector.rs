@@ -185,6 +185,11 @@ impl Projector {
         Ok(())
     }
 
+    /// Whether the log so far lacks records that a grant file shows.
+    pub fn lacks_records_of_grants(&self) -> bool {
+        self.feeds.iter().any(Feed::lacks_records)
+    }
+
     /// Grants whose revocation was seen since the last call; their feeds end.
     pub fn take_revoked(&mut self) -> Vec<Hash> {
         let revoked = std::mem::take(&mut self.revoked);

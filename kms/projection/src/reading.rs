@@ -9,7 +9,7 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 use crate::ProjectionError;
 use crate::flood::Logged;
 use crate::seen::Seen;
-use crate::strangers::Strangers;
+use crate::strangers::{self, UNREAD};
 
 /// What is read of a file at once.
 const READ: i64 = 4 << 20;
@@ -17,8 +17,6 @@ const READ: i64 = 4 << 20;
 const KEPT: usize = 64 << 10;
 /// What stands between whose line it is and what it says. Inside of a value a quotation mark has a backslash before it.
 const MESSAGE: &[u8] = b",\"message\":\"";
-/// Whose lines are that do not parse: no role has an empty name.
-const UNREAD: &str = "";
 
 /// How far reading is.
 #[derive(Debug, Default)]
@@ -29,7 +27,6 @@ pub(crate) struct Reading {
     pub(crate) unread: u64,
     /// What was read of each role's lines since somebody looked.
     pub(crate) logged: BTreeMap<String, Logged>,
-    pub(crate) strangers: Strangers,
 }
 
 /// A long line whose end was not read yet.
@@ -137,52 +134,32 @@ impl Reading {
                 (whole.split(|byte| *byte == b'\n').map(shortened).collect(), length(whole))
             }
         };
-        let kept = lines.into_iter().filter_map(|line| self.kept(line)).collect();
-        keep(on, kept, Some((file, from.saturating_add(read)))).await?;
+        let mut batch = Batch::default();
+        lines.into_iter().for_each(|line| batch.take(line));
+        self.unread = self.unread.saturating_add(u64::try_from(batch.unread.len()).unwrap_or(u64::MAX));
+        batch.keep(on, file, from.saturating_add(read)).await?;
         Ok(Some(read))
     }
 
-    /// What is kept of a line: it is of a role, or of who knows whom.
-    fn kept(&mut self, line: Vec<u8>) -> Option<Kept> {
-        if line.is_empty() {
-            return None;
-        }
-        match asked(&line) {
-            Some(Line { role: Some(role), said, counts: true }) => Some(Kept { role, line, said }),
-            Some(_) => None,
-            None => {
-                self.unread = self.unread.saturating_add(1);
-                let keeps = self.strangers.keeps(&line);
-                keeps.then(|| Kept { role: UNREAD.to_owned(), line, said: false })
-            }
-        }
-    }
-
-    /// What strangers had logged in an hour that is over, or up to `now`.
-    pub(crate) async fn hour(
-        &mut self,
-        on: &mut PgConnection,
-        now_ms: u64,
-        now: bool,
-    ) -> Result<Vec<Seen>, ProjectionError> {
-        let Some((rest, seen)) = self.strangers.over(now_ms, now) else { return Ok(Vec::new()) };
-        if let Some(rest) = rest {
-            let line = Kept { role: UNREAD.to_owned(), line: rest.into_bytes(), said: false };
-            keep(on, vec![line], None).await?;
-        }
-        Ok(seen)
-    }
-
-    /// Counts so many bytes of a line, whose length so far is this. Failed logins are not their role's doing.
+    /// Counts so many bytes of a line, whose length so far is this.
     fn count(&mut self, line: &[u8], bytes: usize, so_far: i64) {
-        let Some(Line { role: Some(role), counts, .. }) = asked(line) else { return };
-        let logged = self.logged.entry(role).or_default();
-        if counts {
+        if let Some(Line { role: Some(role), whose: Whose::Role, .. }) = asked(line) {
+            let logged = self.logged.entry(role).or_default();
             logged.add(u64::try_from(bytes).unwrap_or(u64::MAX), so_far.cast_unsigned());
-        } else {
-            logged.failed = logged.failed.saturating_add(1);
         }
     }
+}
+
+/// What strangers had logged in hours that are over; in all, without a time.
+pub(crate) async fn hour(on: &mut PgConnection, now_ms: Option<u64>) -> Result<Vec<Seen>, ProjectionError> {
+    let mut made = on.begin().await?;
+    let (rest, seen) = strangers::over(&mut made, now_ms).await?;
+    if let Some(rest) = rest {
+        insert(&mut made, vec![Kept { role: UNREAD.to_owned(), line: rest.into_bytes(), said: false }])
+            .await?;
+    }
+    made.commit().await?;
+    Ok(seen)
 }
 
 fn shortened(line: &[u8]) -> Vec<u8> {
@@ -206,45 +183,90 @@ struct Kept {
     said: bool,
 }
 
-/// Keeps lines, and up to where their file was read.
-async fn keep(
-    on: &mut PgConnection,
-    lines: Vec<Kept>,
-    read_to: Option<(&str, i64)>,
-) -> Result<(), ProjectionError> {
+/// What became of lines that were read at once.
+#[derive(Default)]
+struct Batch {
+    kept: Vec<Kept>,
+    /// Those that do not parse.
+    unread: Vec<Vec<u8>>,
+    /// Logins that failed, by the name they were tried with.
+    failed: BTreeMap<String, i64>,
+}
+
+impl Batch {
+    fn take(&mut self, line: Vec<u8>) {
+        if line.is_empty() {
+            return;
+        }
+        match asked(&line) {
+            Some(Line { role: Some(role), said, whose: Whose::Role }) => {
+                self.kept.push(Kept { role, line, said });
+            }
+            Some(Line { role: Some(role), whose: Whose::Failed, .. }) => {
+                let logins = self.failed.entry(role).or_default();
+                *logins = logins.saturating_add(1);
+            }
+            Some(_) => {}
+            None => self.unread.push(line),
+        }
+    }
+
+    /// Keeps and counts it, and up to where its file was read: all or nothing.
+    async fn keep(mut self, on: &mut PgConnection, file: &str, read_to: i64) -> Result<(), ProjectionError> {
+        let mut made = on.begin().await?;
+        strangers::failed(&mut made, &self.failed).await?;
+        for line in strangers::keeps(&mut made, self.unread).await? {
+            self.kept.push(Kept { role: UNREAD.to_owned(), line, said: false });
+        }
+        insert(&mut made, self.kept).await?;
+        let place = sqlx::query(
+            "INSERT INTO keyward.log_places VALUES ($1, $2) ON CONFLICT (file) DO UPDATE SET read_to = excluded.read_to",
+        );
+        place.bind(file).bind(read_to).execute(&mut *made).await?;
+        Ok(made.commit().await?)
+    }
+}
+
+async fn insert(on: &mut PgConnection, lines: Vec<Kept>) -> Result<(), ProjectionError> {
     let (mut roles, mut kept, mut statements) = (Vec::new(), Vec::new(), Vec::new());
     for Kept { role, line, said } in lines {
         roles.push(role);
         kept.push(line);
         statements.push(i64::from(said));
     }
-    let mut made = on.begin().await?;
     let insert = sqlx::query(
         "INSERT INTO keyward.queries SELECT l.role, COALESCE((SELECT max(q.number) + 1 FROM keyward.queries q WHERE q.role = l.role), 0) \
          + row_number() OVER (PARTITION BY l.role ORDER BY l.place) - 1, l.line, l.statements, NULL \
          FROM unnest($1::text[], $2::bytea[], $3::int8[]) WITH ORDINALITY AS l (role, line, statements, place) \
          WHERE l.role = '' OR l.role IN (SELECT r.role FROM keyward.readers r)",
     );
-    insert.bind(roles).bind(kept).bind(statements).execute(&mut *made).await?;
-    if let Some((file, read_to)) = read_to {
-        let place = sqlx::query(
-            "INSERT INTO keyward.log_places VALUES ($1, $2) ON CONFLICT (file) DO UPDATE SET read_to = excluded.read_to",
-        );
-        place.bind(file).bind(read_to).execute(&mut *made).await?;
-    }
-    Ok(made.commit().await?)
+    insert.bind(roles).bind(kept).bind(statements).execute(on).await?;
+    Ok(())
 }
 
 /// What a line says of itself.
 #[derive(Debug, PartialEq, Eq)]
 struct Line {
-    /// Whose it is, if anybody's.
+    /// The name that it bears, if any.
     role: Option<String>,
     /// Whether it says what was asked.
     said: bool,
-    /// Whether its role was logged in.
-    counts: bool,
+    whose: Whose,
 }
+
+/// Whose doing a line is. Until somebody is logged in the name that it bears is a stranger's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// Who was logged in with that name.
+    Role,
+    /// Whose login failed.
+    Failed,
+    /// Who was about to log in.
+    Nobody,
+}
+
+/// What a session says that it does before anybody is logged in: reading who calls, looking for a place, asking for the password.
+const BEFORE: [&str; 3] = ["", "initializing", "authentication"];
 
 /// Nothing if it does not parse. A statement that does not parse is told with its error. What the line says need not be whole.
 fn asked(line: &[u8]) -> Option<Line> {
@@ -258,27 +280,28 @@ fn asked(line: &[u8]) -> Option<Line> {
         .iter()
         .any(|start| message.starts_with(start.as_bytes()));
     let state = text("state_code").unwrap_or_default();
-    // Logins that failed: of class 28, or given up before they were through.
-    let failed = state.starts_with("28") || text("ps") == Some("authentication");
-    Some(Line {
-        role: text("user").map(str::to_owned),
-        said: said || state == "42601",
-        counts: said || !failed,
-    })
+    let before = state.starts_with("28") || text("ps").is_some_and(|does| BEFORE.contains(&does));
+    let whose = match text("error_severity") {
+        _ if said || !before => Whose::Role,
+        Some("FATAL") => Whose::Failed,
+        _ => Whose::Nobody,
+    };
+    let role = text("user").map(str::to_owned);
+    Some(Line { role, said: whose == Whose::Role && (said || state == "42601"), whose })
 }
 
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use super::{KEPT, Line, Reading, asked, begin, shortened};
+    use super::{Batch, KEPT, Line, Reading, Whose, asked, begin, shortened};
 
     #[test]
     fn whose_a_line_is_its_beginning_says() {
         let line = |message: &str| {
             format!("{{\"timestamp\":\"t\",\"user\":\"g_1\",\"message\":\"{message}\",\"x\":1}}")
         };
-        let of = |said| Some(Line { role: Some("g_1".to_owned()), said, counts: true });
-        let nobody = Some(Line { role: None, said: false, counts: true });
+        let of = |said| Some(Line { role: Some("g_1".to_owned()), said, whose: Whose::Role });
+        let nobody = Some(Line { role: None, said: false, whose: Whose::Role });
         assert_eq!(asked(line("statement: SELECT 1").as_bytes()), of(true));
         assert_eq!(asked(line("duration: 1").as_bytes()), of(false));
         let long = shortened(line(&format!("statement: {}", "x".repeat(KEPT))).as_bytes());
@@ -286,20 +309,46 @@ mod tests {
         assert_eq!(asked(b"{\"user\":\"g_1\",\"message\":\"statement: \xff\"}"), of(true));
         assert_eq!(
             asked(br#"{"user":"a\",\"message\":\"b","message":"c"}"#),
-            Some(Line { role: Some("a\",\"message\":\"b".into()), said: false, counts: true })
+            Some(Line { role: Some("a\",\"message\":\"b".into()), said: false, whose: Whose::Role })
         );
-        let failed = br#"{"user":"g_1","state_code":"28P01","message":"password"}"#;
-        assert!(!asked(failed).unwrap().counts, "anybody can fail to log in");
-        let given_up = br#"{"user":"g_1","ps":"authentication","state_code":"08P01","message":"expected"}"#;
-        assert!(!asked(given_up).unwrap().counts);
-        let mut reading = Reading::default();
-        assert!(reading.kept(failed.to_vec()).is_none(), "nothing of a stranger's stands in a grant's log");
-        reading.count(failed, failed.len(), 50);
-        assert_eq!((reading.logged["g_1"].bytes, reading.logged["g_1"].failed), (0, 1));
-        assert!(reading.kept(line("statement: SELECT 1").into_bytes()).unwrap().said);
         assert_eq!(asked(b"{\"timestamp\":\"t\",\"message\":\"checkpoint\"}"), nobody);
         assert_eq!(asked(b"{\"timestamp\":\"t\"}"), nobody);
         assert_eq!(asked(b"no json"), None);
+    }
+
+    /// As PostgreSQL 15 says them of somebody who knows a role's name and not its password.
+    #[test]
+    fn what_a_stranger_has_logged_is_no_roles_doing() {
+        let (mut batch, mut reading) = (Batch::default(), Reading::default());
+        for (ps, severity, state) in [
+            ("authentication", "FATAL", "28P01"),
+            ("authentication", "FATAL", "08P01"),
+            ("initializing", "FATAL", "53300"),
+            ("initializing", "FATAL", "57P03"),
+            ("", "FATAL", "22023"),
+            ("", "FATAL", "42601"),
+            ("authentication", "LOG", "00000"),
+        ] {
+            let line = format!(
+                "{{\"user\":\"g_1\",\"ps\":\"{ps}\",\"error_severity\":\"{severity}\",\"state_code\":\"{state}\",\"message\":\"m\"}}"
+            );
+            reading.count(line.as_bytes(), line.len(), 50);
+            batch.take(line.into_bytes());
+        }
+        assert!(batch.kept.is_empty() && batch.unread.is_empty() && reading.logged.is_empty());
+        assert_eq!(batch.failed["g_1"], 6, "one was let in");
+        for state in ["53300", "42601"] {
+            let own = format!(
+                "{{\"user\":\"g_1\",\"ps\":\"startup\",\"error_severity\":\"FATAL\",\"state_code\":\"{state}\",\"message\":\"m\"}}"
+            );
+            reading.count(own.as_bytes(), own.len(), 50);
+            batch.take(own.into_bytes());
+        }
+        assert_eq!((batch.kept[0].said, batch.kept[1].said), (false, true));
+        assert!(reading.logged["g_1"].bytes > 0);
+        batch.take(b"no json".to_vec());
+        batch.take(Vec::new());
+        assert_eq!((batch.unread.len(), batch.kept.len()), (1, 2));
     }
 
     #[test]

@@ -71,7 +71,7 @@ pub(crate) struct Leaf {
 }
 
 /// The tables that only the projector reads, beside [`RECORDS`].
-pub(crate) const OWN: [Table; 5] = [
+pub(crate) const OWN: [Table; 6] = [
     Table {
         name: "ledger",
         columns: &[
@@ -96,7 +96,7 @@ pub(crate) const OWN: [Table; 5] = [
             Column::int("segment").optional(),
         ],
         key: 2,
-        indexes: &[],
+        indexes: &["role, segment, number"],
     },
     Table {
         name: "segments",
@@ -108,13 +108,26 @@ pub(crate) const OWN: [Table; 5] = [
             Column::int("count"),
             Column::int("leaf_index").optional(),
             Column::text("refused").optional(),
+            Column::int("filed_ms").optional(),
         ],
         key: 2,
-        indexes: &["what"],
+        indexes: &["what", "filed_ms"],
     },
     Table {
         name: "log_places",
         columns: &[Column::text("file"), Column::int("read_to")],
+        key: 1,
+        indexes: &[],
+    },
+    Table {
+        name: "strangers",
+        columns: &[
+            Column::text("role"),
+            Column::int("began_ms"),
+            Column::int("count"),
+            Column::int("kept"),
+            Column::bytes("hash"),
+        ],
         key: 1,
         indexes: &[],
     },

@@ -8,7 +8,7 @@ use crate::readers::{Bounds, Reader, configuration, settings};
 use crate::seen::Seen;
 
 /// How long a role can be logged in with after the guard last looked; the watchdog of the leases goes on for longer.
-const LEASE_MS: u64 = 120_000;
+const LEASE_MS: f64 = 120_000.0;
 /// What a role's sessions hold while they change it.
 const CHANGING: &str = "SELECT pid FROM pg_locks WHERE mode = 'RowExclusiveLock' \
      AND relation IN ('pg_authid'::regclass, 'pg_db_role_setting'::regclass)";
@@ -103,13 +103,14 @@ pub(crate) async fn restore(
     Ok(Seen::Restored { role })
 }
 
-/// Lets it log in for a while.
-pub(crate) async fn lend(on: &mut PgConnection, reader: &Reader, now_ms: u64) -> Result<(), ProjectionError> {
-    let until_ms = now_ms.saturating_add(LEASE_MS).min(reader.expires_ms.unwrap_or(u64::MAX));
+/// Lets it log in for a while, by the server's clock, and until its grant's end at most.
+pub(crate) async fn lend(on: &mut PgConnection, reader: &Reader) -> Result<(), ProjectionError> {
     let row = sqlx::query(
-        "SELECT to_char(to_timestamp($1 / 1000.0) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS')",
+        "SELECT to_char(to_timestamp(least(extract(epoch FROM clock_timestamp())::float8 * 1000 + $1, $2) / 1000) AT TIME ZONE 'UTC', \
+         'YYYY-MM-DD HH24:MI:SS.MS')",
     );
-    let row = row.bind(until_ms as f64).fetch_one(&mut *on).await?;
+    let expires_ms = reader.expires_ms.map(|expires_ms| expires_ms as f64);
+    let row = row.bind(LEASE_MS).bind(expires_ms).fetch_one(&mut *on).await?;
     let until: String = row.try_get(0)?;
     let there = sqlx::query("SELECT FROM pg_roles WHERE rolname = $1").bind(&reader.role);
     if there.fetch_optional(&mut *on).await?.is_some() {

@@ -5,7 +5,7 @@
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
-use crate::lease::SHOWN_UNTIL;
+use crate::lease::{IS_WATCHED, SHOWN_UNTIL};
 use crate::tables::{RECORDS, SCHEMA};
 use crate::{Database, ProjectionError};
 
@@ -101,7 +101,7 @@ impl Database {
         check_server(&mut self.connection).await?;
         let mut made = self.connection.begin().await?;
         close_databases(&mut made).await?;
-        sqlx::raw_sql(AssertSqlSafe(format!("{CLOSED}{NO_DEFINITIONS}{SHOWN_UNTIL}{LEAKPROOF}")))
+        sqlx::raw_sql(AssertSqlSafe(format!("{CLOSED}{NO_DEFINITIONS}{SHOWN_UNTIL}{IS_WATCHED}{LEAKPROOF}")))
             .execute(&mut *made)
             .await?;
         close_functions(&mut made).await?;
@@ -137,10 +137,10 @@ async fn check_server(on: &mut PgConnection) -> Result<(), ProjectionError> {
         "SELECT current_setting('server_version_num')::int, (SELECT rolsuper FROM pg_roles WHERE rolname = session_user), \
          current_setting('logging_collector') = 'on' AND current_setting('log_destination') ~ '\\mjsonlog\\M', \
          current_setting('max_prepared_transactions') = '0', current_setting('lo_compat_privileges') = 'off', \
-         current_setting('server_encoding') = 'UTF8'",
+         current_setting('server_encoding') = 'UTF8', current_setting('update_process_title') = 'on'",
     );
     let row = row.fetch_one(&mut *on).await?;
-    let fits: [(bool, &str, &'static str); 6] = [
+    let fits: [(bool, &str, &'static str); 7] = [
         (
             row.try_get::<i32, _>(0)? >= VERSION_MIN,
             "it is older than version 15",
@@ -166,6 +166,11 @@ async fn check_server(on: &mut PgConnection) -> Result<(), ProjectionError> {
             row.try_get(5)?,
             "its text is not UTF-8, so its log need not be JSON",
             "give the projection a database made with `ENCODING 'UTF8'`",
+        ),
+        (
+            row.try_get(6)?,
+            "its log does not say which lines are of who is logged in",
+            "set `update_process_title = on`, and reload its configuration",
         ),
     ];
     if let Some((_, what, next)) = fits.iter().find(|(fits, _, _)| !fits) {

@@ -1,16 +1,12 @@
 //! What grants open, as rows: exactly that, kept up to date, verified by leaf hash, and the same in PostgreSQL and SQLite.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-mod support;
-#[path = "../../audit/tests/town/mod.rs"]
-mod town;
-
 use std::process::Command;
 
+use crate::support::{self, Postgres, site::bounds, until_free};
+use crate::town::{self, Town, common::mutate::Random};
 use keyward_audit::{GrantFile, Relinker};
 use keyward_projection::{Block, Feed, ProjectionError, Projector, SqliteFile};
-use support::{Postgres, site::bounds, until_free};
-use town::{Town, common::mutate::Random};
 
 /// The blocks of a town's ledger, as they come after they were verified.
 fn blocks(town: &Town) -> Vec<Block> {

@@ -1,18 +1,19 @@
 //! What the server ends by itself when nobody looks after readers any more, and what a reader may have logged.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-mod support;
+use std::{
+    io::{Read as _, Write as _},
+    time::{Duration, Instant},
+};
 
-use std::time::{Duration, Instant};
-
-use keyward_projection::{Bounds, Credentials, Guard, Seen};
-use support::{
-    Postgres,
+use crate::support::{
+    self, Postgres,
     asking::{asks, counts, said, sessions, stays},
     database, server_of,
     site::{GRANTS, Site, bounds, now_ms},
     until_free,
 };
+use keyward_projection::{Bounds, Credentials, Guard, Seen};
 
 const WATCHDOGS: &str = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'keyward-watchdog'";
 
@@ -24,30 +25,27 @@ async fn until(what: &str, is: impl Fn() -> bool) {
     }
 }
 
-/// Rows are shown for a moment after the guard last looked.
-async fn hasty(site: &Site) -> Guard {
-    let served = [&site.one, &site.other, &site.records].map(|login| login.role.clone());
-    let short = Bounds { shown: Duration::from_secs(2), ..bounds() };
-    Guard::new(&server_of(&site.url), short, served.to_vec()).await.unwrap()
+/// Has all leases run out so many milliseconds from now: what time does when nobody looks.
+fn run_out(site: &Site, in_ms: u64) {
+    let ends = format!(
+        "SELECT setval(to_regclass('keyward.' || role), (1000 * extract(epoch FROM clock_timestamp()))::int8 + {in_ms}) FROM keyward.readers"
+    );
+    site.server.sql(&site.url, &ends);
 }
 
-/// Looks until a reader sees its rows: a busy machine may take longer than they are shown.
-async fn shows(guard: &mut Guard, site: &Site) {
-    let mut seen = String::new();
-    let until = Instant::now() + Duration::from_secs(60);
-    while seen != "3" {
-        assert!(Instant::now() < until, "{seen}");
-        guard.look(now_ms()).await.unwrap();
-        seen = counts(&site.one).await;
-    }
+async fn end_watchdog(site: &Site) {
+    let ends =
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'keyward-watchdog'";
+    site.server.sql(&site.url, ends);
+    until("it ends", || site.server.sql(&site.url, WATCHDOGS) == "0").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_end_when_nobody_looks_and_rows_come_back() {
     let Some(server) = Postgres::start_for_readers() else { return };
     let site = Site::new(server).await;
-    let mut guard = hasty(&site).await;
-    shows(&mut guard, &site).await;
+    let mut guard = site.unguarded().await;
+    guard.look(now_ms()).await.unwrap();
     // They lift what would end them by themselves; one holds what it read, one its own role, one works.
     let lifted = "SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0; SET statement_timeout = 0;";
     let held = "BEGIN; DECLARE c CURSOR FOR SELECT * FROM transactions; FETCH 1 FROM c;";
@@ -56,19 +54,12 @@ async fn sessions_end_when_nobody_looks_and_rows_come_back() {
     let mut open: Vec<_> = [(&site.one, held), (&site.other, own), (&site.records, endless)]
         .map(|(login, says)| stays(login, &format!("{lifted}{says}")))
         .into();
-    let until_open = Instant::now() + Duration::from_secs(60);
     let working = "SELECT count(*) FROM pg_stat_activity WHERE usename ~ '^[gr]_' AND query ~ '^(FETCH|ALTER|SELECT count)' \
         AND state <> 'idle'";
-    while site.server.sql(&site.url, working) != "3" {
-        assert!(Instant::now() < until_open, "they do not begin");
-        // Without the guard's own ending of what takes long.
-        site.server.sql(
-            &site.url,
-            "SELECT setval(to_regclass('keyward.' || role), 1000 * extract(epoch FROM clock_timestamp())::int8 + 2000) FROM keyward.readers",
-        );
-    }
+    until("they begin", || site.server.sql(&site.url, working) == "3").await;
     // As if it were killed: nothing of it is done any more, and the server's own goes on.
     drop(guard);
+    run_out(&site, 300);
     sessions(&site, "true", "0").await;
     let refused = said(&asks(&site.one, "SELECT count(*) FROM transactions").await);
     assert!(refused.contains("55000") || refused.contains("57P01") || refused.contains("FATAL"), "{refused}");
@@ -83,57 +74,119 @@ async fn sessions_end_when_nobody_looks_and_rows_come_back() {
     guard.leave().await.unwrap();
 }
 
-/// Should somebody end the watchdog and the guard both, or restart the server, the rows are not shown all the same.
+/// Should somebody end the watchdog and the guard both, the rows are not shown all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_are_not_shown_when_nobody_looks() {
     let Some(server) = Postgres::start_for_readers() else { return };
     let site = Site::new(server).await;
-    let mut guard = hasty(&site).await;
-    shows(&mut guard, &site).await;
-    site.server.sql(
-        &site.url,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'keyward-watchdog'",
-    );
-    until("it ends", || site.server.sql(&site.url, WATCHDOGS) == "0").await;
-    shows(&mut guard, &site).await;
+    let mut guard = site.unguarded().await;
+    guard.look(now_ms()).await.unwrap();
+    end_watchdog(&site).await;
+    assert_eq!(said(&asks(&site.one, "SELECT count(*) FROM transactions").await), "ERROR:  55000");
+    guard.look(now_ms()).await.unwrap();
+    assert_eq!(counts(&site.one).await, "3");
     assert_eq!(site.server.sql(&site.url, WATCHDOGS), "1", "the guard begins another");
+
     drop(guard);
-    site.server.sql(
-        &site.url,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'keyward-watchdog'",
-    );
-    tokio::time::sleep(Duration::from_millis(2500)).await;
+
+    // A query that began before is stopped at the next row; nothing that is cut short passes for whole.
+    let folder = tempfile::tempdir().unwrap();
+    let (waits, goes_on) = (folder.path().join("waits"), folder.path().join("goes-on"));
+    let script = format!("while [ ! -e {} ]; do sleep 0.05; done", goes_on.display());
+    std::fs::write(&waits, script).unwrap();
+    let cursor = "BEGIN ISOLATION LEVEL REPEATABLE READ;DECLARE c CURSOR FOR SELECT leaf_index FROM transactions;FETCH 1 FROM c";
+    let cursor = format!("{cursor};\\! sh {};FETCH ALL FROM c", waits.display());
+    let (mut told, role) = (String::new(), &site.one.role);
+    // On a busy machine the lease may be over before the first row: then one that is longer.
+    for lease_ms in [1_000, 4_000, 12_000, 36_000] {
+        site.unguarded().await.look(now_ms()).await.unwrap();
+        run_out(&site, lease_ms);
+        let (reader, cursor) = (site.one.clone(), cursor.clone());
+        let fetches = tokio::spawn(async move { said(&asks(&reader, &cursor).await) });
+        let fetched = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}' AND query LIKE 'FETCH%' AND state LIKE 'idle in%'"
+        );
+        let over =
+            format!("SELECT extract(epoch FROM clock_timestamp()) * 1000 > last_value FROM keyward.{role}");
+        let is_over = || site.server.sql(&site.url, &over) == "t";
+        until("a row, or none", || site.server.sql(&site.url, &fetched) == "1" || is_over()).await;
+        end_watchdog(&site).await;
+        until("the lease to be over", is_over).await;
+        std::fs::write(&goes_on, "").unwrap();
+        told = fetches.await.unwrap();
+        assert!(!told.contains("30"), "{told}");
+        if told.starts_with("10") && told.contains("55000") {
+            break;
+        }
+        std::fs::remove_file(&goes_on).unwrap();
+    }
+    assert!(told.starts_with("10") && told.contains("55000"), "{told}");
+
     for question in [
         "SELECT count(*) FROM transactions",
         "SELECT * FROM records",
         "SELECT purpose FROM about",
         "COPY transactions TO STDOUT",
         "SELECT count(*) FROM transactions a JOIN records b USING (leaf_index)",
-        "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1; SELECT said FROM transactions",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT said FROM transactions",
     ] {
-        let told = said(&asks(&site.one, question).await);
-        assert!(told.contains("55000") && !told.contains("own"), "{question}: {told}");
+        assert_eq!(said(&asks(&site.one, question).await), "ERROR:  55000", "{question}");
     }
     assert_eq!(said(&asks(&site.one, "SELECT 1").await), "1", "it is the rows that are not shown");
-    let told = said(&asks(&site.records, "SELECT count(*) FROM records").await);
-    assert!(told.contains("55000"), "{told}");
+    assert_eq!(said(&asks(&site.records, "SELECT count(*) FROM records").await), "ERROR:  55000");
+}
 
-    // A query that began before is stopped at the next row; nothing that is cut short passes for whole.
-    let cursor = "BEGIN ISOLATION LEVEL REPEATABLE READ;DECLARE c CURSOR FOR SELECT leaf_index FROM transactions;FETCH 1 FROM c";
-    let (mut told, tried) = (String::new(), Instant::now() + Duration::from_secs(60));
-    // On a busy machine the lease may be over before the first row.
-    while !told.starts_with("10") {
-        assert!(Instant::now() < tried, "{told}");
-        let mut guard = hasty(&site).await;
-        shows(&mut guard, &site).await;
+/// Leases and logins outlive the server, and what would end sessions does not. Who logs in then is told nothing: not by what an index
+/// finds, nor by an estimate, nor by calling itself a watchdog.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_restart_nothing_is_told_until_a_guard_looks() {
+    let Some(server) = Postgres::start_for_readers() else { return };
+    let mut site = Site::new(server).await;
+    for crashes in [false, true] {
+        let mut guard = site.unguarded().await;
+        guard.look(now_ms()).await.unwrap();
+        assert_eq!(counts(&site.one).await, "3");
         drop(guard);
-        site.server.sql(
-            &site.url,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'keyward-watchdog'",
+        if crashes {
+            // One process alone: the server ends all the others, and itself goes on.
+            let pid = WATCHDOGS.replace("count(*)", "pid");
+            let pid = site.server.sql(&site.url, &pid);
+            signal("-KILL", &pid);
+            let process = std::path::PathBuf::from(format!("/proc/{pid}"));
+            until("it is gone", || !process.exists()).await;
+        } else {
+            site.server.kill();
+        }
+        site.server.restart();
+        assert_eq!(site.server.sql(&site.url, WATCHDOGS), "0");
+        // However long that took.
+        let role = &site.one.role;
+        let lives = format!(
+            "ALTER ROLE {role} VALID UNTIL 'infinity'; SELECT setval('keyward.{role}', {})",
+            now_ms() * 2
         );
-        told = said(&asks(&site.one, &format!("{cursor};\\! sleep 3;FETCH ALL FROM c")).await);
+        site.server.sql(&site.url, &lives);
+        assert_eq!(said(&asks(&site.one, "SELECT 1").await), "1", "it may log in");
+        for question in [
+            "SELECT count(*) FROM transactions",
+            "SELECT count(*) FROM transactions WHERE leaf_index = 10",
+            "SELECT count(*) FROM transactions WHERE leaf_index = 11",
+            "SELECT 1 WHERE EXISTS (SELECT FROM transactions WHERE leaf_index = 11)",
+            "EXPLAIN SELECT * FROM transactions WHERE app = 'rows-of-the-one'",
+            "EXPLAIN ANALYZE SELECT * FROM transactions WHERE leaf_index = 11",
+            "PREPARE p AS SELECT FROM transactions WHERE leaf_index = 11; EXPLAIN EXECUTE p",
+            "WITH x AS MATERIALIZED (SELECT leaf_index FROM records WHERE leaf_index = 11) SELECT count(*) FROM x",
+            "EXPLAIN SELECT 1 FROM about LEFT JOIN transactions ON leaf_index = 11",
+            "COPY transactions TO STDOUT",
+            "SET application_name = 'keyward-watchdog'; SELECT count(*) FROM transactions",
+        ] {
+            let told = said(&asks(&site.one, question).await);
+            assert_eq!(told, "ERROR:  55000", "{question}");
+        }
     }
-    assert!(told.contains("55000") && !told.contains("30"), "{told}");
+    let mut guard = site.unguarded().await;
+    guard.look(now_ms()).await.unwrap();
+    assert_eq!(counts(&site.one).await, "3");
 }
 
 /// The server knows when a grant ends, whoever looks until then.
@@ -209,7 +262,7 @@ async fn a_session_that_does_not_end_holds_up_nobody() {
     }
     assert_eq!(counts(&site.other).await, "3");
     assert!(counts(&site.one).await.contains("FATAL"));
-    assert_eq!(guard.leave().await.unwrap(), [], "it is known");
+    assert!(!guard.leave().await.unwrap().contains(&staying), "it is known");
 
     // A projector that is started again works too.
     drop(guard);
@@ -279,4 +332,61 @@ async fn long_statements_cost_the_session_and_many_the_hour() {
     assert!(seen.iter().any(failed), "{seen:?}");
     let kept = "SELECT count(*) FROM keyward.queries WHERE position('password authentication failed'::bytea IN line) > 0";
     assert_eq!(site.server.sql(&site.url, kept), "0", "a stranger fills nobody's query log");
+}
+
+/// What a server says to who begins like this, without a password.
+fn calls(login: &support::site::Login, with: &str) -> Vec<u8> {
+    let body = format!("user\0{}\0database\0{}\0{with}\0\0", login.role, login.database);
+    let length = u32::try_from(body.len() + 8).unwrap().to_be_bytes();
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", login.port)).unwrap();
+    let version = 196_608_u32.to_be_bytes();
+    stream.write_all(&[&length, &version, body.as_bytes()].concat()).unwrap();
+    let mut told = Vec::new();
+    stream.read_to_end(&mut told).unwrap();
+    told
+}
+
+/// What anybody can have logged is counted once, whoever is killed in between, and is nothing of the role's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_hour_of_strangers_outlives_the_guard() {
+    let Some(server) = Postgres::start_for_readers() else { return };
+    let site = Site::new(server).await;
+    let role = site.records.role.clone();
+    let stranger = support::site::Login { password: "wrong".into(), ..site.records.clone() };
+    let logs = site.server.sql(
+        &site.url,
+        "SELECT current_setting('data_directory') || '/' || current_setting('log_directory')",
+    );
+    let mut guard = site.unguarded().await;
+    // Of 60,000 bytes each, 17 lines are less than a MiB.
+    for (logins, counted) in [(2, format!("3|{role}\n3|3")), (3, format!("7|{role}\n23|23"))] {
+        for _ in 0..logins {
+            assert!(said(&asks(&stranger, "SELECT 1").await).contains("FATAL"));
+        }
+        let told = calls(&site.records, "replication\0bogus");
+        assert!(String::from_utf8_lossy(&told).contains("22023"), "{told:?}");
+        let lines = "COPY (SELECT repeat('x', 60000) FROM generate_series(1, 20)) TO";
+        site.server.sql(&site.url, &format!("{lines} '{logs}/stray-{logins}.json'"));
+        let counts = "SELECT count, CASE role WHEN '' THEN count::text ELSE role END FROM keyward.strangers ORDER BY role = ''";
+        let (mut found, until) = (String::new(), Instant::now() + Duration::from_secs(60));
+        while found != counted {
+            assert!(Instant::now() < until, "{found}");
+            guard.look(now_ms()).await.unwrap();
+            found = site.server.sql(&site.url, counts);
+        }
+        // As if it were killed.
+        guard = site.unguarded().await;
+        guard.look(now_ms()).await.unwrap();
+        assert_eq!(site.server.sql(&site.url, counts), counted, "nothing is counted twice");
+    }
+    let seen = guard.look(now_ms() + 3_600_000 + 60_000).await.unwrap();
+    assert!(seen.contains(&Seen::Failed { role: role.clone(), logins: 7 }), "{seen:?}");
+    let hash = (0..23).fold([0; 32], |hash, _| {
+        keyward_ledger_core::hash::sha256(&[&hash, &60_000_u32.to_be_bytes(), &[b'x'; 60_000]])
+    });
+    let kept = "SELECT count(*), min(convert_from(line, 'UTF8')) FROM keyward.queries WHERE role = ''";
+    assert_eq!(site.server.sql(&site.url, kept), format!("18|23 lines, SHA-256 {}", hex::encode(hash)));
+    assert_eq!(site.server.sql(&site.url, "SELECT count(*) FROM keyward.strangers"), "0");
+    let own = format!("SELECT count(*) FROM keyward.queries WHERE role = '{role}'");
+    assert_eq!(site.server.sql(&site.url, &own), "0", "nothing of a stranger's is the role's");
 }

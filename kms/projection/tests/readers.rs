@@ -3,22 +3,18 @@
 //! The attempts stand in `escapes/attempts.sql`. A missing tool fails its test, unless `tests/run --without NAME` left it out.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-mod support;
-
 use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use support::{
-    Postgres, left_out,
-    site::{Login, Site},
+use crate::support::{
+    self, Postgres, left_out,
+    site::{Login, MARKS, Site},
 };
 
 const ATTEMPTS: &str = include_str!("escapes/attempts.sql");
-/// Stands in every row of the other grant, and in what the ledger holds.
-const SECRET: &str = "secret-of-the-other";
 
 /// Runs a client over the attempts as one reader, and holds what came of each against what must.
 async fn escapes_fail(attempts: &str, client: impl Fn(&Path, &Login) -> Command) {
@@ -26,17 +22,19 @@ async fn escapes_fail(attempts: &str, client: impl Fn(&Path, &Login) -> Command)
     let site = Site::new(server).await;
     let before = site.digest();
     let guarded = site.guard().await;
-    for (own, other) in [(&site.one, &site.other), (&site.other, &site.one)] {
+    let [one, two] = MARKS;
+    for (own, other, mark, secret) in [(&site.one, &site.other, one, two), (&site.other, &site.one, two, one)]
+    {
         let text =
             attempts.replace("OTHER", &other.role).replace("SELF", &own.role).replace('@', &site.name());
-        // To the other its own rows are no secret; and endless queries end alike, whosever they are.
+        let text = text.replace("=own", &format!("={mark}"));
+        // Endless queries end alike, whosever they are.
         let text = match own.role == site.one.role {
             true => text,
-            false => text.split("-- # endless").next().unwrap().replace("=own", &format!("={SECRET}")),
+            false => text.split("-- # endless").next().unwrap().to_owned(),
         };
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().write_all(text.as_bytes()).unwrap();
-        let secret = if own.role == site.one.role { SECRET } else { "\u{0}" };
         let mut command = client(file.path(), own);
         let output = tokio::task::spawn_blocking(move || command.stdin(Stdio::null()).output().unwrap());
         let output = output.await.unwrap();
@@ -52,14 +50,14 @@ async fn escapes_fail(attempts: &str, client: impl Fn(&Path, &Login) -> Command)
 fn judge(attempts: &str, told: &str, why: &str, secret: &str) {
     let wanted: Vec<_> = attempts.lines().filter_map(|line| line.split_once('\t')).collect();
     let came: Vec<_> = told.lines().collect();
-    let mut wrong = Vec::new();
+    let (mut wrong, in_bytes) = (Vec::new(), hex::encode(secret));
     for (index, (wanted, statement)) in wanted.iter().enumerate() {
         let came = came.get(index).copied().unwrap_or("nothing");
         let fits = match wanted.strip_prefix('=') {
             Some(rows) => came.strip_prefix("ok ") == Some(rows),
             None => came.split(' ').next().is_some_and(|came| wanted.split(',').any(|one| one == came)),
         };
-        if !fits || came.contains(secret) {
+        if !fits || came.contains(secret) || came.contains(&in_bytes) {
             wrong.push(format!(
                 "{wanted}: {statement}\n    came: {}",
                 came.chars().take(300).collect::<String>()
@@ -101,16 +99,21 @@ fn psql_script(attempts: &str, login: &Login) -> String {
     script
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn escapes_through_jdbc_fail() {
+/// The driver, unless its tests are left out.
+fn jdbc() -> Option<PathBuf> {
     if left_out("libpostgresql-jdbc-java") || left_out("openjdk-17-jdk-headless") {
-        return;
+        return None;
     }
     let driver =
         ["/usr/share/java/postgresql.jar", "/usr/share/java/postgresql-jdbc4.jar"].map(PathBuf::from);
-    let driver = driver.into_iter().find(|path| path.exists()).expect(
+    Some(driver.into_iter().find(|path| path.exists()).expect(
         "the JDBC driver is not installed: `apt-get install libpostgresql-jdbc-java`, or `tests/run --without libpostgresql-jdbc-java`",
-    );
+    ))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn escapes_through_jdbc_fail() {
+    let Some(driver) = jdbc() else { return };
     escapes_fail(ATTEMPTS, |file, login| {
         let mut command = Command::new("java");
         command.arg("-cp").arg(&driver).arg(source("Escapes.java")).arg(file);
@@ -132,6 +135,62 @@ async fn escapes_through_python_fail() {
         command
     })
     .await;
+}
+
+/// The tables of a grant, as tools list them.
+const TABLES: [&str; 8] =
+    ["about", "accounts", "acts", "epochs", "payments", "records", "runs", "transactions"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn psql_and_jdbc_show_a_reader_its_own_tables_and_columns() {
+    let Some(server) = Postgres::start_for_readers() else { return };
+    let site = Site::new(server).await;
+    let guarded = site.guard().await;
+    let login = site.one.clone();
+    let columns = site.server.sql(
+        &site.url,
+        &format!(
+            "SELECT string_agg(attname, ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = '{}.transactions'::regclass AND attnum > 0",
+            login.role
+        ),
+    );
+    let run = |mut command: Command| {
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let [told, why] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        assert!(output.status.success(), "{command:?}: {told}{why}");
+        told
+    };
+    let asked = |question: &str| {
+        let mut command = Command::new(Postgres::psql());
+        command.args(["-X", "-At", "-c", question]).arg(login.url());
+        run(command)
+    };
+    let fields = |told: &str, at: usize| -> Vec<String> {
+        told.lines().map(|line| line.split('|').nth(at).unwrap_or_default().to_owned()).collect()
+    };
+    for listing in ["\\d", "\\dt"] {
+        let listed = asked(listing);
+        assert_eq!(fields(&listed, 1), TABLES, "{listing}");
+        assert!(fields(&listed, 0).iter().all(|schema| *schema == login.role), "{listed}");
+    }
+    // Of one table, instead of `\d NAME`, which asks for policies and roles.
+    let described = asked(
+        "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'transactions' ORDER BY ordinal_position",
+    );
+    assert_eq!(fields(&described, 0).join(" "), columns);
+    if let Some(driver) = jdbc() {
+        let mut command = Command::new("java");
+        command.arg("-cp").arg(driver).arg(source("Shown.java"));
+        command.args([&*login.jdbc(), &login.role, &login.password, "transactions"]);
+        let told = tokio::task::spawn_blocking(move || run(command)).await.unwrap();
+        let of = |what: &str| -> Vec<String> {
+            told.lines().filter_map(|line| line.strip_prefix(what)).map(str::to_owned).collect()
+        };
+        assert_eq!(of("table "), TABLES);
+        assert_eq!(of("column ").join(" "), columns);
+        assert_eq!(of("key "), ["leaf_index"]);
+    }
+    guarded.end().await;
 }
 
 fn source(name: &str) -> PathBuf {

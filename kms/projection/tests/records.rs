@@ -1,10 +1,8 @@
 //! The ledger's records in a database: exactly once, resumable, held against the log's root, and never beside something else.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-mod support;
-
+use crate::support::{self, Chain, Postgres, database, ledger, server_of};
 use keyward_projection::{Database, Ledger, ProjectionError, Projector};
-use support::{Chain, Postgres, database, ledger, server_of};
 
 async fn projector(url: &str) -> Result<Projector, ProjectionError> {
     Projector::begin(database(url).await?, Vec::new(), |_| {}).await
@@ -206,6 +204,10 @@ async fn a_server_that_is_not_fit_gets_no_readers() {
     for statement in ["DROP DATABASE d1", "DROP SCHEMA keyward CASCADE"] {
         server.sql(&url, statement);
     }
+    server.sql(&url, "ALTER ROLE keyward SET update_process_title = off");
+    unfit(&server, &url, "who is logged in").await;
+    server.sql(&url, "ALTER ROLE keyward RESET ALL");
+    server.sql(&url, "DROP SCHEMA keyward CASCADE");
     server.sql(&url, "CREATE ROLE plain LOGIN PASSWORD 'plain'; ALTER DATABASE d0 OWNER TO plain");
     let plain = keyward_store::Location::postgres(
         &format!("postgres://plain@127.0.0.1:{}/d0", server.port.unwrap()),

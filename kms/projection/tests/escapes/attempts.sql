@@ -15,6 +15,7 @@
 ok	SELECT to_timestamp(time_ms / 1000.0), encode(leaf_hash, 'hex'), upper(app), row_number() OVER (ORDER BY leaf_index) FROM transactions
 ok	SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'SELF'
 ok	EXPLAIN SELECT * FROM transactions
+=x3|5|2026	SELECT 'x' || 3, '5'::text::int, left('2026-01-31'::text, 4)::int
 
 -- # another grant's rows by name
 42501	SELECT * FROM OTHER.transactions
@@ -181,6 +182,7 @@ ok	SET default_transaction_read_only = off
 
 -- # until when one's rows are shown
 42501	SELECT keyward.shown_until()
+42501	SELECT keyward.is_watched()
 42501	SELECT last_value FROM keyward.SELF
 42501	SELECT * FROM keyward.OTHER
 42501	SELECT setval('keyward.SELF', 9223372036854775807)
@@ -202,6 +204,7 @@ ok	SET default_transaction_read_only = off
 42501	CREATE SEQUENCE keyward.mine
 42501	CREATE OR REPLACE FUNCTION keyward.shown_until() RETURNS timestamptz LANGUAGE sql AS 'SELECT ''infinity''::timestamptz'
 42501	ALTER FUNCTION keyward.shown_until() SECURITY INVOKER
+42501	CREATE OR REPLACE FUNCTION keyward.is_watched() RETURNS bool LANGUAGE sql AS 'SELECT true'
 42501	ALTER POLICY SELF ON transactions USING (true)
 ok	SET application_name = 'keyward-watchdog-not'
 ok	BEGIN ISOLATION LEVEL REPEATABLE READ

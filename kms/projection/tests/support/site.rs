@@ -65,6 +65,9 @@ pub(crate) fn bounds() -> Bounds {
 /// The grants' ids.
 pub(crate) const GRANTS: [[u8; 32]; 2] = [[0xa1; 32], [0xb2; 32]];
 
+/// What stands in every row of each, and nowhere else.
+pub(crate) const MARKS: [&str; 2] = ["rows-of-the-one", "rows-of-the-other"];
+
 impl Site {
     pub(crate) async fn new(server: Postgres) -> Self {
         let url = server.database();
@@ -84,7 +87,7 @@ impl Site {
             logins.push(Login { role, password, port, database: name.clone() });
         }
         let [one, other, records] = <[Login; 3]>::try_from(logins).unwrap();
-        for (login, mark) in [(&one, "own"), (&other, "secret-of-the-other")] {
+        for (login, mark) in [&one, &other].into_iter().zip(MARKS) {
             server.sql(&url, &rows(&login.role, mark));
         }
         let mut projector = Projector::begin(database, Vec::new(), |_| {}).await.unwrap();
