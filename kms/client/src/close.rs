@@ -11,10 +11,19 @@ use crate::petition::Blank;
 /// How many blocks the signature counts: whoever holds it back can close the account that long, and no longer.
 const CLOSE_BLOCKS: u64 = 512;
 
+/// An account that is closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClosedAccount {
+    /// The receipt of its closing.
+    pub receipt: Vec<u8>,
+    /// Whether the service has yet to seal what audits may open of the account's addresses, and goes on by itself: its own word.
+    pub keeping_waits: bool,
+}
+
 impl Client {
-    /// Closes the login's account for good; returns the receipt. The client is in a session of the account and knows a trust
+    /// Closes the login's account for good. The client is in a session of the account and knows a trust
     /// file: what is signed is for that ledger.
-    pub async fn close_account(&self, login: &Login) -> Result<Vec<u8>, ClientError> {
+    pub async fn close_account(&self, login: &Login) -> Result<ClosedAccount, ClientError> {
         let account = login.session.account;
         if self.account.is_some_and(|own| own != account) {
             return Err(ClientError::OtherAccount);
@@ -31,7 +40,10 @@ impl Client {
             CloseAccountRequest { idempotency_key: idempotency_key()?, entry: entry.encode().into() };
         let closed = self.answer(self.accounts().close(self.request(message)).await)?;
         match self.verdict(&closed.receipt, None)?.and_then(|verdict| verdict.entry) {
-            Some(recorded) if recorded == entry => Ok(closed.receipt.to_vec()),
+            Some(recorded) if recorded == entry => {
+                let (receipt, keeping_waits) = (closed.receipt.to_vec(), closed.keeping_waits);
+                Ok(ClosedAccount { receipt, keeping_waits })
+            }
             _ => Err(ClientError::ReceiptMismatch {
                 what: "it closes another account, or was signed elsewhere",
             }),

@@ -19,6 +19,7 @@ use keyward_domain::scheme::{KeyId, PublicKey};
 
 use crate::client::Client;
 use crate::error::ClientError;
+use crate::file_lock::FileLock;
 
 /// The suffixes of a kind of file: in its place, and of one that opens under a next password (`NAME.TAG.next`).
 #[derive(Clone, Copy)]
@@ -127,7 +128,7 @@ pub enum DeviceError {
 pub struct Prepared {
     /// How many keys are ready.
     pub keys: usize,
-    _lock: File,
+    _lock: FileLock,
 }
 
 /// A key that was opened, and what its file says of it.
@@ -169,8 +170,7 @@ impl DeviceKeys {
         alias: Option<&str>,
         export_key: &SecretBytes,
     ) -> Result<(), DeviceError> {
-        let lock = self.lock()?;
-        lock.try_lock_shared().map_err(|error| self.busy(error))?;
+        let _lock = self.lock_shared()?;
         let path = self.path(&key.public_key().id());
         let before =
             if alias.is_none() { self.open_file(&path, &key.public_key().id(), export_key) } else { None };
@@ -178,7 +178,12 @@ impl DeviceKeys {
         self.place(key, alias.as_deref(), export_key, &path)
     }
 
-    fn lock(&self) -> Result<File, DeviceError> {
+    /// Keys may be put while others are put, not while a change of password is under way.
+    fn lock_shared(&self) -> Result<FileLock, DeviceError> {
+        FileLock::shared(self.lock_file()?).map_err(|error| self.busy(error))
+    }
+
+    fn lock_file(&self) -> Result<File, DeviceError> {
         let path = self.folder.join(LOCK);
         let opened =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
@@ -201,8 +206,7 @@ impl DeviceKeys {
         next: &SecretBytes,
         credential: &PublicKey,
     ) -> Result<Prepared, DeviceError> {
-        let lock = self.lock()?;
-        lock.try_lock().map_err(|error| self.busy(error))?;
+        let lock = FileLock::alone(self.lock_file()?).map_err(|error| self.busy(error))?;
         let tag: String =
             credential.as_bytes().iter().take(TAG_BYTES).map(|byte| format!("{byte:02x}")).collect();
         let keys = self.list()?;
@@ -232,7 +236,7 @@ impl DeviceKeys {
         let beside = path.with_extension("new");
         // One after the other: who writes the same file at once would put the other's half into its place.
         let folder = File::open(&self.folder).map_err(failed(&self.folder))?;
-        folder.lock().map_err(failed(&self.folder))?;
+        let folder = FileLock::wait_alone(folder).map_err(failed(&self.folder))?;
         write(&beside, bytes).map_err(failed(&beside))?;
         fs::rename(&beside, path).map_err(failed(path))?;
         folder.sync_all().map_err(failed(&self.folder))

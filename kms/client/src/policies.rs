@@ -5,7 +5,6 @@ use std::time::Duration;
 use keyward_domain::approval::{Publication, Published, policy_text_hash};
 use keyward_ledger_core::entry::PublishPolicy;
 use keyward_ledger_core::state::policy::PolicyState;
-use keyward_ledger_verify::Failure;
 use keyward_proto::custody::policies_client::PoliciesClient;
 use keyward_proto::custody::{
     DryRunPolicyRequest, DryRunPolicyResponse, ExplainPolicyRequest, ListPoliciesRequest, PolicyVerdict,
@@ -18,19 +17,19 @@ use tonic::transport::Channel;
 use crate::approvals::{ApprovalError, Done, Voice};
 use crate::client::{Client, bytes32};
 use crate::error::ClientError;
+use crate::evidence::{EvidenceError, UNBELIEVED};
 
 /// A set, the floor and a proof fit.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
+const IN_FORCE: &str = "what is in force";
+
 /// Why policies, or rules of risk, cannot be read or published.
 #[derive(Debug, Error)]
 pub enum PoliciesError {
-    /// The proof of the set in force does not hold.
-    #[error("the service's proof of what is in force does not hold")]
-    Proof(#[source] Failure),
-    /// A proof holds, and shows something else than the service says.
-    #[error("the service shows {0}")]
-    Substituted(&'static str),
+    /// What the service shows of the ledger is not accepted, or is a refusal.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
     /// The entry could not be signed, or was refused.
     #[error(transparent)]
     Entry(ApprovalError),
@@ -52,8 +51,7 @@ impl PoliciesError {
     /// The stable code.
     pub fn code(&self) -> Option<&str> {
         match self {
-            Self::Proof(_) => Some("POLICY_UNPROVEN"),
-            Self::Substituted(_) => Some("POLICY_SUBSTITUTED"),
+            Self::Evidence(error) => Some(error.code("POLICY_UNPROVEN", "POLICY_SUBSTITUTED")),
             Self::Entry(error) => error.code(),
             Self::Client(error) => error.code(),
         }
@@ -62,9 +60,7 @@ impl PoliciesError {
     /// What to do next, where this side knows it.
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
-            Self::Proof(_) | Self::Substituted(_) => Some(
-                "see that this machine's clock is right; else do not rely on this service, and tell the ledger's operators",
-            ),
+            Self::Evidence(_) => Some(UNBELIEVED),
             Self::Entry(error) => error.remedy(),
             Self::Client(error) => error.remedy(),
         }
@@ -75,7 +71,7 @@ impl PoliciesError {
         match self {
             Self::Entry(error) => error.unreachable(),
             Self::Client(error) => error.unreachable(),
-            Self::Proof(_) | Self::Substituted(_) => false,
+            Self::Evidence(_) => false,
         }
     }
 }
@@ -139,7 +135,7 @@ impl Client {
             false => Some(bytes32("hash", &shown.hash)?),
         };
         if hash.is_some_and(|hash| !shown.text.is_empty() && policy_text_hash(&shown.text) != hash) {
-            return Err(PoliciesError::Substituted("another text than the one of the hash"));
+            return Err(EvidenceError::Substituted("another text than the one of the hash").into());
         }
         let proven = match version {
             0 => {
@@ -170,12 +166,14 @@ impl Client {
         (version, hash, receipt): (u32, &[u8], &[u8]),
     ) -> Result<Option<Option<PolicyState>>, PoliciesError> {
         let Some(trusted) = self.trusted.as_deref() else { return Ok(None) };
-        let proven = trusted.recent(&of.state_key(tenant), receipt).map_err(PoliciesError::Proof)?;
+        let proven = trusted.proven(IN_FORCE, &of.state_key(tenant), receipt)?;
         let state = proven.value.map(|value| PolicyState::decode(&value)).transpose();
-        let state = state.map_err(|_| PoliciesError::Substituted("a proof of something else"))?;
+        let state = state.map_err(|_| EvidenceError::Substituted("a proof of something else"))?;
         let (proven, set) = state.map_or((0, None), |state| (state.version, Some(state.set)));
         if proven != version || set.as_ref().map_or(&[][..], |set| &set[..]) != hash {
-            return Err(PoliciesError::Substituted("another set than the one that is proven to be in force"));
+            return Err(
+                EvidenceError::Substituted("another set than the one that is proven to be in force").into()
+            );
         }
         Ok(Some(state))
     }
@@ -216,7 +214,7 @@ impl Client {
     {
         let Publication { of, publish, .. } = publication;
         let key = of.state_key(&publish.tenant);
-        let height = self.approval_trust()?.recent(&key, state).map_err(PoliciesError::Proof)?.height;
+        let height = self.approval_trust()?.proven(IN_FORCE, &key, state)?.height;
         let act = of.act(PublishPolicy { case, ..*publish });
         let entry = self.signed_approval(voice, act, None, height).await?;
         Ok((self.hand_in_entry(&entry, send).await?.0, publish.version))

@@ -3,12 +3,14 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use keyward_domain::scheme::KeyId;
+use keyward_ledger_core::entry::Entry;
 use keyward_ledger_core::state::layout::{CredentialState, credential_key};
 use keyward_ledger_verify::{Failure, MaxAge, Opening, StateQuery, StateVerdict, Verdict, Verifier};
 
 use crate::challenge::Challenge;
 use crate::client::Client;
 use crate::error::ClientError;
+use crate::evidence::EvidenceError;
 use crate::vault::STATE_AGE_MAX;
 
 /// A trust file that was read.
@@ -38,11 +40,49 @@ impl Trusted {
 
     /// What stands under a state key, from a recent state receipt.
     pub(crate) fn recent(&self, key: &[u8], receipt: &[u8]) -> Result<StateVerdict, Failure> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let max_age = MaxAge { now_ms: millis(now), max_age_ms: millis(STATE_AGE_MAX) };
-        let query = StateQuery { key, min_height: 0, max_age: Some(max_age) };
+        let query = StateQuery { key, min_height: 0, max_age: Some(recent()) };
         self.verifier.state(receipt, &query)
+    }
+
+    /// The same: `what` is what stands there, in words.
+    pub(crate) fn proven(
+        &self,
+        what: &'static str,
+        key: &[u8],
+        receipt: &[u8],
+    ) -> Result<StateVerdict, EvidenceError> {
+        self.recent(key, receipt).map_err(EvidenceError::proof(what))
+    }
+
+    /// The record of an entry that is wanted, which the ledger has accepted; wherever it stands.
+    pub(crate) fn accepted(
+        &self,
+        receipt: &[u8],
+        is_wanted: impl Fn(&Entry) -> bool,
+    ) -> Result<Verdict, EvidenceError> {
+        let found = self.verifier.receipt(receipt, None).map_err(EvidenceError::proof("the entry"))?;
+        if !found.entry.as_ref().is_some_and(is_wanted) {
+            return Err(EvidenceError::Substituted("the receipt of another entry"));
+        }
+        match found.outcome.refusal() {
+            Some(_) => Err(EvidenceError::refused(&found.outcome)),
+            None if !found.accepted => Err(EvidenceError::Substituted("an answer of another version")),
+            None => Ok(found),
+        }
+    }
+
+    /// The same where the service says that it stands.
+    pub(crate) fn accepted_at(
+        &self,
+        leaf_index: u64,
+        receipt: &[u8],
+        is_wanted: impl Fn(&Entry) -> bool,
+    ) -> Result<Verdict, EvidenceError> {
+        let found = self.accepted(receipt, is_wanted)?;
+        if found.leaf_index != leaf_index {
+            return Err(EvidenceError::Substituted("the receipt of another entry"));
+        }
+        Ok(found)
     }
 
     /// An account's present credential, from a recent state receipt.
@@ -197,6 +237,20 @@ impl Client {
             _ => Ok(()),
         }
     }
+}
+
+/// How old state may be that somebody relies on now.
+pub(crate) fn recent() -> MaxAge {
+    MaxAge { now_ms: now_ms(), max_age_ms: millis(STATE_AGE_MAX) }
+}
+
+/// This machine's time, in milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn holds(bytes: &[u8], part: &[u8]) -> bool {

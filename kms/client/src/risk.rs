@@ -12,6 +12,7 @@ use tonic::transport::Channel;
 use crate::approvals::{Done, Voice};
 use crate::client::{Client, bytes32};
 use crate::error::ClientError;
+use crate::evidence::EvidenceError;
 use crate::policies::{PoliciesError, next};
 
 /// A tenant's rules.
@@ -54,7 +55,7 @@ impl Client {
             false => Some(bytes32("hash", &shown.hash)?),
         };
         if hash.is_some_and(|hash| !shown.text.is_empty() && Published::Risk.text_hash(&shown.text) != hash) {
-            return Err(PoliciesError::Substituted("another text than the one of the hash"));
+            return Err(EvidenceError::Substituted("another text than the one of the hash").into());
         }
         let proven = match version {
             0 => {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use keyward_ledger_core::entry::{Act, AddressAct, ChooseAddresses, Custody};
 use keyward_ledger_core::receipt::StateReceipt;
 use keyward_ledger_core::state::addresses::{AddressesState, addresses_key};
-use keyward_ledger_core::unlinkable::AddressEpoch;
+use keyward_ledger_core::unlinkable::{AddressEpoch, EDGE_MS};
 use keyward_proto::custody::{
     AddressEpoch as ProtoEpoch, ChooseAddressesRequest, PrepareAddressesRequest, ShowAddressesRequest,
 };
@@ -70,6 +70,12 @@ impl Chosen {
     /// The number of the epoch under way.
     pub fn present(&self) -> Result<u32, AddressesError> {
         Ok(self.epoch()?.number)
+    }
+
+    /// The last epoch that is over for everybody.
+    pub fn last_over(&self) -> Option<u32> {
+        let time_ms = self.ledger_ms.checked_sub(EDGE_MS)?;
+        AddressEpoch::at(self.state.epoch_ms, time_ms)?.number.checked_sub(1)
     }
 
     /// Whether an epoch is under way by the ledger's rule, which leaves clocks some room.

@@ -7,6 +7,7 @@ use keyward_ledger_core::entry::Custody;
 use keyward_ledger_verify::Failure;
 use thiserror::Error;
 
+use crate::approvals::ApprovalError;
 use crate::device::DeviceError;
 use crate::error::ClientError;
 use crate::petition::PetitionError;
@@ -169,9 +170,21 @@ pub enum AddressesError {
     /// The account's word could not be given.
     #[error("the entry could not be signed")]
     Word(#[from] PetitionError),
+    /// The case is not one that this can be signed by.
+    #[error(transparent)]
+    Approval(ApprovalError),
     /// The service refused, or did not answer.
     #[error(transparent)]
     Client(#[from] ClientError),
+}
+
+impl From<ApprovalError> for AddressesError {
+    fn from(error: ApprovalError) -> Self {
+        match error {
+            ApprovalError::Client(error) => Self::Client(error),
+            error => Self::Approval(error),
+        }
+    }
 }
 
 impl From<DeviceError> for AddressesError {
@@ -211,6 +224,7 @@ impl AddressesError {
             Self::Announcement { .. } | Self::AnnouncementMalformed { .. } => "ANNOUNCEMENT_OTHER",
             Self::Decode(_) | Self::Derive(_) => "ADDRESS_MALFORMED",
             Self::Key(_) | Self::Sign(_) | Self::Word(_) => return None,
+            Self::Approval(error) => return error.code(),
             Self::Client(error) => return error.code(),
         })
     }
@@ -247,6 +261,7 @@ impl AddressesError {
             | Self::AnnouncementMalformed { .. } => LIES,
             Self::Decode(_) | Self::Derive(_) => "give it as it was printed",
             Self::Key(_) | Self::Sign(_) | Self::Word(_) => "try again",
+            Self::Approval(error) => return error.remedy(),
             Self::Client(error) => return error.remedy(),
         })
     }

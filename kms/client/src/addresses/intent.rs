@@ -1,10 +1,10 @@
 //! An intent that an own address is to vouch for: it must be the one that was asked for, and nothing else.
 //!
 //! A service would gain by another payload's commitment, by a detail that names another account or that nobody with the epoch's
-//! leaf can read, and by a limit's handle, which would link what it stands on.
+//! leaf can read, by approvals of another case than the one that was looked at, and by a limit's handle, which would link what it stands on.
 
 use keyward_crypto::unlinkable::{ViewingLeaf, open_detail};
-use keyward_domain::detail::{Detail, Source};
+use keyward_domain::detail::{ApprovedBy, Detail, Source};
 use keyward_ledger_core::entry::UseAddress;
 use keyward_ledger_core::hash::commitment;
 
@@ -22,6 +22,8 @@ pub(super) struct Asked<'a> {
     pub(super) source: AddressSource,
     pub(super) public_key: Address,
     pub(super) order: &'a AddressOrder,
+    /// The case, and the salt with which it is about just this.
+    pub(super) approved: Option<ApprovedBy>,
 }
 
 impl Asked<'_> {
@@ -55,7 +57,7 @@ impl Asked<'_> {
             (detail.payload_hash == *self.order.payload_hash(), "names another payload"),
             (detail.opening == *opening, "opens another commitment"),
             (detail.format == self.order.format(), "names another format"),
-            (detail.approved.is_none(), "names approvals that nobody asked for"),
+            (detail.approved == self.approved, "names other approvals than those that it is to be done by"),
             (detail.said == self.order.said(), "says something else than the payload"),
         ];
         refuted(&checks).map_or(Ok(()), |what| Err(AddressesError::Detail { what }))

@@ -5,6 +5,7 @@
 //! sealed with its record is opened here before the address vouches for it. Of a hosted root the service derives everything: there
 //! its word is taken for which address is the account's, and for nothing else.
 
+mod approved;
 mod book;
 mod chosen;
 mod close;

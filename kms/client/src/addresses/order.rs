@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use keyward_domain::approval::AddressSigning;
 use keyward_domain::detail;
 use keyward_domain::meaning::{Form, Meaning};
 use keyward_domain::payload::is_reserved;
@@ -82,19 +83,28 @@ impl AddressOrder {
         }
     }
 
-    /// The same with the approvals of a case that was asked for with it; for addresses of hosted roots.
+    /// The same with the approvals of a case that was asked for with it.
     pub fn approved(self, case: [u8; 32]) -> Self {
         Self { case: Some(case), ..self }
-    }
-
-    /// Whether it comes with approvals.
-    pub const fn is_approved(&self) -> bool {
-        self.case.is_some()
     }
 
     /// The case that it is approved by.
     pub(super) const fn case(&self) -> Option<&[u8; 32]> {
         self.case.as_ref()
+    }
+
+    pub(super) fn case_id(&self) -> Bytes {
+        self.case.as_ref().map(|case| Bytes::copy_from_slice(case)).unwrap_or_default()
+    }
+
+    /// Whether a case is about just this.
+    pub(crate) fn is_asked(&self, asked: &AddressSigning) -> bool {
+        let sent = match &self.sent {
+            Sent::Message(message) => &message[..],
+            Sent::Digest(digest) => digest,
+        };
+        (&asked.payload_hash, asked.scheme, &asked.format[..], &asked.payload[..])
+            == (&self.payload_hash, self.scheme, self.format(), sent)
     }
 
     /// The scheme of the signature.

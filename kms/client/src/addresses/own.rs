@@ -5,8 +5,8 @@
 
 use std::time::Instant;
 
-use keyward_crypto::SigningKey;
 use keyward_domain::Code;
+use keyward_domain::detail::ApprovedBy;
 use keyward_ledger_core::entry::{Custody, Entry, UseAddress};
 use keyward_ledger_core::hash::commitment;
 use keyward_ledger_core::receipt::{Receipt, Released};
@@ -15,7 +15,6 @@ use keyward_proto::custody::{
     BeginAddressRequest, FinishAddressRequest, RecordAddressRequest, SignAddressResponse,
 };
 
-use super::Address;
 use super::book::{AddressSource, Begun, Book};
 use super::chosen::Chosen;
 use super::entry::source_to_proto;
@@ -65,16 +64,27 @@ impl Client {
         order: &AddressOrder,
         which: Which,
     ) -> Result<AddressSignature, AddressesError> {
-        let source = source(root, chosen, which)?;
-        let book = root.read()?;
-        let (address, key) = (book.address(&source)?, book.key(&source, order.scheme())?);
-        let started = match self.resumed(root, &book, (&source, order)).await? {
-            Some(started) => started,
-            None => {
-                let started = self.begun(root, chosen, (&book, &source, &address), (order, &key)).await?;
-                self.record_begun(root, started).await?
+        let begun = match which {
+            Which::Fresh => self.resumed_approved(root, order).await?,
+            Which::Given(address) => {
+                let book = root.read()?;
+                let source = book.source(&address)?;
+                let resumed = self.resumed(root, &book, (&source, order)).await?;
+                resumed.map(|started| (source, started))
             }
         };
+        let (source, started) = match begun {
+            Some(begun) => begun,
+            None => {
+                // Before an address is given out for what nobody approves.
+                let approved = self.own_approval(&chosen.account, order).await?;
+                let source = source(root, chosen, which)?;
+                let begun = self.begun(root, chosen, &source, (order, approved)).await?;
+                (source, self.record_begun(root, begun).await?)
+            }
+        };
+        let book = root.read()?;
+        let (address, key) = (book.address(&source)?, book.key(&source, order.scheme())?);
         let signature = key.sign_digest(order.payload_hash()).map_err(AddressesError::Sign)?;
         let (answer, released) = self.finish_begun((&source, &started), order, &signature).await?;
         if answer.signature != signature {
@@ -96,7 +106,7 @@ impl Client {
     }
 
     /// A use of the address that was begun for this very payload, if the ledger has it.
-    async fn resumed(
+    pub(super) async fn resumed(
         &self,
         root: &OwnRoot<'_>,
         book: &Book,
@@ -133,9 +143,11 @@ impl Client {
         &self,
         root: &OwnRoot<'_>,
         chosen: &Chosen,
-        (book, source, address): (&Book, &AddressSource, &Address),
-        (order, key): (&AddressOrder, &SigningKey),
+        source: &AddressSource,
+        (order, approved): (&AddressOrder, Option<ApprovedBy>),
     ) -> Result<Started, AddressesError> {
+        let book = root.read()?;
+        let (address, key) = (book.address(source)?, book.key(source, order.scheme())?);
         let epoch = epoch_of_use(chosen, source)?;
         let view = book.view(epoch)?;
         let request = BeginAddressRequest {
@@ -148,6 +160,7 @@ impl Client {
             format: order.format().to_owned(),
             idempotency_key: order.mark(),
             epoch,
+            case_id: order.case_id(),
         };
         let (patient, request) = (self.patient(), &request);
         let answer = patient.try_again(Instant::now() + self.deadline, |left| async move {
@@ -160,8 +173,9 @@ impl Client {
             epoch_ms: chosen.state.epoch_ms,
             view: &view,
             source: *source,
-            public_key: *address,
+            public_key: address,
             order,
+            approved,
         };
         asked.check(&answer.intent, &opening)?;
         let message = use_address_message(&self.address_trust()?.chain_id, &answer.intent);

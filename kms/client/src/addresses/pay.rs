@@ -22,6 +22,8 @@ pub struct OwnMeta {
     pub meta_address: Vec<u8>,
     /// Its epoch.
     pub epoch: u32,
+    /// The length of the account's epochs.
+    pub epoch_ms: u64,
     /// When that ends, in milliseconds since 1970.
     pub ends_ms: u64,
 }
@@ -58,7 +60,8 @@ impl Client {
                 what: "a meta-address of an epoch that is not under way",
             });
         }
-        Ok(OwnMeta { meta_address: answer.meta_address.to_vec(), epoch, ends_ms: named.ends_ms() })
+        let (meta_address, epoch_ms) = (answer.meta_address.to_vec(), chosen.state.epoch_ms);
+        Ok(OwnMeta { meta_address, epoch, epoch_ms, ends_ms: named.ends_ms() })
     }
 
     /// The same of an own root, derived here.
@@ -68,12 +71,19 @@ impl Client {
         let epoch = chosen.epoch()?;
         let book = root.read()?;
         let meta = MetaAddress::new(&book.view(epoch.number)?, book.spending(epoch.number)?)?;
-        Ok(OwnMeta { meta_address: meta.encode()?, epoch: epoch.number, ends_ms: epoch.ends_ms() })
+        let (meta_address, epoch_ms) = (meta.encode()?, epoch.length_ms);
+        Ok(OwnMeta { meta_address, epoch: epoch.number, epoch_ms, ends_ms: epoch.ends_ms() })
     }
 
     /// A fresh address to pay to, announced so that its receiver finds it. Nothing should be paid before that is recorded, and
     /// this answers only then.
     pub async fn pay_to_meta_address(&self, meta_address: &[u8]) -> Result<Paid, AddressesError> {
+        self.pay_in_epochs_of(meta_address, 0).await
+    }
+
+    /// The same to somebody whose epochs have another length than those that accounts choose at this service now, as
+    /// [`OwnMeta::epoch_ms`] says it (0: these).
+    pub async fn pay_in_epochs_of(&self, meta_address: &[u8], epoch_ms: u64) -> Result<Paid, AddressesError> {
         self.address_trust()?;
         let meta = MetaAddress::decode(meta_address)?;
         let (address, payment) = meta.pay()?;
@@ -82,6 +92,7 @@ impl Client {
             epoch,
             payment: Bytes::copy_from_slice(&payment),
             idempotency_key: idempotency_key()?,
+            epoch_ms,
         };
         let (patient, request) = (self.patient(), &request);
         let answer = patient.try_again(Instant::now() + self.deadline, |left| async move {
@@ -89,7 +100,8 @@ impl Client {
         });
         let receipt = answer.await?.receipt;
         let verdict = self.recorded_address(&receipt, "the announcement", |entry| {
-            matches!(entry, Entry::AnnouncePayment(found) if (found.epoch, found.payment) == (epoch, payment))
+            matches!(entry, Entry::AnnouncePayment(found) if (found.epoch, found.payment) == (epoch, payment)
+                && (epoch_ms == 0 || found.epoch_ms == epoch_ms))
         })?;
         let (leaf_index, time_ms) = (verdict.leaf_index, verdict.time_ms);
         let done = Done { receipt: receipt.to_vec(), leaf_index, time_ms };

@@ -61,7 +61,7 @@ impl Client {
             payload: Some(order.to_sign()),
             format: order.format().to_owned(),
             idempotency_key: order.mark(),
-            case_id: order.case().map(|case| case.to_vec()).unwrap_or_default().into(),
+            case_id: order.case_id(),
         };
         let (patient, request) = (self.patient(), &request);
         let answer = patient.try_again(Instant::now() + self.deadline, |left| async move {

@@ -24,6 +24,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::file_lock::FileLock;
+
 /// An intent's id.
 pub type IntentId = [u8; 32];
 
@@ -118,7 +120,7 @@ struct Entry {
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
-    file: File,
+    file: FileLock,
     bytes: u64,
     chain_id: [u8; 32],
     floor_ms: u64,
@@ -132,7 +134,7 @@ impl Journal {
     /// Opens the journal of a ledger, or makes it.
     pub fn open(path: &Path, chain_id: &[u8; 32]) -> Result<Self, JournalError> {
         let failed = |source| JournalError::File { path: path.to_owned(), source };
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
@@ -140,11 +142,10 @@ impl Journal {
             .mode(0o600)
             .open(path)
             .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(JournalError::InUse(path.to_owned())),
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-        }
+        let mut file = FileLock::alone(file).map_err(|error| match error {
+            TryLockError::WouldBlock => JournalError::InUse(path.to_owned()),
+            TryLockError::Error(source) => failed(source),
+        })?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(failed)?;
         let mut journal = Self {
@@ -331,7 +332,7 @@ impl Journal {
         beside.push(".new");
         let beside = PathBuf::from(beside);
         let failed = |source| JournalError::File { path: beside.clone(), source };
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
@@ -339,7 +340,7 @@ impl Journal {
             .mode(0o600)
             .open(&beside)
             .map_err(failed)?;
-        file.lock().map_err(failed)?;
+        let mut file = FileLock::wait_alone(file).map_err(failed)?;
         file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(failed)?;
         std::fs::rename(&beside, &self.path).map_err(failed)?;
         (self.file, self.bytes) = (file, bytes.len() as u64);

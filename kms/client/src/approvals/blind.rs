@@ -12,9 +12,10 @@ use super::show::ShownCase;
 use super::{About, Done};
 use crate::addresses::AddressOrder;
 use crate::client::Client;
+use crate::evidence::EvidenceError;
 
 impl Client {
-    /// Has a case opened for an order that an address of a hosted root is to sign, under a rule, for so many milliseconds. Gives the
+    /// Has a case opened for an order that an address is to sign, under a rule, for so many milliseconds. Gives the
     /// case as the ledger proves it: approvers are shown this order and this account, and nothing else.
     pub async fn ask_address_approval(
         &self,
@@ -39,27 +40,21 @@ impl Client {
         });
         let answer = answer.await?;
         let (receipt, leaf_index) = (answer.receipt.to_vec(), answer.leaf_index);
-        let verdict = self.recorded(&receipt, leaf_index, |entry| {
+        let verdict = self.approval_trust()?.accepted_at(leaf_index, &receipt, |entry| {
             matches!(entry, Entry::OpenBlindCase(open) if open.rule == rule && open.live_ms == live_ms)
         })?;
         let case = <[u8; 32]>::try_from(verdict.outcome.data.as_slice());
-        let case = case.or(Err(ApprovalError::Substituted { what: "an outcome without a case" }))?;
+        let case = case.or(Err(EvidenceError::Substituted("an outcome without a case")))?;
         let shown = self.approval_case(&case).await?;
         match &shown.about {
             Some(About::Address(asked)) if self.is_ours(asked, order) => {}
-            _ => return Err(ApprovalError::Substituted { what: "a case about something else" }),
+            _ => return Err(EvidenceError::Substituted("a case about something else").into()),
         }
         Ok((Done { receipt, leaf_index, time_ms: verdict.time_ms }, shown))
     }
 
     fn is_ours(&self, asked: &AddressSigning, order: &AddressOrder) -> bool {
-        self.account.is_none_or(|own| own == asked.account)
-            && (&asked.payload_hash, asked.scheme, &asked.format[..])
-                == (order.payload_hash(), order.scheme(), order.format())
-            && match order.to_sign() {
-                sign_address_request::Payload::Message(message) => asked.payload == message,
-                sign_address_request::Payload::Digest(digest) => asked.payload == digest,
-            }
+        self.account.is_none_or(|own| own == asked.account) && order.is_asked(asked)
     }
 }
 

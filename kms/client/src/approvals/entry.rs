@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use keyward_domain::Mode;
 use keyward_ledger_core::entry::{Act, ApprovalTerms, Define, Entry, Party, RuleName};
 use keyward_ledger_core::scheme::KeyId;
-use keyward_ledger_verify::{Verdict, verify_receipt};
+use keyward_ledger_verify::Verdict;
 use keyward_proto::custody::approvals_client::ApprovalsClient;
 use keyward_proto::custody::{
     ApprovalAbout, ApprovalEntryRequest, ApprovalOfAddress, ApprovalOfAuditTerms, ApprovalOfDispute,
@@ -19,6 +19,7 @@ use super::show::ShownCase;
 use super::{About, Done, Publication, Published, Signing};
 use crate::client::{Client, bytes32, idempotency_key};
 use crate::error::ClientError;
+use crate::evidence::EvidenceError;
 use crate::person::Login;
 use crate::petition::Petition;
 use crate::receipts::Trusted;
@@ -48,7 +49,16 @@ enum Call<'a> {
     Ask(&'a About),
     Give,
     Refuse,
-    Withdraw,
+}
+
+/// What a withdrawal came to.
+#[derive(Clone, Debug)]
+pub enum Withdrawn {
+    /// It stands on the ledger.
+    Recorded(Done),
+    /// Of a case that names nobody, by who asked for it: the service says that it has erased what the case was about, so that nothing can
+    /// be signed by it. The ledger has no entry of it, because one would name who asked; there the case stays until its time is over.
+    Here,
 }
 
 impl Client {
@@ -92,7 +102,7 @@ impl Client {
         let entry = self.signed_approval(voice, act, Some(about), height).await?;
         let (done, verdict) = self.hand_in_approval(Call::Ask(about), &entry).await?;
         let case = <[u8; 32]>::try_from(verdict.outcome.data.as_slice());
-        Ok((done, case.or(Err(ApprovalError::Substituted { what: "an outcome without a case" }))?))
+        Ok((done, case.or(Err(EvidenceError::Substituted("an outcome without a case")))?))
     }
 
     /// Approves what was shown, for the first group that names the voice, or for that one.
@@ -125,9 +135,35 @@ impl Client {
         &self,
         voice: Voice<'_>,
         shown: &ShownCase,
-    ) -> Result<Done, ApprovalError> {
+    ) -> Result<Withdrawn, ApprovalError> {
         shown.check_open()?;
-        self.say(Call::Withdraw, voice, Act::WithdrawApproval(shown.case), shown).await
+        let act = Act::WithdrawApproval(shown.case);
+        let entry = self.signed_approval(voice, act, shown.about.as_ref(), shown.height).await?;
+        let answer = self
+            .heard(&entry, |entry, idempotency_key, left| {
+                let message = ApprovalEntryRequest { entry, idempotency_key };
+                let mut approvals = self.approvals();
+                async move { self.answer(approvals.withdraw(self.request_within(message, left)).await) }
+            })
+            .await?;
+        if !answer.here {
+            return Ok(Withdrawn::Recorded(self.believed(&entry, &answer.receipt, answer.leaf_index)?.0));
+        }
+        // What the ledger has it alone can take back.
+        let own = self.account_of(voice).await?;
+        if shown.is_blind() && shown.approvals.iter().all(|(_, account)| *account != own) {
+            return Ok(Withdrawn::Here);
+        }
+        Err(EvidenceError::Substituted("a withdrawal that the ledger has no entry of").into())
+    }
+
+    /// The account that a voice speaks for; of a token's key the service says which.
+    async fn account_of(&self, voice: Voice<'_>) -> Result<[u8; 32], ApprovalError> {
+        match (voice, self.account) {
+            (Voice::Account(login), _) => Ok(login.session.account),
+            (Voice::Token(_), Some(own)) => Ok(own),
+            (Voice::Token(key), None) => Ok(bytes32("account", &self.show_key(key).await?.account)?),
+        }
     }
 
     async fn say(
@@ -179,7 +215,7 @@ impl Client {
                 let blank = petition.blank(party, not_after)?;
                 let signed = self.token_word(&key_id, (&petition, &blank), about).await?;
                 if signed.public_key.id() != key_id {
-                    return Err(ApprovalError::Substituted { what: "a signature of another key" });
+                    return Err(EvidenceError::Substituted("a signature of another key").into());
                 }
                 petition.add(blank.signed(signed.public_key.as_bytes().to_vec(), signed.signature))?;
             }
@@ -208,7 +244,6 @@ impl Client {
                     Call::Define => approvals.define_rule(self.request_within(message, left)).await,
                     Call::Give => approvals.give(self.request_within(message, left)).await,
                     Call::Refuse => approvals.refuse(self.request_within(message, left)).await,
-                    Call::Withdraw => approvals.withdraw(self.request_within(message, left)).await,
                 };
                 let answer = self.answer(answer)?;
                 Ok((answer.receipt, answer.leaf_index))
@@ -227,50 +262,29 @@ impl Client {
         F: Fn(Bytes, Bytes, Duration) -> S,
         S: Future<Output = Result<(Bytes, u64), ClientError>>,
     {
+        let (receipt, leaf_index) = self.heard(entry, send).await?;
+        self.believed(entry, &receipt, leaf_index)
+    }
+
+    async fn heard<F, S, T>(&self, entry: &Entry, send: F) -> Result<T, ApprovalError>
+    where
+        F: Fn(Bytes, Bytes, Duration) -> S,
+        S: Future<Output = Result<T, ClientError>>,
+    {
         let (bytes, mark) = (Bytes::from(entry.encode()), idempotency_key()?);
         let patient = self.clone().with_tries(self.tries.max(HAND_IN_TRIES));
-        let answer = patient
-            .try_again(Instant::now() + self.deadline, |left| send(bytes.clone(), mark.clone(), left))
-            .await;
-        let (receipt, leaf_index) = answer?;
-        let verdict = self.recorded(&receipt, leaf_index, |found| found == entry)?;
-        Ok((Done { receipt: receipt.to_vec(), leaf_index, time_ms: verdict.time_ms }, verdict))
+        let until = Instant::now() + self.deadline;
+        Ok(patient.try_again(until, |left| send(bytes.clone(), mark.clone(), left)).await?)
     }
 
-    /// The receipt must be of an entry that is wanted, recorded where the service says, and accepted.
-    pub(crate) fn recorded(
+    fn believed(
         &self,
+        entry: &Entry,
         receipt: &[u8],
         leaf_index: u64,
-        is_wanted: impl Fn(&Entry) -> bool,
-    ) -> Result<Verdict, ApprovalError> {
-        let found = self.accepted(receipt, is_wanted)?;
-        if found.leaf_index != leaf_index {
-            return Err(ApprovalError::Substituted { what: "the receipt of another entry" });
-        }
-        Ok(found)
-    }
-
-    /// The same wherever it stands.
-    pub(crate) fn accepted(
-        &self,
-        receipt: &[u8],
-        is_wanted: impl Fn(&Entry) -> bool,
-    ) -> Result<Verdict, ApprovalError> {
-        let found = verify_receipt(&self.approval_trust()?.file, receipt, None)
-            .map_err(|source| ApprovalError::Proof { what: "the entry", source })?;
-        if !found.entry.as_ref().is_some_and(is_wanted) {
-            return Err(ApprovalError::Substituted { what: "the receipt of another entry" });
-        }
-        match found.outcome.refusal() {
-            Some(refusal) => {
-                Err(ApprovalError::LedgerRefused { code: refusal.name(), meaning: refusal.describe() })
-            }
-            None if !found.accepted => {
-                Err(ApprovalError::Substituted { what: "an answer of another version" })
-            }
-            None => Ok(found),
-        }
+    ) -> Result<(Done, Verdict), ApprovalError> {
+        let verdict = self.approval_trust()?.accepted_at(leaf_index, receipt, |found| found == entry)?;
+        Ok((Done { receipt: receipt.to_vec(), leaf_index, time_ms: verdict.time_ms }, verdict))
     }
 }
 

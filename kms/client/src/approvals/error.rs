@@ -2,11 +2,10 @@
 
 use keyward_domain::Coded as _;
 use keyward_domain::disclosure::DisclosureError;
-use keyward_ledger_core::codec::DecodeError;
-use keyward_ledger_verify::Failure;
 use thiserror::Error;
 
 use crate::error::ClientError;
+use crate::evidence::{EvidenceError, UNBELIEVED};
 use crate::petition::{PetitionError, party_words};
 use keyward_ledger_core::entry::Party;
 
@@ -19,36 +18,18 @@ pub enum ApprovalError {
     /// Who signs is another than the session's account.
     #[error("the login is for another account than the session's")]
     OtherAccount,
-    /// A proof does not hold, is too old, or is of something else.
-    #[error("the service's proof of {what} does not hold")]
-    Proof {
-        /// Of what.
-        what: &'static str,
-        /// Why.
-        #[source]
-        source: Failure,
-    },
-    /// Proven, and nothing that the ledger writes there.
-    #[error("what is proven of {what} is malformed")]
-    Malformed {
-        /// Of what.
-        what: &'static str,
-        /// Why.
-        #[source]
-        source: DecodeError,
-    },
-    /// A proof holds, and shows something else than what was asked for.
-    #[error("the service shows {what}")]
-    Substituted {
-        /// What it shows.
-        what: &'static str,
-    },
+    /// What the service shows of the ledger is not accepted, or is a refusal.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
     /// The payload is not what it is said to be.
     #[error("the payload that the service shows is not one to be approved")]
     Payload(#[source] DisclosureError),
     /// Nothing says what the case is about.
     #[error("the service does not show what the case is about: nobody approves unseen")]
     Unseen,
+    /// Who asked has taken it back, or it was used.
+    #[error("the service does not keep any more what the case is about: nothing can be signed by it")]
+    Withdrawn,
     /// There is no such rule.
     #[error("no approval rule of this name was defined")]
     RuleUnknown,
@@ -73,14 +54,6 @@ pub enum ApprovalError {
     /// The case is about something else than what is to be signed.
     #[error("the case is about another payload or key than what is to be signed")]
     OtherPayload,
-    /// The ledger has recorded the entry as refused.
-    #[error("the ledger refused: {meaning}")]
-    LedgerRefused {
-        /// The stable code.
-        code: &'static str,
-        /// In words.
-        meaning: &'static str,
-    },
     /// The word could not be given.
     #[error(transparent)]
     Petition(#[from] PetitionError),
@@ -95,20 +68,18 @@ impl ApprovalError {
         Some(match self {
             Self::TrustMissing => "APPROVAL_TRUST_MISSING",
             Self::OtherAccount => "APPROVAL_OTHER_ACCOUNT",
-            Self::Proof { .. } | Self::Malformed { .. } => "APPROVAL_UNPROVEN",
-            Self::Substituted { .. } => "APPROVAL_SUBSTITUTED",
+            Self::Evidence(error) => error.code("APPROVAL_UNPROVEN", "APPROVAL_SUBSTITUTED"),
             Self::Payload(error) => error.code().name(),
             Self::Unseen => "APPROVAL_UNSEEN",
             Self::RuleUnknown | Self::RuleUnnamed => "RULE_UNKNOWN",
             Self::CaseUnknown => "CASE_UNKNOWN",
             Self::NotOpen("used up") => "CASE_USED",
-            Self::NotOpen("over") => "CASE_UNKNOWN",
+            Self::NotOpen("over") | Self::Withdrawn => "CASE_UNKNOWN",
             Self::NotOpen(_) => "CASE_CLOSED",
             Self::RuleVersion => "RULE_VERSION",
             Self::NotNamed(_) => "AUTHOR_NOT_NAMED",
             Self::Initiator => "APPROVER_IS_INITIATOR",
             Self::OtherPayload => "APPROVAL_PAYLOAD_OTHER",
-            Self::LedgerRefused { code, .. } => code,
             Self::Petition(_) => return None,
             Self::Client(error) => return error.code(),
         })
@@ -119,22 +90,22 @@ impl ApprovalError {
         Some(match self {
             Self::TrustMissing => "give the profile the ledger's trust file",
             Self::OtherAccount => "log in first (`keyward account login`)",
-            Self::Proof { .. } | Self::Malformed { .. } | Self::Substituted { .. } => {
-                "see that this machine's clock is right; else do not rely on this service, and tell the ledger's operators"
+            Self::Evidence(EvidenceError::Refused { .. }) => {
+                "look at `keyward approve show`, and begin again"
             }
+            Self::Evidence(_) => UNBELIEVED,
             Self::Payload(_) => {
                 "approve nothing, and call the person who asked: payload, format and hash do not belong together"
             }
             Self::Unseen => "have the person who asked ask again, through the service that you use",
             Self::RuleUnknown => "have the rule defined first (`keyward approve rule define`)",
             Self::RuleUnnamed => "ask through the service at which the rule was defined",
-            Self::CaseUnknown | Self::NotOpen(_) | Self::RuleVersion => {
+            Self::CaseUnknown | Self::NotOpen(_) | Self::Withdrawn | Self::RuleVersion => {
                 "have approvals asked for anew (`keyward approve ask`)"
             }
             Self::NotNamed(_) => "have one of those approve whom `keyward approve show` names",
             Self::Initiator => "have somebody else approve",
             Self::OtherPayload => "sign exactly what was asked for (`keyward approve show`), or ask anew",
-            Self::LedgerRefused { .. } => "look at `keyward approve show`, and begin again",
             Self::Petition(_) => "try again",
             Self::Client(error) => return error.remedy(),
         })

@@ -11,8 +11,8 @@ mod show;
 mod sign;
 
 pub use crate::delegation::Done;
-pub use entry::Voice;
 pub(crate) use entry::{HAND_IN_TRIES, to_proto};
+pub use entry::{Voice, Withdrawn};
 pub use error::ApprovalError;
 pub use keyward_domain::approval::{About, Publication, Published, Signing};
 pub use keyward_ledger_core::entry::{ApprovalTerms, Case, Group, Party, PublishPolicy, RuleName};

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use keyward_domain::approval::AddressSigning;
-use keyward_ledger_core::codec::DecodeError;
 use keyward_ledger_core::entry::{
     AuditTerms, Case, Grant, Party, PublishAudit, PublishPolicy, RuleName, kind,
 };
@@ -21,6 +20,7 @@ use super::error::ApprovalError;
 use super::{About, Publication, Published, Signing};
 use crate::client::{Client, bytes32};
 use crate::error::ClientError;
+use crate::evidence::EvidenceError;
 
 /// A rule, proven.
 #[derive(Clone, Debug)]
@@ -87,9 +87,14 @@ impl ShownCase {
     pub fn asker(&self) -> Option<[u8; 32]> {
         match &self.about {
             Some(About::Address(asked)) => Some(asked.account),
-            None if self.initiator == self.case.payload => None,
+            None if self.is_blind() => None,
             _ => Some(self.initiator),
         }
+    }
+
+    /// Whether the case names nobody on the ledger: its payload stands in the initiator's place.
+    pub(super) fn is_blind(&self) -> bool {
+        self.initiator == self.case.payload
     }
 
     /// How many approvals a group still lacks, for each group.
@@ -153,7 +158,7 @@ impl Client {
         for one in shown {
             let name = RuleName { owner: bytes32("owner", &one.owner)?, name: bytes32("name", &one.name)? };
             if own.is_some_and(|own| own != name.owner) {
-                return Err(ApprovalError::Substituted { what: "a rule of another account" });
+                return Err(EvidenceError::Substituted("a rule of another account").into());
             }
             let proven = self.rule_state(&name.id(kind::DEFINE_APPROVAL), &one.rule)?;
             rules.extend(proven.0.map(|rule| Rule { name: Some(name), ..rule }));
@@ -175,7 +180,7 @@ impl Client {
         let id = name.id(kind::DEFINE_APPROVAL);
         let shown = self.shown_rules(Some(id)).await?;
         let [one] = shown.as_slice() else {
-            return Err(ApprovalError::Substituted { what: "another number of rules than one" });
+            return Err(EvidenceError::Substituted("another number of rules than one").into());
         };
         let (rule, height) = self.rule_state(&id, &one.rule)?;
         Ok((rule.map(|rule| Rule { name: Some(*name), ..rule }), height))
@@ -185,14 +190,14 @@ impl Client {
     pub async fn approval_rule_name(&self, id: &[u8; 32]) -> Result<RuleName, ApprovalError> {
         let shown = self.shown_rules(Some(*id)).await?;
         let [one] = shown.as_slice() else {
-            return Err(ApprovalError::Substituted { what: "another number of rules than one" });
+            return Err(EvidenceError::Substituted("another number of rules than one").into());
         };
         if one.owner.is_empty() {
             return Err(ApprovalError::RuleUnnamed);
         }
         let name = RuleName { owner: bytes32("owner", &one.owner)?, name: bytes32("name", &one.name)? };
         if name.id(kind::DEFINE_APPROVAL) != *id {
-            return Err(ApprovalError::Substituted { what: "the names of another rule" });
+            return Err(EvidenceError::Substituted("the names of another rule").into());
         }
         Ok(name)
     }
@@ -210,7 +215,7 @@ impl Client {
         let what = "an approval rule";
         let proven = self.proven(what, &approval_key(id), receipt)?;
         let Some(value) = proven.value else { return Ok((None, proven.height)) };
-        let state = decoded(what, ApprovalState::decode(&value))?;
+        let state = ApprovalState::decode(&value).map_err(EvidenceError::malformed(what))?;
         Ok((Some(Rule { id: *id, name: None, state, height: proven.height }), proven.height))
     }
 
@@ -237,14 +242,14 @@ impl Client {
         let what = "the case";
         let proven = self.proven(what, &approval_case_key(id), &shown.case)?;
         let value = proven.value.ok_or(ApprovalError::CaseUnknown)?;
-        let found = decoded(what, ApprovalCase::decode(&value))?;
+        let found = ApprovalCase::decode(&value).map_err(EvidenceError::malformed(what))?;
         let (rule, _) = self.rule_state(&found.rule, &shown.rule)?;
         let rule = rule.ok_or(ApprovalError::RuleUnknown)?;
         let about = shown.about.map(of_proto).transpose()?;
         let mut words = Vec::new();
         if let Some(about) = &about {
             if about.payload() != found.payload {
-                return Err(ApprovalError::Substituted { what: "something that the case is not about" });
+                return Err(EvidenceError::Substituted("something that the case is not about").into());
             }
             words = about.words().map_err(ApprovalError::Payload)?;
         }
@@ -264,13 +269,8 @@ impl Client {
     }
 
     fn proven(&self, what: &'static str, key: &[u8], receipt: &[u8]) -> Result<StateVerdict, ApprovalError> {
-        let trusted = self.approval_trust()?;
-        trusted.recent(key, receipt).map_err(|source| ApprovalError::Proof { what, source })
+        Ok(self.approval_trust()?.proven(what, key, receipt)?)
     }
-}
-
-fn decoded<T>(what: &'static str, result: Result<T, DecodeError>) -> Result<T, ApprovalError> {
-    result.map_err(|source| ApprovalError::Malformed { what, source })
 }
 
 pub(crate) fn of_proto(about: ApprovalAbout) -> Result<About, ApprovalError> {
@@ -290,16 +290,17 @@ pub(crate) fn of_proto(about: ApprovalAbout) -> Result<About, ApprovalError> {
         Some(Of::Publication(m)) => publication(Published::Policy, m),
         Some(Of::Risk(m)) => publication(Published::Risk, m),
         Some(Of::Grant(m)) => {
-            Ok(About::Grant { grant: decoded("the grant", Grant::decode(&m.grant))?, purpose: m.purpose })
+            let grant = Grant::decode(&m.grant).map_err(EvidenceError::malformed("the grant"))?;
+            Ok(About::Grant { grant, purpose: m.purpose })
         }
         Some(Of::Audit(m)) => audit_terms(&m),
         Some(Of::Address(m)) => address(m),
-        None => Err(ApprovalError::Substituted { what: "a case about what this version does not know" }),
+        None => Err(EvidenceError::Substituted("a case about what this version does not know").into()),
     }
 }
 
 fn address(m: ApprovalOfAddress) -> Result<About, ApprovalError> {
-    let strange = ApprovalError::Substituted { what: "a scheme that there is not" };
+    let strange = EvidenceError::Substituted("a scheme that there is not");
     Ok(About::Address(AddressSigning {
         account: bytes32("account", &m.account)?,
         salt: bytes32("salt", &m.salt)?,
@@ -311,7 +312,7 @@ fn address(m: ApprovalOfAddress) -> Result<About, ApprovalError> {
 }
 
 fn audit_terms(m: &ApprovalOfAuditTerms) -> Result<About, ApprovalError> {
-    let wide = |_| ApprovalError::Substituted { what: "terms for audits that there cannot be" };
+    let wide = |_| EvidenceError::Substituted("terms for audits that there cannot be");
     let terms = AuditTerms {
         accounts_max: u16::try_from(m.accounts_max).map_err(wide)?,
         span_ms_max: m.span_ms_max,
@@ -379,13 +380,19 @@ mod tests {
         };
         message.grant = message.grant.slice(1..);
         let refused = of_proto(ApprovalAbout { about: Some(approval_about::About::Grant(message)) });
-        assert!(matches!(refused, Err(ApprovalError::Malformed { what: "the grant", .. })));
+        assert!(matches!(
+            refused,
+            Err(ApprovalError::Evidence(EvidenceError::Malformed { what: "the grant", .. }))
+        ));
         let Some(approval_about::About::Audit(mut message)) = to_proto(&terms()).about else {
             unreachable!()
         };
         message.accounts_max += 1;
         let refused = of_proto(ApprovalAbout { about: Some(approval_about::About::Audit(message)) });
-        assert!(matches!(refused, Err(ApprovalError::Substituted { .. })), "it would wrap to none");
+        assert!(
+            matches!(refused, Err(ApprovalError::Evidence(EvidenceError::Substituted(_)))),
+            "it would wrap to none"
+        );
         assert!(of_proto(ApprovalAbout { about: None }).is_err());
     }
 }

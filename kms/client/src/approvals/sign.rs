@@ -14,6 +14,7 @@ use super::show::ShownCase;
 use super::{About, Done, Signing};
 use crate::client::Client;
 use crate::error::ClientError;
+use crate::evidence::EvidenceError;
 use crate::sign::{Order, Signature, believed};
 
 const INTENT_LABEL: &[u8] = b"\x1akeyward/approved-intent/v1";
@@ -76,8 +77,8 @@ impl Client {
         });
         let answer = answer.await?;
         let (receipt, leaf_index) = (answer.approval_receipt.to_vec(), answer.approval_leaf_index);
-        let verdict = self.recorded(&receipt, leaf_index, |entry| uses(entry, shown))?;
-        let entry = verdict.entry.ok_or(ApprovalError::Substituted { what: "no use of the approvals" })?;
+        let verdict = self.approval_trust()?.accepted_at(leaf_index, &receipt, |entry| uses(entry, shown))?;
+        let entry = verdict.entry.ok_or(EvidenceError::Substituted("no use of the approvals"))?;
         let done = Done { receipt, leaf_index, time_ms: verdict.time_ms };
         let signature = believed(self, order, answer)?;
         self.check_approved(&signature, order, signing, (&entry, leaf_index))?;
@@ -95,7 +96,7 @@ impl Client {
     ) -> Result<(), ApprovalError> {
         let verdict = self.verdict(&signature.receipt, order.message_bytes())?;
         let Some(Entry::Intent(intent)) = verdict.and_then(|verdict| verdict.entry) else {
-            return Err(ApprovalError::Substituted { what: "a signature without its intent" });
+            return Err(EvidenceError::Substituted("a signature without its intent").into());
         };
         let chain_id = self.approval_trust()?.chain_id;
         let entry = sha256(&[&used.encode()]);
@@ -104,7 +105,7 @@ impl Client {
         if is_ours && intent.id == id {
             Ok(())
         } else {
-            Err(ApprovalError::Substituted { what: "a signature of another case" })
+            Err(EvidenceError::Substituted("a signature of another case").into())
         }
     }
 }

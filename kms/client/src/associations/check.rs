@@ -4,7 +4,6 @@
 //! of the members between is of that version too.
 
 use keyward_ledger_core::address::proof_text;
-use keyward_ledger_core::codec::DecodeError;
 use keyward_ledger_core::state::association::{
     AddressState, AssociationState, MemberState, address_key, association_key,
 };
@@ -13,6 +12,7 @@ use keyward_ledger_verify::{MaxAge, StateQuery, StateVerdict, chain_id, verify_s
 
 use super::address::address_words;
 use super::error::AssociationError;
+use crate::evidence::EvidenceError;
 
 const ASSOCIATION: &str = "the association";
 const ADDRESS: &str = "a member's address";
@@ -76,7 +76,7 @@ pub fn verify(
     let at = |receipt| proven(trust, ASSOCIATION, &StateQuery { key: &key, min_height: 0, max_age }, receipt);
     let first = at(&evidence.association)?;
     let value = first.value.ok_or(AssociationError::Unknown)?;
-    let state = AssociationState::decode(&value).map_err(malformed(ASSOCIATION))?;
+    let state = AssociationState::decode(&value).map_err(EvidenceError::malformed(ASSOCIATION))?;
     let last = at(&evidence.again)?;
     if last.height < first.height || last.value.as_ref() != Some(&value) {
         return Err(AssociationError::Torn);
@@ -143,7 +143,7 @@ impl Look<'_> {
     ) -> Result<(), AssociationError> {
         let found = self.at(ADDRESS, &address_key(&member.address), receipt)?;
         let stands = found.map(|value| AddressState::decode(&value)).transpose();
-        let stands = stands.map_err(malformed(ADDRESS))?;
+        let stands = stands.map_err(EvidenceError::malformed(ADDRESS))?;
         let wanted = AddressState { association: *association, since: member.since, left: None };
         if stands == Some(wanted) {
             return Ok(());
@@ -164,12 +164,13 @@ impl Look<'_> {
     ) -> Result<Option<Concern>, AssociationError> {
         let account = self.at(ACCOUNT, &account_key(&member.account), &evidence.account)?;
         let account = account.map(|value| AccountState::decode(&value)).transpose();
-        if account.map_err(malformed(ACCOUNT))?.is_none_or(|account| !account.open) {
+        if account.map_err(EvidenceError::malformed(ACCOUNT))?.is_none_or(|account| !account.open) {
             return Ok(Some(Concern::AccountClosed));
         }
         let Some(key_id) = member.address.key_id() else { return Ok(None) };
         let key = self.at(KEY, &key_key(&key_id), &evidence.key)?;
-        let key = key.map(|value| KeyState::decode(&value)).transpose().map_err(malformed(KEY))?;
+        let key =
+            key.map(|value| KeyState::decode(&value)).transpose().map_err(EvidenceError::malformed(KEY))?;
         match key {
             Some(key) if key.account == member.account => {
                 Ok((key.status != KeyStatus::Active).then_some(Concern::Key(key.status)))
@@ -180,8 +181,4 @@ impl Look<'_> {
             }),
         }
     }
-}
-
-fn malformed(what: &'static str) -> impl Fn(DecodeError) -> AssociationError {
-    move |source| AssociationError::Malformed { what, source }
 }

@@ -1,12 +1,11 @@
 //! Looking at an association, signing what is wanted of it, and handing in what enough have signed.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use keyward_domain::scheme::KeyId;
 use keyward_ledger_core::entry::{Act, AssociationAct, Author, Entry, Party};
 use keyward_ledger_core::state::association::{AssociationState, association_key};
 use keyward_ledger_core::state::layout::{KeyState, key_key};
-use keyward_ledger_verify::{MaxAge, StateQuery, verify_receipt, verify_state};
 use keyward_proto::custody::associations_client::AssociationsClient;
 use keyward_proto::custody::{AssociationEntryRequest, ShowAssociationRequest, ShowAssociationResponse};
 use tonic::codegen::Bytes;
@@ -16,10 +15,10 @@ use super::check::{Checked, Evidence, MemberEvidence, verify};
 use super::error::AssociationError;
 use crate::client::{Client, bytes32};
 use crate::delegation::Done;
+use crate::evidence::EvidenceError;
 use crate::person::Login;
 use crate::petition::Petition;
-use crate::receipts::Trusted;
-use crate::vault::STATE_AGE_MAX;
+use crate::receipts::{Trusted, recent};
 
 /// How many blocks a signature counts: somewhat less than the ledger allows, because the height that this side knows may be
 /// some minutes old.
@@ -52,12 +51,10 @@ impl Client {
     pub async fn show_association(&self, association: &[u8; 32]) -> Result<Shown, AssociationError> {
         let trusted = self.association_trust()?;
         let answer = self.ask_association(association, false, &[]).await?;
-        let query = StateQuery { key: &association_key(association), min_height: 0, max_age: Some(recent()) };
         let what = "the association";
-        let found = verify_state(&trusted.file, &answer.association, &query)
-            .map_err(|source| AssociationError::Proof { what, source })?;
+        let found = trusted.proven(what, &association_key(association), &answer.association)?;
         let state = found.value.map(|value| AssociationState::decode(&value)).transpose();
-        let state = state.map_err(|source| AssociationError::Malformed { what, source })?;
+        let state = state.map_err(EvidenceError::malformed(what))?;
         Ok(Shown { state, height: found.height, time_ms: found.time_ms })
     }
 
@@ -105,7 +102,7 @@ impl Client {
         let blank = petition.blank(Party::Key(key_id), self.may_sign(petition).await?)?;
         let signed = self.token_word(&key_id, (petition, &blank), None).await?;
         if signed.public_key.id() != key_id {
-            return Err(AssociationError::Substituted { what: "the signature of another key" });
+            return Err(EvidenceError::Substituted("the signature of another key").into());
         }
         Ok(petition.add(blank.signed(signed.public_key.as_bytes().to_vec(), signed.signature))?)
     }
@@ -124,19 +121,17 @@ impl Client {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let file = &self.association_trust()?.file;
+        let trusted = self.association_trust()?;
         let answer = self.ask_association(act.association(), false, &keys).await?;
         if answer.keys.len() != keys.len() {
-            return Err(AssociationError::Substituted { what: "other keys than it was asked for" });
+            return Err(EvidenceError::Substituted("other keys than it was asked for").into());
         }
         let mut speakers = Vec::new();
         for (key_id, receipt) in keys.into_iter().zip(&answer.keys) {
             let what = "a key that has signed";
-            let query = StateQuery { key: &key_key(&key_id), min_height: 0, max_age: Some(recent()) };
-            let found = verify_state(file, receipt, &query)
-                .map_err(|source| AssociationError::Proof { what, source })?;
+            let found = trusted.proven(what, &key_key(&key_id), receipt)?;
             let state = found.value.map(|value| KeyState::decode(&value)).transpose();
-            let state = state.map_err(|source| AssociationError::Malformed { what, source })?;
+            let state = state.map_err(EvidenceError::malformed(what))?;
             speakers.extend(state.map(|state| (Party::Key(key_id), state.account)));
         }
         Ok(speakers)
@@ -162,20 +157,8 @@ impl Client {
         receipt: &[u8],
         leaf_index: u64,
     ) -> Result<Done, AssociationError> {
-        let found = verify_receipt(&self.association_trust()?.file, receipt, None)
-            .map_err(|source| AssociationError::Proof { what: "the entry", source })?;
-        if found.entry.as_ref() != Some(entry) || found.leaf_index != leaf_index {
-            return Err(AssociationError::Substituted { what: "the receipt of another entry" });
-        }
-        match found.outcome.refusal() {
-            Some(refusal) => {
-                Err(AssociationError::LedgerRefused { code: refusal.name(), meaning: refusal.describe() })
-            }
-            None if !found.outcome.is_accepted() => {
-                Err(AssociationError::Substituted { what: "an answer of another version" })
-            }
-            None => Ok(Done { receipt: receipt.to_vec(), leaf_index, time_ms: found.time_ms }),
-        }
+        let found = self.association_trust()?.accepted_at(leaf_index, receipt, |found| found == entry)?;
+        Ok(Done { receipt: receipt.to_vec(), leaf_index, time_ms: found.time_ms })
     }
 
     async fn ask_association(
@@ -222,10 +205,4 @@ fn evidence(answer: ShowAssociationResponse) -> Evidence {
         members: members.collect(),
         again: answer.again.to_vec(),
     }
-}
-
-fn recent() -> MaxAge {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    MaxAge { now_ms: millis(now), max_age_ms: millis(STATE_AGE_MAX) }
 }

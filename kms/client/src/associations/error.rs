@@ -1,11 +1,11 @@
 //! Why an association cannot be read, is not consistent, or is not changed.
 
 use keyward_ledger_core::address::AddressProofError;
-use keyward_ledger_core::codec::DecodeError;
 use keyward_ledger_verify::Failure;
 use thiserror::Error;
 
 use crate::error::ClientError;
+use crate::evidence::{EvidenceError, UNBELIEVED};
 use crate::petition::PetitionError;
 
 /// Why what a service shows or does about an association is not accepted.
@@ -17,7 +17,7 @@ pub enum AssociationError {
     /// The login is not the session's.
     #[error("the login is for another account than the session's")]
     OtherAccount,
-    /// A proof does not hold, is too old, or is of something else.
+    /// A proof does not hold, is too old, or is of something else. It may be a file's: no service is named.
     #[error("the proof of {what} does not hold")]
     Proof {
         /// Of what.
@@ -25,15 +25,6 @@ pub enum AssociationError {
         /// Why.
         #[source]
         source: Failure,
-    },
-    /// Proven, and nothing that the ledger writes there.
-    #[error("what is proven of {what} is malformed")]
-    Malformed {
-        /// Of what.
-        what: &'static str,
-        /// Why.
-        #[source]
-        source: DecodeError,
     },
     /// There is none.
     #[error("the ledger proves that there is no association with this id")]
@@ -78,23 +69,21 @@ pub enum AssociationError {
     /// It cannot be signed.
     #[error(transparent)]
     Petition(#[from] PetitionError),
-    /// The receipt is of another entry.
-    #[error("the service shows {what}")]
-    Substituted {
-        /// What it shows.
-        what: &'static str,
-    },
-    /// The ledger has recorded the entry as refused.
-    #[error("the ledger refused: {meaning}")]
-    LedgerRefused {
-        /// The stable code.
-        code: &'static str,
-        /// In words.
-        meaning: &'static str,
-    },
+    /// Nor is anything else accepted that is shown of the ledger, or it is a refusal.
+    #[error(transparent)]
+    Evidence(EvidenceError),
     /// The service refused, or did not answer.
     #[error(transparent)]
     Client(#[from] ClientError),
+}
+
+impl From<EvidenceError> for AssociationError {
+    fn from(error: EvidenceError) -> Self {
+        match error {
+            EvidenceError::Proof { what, source } => Self::Proof { what, source },
+            error => Self::Evidence(error),
+        }
+    }
 }
 
 impl AssociationError {
@@ -103,9 +92,10 @@ impl AssociationError {
         Some(match self {
             Self::TrustMissing => "ASSOCIATION_TRUST_MISSING",
             Self::OtherAccount => "ASSOCIATION_OTHER_ACCOUNT",
-            Self::Proof { .. } | Self::Malformed { .. } => "ASSOCIATION_UNPROVEN",
+            Self::Proof { .. } => "ASSOCIATION_UNPROVEN",
+            Self::Evidence(error) => error.code("ASSOCIATION_UNPROVEN", "ASSOCIATION_SUBSTITUTED"),
             Self::Unknown => "ASSOCIATION_UNKNOWN",
-            Self::OtherMembers { .. } | Self::Substituted { .. } => "ASSOCIATION_SUBSTITUTED",
+            Self::OtherMembers { .. } => "ASSOCIATION_SUBSTITUTED",
             Self::Torn => "ASSOCIATION_TORN",
             Self::NotOneVersion { .. } => "ASSOCIATION_INCONSISTENT",
             Self::Address { .. } => "ADDRESS_UNPROVEN",
@@ -115,7 +105,6 @@ impl AssociationError {
             Self::Fingerprint => "ASSOCIATION_FINGERPRINT_OTHER",
             Self::Petition(PetitionError::SignedBefore(_)) => "ASSOCIATION_SIGNED_BEFORE",
             Self::Petition(_) => return None,
-            Self::LedgerRefused { code, .. } => code,
             Self::Client(error) => return error.code(),
         })
     }
@@ -125,12 +114,10 @@ impl AssociationError {
         Some(match self {
             Self::TrustMissing => "give the profile the ledger's trust file",
             Self::OtherAccount => "log in first (`keyward account login`)",
-            Self::Proof { .. }
-            | Self::Malformed { .. }
-            | Self::OtherMembers { .. }
-            | Self::Substituted { .. } => {
-                "see that this machine's clock is right; else do not rely on this service, and tell the ledger's operators"
+            Self::Evidence(EvidenceError::Refused { .. }) => {
+                "look at `keyward association show`, and begin again"
             }
+            Self::Evidence(_) | Self::Proof { .. } | Self::OtherMembers { .. } => UNBELIEVED,
             Self::Unknown => "ask a member for the association's id",
             Self::Torn => "ask again",
             Self::NotOneVersion { .. } | Self::Address { .. } => {
@@ -143,7 +130,6 @@ impl AssociationError {
             Self::Petition(PetitionError::Malformed) => "ask the person who made the request for it again",
             Self::Petition(PetitionError::SignedBefore(_)) => "pass it on to the next one, or hand it in",
             Self::Petition(_) => "try again",
-            Self::LedgerRefused { .. } => "look at `keyward association show`, and begin again",
             Self::Client(error) => return error.remedy(),
         })
     }

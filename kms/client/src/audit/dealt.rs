@@ -10,6 +10,7 @@ use keyward_proto::custody::DealtViewing;
 
 use super::{AuditError, Opened};
 use crate::client::Client;
+use crate::evidence::EvidenceError;
 
 /// A dealing that was opened.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ impl Client {
             one.cover.epochs().end().checked_add(1) == Some(*next.cover.epochs().start())
         };
         if !dealt.is_sorted_by(follows) {
-            return Err(AuditError::Substituted("dealings that do not follow each other"));
+            return Err(EvidenceError::Substituted("dealings that do not follow each other").into());
         }
         Ok(dealt)
     }
@@ -72,7 +73,7 @@ impl Client {
             let (name, keeper) = holders
                 .iter()
                 .find(|(_, keeper)| keeper.id[..] == part.keeper_id[..])
-                .ok_or(AuditError::Substituted("the part of a keeper that is none of the dealing's"))?;
+                .ok_or(EvidenceError::Substituted("the part of a keeper that is none of the dealing's"))?;
             if let Err(cause) = gathering.part(key, &keeper.id, &part.part) {
                 faults.push(PartFault { keeper: name.clone(), cause });
             }
@@ -93,7 +94,7 @@ impl Client {
         let Dealing { account, first, last, .. } = dealing;
         let told = (dealt.first_epoch, dealt.last_epoch) == (first, last);
         if !told || account != open.account || first < open.first || last > open.last {
-            return Err(AuditError::Substituted("a dealing of other epochs than were opened"));
+            return Err(EvidenceError::Substituted("a dealing of other epochs than were opened").into());
         }
         let hash = dealing.hash();
         let is_recorded = |deal: &DealViewing| {
@@ -116,13 +117,13 @@ impl Client {
     fn holders(&self, dealing: &Dealing, dealt: &DealtViewing) -> Result<Holders, AuditError> {
         const WHAT: &str = "a keeper's keys";
         if dealing.keepers.len() != dealt.keepers.len() {
-            return Err(AuditError::Substituted("more or fewer keepers than the dealing names"));
+            return Err(EvidenceError::Substituted("more or fewer keepers than the dealing names").into());
         }
         let holder = |(id, receipt): (&[u8; 32], &tonic::codegen::Bytes)| {
             let found = self.proven_audit(WHAT, &keeper_key(id), receipt)?.value;
-            let found = found.ok_or(AuditError::Substituted("a keeper that the ledger does not know"))?;
+            let found = found.ok_or(EvidenceError::Substituted("a keeper that the ledger does not know"))?;
             let state = KeeperState::decode(&found);
-            let keeper = state.map_err(|source| AuditError::Malformed { what: WHAT, source })?.keeper;
+            let keeper = state.map_err(EvidenceError::malformed(WHAT))?.keeper;
             let holder = VaultKeeper { id: *id, sealing_key: keeper.hpke_key, signing_key: keeper.key };
             Ok((keeper.name, holder))
         };

@@ -3,39 +3,20 @@
 use keyward_crypto::unlinkable::AddressError;
 use keyward_crypto::viewing::{DealingError, GatheringError};
 use keyward_domain::Code;
-use keyward_ledger_core::codec::DecodeError;
-use keyward_ledger_verify::Failure;
 use thiserror::Error;
 
 use super::dealt::PartFault;
 use crate::approvals::ApprovalError;
 use crate::device::DeviceError;
 use crate::error::ClientError;
+use crate::evidence::{EvidenceError, UNBELIEVED};
 
 /// Why what a service shows or delivers is not accepted.
 #[derive(Debug, Error)]
 pub enum AuditError {
-    /// A proof does not hold, is too old, or is of something else.
-    #[error("the service's proof of {what} does not hold")]
-    Proof {
-        /// Of what.
-        what: &'static str,
-        /// Why.
-        #[source]
-        source: Failure,
-    },
-    /// Proven, and nothing that the ledger writes there.
-    #[error("what is proven of {what} is malformed")]
-    Malformed {
-        /// Of what.
-        what: &'static str,
-        /// Why.
-        #[source]
-        source: DecodeError,
-    },
-    /// A proof holds, and shows something else than what was asked for.
-    #[error("the service shows {0}")]
-    Substituted(&'static str),
+    /// What the service shows of the ledger is not accepted, or is a refusal.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
     /// What is shown as a dealing is none.
     #[error("the service shows a dealing that does not read")]
     Dealing(#[source] DealingError),
@@ -103,8 +84,8 @@ impl AuditError {
     /// The stable code.
     pub fn code(&self) -> Option<&str> {
         Some(match self {
-            Self::Proof { .. } | Self::Malformed { .. } => "AUDIT_UNPROVEN",
-            Self::Substituted(_) | Self::Dealing(_) => "AUDIT_SUBSTITUTED",
+            Self::Evidence(error) => error.code("AUDIT_UNPROVEN", "AUDIT_SUBSTITUTED"),
+            Self::Dealing(_) => "AUDIT_SUBSTITUTED",
             Self::Unpublished => Code::AuditUnpublished.name(),
             Self::GrantUnknown => Code::GrantUnknown.name(),
             Self::KeyOther => "GRANT_KEY_OTHER",
@@ -121,9 +102,7 @@ impl AuditError {
     /// What to do next, where this side knows it.
     pub fn remedy(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Proof { .. } | Self::Malformed { .. } | Self::Substituted(_) | Self::Dealing(_) => {
-                "see that this machine's clock is right; else do not rely on this service, and tell the ledger's operators"
-            }
+            Self::Evidence(_) | Self::Dealing(_) => UNBELIEVED,
             Self::Unpublished => Code::AuditUnpublished.remedy(),
             Self::GrantUnknown => Code::GrantUnknown.remedy(),
             Self::KeyOther | Self::Device(DeviceError::SecretMissing { .. }) => {

@@ -16,6 +16,7 @@ use crate::approvals::Voice;
 use crate::client::{Client, bytes32};
 use crate::device::DeviceKeys;
 use crate::error::ClientError;
+use crate::evidence::EvidenceError;
 use crate::person::Login;
 
 /// Grants of one page of the service's, and pages that are looked at.
@@ -211,11 +212,10 @@ impl Client {
         let what = "the grant";
         let proven = self.proven_audit(what, &audit_grant_key(id), &shown.grant)?;
         let value = proven.value.ok_or(AuditError::GrantUnknown)?;
-        let state =
-            AuditGrantState::decode(&value).map_err(|source| AuditError::Malformed { what, source })?;
+        let state = AuditGrantState::decode(&value).map_err(EvidenceError::malformed(what))?;
         let purpose = Some(shown.purpose).filter(|purpose| !purpose.is_empty());
         if purpose.as_deref().is_some_and(|text| Grant::purpose_hash_of(text) != state.grant.purpose_hash) {
-            return Err(AuditError::Substituted("another purpose than the one of the grant"));
+            return Err(EvidenceError::Substituted("another purpose than the one of the grant").into());
         }
         Ok(ShownGrant { state, purpose, height: proven.height, read_ms: proven.time_ms })
     }
@@ -231,7 +231,7 @@ impl Client {
         let accounts = answer.accounts.iter().map(|account| bytes32("account", account));
         let accounts = accounts.collect::<Result<Vec<_>, _>>()?;
         if !accounts.is_sorted_by(|before, next| before < next) {
-            return Err(AuditError::Substituted("accounts in no order, or one of them twice"));
+            return Err(EvidenceError::Substituted("accounts in no order, or one of them twice").into());
         }
         Ok(accounts)
     }

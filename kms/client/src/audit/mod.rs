@@ -45,7 +45,7 @@ impl Client {
         key: &[u8],
         receipt: &[u8],
     ) -> Result<StateVerdict, AuditError> {
-        self.approval_trust()?.recent(key, receipt).map_err(|source| AuditError::Proof { what, source })
+        Ok(self.approval_trust()?.proven(what, key, receipt)?)
     }
 
     /// Signs an act, hands it in until somebody says what became of it, and believes its receipt alone.

@@ -9,7 +9,7 @@ use keyward_proto::custody::{DealtViewing, OpenGrantRequest, OpenGrantResponse};
 use tonic::codegen::Bytes;
 
 use super::{AuditError, Done, ShownGrant};
-use crate::approvals::{HAND_IN_TRIES, Voice};
+use crate::approvals::{ApprovalError, HAND_IN_TRIES, Voice};
 use crate::client::{Client, idempotency_key};
 use crate::person::Login;
 
@@ -84,7 +84,7 @@ impl Client {
         receipt: &[u8],
         is_wanted: impl Fn(&Entry) -> bool,
     ) -> Result<Done, AuditError> {
-        let verdict = self.accepted(receipt, is_wanted)?;
+        let verdict = self.approval_trust()?.accepted(receipt, is_wanted).map_err(ApprovalError::from)?;
         let (leaf_index, time_ms) = (verdict.leaf_index, verdict.time_ms);
         Ok(Done { receipt: receipt.to_vec(), leaf_index, time_ms })
     }

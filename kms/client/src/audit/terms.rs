@@ -8,6 +8,7 @@ use keyward_proto::custody::{AuditEntryRequest, AuditTermsRequest};
 use super::{AuditError, Done};
 use crate::approvals::Voice;
 use crate::client::{Client, bytes32};
+use crate::evidence::EvidenceError;
 
 /// A tenant's terms, proven.
 #[derive(Clone, Debug)]
@@ -39,18 +40,18 @@ impl Client {
         let shown = self.answer(self.audits().terms(self.request(message)).await)?;
         let id = bytes32("tenant", &shown.tenant)?;
         if tenant.is_some_and(|name| keyward_ledger_core::entry::tenant_id(name) != id) {
-            return Err(AuditError::Substituted("the terms of another tenant"));
+            return Err(EvidenceError::Substituted("the terms of another tenant").into());
         }
         let what = "the terms of audits";
         let proven = self.proven_audit(what, &audit_key(&id), &shown.terms)?;
-        let malformed = |source| AuditError::Malformed { what, source };
-        let state = proven.value.map(|value| AuditState::decode(&value)).transpose().map_err(malformed)?;
+        let state = proven.value.map(|value| AuditState::decode(&value)).transpose();
+        let state = state.map_err(EvidenceError::malformed(what))?;
         let rule = match &state {
             Some(state) => {
                 let what = "the rule that approves grants";
                 let proven = self.proven_audit(what, &approval_key(&state.rule), &shown.rule)?;
-                let malformed = |source| AuditError::Malformed { what, source };
-                proven.value.map(|value| ApprovalState::decode(&value)).transpose().map_err(malformed)?
+                let rule = proven.value.map(|value| ApprovalState::decode(&value)).transpose();
+                rule.map_err(EvidenceError::malformed(what))?
             }
             None => None,
         };

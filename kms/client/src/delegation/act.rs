@@ -14,6 +14,7 @@ use super::request::{Payload, Request, What, With};
 use super::{Acted, PolicySet};
 use crate::client::{Client, bytes32};
 use crate::error::ClientError;
+use crate::evidence::EvidenceError;
 use crate::sign::{Order, Signature, believed};
 
 /// `u8 27 || "keyward/delegated-intent/v1"`: the name of the intent that an act leads to.
@@ -76,7 +77,7 @@ impl Client {
         let entry = Entry::Authored(request.authored.clone());
         let answer = self.call_act(&entry, payload).await?;
         let done = self.done(&entry, &answer.act_receipt, answer.act_leaf_index)?;
-        let signed = answer.signed.ok_or(DelegationError::Substituted { what: "no signature" })?;
+        let signed = answer.signed.ok_or(EvidenceError::Substituted("no signature"))?;
         let signature = believed(self, &order, signed)?;
         self.check_paid(&signature, &order, request, done.leaf_index, policy)?;
         Ok(Acted { done, signature })
@@ -112,7 +113,7 @@ impl Client {
     ) -> Result<(), DelegationError> {
         let verdict = self.verdict(&signature.receipt, order.message_bytes())?;
         let Some(Entry::Intent(intent)) = verdict.and_then(|verdict| verdict.entry) else {
-            return Err(DelegationError::Substituted { what: "a signature without its intent" });
+            return Err(EvidenceError::Substituted("a signature without its intent").into());
         };
         let Act::Delegation(DelegationAct::Operate { key_id, commitment, .. }) = &request.authored.act else {
             return Err(DelegationError::Request { why: "it is no act" });
@@ -120,10 +121,10 @@ impl Client {
         let entry = sha256(&[&Entry::Authored(request.authored.clone()).encode()]);
         let id = sha256(&[INTENT_LABEL, &request.chain_id, &leaf_index.to_be_bytes(), &entry]);
         if intent.commitment != *commitment || intent.id != id || intent.key_id != *key_id {
-            return Err(DelegationError::Substituted { what: "a signature of another act" });
+            return Err(EvidenceError::Substituted("a signature of another act").into());
         }
         if policy.is_some_and(|policy| policy != intent.policy) {
-            return Err(DelegationError::Substituted { what: "a signature under another policy set" });
+            return Err(EvidenceError::Substituted("a signature under another policy set").into());
         }
         Ok(())
     }
@@ -149,7 +150,7 @@ fn checked(shown: DelegatePolicy) -> Result<PolicySet, DelegationError> {
     let files: Vec<_> = shown.files.into_iter().map(|file| (file.name, file.text)).collect();
     let hash = policy_hash(&shown.schema, &files);
     if bytes32("policy set", &shown.hash)? != hash {
-        return Err(DelegationError::Substituted { what: "a policy set under another hash" });
+        return Err(EvidenceError::Substituted("a policy set under another hash").into());
     }
     Ok(PolicySet { hash, schema: shown.schema, files })
 }

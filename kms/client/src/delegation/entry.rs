@@ -6,7 +6,6 @@ use keyward_crypto::SigningKey;
 use keyward_ledger_core::entry::{
     Act, Author, Authored, Define, DelegationAct, DelegationTerms, Entry, Party, RuleName,
 };
-use keyward_ledger_verify::verify_receipt;
 use keyward_proto::custody::delegation_client::DelegationClient;
 use keyward_proto::custody::recovery_client::RecoveryClient;
 use keyward_proto::custody::{DelegationEntryRequest, DelegationEntryResponse, OpenRecoveryRequest};
@@ -176,19 +175,7 @@ impl Client {
         receipt: &[u8],
         leaf_index: u64,
     ) -> Result<Done, DelegationError> {
-        let found = verify_receipt(&self.trust()?.file, receipt, None)
-            .map_err(|source| DelegationError::Proof { what: "the entry", source })?;
-        if found.entry.as_ref() != Some(entry) || found.leaf_index != leaf_index {
-            return Err(DelegationError::Substituted { what: "the receipt of another entry" });
-        }
-        match found.outcome.refusal() {
-            Some(refusal) => {
-                Err(DelegationError::LedgerRefused { code: refusal.name(), meaning: refusal.describe() })
-            }
-            None if !found.outcome.is_accepted() => {
-                Err(DelegationError::Substituted { what: "an answer of another version" })
-            }
-            None => Ok(Done { receipt: receipt.to_vec(), leaf_index, time_ms: found.time_ms }),
-        }
+        let found = self.trust()?.accepted_at(leaf_index, receipt, |found| found == entry)?;
+        Ok(Done { receipt: receipt.to_vec(), leaf_index, time_ms: found.time_ms })
     }
 }

@@ -1,11 +1,10 @@
 //! Why delegations cannot be read, or an entry about them is not recorded.
 
 use keyward_crypto::{OpaqueError, SignError};
-use keyward_ledger_core::codec::DecodeError;
-use keyward_ledger_verify::Failure;
 use thiserror::Error;
 
 use crate::error::ClientError;
+use crate::evidence::{EvidenceError, UNBELIEVED};
 
 /// Why what a service shows or does about delegates is not accepted.
 #[derive(Debug, Error)]
@@ -19,30 +18,9 @@ pub enum DelegationError {
     /// The login is not the session's.
     #[error("the login is for another account than the session's")]
     OtherAccount,
-    /// A proof does not hold, is too old, or is of something else.
-    #[error("the service's proof of {what} does not hold")]
-    Proof {
-        /// Of what.
-        what: &'static str,
-        /// Why.
-        #[source]
-        source: Failure,
-    },
-    /// Proven, and nothing that the ledger writes there.
-    #[error("what is proven of {what} is malformed")]
-    Malformed {
-        /// Of what.
-        what: &'static str,
-        /// Why.
-        #[source]
-        source: DecodeError,
-    },
-    /// A proof holds, and shows something else than what was asked for.
-    #[error("the service shows {what}")]
-    Substituted {
-        /// What it shows.
-        what: &'static str,
-    },
+    /// What the service shows of the ledger is not accepted, or is a refusal.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
     /// There is none of this name.
     #[error("the account has no delegation of this name, or none that names you")]
     Unknown,
@@ -64,14 +42,6 @@ pub enum DelegationError {
     /// It is signed already.
     #[error("this account has signed the request before")]
     SignedBefore,
-    /// The ledger has recorded the entry as refused.
-    #[error("the ledger refused: {meaning}")]
-    LedgerRefused {
-        /// The stable code.
-        code: &'static str,
-        /// In words.
-        meaning: &'static str,
-    },
     /// The account's word could not be given.
     #[error("the entry could not be signed")]
     Sign(#[source] SignError),
@@ -90,15 +60,13 @@ impl DelegationError {
             Self::TrustMissing => "DELEGATION_TRUST_MISSING",
             Self::AccountMissing => "SESSION_REQUIRED",
             Self::OtherAccount => "DELEGATION_OTHER_ACCOUNT",
-            Self::Proof { .. } | Self::Malformed { .. } => "DELEGATION_UNPROVEN",
-            Self::Substituted { .. } => "DELEGATION_SUBSTITUTED",
+            Self::Evidence(error) => error.code("DELEGATION_UNPROVEN", "DELEGATION_SUBSTITUTED"),
             Self::Unknown => "DELEGATION_NOT_IN_FORCE",
             Self::NoRecovery => "CASE_UNKNOWN",
             Self::Request { .. } => "DELEGATION_REQUEST_MALFORMED",
             Self::Fingerprint => "DELEGATION_FINGERPRINT_OTHER",
             Self::OtherRecovery => "CASE_PAYLOAD",
             Self::SignedBefore => "DELEGATION_SIGNED_BEFORE",
-            Self::LedgerRefused { code, .. } => code,
             Self::Sign(_) | Self::Login(_) => return None,
             Self::Client(error) => return error.code(),
         })
@@ -109,12 +77,10 @@ impl DelegationError {
         Some(match self {
             Self::TrustMissing => "give the profile the ledger's trust file",
             Self::AccountMissing | Self::OtherAccount => "log in first (`keyward account login`)",
-            Self::Proof { .. } | Self::Malformed { .. } | Self::Substituted { .. } => {
-                "see that this machine's clock is right; else do not rely on this service, and tell the ledger's operators"
-            }
-            Self::Unknown | Self::NoRecovery | Self::LedgerRefused { .. } => {
+            Self::Unknown | Self::NoRecovery | Self::Evidence(EvidenceError::Refused { .. }) => {
                 "look at `keyward delegate list` (with `--of ACCOUNT` where you are a delegate), and begin again"
             }
+            Self::Evidence(_) => UNBELIEVED,
             Self::Fingerprint => {
                 "call the person who made it, and have the fingerprint read out again; if it still differs, somebody else made this request: do not sign it"
             }

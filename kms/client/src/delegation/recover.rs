@@ -10,6 +10,7 @@ use super::entry::{Call, Speaker};
 use super::error::DelegationError;
 use super::request::{NewLogin, Request, With};
 use crate::client::{Client, bytes32};
+use crate::evidence::EvidenceError;
 use crate::password::Password;
 use crate::person::{Login, stretching};
 
@@ -34,11 +35,11 @@ impl Client {
         let begun = self.answer(self.recovery().begin(self.request(begin)).await)?;
         let chain_id = bytes32("chain id", &begun.chain_id)?;
         if chain_id != trusted_chain {
-            return Err(DelegationError::Substituted { what: "another ledger" });
+            return Err(EvidenceError::Substituted("another ledger").into());
         }
         let found = bytes32("account", &begun.account)?;
         if account.is_some_and(|account| account != found) {
-            return Err(DelegationError::Substituted { what: "another account under this user name" });
+            return Err(EvidenceError::Substituted("another account under this user name").into());
         }
         let (response, stretch) = (begun.registration_response, self.stretch);
         let made = stretching(move || registration.finish(&secret, &response, stretch)).await?;

@@ -1,7 +1,5 @@
 //! Whom an account trusts, as the ledger proves it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use keyward_ledger_core::entry::{Case, DelegationTerms, Party, RuleName};
 use keyward_ledger_core::state::delegation::{
     DelegationState, Delegations, NextDelegation, delegation_key, delegations_key,
@@ -9,13 +7,13 @@ use keyward_ledger_core::state::delegation::{
 use keyward_ledger_core::state::layout::{
     TimelockCase, TimelockCaseStatus, TimelockState, timelock_case_key, timelock_key,
 };
-use keyward_ledger_verify::{Failure, MaxAge, StateQuery, StateVerdict, verify_state};
+use keyward_ledger_verify::Failure;
 use keyward_proto::custody::{ShowDelegationsRequest, ShownDelegation};
 
 use super::error::DelegationError;
 use crate::client::Client;
-use crate::receipts::Trusted;
-use crate::vault::STATE_AGE_MAX;
+use crate::evidence::EvidenceError;
+use crate::receipts::{Trusted, now_ms};
 
 /// An account's delegations, proven.
 #[derive(Clone, Debug)]
@@ -110,22 +108,20 @@ impl Client {
         let shown = self.answer(self.delegation().show(self.request(message)).await)?;
         let now_ms = now_ms();
         let (what, key) = ("the account's delegations", delegations_key(&account));
-        let proven = state(trusted, what, &key, &shown.account)?;
+        let proven = trusted.proven(what, &key, &shown.account)?;
         let all = match &proven.value {
             None => Delegations::default(),
-            Some(value) => decoded(what, Delegations::decode(value))?,
+            Some(value) => Delegations::decode(value).map_err(EvidenceError::malformed(what))?,
         };
         let mut rules = all.rules.iter();
         let mut delegations = Vec::new();
         for one in &shown.delegations {
             let found = rules.find_map(|rule| one_of(trusted, rule, one).transpose()).transpose()?;
             let known = found.filter(|found| account == own || found.names(&own));
-            delegations.push(
-                known.ok_or(DelegationError::Substituted { what: "a delegation that is none of these" })?,
-            );
+            delegations.push(known.ok_or(EvidenceError::Substituted("a delegation that is none of these"))?);
         }
         if account == own && delegations.len() < all.rules.len() {
-            return Err(DelegationError::Substituted { what: "fewer delegations than the account has" });
+            return Err(EvidenceError::Substituted("fewer delegations than the account has").into());
         }
         let (changes, hold_ms, height) = (all.changes, all.hold_ms, proven.height);
         let read_ms = now_ms.max(proven.time_ms);
@@ -150,16 +146,16 @@ fn one_of(
     shown: &ShownDelegation,
 ) -> Result<Option<DelegationStatus>, DelegationError> {
     let what = "a delegation";
-    let value = match state(trusted, what, &delegation_key(rule), &shown.delegation) {
-        Err(DelegationError::Proof { source: Failure::OtherStateKey, .. }) => return Ok(None),
+    let value = match trusted.proven(what, &delegation_key(rule), &shown.delegation) {
+        Err(EvidenceError::Proof { source: Failure::OtherStateKey, .. }) => return Ok(None),
         proven => proven?.value,
     };
     let Some(value) = value else { return Ok(None) };
-    let found = decoded(what, DelegationState::decode(&value))?;
+    let found = DelegationState::decode(&value).map_err(EvidenceError::malformed(what))?;
     let what = "a delegation's recoveries";
-    let timelock = match state(trusted, what, &timelock_key(rule), &shown.timelock)?.value {
+    let timelock = match trusted.proven(what, &timelock_key(rule), &shown.timelock)?.value {
         None => None,
-        Some(value) => Some(decoded(what, TimelockState::decode(&value))?),
+        Some(value) => Some(TimelockState::decode(&value).map_err(EvidenceError::malformed(what))?),
     };
     let recovery = match timelock.and_then(|timelock| timelock.live) {
         None => None,
@@ -171,36 +167,12 @@ fn one_of(
 
 fn live(trusted: &Trusted, id: [u8; 32], receipt: &[u8]) -> Result<Option<LiveRecovery>, DelegationError> {
     let what = "a recovery";
-    let proven = state(trusted, what, &timelock_case_key(&id), receipt)?;
+    let proven = trusted.proven(what, &timelock_case_key(&id), receipt)?;
     let Some(value) = proven.value else { return Ok(None) };
     let TimelockCase { payload, opens_ms, ends_ms, status, .. } =
-        decoded(what, TimelockCase::decode(&value))?;
+        TimelockCase::decode(&value).map_err(EvidenceError::malformed(what))?;
     let lives = matches!(status, TimelockCaseStatus::Waiting | TimelockCaseStatus::Disputed);
     let disputed = status == TimelockCaseStatus::Disputed;
     let case = Case { id, payload };
     Ok((lives && ends_ms >= proven.time_ms).then_some(LiveRecovery { case, opens_ms, ends_ms, disputed }))
-}
-
-fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn state(
-    trusted: &Trusted,
-    what: &'static str,
-    key: &[u8],
-    receipt: &[u8],
-) -> Result<StateVerdict, DelegationError> {
-    let max_age_ms = u64::try_from(STATE_AGE_MAX.as_millis()).unwrap_or(u64::MAX);
-    let max_age = Some(MaxAge { now_ms: now_ms(), max_age_ms });
-    let query = StateQuery { key, min_height: 0, max_age };
-    verify_state(&trusted.file, receipt, &query).map_err(|source| DelegationError::Proof { what, source })
-}
-
-fn decoded<T>(
-    what: &'static str,
-    result: Result<T, keyward_ledger_core::codec::DecodeError>,
-) -> Result<T, DelegationError> {
-    result.map_err(|source| DelegationError::Malformed { what, source })
 }

@@ -25,8 +25,7 @@ impl DeviceKeys {
         secret: &SecretBytes,
         export_key: &SecretBytes,
     ) -> Result<(), DeviceError> {
-        let lock = self.lock()?;
-        lock.try_lock_shared().map_err(|error| self.busy(error))?;
+        let _lock = self.lock_shared()?;
         let path = self.in_place(&hex::encode(name), files(kind).0);
         self.place_secret((kind, name), secret, export_key, &path)
     }

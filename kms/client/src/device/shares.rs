@@ -31,8 +31,7 @@ impl DeviceKeys {
         part: &SharePart,
         export_key: &SecretBytes,
     ) -> Result<(), DeviceError> {
-        let lock = self.lock()?;
-        lock.try_lock_shared().map_err(|error| self.busy(error))?;
+        let _lock = self.lock_shared()?;
         self.place_part(kept, part, export_key, &self.in_place(&hex::encode(kept.name), SHARES))
     }
 

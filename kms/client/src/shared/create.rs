@@ -30,6 +30,7 @@ use super::status::{holder, user};
 use super::{SharedProgress, SharedStep};
 use crate::client::Client;
 use crate::device::{DeviceKeys, KeptPart};
+use crate::evidence::EvidenceError;
 use crate::keys::KeyWithReceipt;
 use crate::person::Login;
 use crate::vault::entry::random32;
@@ -252,7 +253,7 @@ impl Client {
         let (_, answer) = self.hand_in_shared(view, entry, call, |answer| answer.receipt.to_vec()).await?;
         let bound = KeyWithReceipt::of(answer)?;
         if bound.key.key_id.as_ref() != key_id(key)?.as_bytes() {
-            return Err(SharedError::Substituted { what: "another key than the one that was bound" });
+            return Err(EvidenceError::Substituted("another key than the one that was bound").into());
         }
         Ok(bound)
     }
@@ -289,7 +290,7 @@ impl Client {
                     }
                     Fate::Never => device.remove_part(&kept.name)?,
                     // Somebody may hold the entry back: its share stays.
-                    Fate::Open if matches!(error, SharedError::LedgerRefused { .. }) => {}
+                    Fate::Open if matches!(error, SharedError::Evidence(EvidenceError::Refused { .. })) => {}
                     Fate::Open => return Err(error),
                 },
             }
@@ -322,10 +323,10 @@ impl Client {
         let rule = shared_rule(&RuleName { owner: view.account, name: *name });
         let proven = view.state(MAKING, &shared_run_key(&rule), &shown.run, 0)?;
         let state = proven.value.map(|value| SharedNameState::decode(&value)).transpose();
-        match state.map_err(|source| SharedError::Malformed { what: MAKING, source })? {
+        match state.map_err(EvidenceError::malformed(MAKING))? {
             Some(SharedNameState::Bound(bound)) if bound == key_id(key)? => Ok(Fate::Bound),
             Some(SharedNameState::Bound(_)) => {
-                Err(SharedError::Substituted { what: "another key under the name of this one" })
+                Err(EvidenceError::Substituted("another key under the name of this one").into())
             }
             _ if proven.time_ms > waiting.expires_ms => Ok(Fate::Never),
             _ => Ok(Fate::Open),

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use keyward_ledger_core::entry::{Act, Authored, Entry, SharedAct};
 use keyward_ledger_core::hash::sha256;
-use keyward_ledger_core::outcome::Refusal;
 use keyward_proto::custody::shared_client::SharedClient;
 use tonic::codegen::Bytes;
 use tonic::transport::Channel;
@@ -13,10 +12,11 @@ use tonic::transport::Channel;
 use super::error::SharedError;
 use crate::client::Client;
 use crate::error::ClientError;
+use crate::evidence::EvidenceError;
 use crate::person::Login;
 use crate::petition::{Petition, PetitionError};
 use crate::vault::entry::SIGNED_BLOCKS;
-use crate::vault::proof::{Recorded, View};
+use crate::vault::proof::View;
 
 /// All messages of a making are shorter than this, with five keepers and threshold ECDSA too.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
@@ -50,25 +50,9 @@ impl Client {
             .try_again(Instant::now() + self.deadline, |left| call(bytes.clone(), mark.clone(), left))
             .await?;
         let receipt = receipt(&answer);
-        accepted(view, entry, &receipt)?;
+        view.accepted(entry, &receipt)?;
         Ok((receipt, answer))
     }
-}
-
-/// The record of exactly this entry, which the ledger has accepted.
-pub(super) fn accepted(view: &View, entry: &Entry, receipt: &[u8]) -> Result<Recorded, SharedError> {
-    let record = view.record("the entry", receipt)?;
-    if record.entry.as_ref() != Some(entry) {
-        return Err(SharedError::Substituted { what: "the receipt of another entry" });
-    }
-    if !record.outcome.is_accepted() {
-        let meaning = record
-            .outcome
-            .refusal()
-            .map_or("for a reason that this version does not know", Refusal::describe);
-        return Err(SharedError::LedgerRefused { code: record.outcome.name(), meaning });
-    }
-    Ok(record)
 }
 
 /// An entry is handed in under one mark, whoever hands it in again.
@@ -95,7 +79,7 @@ pub(super) fn signed(view: &View, act: SharedAct, login: &Login, height: u64) ->
         Err(PetitionError::Randomness(error)) => Err(ClientError::Randomness(error).into()),
         // A fresh petition has no signatures.
         Err(PetitionError::Malformed | PetitionError::SignedBefore(_)) => {
-            Err(SharedError::Substituted { what: "a word of the account's that it has not given" })
+            Err(EvidenceError::Substituted("a word of the account's that it has not given").into())
         }
     }
 }

@@ -3,12 +3,11 @@
 use keyward_crypto::SignError;
 use keyward_crypto::shared::{HoldersError, RunError, SharedKeyError};
 use keyward_domain::{Code, DisclosureError};
-use keyward_ledger_core::codec::DecodeError;
-use keyward_ledger_verify::Failure;
 use thiserror::Error;
 
 use crate::device::DeviceError;
 use crate::error::ClientError;
+use crate::evidence::{EvidenceError, UNBELIEVED};
 use crate::vault::VaultError;
 
 /// What was wrong with one keeper, or with the way to it.
@@ -62,30 +61,9 @@ pub enum SharedError {
     /// The login is not the session's.
     #[error("the login is for another account than the session's")]
     OtherAccount,
-    /// A proof does not hold, is too old, or is of something else.
-    #[error("the service's proof of {what} does not hold")]
-    Proof {
-        /// Of what.
-        what: &'static str,
-        /// Why.
-        #[source]
-        source: Failure,
-    },
-    /// Proven, and nothing that the ledger writes there.
-    #[error("what is proven of {what} is malformed")]
-    Malformed {
-        /// Of what.
-        what: &'static str,
-        /// Why.
-        #[source]
-        source: DecodeError,
-    },
-    /// A proof holds, and shows something else than what was asked for.
-    #[error("the service shows {what}")]
-    Substituted {
-        /// What it shows.
-        what: &'static str,
-    },
+    /// What the service shows of the ledger is not accepted, or is a refusal.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
     /// The keepers cannot be read.
     #[error("the keepers cannot be read")]
     Keepers(#[source] VaultError),
@@ -149,14 +127,6 @@ pub enum SharedError {
     Faults {
         /// Who, and why.
         faults: Vec<SharedFault>,
-    },
-    /// The ledger has recorded the entry as refused.
-    #[error("the ledger refused: {meaning}")]
-    LedgerRefused {
-        /// The stable code.
-        code: &'static str,
-        /// In words.
-        meaning: &'static str,
     },
     /// The share on this device is none of the key as it is now.
     #[error(
@@ -245,12 +215,8 @@ impl From<VaultError> for SharedError {
             VaultError::TrustMissing => Self::TrustMissing,
             VaultError::AccountMissing => Self::AccountMissing,
             VaultError::OtherAccount => Self::OtherAccount,
-            VaultError::Proof { what, source } | VaultError::Stale { what, source } => {
-                Self::Proof { what, source }
-            }
-            VaultError::Malformed { what, source } => Self::Malformed { what, source },
-            VaultError::Substituted { what } => Self::Substituted { what },
-            VaultError::LedgerRefused { code, meaning } => Self::LedgerRefused { code, meaning },
+            VaultError::Evidence(error) => Self::Evidence(error),
+            VaultError::Stale { what, source } => Self::Evidence(EvidenceError::Proof { what, source }),
             VaultError::Sign(error) => Self::Sign(error),
             VaultError::Client(error) => Self::Client(error),
             other => Self::Keepers(other),
@@ -266,8 +232,8 @@ impl SharedError {
             Self::TrustMissing => "SHARED_TRUST_MISSING",
             Self::AccountMissing => "SESSION_REQUIRED",
             Self::OtherAccount => "SHARED_OTHER_ACCOUNT",
-            Self::Proof { .. } | Self::Malformed { .. } => "SHARED_UNPROVEN",
-            Self::Substituted { .. } | Self::Key(_) => "SHARED_SUBSTITUTED",
+            Self::Evidence(error) => error.code("SHARED_UNPROVEN", "SHARED_SUBSTITUTED"),
+            Self::Key(_) => "SHARED_SUBSTITUTED",
             Self::Keepers(error) => return error.code(),
             Self::Scheme { .. } => "SHARED_SCHEME",
             Self::Experimental { .. } | Self::ExperimentalWithout { .. } => "SHARED_EXPERIMENTAL",
@@ -278,7 +244,6 @@ impl SharedError {
             Self::Holders(error) => error.code(),
             Self::Run(error) => error.code(),
             Self::Faults { .. } => "SHARED_KEEPERS_FAILED",
-            Self::LedgerRefused { code, .. } => code,
             Self::ShareStale => "SHARED_SHARE_STALE",
             Self::SharesWait => "SHARED_SHARES_WAIT",
             Self::DeviceOther => "SHARED_DEVICE_OTHER",
@@ -300,9 +265,10 @@ impl SharedError {
         Some(match self {
             Self::TrustMissing => "give the profile the ledger's trust file",
             Self::AccountMissing | Self::OtherAccount => "log in first (`keyward account login`)",
-            Self::Proof { .. } | Self::Malformed { .. } | Self::Substituted { .. } | Self::Key(_) => {
-                "see that this machine's clock is right; else do not rely on this service, and tell the ledger's operators"
+            Self::Evidence(EvidenceError::Refused { .. }) => {
+                "look at `keyward key shared show`, and begin again"
             }
+            Self::Evidence(_) | Self::Key(_) => UNBELIEVED,
             Self::Keepers(error) => return error.remedy(),
             Self::Scheme { .. } => {
                 "share a key of ed25519 or bip340, or one of ecdsa-secp256k1, which is experimental"
@@ -327,7 +293,6 @@ impl SharedError {
             Self::Faults { .. } => {
                 "see that these keepers run, then begin again; one that is gone for good is replaced with `keyward key shared renew`"
             }
-            Self::LedgerRefused { .. } => "look at `keyward key shared show`, and begin again",
             Self::ShareStale => {
                 "use the device on which the key was dealt anew, or recover the share from a vault that was sealed since"
             }

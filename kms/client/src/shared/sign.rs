@@ -31,7 +31,7 @@ use keyward_proto::custody::{
 use tonic::codegen::Bytes;
 
 use super::ask::placed;
-use super::entry::{accepted, signed};
+use super::entry::signed;
 use super::error::{SharedError, SharedFault};
 use super::faults::Halt;
 use super::order::SharedSignOrder;
@@ -40,6 +40,7 @@ use super::status::SharedStatus;
 use crate::client::{Client, bytes32};
 use crate::device::DeviceKeys;
 use crate::error::ClientError;
+use crate::evidence::EvidenceError;
 use crate::person::Login;
 use crate::sign::Signature;
 use crate::vault::entry::random32;
@@ -369,9 +370,9 @@ impl SharedSigner {
         if bytes32("intent", &begun.intent)? != attempt.intent {
             return Err(SharedError::BegunBefore);
         }
-        let record = accepted(&self.view, &attempt.entry, &begun.receipt)?;
+        let record = self.view.accepted(&attempt.entry, &begun.receipt)?;
         if record.leaf_index != begun.leaf_index {
-            return Err(SharedError::Substituted { what: "the intent's record where it does not stand" });
+            return Err(EvidenceError::Substituted("the intent's record where it does not stand").into());
         }
         self.has_passed(record.height);
         Ok(())

@@ -9,6 +9,7 @@ use keyward_proto::custody::{Key, ShowSharedKeyRequest, ShowSharedKeyResponse};
 
 use super::error::SharedError;
 use crate::client::{Client, bytes32};
+use crate::evidence::EvidenceError;
 use crate::vault::LedgerKeeper;
 use crate::vault::keepers::these;
 use crate::vault::proof::View;
@@ -89,7 +90,7 @@ impl Client {
 }
 
 fn read(view: &View, asked: &str, shown: ShowSharedKeyResponse) -> Result<SharedStatus, SharedError> {
-    let substituted = |what| SharedError::Substituted { what };
+    let substituted = |what| SharedError::Evidence(EvidenceError::Substituted(what));
     let listed = shown.key.unwrap_or_default();
     let key_id = KeyId(bytes32("key id", &listed.key_id)?);
     if let Ok(keyward_domain::KeyName::Id(wanted)) = keyward_domain::KeyName::parse(asked)
@@ -99,8 +100,7 @@ fn read(view: &View, asked: &str, shown: ShowSharedKeyResponse) -> Result<Shared
     }
     let found = view.state(STATE, &shared_key_key(&key_id), &shown.shared, 0)?;
     let value = found.value.ok_or_else(|| substituted("a shared key that the ledger does not know"))?;
-    let state =
-        SharedKeyState::decode(&value).map_err(|source| SharedError::Malformed { what: STATE, source })?;
+    let state = SharedKeyState::decode(&value).map_err(EvidenceError::malformed(STATE))?;
     if state.name.owner != view.account {
         return Err(substituted("the shared key of another account"));
     }
@@ -131,5 +131,5 @@ fn check(view: &View, id: &KeyId, state: &SharedKeyState, key: &SharedKey) -> Re
         && holders.threshold() == state.circle.threshold
         && holders.ids().iter().eq(ids)
         && key.public_key(&Tweak::None)?.id() == *id;
-    if fits { Ok(()) } else { Err(SharedError::Substituted { what: "other shares than the ledger has" }) }
+    if fits { Ok(()) } else { Err(EvidenceError::Substituted("other shares than the ledger has").into()) }
 }

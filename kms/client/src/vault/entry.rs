@@ -12,9 +12,9 @@ use tonic::transport::Channel;
 use super::HAND_IN_TRIES;
 use super::error::VaultError;
 use super::proof::{Recorded, View};
-use super::status::refused;
 use crate::client::{Client, idempotency_key};
 use crate::error::ClientError;
+use crate::evidence::EvidenceError;
 use crate::person::Login;
 use crate::petition::{Petition, PetitionError};
 
@@ -55,12 +55,9 @@ impl Client {
         let answer = patient
             .try_again(Instant::now() + self.deadline, |left| call(bytes.clone(), mark.clone(), left))
             .await?;
-        let record = view.record("the entry", &answer.receipt)?;
-        if record.entry.as_ref() != Some(entry) || record.leaf_index != answer.leaf_index {
-            return Err(VaultError::Substituted { what: "the receipt of another entry" });
-        }
-        if !record.outcome.is_accepted() {
-            return Err(refused(&record.outcome));
+        let record = view.accepted(entry, &answer.receipt)?;
+        if record.leaf_index != answer.leaf_index {
+            return Err(EvidenceError::Substituted("the receipt of another entry").into());
         }
         Ok(HandedIn { receipt: answer.receipt.to_vec(), record })
     }
@@ -96,7 +93,7 @@ fn with_own_word(mut petition: Petition, login: &Login, not_after: u64) -> Resul
         Err(PetitionError::Randomness(error)) => Err(ClientError::Randomness(error).into()),
         // Others' words are taken one by one, and never in the account's own name.
         Err(PetitionError::Malformed | PetitionError::SignedBefore(_)) => {
-            Err(VaultError::Substituted { what: "a word of the account's that it has not given" })
+            Err(EvidenceError::Substituted("a word of the account's that it has not given").into())
         }
     }
 }

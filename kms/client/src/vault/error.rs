@@ -2,11 +2,11 @@
 
 use keyward_crypto::SignError;
 use keyward_crypto::vault::FactsError;
-use keyward_ledger_core::codec::DecodeError;
 use keyward_ledger_verify::Failure;
 use thiserror::Error;
 
 use crate::error::ClientError;
+use crate::evidence::EvidenceError;
 
 /// Why what a service shows or does about a vault is not accepted.
 #[derive(Debug, Error)]
@@ -20,15 +20,9 @@ pub enum VaultError {
     /// The login is not the session's.
     #[error("the login is for another account than the session's")]
     OtherAccount,
-    /// A proof does not hold, or is of something else.
-    #[error("the service's proof of {what} does not hold")]
-    Proof {
-        /// Of what.
-        what: &'static str,
-        /// Why.
-        #[source]
-        source: Failure,
-    },
+    /// What the service shows of the ledger is not accepted, or is a refusal.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
     /// A proof holds, but the ledger has gone on since.
     #[error("the service shows {what} as they were too long ago")]
     Stale {
@@ -37,21 +31,6 @@ pub enum VaultError {
         /// How long ago.
         #[source]
         source: Failure,
-    },
-    /// Proven, and nothing that the ledger writes there.
-    #[error("what is proven of {what} is malformed")]
-    Malformed {
-        /// Of what.
-        what: &'static str,
-        /// Why.
-        #[source]
-        source: DecodeError,
-    },
-    /// A proof holds, and shows something else than what was asked for.
-    #[error("the service shows {what}")]
-    Substituted {
-        /// What it shows.
-        what: &'static str,
     },
     /// The sealing's numbers do not fit together.
     #[error("the vault's public part is refused")]
@@ -62,14 +41,6 @@ pub enum VaultError {
     /// It has ended.
     #[error("the vault was destroyed")]
     Destroyed,
-    /// The ledger has recorded the entry as refused.
-    #[error("the ledger refused: {meaning}")]
-    LedgerRefused {
-        /// The stable code.
-        code: &'static str,
-        /// In words.
-        meaning: &'static str,
-    },
     /// The entry is longer than the ledger takes.
     #[error("the entry has {len} bytes, more than the ledger takes")]
     TooLong {
@@ -94,12 +65,11 @@ impl VaultError {
             Self::TrustMissing => "VAULT_TRUST_MISSING",
             Self::AccountMissing => "SESSION_REQUIRED",
             Self::OtherAccount => "VAULT_OTHER_ACCOUNT",
-            Self::Proof { .. } | Self::Malformed { .. } | Self::Facts(_) => "VAULT_UNPROVEN",
+            Self::Evidence(error) => error.code("VAULT_UNPROVEN", "VAULT_SUBSTITUTED"),
+            Self::Facts(_) => "VAULT_UNPROVEN",
             Self::Stale { .. } => "VAULT_STATE_STALE",
-            Self::Substituted { .. } => "VAULT_SUBSTITUTED",
             Self::Unknown => "VAULT_UNKNOWN",
             Self::Destroyed => "VAULT_DESTROYED",
-            Self::LedgerRefused { code, .. } => code,
             Self::TooLong { .. } => "VAULT_TOO_LONG",
             Self::Sign(_) | Self::Thread(_) => return None,
             Self::Client(error) => return error.code(),
@@ -111,7 +81,10 @@ impl VaultError {
         Some(match self {
             Self::TrustMissing => "give the profile the ledger's trust file",
             Self::AccountMissing | Self::OtherAccount => "log in first (`keyward account login`)",
-            Self::Proof { .. } | Self::Malformed { .. } | Self::Substituted { .. } | Self::Facts(_) => {
+            Self::Evidence(EvidenceError::Refused { .. }) => {
+                "look at `keyward vault status`, and begin again"
+            }
+            Self::Evidence(_) | Self::Facts(_) => {
                 "do not rely on this service: compare the trust file with the ledger's operators, and tell them"
             }
             Self::Stale { .. } => {
@@ -120,7 +93,6 @@ impl VaultError {
             }
             Self::Unknown => "look at the name (`--vault`), or seal one first (`keyward vault seal`)",
             Self::Destroyed => "seal another vault under another name: this one has ended",
-            Self::LedgerRefused { .. } => "look at `keyward vault status`, and begin again",
             Self::TooLong { .. } => "seal to fewer keepers",
             Self::Sign(_) | Self::Thread(_) => "try again",
             Self::Client(error) => return error.remedy(),

@@ -9,6 +9,7 @@ use tonic::codegen::Bytes;
 use super::error::VaultError;
 use super::proof::View;
 use crate::client::Client;
+use crate::evidence::EvidenceError;
 
 const LIST: &str = "the list of keepers";
 const KEEPER: &str = "a keeper's keys";
@@ -55,8 +56,7 @@ impl Client {
         let answer = self.answer(self.vaults().keepers(self.request(ListKeepersRequest {})).await)?;
         let list = view.state(LIST, &keepers_key(), &answer.list, 0)?;
         let (height, time_ms) = (list.height, list.time_ms);
-        let ids = decode_list(list.value.as_deref(), KEEPERS_MAX)
-            .map_err(|source| VaultError::Malformed { what: LIST, source })?;
+        let ids = decode_list(list.value.as_deref(), KEEPERS_MAX).map_err(EvidenceError::malformed(LIST))?;
         let keepers = these(view, &ids, &answer.keepers, 0)?;
         // Whoever left between the two proofs is none.
         let list: Vec<_> = keepers.into_iter().filter(|keeper| keeper.present).collect();
@@ -72,18 +72,18 @@ pub(crate) fn these(
     min_height: u64,
 ) -> Result<Vec<LedgerKeeper>, VaultError> {
     if ids.len() != receipts.len() {
-        return Err(VaultError::Substituted { what: "more or fewer keepers than the ledger names" });
+        return Err(EvidenceError::Substituted("more or fewer keepers than the ledger names").into());
     }
     ids.iter().zip(receipts).map(|(id, receipt)| one(view, id, receipt, min_height)).collect()
 }
 
 fn one(view: &View, id: &[u8; 32], receipt: &[u8], min_height: u64) -> Result<LedgerKeeper, VaultError> {
     let found = view.state(KEEPER, &keeper_key(id), receipt, min_height)?.value;
-    let found = found.ok_or(VaultError::Substituted { what: "a keeper that the ledger does not know" })?;
+    let found = found.ok_or(EvidenceError::Substituted("a keeper that the ledger does not know"))?;
     let KeeperState { present, keeper, .. } =
-        KeeperState::decode(&found).map_err(|source| VaultError::Malformed { what: KEEPER, source })?;
+        KeeperState::decode(&found).map_err(EvidenceError::malformed(KEEPER))?;
     if keeper.id() != *id {
-        return Err(VaultError::Substituted { what: "the keys of another keeper" });
+        return Err(EvidenceError::Substituted("the keys of another keeper").into());
     }
     Ok(LedgerKeeper {
         id: *id,

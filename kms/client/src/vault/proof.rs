@@ -1,16 +1,15 @@
 //! What the ledger says, as far as it can be verified here: the one place where a vault's receipts are read.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use keyward_ledger_core::entry::Entry;
 use keyward_ledger_core::outcome::Outcome;
-use keyward_ledger_verify::{Failure, MaxAge, StateQuery};
+use keyward_ledger_verify::{Failure, StateQuery};
 
-use super::STATE_AGE_MAX;
 use super::error::VaultError;
 use crate::client::Client;
-use crate::receipts::Trusted;
+use crate::evidence::EvidenceError;
+use crate::receipts::{Trusted, recent};
 
 /// An account's view of a ledger, through a trust file.
 pub(crate) struct View {
@@ -62,25 +61,19 @@ impl View {
         receipt: &[u8],
         min_height: u64,
     ) -> Result<Proven, VaultError> {
-        let max_age_ms = u64::try_from(STATE_AGE_MAX.as_millis()).unwrap_or(u64::MAX);
-        let max_age = Some(MaxAge { now_ms: now_ms(), max_age_ms });
-        let query = StateQuery { key, min_height, max_age };
+        let query = StateQuery { key, min_height, max_age: Some(recent()) };
         match self.trusted.verifier.state(receipt, &query) {
             Ok(found) => Ok(Proven { value: found.value, height: found.height, time_ms: found.time_ms }),
             Err(source @ (Failure::TooOld { .. } | Failure::TooLow { .. })) => {
                 Err(VaultError::Stale { what, source })
             }
-            Err(source) => Err(VaultError::Proof { what, source }),
+            Err(source) => Err(EvidenceError::proof(what)(source).into()),
         }
     }
 
     /// A record of this ledger, accepted or not.
-    pub(crate) fn record(&self, what: &'static str, receipt: &[u8]) -> Result<Recorded, VaultError> {
-        let found = self
-            .trusted
-            .verifier
-            .receipt(receipt, None)
-            .map_err(|source| VaultError::Proof { what, source })?;
+    pub(crate) fn record(&self, what: &'static str, receipt: &[u8]) -> Result<Recorded, EvidenceError> {
+        let found = self.trusted.verifier.receipt(receipt, None).map_err(EvidenceError::proof(what))?;
         Ok(Recorded {
             entry: found.entry,
             outcome: found.outcome,
@@ -88,9 +81,16 @@ impl View {
             height: found.height,
         })
     }
-}
 
-pub(crate) fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+    /// The record of exactly this entry, which the ledger has accepted.
+    pub(crate) fn accepted(&self, entry: &Entry, receipt: &[u8]) -> Result<Recorded, EvidenceError> {
+        let record = self.record("the entry", receipt)?;
+        if record.entry.as_ref() != Some(entry) {
+            return Err(EvidenceError::Substituted("the receipt of another entry"));
+        }
+        if !record.outcome.is_accepted() {
+            return Err(EvidenceError::refused(&record.outcome));
+        }
+        Ok(record)
+    }
 }

@@ -25,6 +25,7 @@ use super::status::{Attempts, Holder, VaultStatus, asks_account};
 use super::{Progress, VaultStep};
 use crate::client::{Client, bytes32};
 use crate::error::{ClientError, Refusal};
+use crate::evidence::EvidenceError;
 use crate::password::Password;
 use crate::person::Login;
 
@@ -201,7 +202,8 @@ impl Client {
         course.spent = Spent::Unknown;
         let HandedIn { receipt, record } = self.hand_in(view, &entry, call).await.map_err(|error| {
             match &error {
-                VaultError::LedgerRefused { .. } => course.spent = Spent::Nothing, // its record was verified
+                // Its record was verified.
+                VaultError::Evidence(EvidenceError::Refused { .. }) => course.spent = Spent::Nothing,
                 VaultError::Client(ClientError::Refused(refusal)) if is_final(refusal) => {
                     course.said_refused = Some(status.attempts.lifetime_left);
                 }

@@ -13,6 +13,7 @@ use thiserror::Error;
 use super::error::VaultError;
 use super::proof::View;
 use crate::client::Client;
+use crate::evidence::EvidenceError;
 
 const CREDENTIAL: &str = "an account's credential";
 const KEY: &str = "a key's binding";
@@ -126,7 +127,7 @@ impl Client {
             let request = self.request(ListSignersRequest { parties: named });
             let shown = self.answer(self.vaults().signers(request).await)?.signers;
             if shown.len() != some.len() {
-                return Err(VaultError::Substituted { what: "more or fewer signers than were asked for" });
+                return Err(EvidenceError::Substituted("more or fewer signers than were asked for").into());
             }
             for (party, shown) in some.iter().zip(&shown) {
                 signers.list.push(one(view, *party, shown, &mut signers.height)?);
@@ -152,7 +153,7 @@ fn one(view: &View, party: Party, shown: &ShownSigner, height: &mut u64) -> Resu
             *height = found.height.max(*height);
             let open = open(view, &account, shown)?;
             let Some(value) = found.value else { return Ok(Signer::Account { open, credential: None }) };
-            let state = CredentialState::decode(&value).map_err(malformed(CREDENTIAL))?;
+            let state = CredentialState::decode(&value).map_err(EvidenceError::malformed(CREDENTIAL))?;
             // A key that is none verifies nothing.
             let known = PublicKey::parse(Scheme::Ed25519, &state.public_key).is_ok();
             Ok(Signer::Account { open, credential: known.then_some(state.public_key) })
@@ -161,7 +162,7 @@ fn one(view: &View, party: Party, shown: &ShownSigner, height: &mut u64) -> Resu
             let found = view.state(KEY, &key_key(&key_id), &shown.standing, 0)?;
             *height = found.height.max(*height);
             let Some(value) = found.value else { return Ok(Signer::Unknown) };
-            let state = KeyState::decode(&value).map_err(malformed(KEY))?;
+            let state = KeyState::decode(&value).map_err(EvidenceError::malformed(KEY))?;
             Ok(Signer::Key { state, open: open(view, &state.account, shown)? })
         }
     }
@@ -170,9 +171,5 @@ fn one(view: &View, party: Party, shown: &ShownSigner, height: &mut u64) -> Resu
 fn open(view: &View, account: &[u8; 32], shown: &ShownSigner) -> Result<bool, VaultError> {
     let found = view.state(ACCOUNT, &account_key(account), &shown.account, 0)?;
     let Some(value) = found.value else { return Ok(false) };
-    Ok(AccountState::decode(&value).map_err(malformed(ACCOUNT))?.open)
-}
-
-fn malformed(what: &'static str) -> impl Fn(keyward_ledger_core::codec::DecodeError) -> VaultError {
-    move |source| VaultError::Malformed { what, source }
+    Ok(AccountState::decode(&value).map_err(EvidenceError::malformed(ACCOUNT))?.open)
 }

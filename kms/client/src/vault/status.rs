@@ -4,7 +4,6 @@ use keyward_crypto::vault::{Vault, VaultFacts, VaultMode, VaultStretch};
 use keyward_domain::VaultName;
 use keyward_ledger_core::contracts::{Context, StateView, Stop, attempts};
 use keyward_ledger_core::entry::{Act, Authored, Entry, Party, RuleName, VaultAct};
-use keyward_ledger_core::outcome::{Outcome, Refusal};
 use keyward_ledger_core::state::layout::{AttemptsState, End, attempts_key};
 use keyward_ledger_core::state::vault::{HolderState, VaultState, holder_key, vault_key};
 use keyward_ledger_core::vault::{Sealing, Shares, VaultMode as SealedMode, vault_rule};
@@ -14,6 +13,7 @@ use super::error::VaultError;
 use super::keepers::{LedgerKeeper, these};
 use super::proof::View;
 use crate::client::Client;
+use crate::evidence::EvidenceError;
 
 const VAULT: &str = "the vault";
 const SEALING: &str = "the vault's sealing";
@@ -127,20 +127,19 @@ fn read(
     let rule = vault_rule(name);
     let found = view.state(VAULT, &vault_key(&rule), &shown.vault, min_height)?;
     let Some(value) = found.value else { return Ok(None) };
-    let malformed = |what| move |source| VaultError::Malformed { what, source };
-    let state = VaultState::decode(&value).map_err(malformed(VAULT))?;
+    let state = VaultState::decode(&value).map_err(EvidenceError::malformed(VAULT))?;
     let sealing = sealing(view, &state, &shown.sealing)?;
     let shares = shares(view, &state, &sealing, &shown.shares)?;
     let keepers = these(view, &shares.keepers, &shown.keepers, min_height)?;
     if shown.holders.len() != keepers.len() {
-        return Err(VaultError::Substituted { what: "more or fewer holders than the vault has" });
+        return Err(EvidenceError::Substituted("more or fewer holders than the vault has").into());
     }
     let mut holders = Vec::new();
     for ((index, keeper), receipt) in (1..).zip(&keepers).zip(&shown.holders) {
         let held = view.state(HOLDER, &holder_key(&rule, &keeper.id), receipt, min_height)?.value;
-        let held =
-            held.ok_or(VaultError::Substituted { what: "a keeper that holds nothing of the vault" })?;
-        let HolderState { held, erased } = HolderState::decode(&held).map_err(malformed(HOLDER))?;
+        let held = held.ok_or(EvidenceError::Substituted("a keeper that holds nothing of the vault"))?;
+        let HolderState { held, erased } =
+            HolderState::decode(&held).map_err(EvidenceError::malformed(HOLDER))?;
         holders.push(Holder { index, keeper: keeper.clone(), held, erased });
     }
     Ok(Some(VaultStatus {
@@ -158,7 +157,7 @@ fn read(
 
 /// The sealing of a receipt: accepted, of this vault, and the one whose hash the vault's state names.
 fn sealing(view: &View, state: &VaultState, receipt: &[u8]) -> Result<Sealing, VaultError> {
-    let substituted = |what| VaultError::Substituted { what };
+    let substituted = |what| VaultError::Evidence(EvidenceError::Substituted(what));
     let record = view.record(SEALING, receipt)?;
     let Some(Entry::Authored(Authored { act: Act::Vault(VaultAct::Seal { sealing, .. }), .. })) =
         record.entry
@@ -182,7 +181,7 @@ fn shares(view: &View, state: &VaultState, sealing: &Sealing, receipt: &[u8]) ->
     if state.shares == state.sealing {
         return Ok(sealing.shares.clone());
     }
-    let substituted = |what| VaultError::Substituted { what };
+    let substituted = |what| VaultError::Evidence(EvidenceError::Substituted(what));
     let record = view.record(SHARES, receipt)?;
     let Some(Entry::Authored(Authored { act: Act::Vault(VaultAct::Refresh { refresh, .. }), .. })) =
         record.entry
@@ -235,9 +234,9 @@ fn counter(view: &View, rule: &[u8; 32], receipt: &[u8], min_height: u64) -> Res
     let context = Context { chain_id: &chain_id, height, time_ms, leaf_index: 0 };
     let counter = match attempts::counter(&One(found.value), &context, rule) {
         Ok(counter) => counter,
-        Err(Stop::Broken(source)) => return Err(VaultError::Malformed { what: COUNTER, source }),
+        Err(Stop::Broken(source)) => return Err(EvidenceError::malformed(COUNTER)(source).into()),
         Err(Stop::Refused(_)) => {
-            return Err(VaultError::Substituted { what: "a vault without a counter of attempts" });
+            return Err(EvidenceError::Substituted("a vault without a counter of attempts").into());
         }
     };
     let AttemptsState { terms, spent, granted, .. } = &counter;
@@ -267,10 +266,4 @@ impl StateView for One {
 /// Whether an attempt at this vault takes the account's own word.
 pub(super) fn asks_account(sealing: &Sealing) -> bool {
     sealing.terms.askers.contains(&Party::Credential(sealing.vault.owner))
-}
-
-/// The name and meaning of an outcome.
-pub(super) fn refused(outcome: &Outcome) -> VaultError {
-    let meaning = outcome.refusal().map_or("for a reason that this version does not know", Refusal::describe);
-    VaultError::LedgerRefused { code: outcome.name(), meaning }
 }

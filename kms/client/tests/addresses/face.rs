@@ -8,7 +8,8 @@ use keyward_crypto::unlinkable::{
     Closing, EpochAddresses, MetaAddress, Payment, SpendingPoint, ViewingLeaf, closing_tag, seal_closing,
     seal_detail,
 };
-use keyward_domain::detail::{Detail, Source as DetailSource, records_root};
+use keyward_domain::approval::AddressSigning;
+use keyward_domain::detail::{ApprovedBy, Detail, Source as DetailSource, records_root};
 use keyward_domain::scheme::Scheme;
 use keyward_ledger_core::entry::{AnnouncePayment, CloseEpoch, Entry, UseAddress};
 use keyward_ledger_core::hash::{Hash, commitment, sha256};
@@ -19,6 +20,7 @@ use keyward_ledger_core::state::addresses::addresses_key;
 use keyward_ledger_core::unlinkable::{SEALED_CLOSING_BYTES, use_address_message};
 use keyward_proto::custody::address_source::Source;
 use keyward_proto::custody::addresses_server::{Addresses, AddressesServer};
+use keyward_proto::custody::approvals_server::ApprovalsServer;
 use keyward_proto::custody::vaults_server::VaultsServer;
 use keyward_proto::custody::viewings_server::ViewingsServer;
 use keyward_proto::custody::*;
@@ -27,6 +29,7 @@ use tonic::transport::server::Router;
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
+use crate::addresses::desk::Desk;
 use crate::addresses::world::{BORIS, Begun, World, hosted};
 use crate::toy::{self, Answered, Chain, SERVICE, account, refused};
 
@@ -36,6 +39,7 @@ struct Face(Arc<World>);
 pub(crate) fn router(world: Arc<World>) -> Router {
     let keepers = crate::addresses::keepers::Face(Arc::clone(&world));
     Server::builder()
+        .add_service(ApprovalsServer::new(Desk(Arc::clone(&world))))
         .add_service(AddressesServer::new(Face(world)))
         .add_service(VaultsServer::new(keepers.clone()))
         .add_service(ViewingsServer::new(keepers))
@@ -72,10 +76,10 @@ fn source_of(source: &AddressSource) -> DetailSource {
 }
 
 impl Face {
-    /// An intent with its sealed detail; what it opens with. `asked`: whose it is, its scheme's name and format.
+    /// An intent with its sealed detail; what it opens with. `asked`: whose it is, its scheme's name and format, and its case.
     fn intent(
         &self,
-        (account, scheme, format): (Hash, &str, &str),
+        (account, scheme, format, case): (Hash, &str, &str, Option<Hash>),
         view: ViewingLeaf,
         (source, public_key): (&AddressSource, &[u8]),
         payload_hash: &Hash,
@@ -87,7 +91,7 @@ impl Face {
             payload_hash: *payload_hash,
             opening,
             policy: [9; 32],
-            approved: None,
+            approved: case.map(|case| ApprovedBy { case, salt: self.0.mail.lock().unwrap()[&case].salt }),
             app: "app".into(),
             format: format.into(),
             said: Vec::new(),
@@ -178,9 +182,19 @@ impl Addresses for Face {
         Ok(Response::new(say!(self, show, honest)))
     }
 
-    /// Of approvals the stories tell.
-    async fn ask(&self, _: Request<AskAddressRequest>) -> Answered<AskAddressResponse> {
-        Err(tonic::Status::unimplemented("nobody asks here"))
+    async fn ask(&self, request: Request<AskAddressRequest>) -> Answered<AskAddressResponse> {
+        let account = account(&request);
+        let request = request.into_inner();
+        let Some(ask_address_request::Payload::Message(message)) = request.payload else {
+            panic!("a digest")
+        };
+        let salt = sha256(&[&request.idempotency_key, b"salt"]);
+        let scheme = Scheme::from_name(&request.scheme).unwrap();
+        let (payload, payload_hash) = (message.to_vec(), sha256(&[&message]));
+        let asked = AddressSigning { account, salt, scheme, payload, format: request.format, payload_hash };
+        let (_, leaf_index) = self.0.open_case(asked);
+        let receipt = self.0.chain.lock().unwrap().receipt(leaf_index);
+        Ok(Response::new(AskAddressResponse { receipt: receipt.into(), leaf_index }))
     }
 
     async fn next(&self, request: Request<NextAddressesRequest>) -> Answered<NextAddressesResponse> {
@@ -223,7 +237,7 @@ impl Addresses for Face {
         let scheme = Scheme::from_name(&request.scheme).unwrap();
         let leaf = hosted().viewing_leaf(epoch);
         let key = hosted().spending_leaf(epoch).unwrap().key(&leaf, index, scheme).unwrap();
-        let asked = (BORIS, request.scheme.as_str(), request.format.as_str());
+        let asked = (BORIS, request.scheme.as_str(), request.format.as_str(), None);
         let (body, r) = self.intent(asked, leaf, (&source, &public_key), &payload_hash);
         let used = self.vouched(&key, &body);
         let place = self.record_use(&used)?;
@@ -249,9 +263,14 @@ impl Addresses for Face {
             Some(begin_address_request::Payload::Digest(bytes)) => digest(bytes, false),
             None => panic!("no payload"),
         };
-        let asked = (account, request.scheme.as_str(), request.format.as_str());
+        let case = Hash::try_from(&request.case_id[..]).ok();
+        // Complete, or nothing is begun.
+        if case.is_some_and(|case| self.0.case(&case).is_none_or(|found| found.approvals.is_empty())) {
+            return Err(refused("APPROVALS_MISSING"));
+        }
+        let asked = (account, request.scheme.as_str(), request.format.as_str(), case);
         let (body, opening) = self.intent(asked, view, (&source, &request.public_key), &payload_hash);
-        let begun = Begun { account, body: body.clone(), opening, payload_hash, source, leaf: None };
+        let begun = Begun { account, body: body.clone(), opening, payload_hash, source, case, leaf: None };
         self.0.begun.lock().unwrap().push(begun);
         let honest = BeginAddressResponse { intent: body.into(), opening: opening.to_vec().into() };
         Ok(Response::new(say!(self, begun, honest)))
@@ -264,6 +283,7 @@ impl Addresses for Face {
         let leaf = match begun.leaf {
             Some(leaf) => leaf,
             None => {
+                begun.case.iter().try_for_each(|case| self.0.use_case(case))?;
                 let proof = proof[..].try_into().unwrap();
                 self.record_use(&UseAddress::from_body(&begun.body, proof).unwrap())?
             }
@@ -327,9 +347,10 @@ impl Addresses for Face {
     }
 
     async fn announce(&self, request: Request<AnnouncePaymentRequest>) -> Answered<AnnouncePaymentResponse> {
-        let AnnouncePaymentRequest { epoch, payment, .. } = request.into_inner();
+        let AnnouncePaymentRequest { epoch, payment, epoch_ms, .. } = request.into_inner();
+        let epoch_ms = if epoch_ms == 0 { self.0.epoch_ms } else { epoch_ms };
         let payment: [u8; 50] = say!(self, announce, payment[..].try_into().unwrap());
-        let entry = Entry::AnnouncePayment(AnnouncePayment { epoch_ms: self.0.epoch_ms, epoch, payment });
+        let entry = Entry::AnnouncePayment(AnnouncePayment { epoch_ms, epoch, payment });
         let (receipt, _) = toy::record(&mut self.0.chain.lock().unwrap(), &entry.encode())?;
         Ok(Response::new(AnnouncePaymentResponse { receipt: receipt.into() }))
     }

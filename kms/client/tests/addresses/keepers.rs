@@ -1,16 +1,11 @@
 //! Keepers of closed epochs with the real cryptography, and the service's way to them.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use keyward_crypto::vault::BoxKey;
 use keyward_crypto::viewing::{Dealing, Opening, ViewingShare};
 use keyward_domain::viewing_deposit_message;
-use keyward_ledger_core::ed25519::SigningKey;
 use keyward_ledger_core::entry::Entry;
-use keyward_ledger_core::hash::Hash;
-use keyward_ledger_core::keeper::{Keeper as OnLedger, keeper_id};
-use keyward_ledger_core::state::keeper::{KeeperState, keeper_key, keepers_key};
+use keyward_ledger_core::state::keeper::{keeper_key, keepers_key};
 use keyward_ledger_core::unlinkable::DealtRun;
 use keyward_proto::custody::vaults_server::Vaults;
 use keyward_proto::custody::viewings_server::Viewings;
@@ -18,41 +13,11 @@ use keyward_proto::custody::*;
 use tonic::{Request, Response, Status};
 
 use crate::addresses::world::World;
-use crate::toy::{self, Answered, Chain, account, credential};
+use crate::toy::{self, Answered, account, credential};
 
-pub(crate) struct Keeper {
-    pub(crate) name: String,
-    pub(crate) signing: SigningKey,
-    sealing: BoxKey,
-    /// By the hash of their dealings.
-    shares: Mutex<HashMap<Hash, ViewingShare>>,
-}
+pub(crate) type Keeper = toy::keeper::Keeper<ViewingShare>;
 
 impl Keeper {
-    fn new(number: u8) -> Self {
-        Self {
-            name: format!("keeper-{number}"),
-            signing: SigningKey::from_seed(&[0xa0 + number; 32]),
-            sealing: BoxKey::from_secret(&[0x10 + number; 32]).unwrap(),
-            shares: Mutex::default(),
-        }
-    }
-
-    pub(crate) fn id(&self) -> Hash {
-        keeper_id(&self.name)
-    }
-
-    pub(crate) fn state(&self) -> KeeperState {
-        let keeper = OnLedger {
-            name: self.name.clone(),
-            key: self.signing.public_key(),
-            hpke_key: self.sealing.public(),
-            validator: None,
-            rpc: "https://keeper.example:7600".into(),
-        };
-        KeeperState { present: true, height: 1, keeper }
-    }
-
     fn deposit(&self, dealing: &Dealing, share: &[u8]) -> [u8; 64] {
         let (hash, id) = (dealing.hash(), self.id());
         let share = ViewingShare::open(dealing, &id, &self.sealing, share).unwrap();
@@ -78,18 +43,6 @@ impl Keeper {
         let forged = ViewingShare::from_secret(&[&own[..pair], &other[pair..]].concat()).unwrap();
         forged.answer(opening, |said| self.signing.sign(said)).unwrap()
     }
-}
-
-/// Five of them, as the ledger has them, by ascending id.
-pub(crate) fn admitted(chain: &mut Chain) -> Vec<Keeper> {
-    let mut keepers: Vec<_> = (1..=5).map(Keeper::new).collect();
-    keepers.sort_by_key(Keeper::id);
-    let ids: Vec<_> = keepers.iter().map(Keeper::id).collect();
-    chain.state.insert(&keepers_key(), &[&5_u32.to_be_bytes()[..], &ids.concat()].concat());
-    for keeper in &keepers {
-        chain.state.insert(&keeper_key(&keeper.id()), &keeper.state().encode());
-    }
-    keepers
 }
 
 #[derive(Clone)]

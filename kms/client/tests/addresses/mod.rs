@@ -1,8 +1,10 @@
 //! Unlinkable addresses from the account's side: against an honest service, and against ones that lie.
 
+mod approved;
 mod choosing;
 mod closing;
 mod dealing;
+mod desk;
 mod face;
 mod gathering;
 mod giving;

@@ -21,13 +21,16 @@ async fn what_is_paid_to_an_own_meta_address_is_found_and_used_once() {
     assert_eq!((meta.epoch, world.called("meta")), (world.epoch(), 0));
     let mut paid = Vec::new();
     for _ in 0..3 {
-        paid.push(clara.pay_to_meta_address(&meta.meta_address).await.unwrap());
+        paid.push(clara.pay_in_epochs_of(&meta.meta_address, meta.epoch_ms).await.unwrap());
     }
     // Somebody else's among them.
     let stranger = AddressRoot::generate().unwrap();
     let spending = stranger.spending_leaf(meta.epoch).unwrap().point();
     let foreign = MetaAddress::new(&stranger.viewing_leaf(meta.epoch), spending).unwrap();
     clara.pay_to_meta_address(&foreign.encode().unwrap()).await.unwrap();
+    assert_eq!(meta.epoch_ms, world.epoch_ms);
+    let longer = clara.pay_in_epochs_of(&meta.meta_address, 2 * meta.epoch_ms).await;
+    assert_eq!(code(longer), "ADDRESS_EPOCH");
 
     let keep = paid.iter().map(|one| one.address).collect::<Vec<_>>();
     let scan = anna.scan_own_payments(&device.root(), ALL, 0, &[], &keep).await.unwrap();

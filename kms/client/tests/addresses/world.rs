@@ -7,6 +7,7 @@ use keyward_client::Client;
 use keyward_client::DeviceKeys;
 use keyward_client::addresses::{AddressOrder, AddressesError, Book, ChooseTerms, Custody, OwnRoot};
 use keyward_crypto::unlinkable::{AddressRoot, Closing, ViewingLeaf};
+use keyward_domain::approval::AddressSigning;
 use keyward_domain::detail::Detail;
 use keyward_ledger_core::entry::{AnnouncePayment, Entry, UseAddress, tenant_id};
 use keyward_ledger_core::hash::Hash;
@@ -14,7 +15,7 @@ use keyward_proto::custody::*;
 use tempfile::TempDir;
 
 use crate::addresses::face;
-use crate::addresses::keepers::{self, Keeper};
+use crate::addresses::keepers::Keeper;
 use crate::toy::{self, Chain};
 pub(crate) use crate::toy::{ANNA, BORIS, CLARA, login};
 
@@ -34,6 +35,8 @@ pub(crate) struct Lies {
     pub(crate) signed: Lie<SignAddressResponse>,
     /// What the detail says, before it is sealed.
     pub(crate) detail: Lie<Detail>,
+    /// What a case is about.
+    pub(crate) asked: Lie<Option<AddressSigning>>,
     /// The intent, before its detail is sealed.
     pub(crate) intent: Lie<UseAddress>,
     /// The leaf that the detail is sealed for.
@@ -62,6 +65,7 @@ pub(crate) struct Begun {
     pub(crate) opening: Hash,
     pub(crate) payload_hash: Hash,
     pub(crate) source: AddressSource,
+    pub(crate) case: Option<Hash>,
     pub(crate) leaf: Option<u64>,
 }
 
@@ -73,6 +77,8 @@ pub(crate) struct World {
     pub(crate) given: Mutex<HashMap<u32, u32>>,
     /// In the order in which they were begun.
     pub(crate) begun: Mutex<Vec<Begun>>,
+    /// What cases are about, by case.
+    pub(crate) mail: Mutex<HashMap<Hash, AddressSigning>>,
     pub(crate) keepers: Vec<Keeper>,
     /// Hashes of the dealings that were handed to keepers, in order.
     pub(crate) dealings: Mutex<Vec<Hash>>,
@@ -115,7 +121,7 @@ impl World {
         // Far from the edges of an epoch, and ahead of this side's clock, which then says nothing.
         chain.time_ms = (chain.time_ms / HOUR_MS + 1) * HOUR_MS + HOUR_MS / 2;
         toy::open_accounts(&mut chain, &[ANNA, BORIS, CLARA]);
-        let keepers = keepers::admitted(&mut chain);
+        let keepers = Keeper::admitted(&mut chain);
         let (incoming, address) = toy::listen();
         let world = Arc::new(Self {
             chain: Mutex::new(chain),
@@ -123,6 +129,7 @@ impl World {
             epoch_ms: HOUR_MS,
             given: Mutex::default(),
             begun: Mutex::default(),
+            mail: Mutex::default(),
             keepers,
             dealings: Mutex::default(),
             kept: Mutex::default(),

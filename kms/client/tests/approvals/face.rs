@@ -138,8 +138,12 @@ impl Approvals for Face {
         self.record(&request.get_ref().entry).map(Response::new)
     }
 
-    async fn withdraw(&self, request: Request<ApprovalEntryRequest>) -> Answered<ApprovalEntryResponse> {
-        self.record(&request.get_ref().entry).map(Response::new)
+    async fn withdraw(&self, request: Request<ApprovalEntryRequest>) -> Answered<WithdrawApprovalResponse> {
+        if self.0.lies.lock().unwrap().here {
+            return Ok(Response::new(WithdrawApprovalResponse { here: true, ..Default::default() }));
+        }
+        let ApprovalEntryResponse { receipt, leaf_index } = self.record(&request.get_ref().entry)?;
+        Ok(Response::new(WithdrawApprovalResponse { receipt, leaf_index, here: false }))
     }
 }
 

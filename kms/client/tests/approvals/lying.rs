@@ -1,7 +1,8 @@
 //! A service that lies about what is approved: it is found out before anything is signed.
 
-use keyward_client::approvals::{ApprovalError, Voice};
-use keyward_ledger_core::entry::{Act, Case, Entry};
+use keyward_client::approvals::{ApprovalError, Voice, Withdrawn};
+use keyward_client::{EvidenceError, Petition};
+use keyward_ledger_core::entry::{Act, Case, Entry, OpenBlindCase, kind};
 use keyward_ledger_core::hash::sha256;
 use keyward_ledger_core::state::layout::approval_case_key;
 use keyward_proto::custody::{
@@ -187,7 +188,10 @@ async fn an_entry_that_is_changed_on_the_way_counts_for_nothing_and_is_not_belie
 async fn rules_of_others_and_other_rules_are_not_taken_for_the_one_that_was_named() {
     let (world, _) = World::asked(1).await;
     let anna = world.client(ANNA).await;
-    assert!(matches!(anna.approval_rules().await, Err(ApprovalError::Substituted { .. })), "they are Dora's");
+    assert!(
+        matches!(anna.approval_rules().await, Err(ApprovalError::Evidence(EvidenceError::Substituted(_)))),
+        "they are Dora's"
+    );
     let dora = world.client(DORA).await;
     world.lie(Lies {
         rules: Some(Box::new(|_, mut answer| {
@@ -196,7 +200,7 @@ async fn rules_of_others_and_other_rules_are_not_taken_for_the_one_that_was_name
         })),
         ..Lies::default()
     });
-    assert!(matches!(dora.approval_rules().await, Err(ApprovalError::Proof { .. })));
+    assert!(matches!(dora.approval_rules().await, Err(ApprovalError::Evidence(EvidenceError::Proof { .. }))));
     world.lie(Lies {
         rules: Some(Box::new(|_, mut answer| {
             answer.rules.clear();
@@ -204,10 +208,13 @@ async fn rules_of_others_and_other_rules_are_not_taken_for_the_one_that_was_name
         })),
         ..Lies::default()
     });
-    assert!(matches!(dora.approval_rule(&rule()).await, Err(ApprovalError::Substituted { .. })));
+    assert!(matches!(
+        dora.approval_rule(&rule()).await,
+        Err(ApprovalError::Evidence(EvidenceError::Substituted(_)))
+    ));
     let about = keyward_client::approvals::About::Signing(signing());
     let asked = anna.ask_approval(Voice::Account(&login(ANNA)), &rule(), &about, LIVE_MS).await;
-    assert!(matches!(asked, Err(ApprovalError::Substituted { .. })));
+    assert!(matches!(asked, Err(ApprovalError::Evidence(EvidenceError::Substituted(_)))));
 }
 
 #[tokio::test]
@@ -256,5 +263,36 @@ async fn a_signature_that_was_not_paid_for_by_this_case_is_refused() {
         world.lie(Lies { signed: Some(Box::new(lie)), ..Lies::default() });
         let error = world.sign(&case).await.unwrap_err();
         assert_eq!(error.code(), Some(expected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_ledger_has_is_not_withdrawn_by_the_services_word() {
+    let (world, named) = World::asked(1).await;
+    let (rule, live_ms) = (rule().id(kind::DEFINE_APPROVAL), LIVE_MS);
+    let open = Entry::OpenBlindCase(OpenBlindCase { rule, lock: [1; 32], content: [2; 32], live_ms });
+    let blind = world.chain.lock().unwrap().record(&open.encode()).1.data.try_into().unwrap();
+    for case in [&named, &blind] {
+        let shown = world.see(BORIS, case).await.unwrap();
+        let act = Act::Approve { case: shown.case, group: 0 };
+        // As another service would have handed it in: this one does not show what the blind case is about.
+        let mut petition = Petition::new(world.snapshot().chain_id(), act);
+        petition.sign_as_account(BORIS, &login(BORIS).credential, shown.height + 100).unwrap();
+        world.chain.lock().unwrap().record(&petition.entry().encode());
+    }
+    world.lie(Lies { here: true, ..Lies::default() });
+    for (who, case, is_theirs) in
+        [(ANNA, &named, false), (BORIS, &named, false), (BORIS, &blind, false), (ANNA, &blind, true)]
+    {
+        let shown = world.see(who, case).await.unwrap();
+        let withdrawn = world.client(who).await.withdraw_approval(Voice::Account(&login(who)), &shown).await;
+        match withdrawn {
+            Ok(Withdrawn::Here) => assert!(is_theirs),
+            Ok(Withdrawn::Recorded(done)) => panic!("{done:?}"),
+            Err(error) => {
+                assert!(!is_theirs);
+                assert_eq!(error.code(), Some("APPROVAL_SUBSTITUTED"));
+            }
+        }
     }
 }

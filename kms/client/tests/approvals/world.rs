@@ -41,6 +41,8 @@ pub(crate) struct Lies {
     pub(crate) published: Lie<PublishPolicyResponse>,
     /// Entries are changed on the way.
     pub(crate) entry: Lie<Vec<u8>>,
+    /// It says that it took a case back, and hands nothing in.
+    pub(crate) here: bool,
 }
 
 pub(crate) struct World {

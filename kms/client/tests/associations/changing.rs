@@ -1,7 +1,7 @@
 //! What was signed of an association counts only with the receipt of this very entry; nobody signs for another ledger.
 
-use keyward_client::Petition;
 use keyward_client::associations::{AssociationAct, AssociationError};
+use keyward_client::{EvidenceError, Petition};
 use keyward_ledger_core::entry::{Act, Party};
 use keyward_proto::custody::AssociationEntryResponse;
 use tonic::Status;
@@ -61,7 +61,10 @@ async fn a_change_counts_only_with_the_receipt_of_this_very_entry() {
     });
     let error = world.hand_in(dispute(1), &[BORIS]).await.unwrap_err();
     assert!(
-        matches!(error, AssociationError::Substituted { what: "the receipt of another entry" }),
+        matches!(
+            error,
+            AssociationError::Evidence(EvidenceError::Substituted("the receipt of another entry"))
+        ),
         "{error}"
     );
     assert_eq!(error.code(), Some("ASSOCIATION_SUBSTITUTED"));
@@ -70,7 +73,7 @@ async fn a_change_counts_only_with_the_receipt_of_this_very_entry() {
         answer.map(|answer| AssociationEntryResponse { leaf_index: 9, ..answer })
     }));
     let error = world.hand_in(dispute(1), &[BORIS]).await.unwrap_err();
-    assert!(matches!(error, AssociationError::Substituted { .. }), "{error}");
+    assert!(matches!(error, AssociationError::Evidence(EvidenceError::Substituted(_))), "{error}");
     // One of a record that the ledger refused: the service says it was done.
     world.lie(recording(|world, answer| {
         Ok(answer.unwrap_or_else(|_refused| {
@@ -80,7 +83,10 @@ async fn a_change_counts_only_with_the_receipt_of_this_very_entry() {
     }));
     let error = world.hand_in(dispute(1), &[BORIS]).await.unwrap_err();
     assert!(
-        matches!(error, AssociationError::LedgerRefused { code: "ASSOCIATION_DISPUTED", .. }),
+        matches!(
+            error,
+            AssociationError::Evidence(EvidenceError::Refused { code: "ASSOCIATION_DISPUTED", .. })
+        ),
         "the second one was recorded: {error}"
     );
 }

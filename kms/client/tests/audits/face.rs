@@ -209,7 +209,7 @@ impl Approvals for Face {
         Err(refused("NOT_ALLOWED"))
     }
 
-    async fn withdraw(&self, _: Request<ApprovalEntryRequest>) -> Answered<ApprovalEntryResponse> {
+    async fn withdraw(&self, _: Request<ApprovalEntryRequest>) -> Answered<WithdrawApprovalResponse> {
         Err(refused("NOT_ALLOWED"))
     }
 }

@@ -1,5 +1,6 @@
 //! What a service shows of delegates is believed only as far as it is proven, fresh, and what was asked for.
 
+use keyward_client::EvidenceError;
 use keyward_client::delegation::{DelegationError, Scope};
 use keyward_ledger_core::state::delegation::{Delegations, delegation_key, delegations_key};
 use keyward_ledger_core::state::layout::timelock_key;
@@ -88,7 +89,10 @@ async fn old_state_is_refused_however_well_it_is_proven() {
     assert!(
         matches!(
             error,
-            DelegationError::Proof { what: "the account's delegations", source: Failure::TooOld { .. } }
+            DelegationError::Evidence(EvidenceError::Proof {
+                what: "the account's delegations",
+                source: Failure::TooOld { .. }
+            })
         ),
         "{error}"
     );
@@ -99,7 +103,10 @@ async fn old_state_is_refused_however_well_it_is_proven() {
         shown
     }));
     let error = anna.delegations(None).await.unwrap_err();
-    assert!(matches!(error, DelegationError::Proof { what: "a delegation", .. }), "{error}");
+    assert!(
+        matches!(error, DelegationError::Evidence(EvidenceError::Proof { what: "a delegation", .. })),
+        "{error}"
+    );
     assert_eq!(error.code(), Some("DELEGATION_UNPROVEN"));
 }
 
@@ -116,30 +123,45 @@ async fn another_ledgers_word_or_another_accounts_counts_for_nothing() {
         face::shown(&own, &ANNA)
     }));
     let error = anna.delegations(None).await.unwrap_err();
-    assert!(matches!(error, DelegationError::Proof { source: Failure::OtherGenesis, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            DelegationError::Evidence(EvidenceError::Proof { source: Failure::OtherGenesis, .. })
+        ),
+        "{error}"
+    );
     world.lie(showing(|world, _| face::shown(&world.snapshot(), &BORIS)));
     let error = anna.delegations(None).await.unwrap_err();
-    assert!(matches!(error, DelegationError::Proof { source: Failure::OtherStateKey, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            DelegationError::Evidence(EvidenceError::Proof { source: Failure::OtherStateKey, .. })
+        ),
+        "{error}"
+    );
     // Boris's delegation under Anna's list, and none where she has one.
     world.lie(showing(|world, mut shown| {
         shown.delegations = face::shown(&world.snapshot(), &BORIS).delegations;
         shown
     }));
     let error = anna.delegations(None).await.unwrap_err();
-    assert!(matches!(error, DelegationError::Substituted { .. }), "{error}");
+    assert!(matches!(error, DelegationError::Evidence(EvidenceError::Substituted(_))), "{error}");
     world.lie(showing(|_, mut shown| {
         shown.delegations.clear();
         shown
     }));
     let error = anna.delegations(None).await.unwrap_err();
     assert!(
-        matches!(error, DelegationError::Substituted { what: "fewer delegations than the account has" }),
+        matches!(
+            error,
+            DelegationError::Evidence(EvidenceError::Substituted("fewer delegations than the account has"))
+        ),
         "{error}"
     );
     // To a delegate nothing is shown as his that does not name him.
     world.lie(Lies::default());
     let error = world.client(CLARA).await.delegations(Some(ANNA)).await.unwrap_err();
-    assert!(matches!(error, DelegationError::Substituted { .. }), "{error}");
+    assert!(matches!(error, DelegationError::Evidence(EvidenceError::Substituted(_))), "{error}");
     assert_eq!(error.code(), Some("DELEGATION_SUBSTITUTED"));
 }
 
@@ -157,13 +179,22 @@ async fn the_timelock_of_another_delegation_is_not_taken_for_this_ones() {
         shown
     }));
     let error = anna.veto_recovery(&login(ANNA), &main_name()).await.unwrap_err();
-    assert!(matches!(error, DelegationError::Proof { what: "a delegation's recoveries", .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            DelegationError::Evidence(EvidenceError::Proof { what: "a delegation's recoveries", .. })
+        ),
+        "{error}"
+    );
     world.lie(showing(|world, mut shown| {
         shown.delegations[0].recovery = world.snapshot().proof(&delegations_key(&ANNA)).into();
         shown
     }));
     let error = anna.veto_recovery(&login(ANNA), &main_name()).await.unwrap_err();
-    assert!(matches!(error, DelegationError::Proof { what: "a recovery", .. }), "{error}");
+    assert!(
+        matches!(error, DelegationError::Evidence(EvidenceError::Proof { what: "a recovery", .. })),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -182,14 +213,17 @@ async fn an_appointment_counts_only_with_the_receipt_of_this_very_entry() {
     });
     let error = appoint(&[CLARA]).await;
     assert!(
-        matches!(error, DelegationError::Substituted { what: "the receipt of another entry" }),
+        matches!(
+            error,
+            DelegationError::Evidence(EvidenceError::Substituted("the receipt of another entry"))
+        ),
         "{error}"
     );
     // The right receipt at another place of the log.
     world
         .lie(recording(|_, answer| answer.map(|answer| DelegationEntryResponse { leaf_index: 9, ..answer })));
     let error = appoint(&[CLARA]).await;
-    assert!(matches!(error, DelegationError::Substituted { .. }), "{error}");
+    assert!(matches!(error, DelegationError::Evidence(EvidenceError::Substituted(_))), "{error}");
     // One of a record that the ledger refused: the service says it was done.
     world.lie(recording(|world, answer| {
         let leaf_index = world.handed_in() as u64;
@@ -202,7 +236,7 @@ async fn an_appointment_counts_only_with_the_receipt_of_this_very_entry() {
     assert_eq!(all.changes, 2);
     let error = appoint(&[ANNA]).await;
     assert_eq!(error.code(), Some("RULE_INVALID"), "{error}");
-    assert!(matches!(error, DelegationError::LedgerRefused { .. }), "{error}");
+    assert!(matches!(error, DelegationError::Evidence(EvidenceError::Refused { .. })), "{error}");
 }
 
 #[tokio::test]
@@ -235,7 +269,10 @@ async fn policies_are_named_by_the_texts_that_are_shown() {
     });
     let error = anna.delegate_policies().await.unwrap_err();
     assert!(
-        matches!(error, DelegationError::Substituted { what: "a policy set under another hash" }),
+        matches!(
+            error,
+            DelegationError::Evidence(EvidenceError::Substituted("a policy set under another hash"))
+        ),
         "{error}"
     );
     assert_eq!(terms(&[BORIS], 1).scope, Scope::BOTH);

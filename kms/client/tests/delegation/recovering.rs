@@ -1,5 +1,6 @@
 //! Taking an account back: who asks, who signs, what a service on the way can change, and who stops it.
 
+use keyward_client::EvidenceError;
 use keyward_client::delegation::{DelegationError, Request};
 use keyward_crypto::{SigningKey, account_credential};
 use keyward_domain::scheme::Scheme;
@@ -49,7 +50,10 @@ async fn another_account_or_ledger_in_the_answer_makes_no_request() {
     let lost = async |account| client.begin_recovery("anna", &password("new"), &main_name(), account).await;
     world.lie(beginning(|begun| BeginRecoveryResponse { chain_id: vec![9; 32].into(), ..begun }));
     let error = lost(None).await.unwrap_err();
-    assert!(matches!(error, DelegationError::Substituted { what: "another ledger" }), "{error}");
+    assert!(
+        matches!(error, DelegationError::Evidence(EvidenceError::Substituted("another ledger"))),
+        "{error}"
+    );
     world.lie(beginning(|begun| BeginRecoveryResponse { account: CLARA.to_vec().into(), ..begun }));
     let error = lost(Some(ANNA)).await.unwrap_err();
     assert_eq!(error.code(), Some("DELEGATION_SUBSTITUTED"));
@@ -160,7 +164,7 @@ async fn a_request_that_was_altered_on_the_way_is_none_and_an_entry_altered_by_t
         ..Lies::default()
     });
     let error = world.client(BORIS).await.send_request(&request).await.unwrap_err();
-    assert!(matches!(error, DelegationError::Substituted { .. }), "{error}");
+    assert!(matches!(error, DelegationError::Evidence(EvidenceError::Substituted(_))), "{error}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! A custody service of toys: what every face of it needs, whatever it is asked and in whatever it lies.
 
+pub(crate) mod keeper;
 pub(crate) mod ledger;
 
 use std::net::SocketAddr;

@@ -4,7 +4,7 @@ use keyward_client::vault::{
     Asked, ConsentError, Factors, FactorsError, Party, RecoverError, SealError, SealOrder, Signer, Spent,
     Standing, Unable, VaultError, VaultTerms,
 };
-use keyward_client::{Client, Petition};
+use keyward_client::{Client, EvidenceError, Petition};
 use keyward_crypto::SigningKey;
 use keyward_domain::scheme::{KeyId, Scheme};
 use keyward_ledger_core::entry::{Act, Entry, Mode, VaultAct, VaultAttempt};
@@ -304,7 +304,13 @@ async fn a_service_that_shows_others_signers_than_asked_for_is_not_believed() {
     world.lie(signers(move |_| vec![swapped.clone()]));
     let error = client.take_consent(&mut asked, &of_boris).await.unwrap_err();
     assert!(
-        matches!(error, ConsentError::Vault(VaultError::Proof { what: "an account's credential", .. })),
+        matches!(
+            error,
+            ConsentError::Vault(VaultError::Evidence(EvidenceError::Proof {
+                what: "an account's credential",
+                ..
+            }))
+        ),
         "{error}"
     );
     world.lie(signers(|_| Vec::new()));

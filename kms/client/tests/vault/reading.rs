@@ -1,5 +1,6 @@
 //! What a service shows of keepers and vaults is believed only as far as it is proven, fresh, and what was asked for.
 
+use keyward_client::EvidenceError;
 use keyward_client::vault::{SealError, SealOrder, VaultError};
 use keyward_ledger_core::entry::{Act, Authored, Entry, RuleName, VaultAct};
 use keyward_ledger_core::genesis::Role;
@@ -81,7 +82,13 @@ async fn keepers_come_from_fresh_proofs_of_this_ledger_and_of_each_keeper_itself
     world.lie(listing(swapped));
     let error = client.keepers().await.unwrap_err();
     assert!(
-        matches!(error, VaultError::Proof { what: "a keeper's keys", source: Failure::OtherStateKey }),
+        matches!(
+            error,
+            VaultError::Evidence(EvidenceError::Proof {
+                what: "a keeper's keys",
+                source: Failure::OtherStateKey
+            })
+        ),
         "{error}"
     );
     let fewer = |_: &World, mut shown: ListKeepersResponse| {
@@ -89,7 +96,7 @@ async fn keepers_come_from_fresh_proofs_of_this_ledger_and_of_each_keeper_itself
         shown
     };
     world.lie(listing(fewer));
-    assert!(matches!(client.keepers().await, Err(VaultError::Substituted { .. })));
+    assert!(matches!(client.keepers().await, Err(VaultError::Evidence(EvidenceError::Substituted(_)))));
     // A ledger of the service's own, with its own keepers on it.
     world.lie(listing(|world, _| {
         let mut own = Chain::new(100);
@@ -100,7 +107,13 @@ async fn keepers_come_from_fresh_proofs_of_this_ledger_and_of_each_keeper_itself
     }));
     let error = client.keepers().await.unwrap_err();
     assert!(
-        matches!(error, VaultError::Proof { what: "the list of keepers", source: Failure::OtherGenesis }),
+        matches!(
+            error,
+            VaultError::Evidence(EvidenceError::Proof {
+                what: "the list of keepers",
+                source: Failure::OtherGenesis
+            })
+        ),
         "{error}"
     );
 }
@@ -111,11 +124,10 @@ async fn a_keepers_substituted_key_breaks_the_proof() {
     let client = world.client(ANNA).await;
     world.lie(listing(|world, mut shown| {
         let keeper = &world.keepers[0];
-        let mut on_ledger = keeper.on_ledger();
+        let mut forged = keeper.state();
         let mut own = world.snapshot();
         let genuine = own.proof(&keeper_key(&keeper.id()));
-        on_ledger.hpke_key = [9; 32];
-        let forged = KeeperState { present: true, height: 1, keeper: on_ledger };
+        forged.keeper.hpke_key = [9; 32];
         own.state.insert(&keeper_key(&keeper.id()), &forged.encode());
         // The forged value under the genuine certificate.
         let mut receipt = keyward_ledger_core::receipt::StateReceipt::decode(&genuine).unwrap();
@@ -126,7 +138,10 @@ async fn a_keepers_substituted_key_breaks_the_proof() {
         shown
     }));
     let error = client.keepers().await.unwrap_err();
-    assert!(matches!(error, VaultError::Proof { what: "a keeper's keys", .. }), "{error}");
+    assert!(
+        matches!(error, VaultError::Evidence(EvidenceError::Proof { what: "a keeper's keys", .. })),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -135,7 +150,7 @@ async fn a_keeper_that_left_is_sealed_to_no_more() {
     {
         let mut chain = world.chain.lock().unwrap();
         let keeper = &world.keepers[0];
-        let gone = KeeperState { present: false, height: 2, keeper: keeper.on_ledger() };
+        let gone = KeeperState { present: false, height: 2, ..keeper.state() };
         chain.state.insert(&keeper_key(&keeper.id()), &gone.encode());
     }
     let client = world.client(ANNA).await;
@@ -181,7 +196,10 @@ async fn an_older_sealing_is_refused_beside_the_newest_state() {
         ..Lies::default()
     });
     let error = client.vault_status(&main_vault()).await.unwrap_err();
-    assert!(matches!(error, VaultError::Substituted { what: "a sealing that is not the newest" }), "{error}");
+    assert!(
+        matches!(error, VaultError::Evidence(EvidenceError::Substituted("a sealing that is not the newest"))),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -194,28 +212,43 @@ async fn receipts_of_another_account_or_vault_are_refused() {
     world.lie(showing(his.clone()));
     let error = client.vault_status(&main_vault()).await.unwrap_err();
     assert!(
-        matches!(error, VaultError::Proof { what: "the vault", source: Failure::OtherStateKey }),
+        matches!(
+            error,
+            VaultError::Evidence(EvidenceError::Proof { what: "the vault", source: Failure::OtherStateKey })
+        ),
         "{error}"
     );
     let own = super::world::shown(&world.snapshot(), &name_of(ANNA));
     let sealing = world.snapshot().receipt(boris.leaf_index).into();
     world.lie(showing(ShowVaultResponse { sealing, ..own.clone() }));
     let error = client.vault_status(&main_vault()).await.unwrap_err();
-    assert!(matches!(error, VaultError::Substituted { what: "the sealing of another vault" }), "{error}");
+    assert!(
+        matches!(error, VaultError::Evidence(EvidenceError::Substituted("the sealing of another vault"))),
+        "{error}"
+    );
     for swapped in [
         ShowVaultResponse { counter: his.counter.clone(), ..own.clone() },
         ShowVaultResponse { holders: his.holders.clone(), ..own.clone() },
     ] {
         world.lie(showing(swapped));
         let error = client.vault_status(&main_vault()).await.unwrap_err();
-        assert!(matches!(error, VaultError::Proof { source: Failure::OtherStateKey, .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                VaultError::Evidence(EvidenceError::Proof { source: Failure::OtherStateKey, .. })
+            ),
+            "{error}"
+        );
     }
     for shorter in [
         ShowVaultResponse { keepers: own.keepers[1..].to_vec(), ..own.clone() },
         ShowVaultResponse { holders: own.holders[1..].to_vec(), ..own.clone() },
     ] {
         world.lie(showing(shorter));
-        assert!(matches!(client.vault_status(&main_vault()).await, Err(VaultError::Substituted { .. })));
+        assert!(matches!(
+            client.vault_status(&main_vault()).await,
+            Err(VaultError::Evidence(EvidenceError::Substituted(_)))
+        ));
     }
 }
 
@@ -232,12 +265,12 @@ async fn shares_that_were_dealt_anew_are_not_hidden() {
     let own = super::world::shown(&world.snapshot(), &name_of(ANNA));
     world.lie(showing(ShowVaultResponse { shares: own.sealing.clone(), ..own.clone() }));
     let error = client.vault_status(&main_vault()).await.unwrap_err();
-    let VaultError::Substituted { what } = error else { panic!("{error}") };
+    let VaultError::Evidence(EvidenceError::Substituted(what)) = error else { panic!("{error}") };
     assert_eq!(what, "a record that deals nothing as the dealing of the shares");
     world.lie(showing(ShowVaultResponse { shares: Default::default(), ..own }));
     assert!(matches!(
         client.vault_status(&main_vault()).await,
-        Err(VaultError::Proof { what: "the vault's shares", .. })
+        Err(VaultError::Evidence(EvidenceError::Proof { what: "the vault's shares", .. }))
     ));
     // State from just before is fresh enough to be shown; the ledger then refuses the attempt, and nothing is spent.
     world.lie(showing(super::world::shown(&before, &name_of(ANNA))));

@@ -1,9 +1,9 @@
 //! Coming back: what a guess costs, who answers it, and what happens when it is cut short.
 
-use keyward_client::Client;
 use keyward_client::vault::{
     FaultCause, RecoverError, RecoverFailure, Recovered, SealOrder, Spent, VaultError, VaultTerms,
 };
+use keyward_client::{Client, EvidenceError};
 use keyward_crypto::vault::{AnswerError, VaultMode};
 use tonic::Status;
 
@@ -306,7 +306,10 @@ async fn a_grant_counts_only_with_the_receipt_of_this_very_attempt() {
     };
     world.lie(Lies { recorded: Some(Box::new(replayed)), ..Lies::default() });
     let failure = recover(&client, "right").await.unwrap_err();
-    assert!(matches!(failure.error, RecoverError::Vault(VaultError::Substituted { .. })), "{failure}");
+    assert!(
+        matches!(failure.error, RecoverError::Vault(VaultError::Evidence(EvidenceError::Substituted(_)))),
+        "{failure}"
+    );
 }
 
 #[tokio::test]

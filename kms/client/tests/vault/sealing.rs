@@ -1,7 +1,7 @@
 //! Sealing: who is sealed to, and what ends it.
 
-use keyward_client::Client;
 use keyward_client::vault::{FaultCause, KeeperChoice, SealError, SealOrder, VaultError, VaultTerms};
+use keyward_client::{Client, EvidenceError};
 use keyward_crypto::vault::VaultMode;
 use keyward_ledger_core::vault::acknowledge;
 use tonic::Status;
@@ -129,7 +129,9 @@ async fn a_sealing_counts_only_with_the_receipt_of_this_very_entry() {
     };
     world.lie(Lies { recorded: Some(Box::new(other)), swallows: true, ..Lies::default() });
     let error = seal(&client, order()).await.unwrap_err();
-    let SealError::Vault(VaultError::Substituted { what }) = error else { panic!("{error}") };
+    let SealError::Vault(VaultError::Evidence(EvidenceError::Substituted(what))) = error else {
+        panic!("{error}")
+    };
     assert_eq!(what, "the receipt of another entry");
 }
 

@@ -12,7 +12,6 @@ use keyward_crypto::{SecretBytes, SigningKey};
 use keyward_domain::VaultName;
 use keyward_domain::scheme::Scheme;
 use keyward_ledger_core::hash::Hash;
-use keyward_ledger_core::state::keeper::{KeeperState, keeper_key, keepers_key};
 use keyward_proto::custody::{
     ListKeepersResponse, ListSignersResponse, ShowVaultResponse, VaultEntryResponse,
 };
@@ -90,16 +89,8 @@ pub(crate) fn order() -> SealOrder {
 impl World {
     pub(crate) async fn start() -> Arc<Self> {
         let mut chain = Chain::new(0);
-        let mut keepers: Vec<_> = (1..=5).map(Keeper::new).collect();
         toy::open_accounts(&mut chain, &[ANNA, BORIS, CLARA]);
-        let mut ids: Vec<_> = keepers.iter().map(Keeper::id).collect();
-        ids.sort_unstable();
-        let list = [&5_u32.to_be_bytes()[..], &ids.concat()].concat();
-        chain.state.insert(&keepers_key(), &list);
-        for keeper in &keepers {
-            let state = KeeperState { present: true, height: 1, keeper: keeper.on_ledger() };
-            chain.state.insert(&keeper_key(&keeper.id()), &state.encode());
-        }
+        let mut keepers = Keeper::admitted(&mut chain);
         keepers.sort_by(|one, other| one.name.cmp(&other.name));
         let (incoming, address) = toy::listen();
         let world = Arc::new(Self {

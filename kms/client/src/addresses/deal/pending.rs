@@ -1,6 +1,6 @@
 //! A dealing under way, in a file beside the account's keys: nothing in it is secret, its shares are sealed to keepers.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
@@ -11,6 +11,7 @@ use keyward_ledger_core::unlinkable::VIEWING_KEEPERS_MAX;
 
 use super::{DealError, DealOrder, majority};
 use crate::device::{DeviceError, DeviceKeys, failed, gone, read_file};
+use crate::file_lock::FileLock;
 use crate::vault::KeeperChoice;
 use crate::vault::keepers::Keepers;
 
@@ -88,7 +89,7 @@ impl Pending {
 pub(super) struct PendingFile<'a> {
     device: &'a DeviceKeys,
     path: PathBuf,
-    _lock: File,
+    _lock: FileLock,
 }
 
 impl<'a> PendingFile<'a> {
@@ -102,8 +103,8 @@ impl<'a> PendingFile<'a> {
         let opened =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&lock);
         let file = opened.map_err(failed(&lock))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { device, path, _lock: file }),
+        match FileLock::alone(file) {
+            Ok(held) => Ok(Self { device, path, _lock: held }),
             Err(std::fs::TryLockError::WouldBlock) => Err(DeviceError::Busy { path: lock }.into()),
             Err(std::fs::TryLockError::Error(source)) => Err(DeviceError::File { path: lock, source }.into()),
         }

@@ -1,51 +1,17 @@
 //! A keeper: the real cryptography over a chain that it sees.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
-
-use keyward_crypto::vault::{
-    BoxKey, Grant, KeeperShare, Vault, VaultFacts, VaultKeeper, VaultMode, VaultStretch,
-};
-use keyward_ledger_core::ed25519::SigningKey;
+use keyward_crypto::vault::{Grant, KeeperShare, Vault, VaultFacts, VaultKeeper, VaultMode, VaultStretch};
 use keyward_ledger_core::entry::{Act, Authored, Entry, VaultAct, VaultAttempt};
 use keyward_ledger_core::hash::Hash;
-use keyward_ledger_core::keeper::{Keeper as OnLedger, keeper_id};
 use keyward_ledger_core::vault::{Sealing, VaultMode as SealedMode, acknowledge};
 
 use super::Chain;
+use crate::toy;
 
-pub(crate) struct Keeper {
-    pub(crate) name: String,
-    pub(crate) signing: SigningKey,
-    pub(crate) sealing: BoxKey,
-    /// By the hash of what they belong to.
-    shares: Mutex<HashMap<Hash, (Vault, Vec<u8>)>>,
-}
+/// By the hash of a sealing: the vault, and the share of it.
+pub(crate) type Keeper = toy::keeper::Keeper<(Vault, Vec<u8>)>;
 
 impl Keeper {
-    pub(crate) fn new(number: u8) -> Self {
-        Self {
-            name: format!("keeper-{number}"),
-            signing: SigningKey::from_seed(&[0xa0 + number; 32]),
-            sealing: BoxKey::from_secret(&[0x10 + number; 32]).unwrap(),
-            shares: Mutex::default(),
-        }
-    }
-
-    pub(crate) fn id(&self) -> Hash {
-        keeper_id(&self.name)
-    }
-
-    pub(crate) fn on_ledger(&self) -> OnLedger {
-        OnLedger {
-            name: self.name.clone(),
-            key: self.signing.public_key(),
-            hpke_key: self.sealing.public(),
-            validator: None,
-            rpc: "https://keeper.example:7600".into(),
-        }
-    }
-
     pub(crate) fn of_vault(&self) -> VaultKeeper {
         VaultKeeper {
             id: self.id(),
