@@ -42,7 +42,7 @@ pub(crate) struct ProfileFile {
     /// The secret that `submitter_key` is sealed under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) operator_secret: Option<PathBuf>,
-    /// A submitter's sealed key, for `bench ledger`.
+    /// A submitter's sealed key (`keyward ledger member submitter`): for `ledger project --submitter`, and `bench ledger`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) submitter_key: Option<PathBuf>,
     /// The HTTP proxy that service and nodes are reached through, `http://[user:password@]host:port`; an empty one means

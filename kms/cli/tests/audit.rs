@@ -238,6 +238,15 @@ fn a_trust_file_that_pins_a_block_holds_the_export_to_it() {
     assert_eq!(desk.json(&arguments)["complete"], true);
     desk.export("early", &desk.town.export()[..height], &desk.town.world.genesis);
     assert_eq!(desk.refused("early", "grant", "pinned"), "GRANT_OUTSIDE_EXPORT");
+    // For a projection too: the grant's receipts are older than the pin and hold, and what is refused comes after them.
+    let nowhere = "postgres:///none?host=/nowhere&user=nobody";
+    let project =
+        ["ledger", "project", "--once", "--export", "copy", "--grant", "grant", "--database", nowhere];
+    let done = desk.run(&[&project[..], &["--trust", "pinned"]].concat());
+    let words = String::from_utf8(done.stderr).unwrap();
+    // By today's clock.
+    let then = ["[GRANT_EXPIRED]", "[DATABASE_UNREACHABLE]"];
+    assert!(then.iter().any(|code| words.contains(code)), "{words}");
     pinned(height, [1; 32]);
     assert_eq!(desk.refused("copy", "grant", "pinned"), "CHECKPOINT_MISMATCH");
 }

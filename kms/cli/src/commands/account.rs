@@ -10,11 +10,13 @@ use keyward_domain::UserName;
 use serde_json::json;
 
 use super::Context;
-use super::own::{PasswordFrom, Unlocked, unlock};
+use super::address::leave::{Left, leave};
+use super::own::{PasswordFrom, unlock};
 use super::token::ask;
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
 use crate::local::prepare::read_pin;
+use crate::output::aside;
 use crate::profile::{Profile, SessionFile};
 use crate::service::{As, connect, failed};
 
@@ -43,6 +45,9 @@ enum Verb {
         /// Says that closing is meant.
         #[arg(long)]
         yes: bool,
+        /// Of an own address root: leaves no epoch to keepers before. Nobody opens those that were not dealt, for any grant.
+        #[arg(long)]
+        undealt: bool,
         /// A file of mode 0600 that holds the password; without it, the password is asked for.
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
@@ -75,14 +80,15 @@ impl Account {
             Verb::Password(change) => change.run(context, &profile).await,
             Verb::Profile(command) => command.run(context).await,
             Verb::Show => show(context, &profile).await,
-            Verb::Close { yes, password_file, receipt } => {
+            Verb::Close { yes, undealt, password_file, receipt } => {
                 if !yes {
                     return Err(Failure::usage(
                         "a closed account stays closed",
-                        "give `--yes` if this is meant; with an address root of your own deal first what is over (`keyward address deal --through EPOCH`): nobody can afterwards",
+                        "give `--yes` if this is meant; with an address root of your own, epochs that are over are left to keepers before (`keyward address deal`), unless you say `--undealt`",
                     ));
                 }
-                close(context, &profile, &PasswordFrom { password_file, key_file: None }, receipt).await
+                let password = PasswordFrom { password_file, key_file: None };
+                close(context, &profile, (&password, undealt), receipt).await
             }
         }
     }
@@ -164,16 +170,25 @@ async fn show(context: &Context, profile: &Profile) -> Result<()> {
 async fn close(
     context: &Context,
     profile: &Profile,
-    password: &PasswordFrom,
+    (password, undealt): (&PasswordFrom, bool),
     receipt: Option<PathBuf>,
 ) -> Result<()> {
     let service = connect(profile, As::Certificate).await?;
-    let Unlocked { client, login, .. } = unlock(context.output, profile, &service.client, password).await?;
-    let closed = client.close_account(&login).await.map_err(failed("cannot close the account"))?;
+    let own = unlock(context.output, profile, &service.client, password).await?;
+    let left = if undealt { Left::default() } else { leave(context, &own).await? };
+    left.words().iter().for_each(|line| aside(line));
+    let closed = own.client.close_account(&own.login).await.map_err(failed("cannot close the account"))?;
     if let Some(path) = &receipt {
-        files::write(path, &closed, Access::Public)?;
+        files::write(path, &closed.receipt, Access::Public)?;
     }
     profile.forget_session()?;
-    context.output.answer("the account is closed", &json!({ "receipt": hex::encode(&closed) }));
+    let said = if closed.keeping_waits {
+        "the account is closed; what audits may open of its addresses is not sealed yet, and the service goes on by itself until it is"
+    } else {
+        "the account is closed"
+    };
+    let json = json!({ "receipt": hex::encode(&closed.receipt), "keeping_waits": closed.keeping_waits,
+        "address_epochs": left.to_json() });
+    context.output.answer(said, &json);
     Ok(())
 }

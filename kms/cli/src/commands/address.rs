@@ -7,6 +7,7 @@ mod choose;
 mod close;
 mod deal;
 mod give;
+pub(crate) mod leave;
 mod pay;
 mod show;
 pub(super) mod sign;

@@ -133,12 +133,17 @@ pub(super) fn next_for(code: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use keyward_client::EvidenceError;
+
     use super::*;
     use crate::failure::Exit;
 
     #[test]
     fn what_a_case_needs_is_said_as_its_use_has_it() {
-        let missing = failed("x")(ApprovalError::LedgerRefused { code: "APPROVALS_MISSING", meaning: "no" });
+        let missing = failed("x")(ApprovalError::Evidence(EvidenceError::Refused {
+            code: "APPROVALS_MISSING",
+            meaning: "no",
+        }));
         assert!(missing.next.contains("`keyward approve show`"), "{missing}");
         let used = failed("x")(ApprovalError::NotOpen("used up"));
         assert_eq!(used.code.as_deref(), Some("CASE_USED"));

@@ -96,6 +96,11 @@ struct Sign {
 }
 
 impl Sign {
+    /// Refuses to write in the place of a file that is read.
+    fn apart_from(&self, read: Option<&PathBuf>) -> Result<()> {
+        files::distinct(self.request.iter().chain(&self.receipt).chain(read).map(PathBuf::as_path))
+    }
+
     async fn enter(&self, context: &Context) -> Result<Speaking> {
         let paths = self.request.iter().chain(&self.receipt).map(PathBuf::as_path);
         files::distinct(paths.chain(self.speaker.paths()))?;

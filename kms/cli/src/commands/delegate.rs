@@ -194,11 +194,13 @@ fn next_for(code: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use keyward_client::EvidenceError;
+
     use super::*;
 
     #[test]
     fn what_a_case_needs_is_said_as_its_use_has_it() {
-        let refused = |code| DelegationError::LedgerRefused { code, meaning: "no" };
+        let refused = |code| DelegationError::Evidence(EvidenceError::Refused { code, meaning: "no" });
         let recovery = failed("x")(refused("APPROVALS_MISSING"));
         assert!(recovery.next.contains("judges"), "{recovery}");
         assert_eq!(recovery.code.as_deref(), Some("APPROVALS_MISSING"));

@@ -7,6 +7,7 @@ mod change;
 mod file;
 mod keeper;
 mod regime;
+mod submitter;
 
 use std::path::{Path, PathBuf};
 
@@ -56,6 +57,8 @@ enum Verb {
     Rotation(file::Rotation),
     /// Writes the file by which a keeper of ours asks to be taken in, or changes its keys or address; makes the keys that are missing.
     Keeper(ask::Ask),
+    /// Makes a key to submit with, sealed for whom a certificate names; `propose set-submitter` lets it in.
+    Submitter(submitter::Submitter),
     /// Proposes a change, signed by our validator.
     Propose(Propose),
     /// Approves an open change, signed by our validator.
@@ -89,6 +92,7 @@ impl MemberCommand {
             Verb::Join(join) => join.run(context),
             Verb::Rotation(rotation) => rotation.run(context),
             Verb::Keeper(ask) => ask.run(context),
+            Verb::Submitter(submitter) => submitter.run(context),
             Verb::List => list(context, &connect(&context.profile()?).await?).await,
             Verb::Propose(asked) => propose(context, asked).await,
             Verb::Approve(asked) => approve(context, asked).await,

@@ -19,6 +19,7 @@ mod member;
 mod node;
 pub(crate) mod own;
 mod policy;
+mod reason;
 mod recorded;
 mod risk;
 mod serve;
@@ -168,6 +169,19 @@ mod tests {
     #[test]
     fn the_arguments_make_sense() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_reason_is_said_or_in_a_file_and_not_both() {
+        let takes = |line: &str| Arguments::command().try_get_matches_from(line.split_whitespace()).is_ok();
+        for command in ["audit revoke G", "association dispute A", "account profile show --user bob"] {
+            assert!(takes(&format!("keyward {command} --reason why")), "{command}");
+            assert!(takes(&format!("keyward {command} --reason-file -")), "{command}");
+            assert!(!takes(&format!("keyward {command} --reason why --reason-file why")), "{command}");
+        }
+        assert!(takes("keyward account profile show") && !takes("keyward account profile show --user bob"));
+        assert!(takes("keyward association settle A --verdict-file why"));
+        assert!(!takes("keyward association settle A --verdict why --verdict-file why"));
     }
 
     /// Words in ticks after `keyward`, as far as they name commands.

@@ -18,6 +18,13 @@ pub(super) struct Keep {
     pub(super) receipt: Option<PathBuf>,
 }
 
+impl Keep {
+    /// Refuses a receipt in the place of a file that is read.
+    pub(super) fn apart_from<'a>(&'a self, read: impl IntoIterator<Item = &'a PathBuf>) -> Result<()> {
+        files::distinct(self.receipt.iter().chain(read).map(PathBuf::as_path))
+    }
+}
+
 /// Tells that an entry is final, and what follows from it.
 pub(super) fn tell(context: &Context, words: &str, done: &Done, keep: &Keep, more: &Value) -> Result<()> {
     if let Some(path) = &keep.receipt {

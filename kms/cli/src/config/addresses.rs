@@ -17,7 +17,7 @@ pub(crate) struct AddressesFile {
     #[serde(default = "epoch")]
     epoch: String,
     /// The id of the rate rule on the ledger that each use of a hosted address counts against, 64 hex digits; it has one window and
-    /// nobody who charges it.
+    /// nobody who charges it. Of a window longer than an epoch, a grant for one epoch shows the account's acts in all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     limit: Option<String>,
 }

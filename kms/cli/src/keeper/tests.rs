@@ -54,7 +54,7 @@ impl Place {
         let ready = |address| serves.unwrap().send(address).unwrap();
         let node = keyward_ledger_node::run(self.config.open(&self.file).unwrap(), beside, end, ready);
         let story = async {
-            tokio::time::timeout(Duration::from_secs(60), story).await.expect("the story takes too long");
+            tokio::time::timeout(Duration::from_secs(180), story).await.expect("the story takes too long");
             told.send(()).unwrap();
         };
         tokio::join!(async { node.await.unwrap() }, story);

@@ -7,6 +7,7 @@ use keyward_domain::profile::Fields;
 use serde_json::json;
 
 use super::Context;
+use crate::commands::reason::Reason;
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
 use crate::service::{As, Service, connect, failed};
@@ -31,11 +32,10 @@ enum Verb {
     /// Shows one's own fields, or for officers and auditors another's; each time this is recorded.
     Show {
         /// The person's user name.
-        #[arg(long, value_name = "NAME", requires = "reason")]
+        #[arg(long, value_name = "NAME", requires = "Reason")]
         user: Option<String>,
-        /// Why another's fields are read; it stands in the record's commitment.
-        #[arg(long)]
-        reason: Option<String>,
+        #[command(flatten)]
+        reason: Reason,
         /// Writes the receipt of the record here.
         #[arg(long, value_name = "FILE")]
         receipt: Option<PathBuf>,
@@ -56,7 +56,7 @@ impl Profile {
         let service = connect(&context.profile()?, As::Whoever).await?;
         match self.verb {
             Verb::Set { fields, file } => set(context, &service, fields, file).await,
-            Verb::Show { user, reason, receipt } => show(context, &service, user, reason, receipt).await,
+            Verb::Show { user, reason, receipt } => show(context, &service, user, &reason, receipt).await,
             Verb::Erase { user, yes } => erase(context, &service, user, yes).await,
         }
     }
@@ -83,10 +83,11 @@ async fn show(
     context: &Context,
     service: &Service,
     user: Option<String>,
-    reason: Option<String>,
+    reason: &Reason,
     receipt: Option<PathBuf>,
 ) -> Result<()> {
-    let (user, reason) = (user.unwrap_or_default(), reason.unwrap_or_default());
+    files::distinct(receipt.iter().chain(reason.file()).map(PathBuf::as_path))?;
+    let (user, reason) = (user.unwrap_or_default(), reason.said()?.unwrap_or_default());
     let read = service.client.show_profile(&user, &reason).await.map_err(failed("cannot show the fields"))?;
     if let Some(path) = &receipt {
         files::write(path, &read.receipt, Access::Public)?;

@@ -5,7 +5,7 @@ use keyward_client::addresses::ClosedEpoch;
 use serde_json::{Value, json};
 
 use super::{Context, Reached, hosted, reach};
-use crate::commands::own::PasswordFrom;
+use crate::commands::own::{PasswordFrom, Unlocked};
 use crate::failure::Result;
 use crate::profile::Profile;
 use crate::service::failed;
@@ -25,18 +25,7 @@ impl Close {
             let next = "nothing is to be done: the service closes epochs of hosted roots by itself (`keyward address show`)";
             return Err(hosted(next));
         };
-        let (root, cannot) = (own.root(), failed("cannot close the epoch"));
-        let epochs = match self.epoch {
-            Some(epoch) => vec![epoch],
-            None => own.client.address_epochs_to_close(&root).await.map_err(&cannot)?,
-        };
-        let progress = context.output.progress("closing epochs", 0, u64::try_from(epochs.len()).unwrap_or(0));
-        let mut closed = Vec::with_capacity(epochs.len());
-        for epoch in epochs {
-            closed.push(own.client.close_address_epoch(&root, epoch).await.map_err(&cannot)?);
-            progress.reach(u64::try_from(closed.len()).unwrap_or(0));
-        }
-        drop(progress);
+        let closed = closed(context, &own, self.epoch).await?;
         let words = match closed.is_empty() {
             true => "no epoch with records is over and open".to_owned(),
             false => closed.iter().map(words).collect::<Vec<_>>().join("\n"),
@@ -46,7 +35,27 @@ impl Close {
     }
 }
 
-fn words(closed: &ClosedEpoch) -> String {
+/// Ends one epoch, or all that are over and have records.
+pub(super) async fn closed(
+    context: &Context,
+    own: &Unlocked,
+    epoch: Option<u32>,
+) -> Result<Vec<ClosedEpoch>> {
+    let (root, cannot) = (own.root(), failed("cannot close the epoch"));
+    let epochs = match epoch {
+        Some(epoch) => vec![epoch],
+        None => own.client.address_epochs_to_close(&root).await.map_err(&cannot)?,
+    };
+    let progress = context.output.progress("closing epochs", 0, u64::try_from(epochs.len()).unwrap_or(0));
+    let mut closed = Vec::with_capacity(epochs.len());
+    for epoch in epochs {
+        closed.push(own.client.close_address_epoch(&root, epoch).await.map_err(&cannot)?);
+        progress.reach(u64::try_from(closed.len()).unwrap_or(0));
+    }
+    Ok(closed)
+}
+
+pub(super) fn words(closed: &ClosedEpoch) -> String {
     let unseen = match closed.unseen {
         0 => String::new(),
         count => format!(", {count} of which this device has no receipt of"),
@@ -62,7 +71,7 @@ fn words(closed: &ClosedEpoch) -> String {
     format!("epoch {epoch} is closed at leaf {leaf} with {records} records{unseen}{denied}")
 }
 
-fn to_json(closed: &ClosedEpoch) -> Value {
+pub(super) fn to_json(closed: &ClosedEpoch) -> Value {
     json!({
         "epoch": closed.epoch, "records": closed.records, "unseen": closed.unseen, "denied": closed.denied,
         "leaf_index": closed.done.leaf_index, "time_unix_ms": closed.done.time_ms,

@@ -7,7 +7,7 @@ use keyward_domain::Code;
 use serde_json::{Value, json};
 
 use super::{Context, Reached, reach};
-use crate::commands::own::PasswordFrom;
+use crate::commands::own::{PasswordFrom, Unlocked};
 use crate::failure::{Failure, Result};
 use crate::profile::Profile;
 use crate::service::{failed, told};
@@ -47,15 +47,7 @@ impl Deal {
             threshold: self.threshold,
             abandon: self.abandon,
         };
-        let (root, cannot) = (own.root(), failed("cannot deal closed epochs"));
-        let waiting = context.output.wait_for("dealing closed epochs");
-        let mut dealt = Vec::new();
-        while let Some(run) =
-            own.client.deal_address_epochs(&own.login, &root, &order).await.map_err(&cannot)?
-        {
-            dealt.push(run);
-        }
-        drop(waiting);
+        let dealt = dealt(context, &own, &order).await?;
         let words = match dealt.is_empty() {
             true => "nothing is to be dealt: no day is over whose epochs are open on this device".to_owned(),
             false => dealt.iter().map(words).collect::<Vec<_>>().join("\n"),
@@ -65,6 +57,17 @@ impl Deal {
     }
 }
 
+/// Deals run after run, until there is none.
+pub(super) async fn dealt(context: &Context, own: &Unlocked, order: &DealOrder) -> Result<Vec<DealtEpochs>> {
+    let (root, cannot) = (own.root(), failed("cannot deal closed epochs"));
+    let _waiting = context.output.wait_for("dealing closed epochs");
+    let mut dealt = Vec::new();
+    while let Some(run) = own.client.deal_address_epochs(&own.login, &root, order).await.map_err(&cannot)? {
+        dealt.push(run);
+    }
+    Ok(dealt)
+}
+
 fn choice(wanted: &str) -> KeeperChoice {
     match wanted.parse() {
         Ok(count) => KeeperChoice::Any(count),
@@ -72,7 +75,7 @@ fn choice(wanted: &str) -> KeeperChoice {
     }
 }
 
-fn words(dealt: &DealtEpochs) -> String {
+pub(super) fn words(dealt: &DealtEpochs) -> String {
     let DealtEpochs { first, last, threshold, keepers, unconfirmed, done } = dealt;
     let (count, leaf) = (keepers.len(), done.leaf_index);
     let lost = match unconfirmed {
@@ -84,7 +87,7 @@ fn words(dealt: &DealtEpochs) -> String {
     )
 }
 
-fn to_json(dealt: &DealtEpochs) -> Value {
+pub(super) fn to_json(dealt: &DealtEpochs) -> Value {
     json!({
         "first": dealt.first, "last": dealt.last, "threshold": dealt.threshold,
         "keepers": dealt.keepers.iter().map(hex::encode).collect::<Vec<_>>(),

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::give::Epochs;
 use super::{Context, Reached, ethereum, parse_address, reach, to_json};
+use crate::commands::key::life::parse_wait;
 use crate::commands::key::moment;
 use crate::commands::own::PasswordFrom;
 use crate::commands::recorded::{Keep, tell};
@@ -31,6 +32,10 @@ pub(super) struct Pay {
     /// The receiver's meta-address, 142 hex digits; it counts for the epoch in which it was given.
     #[arg(value_name = "META")]
     meta_address: String,
+    /// The length of the receiver's epochs, as `keyward address meta` says it there; without it, the one that accounts choose at this
+    /// service now.
+    #[arg(long, value_name = "LENGTH", value_parser = parse_wait)]
+    epoch: Option<u64>,
     #[command(flatten)]
     keep: Keep,
 }
@@ -64,8 +69,13 @@ impl Meta {
         };
         let meta = meta.map_err(failed("cannot give a meta-address"))?;
         let (digits, until) = (hex::encode(&meta.meta_address), moment(meta.ends_ms));
-        let words = format!("{digits}\n  of epoch {}: to be paid to until {until}", meta.epoch);
-        let json = json!({ "meta_address": digits, "epoch": meta.epoch, "ends_unix_ms": meta.ends_ms });
+        let (epoch, length) = (meta.epoch, meta.epoch_ms / 1000);
+        let words = format!(
+            "{digits}\n  of epoch {epoch}: to be paid to until {until}, with `--epoch {length}s` where a service has another length"
+        );
+        let json = json!({
+            "meta_address": digits, "epoch": epoch, "epoch_ms": meta.epoch_ms, "ends_unix_ms": meta.ends_ms,
+        });
         context.output.answer(words, &json);
         Ok(())
     }
@@ -77,8 +87,8 @@ impl Pay {
             Failure::usage("the meta-address is not hex digits", "copy it from `keyward address meta`")
                 .because(&error)
         })?;
-        let paid =
-            client.pay_to_meta_address(&bytes).await.map_err(failed("cannot pay to the meta-address"))?;
+        let paid = client.pay_in_epochs_of(&bytes, self.epoch.unwrap_or_default()).await;
+        let paid = paid.map_err(failed("cannot pay to the meta-address"))?;
         let (address, payment) = (hex::encode(paid.address), hex::encode(paid.payment));
         let ethereum = ethereum(&paid.address);
         let words = format!(

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Context, Reached, parse_address, reach, source_json};
 use crate::commands::own::PasswordFrom;
 use crate::commands::sign::to_json as signature_json;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::profile::Profile;
 use crate::service::failed;
 
@@ -25,12 +25,6 @@ pub(crate) async fn signed(
 ) -> Result<AddressSignature> {
     let signed = match reach(context, profile, client, from).await? {
         Reached::Hosted(client) => client.sign_address(order, which).await,
-        Reached::Own(_) if order.is_approved() => {
-            return Err(Failure::usage(
-                "an address of an own root signs nothing that others must approve",
-                "leave `--approval` away, or sign with a key of the account",
-            ));
-        }
         Reached::Own(own) => own.client.sign_own_address(&own.root(), order, which).await,
     };
     signed.map_err(failed("cannot sign"))

@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
-use keyward_client::approvals::{ApprovalError, Done, ShownCase, Voice};
+use keyward_client::approvals::{ApprovalError, Done, ShownCase, Voice, Withdrawn};
 use keyward_client::{Client, Login};
 use serde_json::json;
 
@@ -25,7 +25,7 @@ pub(in crate::commands) struct Speaker {
     #[arg(long, value_name = "SECONDS", requires = "token", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(super) wait: Option<u64>,
     #[command(flatten)]
-    pub(super) word: Word,
+    pub(in crate::commands) word: Word,
 }
 
 /// A client, and who speaks through it.
@@ -172,12 +172,36 @@ impl Say {
         let cannot = failed("cannot withdraw");
         let (opened, case) = self.open(context).await?;
         let shown = opened.client.approval_case(&case).await.map_err(&cannot)?;
-        let done = opened.client.withdraw_approval(opened.voice()?, &shown).await.map_err(&cannot)?;
+        let withdrawn = opened.client.withdraw_approval(opened.voice()?, &shown).await.map_err(&cannot)?;
+        let done = match withdrawn {
+            Withdrawn::Recorded(done) => done,
+            Withdrawn::Here => {
+                self.tell_here(context, &shown);
+                return Ok(());
+            }
+        };
         // Who speaks with a key may be the initiator or an approver: the case says which.
         let now = opened.client.approval_case(&case).await;
         let closed = now.is_ok_and(|now| now.status != shown.status);
         let words = if closed { "withdrawn: the case is closed" } else { "your approval is taken back" };
         self.tell(context, words, &shown, &done)
+    }
+
+    /// Of what the ledger has no entry there is no receipt.
+    fn tell_here(&self, context: &Context, shown: &ShownCase) {
+        let (case, hash) = (hex::encode(shown.case.id), hex::encode(shown.case.payload));
+        let kept = self
+            .keep
+            .receipt
+            .as_ref()
+            .map(|path| format!("\n  receipt  none: nothing was written to {}", path.display()));
+        let said = format!(
+            "withdrawn at the service: what the case was about is erased there, and nothing can be signed by it any more. The ledger has \
+             no entry of this, because one would name who asked; there the case stays until its time is over\n  case     {case}\n  \
+             hash     {hash}{}",
+            kept.unwrap_or_default()
+        );
+        context.output.answer(said, &json!({ "case": case, "hash": hash, "recorded": false }));
     }
 
     fn tell(&self, context: &Context, words: &str, shown: &ShownCase, done: &Done) -> Result<()> {

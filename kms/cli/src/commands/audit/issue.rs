@@ -22,6 +22,7 @@ pub(super) struct Issue {
 impl Issue {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
         let id = parse_grant(&self.grant)?;
+        self.keep.apart_from(&self.word.password_file)?;
         let case = parse_id(&self.case, "copy it from `keyward approve list`")?;
         let (client, login) = self.word.login(context).await?;
         let cannot = failed("cannot have the grant issued");

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use keyward_audit::{Dealt, Delivery, GrantFile, Opening};
-use keyward_client::audit::{AuditError, Grant, GrantKey, OpenGrant, Opened, OpenedDealing, ShownGrant};
-use keyward_client::{Client, Login};
+use keyward_client::audit::{Grant, GrantKey, OpenGrant, Opened, OpenedDealing, ShownGrant};
+use keyward_client::{Client, EvidenceError, Login};
 use keyward_ledger_client::Client as LedgerClient;
 use serde_json::{Value, json};
 
@@ -66,8 +66,8 @@ impl Open {
         let desk = Desk { client: &client, login: &login, key: &key, shown: &shown };
         let (mut told, mut refused) = (Vec::new(), Vec::new());
         for account in accounts {
-            match self.open(&desk, &ledger, &mut file, account).await {
-                Ok(done) => told.extend(done),
+            match self.open(&desk, &ledger, (&mut file, &mut told), account).await {
+                Ok(()) => {}
                 Err(failure) if failure.exit == Exit::Refused => {
                     aside(&format!("account {}: {}", hex::encode(account), failure.message()));
                     refused.push((account, failure));
@@ -96,14 +96,19 @@ impl Open {
         &self,
         desk: &Desk<'_>,
         ledger: &LedgerClient,
-        file: &mut GrantFile,
+        (file, told): (&mut GrantFile, &mut Vec<OpenGrant>),
         account: [u8; 32],
-    ) -> Result<Vec<OpenGrant>> {
+    ) -> Result<()> {
         let known = file.openings.iter().filter(|opening| opening.account == account);
-        let known = known.flat_map(Opening::covers).map(|cover| *cover.epochs().end()).max();
-        let first = self.first.or(known.map(|last| last.saturating_add(1)));
-        let mut done = Vec::new();
-        for Run { first, last, own } in runs(ledger, desk.shown, account, (first, self.last)).await? {
+        let known =
+            known.flat_map(Opening::covers).map(|cover| (*cover.epochs().start(), *cover.epochs().end()));
+        let known: Vec<_> = known.filter(|_| self.first.is_none()).collect();
+        let asked = (self.first, self.last);
+        for Run { first, last, own } in runs(ledger, desk.shown, account, asked, &known).await? {
+            if file.is_full() {
+                let next = "open the other accounts (`--account`) into another folder, whose file is of the same grant";
+                return Err(Failure::refused("the grant file is full", next));
+            }
             let opened = desk
                 .client
                 .open_grant(desk.login, (desk.shown, desk.key), (account, first, last))
@@ -112,9 +117,9 @@ impl Open {
             let open = opened.open;
             file.add(desk.opening(opened, own)?);
             file::write(&self.folder.join(FILE), file)?;
-            done.push(open);
+            told.push(open);
         }
-        Ok(done)
+        Ok(())
     }
 
     fn tell(
@@ -137,6 +142,10 @@ impl Open {
             false => format!("opened, and kept in {}", path.display()),
         };
         lines.insert(0, head);
+        let not = |(account, failure): &([u8; 32], Failure)| {
+            format!("  {}  not opened: {}", hex::encode(account), failure.message())
+        };
+        lines.extend(refused.iter().map(not));
         let opened: Vec<Value> = told
             .iter()
             .map(|open| json!({ "account": hex::encode(open.account), "first": open.first, "last": open.last }))
@@ -170,14 +179,14 @@ impl Desk<'_> {
             if ends.map(|(one, other)| (*one.cover.epochs().start(), *other.cover.epochs().end()))
                 != Some((first, last))
             {
-                return Err(cannot(AuditError::Substituted("fewer dealings than the ledger has")));
+                return Err(cannot(EvidenceError::Substituted("fewer dealings than the ledger has").into()));
             }
             let dealt = gathered.into_iter();
             Delivery::Own(
                 dealt.map(|OpenedDealing { dealing, cover, .. }| Dealt { dealing, cover }).collect(),
             )
         } else {
-            let none = || cannot(AuditError::Substituted("an opening without its package"));
+            let none = || cannot(EvidenceError::Substituted("an opening without its package").into());
             let (delivered, cover) = opened.delivered.ok_or_else(none)?;
             Delivery::Hosted { delivered: delivered.receipt, cover }
         };

@@ -78,8 +78,11 @@ impl Export {
 }
 
 fn write(context: &Context, offline: &Offline, folder: &Path, formats: &[Format]) -> Result<()> {
-    prepare(folder)?;
+    refuse_taken(folder)?;
     let found = offline.find(context)?;
+    // What is written links an account and its addresses: the folder is its owner's alone.
+    files::make_folder(folder)?;
+    files::make_folder(&folder.join("receipts"))?;
     let receipts = offline.write_receipts(context, &found, folder)?;
     let mut names = Vec::new();
     for format in formats {
@@ -102,15 +105,14 @@ fn write(context: &Context, offline: &Offline, folder: &Path, formats: &[Format]
     Ok(())
 }
 
-/// What is written links an account and its addresses: the folder is its owner's alone.
-fn prepare(folder: &Path) -> Result<()> {
+/// A folder in which something lies.
+fn refuse_taken(folder: &Path) -> Result<()> {
     let taken = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
     if taken {
         let what = format!("`{}` is not empty", folder.display());
         return Err(Failure::usage(what, "choose an empty folder: reports are never mixed"));
     }
-    files::make_folder(folder)?;
-    files::make_folder(&folder.join("receipts"))
+    Ok(())
 }
 
 impl Format {

@@ -13,8 +13,8 @@ use super::{Context, Keep, failed, parse_account, parse_grant, tell};
 use crate::commands::delegate::word::Word;
 use crate::commands::key::life::parse_wait;
 use crate::commands::own::FOLDER;
+use crate::commands::reason::{is_file, said};
 use crate::failure::{Failure, Result};
-use crate::files;
 use crate::moment;
 use crate::output::aside;
 
@@ -74,6 +74,7 @@ pub(super) struct Ask {
 
 impl Request {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
+        self.keep.apart_from(self.purpose.file().into_iter().chain(&self.word.password_file))?;
         let asked = self.asked()?;
         let (client, login) = self.word.login(context).await?;
         let cannot = failed("cannot ask for the grant");
@@ -118,25 +119,26 @@ impl Request {
 }
 
 impl Purpose {
-    /// The words, without the line's end that editors put behind them.
+    /// The file that is read, if one is.
+    fn file(&self) -> Option<&PathBuf> {
+        self.purpose_file.as_ref().filter(|file| is_file(file))
+    }
+
     fn text(&self) -> Result<String> {
-        let text = match (&self.purpose, &self.purpose_file) {
-            (_, Some(path)) => files::read_text_or_input(path)?,
-            (text, None) => text.clone().unwrap_or_default(),
-        };
-        let text = text.trim_end_matches(['\r', '\n']);
-        if text.trim().is_empty() || text.len() > PURPOSE_LEN_MAX {
+        let text = said(self.purpose.as_deref(), self.purpose_file.as_deref())?.unwrap_or_default();
+        if text.is_empty() || text.len() > PURPOSE_LEN_MAX {
             let what = format!("what the grant is for has {} bytes", text.len());
             let next = format!("say in 1 to {PURPOSE_LEN_MAX} bytes what it is for: approvers read it");
             return Err(Failure::usage(what, next));
         }
-        Ok(text.to_owned())
+        Ok(text)
     }
 }
 
 impl Ask {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
         let id = parse_grant(&self.grant)?;
+        self.keep.apart_from(&self.word.password_file)?;
         let (client, login) = self.word.login(context).await?;
         let about = about(&client, &login, &id).await?;
         let terms = client.show_audit_terms(None).await.map_err(failed("cannot see the terms"))?;

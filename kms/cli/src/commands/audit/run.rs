@@ -23,12 +23,13 @@ pub(super) struct Run {
     pub(super) own: bool,
 }
 
-/// What of an account's epochs can be opened now, within what was asked for.
+/// What of an account's epochs can be opened now, within what was asked for, and was not opened before: `known`, in any order.
 pub(super) async fn runs(
     ledger: &Client,
     shown: &ShownGrant,
     account: [u8; 32],
     asked: (Option<u32>, Option<u32>),
+    known: &[(u32, u32)],
 ) -> Result<Vec<Run>> {
     let found = state(ledger, &addresses_key(&account)).await?;
     let none = || {
@@ -40,11 +41,27 @@ pub(super) async fn runs(
     // The node may be behind; the service's proof of the grant has a time too.
     let time_ms = found.time_ms.max(shown.read_ms);
     let whole = whole(&shown.state.grant, &chosen, time_ms, asked);
-    let Some((first, last)) = whole else { return Ok(Vec::new()) };
+    let Some(whole) = whole else { return Ok(Vec::new()) };
     match chosen.custody {
-        Custody::Hosted => Ok(vec![Run { first, last, own: false }]),
-        Custody::Own => dealt(ledger, account, &chosen, (first, last)).await,
+        Custody::Hosted => Ok(apart(whole, known)),
+        Custody::Own => dealt(ledger, account, &chosen, whole, known).await,
     }
+}
+
+/// The runs of a range that are not known.
+fn apart((first, last): (u32, u32), known: &[(u32, u32)]) -> Vec<Run> {
+    let mut known = known.to_vec();
+    known.sort_unstable();
+    let (mut runs, mut at) = (Vec::new(), Some(first));
+    for (begins, ends) in known {
+        let Some(first) = at.filter(|first| *first <= last) else { break };
+        if let Some(before) = begins.checked_sub(1).filter(|before| first <= *before) {
+            runs.push(Run { first, last: before.min(last), own: false });
+        }
+        at = if ends < first { at } else { ends.checked_add(1) };
+    }
+    runs.extend(at.filter(|first| *first <= last).map(|first| Run { first, last, own: false }));
+    runs
 }
 
 /// The whole epochs of the grant's period that have elapsed at a time; of a closed account none after the one that it was closed in.
@@ -63,27 +80,35 @@ fn whole(
     (first <= last).then_some((first, last))
 }
 
-/// The dealings that lie wholly within a range, in runs of as many as one opening shows.
+/// The dealings that lie wholly within a range and are not known, in runs of as many as one opening shows.
 async fn dealt(
     ledger: &Client,
     account: [u8; 32],
     chosen: &AddressesState,
     (first, last): (u32, u32),
+    known: &[(u32, u32)],
 ) -> Result<Vec<Run>> {
-    let (mut found, mut at) = (Vec::new(), Some(chosen.first));
+    let (mut runs, mut of_run): (Vec<Run>, usize) = (Vec::new(), 0);
+    let mut at = Some(chosen.first);
     while let Some(begins) = at.filter(|begins| *begins <= last) {
         let Some(value) = state(ledger, &dealt_key(&account, begins)).await?.value else { break };
         let dealing = DealtState::decode(&value).map_err(|error| malformed(&error))?;
-        if begins >= first && dealing.last <= last {
-            found.push((begins, dealing.last));
-        }
         at = dealing.last.checked_add(1);
+        if begins < first || dealing.last > last || known.contains(&(begins, dealing.last)) {
+            continue;
+        }
+        match runs.last_mut() {
+            Some(run) if of_run < DEALINGS_MAX && run.last.checked_add(1) == Some(begins) => {
+                run.last = dealing.last;
+                of_run += 1;
+            }
+            _ => {
+                runs.push(Run { first: begins, last: dealing.last, own: true });
+                of_run = 1;
+            }
+        }
     }
-    let run = |dealings: &[(u32, u32)]| {
-        let ((first, _), (_, last)) = (dealings.first()?, dealings.last()?);
-        Some(Run { first: *first, last: *last, own: true })
-    };
-    Ok(found.chunks(DEALINGS_MAX).filter_map(run).collect())
+    Ok(runs)
 }
 
 async fn state(ledger: &Client, key: &[u8]) -> Result<VerifiedState> {
@@ -120,6 +145,20 @@ mod tests {
             expires_ms: u64::MAX,
             accounts: Vec::new(),
         }
+    }
+
+    #[test]
+    fn what_was_opened_is_not_opened_again_and_gaps_are() {
+        let runs = |known: &[(u32, u32)]| -> Vec<_> {
+            apart((10, 20), known).iter().map(|run| (run.first, run.last)).collect()
+        };
+        assert_eq!(runs(&[]), [(10, 20)]);
+        assert_eq!(runs(&[(10, 14)]), [(15, 20)]);
+        assert_eq!(runs(&[(13, 15), (0, 10), (18, 30), (14, 14)]), [(11, 12), (16, 17)]);
+        assert_eq!(runs(&[(25, 30), (0, 3)]), [(10, 20)]);
+        assert_eq!(runs(&[(0, u32::MAX)]), []);
+        let all: Vec<_> = apart((0, u32::MAX), &[(0, 0)]).iter().map(|run| (run.first, run.last)).collect();
+        assert_eq!(all, [(1, u32::MAX)]);
     }
 
     #[test]

@@ -137,6 +137,7 @@ impl New {
 
 impl AskTerms {
     async fn run(self, context: &Context) -> Result<()> {
+        self.keep.apart_from(&self.new.word.password_file)?;
         let (client, login) = self.new.word.login(context).await?;
         let (shown, next) = self.new.next(&client, login.session.account).await?;
         let about = About::AuditTerms(next);
@@ -152,6 +153,7 @@ impl Publish {
     async fn run(self, context: &Context) -> Result<()> {
         let case = self.case.as_deref().map(|case| parse_id(case, "copy it from `keyward approve list`"));
         let case = case.transpose()?;
+        self.keep.apart_from(&self.new.word.password_file)?;
         let (client, login) = self.new.word.login(context).await?;
         let (shown, next) = self.new.next(&client, login.session.account).await?;
         let published = client.publish_audit_terms(Voice::Account(&login), (&next, shown.height), case).await;

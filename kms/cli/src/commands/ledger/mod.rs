@@ -131,7 +131,7 @@ pub(crate) fn submitter_seed(profile: &Profile) -> Result<Zeroizing<[u8; 32]>> {
     let (Some(secret), Some(key)) = (&profile.file.operator_secret, &profile.file.submitter_key) else {
         return Err(Failure::usage(
             format!("the profile in `{}` names no submitter's key", profile.folder.display()),
-            "choose the operator's profile, or add `operator_secret` and `submitter_key` to it",
+            "choose the operator's profile, or make a key (`keyward ledger member submitter`) and add `operator_secret` and `submitter_key` to it",
         ));
     };
     let owner = principal_of(&profile.path(&profile.file.certificate))?;

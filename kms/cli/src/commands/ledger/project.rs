@@ -2,6 +2,7 @@
 //!
 //! What goes in was verified before; who may read what, `kms/projection` holds. Readers may log in only while this runs.
 
+mod anchor;
 mod readers;
 mod source;
 
@@ -9,13 +10,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyward_projection::{Bounds, Database, Guard, Ledger, ProjectionError, Projector};
+use keyward_ledger_core::trust::Trust;
+use keyward_projection::{Archive, Bounds, Database, Guard, Ledger, ProjectionError, Projector};
 use keyward_store::{Location, PostgresServer};
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use self::readers::{Anchor, Readers, say, watch};
+use self::anchor::{Anchor, waiting};
+use self::readers::{Readers, say, watch};
 use self::source::{Next, Source};
 use crate::commands::Context;
 use crate::failure::{Failure, Result};
@@ -26,6 +29,8 @@ use crate::moment::now_ms;
 const TICK: Duration = Duration::from_millis(500);
 /// How often what readers asked is handed in to the ledger.
 const ANCHOR: Duration = Duration::from_secs(60);
+/// How long that may hold up blocks; then it goes on after those that came meanwhile.
+const TURN: Duration = Duration::from_secs(2);
 
 /// Into which database, from where, for whom.
 #[derive(Debug, clap::Args)]
@@ -45,12 +50,19 @@ pub(super) struct Project {
     /// Where the logins of readers are written when they are made, for your eyes only.
     #[arg(long, value_name = "DIR", default_value = "keyward-readers")]
     logins: PathBuf,
+    /// The profile whose submitter's key hands in to the ledger what readers asked; nothing else of it is used [default: the one in use, if
+    /// it names such a key].
+    #[arg(long, value_name = "PROFILE", conflicts_with = "export")]
+    submitter: Option<String>,
     /// Projects this export of a ledger, instead of what the profile's nodes serve.
     #[arg(long, value_name = "DIR")]
     export: Option<PathBuf>,
     /// The trust file [default: the profile's].
     #[arg(long, value_name = "FILE", requires = "export")]
     trust: Option<PathBuf>,
+    /// Writes what readers of grants asked into files of this folder too, each before its hash is handed in to the ledger.
+    #[arg(long, value_name = "DIR")]
+    query_log: Option<PathBuf>,
     /// Ends when everything is in, and lets no reader log in.
     #[arg(long)]
     once: bool,
@@ -66,11 +78,13 @@ impl Project {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
         let server = self.server()?;
         let source = Source::open(context, self.export.as_deref(), self.trust.as_deref()).await?;
+        let grants = self.relinkers(source.trust())?;
+        let anchor = Anchor::of(context, &source, self.submitter.as_deref()).await?;
         let ledger = Ledger { chain_id: source.trust().chain_id, name: source.trust().name.clone() };
         let mut database = Database::open(&server, ledger).await.map_err(|error| refused(&error))?;
-        let readers = match self.grants.is_empty() && !self.reader {
+        let readers = match grants.is_empty() && !self.reader {
             true => Readers::none(),
-            false => self.readers(context, &mut database, source.trust().encode().as_bytes()).await?,
+            false => self.readers(context, &mut database, grants).await?,
         };
         // Those of an earlier run too: their time may be over, and what they asked may wait.
         let had_readers = database.has_readers().await.map_err(|error| refused(&error))?;
@@ -83,7 +97,7 @@ impl Project {
         let projector = Projector::begin(database, readers.feeds, |leaves| progress.reach(leaves)).await;
         drop(progress);
         let mut projector = projector.map_err(|error| refused(&error))?;
-        let done = self.follow(context, source, &mut projector, guard.as_ref(), &readers.roles).await;
+        let done = self.follow(context, source, anchor, &mut projector, guard.as_ref(), &readers.roles).await;
         if let (Err(_), Some(guard)) = (&done, &guard) {
             // Nobody looks after readers from here on; if this fails too, what nobody renews runs out.
             let _unreached = guard.lock().await.leave().await.is_err();
@@ -110,6 +124,13 @@ impl Project {
         Bounds { query, hour_bytes, ..Bounds::default() }
     }
 
+    /// Where query logs are kept beside the database.
+    async fn archive(&self) -> Result<Option<Archive>> {
+        let Some(folder) = &self.query_log else { return Ok(None) };
+        let archive = Archive::open(&self.server()?, folder).await;
+        archive.map(Some).map_err(|error| refused(&error))
+    }
+
     /// Nobody may log in yet: a revocation may be on the ledger that is not in the database.
     async fn guard(&self, server: &PostgresServer) -> Result<Arc<Mutex<Guard>>> {
         let guard = Guard::new(server, self.bounds(), Vec::new()).await;
@@ -120,20 +141,21 @@ impl Project {
         &self,
         context: &Context,
         source: Source,
+        mut anchor: Anchor,
         projector: &mut Projector,
         guard: Option<&Arc<Mutex<Guard>>>,
         roles: &[String],
     ) -> Result<()> {
         if let Some(guard) = guard {
             close_revoked(context, projector, guard).await?;
+            anchor.keep_in(self.archive().await?);
+            let asked = !self.once && !self.grants.is_empty();
+            anchor.tell(context, asked || !waiting(guard).await?.is_empty(), self.export.is_some());
         }
-        let mut anchor = match guard {
-            Some(_) => Anchor::of(context, &source).await?,
-            None => Anchor::none(),
-        };
+        let trust = source.trust().clone();
         let mut blocks = source.blocks(context, projector.from_height()).await?;
         let mut watching = guard.map(|guard| watch(Arc::clone(guard), context.output));
-        let (mut tick, mut anchored, mut told) = (interval(TICK), Instant::now(), false);
+        let (mut tick, mut due, mut told) = (interval(TICK), Instant::now() + ANCHOR, false);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ends = Box::pin(crate::signals::end());
         loop {
@@ -158,6 +180,9 @@ impl Project {
             } else {
                 projector.flush().await.map_err(|error| refused(&error))?;
             }
+            if up_to_date && !told {
+                holds_grants(projector, &trust)?;
+            }
             if let Some(guard) = guard {
                 close_revoked(context, projector, guard).await?;
                 // With `--once` nobody may log in, as nobody will look after them.
@@ -165,9 +190,9 @@ impl Project {
                     let seen = guard.lock().await.serve(roles.to_vec(), now_ms()).await;
                     say(context.output, &seen.map_err(|error| refused(&error))?);
                 }
-                if anchored.elapsed() >= ANCHOR || up_to_date && !told {
-                    anchor.hand_in(context, guard).await?;
-                    anchored = Instant::now();
+                if due <= Instant::now() || up_to_date && !told {
+                    let all = anchor.hand_in(context, guard, Some(TURN)).await?;
+                    due = Instant::now() + if all { ANCHOR } else { Duration::ZERO };
                 }
             }
             if up_to_date && !told {
@@ -182,7 +207,7 @@ impl Project {
         if let Some(guard) = guard {
             let seen = guard.lock().await.leave().await;
             say(context.output, &seen.map_err(|error| refused(&error))?);
-            anchor.hand_in(context, guard).await?;
+            anchor.hand_in(context, guard, None).await?;
         }
         Ok(())
     }
@@ -196,6 +221,20 @@ async fn close_revoked(context: &Context, projector: &mut Projector, guard: &Mut
         say(context.output, &seen);
     }
     Ok(())
+}
+
+/// Whether the log that was projected holds what grant files show. Under a trust file that pins a block it must: their receipts
+/// were verified without that pin.
+fn holds_grants(projector: &Projector, trust: &Trust) -> Result<()> {
+    if trust.checkpoint.is_none() || !projector.lacks_records_of_grants() {
+        return Ok(());
+    }
+    let what =
+        "the ledger that is projected does not hold a grant's own records, and the trust file pins a block";
+    let next = "project the ledger up to now, or give a trust file that pins none";
+    let mut failure = Failure::refused(what, next);
+    failure.code = Some("GRANT_OUTSIDE_EXPORT".to_owned());
+    Err(failure)
 }
 
 /// Why the guard ended, if there is one.

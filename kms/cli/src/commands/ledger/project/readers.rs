@@ -1,24 +1,20 @@
-//! Readers: their roles and logins, the guard at work, and what they asked, anchored on the ledger.
+//! Readers: their grants, roles and logins, and the guard at work.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use keyward_audit::Relinker;
-use keyward_ledger_client::Committer;
-use keyward_ledger_core::ed25519::SigningKey;
-use keyward_ledger_core::entry::{Entry, UseGrant};
-use keyward_projection::{Bounds, Credentials, Database, Feed, Guard, ReaderError, Seen, Segment};
+use keyward_ledger_core::trust::Trust;
+use keyward_projection::{Bounds, Credentials, Database, Feed, Guard, ReaderError, Seen};
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
-use super::source::Source;
 use super::{Project, refused};
 use crate::commands::Context;
 use crate::commands::audit::{load_grant_file, refused as not_looked_at};
-use crate::commands::ledger::{failed, submitter_seed};
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
 use crate::moment::now_ms;
@@ -26,8 +22,6 @@ use crate::output::Output;
 
 /// How often the guard looks.
 const LOOK: Duration = Duration::from_millis(250);
-/// Segments that are cut before some are handed in; looks come between.
-const CUTS: usize = 1024;
 
 /// Who reads, and what is kept up to date for them.
 pub(super) struct Readers {
@@ -42,32 +36,43 @@ impl Readers {
 }
 
 impl Project {
-    /// Makes the server fit for readers, and the roles that are not there yet.
-    pub(super) async fn readers(
-        &self,
-        context: &Context,
-        database: &mut Database,
-        trust: &[u8],
-    ) -> Result<Readers> {
-        database.harden().await.map_err(|error| refused(&error))?;
-        let mut readers = Readers::none();
+    /// What the grant files open, each verified and for a grant that is not over; before anything is made.
+    pub(super) fn relinkers(&self, trust: &Trust) -> Result<Vec<Relinker>> {
+        // Receipts are of any height; what a trust file pins is held against the blocks.
+        let unpinned = Trust { checkpoint: None, ..trust.clone() }.encode();
+        let mut relinkers: Vec<Relinker> = Vec::new();
         for path in &self.grants {
-            let relinker = relinker(path, trust)?;
+            let relinker = relinker(path, unpinned.as_bytes())?;
             let grant = &relinker.granted().grant;
-            let (id, expires_ms) = (grant.id, grant.expires_ms);
-            if expires_ms <= now_ms() {
+            if grant.expires_ms <= now_ms() {
                 let what = format!("the grant of `{}` has expired", path.display());
                 let mut failure = Failure::refused(what, "ask for another one (`keyward audit request`)");
                 failure.code = Some("GRANT_EXPIRED".to_owned());
                 return Err(failure);
             }
-            if readers.feeds.iter().any(|feed: &Feed| *feed.grant_id() == id) {
+            if relinkers.iter().any(|other| other.granted().grant.id == grant.id) {
                 return Err(Failure::usage(
                     "one grant is named twice",
                     "name each grant once, by its newest file",
                 ));
             }
-            let role = self.role(context, database, Some((id, expires_ms))).await?;
+            relinkers.push(relinker);
+        }
+        Ok(relinkers)
+    }
+
+    /// Makes the server fit for readers, and the roles that are not there yet.
+    pub(super) async fn readers(
+        &self,
+        context: &Context,
+        database: &mut Database,
+        grants: Vec<Relinker>,
+    ) -> Result<Readers> {
+        database.harden().await.map_err(|error| refused(&error))?;
+        let mut readers = Readers::none();
+        for relinker in grants {
+            let grant = &relinker.granted().grant;
+            let role = self.role(context, database, Some((grant.id, grant.expires_ms))).await?;
             readers.feeds.push(Feed::new(role.clone(), relinker));
             readers.roles.push(role);
         }
@@ -124,6 +129,8 @@ fn login(database: &str, credentials: &Credentials) -> Zeroizing<String> {
     let name = database.split('?').next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
     Zeroizing::new(format!(
         "# a reader of a Keyward projection; psql \"host=HOST dbname={name} user={} sslmode=verify-full\"\n\
+         # tables: \\dt; columns (in psql too, instead of \\d NAME): SELECT column_name, data_type FROM information_schema.columns \
+         WHERE table_name = 'records'\n\
          user={}\npassword={}\ndbname={name}\n",
         credentials.role, credentials.role, *credentials.password
     ))
@@ -171,52 +178,5 @@ pub(super) fn say(output: Output, seen: &[Seen]) {
             }
             Seen::Closed { role, because } => format!("reader {role}: closed, as its grant is {because}"),
         });
-    }
-}
-
-/// Hands in what readers asked, where the profile has a submitter's key.
-pub(super) struct Anchor(Option<Committer>);
-
-impl Anchor {
-    pub(super) const fn none() -> Self {
-        Self(None)
-    }
-
-    pub(super) async fn of(context: &Context, source: &Source) -> Result<Self> {
-        let Some(client) = source.client() else { return Ok(Self(None)) };
-        let profile = context.profile()?;
-        if profile.file.submitter_key.is_none() {
-            return Ok(Self(None));
-        }
-        let seed = submitter_seed(&profile)?;
-        let committer = Committer::start(client.clone(), SigningKey::from_seed(&seed)).await;
-        Ok(Self(Some(committer.map_err(|error| failed("cannot write to the ledger", &error))?)))
-    }
-
-    /// Each segment once; that its record is final, the projection itself sees.
-    pub(super) async fn hand_in(&mut self, context: &Context, guard: &Mutex<Guard>) -> Result<()> {
-        for _ in 0..CUTS {
-            if !guard.lock().await.cut().await.map_err(|error| refused(&error))? {
-                break;
-            }
-        }
-        let segments = guard.lock().await.segments().await.map_err(|error| refused(&error))?;
-        let Some(committer) = &self.0 else { return Ok(()) };
-        for segment in segments {
-            let Segment { grant_id, what, count, .. } = segment;
-            let used = Entry::UseGrant(UseGrant { grant: grant_id, what, count });
-            match committer.commit(&used).await {
-                Ok(recorded) if recorded.outcome.is_accepted() => {}
-                Ok(recorded) => {
-                    let why = recorded.outcome.name();
-                    context.output.note(format!("the ledger refuses a query log of {}: {why}", segment.role));
-                    let mut guard = guard.lock().await;
-                    guard.refused(&segment, why).await.map_err(|error| refused(&error))?;
-                }
-                // It waits in the database for the next time.
-                Err(error) => context.output.note(format!("a query log is not handed in yet: {error}")),
-            }
-        }
-        Ok(())
     }
 }
