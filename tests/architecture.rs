@@ -392,6 +392,32 @@ fn names_folder(text: &str, folder: &str) -> bool {
     text.match_indices(folder).any(|(at, _)| starts_path(text[..at].chars().next_back()))
 }
 
+/// With `autotests = false` cargo takes no file by itself: one that no `mod` names would never run.
+#[test]
+fn every_file_of_tests_is_part_of_a_binary() {
+    let rooms = manifests::rooms();
+    let one_binary = rooms.iter().filter(|room| room.manifest["package"].get("autotests").is_some());
+    let left: Vec<_> = one_binary.flat_map(|room| unnamed_tests(&room.folder)).collect();
+    assert!(left.is_empty(), "no `mod` names these, so they never run: {left:?}");
+}
+
+/// The files below a room's `tests` that no `mod` of the room names.
+fn unnamed_tests(room: &str) -> Vec<String> {
+    let mut files = sources::files_ending(".rs");
+    files.retain(|path| path.starts_with(&format!("{room}/")));
+    let texts: Vec<_> = files.iter().map(|path| sources::read(path)).collect();
+    let lines: BTreeSet<_> = texts.iter().flat_map(|text| text.lines()).map(str::trim).collect();
+    let is_named = |path: &str| {
+        let module = path.trim_end_matches(".rs").trim_end_matches("/mod").rsplit('/').next().unwrap();
+        let given = lines.iter().filter_map(|line| line.strip_prefix("#[path = \"")?.strip_suffix("\"]"));
+        ["mod", "pub mod", "pub(crate) mod"].iter().any(|word| lines.contains(&*format!("{word} {module};")))
+            || given.map(|given| given.trim_start_matches("../")).any(|given| path.ends_with(given))
+    };
+    let root = format!("{room}/tests/main.rs");
+    files.retain(|path| path.starts_with(&format!("{room}/tests/")) && *path != root && !is_named(path));
+    files
+}
+
 #[test]
 fn every_vector_file_is_well_formed() {
     for path in sources::files_ending(".json").into_iter().filter(|path| path.starts_with("tests/vectors/")) {

@@ -9,7 +9,6 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use common::{ACCOUNT, Keys, World, signer};
@@ -33,6 +32,8 @@ use keyward_proto::custody::{
     FromAgent, ToAgent, agent_answer, agent_sign, approval_about, from_agent, to_agent,
 };
 use tokio::{sync::mpsc, time::timeout};
+
+use crate::support::keyward::PATIENCE;
 
 const R: [u8; 32] = [0x55; 32];
 const MESSAGE: &[u8] = b"pay 100";
@@ -178,8 +179,7 @@ impl Bench {
 
     async fn answer(&mut self) -> AgentAnswer {
         loop {
-            let message =
-                timeout(Duration::from_secs(20), self.answers.recv()).await.expect("in time").unwrap();
+            let message = timeout(PATIENCE, self.answers.recv()).await.expect("in time").unwrap();
             if let Some(from_agent::What::Answer(answer)) = message.what {
                 return answer;
             }
@@ -487,7 +487,7 @@ async fn without_a_rule_a_person_decides_and_without_a_person_nothing_is_signed(
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), asked).await.expect("the person is asked");
+    timeout(PATIENCE, asked).await.expect("the person is asked");
     bench.send(to_agent::What::Withdraw(AgentWithdraw { job: request.job, why: "expired".into() }));
     let answer = bench.answer().await;
     assert!(

@@ -1,6 +1,7 @@
 //! Several have to agree: a case about one exact payload, shown to each, used up by one signature.
 
-use crate::delegation::Circle;
+use crate::delegation::{Circle, Somebody};
+use crate::support::keyward::Answer;
 
 /// Bob and carol both have to approve what alice's hosted key `theirs` signs.
 pub fn agreed(circle: &Circle, message: &str) {
@@ -50,32 +51,53 @@ pub fn agreed(circle: &Circle, message: &str) {
     assert_eq!((again.code, again.refusal()), (Some(1), "CASE_USED".to_owned()), "{again:?}");
 }
 
-/// Bob and carol both have to approve what an address of alice's signs, and no entry says that it is hers.
+/// Bob and carol both have to approve what an address of alice's signs, alice and carol what one of bob's own root does, and no entry
+/// says whose it is.
 pub fn agreed_for_an_address(circle: &Circle, message: &str) {
     let Circle { alice, bob, carol, .. } = circle;
     alice.word(&["address", "choose", "--tenant", "default"]).done();
-    let ask = ["approve", "ask", "--rule", "treasury", "--of", &carol.account, "--address", message];
-    let asked = alice.run(&ask).done().json();
-    let (case, hash) = (asked["case"].as_str().unwrap(), asked["hash"].as_str().unwrap());
-    let receipt = alice.path("approved-address.receipt");
-    let sign = ["sign", "--address", "new", "--approval", case, "--receipt", &receipt, message];
-    let early = alice.run(&sign);
-    assert_eq!((early.code, early.refusal()), (Some(1), "APPROVALS_MISSING".to_owned()), "{early:?}");
-    let shown = bob.run(&["approve", "show", case]).done().json();
-    let (seen, by) = (shown["hash"].as_str(), shown["initiator"].as_str());
-    assert_eq!((seen, by), (Some(hash), Some(&alice.account[..])), "{shown}");
-    assert!(shown["words"][0].as_str().unwrap().contains(&alice.account), "{shown}");
-    for who in [bob, carol] {
-        who.word(&["approve", "give", case, "--hash", hash]).done();
-    }
-    let signed = alice.run(&sign).done().json();
-    let verdict = circle.verified(message, &receipt);
-    assert_eq!((&verdict["entry"], &verdict["signature"]), (&"use-address".into(), &signed["signature"]));
-    let again = alice.run(&sign);
-    assert_eq!((again.code, again.refusal()), (Some(1), "CASE_UNKNOWN".to_owned()), "{again:?}");
+    let run = |args: &[&str]| alice.run(args);
+    agreed_for(circle, (alice, &run), ("treasury", [bob, carol]), message, "CASE_UNKNOWN");
+    bob.word(&["address", "choose", "--own", "--tenant", "default"]).done();
+    let both = format!("{},{}", alice.account, carol.account);
+    let define = ["approve", "rule", "define", "--rule", "desk", "--group", "treasurers", "2", &both];
+    carol.word(&[&define[..], &["--live", "1h"]].concat()).done();
+    let word = |args: &[&str]| bob.word(args);
+    agreed_for(circle, (bob, &word), ("desk", [alice, carol]), message, "APPROVAL_UNKNOWN");
 }
 
-fn payload_of(who: &crate::delegation::Somebody, text: &str) -> String {
+/// Runs a command as the one who signs.
+type Signs<'a> = &'a dyn Fn(&[&str]) -> Answer;
+
+fn agreed_for(
+    circle: &Circle,
+    (asker, sign): (&Somebody, Signs<'_>),
+    (rule, approvers): (&str, [&Somebody; 2]),
+    message: &str,
+    over: &str,
+) {
+    let ask = ["approve", "ask", "--rule", rule, "--of", &circle.carol.account, "--address", message];
+    let asked = asker.run(&ask).done().json();
+    let (case, hash) = (asked["case"].as_str().unwrap(), asked["hash"].as_str().unwrap());
+    let receipt = asker.path("approved-address.receipt");
+    let with_case = ["sign", "--address", "new", "--approval", case, "--receipt", &receipt, message];
+    let early = sign(&with_case);
+    assert_eq!((early.code, early.refusal()), (Some(1), "APPROVALS_MISSING".to_owned()), "{early:?}");
+    let shown = approvers[0].run(&["approve", "show", case]).done().json();
+    let (seen, by) = (shown["hash"].as_str(), shown["initiator"].as_str());
+    assert_eq!((seen, by), (Some(hash), Some(&asker.account[..])), "{shown}");
+    assert!(shown["words"][0].as_str().unwrap().contains(&asker.account), "{shown}");
+    for who in approvers {
+        who.word(&["approve", "give", case, "--hash", hash]).done();
+    }
+    let signed = sign(&with_case).done().json();
+    let verdict = circle.verified(message, &receipt);
+    assert_eq!((&verdict["entry"], &verdict["signature"]), (&"use-address".into(), &signed["signature"]));
+    let again = sign(&with_case);
+    assert_eq!((again.code, again.refusal()), (Some(1), over.to_owned()), "{again:?}");
+}
+
+fn payload_of(who: &Somebody, text: &str) -> String {
     let path = who.path("other-payload");
     std::fs::write(&path, text).unwrap();
     path

@@ -155,7 +155,8 @@ fn a_regulator_sees_what_two_have_allowed_as_it_elapses_and_each_look_is_on_reco
         (&grant.clone().into(), &PURPOSE.into())
     );
     refused(&alice.run(&["audit", "show", &grant]), "GRANT_UNKNOWN");
-    carol.word(&["audit", "revoke", &grant, "--reason", "the case is closed"]).done();
+    let reason = bank.keyward.write("reason", "the case is closed\n");
+    carol.word(&["audit", "revoke", &grant, "--reason-file", &reason]).done();
     let before = fs::read(format!("{folder}/grant")).unwrap();
     refused(&ruth.word(&["audit", "open", &grant, &folder, "--first", "0"]), "GRANT_STATE");
     assert_eq!(fs::read(format!("{folder}/grant")).unwrap(), before);

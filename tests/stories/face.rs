@@ -25,6 +25,7 @@ use tonic::{
 use crate::support::{
     Random,
     cluster::{Cluster, submitter},
+    keyward::PATIENCE,
     line::Line,
     until,
 };
@@ -286,7 +287,7 @@ async fn a_validator_that_opens_a_stream_and_says_nothing_is_left_for_another() 
     committer.commit(&note("first")).await.unwrap();
     let line = Line::to(cluster.rpc_socket(0)).await;
     let nodes = vec![line.address(), cluster.rpc_address(1)];
-    let deadline = Duration::from_secs(1);
+    let deadline = Duration::from_secs(2);
     let client = cluster.client_at("keyward://auditor/ada", nodes, deadline).await;
     let mut followed = Box::pin(client.follow(1).await.unwrap());
     let mut served = Box::pin(client.served(1).await.unwrap());
@@ -372,13 +373,12 @@ async fn long_cut_and_random_requests_at_every_call_are_answered_or_refused_by_n
     client.submit(&batch(&client, 0, 1, 4000, "before")).await.unwrap();
     let grpc =
         Grpc::new(channel(&cluster, 0, "keyward://auditor/ada").await).max_encoding_message_size(16 << 20);
-    let send = async |path: &'static str, bytes: Vec<u8>| {
+    let send = async |patience: Duration, path: &'static str, bytes: Vec<u8>| {
         let mut grpc = grpc.clone();
         grpc.ready().await.unwrap();
         let path = PathAndQuery::from_static(path);
         let call = grpc.unary(Request::new(Raw(bytes)), path, RawCodec);
-        // A stream that found nothing wrong stays open.
-        tokio::time::timeout(Duration::from_millis(300), call).await
+        tokio::time::timeout(patience, call).await
     };
     let known = [
         "BATCH_MALFORMED",
@@ -389,22 +389,23 @@ async fn long_cut_and_random_requests_at_every_call_are_answered_or_refused_by_n
         "STREAMS_FULL",
     ];
     for path in METHODS {
-        let long = send(path, vec![0; 3 << 20]).await.expect("answered").unwrap_err();
+        let long = send(PATIENCE, path, vec![0; 3 << 20]).await.expect("answered").unwrap_err();
         assert_eq!((long.code(), code(&long)), (Code::OutOfRange, "REQUEST_TOO_LONG"), "{path}");
         // A field that promises more than there is; a wire type that does not exist.
         for bytes in [vec![0x0a, 0xff], vec![0x0a, 0x05, 1, 2], vec![0x0f], vec![0xff; 11]] {
-            let refused = send(path, bytes.clone()).await.expect("answered").unwrap_err();
+            let refused = send(PATIENCE, path, bytes.clone()).await.expect("answered").unwrap_err();
             assert_eq!(code(&refused), "REQUEST_MALFORMED", "{path} {bytes:?}: {refused:?}");
         }
     }
-    let unknown = send("/keyward.ledger.v1.Ledger/Forge", Vec::new()).await.unwrap().unwrap_err();
+    let unknown = send(PATIENCE, "/keyward.ledger.v1.Ledger/Forge", Vec::new()).await.unwrap().unwrap_err();
     assert_eq!((unknown.code(), code(&unknown)), (Code::Unimplemented, "METHOD_UNKNOWN"));
     let mut random = Random::of("random requests");
     for round in 0..60 {
         for path in METHODS {
             let length = random.below(80);
             let bytes: Vec<_> = (0..length).map(|_| random.below(256) as u8).collect();
-            if let Ok(Err(refused)) = send(path, bytes.clone()).await {
+            // A stream that found nothing wrong stays open.
+            if let Ok(Err(refused)) = send(Duration::from_millis(300), path, bytes.clone()).await {
                 assert!(known.contains(&code(&refused)), "{path} {round} {bytes:?}: {refused:?}");
             }
         }

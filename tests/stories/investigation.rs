@@ -185,4 +185,12 @@ fn an_alarm_becomes_a_grant_keepers_open_it_and_after_its_revocation_the_next_ep
     examiner.refused("GRANT_STATE", &["audit", "open", grant, &folder]);
     let again = report(&keyward, (&exported(&people, "export-2"), &folder), &examiner.path("report-2"));
     assert_eq!(again["verdict"]["transactions"], 2, "{again}");
+
+    // Closing the account leaves what is over by then to keepers: nobody can do that afterwards.
+    let next = (epoch(&later) + 1).to_string();
+    wait_until("the next epoch to be over on the ledger", || {
+        alice.word(&["address", "close", "--epoch", &next]).code == Some(0)
+    });
+    let closed = alice.done(&["account", "close", "--yes"]);
+    assert!(!closed["address_epochs"]["dealt"].as_array().unwrap().is_empty(), "{closed}");
 }

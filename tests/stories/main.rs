@@ -17,6 +17,8 @@ mod audit;
 mod ceremony;
 mod checkpoints;
 mod command;
+// Waits for what other people build: beside the stories that costs hardly any time.
+mod conformance;
 mod consortium;
 mod custody;
 mod delegation;
@@ -43,6 +45,7 @@ mod python_app;
 mod receipts;
 mod refusals;
 mod regimes;
+mod regulators;
 mod renewal;
 mod risk;
 mod self_keys;

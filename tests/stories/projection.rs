@@ -93,9 +93,11 @@ impl Drop for Projecting {
 fn a_reader_asks_while_the_projector_runs_and_no_longer() {
     let (keyward, Some(server)) = (shared(), Postgres::start_for_readers()) else { return };
     let (url, logins) = (server.database(), keyward.work("projection.logins"));
+    let queries = keyward.work("projection.queries");
     let projects = || {
         let mut command = clean(binary());
         command.args(["ledger", "project", "--database", &url, "--reader", "--logins"]).arg(&logins);
+        command.arg("--query-log").arg(&queries);
         command.env("KEYWARD_PROFILE", keyward.profile("auditor")).stdin(Stdio::null()).stdout(Stdio::null());
         Projecting(command.spawn().unwrap())
     };
@@ -154,4 +156,5 @@ fn a_reader_asks_while_the_projector_runs_and_no_longer() {
     signal(projecting.0.id(), rustix::process::Signal::INT);
     assert_eq!(projecting.0.wait().unwrap().code(), Some(0));
     assert_eq!(asks("SELECT 1"), None, "nobody looks after it");
+    assert_eq!(fs::read_dir(&queries).unwrap().count(), 0, "what was asked of the records is no grant's");
 }

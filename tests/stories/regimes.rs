@@ -113,7 +113,7 @@ async fn submitters_that_no_validator_hears_complain_by_themselves_and_end_the_f
     }
     let mut unheard = Vec::new();
     for n in [1, 2] {
-        let patience = Duration::from_secs(1);
+        let patience = Duration::from_secs(3);
         let client = cluster.client_at("keyward://service/story", faces.clone(), patience).await;
         let committer = Committer::start(client, submitter(n)).await.unwrap();
         let error = committer.commit(&Entry::Note(b"is anybody there?".to_vec())).await.unwrap_err();

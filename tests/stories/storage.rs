@@ -1,6 +1,6 @@
 //! What a node stores, damaged under it.
 
-use std::{os::unix::fs::FileExt as _, path::Path, time::Duration};
+use std::{os::unix::fs::FileExt as _, path::Path};
 
 use keyward_ledger_client::Committer;
 use keyward_ledger_core::entry::Entry;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::support::{
     cluster::{Cluster, submitter},
-    keyward::Keyward,
+    keyward::{Keyward, PATIENCE},
     s3, until,
 };
 
@@ -60,7 +60,7 @@ async fn a_byte_flipped_under_a_running_node_is_alarmed_and_the_block_is_healed(
     .await;
     assert_eq!(status(&keyward, 1)["scrub"]["found"], 0);
     let client = keyward.ledger(&keyward.nodes()[1..2]).await;
-    let block = tokio::time::timeout(Duration::from_secs(10), client.block(1)).await.unwrap().unwrap();
+    let block = tokio::time::timeout(PATIENCE, client.block(1)).await.unwrap().unwrap();
     assert_eq!(block.block.header().height, 1);
 }
 

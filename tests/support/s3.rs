@@ -80,7 +80,10 @@ impl Way {
             }
             Weather::Fine | Weather::Cut(_) => drop(weather),
         }
-        let server = TcpStream::connect(("127.0.0.1", *self.to.lock().unwrap()))?;
+        let Ok(server) = TcpStream::connect(("127.0.0.1", *self.to.lock().unwrap())) else {
+            // Nobody is there: the client is told, though its stream stands in `open`.
+            return client.shutdown(Shutdown::Both);
+        };
         self.open.lock().unwrap().push(server.try_clone()?);
         let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
         std::thread::spawn(move || {
@@ -207,7 +210,7 @@ impl Server {
             prefix: prefix.into(),
             key: BucketKey { id: KEY_ID.into(), secret: SECRET.to_owned().into(), session_token: None },
             ca_pem: self.ca_pem.clone(),
-            patience: Duration::from_secs(5),
+            patience: BucketConfig::PATIENCE,
         }
     }
 

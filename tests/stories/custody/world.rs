@@ -96,7 +96,7 @@ pub struct Person {
 impl Person {
     /// Closes the account.
     pub async fn close(&self) -> Result<Vec<u8>, ClientError> {
-        self.client.close_account(&self.login).await
+        self.client.close_account(&self.login).await.map(|closed| closed.receipt)
     }
 }
 

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 /// How long `up` may take to be ready, a child to be restarted, or anything else that must come.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 const STEP: Duration = Duration::from_millis(20);
 
 /// What a command answered.
@@ -391,11 +391,11 @@ impl Drop for Watchdog {
     }
 }
 
-/// Waits until something holds, at most a minute.
+/// Waits until something holds, within patience.
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
-        assert!(Instant::now() < deadline, "waited a minute for: {what}");
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} for: {what}");
         std::thread::sleep(STEP);
     }
 }

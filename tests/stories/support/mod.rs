@@ -21,11 +21,11 @@ use std::{
 
 pub(crate) use postgres::ports::free_address;
 
-/// Waits until `holds`, at most a minute.
+/// Waits until `holds`, within patience.
 pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + keyward::PATIENCE;
     while !holds().await {
-        assert!(Instant::now() < deadline, "waited a minute for: {what}");
+        assert!(Instant::now() < deadline, "waited {:?} for: {what}", keyward::PATIENCE);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -1,8 +1,7 @@
-//! Other people's PKCS#11 clients drive the bundled token. Each suite is a script in `conformance/` that takes the
+//! Other people's PKCS#11 clients drive the bundled token. Each suite is a script in `tests/conformance` that takes the
 //! module's path, keeps its tokens in a private folder, and prints what passed, failed and was skipped, and why.
 //!
 //! A missing tool fails its test, unless `tests/run --without NAME` left it out.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::PathBuf;
 use std::process::Command;
