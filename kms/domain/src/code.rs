@@ -252,6 +252,7 @@ codes! {
     AddressUnknown "ADDRESS_UNKNOWN" NotFound stop "look at `keyward address list`: the account has no such address";
     AddressUsed "ADDRESS_USED" FailedPrecondition stop "use another address: each signs once, and this one did or may have";
     AddressEpoch "ADDRESS_EPOCH" FailedPrecondition stop "use an address of the epoch under way (`keyward address new`), and see that the clock is right";
+    AddressIntentStale "ADDRESS_INTENT_STALE" Aborted stop "sign again: the ledger went on meanwhile to where intents have another end, and nothing was recorded";
     AddressOther "ADDRESS_OTHER" InvalidArgument stop "use the root that the account chose: address, viewing leaf and spending point do not fit each other, or not those of before in this epoch";
     AddressApproval "ADDRESS_APPROVAL" FailedPrecondition stop "ask for approval under the rules that the refusal names (`keyward approve ask --address`), and sign with the case (`keyward sign --address new --approval CASE`)";
     AddressLimitHosted "ADDRESS_LIMIT_HOSTED" FailedPrecondition stop "use a hosted root: this service limits how often addresses sign, and could not count those of a root of your own";

@@ -323,6 +323,7 @@ impl Custody {
             leaf_index: record.leaf_index(),
             height: record.height(),
             signature_hash: signature_hash(&signature),
+            held_until_ms: 0,
             response,
         };
         self.store.finish_intent(row).await?;

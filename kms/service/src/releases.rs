@@ -1,6 +1,7 @@
-//! Releases: queued durably with each signature, recorded in groups afterwards, for ever until they are.
+//! Releases: queued durably with each signature, recorded in groups afterwards, for ever until they are. Those of addresses are held
+//! back.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use keyward_ledger_core::{
     entry::{Entry, Release},
@@ -9,12 +10,28 @@ use keyward_ledger_core::{
 use keyward_store::{Change, QueuedRelease};
 use tokio::task::JoinSet;
 
-use crate::{custody::Custody, failure::Failure, ports::LedgerError};
+use crate::{
+    custody::{Custody, random},
+    failure::Failure,
+    ports::LedgerError,
+};
 
 /// Releases under way at once.
 const GROUP_MAX: u32 = 2048;
 /// How long the task waits after a failure, and at most between looks.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long the use of an address has been final at least, and less than how long, before its release is handed in, in milliseconds.
+///
+/// A service signs what it hosts at once, and an own root's device has to answer first. Everybody sees when a release comes: so all
+/// wait for longer than a device takes.
+const HELD_MS: Range<u64> = 10_000..20_000;
+
+/// How long a release is held back from when the use of its address is final.
+pub(crate) fn hold_ms() -> Result<u64, Failure> {
+    let width = HELD_MS.end - HELD_MS.start;
+    Ok(HELD_MS.start + u64::from_be_bytes(random()?) % width)
+}
 
 /// What became of one.
 enum Fate {
@@ -40,9 +57,10 @@ pub(crate) async fn run(custody: Arc<Custody>) {
 }
 
 impl Custody {
-    /// Records what is queued; returns how many are settled.
+    /// Records what is queued and not held back; returns how many are settled.
     pub(crate) async fn record_releases(self: &Arc<Self>) -> Result<usize, Failure> {
-        let queued = self.store.queued_releases(self.ledger.submitter(), GROUP_MAX).await?;
+        let (submitter, now_ms) = (self.ledger.submitter(), self.clock.now_ms());
+        let queued = self.store.queued_releases(submitter, now_ms, GROUP_MAX).await?;
         let mut under_way = JoinSet::new();
         for release in queued {
             under_way.spawn(record(self.clone(), release));

@@ -433,6 +433,8 @@ pub struct Signed {
     pub height: u64,
     /// The tagged hash of the signature.
     pub signature_hash: Id,
+    /// From when on that may be recorded, in milliseconds since 1970; 0: at once.
+    pub held_until_ms: u64,
     /// The request to complete, and its response.
     pub response: Option<(IdempotencyKey, Vec<u8>)>,
 }

@@ -12,6 +12,11 @@ use keyward_ledger_core::scheme::Scheme;
 use super::game::{Flaw, Setup};
 use crate::town::{Draft, Town, not_after};
 
+/// Releases are held back so long, up to twice that.
+const HELD_MS: u64 = 10_000;
+/// How fine it is told how long a device takes.
+const ANSWER_STEP_MS: u64 = 600;
+
 /// A scalar that everybody can compute.
 pub fn public_scalar(parts: &[&[u8]]) -> Scalar {
     let (low, high) = (sha256(&[b"low", &parts.concat()]), sha256(&[b"high", &parts.concat()]));
@@ -28,7 +33,8 @@ pub fn public_tweak(epoch: u32, index: u32) -> Scalar {
 impl Setup {
     /// How many blocks before the next one a use was begun: own roots' devices stretch a passphrase and sign.
     pub fn began(self, town: &mut Town, owner: usize, number: usize) -> u64 {
-        let habit = if self.devices_differ || self.flaw == Flaw::ExactEnds { owner as u64 } else { 0 };
+        let told = matches!(self.flaw, Flaw::ExactEnds | Flaw::EndsFromBegin);
+        let habit = if self.devices_differ || told { owner as u64 } else { 0 };
         match town.owners[owner].custody {
             Custody::Hosted => town.random.below(2) as u64,
             // In an epoch before it could not have been begun.
@@ -36,12 +42,22 @@ impl Setup {
         }
     }
 
-    /// How many blocks a use's release comes after it: services sign at once, own roots' devices answer first.
-    pub fn released_after(self, town: &mut Town, owner: usize) -> u64 {
+    /// How long after a use its release is handed in, in milliseconds: services sign at once, own roots' devices answer first, and what
+    /// was answered is held back (`kms/service`, `releases.rs`).
+    pub fn released_after_ms(self, town: &mut Town, owner: usize) -> u64 {
         let habit = if self.devices_differ { owner as u64 / 6 } else { 0 };
-        match town.owners[owner].custody {
-            Custody::Hosted => 1 + town.random.below(2) as u64,
-            Custody::Own => 2 + habit + town.random.below(4) as u64,
+        let answered = match town.owners[owner].custody {
+            Custody::Hosted => town.random.below(2) as u64,
+            Custody::Own => 1 + habit + town.random.below(4) as u64,
+        };
+        let answered_ms = answered * ANSWER_STEP_MS;
+        if self.flaw == Flaw::ReleasesAtOnce {
+            return answered_ms;
+        }
+        let hold_ms = |town: &mut Town| HELD_MS + town.random.below(HELD_MS as usize) as u64;
+        match hold_ms(town) {
+            held_ms if held_ms > answered_ms => held_ms,
+            _ => answered_ms + hold_ms(town),
         }
     }
 
@@ -54,9 +70,13 @@ impl Setup {
         rule: Option<Hash>,
     ) -> UseAddress {
         draft.used.executor = server;
-        let height = town.world.ledger.height() - began;
-        draft.used.not_after =
-            if self.flaw == Flaw::ExactEnds { height + INTENT_BLOCKS_MAX } else { not_after(height) };
+        // What an own root's device began before the ends went on, it begins again.
+        let height = town.world.ledger.height();
+        draft.used.not_after = match self.flaw {
+            Flaw::ExactEnds => height - began + INTENT_BLOCKS_MAX,
+            Flaw::EndsFromBegin => not_after(height - began),
+            _ => not_after(height),
+        };
         if let (Some(rule), Some(window_ms)) = (rule, self.window_ms) {
             let mut limit = town.handle(owner, rule, window_ms);
             if self.flaw == Flaw::EternalHandle {

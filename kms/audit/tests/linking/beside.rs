@@ -44,6 +44,12 @@ struct Due<T> {
     of: T,
 }
 
+/// A release that is held back.
+struct Held {
+    until_ms: u64,
+    sent: Sent,
+}
+
 /// A use that others are to approve.
 struct Asked {
     draft: Draft,
@@ -68,7 +74,7 @@ struct Closing {
 #[derive(Default)]
 pub struct Beside {
     rule: Hash,
-    releases: Vec<Due<Sent>>,
+    releases: Vec<Held>,
     closings: Vec<Closing>,
     steps: Vec<Due<Step>>,
     /// Cases whose opening is being recorded, by what is approved.
@@ -99,6 +105,10 @@ impl Beside {
         let terms = approval_terms(&[(1, &OFFICERS)]);
         town.acted(Act::DefineApproval(define(OFFICERS[1], 1, terms)), &[OFFICERS[1]]);
         Self { rule: OFFICERS[1].rule().id(kind::DEFINE_APPROVAL), ..Self::default() }
+    }
+
+    pub fn holds_releases(&self) -> bool {
+        !self.releases.is_empty()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -132,7 +142,8 @@ impl Beside {
     pub fn due(&mut self, town: &mut Town) -> (Vec<Sent>, Vec<(Planned, Draft)>) {
         let height = town.world.ledger.height() + 1;
         let now_ms = town.world.ledger.time_ms() + town.world.step_ms;
-        let mut sent = take(&mut self.releases, height);
+        let over = self.releases.extract_if(.., |release| release.until_ms <= now_ms);
+        let mut sent: Vec<_> = over.map(|release| release.sent).collect();
         let mut signed = Vec::new();
         for step in take(&mut self.steps, height) {
             match step {
@@ -197,18 +208,18 @@ impl Beside {
         }
     }
 
-    /// The release of a use that was just recorded, so many blocks later, by the server that recorded it.
+    /// The release of a use that was just recorded, so much later, by the server that recorded it.
     pub fn release(
         &mut self,
         town: &mut Town,
-        (blocks, arrived_ms): (u64, Option<u64>),
+        (later_ms, arrived_ms): (u64, Option<u64>),
         (owner, server, intent_id): (usize, usize, Hash),
     ) {
         let signature_hash = signature_hash(&town.hash());
         let entry = Entry::Release(Release { intent_id, signature_hash });
         let arrived_ms = arrived_ms.unwrap_or(town.random.below(300) as u64);
-        let height = town.world.ledger.height() + blocks;
-        self.releases.push(Due { height, of: Sent { owner, server, arrived_ms, entry } });
+        let until_ms = town.world.ledger.time_ms() + later_ms;
+        self.releases.push(Held { until_ms, sent: Sent { owner, server, arrived_ms, entry } });
     }
 
     /// An epoch is over: those who were active in it close it, hosted roots all at once, own ones when their devices come by.

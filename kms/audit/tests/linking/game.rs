@@ -28,8 +28,12 @@ pub enum Flaw {
     NotMixed,
     /// Releases stand in the order in which what they release was asked for.
     ReleasesNotMixed,
+    /// Releases are recorded as soon as what signs has answered.
+    ReleasesAtOnce,
     /// The end of an intent is exactly so far from its begin, and own roots' devices differ in how long they take to sign for it.
     ExactEnds,
+    /// It is rounded, and stays as it is where the ends have gone on before it is recorded.
+    EndsFromBegin,
     /// The handle of a limit is the same in every window.
     EternalHandle,
 }
@@ -71,6 +75,9 @@ pub struct Setup {
 /// by how much that varies.
 const LATER_MS: u64 = 10;
 const VARIES_MS: usize = 100;
+/// From one block to the next.
+const STEP_MS_MIN: u64 = 300;
+const STEP_MS_MAX: u64 = 900;
 /// One in so many acts is approved by others.
 const CASES_ONE_IN: usize = 60;
 
@@ -152,6 +159,10 @@ impl Setup {
                 let planned = self.plan(&mut played.town, epoch);
                 self.block(&mut played, epoch, number, planned, rule);
             }
+            // What was held back comes while nobody acts.
+            while played.beside.holds_releases() && played.town.ends_ms() > STEP_MS_MAX {
+                self.block(&mut played, epoch, self.blocks, Vec::new(), rule);
+            }
             played.beside.end_epoch(&mut played.town, first + epoch);
         }
         played.town.go(first + self.epochs, 1_000);
@@ -225,7 +236,7 @@ impl Setup {
         rule: Option<Hash>,
     ) {
         let Played { town, beside, .. } = played;
-        town.world.step_ms = 300 + town.random.below(600) as u64;
+        town.world.step_ms = STEP_MS_MIN + town.random.below((STEP_MS_MAX - STEP_MS_MIN) as usize) as u64;
         let (mut sent, mut signed) = beside.due(town);
         if number < self.blocks {
             sent.extend(beside.announce(town));
@@ -282,9 +293,9 @@ impl Setup {
             };
             let (Planned { owner, arrived_ms, challenge }, server) = acts.remove(&intent).unwrap();
             town.owners[owner].uses.entry(used_in).or_default().push(leaf_index);
-            let (blocks, height) = (self.released_after(town, owner), record.height);
+            let (later_ms, height) = (self.released_after_ms(town, owner), record.height);
             let arrives = (self.flaw == Flaw::ReleasesNotMixed).then_some(arrived_ms);
-            beside.release(town, (blocks, arrives), (owner, server, intent));
+            beside.release(town, (later_ms, arrives), (owner, server, intent));
             match challenge {
                 Some((pair, author)) => {
                     challenges.push(Challenge { leaf_index, height, epoch, pair, author })

@@ -11,6 +11,8 @@ use crate::town::{END_STEP_BLOCKS, not_after};
 
 /// How fine an arrival is told from another one.
 const ARRIVAL_MS: u64 = 40;
+/// How fine it is told how much later a release comes.
+const RELEASED_MS: u64 = 1_000;
 /// Blocks beyond which nothing is told apart.
 const FAR: u64 = 15;
 
@@ -114,9 +116,14 @@ impl<'a> Traces<'a> {
     /// When it was released, and where that stands.
     fn release(&self, at: u64, used: &UseAddress) -> Vec<u64> {
         let released = self.released.get(&(used.executor, used.id));
-        let Some(released) = released else { return vec![0; 2 + self.place(&self.releases, at).len()] };
+        let Some(released) = released else { return vec![0; 3 + self.place(&self.releases, at).len()] };
         let height = |at: u64| self.records[at as usize].height;
-        let mut features = vec![1 + height(*released) - height(at), (released - at) / 16];
+        let time_ms = |at: u64| self.records[at as usize].time_ms;
+        let mut features = vec![
+            1 + height(*released) - height(at),
+            1 + (time_ms(*released) - time_ms(at)) / RELEASED_MS,
+            (released - at) / 16,
+        ];
         features.extend(self.place(&self.releases, *released));
         features
     }

@@ -120,6 +120,11 @@ impl Town {
         (self.world.ledger.time_ms() / EPOCH_MS) as u32
     }
 
+    /// How much of this epoch is left.
+    pub fn ends_ms(&self) -> u64 {
+        EPOCH_MS - self.world.ledger.time_ms() % EPOCH_MS
+    }
+
     /// Goes to a time within an epoch.
     pub fn go(&mut self, epoch: u32, offset_ms: u64) {
         let at = u64::from(epoch) * EPOCH_MS + offset_ms;

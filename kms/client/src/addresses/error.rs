@@ -2,6 +2,7 @@
 
 use keyward_crypto::unlinkable::AddressError;
 use keyward_crypto::{SignError, SigningKeyError};
+use keyward_domain::Code;
 use keyward_ledger_core::codec::DecodeError;
 use keyward_ledger_core::entry::Custody;
 use keyward_ledger_verify::Failure;
@@ -264,6 +265,12 @@ impl AddressesError {
             Self::Approval(error) => return error.remedy(),
             Self::Client(error) => return error.remedy(),
         })
+    }
+
+    /// Whether the ledger went on to where intents have another end, and nothing was recorded.
+    pub(super) fn is_stale(&self) -> bool {
+        let stale = Some(Code::AddressIntentStale);
+        matches!(self, Self::Client(ClientError::Refused(refusal)) if refusal.code == stale)
     }
 
     /// Whether nobody could be reached, so that nothing was decided.

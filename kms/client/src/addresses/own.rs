@@ -79,8 +79,14 @@ impl Client {
                 // Before an address is given out for what nobody approves.
                 let approved = self.own_approval(&chosen.account, order).await?;
                 let source = source(root, chosen, which)?;
-                let begun = self.begun(root, chosen, &source, (order, approved)).await?;
-                (source, self.record_begun(root, begun).await?)
+                let asked = (order, approved);
+                let recorded = match self.begun_and_recorded(root, chosen, &source, asked).await {
+                    Err(error) if error.is_stale() => {
+                        self.begun_and_recorded(root, chosen, &source, asked).await?
+                    }
+                    recorded => recorded?,
+                };
+                (source, recorded)
             }
         };
         let book = root.read()?;
@@ -105,6 +111,17 @@ impl Client {
         Ok(signed)
     }
 
+    async fn begun_and_recorded(
+        &self,
+        root: &OwnRoot<'_>,
+        chosen: &Chosen,
+        source: &AddressSource,
+        asked: (&AddressOrder, Option<ApprovedBy>),
+    ) -> Result<Started, AddressesError> {
+        let begun = self.begun(root, chosen, source, asked).await?;
+        self.record_begun(root, begun).await
+    }
+
     /// A use of the address that was begun for this very payload, if the ledger has it.
     pub(super) async fn resumed(
         &self,
@@ -127,6 +144,8 @@ impl Client {
         match recorded {
             Ok(started) if is_same => Ok(Some(started)),
             Ok(_) => Err(AddressesError::Spent),
+            // Nothing of it stands in the log, and what begins again is of the same payload.
+            Err(error) if is_same && error.is_stale() => Ok(None),
             Err(AddressesError::Client(ClientError::Refused(refusal))) if !refusal.retry => match source {
                 // A refused intent stands in the log as well: another one of this address would be linked to it.
                 AddressSource::Index { .. } => Err(AddressesError::Spent),

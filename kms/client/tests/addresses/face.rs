@@ -282,6 +282,10 @@ impl Addresses for Face {
         let begun = self.0.begun.lock().unwrap()[at].clone();
         let leaf = match begun.leaf {
             Some(leaf) => leaf,
+            None if self.0.takes_stale() => {
+                self.0.begun.lock().unwrap().remove(at);
+                return Err(refused("ADDRESS_INTENT_STALE"));
+            }
             None => {
                 begun.case.iter().try_for_each(|case| self.0.use_case(case))?;
                 let proof = proof[..].try_into().unwrap();

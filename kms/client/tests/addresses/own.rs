@@ -44,6 +44,26 @@ async fn an_address_of_an_epoch_that_is_over_signs_no_more() {
     assert_eq!(code(late), "ADDRESS_EPOCH");
 }
 
+#[tokio::test]
+async fn a_use_whose_end_went_by_is_begun_again_with_the_same_address() {
+    let (world, anna, device) = World::own().await;
+    world.lie(Lies { stale: 1, ..Lies::default() });
+    let signed = anna.sign_own_address(&device.root(), &order(), Which::Fresh).await.unwrap();
+    assert!(matches!(signed.source, AddressSource::Index { index: 0, .. }));
+    assert_eq!((world.called("begun"), world.called("recorded")), (2, 1));
+    // Not for ever; and then it goes on where it stopped.
+    let given = anna.next_own_addresses(&device.root(), 1).await.unwrap().remove(0);
+    world.lie(Lies { stale: 2, ..Lies::default() });
+    let which = Which::Given(given.address);
+    let stale = anna.sign_own_address(&device.root(), &order(), which).await;
+    assert_eq!(code(stale), "ADDRESS_INTENT_STALE");
+    assert_eq!(anna.uncertain_uses(&device.root()).await.unwrap().len(), 1);
+    world.lie(Lies { stale: 1, ..Lies::default() });
+    // The service has forgotten it, as after each refusal: an address of an index is given up then.
+    assert_eq!(code(anna.sign_own_address(&device.root(), &order(), which).await), "ADDRESS_USED");
+    anna.sign_own_address(&device.root(), &order(), Which::Fresh).await.unwrap();
+}
+
 type Twist<T> = fn(T) -> T;
 type Told = Box<dyn Fn(RecordAddressResponse) -> RecordAddressResponse + Send>;
 

@@ -51,6 +51,8 @@ pub(crate) struct Lies {
     pub(crate) scan: Lie<ScanPaymentsResponse>,
     pub(crate) acknowledged: Lie<DealViewingResponse>,
     pub(crate) dealt: Lie<Result<AuditEntryResponse, tonic::Status>>,
+    /// How many proofs come when intents have another end than those that they are of.
+    pub(crate) stale: usize,
     /// Dealings are not recorded at all.
     pub(crate) swallows: bool,
     /// Keepers, by number from 0, that take nothing.
@@ -116,6 +118,14 @@ impl Device {
 }
 
 impl World {
+    /// Whether the next proof is of an intent with another end than those that are begun now.
+    pub(crate) fn takes_stale(&self) -> bool {
+        let mut lies = self.lies.lock().unwrap();
+        let is_stale = lies.stale > 0;
+        lies.stale = lies.stale.saturating_sub(1);
+        is_stale
+    }
+
     pub(crate) async fn start() -> Arc<Self> {
         let mut chain = Chain::new(1);
         // Far from the edges of an epoch, and ahead of this side's clock, which then says nothing.

@@ -27,8 +27,8 @@ const END_STEP_BLOCKS: u64 = 1024;
 /// Until which block the intent of an address stands that is begun at `height`: 3,072 blocks at least, within the ledger's bound.
 ///
 /// Everybody sees it. Of every second an own root's device takes between begin and record an exact end would tell, and so
-/// which uses are whose.
-fn not_after(height: u64) -> u64 {
+/// which uses are whose. Where the next step lies between, the device begins again.
+pub(super) fn not_after(height: u64) -> u64 {
     let latest = height.saturating_add(INTENT_BLOCKS_MAX);
     latest - latest % END_STEP_BLOCKS
 }

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 pub(super) use super::payload::pin as pinned;
 use super::{
-    intent::{Intended, Wanted},
+    intent::{Intended, Wanted, not_after},
     other,
     own_approved::Approved,
     own_book::{ANSWER_MS, OwnState, OwnUse, Stage, WAIT_MS, unknown},
@@ -33,6 +33,7 @@ use crate::{
     guard::{AddressPassage, Input, SignedAddress, refused},
     once::{judge, request_hash},
     ports::Final,
+    releases::hold_ms,
     risk::Asking,
 };
 
@@ -168,7 +169,7 @@ impl Custody {
         let own = self.begun_addresses.of(intent, account)?;
         let mut state = own.state.lock().await;
         match &state.stage {
-            Stage::Recorded(record) | Stage::Released { record, .. } => return Ok(record.receipt(None)),
+            Stage::Recorded(record, _) | Stage::Released { record, .. } => return Ok(record.receipt(None)),
             Stage::Ended => return Err(unknown()),
             Stage::Begun | Stage::HandedIn(_) => {}
         }
@@ -183,8 +184,11 @@ impl Custody {
                 error,
             )
         })?;
+        let hold_ms = hold_ms()?;
         if matches!(state.stage, Stage::Begun) {
+            self.refuse_stale(&mut state).await?;
             self.pay_own(caller, &mut state).await?;
+            self.refuse_stale(&mut state).await?;
         }
         let record = match self.hand_in_use(&mut state, proof).await {
             Ok(record) => record,
@@ -197,9 +201,23 @@ impl Custody {
         };
         let receipt = record.receipt(None);
         self.remember_use(&state.passage, record.as_ref()).await;
-        state.stage = Stage::Recorded(record);
-        own.waits_until(self.clock.now_ms().saturating_add(WAIT_MS));
+        let now_ms = self.clock.now_ms();
+        state.stage = Stage::Recorded(record, now_ms.saturating_add(hold_ms));
+        own.waits_until(now_ms.saturating_add(WAIT_MS));
         Ok(receipt)
+    }
+
+    /// Refuses, and ends, a use whose intent would have another end if it were begun now, as everybody would see.
+    async fn refuse_stale(&self, state: &mut OwnState) -> Result<(), Failure> {
+        if state.passage.intent.not_after == not_after(self.ledger.height()) {
+            return Ok(());
+        }
+        self.end_own_use(state).await;
+        self.begun_addresses.remove(&state.passage.intent.id);
+        Err(Failure::new(
+            Code::AddressIntentStale,
+            "the intent's end is not the one of those that are begun now",
+        ))
     }
 
     /// The accepted record of a use. While its fate is not known it is looked for first, and the same bytes are handed in again.
@@ -246,7 +264,7 @@ impl Custody {
         let own = self.begun_addresses.of(intent, account)?;
         let mut state = own.state.lock().await;
         match &state.stage {
-            Stage::Recorded(_) => {}
+            Stage::Recorded(..) => {}
             Stage::Released { signed, .. } if signed.signature == signature => return Ok(signed.clone()),
             Stage::Released { .. } => {
                 return Err(Failure::new(Code::SigningDone, "the intent has released another signature"));
@@ -268,10 +286,11 @@ impl Custody {
             let what = "the signature handed in does not verify";
             Failure::because(Code::OwnSignatureInvalid, what, error)
         })?;
-        let Stage::Recorded(record) = std::mem::replace(&mut state.stage, Stage::Ended) else {
+        let Stage::Recorded(record, held_until_ms) = std::mem::replace(&mut state.stage, Stage::Ended) else {
             return Err(unknown());
         };
-        match self.release_address(&state.passage, record.as_ref(), signature.to_vec()).await {
+        let signature = (signature.to_vec(), Some(held_until_ms));
+        match self.release_address(&state.passage, record.as_ref(), signature).await {
             Ok(signed) => {
                 state.stage = Stage::Released { record, signed: signed.clone() };
                 own.waits_until(self.clock.now_ms().saturating_add(ANSWER_MS));
@@ -281,7 +300,7 @@ impl Custody {
                 Ok(signed)
             }
             Err(failure) => {
-                state.stage = Stage::Recorded(record);
+                state.stage = Stage::Recorded(record, held_until_ms);
                 self.end_own_use(&mut state).await;
                 self.begun_addresses.remove(intent);
                 Err(failure)

@@ -124,9 +124,6 @@ impl Custody {
     async fn check_recordable(&self, passage: &AddressPassage) -> Result<(), Failure> {
         let row = self.own_addresses(passage.account).await?;
         self.refuse_other_epochs(&row, passage.used.epoch)?;
-        if self.ledger.height() >= passage.intent.not_after {
-            return Err(Failure::new(Code::RequestExpired, "the intent is void: begin again"));
-        }
         let [_, x @ ..] = passage.used.public_key;
         match self.ledger.state(used_address_key(&x)).await? {
             Some(_) => Err(used_before()),

@@ -62,8 +62,8 @@ pub(super) enum Stage {
     Begun,
     /// Handed in at this height; what became of it is not known.
     HandedIn(u64),
-    /// Final and accepted.
-    Recorded(Box<dyn Final>),
+    /// Final and accepted; its release is held back until then.
+    Recorded(Box<dyn Final>, u64),
     Released {
         record: Box<dyn Final>,
         signed: SignedAddress,
@@ -165,7 +165,7 @@ impl Custody {
                 self.take_back_paid(by.as_ref(), &passage.intent.id).await;
             }
             Stage::HandedIn(_) => self.lose_address_intent(passage).await,
-            Stage::Recorded(record) => self.end_address_intent(passage, record.as_ref()).await,
+            Stage::Recorded(record, _) => self.end_address_intent(passage, record.as_ref()).await,
             Stage::Released { .. } | Stage::Ended => return,
         }
         self.give_back(passage.name.clone()).await;

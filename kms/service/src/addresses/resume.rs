@@ -46,7 +46,7 @@ impl Custody {
         let (address, public) = (row.new, key.public_key().clone());
         let passage = AddressPassage { account, address, intent, used, key: public, name };
         let signature = key.sign_digest(&payload_hash).map_err(Failure::internal)?;
-        let signed = self.release_address(&passage, record.as_ref(), signature).await?;
+        let signed = self.release_address(&passage, record.as_ref(), (signature, None)).await?;
         self.remember_use(&passage, record.as_ref()).await;
         Ok(signed)
     }

@@ -21,6 +21,7 @@ use crate::{
     custody::Custody,
     failure::Failure,
     ports::Final,
+    releases::hold_ms,
     risk::{Asking, ToKeep, Weighed},
 };
 
@@ -146,7 +147,7 @@ impl Custody {
         let record = self.claim_address(passage).await?;
         let open = self.require_open_on_ledger(passage.account).await;
         let released = match open.and_then(|()| sign(&passage.intent.payload_hash)) {
-            Ok(signature) => self.release_address(passage, record.as_ref(), signature).await,
+            Ok(signature) => self.release_address(passage, record.as_ref(), (signature, None)).await,
             Err(failure) => Err(failure),
         };
         if released.is_err() {
@@ -167,12 +168,13 @@ impl Custody {
         self.settle(&passage.intent, IntentState::Submitted, None).await;
     }
 
-    /// Lets no signature through that does not verify by the ledger's own rule, and queues its release.
+    /// Lets no signature through that does not verify by the ledger's own rule, and queues its release, held back until the time that
+    /// was drawn when the use was final; else, or if that is over, until one that is drawn now.
     pub(crate) async fn release_address(
         &self,
         passage: &AddressPassage,
         record: &dyn Final,
-        signature: Vec<u8>,
+        (signature, held_until_ms): (Vec<u8>, Option<u64>),
     ) -> Result<SignedAddress, Failure> {
         let AddressPassage { address, intent, key, name, .. } = passage;
         verify_digest(key, &intent.payload_hash, &signature).map_err(|error| {
@@ -181,6 +183,11 @@ impl Custody {
         if self.ledger.height() > intent.not_after {
             return Err(Failure::new(Code::RequestExpired, "the intent was void before it was signed for"));
         }
+        let now_ms = self.clock.now_ms();
+        let held_until_ms = match held_until_ms.filter(|until_ms| *until_ms > now_ms) {
+            Some(held_until_ms) => held_until_ms,
+            None => now_ms.saturating_add(hold_ms()?),
+        };
         let receipt = record.receipt(Some(Released {
             public_key: key.clone(),
             r: intent.r,
@@ -193,6 +200,7 @@ impl Custody {
             leaf_index: record.leaf_index(),
             height: record.height(),
             signature_hash: signature_hash(&signed.signature),
+            held_until_ms,
             response: name.clone().map(|name| (name, signed.encode())),
         };
         self.store.finish_intent(row).await?;

@@ -479,7 +479,14 @@ async fn nobody_hears_that_a_case_is_taken_back_whose_intent_may_be_signed_for()
         .await
         .unwrap();
     assert_eq!(code(withdraw().await), Code::IdempotencyPending);
-    let signed = Signed { intent, leaf_index: 1, height: 1, signature_hash: [7; 32], response: None };
+    let signed = Signed {
+        intent,
+        leaf_index: 1,
+        height: 1,
+        signature_hash: [7; 32],
+        held_until_ms: 0,
+        response: None,
+    };
     store.finish_intent(signed).await.unwrap();
     assert_eq!(code(withdraw().await), Code::CaseUsed);
 }

@@ -32,7 +32,7 @@ async fn nothing_is_signed_before_the_intent_is_final_and_an_uncertain_index_is_
     holder.world.ledger.set(Mood::ReadOnly);
     assert_eq!(code(holder.sign(Some(given), b"lost").await), Code::LedgerUnavailable);
     holder.world.ledger.set(Mood::Good);
-    assert_eq!(holder.custody().record_releases().await.unwrap(), 0, "no signature was made");
+    assert_eq!(holder.queued().await, 0, "no signature was made");
     assert_eq!(holder.custody().unreleased.list().len(), 3);
     // Whether it was used is not known: so it is.
     assert_eq!(code(holder.sign(Some(given), b"again").await), Code::AddressUsed);
@@ -66,7 +66,7 @@ async fn a_signature_whose_intent_is_on_the_ledger_is_made_when_it_is_asked_for_
     check(&signed, b"pay");
     assert_eq!(holder.sign_at(holder.custody(), Some(given), b"pay", b"mark").await.unwrap(), signed);
     assert_eq!(code(holder.sign(Some(given), b"pay").await), Code::AddressUsed, "once");
-    assert_eq!((holder.uses().len(), holder.custody().record_releases().await.unwrap()), (1, 1));
+    assert_eq!((holder.uses().len(), holder.released().await), (1, 1));
     assert!(holder.list().await[0].row.leaf.is_some());
 }
 
@@ -143,7 +143,7 @@ async fn at_an_epochs_edge_clocks_may_disagree_by_ten_seconds() {
     // Further apart than that the ledger refuses and nothing is signed. The refusal names the address for all to see: it is given up.
     let given = holder.next(1).await[0];
     holder.world.ledger.ahead_ms.store(i64::try_from(EPOCH_MS).unwrap() + 10_000, Ordering::Relaxed);
-    let (uses, queued) = (holder.uses().len(), holder.custody().record_releases().await.unwrap());
+    let (uses, queued) = (holder.uses().len(), holder.queued().await);
     assert_eq!(code(holder.sign(Some(given), b"m").await), Code::AddressEpoch);
     assert_eq!((holder.uses().len(), queued), (uses, 5));
     holder.world.ledger.ahead_ms.store(0, Ordering::Relaxed);

@@ -147,7 +147,7 @@ async fn the_address_proves_its_intent_and_signs_when_it_is_final() {
         let mut other = signature;
         other[9] ^= 1;
         assert_eq!(code(own.finish(&begun, &other).await), Code::SigningDone);
-        assert_eq!(own.holder.custody().record_releases().await.unwrap(), 1);
+        assert_eq!(own.holder.released().await, 1);
 
         let [used] = &own.holder.uses()[..] else { panic!() };
         let open = |leaf| open_detail(&leaf, &used.id, &used.public_fields(), &used.detail);
@@ -278,7 +278,7 @@ async fn a_record_whose_answer_is_lost_is_found_by_the_same_proof() {
         own.record(&begun, own.proof(&begun)).await.unwrap();
         own.finish(&begun, &own.sign(&begun, &sha256(b"pay"))).await.unwrap();
     }
-    assert_eq!((own.holder.uses().len(), own.holder.custody().record_releases().await.unwrap()), (2, 2));
+    assert_eq!((own.holder.uses().len(), own.holder.released().await), (2, 2));
     // What the ledger refuses for good is over, and its address, which the refusal names, is given up.
     let begun = own.begin(2).await.unwrap();
     own.holder.world.ledger.ahead_ms.store(2 * EPOCH_MS as i64, std::sync::atomic::Ordering::Relaxed);

@@ -128,6 +128,21 @@ async fn what_others_approve_an_own_address_signs_once_and_no_entry_says_for_who
 }
 
 #[tokio::test]
+async fn a_use_that_is_begun_again_for_its_end_has_its_approvals_still() {
+    let office = Office::own().await;
+    let case = office.approved().await;
+    office.world().ledger.height.store(1_023, Ordering::Relaxed);
+    let begun = office.begin(0, case).await.unwrap();
+    office.world().ledger.height.store(1_024, Ordering::Relaxed);
+    assert_eq!(code(office.record(&begun).await), Code::AddressIntentStale);
+    office.check_untouched("its approvals are not used up").await;
+    let begun = office.begin(0, case).await.unwrap();
+    office.record(&begun).await.unwrap();
+    office.finish(&begun).await.unwrap();
+    office.check_counts(1, 1).await;
+}
+
+#[tokio::test]
 async fn only_the_accounts_own_case_for_just_this_is_taken() {
     let office = Office::own().await;
     let case = office.approved().await;

@@ -8,6 +8,7 @@ mod address_approvals;
 mod addresses;
 mod addresses_closing;
 mod addresses_faults;
+mod addresses_held;
 mod addresses_own;
 mod addresses_own_approved;
 mod addresses_payments;

@@ -40,3 +40,5 @@ CREATE TABLE addresses (
 CREATE UNIQUE INDEX addresses_by_time ON addresses (account, created_ms);
 CREATE UNIQUE INDEX addresses_by_number ON addresses (account, epoch, number) WHERE number IS NOT NULL;
 CREATE INDEX addresses_by_use ON addresses (account, used_epoch) WHERE used_epoch IS NOT NULL;
+-- A release that is held back, so that it does not tell when what signs had answered.
+ALTER TABLE intents ADD COLUMN held_until_ms INTEGER NOT NULL DEFAULT 0;

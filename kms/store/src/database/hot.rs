@@ -242,7 +242,7 @@ pub(super) async fn finish(
 async fn update(on: &mut Connection, rows: &[&Signed]) -> Result<Vec<Id>, StoreError> {
     let done = query(
         "UPDATE intents SET state = 'signed', leaf_index = fresh.column2, height = fresh.column3,
-         signature_hash = fresh.column4 FROM (VALUES ",
+         signature_hash = fresh.column4, held_until_ms = fresh.column5 FROM (VALUES ",
     )
     .rows_of(rows.iter().map(|one| {
         [
@@ -250,6 +250,7 @@ async fn update(on: &mut Connection, rows: &[&Signed]) -> Result<Vec<Id>, StoreE
             Value::from(one.leaf_index),
             Value::from(one.height),
             Value::from(one.signature_hash),
+            Value::from(one.held_until_ms),
         ]
     }))
     // `|| ''` keeps SQLite from walking the index of all that are open.

@@ -115,14 +115,16 @@ pub(super) async fn intent(on: &Readers, id: Id) -> Result<Option<Intent>, Store
 pub(super) async fn queued_releases(
     on: &Readers,
     submitter: Id,
+    now_ms: u64,
     limit: u32,
 ) -> Result<Vec<QueuedRelease>, StoreError> {
     let at = |column| Place("intents", column);
     let rows = query(
         "SELECT id, signature_hash FROM intents WHERE state = 'signed' AND submitter = $1
-         ORDER BY created_ms LIMIT $2",
+         AND held_until_ms <= $2 ORDER BY created_ms LIMIT $3",
     )
     .bind(submitter)
+    .bind(now_ms)
     .bind(limit)
     .read(on)
     .await?;

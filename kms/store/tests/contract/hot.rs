@@ -14,9 +14,9 @@ pub(super) async fn an_intent_goes_its_way_once(store: &dyn Store) {
     assert_eq!(row.new, intent("way"));
     assert_eq!((row.state, row.leaf_index, row.height), (IntentState::Signed, Some(11), Some(12)));
     let queued = QueuedRelease { intent: id("way"), signature_hash: [5; 32] };
-    assert!(store.queued_releases(SUBMITTER, 10).await.unwrap().contains(&queued));
+    assert!(store.queued_releases(SUBMITTER, 0, 10).await.unwrap().contains(&queued));
     store.apply(vec![Change::Released(vec![id("way"), id("unknown")])]).await.unwrap();
-    assert!(!store.queued_releases(SUBMITTER, 10).await.unwrap().contains(&queued));
+    assert!(!store.queued_releases(SUBMITTER, 0, 10).await.unwrap().contains(&queued));
     let abandon = Change::SetIntentState { intent: id("way"), state: IntentState::Abandoned, place: None };
     store.apply(vec![abandon]).await.unwrap();
     assert_eq!(store.intent(id("way")).await.unwrap().unwrap().state, IntentState::Released);

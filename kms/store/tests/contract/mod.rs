@@ -158,7 +158,14 @@ pub(crate) fn claim(key: &str, request: u8, boot: u8) -> Claim {
 }
 
 pub(crate) fn signed(intent: &str, response: Option<(IdempotencyKey, Vec<u8>)>) -> Signed {
-    Signed { intent: id(intent), leaf_index: 11, height: 12, signature_hash: [5; 32], response }
+    Signed {
+        intent: id(intent),
+        leaf_index: 11,
+        height: 12,
+        signature_hash: [5; 32],
+        held_until_ms: 0,
+        response,
+    }
 }
 
 pub(crate) async fn open_account(store: &dyn Store, name: &str) {
