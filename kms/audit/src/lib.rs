@@ -25,7 +25,7 @@ pub use grant_file::{
     COVERS_MAX, Dealt, Delivery, GRANT_FILE_BYTES_MAX, GrantFile, GrantFileError, OPENINGS_MAX, Opening,
 };
 pub use granted::Granted;
-pub use receipts::{ReceiptError, Receipts, records};
+pub use receipts::{ReceiptError, Receipts};
 pub use relink::Relinker;
 pub use relinked::{Looked, Relinked};
 pub use report::{Limit, REPORT_FORMAT, Report};

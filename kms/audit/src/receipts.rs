@@ -1,11 +1,11 @@
-//! Records of a proven block, and receipts of single ones that verify with a trust file alone.
+//! Receipts of single records of a proven block, which verify with a trust file alone.
 
 use keyward_ledger_core::block::{Block, BlockError};
 use keyward_ledger_core::export::ProvenBlock;
 use keyward_ledger_core::genesis::{Genesis, GenesisProof};
 use keyward_ledger_core::log::{ProofError, leaf_hash, verify_range};
 use keyward_ledger_core::receipt::{Certified, Receipt, SetLink};
-use keyward_ledger_core::record::Record;
+use keyward_ledger_verify::records;
 use thiserror::Error;
 
 /// Why a block gives no receipts.
@@ -17,29 +17,6 @@ pub enum ReceiptError {
     /// Its records are not in the certified log.
     #[error("the block's records are not in the certified log")]
     Log(#[from] ProofError),
-}
-
-/// The records of a block with their places in the log. The block was checked before: there is an outcome for each entry.
-pub fn records(block: &Block, proven: &ProvenBlock) -> Vec<(u64, Record)> {
-    let header = block.header();
-    let (mut records, mut outcomes) = (Vec::with_capacity(proven.outcomes.len()), proven.outcomes.iter());
-    let mut place = proven.first_leaf;
-    for batch in &block.batches {
-        for ((index, entry), outcome) in (0..).zip(batch.entries()).zip(&mut outcomes) {
-            let record = Record {
-                height: header.height,
-                time_ms: header.time_ms,
-                submitter: *batch.submitter(),
-                sequence: batch.sequence(),
-                index,
-                entry: entry.to_vec(),
-                outcome: outcome.clone(),
-            };
-            records.push((place, record));
-            place = place.saturating_add(1);
-        }
-    }
-    records
 }
 
 /// What receipts of one ledger have in common.

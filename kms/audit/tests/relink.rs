@@ -154,7 +154,7 @@ fn receipts_of_everything_found_verify_with_the_trust_file_alone() {
             got.push(at);
         }
         let decoded = Block::decode(&block.block).unwrap();
-        for (at, record) in keyward_audit::records(&decoded, &block) {
+        for (at, record) in keyward_ledger_verify::records(&decoded, &block) {
             assert_eq!(record, town.world.records[at as usize]);
         }
     }

@@ -3,10 +3,10 @@
 
 use crate::town::Town;
 use crate::town::common::mutate::Random;
-use keyward_audit::{GrantFile, Relinker, Report, records};
+use keyward_audit::{GrantFile, Relinker, Report};
 use keyward_domain::detail::Source;
 use keyward_ledger_core::entry::Act;
-use keyward_ledger_verify::{Depth, History, HistoryVerdict};
+use keyward_ledger_verify::{Depth, History, HistoryVerdict, records};
 
 const MEAN: &str = "<script>alert(1)</script>\u{202e}\"'&";
 const FORMULA: &str = "=HYPERLINK(\"http://evil\")";

@@ -14,7 +14,7 @@ mod tracker;
 mod verifier;
 
 pub use failure::{CertificateFailure, Failure};
-pub use history::{Broken, Depth, Held, History, HistoryFailure, HistoryVerdict};
+pub use history::{Broken, Depth, Held, History, HistoryFailure, HistoryVerdict, records};
 pub use intent::{Opening, ReadyIntent, chain_id, verify_intent};
 pub use receipt::{SignatureCheck, Verdict, verify_receipt};
 pub use state::{MaxAge, StateQuery, StateVerdict, verify_state};

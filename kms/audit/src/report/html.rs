@@ -5,7 +5,7 @@ mod tables;
 use keyward_domain::moment::{moment, period};
 use keyward_ledger_core::entry::Custody;
 use keyward_ledger_core::unlinkable::AddressEpoch;
-use keyward_ledger_verify::{Anchor, Depth};
+use keyward_ledger_verify::Anchor;
 
 use super::Report;
 use super::words::{self, counted, plain};
@@ -254,10 +254,6 @@ impl Report<'_> {
                 format!("the block at height {height}, which the trust file pins")
             }
         };
-        let depth = match history.depth {
-            Depth::Execution => "and executed again: every outcome is what follows from the entries",
-            Depth::Proofs => "and not executed again, which needs the ledger from its first block on",
-        };
         out.push_str("<h2 id=\"check\">How to check it</h2>\n<p>Each record named here has a receipt beside this page. Whoever has the ledger's trust file checks it without anything else:</p>\n<p><code>keyward verify --trust FILE receipts/NUMBER.receipt</code></p>\n<p>Whoever also has the ledger's export and the grant file makes this report again:</p>\n<p><code>keyward audit report EXPORT --trust FILE --grant FILE --out FOLDER</code></p>\n<dl>");
         fact(out, "Ledger", &plain(&history.name));
         fact(out, "Chain id", &hex::encode(history.chain_id));
@@ -265,8 +261,11 @@ impl Report<'_> {
             out,
             "Records",
             &format!(
-                "{} at heights {} to {}, certified by its validators {depth}",
-                history.records, history.from, history.to
+                "{} at heights {} to {}, {}",
+                history.records,
+                history.from,
+                history.to,
+                words::checked(history.depth)
             ),
         );
         fact(out, "Rests on", &anchor);

@@ -40,6 +40,7 @@ impl Report<'_> {
         json!({
             "name": history.name, "chain_id": hex::encode(history.chain_id), "from_height": history.from,
             "to_height": history.to, "records": history.records, "executed": history.depth == Depth::Execution,
+            "checked": words::depth_name(history.depth),
             "tip_time_ms": history.tip.time_ms, "tip": hex::encode(history.tip_digest),
             "anchor": match history.anchor {
                 Anchor::Genesis => json!({ "kind": "genesis" }),

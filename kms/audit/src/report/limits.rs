@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use keyward_domain::moment::moment;
-use keyward_ledger_verify::HistoryVerdict;
+use keyward_ledger_verify::{Depth, HistoryVerdict};
 
 use super::words::{self, counted};
 use crate::finding::{AddressCheck, Completeness};
@@ -25,6 +25,7 @@ pub(super) fn of(found: &Relinked, history: &HistoryVerdict) -> Vec<Limit> {
         limit("What was not opened", scope(found)),
         limit("What was recorded elsewhere", ELSEWHERE.to_owned()),
     ];
+    limits.extend(unexecuted(history).map(|words| limit("Outcomes and states", words)));
     limits.extend(quiet(found).map(|words| limit("Epochs without a trace", words)));
     limits.extend(open(found).map(|words| limit("Epochs that are not closed", words)));
     limits.extend(closed(found).map(|words| limit("Accounts that were closed", words)));
@@ -60,6 +61,18 @@ const LINKABLE: &str = "What accounts sign with ordinary keys stands in the ledg
 const OTHERS: &str = "Whoever holds the grant file sees what this report shows, also after the grant has ended. The service that hosts \
     an address root can link that account without any grant; an own root's closed epochs can be opened by as many keepers together \
     as its dealing names.";
+
+fn unexecuted(history: &HistoryVerdict) -> Option<String> {
+    let how = match history.depth {
+        Depth::Execution => return None,
+        Depth::Chain => "`keyward ledger check EXPORT`, or `--execute` here, recomputes them.",
+        Depth::Proofs => "Recomputing them needs an export from the ledger's first block on.",
+    };
+    Some(format!(
+        "Each record stands in the log that a quorum of the ledger's validators certified. What the ledger answered to it, and the \
+         state that this came from, are as they certified them: nothing was executed again here. {how}"
+    ))
+}
 
 fn scope(found: &Relinked) -> String {
     let grant = &found.granted.grant;

@@ -17,6 +17,10 @@ impl Report<'_> {
         for (account, number) in &self.numbers {
             lines.push(format!("  Account {number}: {}", hex::encode(account)));
         }
+        let history = self.history;
+        let (records, from, to) = (history.records, history.from, history.to);
+        let checked = super::words::checked(history.depth);
+        lines.push(format!("  {records} records at heights {from} to {to}, {checked}"));
         for one in found.unopened.iter().take(SHOWN_MAX) {
             lines.push(format!("  {}: {}", self.account_name(&one.account), super::words::unopened(one)));
         }

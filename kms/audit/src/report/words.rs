@@ -3,6 +3,7 @@
 use keyward_domain::moment::moment;
 use keyward_ledger_core::entry::Party;
 use keyward_ledger_core::unlinkable::AddressEpoch;
+use keyward_ledger_verify::Depth;
 
 use crate::finding::{
     AddressCheck, Approval, Approver, Completeness, EpochFinding, GrantAct, GrantStep, Unopened,
@@ -18,6 +19,30 @@ pub(super) fn plain(text: &str) -> String {
             || matches!(c, '\u{e0000}'..='\u{e007f}')
     };
     text.chars().map(|c| if hidden(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
+}
+
+/// How far the records were checked.
+pub(super) const fn checked(depth: Depth) -> &'static str {
+    match depth {
+        Depth::Chain => {
+            "certified by a quorum of its validators; not executed again: outcomes and states are as they certified them"
+        }
+        Depth::Proofs => {
+            "certified by a quorum of its validators; not executed again, which needs the ledger from its first block on"
+        }
+        Depth::Execution => {
+            "certified by a quorum of its validators and executed again: every outcome is what follows from the entries"
+        }
+    }
+}
+
+/// The same, stable.
+pub(super) const fn depth_name(depth: Depth) -> &'static str {
+    match depth {
+        Depth::Chain => "chain",
+        Depth::Proofs => "proofs",
+        Depth::Execution => "execution",
+    }
 }
 
 /// Who, in words.

@@ -17,7 +17,7 @@ mod terms;
 use keyward_client::audit::AuditError;
 
 pub(crate) use self::file::load as load_grant_file;
-pub(crate) use self::offline::refused;
+pub(crate) use self::offline::{Offline, refused};
 
 use super::Context;
 use super::recorded::{Keep, parse_account, parse_id, tell};

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use keyward_audit::{AuditError, Receipts, Relinked, Relinker, Report, records};
+use keyward_audit::{AuditError, Receipts, Relinked, Relinker, Report};
 use keyward_ledger_core::export::{Chunk, ChunkName, ProvenBlock};
 use keyward_ledger_core::trust::Trust;
-use keyward_ledger_verify::{HistoryVerdict, Verifier};
+use keyward_ledger_verify::{Depth, HistoryVerdict, Verifier};
 
 use super::file;
 use crate::commands::Context;
@@ -15,7 +15,7 @@ use crate::failure::{Failure, Result};
 
 /// What is looked at.
 #[derive(Debug, clap::Args)]
-pub(super) struct Offline {
+pub(crate) struct Offline {
     /// The folder of a ledger's export (`keyward ledger export`).
     #[arg(value_name = "EXPORT")]
     export: PathBuf,
@@ -25,29 +25,42 @@ pub(super) struct Offline {
     /// The trust file [default: the profile's].
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
+    /// Executes the export's blocks again, with every signature, as `keyward ledger check` does: slow. Without, outcomes are
+    /// taken as a quorum of validators certified them.
+    #[arg(long)]
+    execute: bool,
 }
 
 /// What was found, in which verified records.
-pub(super) struct Found {
-    pub(super) relinked: Relinked,
-    pub(super) history: HistoryVerdict,
+pub(crate) struct Found {
+    pub(crate) relinked: Relinked,
+    pub(crate) history: HistoryVerdict,
     trust: Trust,
 }
 
 impl Offline {
+    /// Of these files, without executing.
+    pub(crate) const fn of(export: PathBuf, grant: PathBuf, trust: PathBuf) -> Self {
+        Self { export, grant, trust: Some(trust), execute: false }
+    }
+
     /// Checks grant file and export, and finds what the one opens in the other.
-    pub(super) fn find(&self, context: &Context) -> Result<Found> {
+    pub(crate) fn find(&self, context: &Context) -> Result<Found> {
         let trust = trust(context, self.trust.as_deref())?;
         // Receipts are of any height; what a trust file pins is held against the export, and the export against them.
         let unpinned = Trust { checkpoint: None, ..trust.clone() };
         let relinker = Relinker::new(file::load(&self.grant)?, unpinned.encode().as_bytes());
         let mut relinker = relinker.map_err(|error| refused(&error))?;
-        let history = check_export(context.output, &trust, &self.export, |proven, held| {
-            for (leaf_index, record) in records(&held.block, proven) {
-                relinker.feed(leaf_index, &record).map_err(|error| refused(&error))?;
+        let depth = if self.execute { Depth::Execution } else { Depth::Chain };
+        // What stops the audit is said once the export holds: before, it may be no fault of the grant's.
+        let mut fed = Ok(());
+        let history = check_export(context.output, &trust, &self.export, depth, |_, held| {
+            if fed.is_ok() {
+                fed = held.records.iter().try_for_each(|(leaf, record)| relinker.feed(*leaf, record));
             }
             Ok(())
         })?;
+        fed.map_err(|error| refused(&error))?;
         if trust.checkpoint.is_some() && !relinker.unseen().is_empty() {
             let what = "the export does not hold the grant's own records, and the trust file pins a block";
             let mut failure =

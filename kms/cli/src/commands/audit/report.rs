@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use keyward_audit::{Report, records};
+use keyward_audit::Report;
 use keyward_ledger_core::block::Block;
+use keyward_ledger_verify::records;
 use keyward_projection::{ProjectionError, SqliteFile};
 use serde_json::json;
 

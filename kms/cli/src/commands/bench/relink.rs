@@ -1,33 +1,44 @@
 //! `keyward bench relink`: unlinkable addresses on one core, as their owner and as the holder of a grant computes them.
 //!
-//! A log of many entries is made up, some of them one account's; with a grant over its address epochs exactly those are found again as
-//! `keyward audit` finds them: opened, held against the record, the account's keys and the closings of the epochs.
+//! A ledger's export of many entries is written, some of them one account's; then everything that `keyward audit relink` does is
+//! measured: its files are read and checked, exactly those entries are found with a grant over the account's address epochs, opened,
+//! held against the record, the account's keys and the closings of the epochs, and the answer is composed.
 
+mod chain;
 mod grant;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use keyward_audit::{Relinked, Relinker};
+use keyward_audit::Report;
 use keyward_crypto::unlinkable::{
     Address, AddressRoot, Closing, EpochAddresses, ViewingCover, closing_tag, seal_closing, seal_detail,
 };
 use keyward_domain::detail::{Detail, Source, records_root};
 use keyward_ledger_core::entry::{CloseEpoch, Entry, UseAddress};
 use keyward_ledger_core::hash::{Hash, commitment};
-use keyward_ledger_core::record::Record;
 use keyward_ledger_core::scheme::Scheme;
+use keyward_ledger_core::trust::Trust;
 use serde_json::{Value, json};
 
-use self::grant::{Span, made, record};
+use self::chain::Chain;
+use self::grant::{Span, made};
+use super::cpu;
 use super::report::{cores, tenths};
+use super::site::Folder;
 use crate::commands::Context;
+use crate::commands::audit::Offline;
 use crate::failure::{Failure, Result};
+use crate::files::{self, Access};
+use crate::output::Output;
 use crate::sealed::random32;
 
 const FIRST_EPOCH: u32 = 480_000;
 const EPOCH_MS: u64 = 3_600_000;
 /// Length of a sealed detail.
 const DETAIL_BYTES: usize = 1_073;
+/// About what an entry takes in an export.
+const ENTRY_BYTES: f64 = 1_320.0;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Relink {
@@ -37,6 +48,9 @@ pub(super) struct Relink {
     /// Those of the account, spread evenly.
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     own: u32,
+    /// Entries of a block at most, in two batches.
+    #[arg(long, value_name = "N", default_value_t = 1_024, value_parser = clap::value_parser!(u16).range(2..=1_400))]
+    block: u16,
     /// Address epochs of the grant: a month of hours.
     #[arg(long, value_name = "N", default_value_t = 720, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     epochs: u32,
@@ -44,16 +58,13 @@ pub(super) struct Relink {
 
 /// What was measured.
 struct Measured {
-    found: Relinked,
-    looking: Duration,
+    found: u32,
+    blocks: u64,
+    bytes: u64,
+    relinking: Duration,
+    /// Of which the processor worked.
+    cpu: Duration,
     deriving: Duration,
-}
-
-/// A log in the making, looked at as it grows: only looking is measured.
-struct Log {
-    relinker: Relinker,
-    next: u64,
-    looking: Duration,
 }
 
 impl Relink {
@@ -62,19 +73,23 @@ impl Relink {
             let what = format!("{} of {} entries cannot be the account's", self.own, self.entries);
             return Err(Failure::usage(what, "give fewer `--own`"));
         }
-        let waiting = context.output.wait_for(format!("one account among {} entries", self.entries));
-        let work = self.clone();
-        let measured = tokio::task::spawn_blocking(move || work.measure()).await;
-        drop(waiting);
+        let folder = Folder::make()?;
+        let gb = f64::from(self.entries) * ENTRY_BYTES / 1e9;
+        let place = folder.0.display();
+        context.output.note(format!(
+            "  an export of {gb:.1} GB is made in `{place}` and removed afterwards; that takes longer than what is measured"
+        ));
+        let (work, path, output) = (self.clone(), folder.0.clone(), context.output);
+        let working = tokio::task::spawn_blocking(move || work.measure(output, &path));
+        let measured = tokio::select! {
+            measured = working => measured,
+            () = crate::signals::end() => {
+                return Err(Failure::refused("the measurement was broken off", "run it again"));
+            }
+        };
         let measured =
             measured.map_err(|error| Failure::refused("the measurement ended", "").because(&error))??;
-        let (seconds, per_s) = (measured.looking.as_secs_f64(), self.derived_per_s(&measured));
-        let words = format!(
-            "{} of {} entries found, opened and held against {} closings in {seconds:.1} s on one core; {per_s:.0} addresses \
-             derived per s",
-            self.own, self.entries, self.epochs,
-        );
-        context.output.answer(words, &self.json(seconds, per_s));
+        context.output.answer(self.words(&measured), &self.json(&measured));
         Ok(())
     }
 
@@ -82,42 +97,70 @@ impl Relink {
         f64::from(self.own) / measured.deriving.as_secs_f64()
     }
 
-    fn json(&self, seconds: f64, derived_per_s: f64) -> Value {
+    fn words(&self, measured: &Measured) -> String {
+        format!(
+            "an export of {:.2} GB, {} entries in {} blocks, checked, and {} entries of one account found in it, opened and held against \
+             {} closings in {:.1} s on one core ({:.1} s of processor time); {:.0} addresses derived per s",
+            gigabytes(measured),
+            self.entries,
+            measured.blocks,
+            self.own,
+            self.epochs,
+            measured.relinking.as_secs_f64(),
+            measured.cpu.as_secs_f64(),
+            self.derived_per_s(measured),
+        )
+    }
+
+    fn json(&self, measured: &Measured) -> Value {
+        let seconds = measured.relinking.as_secs_f64();
         json!({
-            "what": "one account's entries found in a log with a grant, opened and held against keys and closings, on one core",
-            "entries": self.entries, "found": self.own, "epochs": self.epochs,
-            "seconds": tenths(seconds),
+            "what": "all that `audit relink` does on one core: an export read and checked to its last block's certificate, not executed; \
+                     one account's entries found in it with a grant, opened, and held against keys and closings",
+            "entries": self.entries, "found": measured.found, "epochs": self.epochs,
+            "blocks": measured.blocks, "entries_per_block_max": self.block, "gb": tenths(gigabytes(measured)),
+            "seconds": tenths(seconds), "cpu_seconds": tenths(measured.cpu.as_secs_f64()),
             "entries_per_s": tenths(f64::from(self.entries) / seconds),
             "operation": "an address derived by its owner",
-            "operations_per_s": tenths(derived_per_s),
+            "operations_per_s": tenths(self.derived_per_s(measured)),
             "cores": cores(),
         })
     }
 
-    fn measure(&self) -> Result<Measured> {
+    fn measure(&self, output: Output, folder: &Path) -> Result<Measured> {
         let root = AddressRoot::generate().map_err(|error| refused(&error))?;
         let (account, last) = (*random32()?, FIRST_EPOCH + self.epochs - 1);
         let until_ms = u64::from(last + 1) * EPOCH_MS;
         let span = Span { account, first: FIRST_EPOCH, last, until_ms };
-        let made = made(&span, ViewingCover::of(&root, FIRST_EPOCH..=last))?;
-        let relinker = Relinker::new(made.file, &made.trust).map_err(|error| refused(&error))?;
-        let mut log = Log { relinker, next: 0, looking: Duration::ZERO };
-        for record in made.records {
-            log.look(record)?;
-        }
+        let [export, grant, trust] = ["export", "grant", "trust"].map(|name| folder.join(name));
+        let mut chain = Chain::begin(&export, usize::from(self.block))?;
+        let file = made(&mut chain, &span, ViewingCover::of(&root, FIRST_EPOCH..=last))?;
+        file.encode().expose(|bytes| files::write(&grant, bytes, Access::Secret))?;
+        let genesis = chain.genesis();
+        let trusted = Trust::genesis(genesis.name().to_owned(), *genesis.chain_id()).encode();
+        files::write(&trust, trusted.as_bytes(), Access::Public)?;
+        let progress = output.progress("making the export, by epochs", 0, u64::from(self.epochs));
         let mut deriving = Duration::ZERO;
         for epoch in FIRST_EPOCH..=last {
-            deriving += self.epoch(&mut log, &root, &account, epoch)?;
+            deriving += self.epoch(&mut chain, &root, &account, epoch)?;
+            progress.reach(u64::from(epoch - FIRST_EPOCH));
         }
-        let began = Instant::now();
-        let found = log.relinker.relinked();
-        let measured = Measured { found, looking: log.looking + began.elapsed(), deriving };
-        let count = u32::try_from(measured.found.transactions.len()).unwrap_or(u32::MAX);
-        if count != self.own || !measured.found.is_complete() {
-            let what = format!("{count} entries were found, {} are the account's", self.own);
+        drop(progress);
+        let blocks = chain.finish()?;
+        let bytes = bytes_in(&export).map_err(|error| refused(&error))?;
+        let offline = Offline::of(export, grant, trust);
+        let (began, cpu) = (Instant::now(), cpu::of_thread());
+        let found = offline.find(&Context { output, profile: None })?;
+        let report = Report::new(&found.relinked, &found.history);
+        std::hint::black_box((report.text(), report.json().to_string()));
+        let (relinking, cpu) = (began.elapsed(), cpu::of_thread().saturating_sub(cpu));
+        let (complete, count) = (found.relinked.is_complete(), found.relinked.transactions.len());
+        let found = u32::try_from(count).unwrap_or(u32::MAX);
+        if found != self.own || !complete {
+            let what = format!("{found} entries were found, {} are the account's", self.own);
             return Err(Failure::refused(what, "report this as a fault"));
         }
-        Ok(measured)
+        Ok(Measured { found, blocks, bytes, relinking, cpu, deriving })
     }
 
     /// As even as whole numbers are.
@@ -128,10 +171,10 @@ impl Relink {
     }
 
     /// The entries of one epoch: the account's among strangers', and its closing. Gives how long its addresses took.
-    fn epoch(&self, log: &mut Log, root: &AddressRoot, account: &Hash, epoch: u32) -> Result<Duration> {
+    fn epoch(&self, chain: &mut Chain, root: &AddressRoot, account: &Hash, epoch: u32) -> Result<Duration> {
         let leaf = root.spending_leaf(epoch).map_err(|error| refused(&error))?;
         let addresses = EpochAddresses::new(root.viewing_leaf(epoch), leaf.point());
-        let own = self.share(self.own, epoch);
+        let (own, time_ms) = (self.share(self.own, epoch), u64::from(epoch) * EPOCH_MS);
         let began = Instant::now();
         let derived =
             (0..own).map(|index| addresses.address(index)).collect::<std::result::Result<Vec<_>, _>>();
@@ -139,10 +182,10 @@ impl Relink {
         let mut leaves = Vec::new();
         for (index, address) in (0..).zip(derived.map_err(|error| refused(&error))?) {
             let entry = own_use(&addresses, account, index, address)?;
-            leaves.push(log.entry(epoch, &entry)?);
+            leaves.push(chain.take(time_ms, &entry)?);
         }
         for _ in 0..self.share(self.entries - self.own, epoch) {
-            log.entry(epoch, &strangers_use(epoch)?)?;
+            chain.take(time_ms, &strangers_use(epoch)?)?;
         }
         let view = addresses.view();
         let tag = closing_tag(view).map_err(|error| refused(&error))?;
@@ -151,27 +194,17 @@ impl Relink {
         let closing = Closing { spending, addresses: own, records: own, root };
         close.closing =
             seal_closing(view, &close.public_fields(), &closing).map_err(|error| refused(&error))?;
-        log.entry(epoch, &Entry::CloseEpoch(close))?;
+        chain.take(time_ms, &Entry::CloseEpoch(close))?;
         Ok(deriving)
     }
 }
 
-impl Log {
-    fn look(&mut self, record: Record) -> Result<()> {
-        let began = Instant::now();
-        let fed = self.relinker.feed(self.next, &record);
-        self.looking += began.elapsed();
-        self.next += 1;
-        fed.map_err(|error| refused(&error))
-    }
+fn gigabytes(measured: &Measured) -> f64 {
+    measured.bytes as f64 / 1e9
+}
 
-    /// Takes an entry, and gives its leaf hash.
-    fn entry(&mut self, epoch: u32, entry: &Entry) -> Result<Hash> {
-        let record = record(self.next, entry.encode(), u64::from(epoch) * EPOCH_MS);
-        let leaf = record.id();
-        self.look(record)?;
-        Ok(leaf)
-    }
+fn bytes_in(folder: &Path) -> std::io::Result<u64> {
+    std::fs::read_dir(folder)?.map(|entry| Ok(entry?.metadata()?.len())).sum()
 }
 
 fn unsealed(epoch: u32, address: Address, commitment: Hash) -> Result<UseAddress> {
@@ -230,9 +263,12 @@ mod tests {
 
     #[test]
     fn exactly_the_accounts_entries_are_found_and_nothing_lies() {
-        let measured = Relink { entries: 100, own: 13, epochs: 5 }.measure().unwrap();
-        assert_eq!((measured.found.transactions.len(), measured.found.epochs.len()), (13, 5));
-        assert!(measured.found.is_complete() && measured.found.lying() == 0);
-        assert_eq!(measured.found.acts.len(), 4);
+        let folder = Folder::make().unwrap();
+        let output = Output { format: crate::output::Format::Json };
+        let relink = Relink { entries: 100, own: 13, block: 16, epochs: 5 };
+        let measured = relink.measure(output, &folder.0).unwrap();
+        assert_eq!(measured.found, 13);
+        // Twenty entries of each epoch and its closing; the grant's own come first.
+        assert_eq!(measured.blocks, 1 + 5 * 2);
     }
 }

@@ -39,7 +39,7 @@ impl Check {
         let verdict = match &self.dir {
             Some(dir) => {
                 let trust = trust(context, self.trust.as_deref())?;
-                check_export(context.output, &trust, dir, |_, _| Ok(()))?
+                check_export(context.output, &trust, dir, Depth::Execution, |_, _| Ok(()))?
             }
             None => self.live(context).await?,
         };
@@ -89,11 +89,13 @@ pub(crate) fn trust(context: &Context, named: Option<&Path>) -> Result<Trust> {
     }
 }
 
-/// Checks an export from its manifest to its last block, and hands on each block that holds.
+/// Checks an export from its manifest to its last block, and hands on each block that holds; at [`Depth::Chain`] nothing holds
+/// before the verdict.
 pub(crate) fn check_export(
     output: Output,
     trust: &Trust,
     dir: &Path,
+    depth: Depth,
     mut held: impl FnMut(&keyward_ledger_core::export::ProvenBlock, Held) -> Result<()>,
 ) -> Result<HistoryVerdict> {
     let folder = Folder::at(dir);
@@ -101,7 +103,7 @@ pub(crate) fn check_export(
     let genesis = folder.named_genesis(&manifest)?;
     let links = folder.named_links(&manifest)?;
     let (from, to) = manifest.heights().unwrap_or((1, 1));
-    let history = History::new(trust, &genesis, &links, from, Depth::Execution);
+    let history = History::new(trust, &genesis, &links, from, depth);
     let mut history = history.map_err(|failure| invalid(&failure))?;
     if (&*manifest.name, &manifest.chain_id) != (genesis.name(), genesis.chain_id()) {
         return Err(other_file("genesis"));
@@ -132,7 +134,7 @@ fn anchor(verdict: &HistoryVerdict) -> String {
 fn words(verdict: &HistoryVerdict) -> String {
     let executed = match verdict.depth {
         Depth::Execution => "executed: every outcome and root is what follows from the entries",
-        Depth::Proofs => "not executed: that needs the blocks from the first on",
+        Depth::Chain | Depth::Proofs => "not executed: that needs the blocks from the first on",
     };
     format!(
         "holds: heights {} to {} of `{}`, {} records\n  {executed}\n  tip {}, state {}, log {}\n  anchor: {} {}",

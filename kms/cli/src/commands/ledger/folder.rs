@@ -37,7 +37,7 @@ impl Folder {
         if path.is_file() { files::read(&path).map(Some) } else { Ok(None) }
     }
 
-    pub(super) fn write_genesis(&self, genesis: &Genesis) -> Result<()> {
+    pub(crate) fn write_genesis(&self, genesis: &Genesis) -> Result<()> {
         files::write(&self.path(GENESIS), &genesis.encode(), Access::Public)
     }
 
@@ -77,7 +77,7 @@ impl Folder {
     }
 
     /// Writes what names everything else: an export without a manifest was never finished.
-    pub(super) fn write_manifest(
+    pub(crate) fn write_manifest(
         &self,
         links: &[u8],
         genesis: &Genesis,
@@ -132,29 +132,29 @@ impl Folder {
 }
 
 /// A chunk in the making.
-pub(super) struct Writing {
+pub(crate) struct Writing {
     first: u64,
     bytes: Vec<u8>,
 }
 
 impl Writing {
-    pub(super) fn from(first: u64) -> Self {
+    pub(crate) fn from(first: u64) -> Self {
         Self { first, bytes: CHUNK_MAGIC.to_vec() }
     }
 
-    pub(super) fn push(&mut self, block: &ProvenBlock) {
+    pub(crate) fn push(&mut self, block: &ProvenBlock) {
         self.bytes.extend(block.encode());
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.bytes.len() >= CHUNK_BYTES
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.bytes.len() <= CHUNK_MAGIC.len()
     }
 
-    pub(super) fn write(self, folder: &Folder, last: u64) -> Result<ChunkName> {
+    pub(crate) fn write(self, folder: &Folder, last: u64) -> Result<ChunkName> {
         folder.write_chunk(self.first, &self.bytes)?;
         Ok(ChunkName { first: self.first, last, sha256: sha256(&[&self.bytes]) })
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use keyward_ledger_node::{Restore, RestoreError};
+use keyward_ledger_verify::Depth;
 use serde_json::json;
 
 use super::check::{check_export, trust};
@@ -33,7 +34,7 @@ impl Import {
             return Err(Failure::usage(what, "export again without `--from`"));
         }
         let mut restore = Restore::begin(&self.into).map_err(|error| failed(&error))?;
-        let verdict = check_export(context.output, &trust, &self.dir, |block, held| {
+        let verdict = check_export(context.output, &trust, &self.dir, Depth::Execution, |block, held| {
             let certificate = block.descendants.is_empty().then_some(&block.certificate);
             restore.put(&held.block, &block.block, certificate, held.set_size).map_err(|error| failed(&error))
         })?;

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::pin::Pin;
 
 use futures::{Stream, StreamExt as _};
-use keyward_audit::records;
 use keyward_ledger_client::{Client, ClientError, VerifiedBlock};
 use keyward_ledger_core::trust::Trust;
+use keyward_ledger_verify::Depth;
 use keyward_projection::Block;
 use tokio::sync::mpsc;
 
@@ -80,9 +80,9 @@ impl Source {
                 // Checking is work for a processor: it goes on beside the writing.
                 tokio::task::spawn_blocking(move || {
                     let gone = || Failure::refused("the export is read no further", "");
-                    let done = check_export(output, &trust, &dir, |proven, held| {
+                    let done = check_export(output, &trust, &dir, Depth::Execution, |_, held| {
                         let header = held.block.header();
-                        let records = records(&held.block, proven).into_iter().map(|(_, record)| record);
+                        let records = held.records.into_iter().map(|(_, record)| record);
                         let block = Block {
                             height: header.height,
                             time_ms: header.time_ms,
