@@ -145,8 +145,11 @@ fn a_regulator_sees_what_two_have_allowed_as_it_elapses_and_each_look_is_on_reco
     // What she finds with it, offline: alice's payment and no other's.
     let export = ruth.path("copy");
     bank.keyward.json_as("auditor", &["ledger", "export", &export]);
-    let found = ruth.run(&["audit", "relink", &export, "--grant", &folder]).done();
-    assert!(found.out.contains(paid["public_key"].as_str().unwrap()), "{found:?}");
+    for how in [&[][..], &["--execute"]] {
+        let relink = [&["audit", "relink", &export, "--grant", &folder][..], how].concat();
+        let found = ruth.run(&relink).done();
+        assert!(found.out.contains(paid["public_key"].as_str().unwrap()), "{found:?}");
+    }
 
     // Who approved ends it: what comes after stays closed.
     let listed = carol.run(&["audit", "list"]).done().json();

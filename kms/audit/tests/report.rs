@@ -47,9 +47,8 @@ fn story() -> (Town, GrantFile) {
     (town, file)
 }
 
-fn history(town: &Town) -> HistoryVerdict {
-    let mut history =
-        History::new(&town.world.trust(), &town.world.genesis, &[], 1, Depth::Execution).unwrap();
+fn history(town: &Town, depth: Depth) -> HistoryVerdict {
+    let mut history = History::new(&town.world.trust(), &town.world.genesis, &[], 1, depth).unwrap();
     for block in town.export() {
         history.check(&block).unwrap();
     }
@@ -67,7 +66,7 @@ fn every_format_tells_the_same_and_nothing_in_it_acts() {
             relinker.feed(at, &record).unwrap();
         }
     }
-    let (found, history) = (relinker.relinked(), history(&town));
+    let (found, history) = (relinker.relinked(), history(&town, Depth::Execution));
     let report = Report::new(&found, &history);
     let (json, csv, html, text) = (report.json(), report.csv(), report.html(), report.text());
     std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/audit-report.html"), &html).unwrap();
@@ -75,7 +74,12 @@ fn every_format_tells_the_same_and_nothing_in_it_acts() {
     assert_eq!(json["verdict"]["complete"], false);
     assert_eq!(json["transactions"].as_array().unwrap().len(), 7);
     assert_eq!(json["transactions"][3]["detail"]["said"][0], MEAN);
-    assert_eq!(json["ledger"]["executed"], true);
+    assert_eq!(
+        (&json["ledger"]["executed"], &json["ledger"]["checked"]),
+        (&true.into(), &"execution".into())
+    );
+    assert!(text.contains("executed again: every outcome is what follows from the entries"));
+    assert!(!report.limits().iter().any(|limit| limit.title == "Outcomes and states"));
     assert_eq!(csv.matches("\r\n").count(), 1 + 7 + 1);
     for one in &found.transactions {
         let (place, hash) = (one.place.leaf_index, hex::encode(one.detail.as_ref().unwrap().payload_hash));
@@ -103,7 +107,7 @@ fn every_format_tells_the_same_and_nothing_in_it_acts() {
 fn each_report_says_what_it_does_not_show_with_its_own_numbers() {
     let (town, file) = story();
     let found = town.relinked(file);
-    let history = history(&town);
+    let history = history(&town, Depth::Chain);
     let limits = Report::new(&found, &history).limits();
     let words = |title: &str| {
         let limit = limits.iter().find(|limit| limit.title == title);
@@ -114,8 +118,14 @@ fn each_report_says_what_it_does_not_show_with_its_own_numbers() {
     assert!(words("What left the service").contains("4 of 7 transactions are without one"));
     assert!(words("What was not opened").contains("2 runs of epochs of 2 accounts"));
     assert!(words("What was recorded elsewhere").contains("hides an account"));
+    assert!(words("Outcomes and states").contains("nothing was executed again here"));
     assert!(!limits.iter().any(|limit| limit.title == "Addresses that could not be checked"));
-    let html = Report::new(&found, &history).html();
+    let (json, html, text) = {
+        let report = Report::new(&found, &history);
+        (report.json(), report.html(), report.text())
+    };
+    assert_eq!((&json["ledger"]["executed"], &json["ledger"]["checked"]), (&false.into(), &"chain".into()));
+    assert!(html.contains("not executed again") && text.contains("not executed again"));
     assert!(limits.iter().all(|limit| html.contains(&format!("<h3>{}</h3>", limit.title))));
 }
 
@@ -130,7 +140,7 @@ fn every_format_says_how_much_was_opened() {
     town.elapse(first);
     town.close(0, first);
     let said = |town: &Town, file: GrantFile| {
-        let (found, history) = (town.relinked(file), history(town));
+        let (found, history) = (town.relinked(file), history(town, Depth::Chain));
         let report = Report::new(&found, &history);
         (report.json(), report.csv(), report.html(), report.text())
     };
@@ -191,7 +201,7 @@ fn an_account_that_was_closed_in_the_period_is_said_so_and_misses_nothing_after(
     let known = found.accounts[0];
     assert_eq!((known.account, known.closed.map(|place| place.leaf_index)), (account, Some(closed)));
     assert!(found.places().contains(&closed));
-    let history = history(&town);
+    let history = history(&town, Depth::Execution);
     let report = Report::new(&found, &history);
     assert_eq!(report.json()["accounts"][0]["closed"]["leaf_index"], closed);
     assert!(report.html().contains("It was closed at "));
@@ -228,7 +238,7 @@ fn what_is_signed_after_the_closing_is_told_where_it_is_looked_for() {
         .collect();
     assert_eq!(told, [(under_way, vec![]), (after, vec!["AFTER_CLOSING"])]);
     assert!(!found.is_complete() && found.is_whole(), "{:?}", found.unopened);
-    let history = history(&town);
+    let history = history(&town, Depth::Execution);
     let report = Report::new(&found, &history);
     let limits = report.limits();
     let limit = limits.iter().find(|limit| limit.title == "Accounts that were closed").unwrap();

@@ -112,14 +112,35 @@ impl Desk {
         serde_json::from_slice(&done.stdout).unwrap()
     }
 
-    /// The code of what is refused, from an export and a grant file.
-    fn refused(&self, export: &str, grant: &str, trust: &str) -> String {
-        let done = self.run(&["audit", "relink", export, "--grant", grant, "--trust", trust]);
-        assert_eq!(done.status.code(), Some(1), "{done:?}");
-        let words = String::from_utf8(done.stderr).unwrap();
-        let code = words.split('[').nth(1).and_then(|rest| rest.split(']').next());
-        code.unwrap_or_else(|| panic!("no code in {words}")).to_owned()
+    /// The codes of what is refused, from an export and a grant file: checked by its chain, and executed.
+    fn refused_as(&self, export: &str, grant: &str, trust: &str) -> [String; 2] {
+        let offline = [export, "--grant", grant, "--trust", trust];
+        let format = ["--output", "json"];
+        [&[][..], &["--execute"]].map(|how| {
+            let done = self.run(&[&format[..], &["audit", "relink"], &offline[..], how].concat());
+            let out = format!("out-of-{export}");
+            let report = [&["audit", "report", "--out", &out][..], &offline[..], how].concat();
+            assert_eq!(self.run(&report).status.code(), Some(1));
+            assert!(!self.path(&out).exists(), "nothing is handed out");
+            let refused: Value = serde_json::from_slice(&done.stdout).unwrap();
+            assert!(refused["transactions"].is_null() && refused["valid"] == false, "{refused}");
+            code(&done)
+        })
     }
+
+    /// The same where it makes no difference.
+    fn refused(&self, export: &str, grant: &str, trust: &str) -> String {
+        let [code, executed] = self.refused_as(export, grant, trust);
+        assert_eq!(code, executed);
+        code
+    }
+}
+
+fn code(done: &Output) -> String {
+    assert_eq!(done.status.code(), Some(1), "{done:?}");
+    let words = String::from_utf8_lossy(&done.stderr);
+    let code = words.split('[').nth(1).and_then(|rest| rest.split(']').next());
+    code.unwrap_or_else(|| panic!("no code in {words}")).to_owned()
 }
 
 fn mode(path: &Path) -> u32 {
@@ -183,7 +204,18 @@ fn an_export_that_is_cut_reordered_changed_or_of_another_ledger_is_refused_by_na
     let mut changed = blocks.clone();
     changed[20].outcomes[0].data.push(1);
     desk.export("changed", &changed, genesis);
-    assert_eq!(desk.refused("changed", "grant", "trust"), "OUTCOME_MISMATCH");
+    assert_eq!(desk.refused_as("changed", "grant", "trust"), ["INCLUSION_INVALID", "OUTCOME_MISMATCH"]);
+    let mut uncertified = blocks.clone();
+    uncertified.last_mut().unwrap().certificate.signers[0].signature[9] ^= 1;
+    desk.export("uncertified", &uncertified, genesis);
+    assert_eq!(desk.refused("uncertified", "grant", "trust"), "CERTIFICATE_INVALID");
+    desk.export("altered", &blocks, genesis);
+    std::fs::OpenOptions::new()
+        .append(true)
+        .open(desk.path("altered").join(ChunkName::file(1)))
+        .and_then(|mut chunk| chunk.write_all(&blocks[0].encode()))
+        .unwrap();
+    assert_eq!(desk.refused("altered", "grant", "trust"), "HEIGHT_MISMATCH");
     desk.export("cut", &blocks, genesis);
     let chunk = desk.path("cut").join(ChunkName::file(1));
     let bytes = std::fs::read(&chunk).unwrap();
@@ -221,6 +253,38 @@ fn an_export_that_is_cut_reordered_changed_or_of_another_ledger_is_refused_by_na
         (&false.into(), &height.into())
     );
     assert_eq!(found["epochs"][1]["is"], "not-closed");
+}
+
+/// What an audit by the chain does not look at changes nothing that is found; a receipt that does not hold is not written.
+#[test]
+fn what_executing_adds_is_said_and_receipts_of_bad_certificates_are_refused() {
+    let desk = Desk::new();
+    let relink = ["audit", "relink", "copy", "--grant", "grant", "--trust", "trust"];
+    let (chain, executed) = (desk.json(&relink), desk.json(&[&relink[..], &["--execute"]].concat()));
+    for (found, checked) in [(&chain, "chain"), (&executed, "execution")] {
+        let ledger = &found["ledger"];
+        let is = (ledger["checked"].as_str().unwrap(), ledger["executed"].as_bool().unwrap());
+        assert_eq!(is, (checked, checked == "execution"));
+        let limit = |limit: &Value| limit["title"] == "Outcomes and states";
+        let said = found["does_not_show"].as_array().unwrap().iter().any(limit);
+        assert_eq!(said, checked == "chain");
+    }
+    assert_eq!(chain["transactions"], executed["transactions"]);
+    let mut blocks = desk.town.export();
+    let height = chain["transactions"][0]["record"]["height"].as_u64().unwrap() as usize;
+    blocks[height - 1].certificate.signers[1].signature[3] ^= 1;
+    desk.export("spoiled", &blocks, &desk.town.world.genesis);
+    let offline = ["spoiled", "--grant", "grant", "--trust", "trust"];
+    let found = desk.json(&[&["audit", "relink"][..], &offline].concat());
+    assert_eq!(found, chain, "blocks above certify it");
+    let executing = desk.run(&[&["audit", "relink", "--execute"][..], &offline].concat());
+    assert_eq!(code(&executing), "CERTIFICATE_INVALID");
+    let report = desk.run(&[&["audit", "report", "--out", "report"][..], &offline].concat());
+    assert_eq!(code(&report), "CERTIFICATE_INVALID");
+    let receipt = &chain["transactions"][0]["record"]["receipt"];
+    for name in ["report.html", "report.json", "report.csv", receipt.as_str().unwrap()] {
+        assert!(!desk.path("report").join(name).exists(), "{name}");
+    }
 }
 
 #[test]

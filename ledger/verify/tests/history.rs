@@ -3,15 +3,17 @@
 
 use crate::common::golden::Golden;
 use crate::common::{ACCOUNT, World, acts, certify, delegation, mutate::hammer, validators, vault};
-use keyward_ledger_core::block::{Block, SignedHeader};
+use keyward_ledger_core::block::{Block, Header, SignedHeader};
+use keyward_ledger_core::certificate::Certificate;
 use keyward_ledger_core::ed25519::SigningKey;
 use keyward_ledger_core::entry::{Act, DelegationAct, Entry, VaultAct};
 use keyward_ledger_core::export::{
     CHUNK_MAGIC, Chunk, ChunkName, Manifest, ProvenBlock, decode_links, encode_links,
 };
 use keyward_ledger_core::hash::sha256;
-use keyward_ledger_core::log::prove_range;
+use keyward_ledger_core::log::{Frontier, prove_range};
 use keyward_ledger_core::outcome::{Outcome, Refusal};
+use keyward_ledger_core::record::Record;
 use keyward_ledger_core::trust::{Checkpoint, Trust};
 use keyward_ledger_verify::{Anchor, Broken, Depth, Failure, History, HistoryFailure, HistoryVerdict};
 
@@ -64,9 +66,10 @@ fn check_from(
     world: &World,
     trust: &Trust,
     from: u64,
+    depth: Depth,
     blocks: &[ProvenBlock],
 ) -> Result<HistoryVerdict, Broken> {
-    let mut history = History::new(trust, &world.genesis, &[], from, Depth::Execution).unwrap();
+    let mut history = History::new(trust, &world.genesis, &[], from, depth).unwrap();
     for block in blocks {
         let height = history.next_height();
         let held = history.check(block)?;
@@ -76,25 +79,31 @@ fn check_from(
 }
 
 fn check(world: &World, blocks: &[ProvenBlock]) -> Result<HistoryVerdict, Broken> {
-    check_from(world, &world.trust(), 1, blocks)
+    check_from(world, &world.trust(), 1, Depth::Execution, blocks)
 }
 
-/// What is found when the block at a height is changed, with or without execution.
+fn chained(world: &World, blocks: &[ProvenBlock]) -> Result<HistoryVerdict, Broken> {
+    check_from(world, &world.trust(), 1, Depth::Chain, blocks)
+}
+
+/// What is found when the block at a height is changed: executed, by proofs, and in the chain under the last certificate.
 fn broken(
     world: &World,
     height: u64,
     change: impl Fn(&mut ProvenBlock),
-) -> (HistoryFailure, Option<HistoryFailure>) {
+) -> (HistoryFailure, Option<HistoryFailure>, Option<HistoryFailure>) {
     let mut blocks = run(world);
     change(&mut blocks[height as usize - 1]);
     let found = check(world, &blocks).unwrap_err();
     assert_eq!(found.height, height, "{found:?}");
     let from = 2;
-    let unexecuted = check_from(world, &world.trust(), from, &blocks[from as usize - 1..]);
-    if let Err(found) = &unexecuted {
+    let at = |checked: Result<HistoryVerdict, Broken>| {
+        let found = checked.err()?;
         assert_eq!(found.height, height, "{found:?}");
-    }
-    (found.cause, unexecuted.err().map(|broken| broken.cause))
+        Some(found.cause)
+    };
+    let proofs = check_from(world, &world.trust(), from, Depth::Proofs, &blocks[from as usize - 1..]);
+    (found.cause, at(proofs), at(chained(world, &blocks)))
 }
 
 #[test]
@@ -105,11 +114,26 @@ fn a_whole_ledger_holds_and_so_does_every_later_part_of_it() {
     assert_eq!((verdict.from, verdict.to, verdict.depth), (1, 12, Depth::Execution));
     assert_eq!((verdict.records, verdict.anchor), (15, Anchor::Genesis));
     assert_eq!(verdict.tip_digest, *world.ledger.tip());
+    let chain = chained(&world, &blocks).unwrap();
+    assert_eq!(chain, HistoryVerdict { depth: Depth::Chain, ..verdict });
     for from in 2..=12 {
-        let verdict = check_from(&world, &world.trust(), from, &blocks[from as usize - 1..]).unwrap();
-        assert_eq!((verdict.from, verdict.to, verdict.depth), (from, 12, Depth::Proofs));
+        for depth in [Depth::Chain, Depth::Execution] {
+            let part = &blocks[from as usize - 1..];
+            let verdict = check_from(&world, &world.trust(), from, depth, part).unwrap();
+            assert_eq!((verdict.from, verdict.to, verdict.depth), (from, 12, Depth::Proofs));
+        }
     }
-    assert!(check(&world, &[]).is_err(), "nothing is not a ledger");
+    for depth in [Depth::Chain, Depth::Proofs, Depth::Execution] {
+        let nothing = check_from(&world, &world.trust(), 1, depth, &[]);
+        assert!(nothing.is_err(), "nothing is not a ledger");
+        let mut history = History::new(&world.trust(), &world.genesis, &[], 1, depth).unwrap();
+        let mut records = Vec::new();
+        for block in &blocks {
+            records.extend(history.check(block).unwrap().records);
+        }
+        assert!(records.iter().map(|(at, _)| *at).eq(0..15));
+        assert!(records.iter().map(|(_, record)| record).eq(&world.records));
+    }
 }
 
 /// Keepers, a vault with a guess that is refused with a moment, and a recovery.
@@ -151,6 +175,8 @@ fn vaults_and_recoveries_are_checked_by_executing_them() {
         let mut other = blocks.clone();
         change(&mut other[at].outcomes[0]);
         assert_eq!(check(&world, &other).unwrap_err().height, at as u64 + 1);
+        let cause = HistoryFailure::LogRoot;
+        assert_eq!(chained(&world, &other).unwrap_err(), Broken { height: at as u64 + 1, cause });
     }
 }
 
@@ -158,11 +184,12 @@ fn vaults_and_recoveries_are_checked_by_executing_them() {
 fn each_thing_that_does_not_hold_is_named_with_its_height() {
     let world = world();
     let at = |height: u64| world.blocks[height as usize - 1].0.clone();
-    let (cut, also) = broken(&world, 5, |block| block.block.truncate(block.block.len() - 1));
-    assert!(matches!(cut, HistoryFailure::Block(_)) && also == Some(cut));
+    let (cut, also, chain) = broken(&world, 5, |block| block.block.truncate(block.block.len() - 1));
+    assert!(matches!(cut, HistoryFailure::Block(_)) && chain == also && also == Some(cut));
 
-    let (other, also) = broken(&world, 6, |block| *block = proven(&world, 7, 7));
+    let (other, also, chain) = broken(&world, 6, |block| *block = proven(&world, 7, 7));
     assert_eq!((&other, also.as_ref()), (&HistoryFailure::Height { found: 7 }, Some(&other)));
+    assert_eq!(chain, also);
 
     // Another block at its height, with a certificate: the quorum signed twice.
     let fork = |parent: [u8; 32]| {
@@ -173,59 +200,136 @@ fn each_thing_that_does_not_hold_is_named_with_its_height() {
         let certificate = certify(&world.validators, &signed, 3);
         (Block::new(signed, at(6).batches).unwrap().encode(), certificate)
     };
-    let (cause, also) = broken(&world, 6, |block| {
+    let (cause, also, chain) = broken(&world, 6, |block| {
         let (bytes, certificate) = fork([9; 32]);
         *block = ProvenBlock { block: bytes, certificate, descendants: Vec::new(), ..proven(&world, 6, 6) };
     });
     assert_eq!((&cause, also.as_ref()), (&HistoryFailure::Parent, Some(&cause)));
+    assert_eq!(chain, also);
 
-    let (cause, also) = broken(&world, 6, |block| block.descendants[0].header.parent = [1; 32]);
+    let (cause, also, chain) = broken(&world, 6, |block| block.descendants[0].header.parent = [1; 32]);
     assert_eq!((&cause, also.as_ref()), (&HistoryFailure::Descendants, Some(&cause)));
+    assert_eq!(chain, also);
 
     for spoil in [
         |block: &mut ProvenBlock| block.certificate.signers[1].signature[7] ^= 1,
         |block: &mut ProvenBlock| block.certificate.signers.truncate(2),
         |block: &mut ProvenBlock| block.certificate.view += 1,
     ] {
-        let (cause, also) = broken(&world, 5, spoil);
+        let (cause, also, chain) = broken(&world, 5, spoil);
+        assert_eq!(chain, None, "blocks above it certify it");
         assert!(matches!(cause, HistoryFailure::Certificate(Failure::Certificate(_))), "{cause:?}");
         assert_eq!((also, cause.code()), (Some(cause.clone()), "CERTIFICATE_INVALID"));
     }
     let strangers = validators(71, 4);
-    let (cause, _) =
+    let (cause, ..) =
         broken(&world, 5, |block| block.certificate = certify(&strangers, &at(5).signed_header, 3));
     assert!(matches!(cause, HistoryFailure::Certificate(_)));
 
-    let (cause, also) =
+    let (cause, also, chain) =
         broken(&world, 4, |block| block.outcomes[0] = Outcome::refused(Refusal::AccountExists));
-    assert_eq!(cause, HistoryFailure::Outcome { index: 0 });
+    assert_eq!((cause, chain), (HistoryFailure::Outcome { index: 0 }, Some(HistoryFailure::LogRoot)));
     assert!(matches!(also, Some(HistoryFailure::Log(_))), "the log tells without execution: {also:?}");
-    let (cause, also) = broken(&world, 4, |block| drop(block.outcomes.pop()));
+    let (cause, also, chain) = broken(&world, 4, |block| drop(block.outcomes.pop()));
     assert_eq!(cause, HistoryFailure::OutcomeCount { entries: 3, outcomes: 2 });
-    assert_eq!(also, Some(cause));
+    assert_eq!((&also, &chain), (&Some(cause.clone()), &Some(cause)));
 
     for spoil in [
         |block: &mut ProvenBlock| block.range_proof[0][0] ^= 1,
         |block: &mut ProvenBlock| block.range_proof.truncate(block.range_proof.len() - 1),
         |block: &mut ProvenBlock| block.range_proof.push([0; 32]),
     ] {
-        let (cause, also) = broken(&world, 5, spoil);
+        let (cause, also, chain) = broken(&world, 5, spoil);
         assert!(matches!(cause, HistoryFailure::Log(_)), "{cause:?}");
-        assert_eq!(also, Some(cause));
+        assert_eq!((also, chain), (Some(cause), None), "the log that grows needs no proof");
     }
     for height in [2, 5] {
-        let (cause, also) = broken(&world, height, |block| block.first_leaf += 1);
+        let (cause, also, chain) = broken(&world, height, |block| block.first_leaf += 1);
+        assert_eq!(chain, also);
         assert_eq!((&cause, also.as_ref()), (&HistoryFailure::LogPlace, Some(&cause)));
     }
-    let (cause, _) = broken(&world, 2, |block| block.range_proof.push([0; 32]));
+    let (cause, ..) = broken(&world, 2, |block| block.range_proof.push([0; 32]));
     assert_eq!(cause, HistoryFailure::LogPlace);
+}
+
+/// The blocks of another ledger with the same genesis: as anybody can make them up, but for the certificates.
+fn made_up(certified: impl Fn(&ProvenBlock, u64) -> Certificate) -> Vec<ProvenBlock> {
+    let mut other = World::new();
+    for n in 0..12 {
+        other.submit(&[Entry::Note(format!("made up {n}").into_bytes())]);
+    }
+    let mut blocks: Vec<_> = (1..=12).map(|height| proven(&other, height, height)).collect();
+    for (height, block) in (1..).zip(&mut blocks) {
+        block.certificate = certified(block, height);
+    }
+    blocks
+}
+
+/// A chain can be right in itself and nobody's: nothing of it holds before the last certificate does.
+#[test]
+fn a_chain_holds_under_the_certificate_of_its_last_block_alone() {
+    let world = world();
+    let blocks = run(&world);
+    for last in 1..=12 {
+        assert_eq!(chained(&world, &blocks[..last]).unwrap().to, last as u64);
+    }
+    let refused = |blocks: &[ProvenBlock]| {
+        let found = chained(&world, blocks).unwrap_err();
+        assert!(matches!(found.cause, HistoryFailure::Certificate(_)), "{found:?}");
+        (found.height, found.cause.code())
+    };
+    let strangers = validators(71, 4);
+    let signed = |block: &ProvenBlock| Block::decode(&block.block).unwrap().signed_header;
+    let by_strangers = made_up(|block, _| certify(&strangers, &signed(block), 3));
+    assert_eq!(refused(&by_strangers), (12, "CERTIFICATE_INVALID"));
+    let too_few = made_up(|block, _| certify(&world.validators, &signed(block), 2));
+    assert_eq!(refused(&too_few), (12, "CERTIFICATE_INVALID"));
+    // Real certificates, of other blocks.
+    let borrowed = made_up(|_, height| proven(&world, height, height).certificate);
+    assert_eq!(refused(&borrowed), (12, "CERTIFICATE_INVALID"));
+    for spoil in [
+        |block: &mut ProvenBlock| block.certificate.signers[2].signature[0] ^= 1,
+        |block: &mut ProvenBlock| block.certificate.epoch += 1,
+        |block: &mut ProvenBlock| block.certificate.signers[2].index = 7,
+    ] {
+        let mut other = blocks.clone();
+        spoil(&mut other[11]);
+        assert_eq!(refused(&other), (12, "CERTIFICATE_INVALID"));
+    }
+    // Another one's blocks before, between or after: each depth sees where.
+    for (first, last) in [(0, 4), (4, 8), (8, 12)] {
+        let mut other = blocks.clone();
+        other[first..last].clone_from_slice(&by_strangers[first..last]);
+        let chain = chained(&world, &other).unwrap_err();
+        let at = if first == 0 { last } else { first } as u64 + 1;
+        assert_eq!(chain, Broken { height: at, cause: HistoryFailure::Parent });
+        assert!(check(&world, &other).unwrap_err().height <= at);
+    }
+    // An outcome that was changed, with the header that goes with it: the next block follows another one.
+    let mut other = blocks.clone();
+    let (mut log, first) = (Frontier::default(), other[4].first_leaf as usize);
+    let changed =
+        Record { outcome: Outcome::refused(Refusal::AccountExists), ..world.records[first].clone() };
+    other[4].outcomes = vec![changed.outcome.clone()];
+    world.records[..first].iter().chain([&changed]).for_each(|record| log.append(record.id()));
+    let (block, _) = &world.blocks[4];
+    let header = Header { log_root: log.root(), ..block.header().clone() };
+    let lie = SignedHeader::sign(header, &strangers[0]);
+    other[4].block = Block::new(lie, block.batches.clone()).unwrap().encode();
+    let parent = Broken { height: 6, cause: HistoryFailure::Parent };
+    assert_eq!(chained(&world, &other).unwrap_err(), parent);
+    assert_eq!(refused(&other[..5]), (5, "CERTIFICATE_INVALID"));
+    let mut gap = blocks.clone();
+    gap.remove(6);
+    let missing = HistoryFailure::Height { found: 8 };
+    assert_eq!(chained(&world, &gap).unwrap_err(), Broken { height: 7, cause: missing });
 }
 
 /// A quorum of liars can certify what they like: execution still says what does not follow.
 #[test]
 fn a_certified_block_that_does_not_follow_from_its_batches_is_found_by_execution() {
     let world = world();
-    let lie = |change: &dyn Fn(&mut keyward_ledger_core::block::Header)| {
+    let lie = |change: &dyn Fn(&mut Header)| {
         let (block, _) = &world.blocks[4];
         let mut header = block.header().clone();
         change(&mut header);
@@ -238,8 +342,7 @@ fn a_certified_block_that_does_not_follow_from_its_batches_is_found_by_execution
         check(&world, &blocks).unwrap_err()
     };
     for change in [
-        &(|header: &mut keyward_ledger_core::block::Header| header.state_root = [1; 32])
-            as &dyn Fn(&mut keyward_ledger_core::block::Header),
+        &(|header: &mut Header| header.state_root = [1; 32]) as &dyn Fn(&mut Header),
         &|header| header.log_root = [1; 32],
         &|header| header.next_set_hash = [1; 32],
         &|header| header.log_size += 1,
@@ -261,17 +364,19 @@ fn a_pinned_block_must_be_the_one_in_the_chain_and_be_reached() {
     };
     let digest = *world.blocks[6].0.digest();
     let trust = pinned(7, digest);
-    let verdict = check_from(&world, &trust, 1, &blocks).unwrap();
-    assert_eq!(verdict.anchor, Anchor::Checkpoint { height: 7 });
-    check_from(&world, &trust, 9, &blocks[8..]).unwrap();
-    let other = check_from(&world, &pinned(7, [1; 32]), 1, &blocks).unwrap_err();
-    assert_eq!(other, Broken { height: 7, cause: HistoryFailure::Checkpoint });
-    let short = check_from(&world, &trust, 1, &blocks[..6]).unwrap_err();
-    assert!(matches!(short.cause, HistoryFailure::Certificate(Failure::OlderThanCheckpoint { .. })));
-    let mut of_others = pinned(7, digest);
-    of_others.checkpoint.as_mut().unwrap().set_hash = [5; 32];
-    let others = check_from(&world, &of_others, 1, &blocks).unwrap_err();
-    assert_eq!(others, Broken { height: 7, cause: HistoryFailure::Checkpoint });
+    for depth in [Depth::Chain, Depth::Execution] {
+        let verdict = check_from(&world, &trust, 1, depth, &blocks).unwrap();
+        assert_eq!(verdict.anchor, Anchor::Checkpoint { height: 7 });
+        check_from(&world, &trust, 9, depth, &blocks[8..]).unwrap();
+        let other = check_from(&world, &pinned(7, [1; 32]), 1, depth, &blocks).unwrap_err();
+        assert_eq!(other, Broken { height: 7, cause: HistoryFailure::Checkpoint });
+        let short = check_from(&world, &trust, 1, depth, &blocks[..6]).unwrap_err();
+        assert!(matches!(short.cause, HistoryFailure::Certificate(Failure::OlderThanCheckpoint { .. })));
+        let mut of_others = pinned(7, digest);
+        of_others.checkpoint.as_mut().unwrap().set_hash = [5; 32];
+        let others = check_from(&world, &of_others, 1, depth, &blocks).unwrap_err();
+        assert_eq!(others, Broken { height: 7, cause: HistoryFailure::Checkpoint });
+    }
 }
 
 #[test]
@@ -284,31 +389,43 @@ fn every_flipped_bit_of_a_chunk_is_found_at_its_height() {
         bytes.extend(block.encode());
         ends.push(bytes.len());
     }
-    let check = |bytes: &[u8]| -> Result<(), (u64, String)> {
-        let mut history = History::new(&world.trust(), &world.genesis, &[], 1, Depth::Execution).unwrap();
+    let check = |depth, bytes: &[u8]| -> Result<Vec<Record>, (u64, String)> {
+        let mut history = History::new(&world.trust(), &world.genesis, &[], 1, depth).unwrap();
         let mut chunk = Chunk::open(bytes).map_err(|error| (0, error.to_string()))?;
+        let mut records = Vec::new();
         loop {
             let height = history.next_height();
             match chunk.block().map_err(|error| (height, error.to_string()))? {
-                Some(block) => history.check(&block).map_err(|broken| (broken.height, broken.to_string()))?,
+                Some(block) => {
+                    let held = history.check(&block);
+                    let held = held.map_err(|broken| (broken.height, broken.to_string()))?;
+                    records.extend(held.records.into_iter().map(|(_, record)| record));
+                }
                 None => break,
             };
         }
         let verdict = history.finish().map_err(|broken| (broken.height, broken.to_string()))?;
-        if verdict.to == 12 { Ok(()) } else { Err((verdict.to, "cut".into())) }
+        if verdict.to == 12 { Ok(records) } else { Err((verdict.to, "cut".into())) }
     };
-    check(&bytes).unwrap();
+    assert_eq!(check(Depth::Execution, &bytes).unwrap(), world.records);
     for place in 0..bytes.len() {
         let height = ends.iter().position(|end| place < *end).unwrap() as u64 + 1;
         let mut flipped = bytes.clone();
         flipped[place] ^= 1 << (place % 8);
-        let found = check(&flipped).expect_err(&format!("byte {place} of block {height}"));
+        let found = check(Depth::Execution, &flipped).expect_err(&format!("byte {place} of block {height}"));
         let expected = if place < CHUNK_MAGIC.len() { 0 } else { height };
         // A length that reads on into the next block ends this one where nothing fits any more.
         assert_eq!(found.0, expected, "byte {place}: {}", found.1);
+        match check(Depth::Chain, &flipped) {
+            // Only what is not looked at: certificates of blocks that others certify, and proofs.
+            Ok(records) => assert!(records == world.records, "byte {place}"),
+            Err(found) => assert!((expected..=expected + 1).contains(&found.0), "byte {place}: {found:?}"),
+        }
     }
     for cut in (0..bytes.len()).step_by(7) {
-        assert!(check(&bytes[..cut]).is_err() || cut == 0, "cut at {cut}");
+        for depth in [Depth::Chain, Depth::Execution] {
+            assert!(check(depth, &bytes[..cut]).is_err() || cut == 0, "cut at {cut}");
+        }
     }
 }
 

@@ -3,15 +3,17 @@
 
 use crate::common::golden::Golden;
 use crate::common::{ACCOUNT, World, certified_by, certify, mutate::hammer, set_of, validators};
-use keyward_ledger_core::block::Header;
+use keyward_ledger_core::block::{Block, Header, body_hash};
 use keyward_ledger_core::ed25519::SigningKey;
 use keyward_ledger_core::entry::Entry;
+use keyward_ledger_core::export::ProvenBlock;
 use keyward_ledger_core::log::{leaf_hash, prove_range};
 use keyward_ledger_core::receipt::{Certified, Receipt, SetLink, StateReceipt};
 use keyward_ledger_core::state::layout::{AccountState, account_key};
 use keyward_ledger_core::trust::{Checkpoint, Trust};
 use keyward_ledger_verify::{
-    Anchor, CertificateFailure, Failure, MaxAge, SetTracker, StateQuery, verify_receipt, verify_state,
+    Anchor, CertificateFailure, Depth, Failure, History, MaxAge, SetTracker, StateQuery, verify_receipt,
+    verify_state,
 };
 
 /// Three terms: the world's validators up to height 7, others up to 15, others from 16 on.
@@ -118,6 +120,59 @@ fn links_must_lead_to_the_set_that_they_name() {
     let strangers = certify(&terms.sets[1], &good.signed_header, 7);
     terms.links[0] = SetLink { certificate: strangers, ..good };
     assert!(matches!(terms.verify(terms.certified(1, 8)), Err(Failure::Link { index: 0, .. })));
+}
+
+/// A run of empty blocks through a change of the validators is certified by those of its last block's term.
+#[test]
+fn a_chain_through_a_change_of_the_set_needs_its_link_and_the_new_quorum() {
+    let world = World::new();
+    let sets = [validators(1, 4), validators(61, 7)];
+    let hashes = [0, 1].map(|term: usize| *set_of(&sets[term]).hash());
+    let (mut blocks, mut links) = (Vec::new(), Vec::new());
+    let mut parent = world.genesis.block().signed_header.clone();
+    for height in 1..=12 {
+        let term = usize::from(height > 7);
+        let header = Header {
+            chain_id: world.chain_id(),
+            height,
+            epoch: height / 8,
+            parent: parent.digest(),
+            body_hash: body_hash([].iter()),
+            set_hash: hashes[term],
+            next_set_hash: hashes[usize::from(height >= 7)],
+            ..parent.header
+        };
+        let (signed, certificate) = certified_by(&sets[term], header);
+        if height == 7 {
+            let (signed_header, certificate) = (signed.clone(), certificate.clone());
+            links.push(SetLink { signed_header, certificate, set: set_of(&sets[1]) });
+        }
+        blocks.push(ProvenBlock {
+            block: Block::new(signed.clone(), Vec::new()).unwrap().encode(),
+            first_leaf: 0,
+            outcomes: Vec::new(),
+            range_proof: Vec::new(),
+            descendants: Vec::new(),
+            certificate,
+        });
+        parent = signed;
+    }
+    let check = |depth, links: &[SetLink], blocks: &[ProvenBlock]| {
+        let mut history = History::new(&world.trust(), &world.genesis, links, 1, depth).unwrap();
+        blocks.iter().try_for_each(|block| history.check(block).map(drop))?;
+        history.finish().map(|verdict| verdict.to)
+    };
+    for depth in [Depth::Chain, Depth::Proofs] {
+        assert_eq!(check(depth, &links, &blocks), Ok(12));
+        assert_eq!(check(depth, &links, &blocks[..7]), Ok(7));
+        let unlinked = check(depth, &[], &blocks).unwrap_err();
+        assert_eq!(unlinked.cause.code(), "CERTIFICATE_INVALID");
+        assert_eq!(unlinked.height, if depth == Depth::Chain { 12 } else { 8 });
+        // Those who left certify nothing any more.
+        let mut left = blocks.clone();
+        left[11].certificate = certify(&sets[0], &parent, 4);
+        assert_eq!(check(depth, &links, &left).unwrap_err().height, 12);
+    }
 }
 
 #[test]
