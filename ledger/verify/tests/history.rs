@@ -112,7 +112,7 @@ fn a_whole_ledger_holds_and_so_does_every_later_part_of_it() {
     let blocks = run(&world);
     let verdict = check(&world, &blocks).unwrap();
     assert_eq!((verdict.from, verdict.to, verdict.depth), (1, 12, Depth::Execution));
-    assert_eq!((verdict.records, verdict.anchor), (15, Anchor::Genesis));
+    assert_eq!((verdict.records, &verdict.anchor), (15, &Anchor::Genesis));
     assert_eq!(verdict.tip_digest, *world.ledger.tip());
     let chain = chained(&world, &blocks).unwrap();
     assert_eq!(chain, HistoryVerdict { depth: Depth::Chain, ..verdict });
