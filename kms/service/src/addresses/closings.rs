@@ -24,13 +24,18 @@ pub(crate) struct Closings {
     seen: Mutex<Seen>,
 }
 
-#[derive(Default)]
 struct Seen {
     accounts: HashSet<Id>,
-    /// Of each kind, the log index from which on nothing was read.
-    unread: [u64; KINDS.len()],
+    /// Each kind, and the log index from which on nothing of it was read.
+    unread: [(u16, u64); KINDS.len()],
     /// So many had asked when the last look began that came to its end: it tells them what they need.
     answered: u64,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self { accounts: HashSet::new(), unread: KINDS.map(|kind| (kind, 0)), answered: 0 }
+    }
 }
 
 impl Closings {
@@ -40,9 +45,7 @@ impl Closings {
         let mut seen = self.seen.lock().await;
         if place >= seen.answered {
             let begun = self.asked.load(Ordering::Acquire);
-            for which in 0..KINDS.len() {
-                seen.read(ledger, which).await?;
-            }
+            seen.read(ledger).await?;
             seen.answered = begun;
         }
         Ok(seen.accounts.contains(account))
@@ -50,22 +53,23 @@ impl Closings {
 }
 
 impl Seen {
-    async fn read(&mut self, ledger: &dyn Ledger, which: usize) -> Result<(), Failure> {
-        let (Some(kind), Some(unread)) = (KINDS.get(which), self.unread.get_mut(which)) else {
-            return Ok(());
-        };
-        loop {
-            let (records, next) = ledger.of_kind(*kind, 0..u64::MAX, *unread).await?;
-            for record in records {
-                self.accounts.extend(closed_by(&Entry::decode(record.entry()).map_err(Failure::internal)?));
-                *unread = (*unread).max(record.leaf_index().saturating_add(1));
-            }
-            match next {
-                Some(next) if next > *unread => *unread = next,
-                Some(_) => {}
-                None => return Ok(()),
+    async fn read(&mut self, ledger: &dyn Ledger) -> Result<(), Failure> {
+        for (kind, unread) in &mut self.unread {
+            loop {
+                let (records, next) = ledger.of_kind(*kind, 0..u64::MAX, *unread).await?;
+                for record in records {
+                    let entry = Entry::decode(record.entry()).map_err(Failure::internal)?;
+                    self.accounts.extend(closed_by(&entry));
+                    *unread = (*unread).max(record.leaf_index().saturating_add(1));
+                }
+                match next {
+                    Some(next) if next > *unread => *unread = next,
+                    Some(_) => {}
+                    None => break,
+                }
             }
         }
+        Ok(())
     }
 }
 
