@@ -13,6 +13,7 @@ use keyward_client::approvals::Published;
 use super::policy::publish;
 use super::{Context, policy};
 use crate::failure::Result;
+use crate::moment;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Risk {
@@ -45,9 +46,10 @@ enum Verb {
     Replay {
         /// TOML.
         file: PathBuf,
-        /// Judges no request before this time (Unix milliseconds); those before only make the histories.
-        #[arg(long, default_value_t = 0, value_name = "TIME")]
-        since: u64,
+        /// Judges no request before this time: `2026-01-31`, `2026-01-31T08:30:00Z`, or milliseconds since 1970; those before only make
+        /// the histories.
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
     },
     /// Opens a case for the approval of rules, by the approval rule that stands.
     Ask(publish::Ask),
@@ -64,7 +66,10 @@ impl Risk {
             Verb::Simulate(simulate) => simulate.run(context),
             Verb::Show { account: Some(account), .. } => show::account(context, &account).await,
             Verb::Show { number, .. } => show::show(context, number.unwrap_or_default()).await,
-            Verb::Replay { file, since } => show::replay(context, &policy::read(&file)?, since).await,
+            Verb::Replay { file, since } => {
+                let since_ms = since.map_or(Ok(0), |since| moment::parse("since", &since))?;
+                show::replay(context, &policy::read(&file)?, since_ms).await
+            }
             Verb::Ask(ask) => ask.run(context, Published::Risk).await,
             Verb::Publish(publish) => publish.run(context, Published::Risk).await,
             Verb::Versions => show::versions(context).await,

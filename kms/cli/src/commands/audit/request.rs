@@ -100,19 +100,12 @@ impl Request {
     }
 
     fn asked(&self) -> Result<AskedGrant> {
-        let time = |option: &str, text: &str| {
-            let wrong = || {
-                let next = "write `2026-01-31`, `2026-01-31T08:30:00Z`, or milliseconds since 1970";
-                Failure::usage(format!("`--{option} {text}` is no time"), next)
-            };
-            moment::parse_ms(text).ok_or_else(wrong)
-        };
         let accounts = self.accounts.iter().map(|account| parse_account(account));
         Ok(AskedGrant {
             accounts: accounts.collect::<Result<_>>()?,
-            from_ms: time("from", &self.from)?,
-            until_ms: time("until", &self.until)?,
-            expires_ms: time("expires", &self.expires)?,
+            from_ms: moment::parse("from", &self.from)?,
+            until_ms: moment::parse("until", &self.until)?,
+            expires_ms: moment::parse("expires", &self.expires)?,
             purpose: self.purpose.text()?,
         })
     }

@@ -81,8 +81,7 @@ impl Find {
             text.as_ref().map(|text| parse_hex32(text).ok_or_else(|| wrong(text))).transpose()
         };
         let time = |option: &str, text: &Option<String>| {
-            let wrong = |text: &String| usage(format!("`--{option} {text}` is no time"));
-            text.as_ref().map(|text| moment::parse_ms(text).ok_or_else(|| wrong(text))).transpose()
+            text.as_ref().map(|text| moment::parse(option, text)).transpose()
         };
         let kind = |text: &String| {
             let kind = kind_from_name(text).or_else(|| text.parse().ok());
