@@ -8,6 +8,7 @@ mod failure;
 mod files;
 mod keeper;
 mod local;
+mod lock;
 mod moment;
 mod output;
 mod profile;

@@ -6,7 +6,7 @@ mod town;
 
 use std::fs::Permissions;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -341,6 +341,73 @@ fn a_grant_file_that_others_may_read_is_refused_by_every_command() {
     assert!(String::from_utf8(done.stderr).unwrap().contains("is open to others"));
     std::fs::set_permissions(desk.path("grant"), Permissions::from_mode(0o400)).unwrap();
     assert_eq!(shown(&["audit", "relink"]).0, Some(0));
+}
+
+#[test]
+fn a_year_is_not_taken_for_milliseconds() {
+    let desk = Desk::new();
+    let whom = "11".repeat(32);
+    for at in [1, 3, 5] {
+        let mut times =
+            ["--from", "2026-01-01", "--until", "1775001600000", "--expires", "2026-05-01T08:00:00Z"];
+        times[at] = "2026";
+        let ask = [&["audit", "request", "--account", &whom, "--purpose", "case 17"], &times[..]].concat();
+        let done = desk.run(&ask);
+        let said = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(2), "{said}");
+        let wrong = format!("`{} 2026` is no time: a number alone is milliseconds", times[at - 1]);
+        assert!(said.contains(&wrong) && said.contains("2026-11-01T08:00:00Z"), "{said}");
+    }
+    let done = desk.run(&["risk", "replay", "no-such-file", "--since", "2026"]);
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert!(said.contains("`--since 2026` is no time"), "{said}");
+}
+
+#[test]
+fn two_do_not_open_into_one_folder_at_once() {
+    let desk = Desk::new();
+    std::fs::create_dir(desk.path("case")).unwrap();
+    desk.keep("case/grant", &desk.grant);
+    let profile = "role = \"auditor\"\nservice = \"https://127.0.0.1:1\"\nnodes = []\nca = \"ca.pem\"\n\
+                   certificate = \"c.pem\"\nkey = \"k.pem\"\ntrust = \"trust\"\n";
+    std::fs::write(desk.path("profile.toml"), profile).unwrap();
+    let session = desk.path("session");
+    assert!(Command::new("mkfifo").args(["-m", "600"]).arg(&session).status().unwrap().success());
+    let grant = "17".repeat(32);
+    let open = |folder: &str| desk.command(&["--profile", "profile.toml", "audit", "open", &grant, folder]);
+    let said = |folder: &str| {
+        let done = open(folder).output().unwrap();
+        assert_eq!(done.status.code(), Some(1), "{done:?}");
+        String::from_utf8(done.stderr).unwrap()
+    };
+    // One waits for what is in the session; it does when the other end opens.
+    let mut first = open("case").stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let nonblock = rustix::fs::OFlags::NONBLOCK.bits().try_into().unwrap();
+    let held = loop {
+        match std::fs::OpenOptions::new().write(true).custom_flags(nonblock).open(&session) {
+            Ok(held) => break held,
+            // Nobody reads yet.
+            Err(_) => assert!(first.try_wait().unwrap().is_none(), "it waits"),
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
+    let refused = said("./case/../case");
+    assert!(refused.contains("works in `./case/../case` [GRANT_FILE_BUSY]"), "{refused}");
+    assert!(first.try_wait().unwrap().is_none());
+    assert_eq!(std::fs::read(desk.path("case/grant")).unwrap(), desk.grant);
+    let mut names: Vec<_> =
+        desk.path("case").read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["grant", "grant.lock"]);
+    // However it ends, it lets go.
+    first.kill().unwrap();
+    first.wait().unwrap();
+    drop(held);
+    std::fs::remove_file(&session).unwrap();
+    for folder in ["case", "case", "other"] {
+        let refused = said(folder);
+        assert!(refused.contains("nobody is logged in"), "{refused}");
+    }
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! The supervisor: validators and service as child processes, with everything in one folder.
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use super::state::{State, Wanted, check_folder, load_or_prepare, lock};
 use super::token::{run_prepare, sample_keys};
 use crate::failure::{Failure, Result};
 use crate::files;
+use crate::lock::Lock;
 use crate::output::Output;
 
 /// Validators where no number is given: one may fail.
@@ -46,7 +46,7 @@ pub(crate) struct Cluster {
     nodes: Vec<Slot>,
     services: Vec<Slot>,
     /// Held while we run: two supervisors in one folder would write over each other.
-    _lock: File,
+    _lock: Lock,
 }
 
 /// A place for a child.

@@ -1,7 +1,5 @@
 //! The folder of a local Keyward: whose it is, who runs in it, and what the supervisor remembers.
 
-use std::fs::{File, TryLockError};
-
 use serde::{Deserialize, Serialize};
 
 use super::cluster::VALIDATORS_DEFAULT;
@@ -11,6 +9,7 @@ use super::ports::Chooser;
 use super::prepare;
 use crate::failure::{Failure, Result};
 use crate::files;
+use crate::lock::Lock;
 use crate::output::Output;
 
 /// The most validators on one machine.
@@ -65,21 +64,13 @@ pub(super) fn check_folder(layout: &Layout) -> Result<()> {
 }
 
 /// Takes a folder for one supervisor.
-pub(crate) fn lock(layout: &Layout) -> Result<File> {
-    let failed = |error: &std::io::Error| {
-        Failure::refused(format!("cannot lock `{}`", layout.root().display()), "check its permissions")
-            .because(error)
-    };
-    let file =
-        File::options().create(true).append(true).open(layout.lock()).map_err(|error| failed(&error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::Error(error)) => Err(failed(&error)),
-        Err(TryLockError::WouldBlock) => Err(Failure::refused(
+pub(crate) fn lock(layout: &Layout) -> Result<Lock> {
+    Lock::take(&layout.lock())?.ok_or_else(|| {
+        Failure::refused(
             format!("a Keyward runs in `{}` already", layout.root().display()),
             "use it, end it with Ctrl-C, or give another `--dir`",
-        )),
-    }
+        )
+    })
 }
 
 /// What was remembered; or a new Keyward, made now.

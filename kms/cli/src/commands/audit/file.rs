@@ -16,6 +16,8 @@ use crate::files::{self, Access};
 
 /// What it is called in its folder.
 pub(super) const FILE: &str = "grant";
+/// Beside it, locked while it is gone on with.
+pub(super) const LOCK: &str = "grant.lock";
 /// The most approvals that it holds.
 const APPROVALS_MAX: usize = 64;
 /// How long a look-up that is behind is waited for, and how often.

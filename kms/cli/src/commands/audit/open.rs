@@ -8,13 +8,15 @@ use keyward_client::{Client, EvidenceError, Login};
 use keyward_ledger_client::Client as LedgerClient;
 use serde_json::{Value, json};
 
-use super::file::{self, FILE};
+use super::file::{self, FILE, LOCK};
 use super::run::{Run, runs};
 use super::{Context, failed, parse_account, parse_grant};
 use crate::commands::delegate::word::Word;
 use crate::commands::ledger::connect;
 use crate::commands::own::FOLDER;
 use crate::failure::{Exit, Failure, Result};
+use crate::files;
+use crate::lock::Lock;
 use crate::output::aside;
 use crate::profile::Profile;
 
@@ -50,6 +52,7 @@ impl Open {
         let id = parse_grant(&self.grant)?;
         let named = self.accounts.iter().map(|account| parse_account(account));
         let named = named.collect::<Result<Vec<_>>>()?;
+        let _alone = self.alone()?;
         let profile = context.profile()?;
         let (client, login) = self.word.login(context).await?;
         let cannot = failed("cannot open the grant");
@@ -76,6 +79,16 @@ impl Open {
             }
         }
         self.tell(context, &shown.state.grant, &told, refused)
+    }
+
+    /// Keeps others out of the folder: each writes the file whole, and would lose what the other has opened on record meanwhile.
+    fn alone(&self) -> Result<Lock> {
+        files::make_folder(&self.folder)?;
+        Lock::take(&self.folder.join(LOCK))?.ok_or_else(|| {
+            let what = format!("another `keyward audit open` works in `{}`", self.folder.display());
+            let failure = Failure::refused(what, "wait until it has ended, or name another folder");
+            Failure { code: Some("GRANT_FILE_BUSY".to_owned()), ..failure }
+        })
     }
 
     /// The grant file that is there, or a new one with what the ledger has of the grant so far.
