@@ -27,8 +27,8 @@ pub enum ApprovalError {
     /// Nothing says what the case is about.
     #[error("the service does not show what the case is about: nobody approves unseen")]
     Unseen,
-    /// Who asked has taken it back, or it was used.
-    #[error("the service does not keep any more what the case is about: nothing can be signed by it")]
+    /// Who asked has taken it back, as far as the service says: it alone knows who asked.
+    #[error("the service keeps no more what the case is about, as of one that was taken back: nothing can be signed by it")]
     Withdrawn,
     /// There is no such rule.
     #[error("no approval rule of this name was defined")]
@@ -74,8 +74,8 @@ impl ApprovalError {
             Self::RuleUnknown | Self::RuleUnnamed => "RULE_UNKNOWN",
             Self::CaseUnknown => "CASE_UNKNOWN",
             Self::NotOpen("used up") => "CASE_USED",
-            Self::NotOpen("over") | Self::Withdrawn => "CASE_UNKNOWN",
-            Self::NotOpen(_) => "CASE_CLOSED",
+            Self::NotOpen("over") => "CASE_UNKNOWN",
+            Self::NotOpen(_) | Self::Withdrawn => "CASE_CLOSED",
             Self::RuleVersion => "RULE_VERSION",
             Self::NotNamed(_) => "AUTHOR_NOT_NAMED",
             Self::Initiator => "APPROVER_IS_INITIATOR",

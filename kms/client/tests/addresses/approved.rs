@@ -112,7 +112,7 @@ async fn a_service_that_lies_about_what_a_case_is_about_is_found_out() {
     // It was taken back, or the service says so.
     world.lie(Lies { asked: Some(Box::new(|_, _| None)), ..Lies::default() });
     let refused = anna.sign_own_address(&device.root(), &with(case), Which::Fresh).await;
-    assert_eq!(code(refused), "CASE_UNKNOWN");
+    assert_eq!(code(refused), "CASE_CLOSED");
     check_untouched(&world, &device, &case);
     world.lie(Lies::default());
     world.pass(LIVE_MS + 1);
