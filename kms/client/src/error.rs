@@ -11,6 +11,7 @@ use thiserror::Error as ThisError;
 use tonic::transport;
 
 use crate::device::DeviceError;
+use crate::evidence::EvidenceError;
 
 /// A refusal by the service, with its trailers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,6 +148,9 @@ pub enum ClientError {
         /// What differs.
         what: &'static str,
     },
+    /// A receipt verifies: the ledger has recorded the entry as refused.
+    #[error(transparent)]
+    RefusedByLedger(EvidenceError),
     /// The service handed out a signature that does not verify.
     #[error("the signature from the service does not verify")]
     Signature(#[source] SignatureError),
@@ -185,6 +189,7 @@ impl ClientError {
         match self {
             Self::Refused(refusal) => Some(&refusal.code_name),
             Self::WrongPassword(_) => Some(Code::LoginFailed.name()),
+            Self::RefusedByLedger(error) => Some(error.code("RECEIPT_INVALID", "RECEIPT_INVALID")),
             _ => None,
         }
     }
@@ -245,6 +250,9 @@ impl ClientError {
             Self::Reserved => {
                 Some("sign something else: with this key, such a message is a word of its holder")
             }
+            Self::RefusedByLedger(error) => Some(error.remedy(
+                "nothing was changed: the service showed the record of a refusal, tell its operator",
+            )),
             Self::OtherChain { .. } | Self::Receipt(_) | Self::ReceiptMismatch { .. } => {
                 Some("compare the trust file with the ledger's operators")
             }

@@ -1,6 +1,7 @@
 //! Why what a service shows of the ledger is not accepted: the same whatever it is about. Each subject has codes of its own
 //! for it, and its own words on what to do.
 
+use keyward_domain::Code;
 use keyward_ledger_core::codec::DecodeError;
 use keyward_ledger_core::outcome::Outcome;
 use keyward_ledger_verify::Failure;
@@ -8,6 +9,10 @@ use thiserror::Error;
 
 /// What to do about evidence that nobody has to believe.
 pub(crate) const UNBELIEVED: &str = "see that this machine's clock is right; else do not rely on this service, and tell the ledger's operators";
+
+/// What to do about a refusal that this version does not know.
+const UPDATE: &str =
+    "update this program, then try again: the ledger is newer, and what it refused has changed nothing";
 
 /// Why evidence is not accepted.
 #[derive(Debug, Error)]
@@ -41,6 +46,12 @@ pub enum EvidenceError {
         /// In words.
         meaning: &'static str,
     },
+    /// The same, for a reason that a newer ledger has.
+    #[error("the ledger refused, with the code {number} that this version does not know")]
+    RefusedUnknown {
+        /// The code in the record.
+        number: u16,
+    },
 }
 
 impl EvidenceError {
@@ -54,11 +65,27 @@ impl EvidenceError {
         move |source| Self::Malformed { what, source }
     }
 
-    /// An outcome that is no acceptance.
-    pub(crate) fn refused(outcome: &Outcome) -> Self {
-        let unknown = "for a reason that this version does not know";
-        let meaning = outcome.refusal().map_or(unknown, |refusal| refusal.describe());
-        Self::Refused { code: outcome.name(), meaning }
+    /// Refuses what the ledger has recorded as refused, whether this version knows why or not.
+    pub(crate) fn accepted(outcome: &Outcome) -> Result<(), Self> {
+        match outcome.refusal() {
+            _ if outcome.is_accepted() => Ok(()),
+            Some(refusal) => Err(Self::Refused { code: refusal.name(), meaning: refusal.describe() }),
+            None => Err(Self::RefusedUnknown { number: outcome.code }),
+        }
+    }
+
+    /// Whether it is proven that the ledger refused: no lie.
+    pub(crate) const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::RefusedUnknown { .. })
+    }
+
+    /// What to do next; of a refusal that is known, what its subject says.
+    pub(crate) const fn remedy(&self, of_refusal: &'static str) -> &'static str {
+        match self {
+            Self::Proof { .. } | Self::Malformed { .. } | Self::Substituted(_) => UNBELIEVED,
+            Self::Refused { .. } => of_refusal,
+            Self::RefusedUnknown { .. } => UPDATE,
+        }
     }
 
     /// The stable code, of which a subject has two of its own.
@@ -67,64 +94,10 @@ impl EvidenceError {
             Self::Proof { .. } | Self::Malformed { .. } => unproven,
             Self::Substituted(_) => substituted,
             Self::Refused { code, .. } => code,
+            Self::RefusedUnknown { .. } => Code::LedgerRefused.name(),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::approvals::ApprovalError;
-    use crate::associations::AssociationError;
-    use crate::audit::AuditError;
-    use crate::delegation::DelegationError;
-    use crate::policies::PoliciesError;
-    use crate::shared::SharedError;
-    use crate::vault::VaultError;
-
-    fn all() -> [EvidenceError; 4] {
-        let malformed = DecodeError::Invalid { what: "x", why: "y" };
-        [
-            EvidenceError::proof("the case")(Failure::OtherStateKey),
-            EvidenceError::malformed("the case")(malformed),
-            EvidenceError::Substituted("another case"),
-            EvidenceError::Refused { code: "CASE_USED", meaning: "it is used up" },
-        ]
-    }
-
-    #[test]
-    fn every_subject_says_the_same_under_codes_of_its_own() {
-        let words = [
-            "the service's proof of the case does not hold",
-            "what is proven of the case is malformed",
-            "the service shows another case",
-            "the ledger refused: it is used up",
-        ];
-        macro_rules! subject {
-            ($error:ty, $name:literal) => {
-                let codes = [
-                    concat!($name, "_UNPROVEN"),
-                    concat!($name, "_UNPROVEN"),
-                    concat!($name, "_SUBSTITUTED"),
-                    "CASE_USED",
-                ];
-                for ((error, words), code) in all().into_iter().zip(words).zip(codes) {
-                    let error = <$error>::from(error);
-                    assert_eq!(error.code(), Some(code));
-                    assert!(error.remedy().is_some());
-                    // Evidence about associations may come from files.
-                    if !error.to_string().starts_with("the proof of") {
-                        assert_eq!(error.to_string(), words);
-                    }
-                }
-            };
-        }
-        subject!(ApprovalError, "APPROVAL");
-        subject!(AssociationError, "ASSOCIATION");
-        subject!(AuditError, "AUDIT");
-        subject!(DelegationError, "DELEGATION");
-        subject!(PoliciesError, "POLICY");
-        subject!(SharedError, "SHARED");
-        subject!(VaultError, "VAULT");
-    }
-}
+mod tests;

@@ -80,6 +80,16 @@ mod risk;
 pub mod shared;
 mod sign;
 mod tokens;
+#[cfg(test)]
+#[path = "../tests/toy/ledger.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what tests run over"
+)]
+mod toy_ledger;
 mod tries;
 pub mod vault;
 mod word;

@@ -17,7 +17,7 @@ use tonic::transport::Channel;
 use crate::approvals::{ApprovalError, Done, Voice};
 use crate::client::{Client, bytes32};
 use crate::error::ClientError;
-use crate::evidence::{EvidenceError, UNBELIEVED};
+use crate::evidence::EvidenceError;
 
 /// A set, the floor and a proof fit.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
@@ -60,7 +60,9 @@ impl PoliciesError {
     /// What to do next, where this side knows it.
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
-            Self::Evidence(_) => Some(UNBELIEVED),
+            Self::Evidence(error) => Some(error.remedy(
+                "look at what is in force (`keyward policy show`, `keyward risk show`), and begin again",
+            )),
             Self::Entry(error) => error.remedy(),
             Self::Client(error) => error.remedy(),
         }

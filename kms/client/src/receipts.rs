@@ -64,11 +64,8 @@ impl Trusted {
         if !found.entry.as_ref().is_some_and(is_wanted) {
             return Err(EvidenceError::Substituted("the receipt of another entry"));
         }
-        match found.outcome.refusal() {
-            Some(_) => Err(EvidenceError::refused(&found.outcome)),
-            None if !found.accepted => Err(EvidenceError::Substituted("an answer of another version")),
-            None => Ok(found),
-        }
+        EvidenceError::accepted(&found.outcome)?;
+        Ok(found)
     }
 
     /// The same where the service says that it stands.
@@ -126,9 +123,7 @@ impl Client {
     ) -> Result<Option<Verdict>, ClientError> {
         let Some(trusted) = &self.trusted else { return Ok(None) };
         let verdict = trusted.verifier.receipt(receipt, message).map_err(ClientError::Receipt)?;
-        if !verdict.accepted {
-            return Err(ClientError::ReceiptMismatch { what: "the ledger refused the entry" });
-        }
+        EvidenceError::accepted(&verdict.outcome).map_err(ClientError::RefusedByLedger)?;
         Ok(Some(verdict))
     }
 

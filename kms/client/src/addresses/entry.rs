@@ -15,6 +15,7 @@ use super::Address;
 use super::book::AddressSource;
 use super::error::AddressesError;
 use crate::client::Client;
+use crate::evidence::EvidenceError;
 use crate::receipts::Trusted;
 
 /// A page of announcements, or of addresses, may be longer than the library's own bound.
@@ -38,7 +39,7 @@ impl Client {
     }
 
     /// The receipt must be of an entry that is wanted, and accepted.
-    pub(super) fn recorded_address(
+    pub(crate) fn recorded_address(
         &self,
         receipt: &[u8],
         what: &'static str,
@@ -49,11 +50,7 @@ impl Client {
         if !verdict.entry.as_ref().is_some_and(is_wanted) {
             return Err(AddressesError::Substituted { what: "the receipt of another entry" });
         }
-        if !verdict.accepted {
-            return Err(AddressesError::Substituted {
-                what: "the receipt of an entry that the ledger refused",
-            });
-        }
+        EvidenceError::accepted(&verdict.outcome).map_err(AddressesError::RefusedByLedger)?;
         Ok(verdict)
     }
 }

@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::approvals::ApprovalError;
 use crate::device::DeviceError;
 use crate::error::ClientError;
+use crate::evidence::EvidenceError;
 use crate::petition::PetitionError;
 
 /// Why addresses are not chosen, shown, used, closed or paid to.
@@ -93,6 +94,9 @@ pub enum AddressesError {
         /// What it shows.
         what: &'static str,
     },
+    /// The proof holds: the ledger has recorded the entry as refused.
+    #[error(transparent)]
+    RefusedByLedger(EvidenceError),
     /// An address is not the one that this side derives.
     #[error("the service names another address than the one that this device derives")]
     Underived,
@@ -216,6 +220,7 @@ impl AddressesError {
             Self::Digests(_) => "ADDRESS_SIGNS_ONCE",
             Self::Proof { .. } => "ADDRESSES_UNPROVEN",
             Self::Substituted { .. } => "ADDRESSES_SUBSTITUTED",
+            Self::RefusedByLedger(error) => error.code("ADDRESSES_UNPROVEN", "ADDRESSES_SUBSTITUTED"),
             Self::Underived => "ADDRESS_UNDERIVED",
             Self::Intent { .. } | Self::IntentMalformed(_) => "ADDRESS_INTENT_OTHER",
             Self::DetailClosed(_) | Self::Detail { .. } | Self::DetailMalformed(_) => "ADDRESS_DETAIL_OTHER",
@@ -260,6 +265,7 @@ impl AddressesError {
             | Self::Withheld { .. }
             | Self::Announcement { .. }
             | Self::AnnouncementMalformed { .. } => LIES,
+            Self::RefusedByLedger(error) => error.remedy("look at `keyward address show`, and begin again"),
             Self::Decode(_) | Self::Derive(_) => "give it as it was printed",
             Self::Key(_) | Self::Sign(_) | Self::Word(_) => "try again",
             Self::Approval(error) => return error.remedy(),

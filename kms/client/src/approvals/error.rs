@@ -5,7 +5,7 @@ use keyward_domain::disclosure::DisclosureError;
 use thiserror::Error;
 
 use crate::error::ClientError;
-use crate::evidence::{EvidenceError, UNBELIEVED};
+use crate::evidence::EvidenceError;
 use crate::petition::{PetitionError, party_words};
 use keyward_ledger_core::entry::Party;
 
@@ -90,10 +90,7 @@ impl ApprovalError {
         Some(match self {
             Self::TrustMissing => "give the profile the ledger's trust file",
             Self::OtherAccount => "log in first (`keyward account login`)",
-            Self::Evidence(EvidenceError::Refused { .. }) => {
-                "look at `keyward approve show`, and begin again"
-            }
-            Self::Evidence(_) => UNBELIEVED,
+            Self::Evidence(error) => error.remedy("look at `keyward approve show`, and begin again"),
             Self::Payload(_) => {
                 "approve nothing, and call the person who asked: payload, format and hash do not belong together"
             }

@@ -114,10 +114,8 @@ impl AssociationError {
         Some(match self {
             Self::TrustMissing => "give the profile the ledger's trust file",
             Self::OtherAccount => "log in first (`keyward account login`)",
-            Self::Evidence(EvidenceError::Refused { .. }) => {
-                "look at `keyward association show`, and begin again"
-            }
-            Self::Evidence(_) | Self::Proof { .. } | Self::OtherMembers { .. } => UNBELIEVED,
+            Self::Evidence(error) => error.remedy("look at `keyward association show`, and begin again"),
+            Self::Proof { .. } | Self::OtherMembers { .. } => UNBELIEVED,
             Self::Unknown => "ask a member for the association's id",
             Self::Torn => "ask again",
             Self::NotOneVersion { .. } | Self::Address { .. } => {

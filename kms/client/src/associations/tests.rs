@@ -1,15 +1,5 @@
 //! What is held against a trust file: honest evidence, and each way in which it could be none.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    unreachable_pub,
-    dead_code
-)]
-
-#[path = "../../tests/toy/ledger.rs"]
-mod ledger;
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use keyward_crypto::SigningKey;
 use keyward_domain::scheme::{KeyId, Scheme};
@@ -21,9 +11,9 @@ use keyward_ledger_core::state::layout::{
     AccountState, CredentialState, KeyState, KeyStatus, account_key, credential_key, key_key,
 };
 
-use self::ledger::Chain;
 use super::{AssociationError, Checked, Concern, Evidence, Export, ExportError, MemberEvidence, verify};
 use crate::petition::Petition;
+use crate::toy_ledger::Chain;
 
 const ANNA: Hash = [0x41; 32];
 const BORIS: Hash = [0x42; 32];

@@ -102,7 +102,8 @@ impl AuditError {
     /// What to do next, where this side knows it.
     pub fn remedy(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Evidence(_) | Self::Dealing(_) => UNBELIEVED,
+            Self::Evidence(error) => error.remedy("look at `keyward audit show`, and begin again"),
+            Self::Dealing(_) => UNBELIEVED,
             Self::Unpublished => Code::AuditUnpublished.remedy(),
             Self::GrantUnknown => Code::GrantUnknown.remedy(),
             Self::KeyOther | Self::Device(DeviceError::SecretMissing { .. }) => {

@@ -4,7 +4,7 @@ use keyward_crypto::{OpaqueError, SignError};
 use thiserror::Error;
 
 use crate::error::ClientError;
-use crate::evidence::{EvidenceError, UNBELIEVED};
+use crate::evidence::EvidenceError;
 
 /// Why what a service shows or does about delegates is not accepted.
 #[derive(Debug, Error)]
@@ -53,6 +53,9 @@ pub enum DelegationError {
     Client(#[from] ClientError),
 }
 
+const LOOK: &str =
+    "look at `keyward delegate list` (with `--of ACCOUNT` where you are a delegate), and begin again";
+
 impl DelegationError {
     /// The stable code.
     pub fn code(&self) -> Option<&str> {
@@ -77,10 +80,8 @@ impl DelegationError {
         Some(match self {
             Self::TrustMissing => "give the profile the ledger's trust file",
             Self::AccountMissing | Self::OtherAccount => "log in first (`keyward account login`)",
-            Self::Unknown | Self::NoRecovery | Self::Evidence(EvidenceError::Refused { .. }) => {
-                "look at `keyward delegate list` (with `--of ACCOUNT` where you are a delegate), and begin again"
-            }
-            Self::Evidence(_) => UNBELIEVED,
+            Self::Unknown | Self::NoRecovery => LOOK,
+            Self::Evidence(error) => error.remedy(LOOK),
             Self::Fingerprint => {
                 "call the person who made it, and have the fingerprint read out again; if it still differs, somebody else made this request: do not sign it"
             }

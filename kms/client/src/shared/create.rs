@@ -290,7 +290,7 @@ impl Client {
                     }
                     Fate::Never => device.remove_part(&kept.name)?,
                     // Somebody may hold the entry back: its share stays.
-                    Fate::Open if matches!(error, SharedError::Evidence(EvidenceError::Refused { .. })) => {}
+                    Fate::Open if matches!(&error, SharedError::Evidence(error) if error.is_refusal()) => {}
                     Fate::Open => return Err(error),
                 },
             }

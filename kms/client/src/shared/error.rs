@@ -265,10 +265,8 @@ impl SharedError {
         Some(match self {
             Self::TrustMissing => "give the profile the ledger's trust file",
             Self::AccountMissing | Self::OtherAccount => "log in first (`keyward account login`)",
-            Self::Evidence(EvidenceError::Refused { .. }) => {
-                "look at `keyward key shared show`, and begin again"
-            }
-            Self::Evidence(_) | Self::Key(_) => UNBELIEVED,
+            Self::Evidence(error) => error.remedy("look at `keyward key shared show`, and begin again"),
+            Self::Key(_) => UNBELIEVED,
             Self::Keepers(error) => return error.remedy(),
             Self::Scheme { .. } => {
                 "share a key of ed25519 or bip340, or one of ecdsa-secp256k1, which is experimental"

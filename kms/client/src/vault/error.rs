@@ -81,10 +81,8 @@ impl VaultError {
         Some(match self {
             Self::TrustMissing => "give the profile the ledger's trust file",
             Self::AccountMissing | Self::OtherAccount => "log in first (`keyward account login`)",
-            Self::Evidence(EvidenceError::Refused { .. }) => {
-                "look at `keyward vault status`, and begin again"
-            }
-            Self::Evidence(_) | Self::Facts(_) => {
+            Self::Evidence(error) => error.remedy("look at `keyward vault status`, and begin again"),
+            Self::Facts(_) => {
                 "do not rely on this service: compare the trust file with the ledger's operators, and tell them"
             }
             Self::Stale { .. } => {

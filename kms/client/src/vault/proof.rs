@@ -88,9 +88,7 @@ impl View {
         if record.entry.as_ref() != Some(entry) {
             return Err(EvidenceError::Substituted("the receipt of another entry"));
         }
-        if !record.outcome.is_accepted() {
-            return Err(EvidenceError::refused(&record.outcome));
-        }
+        EvidenceError::accepted(&record.outcome)?;
         Ok(record)
     }
 }

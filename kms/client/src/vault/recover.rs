@@ -25,7 +25,6 @@ use super::status::{Attempts, Holder, VaultStatus, asks_account};
 use super::{Progress, VaultStep};
 use crate::client::{Client, bytes32};
 use crate::error::{ClientError, Refusal};
-use crate::evidence::EvidenceError;
 use crate::password::Password;
 use crate::person::Login;
 
@@ -203,7 +202,7 @@ impl Client {
         let HandedIn { receipt, record } = self.hand_in(view, &entry, call).await.map_err(|error| {
             match &error {
                 // Its record was verified.
-                VaultError::Evidence(EvidenceError::Refused { .. }) => course.spent = Spent::Nothing,
+                VaultError::Evidence(error) if error.is_refusal() => course.spent = Spent::Nothing,
                 VaultError::Client(ClientError::Refused(refusal)) if is_final(refusal) => {
                     course.said_refused = Some(status.attempts.lifetime_left);
                 }
