@@ -28,7 +28,9 @@ pub enum ApprovalError {
     #[error("the service does not show what the case is about: nobody approves unseen")]
     Unseen,
     /// Who asked has taken it back, as far as the service says: it alone knows who asked.
-    #[error("the service keeps no more what the case is about, as of one that was taken back: nothing can be signed by it")]
+    #[error(
+        "the service keeps no more what the case is about, as of one that was taken back: nothing can be signed by it"
+    )]
     Withdrawn,
     /// There is no such rule.
     #[error("no approval rule of this name was defined")]
