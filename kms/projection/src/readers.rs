@@ -15,7 +15,7 @@ const CONNECTIONS: u32 = 4;
 /// Disk that a query's temporary files may take, which a role cannot lift.
 const TEMPORARY: &str = "256MB";
 /// Memory of a sort or hash that a query begins with; a role can lift it.
-const MEMORY: &str = "32MB";
+pub(crate) const MEMORY: &str = "32MB";
 /// How often it is looked whether sessions that were ended are gone, and how long there is between.
 const ENDING: Duration = Duration::from_millis(50);
 const ENDINGS_MAX: u32 = 40;

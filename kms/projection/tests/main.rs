@@ -6,6 +6,7 @@ mod guard;
 mod lease;
 mod readers;
 mod records;
+mod sample;
 mod support;
 #[path = "../../audit/tests/town/mod.rs"]
 mod town;

@@ -11,7 +11,7 @@
 //! `bench relink` derives unlinkable addresses and finds one account's in an export, on one core.
 //!
 //! `bench vault` seals and recovers vaults, and measures what both sides compute for it. `bench risk` has verdicts made over a long
-//! history, in this process alone.
+//! history, in this process alone. `bench query` asks in SQL what a grant's reader asks, of a PostgreSQL server.
 //!
 //! What the figures mean:
 //! - an *operation* is one signature with its final receipt, or one entry that is final and proven to the client;
@@ -34,6 +34,7 @@ mod ledger;
 mod load;
 mod opaque;
 mod person;
+mod query;
 mod relink;
 mod report;
 mod risk;
@@ -69,6 +70,8 @@ enum Verb {
     Vault(vault::Vault),
     /// Unlinkable addresses: derived, and found again with a grant in an export.
     Relink(relink::Relink),
+    /// What a grant's reader waits for in SQL, over a million transactions.
+    Query(query::Query),
     /// Verdicts of risk over an account's long history.
     Risk(risk::Risk),
     /// The token room beside the bare `cryptoki` loop, on a software token of its own.
@@ -126,7 +129,12 @@ impl Verb {
         match self {
             Self::Sign(sign) => Some(&sign.load),
             Self::Ledger(ledger) => Some(&ledger.load),
-            Self::Growth(_) | Self::Relink(_) | Self::Risk(_) | Self::Token(_) | Self::Vault(_) => None,
+            Self::Growth(_)
+            | Self::Query(_)
+            | Self::Relink(_)
+            | Self::Risk(_)
+            | Self::Token(_)
+            | Self::Vault(_) => None,
         }
     }
 }
@@ -138,6 +146,7 @@ impl Verb {
             Self::Sign(sign) => sign.wanted(),
             Self::Ledger(_)
             | Self::Growth(_)
+            | Self::Query(_)
             | Self::Relink(_)
             | Self::Risk(_)
             | Self::Token(_)
@@ -151,6 +160,7 @@ impl Bench {
         match self.verb {
             Verb::Token(token) => return Box::pin(token.run(context)).await,
             Verb::Relink(relink) => return Box::pin(relink.run(context)).await,
+            Verb::Query(query) => return Box::pin(query.run(context)).await,
             Verb::Growth(growth) => return Box::pin(growth.run(context)).await,
             Verb::Vault(vault) => return Box::pin(vault.run(context)).await,
             Verb::Risk(risk) => return risk.run(context),
@@ -175,9 +185,12 @@ impl Bench {
         match self.verb {
             Verb::Sign(sign) => Box::pin(sign.measure(context, site)).await,
             Verb::Ledger(ledger) => Box::pin(ledger.measure(context, site)).await,
-            Verb::Growth(_) | Verb::Relink(_) | Verb::Risk(_) | Verb::Token(_) | Verb::Vault(_) => {
-                Err(Failure::usage("this is measured otherwise", ""))
-            }
+            Verb::Growth(_)
+            | Verb::Query(_)
+            | Verb::Relink(_)
+            | Verb::Risk(_)
+            | Verb::Token(_)
+            | Verb::Vault(_) => Err(Failure::usage("this is measured otherwise", "")),
         }
     }
 }

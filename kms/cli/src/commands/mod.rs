@@ -9,6 +9,7 @@ mod bench;
 mod certificate;
 mod completions;
 mod config;
+mod database;
 mod delegate;
 mod demo;
 mod genesis;

@@ -10,7 +10,7 @@ mod export;
 mod find;
 pub(crate) mod folder;
 mod import;
-mod project;
+pub(crate) mod project;
 mod records;
 mod scrub;
 pub(crate) mod shared;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use keyward_ledger_core::trust::Trust;
 use keyward_projection::{Archive, Bounds, Database, Guard, Ledger, ProjectionError, Projector};
-use keyward_store::{Location, PostgresServer};
+use keyward_store::PostgresServer;
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -21,8 +21,8 @@ use self::anchor::{Anchor, waiting};
 use self::readers::{Readers, say, watch};
 use self::source::{Next, Source};
 use crate::commands::Context;
+use crate::commands::database::DatabaseArguments;
 use crate::failure::{Failure, Result};
-use crate::files;
 use crate::moment::now_ms;
 
 /// How long blocks gather while more come without a pause.
@@ -35,12 +35,8 @@ const TURN: Duration = Duration::from_secs(2);
 /// Into which database, from where, for whom.
 #[derive(Debug, clap::Args)]
 pub(super) struct Project {
-    /// The database, without a password: `postgres://user@host:port/name`, or `postgres:///name?host=/folder/of/the/socket`.
-    #[arg(long, value_name = "URL")]
-    database: String,
-    /// The file with its password; without it `PGPASSFILE` and `~/.pgpass` are asked.
-    #[arg(long, value_name = "FILE")]
-    database_password: Option<PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArguments,
     /// A grant file, or its folder, whose rows a reader of its own sees; repeatable. Needs a server of the projection's own, as superuser.
     #[arg(long = "grant", value_name = "FILE")]
     grants: Vec<PathBuf>,
@@ -76,7 +72,7 @@ pub(super) struct Project {
 
 impl Project {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
-        let server = self.server()?;
+        let server = self.database.server()?;
         let source = Source::open(context, self.export.as_deref(), self.trust.as_deref()).await?;
         let grants = self.relinkers(source.trust())?;
         let anchor = Anchor::of(context, &source, self.submitter.as_deref()).await?;
@@ -105,20 +101,6 @@ impl Project {
         done
     }
 
-    fn server(&self) -> Result<PostgresServer> {
-        let password = match &self.database_password {
-            Some(path) => Some(files::read_secret(path)?.trim_end().to_owned()),
-            None => None,
-        };
-        let next =
-            "give `postgres://user@host:port/name`, and the password in a file (`--database-password`)";
-        let wrong = || Failure::usage("`--database` names no PostgreSQL database", next);
-        match Location::postgres(&self.database, password).map_err(|error| wrong().because(&error))? {
-            Location::Postgres(server) => Ok(server),
-            Location::File(_) => Err(wrong()),
-        }
-    }
-
     fn bounds(&self) -> Bounds {
         let (query, hour_bytes) = (Duration::from_secs(self.query_seconds), self.log_mib << 20);
         Bounds { query, hour_bytes, ..Bounds::default() }
@@ -127,7 +109,7 @@ impl Project {
     /// Where query logs are kept beside the database.
     async fn archive(&self) -> Result<Option<Archive>> {
         let Some(folder) = &self.query_log else { return Ok(None) };
-        let archive = Archive::open(&self.server()?, folder).await;
+        let archive = Archive::open(&self.database.server()?, folder).await;
         archive.map(Some).map_err(|error| refused(&error))
     }
 
@@ -253,9 +235,12 @@ fn tell(context: &Context, projector: &Projector) {
     context.output.answer(words, &json!({ "height": height, "records": leaves }));
 }
 
-/// What the projection says, in the words of the command line.
 fn refused(error: &ProjectionError) -> Failure {
-    let what = "the ledger is not projected";
+    told("the ledger is not projected", error)
+}
+
+/// What the projection says, in the words of the command line.
+pub(crate) fn told(what: &str, error: &ProjectionError) -> Failure {
     let mut failure = match error {
         ProjectionError::Unreachable(_) => Failure::unreachable(what, error.remedy()),
         _ => Failure::refused(what, error.remedy()),

@@ -91,7 +91,7 @@ impl Project {
         let mut made = None;
         let keep = |credentials: &Credentials| {
             let path = self.logins.join(&credentials.role);
-            let text = login(&self.database, credentials);
+            let text = login(&self.database.url, credentials);
             files::write(&path, text.as_bytes(), Access::Secret).map(|()| made = Some(path)).map_err(Kept)
         };
         let bounds: Bounds = self.bounds();
