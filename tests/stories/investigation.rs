@@ -161,6 +161,12 @@ fn an_alarm_becomes_a_grant_keepers_open_it_and_after_its_revocation_the_next_ep
     // The opening, with one keeper gone; alice's own device opens these epochs no more.
     keyward.kill("node-4");
     examiner.done(&["audit", "open", grant, &folder]);
+    // What has elapsed since opens to nobody before alice deals it, which is told and is no success.
+    let open = || examiner.word(&["audit", "open", grant, &folder]);
+    wait_until("another epoch to elapse", || open().refusal() == "VIEWING_NOT_DEALT");
+    let told = open().json();
+    assert_eq!(told["not_dealt"][0]["account"], alice.account.as_str(), "{told}");
+    assert_eq!(told["not_dealt"][0]["dealt_through"], epoch(&last), "{told}");
     let found = report(&keyward, (&exported(&people, "export-1"), &folder), &examiner.path("report-1"));
     assert_eq!(found["verdict"]["transactions"], 2, "{found}");
     assert_eq!(

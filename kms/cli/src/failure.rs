@@ -5,7 +5,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use keyward_domain::code::{Code, Coded};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// How a command ends when it does not succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub(crate) struct Failure {
     pub(crate) request: Option<String>,
     /// Whether this is a verdict: `{"valid":false,..}`.
     pub(crate) verdict: bool,
+    /// What the command has to say all the same: in JSON, beside the error.
+    pub(crate) answer: Option<Box<Value>>,
 }
 
 /// What commands answer.
@@ -43,7 +45,7 @@ impl Failure {
     /// Refused or failed, for a reason of our own.
     pub(crate) fn refused(what: impl Into<String>, next: impl Into<String>) -> Self {
         let (causes, next) = (vec![what.into()], next.into());
-        Self { exit: Exit::Refused, code: None, causes, next, request: None, verdict: false }
+        Self { exit: Exit::Refused, code: None, causes, next, request: None, verdict: false, answer: None }
     }
 
     /// Called wrongly.
@@ -96,12 +98,19 @@ impl Failure {
     }
 
     /// What `--output json` prints.
-    pub(crate) fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> Value {
         let error = json!({
             "code": self.code, "message": self.message(), "next": self.next, "request_id": self.request,
             "exit": self.exit as u8,
         });
-        if self.verdict { json!({ "valid": false, "error": error }) } else { json!({ "error": error }) }
+        let mut json = self.answer.as_deref().cloned().unwrap_or_else(|| json!({}));
+        if let Some(fields) = json.as_object_mut() {
+            if self.verdict {
+                fields.insert("valid".to_owned(), Value::Bool(false));
+            }
+            fields.insert("error".to_owned(), error);
+        }
+        json
     }
 
     /// The process's exit code.

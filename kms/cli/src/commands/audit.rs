@@ -13,6 +13,7 @@ mod revoke;
 mod run;
 mod show;
 mod terms;
+mod told;
 
 use keyward_client::audit::AuditError;
 

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use keyward_audit::{Dealt, Delivery, GrantFile, Opening};
-use keyward_client::audit::{Grant, GrantKey, OpenGrant, Opened, OpenedDealing, ShownGrant};
+use keyward_client::audit::{GrantKey, OpenGrant, Opened, OpenedDealing, ShownGrant};
 use keyward_client::{Client, EvidenceError, Login};
 use keyward_ledger_client::Client as LedgerClient;
-use serde_json::{Value, json};
 
 use super::file::{self, FILE, LOCK};
 use super::run::{Run, runs};
+use super::told::Told;
 use super::{Context, failed, parse_account, parse_grant};
 use crate::commands::delegate::word::Word;
 use crate::commands::ledger::connect;
@@ -67,18 +67,18 @@ impl Open {
             false => named,
         };
         let desk = Desk { client: &client, login: &login, key: &key, shown: &shown };
-        let (mut told, mut refused) = (Vec::new(), Vec::new());
+        let mut told = Told::of(id, self.folder.join(FILE));
         for account in accounts {
             match self.open(&desk, &ledger, (&mut file, &mut told), account).await {
                 Ok(()) => {}
                 Err(failure) if failure.exit == Exit::Refused => {
                     aside(&format!("account {}: {}", hex::encode(account), failure.message()));
-                    refused.push((account, failure));
+                    told.refused.push((account, failure));
                 }
                 Err(failure) => return Err(failure),
             }
         }
-        self.tell(context, &shown.state.grant, &told, refused)
+        told.tell(context)
     }
 
     /// Keeps others out of the folder: each writes the file whole, and would lose what the other has opened on record meanwhile.
@@ -109,7 +109,7 @@ impl Open {
         &self,
         desk: &Desk<'_>,
         ledger: &LedgerClient,
-        (file, told): (&mut GrantFile, &mut Vec<OpenGrant>),
+        (file, told): (&mut GrantFile, &mut Told),
         account: [u8; 32],
     ) -> Result<()> {
         let known = file.openings.iter().filter(|opening| opening.account == account);
@@ -117,7 +117,9 @@ impl Open {
             known.flat_map(Opening::covers).map(|cover| (*cover.epochs().start(), *cover.epochs().end()));
         let known: Vec<_> = known.filter(|_| self.first.is_none()).collect();
         let asked = (self.first, self.last);
-        for Run { first, last, own } in runs(ledger, desk.shown, account, asked, &known).await? {
+        let elapsed = runs(ledger, desk.shown, account, asked, &known).await?;
+        told.shut.extend(elapsed.shut.into_iter().map(|shut| (account, shut)));
+        for Run { first, last, own } in elapsed.runs {
             if file.is_full() {
                 let next = "open the other accounts (`--account`) into another folder, whose file is of the same grant";
                 return Err(Failure::refused("the grant file is full", next));
@@ -130,50 +132,8 @@ impl Open {
             let open = opened.open;
             file.add(desk.opening(opened, own)?);
             file::write(&self.folder.join(FILE), file)?;
-            told.push(open);
+            told.opened.push(open);
         }
-        Ok(())
-    }
-
-    fn tell(
-        &self,
-        context: &Context,
-        grant: &Grant,
-        told: &[OpenGrant],
-        mut refused: Vec<([u8; 32], Failure)>,
-    ) -> Result<()> {
-        if told.is_empty() && !refused.is_empty() {
-            return Err(refused.swap_remove(0).1);
-        }
-        let path = self.folder.join(FILE);
-        let mut lines: Vec<_> = told
-            .iter()
-            .map(|open| format!("  {}  epochs {} to {}", hex::encode(open.account), open.first, open.last))
-            .collect();
-        let head = match told.is_empty() {
-            true => "nothing more has elapsed of the grant's period".to_owned(),
-            false => format!("opened, and kept in {}", path.display()),
-        };
-        lines.insert(0, head);
-        let not = |(account, failure): &([u8; 32], Failure)| {
-            format!("  {}  not opened: {}", hex::encode(account), failure.message())
-        };
-        lines.extend(refused.iter().map(not));
-        let opened: Vec<Value> = told
-            .iter()
-            .map(|open| json!({ "account": hex::encode(open.account), "first": open.first, "last": open.last }))
-            .collect();
-        let refused: Vec<Value> = refused
-            .iter()
-            .map(|(account, failure)| {
-                json!({ "account": hex::encode(account), "code": failure.code, "message": failure.message() })
-            })
-            .collect();
-        let json = json!({
-            "grant": hex::encode(grant.id), "file": path.display().to_string(), "opened": opened,
-            "refused": refused,
-        });
-        context.output.answer(lines.join("\n"), &json);
         Ok(())
     }
 }

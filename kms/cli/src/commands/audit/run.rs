@@ -1,5 +1,5 @@
 //! Which epochs of an account a grant opens now, as the ledger says: whole ones of its period that have elapsed, and, of own address
-//! roots, that were dealt to keepers.
+//! roots, that were dealt to keepers; and what has elapsed and does not open.
 
 use keyward_client::audit::{Grant, ShownGrant};
 use keyward_ledger_client::{Client, VerifiedState};
@@ -23,14 +23,40 @@ pub(super) struct Run {
     pub(super) own: bool,
 }
 
-/// What of an account's epochs can be opened now, within what was asked for, and was not opened before: `known`, in any order.
+/// What has elapsed of an account's epochs, within what was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Elapsed {
+    /// What opens now, and was not opened before.
+    pub(super) runs: Vec<Run>,
+    /// What of an own root does not.
+    pub(super) shut: Vec<Shut>,
+}
+
+/// Epochs of an own root that have elapsed and do not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shut {
+    pub(super) first: u32,
+    pub(super) last: u32,
+    pub(super) epoch_ms: u64,
+    pub(super) why: Why,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// No keeper has anything of them. Of a closed account nobody ever will.
+    NotDealt { through: Option<u32>, account_closed: bool },
+    /// They are one dealing, which opens whole or not at all, and reach over the grant's period, or only over what was asked for of it.
+    ReachesOver { within_grant: bool },
+}
+
+/// What of an account's epochs has elapsed, and what of it can be opened now and was not before: `known`, in any order.
 pub(super) async fn runs(
     ledger: &Client,
     shown: &ShownGrant,
     account: [u8; 32],
     asked: (Option<u32>, Option<u32>),
     known: &[(u32, u32)],
-) -> Result<Vec<Run>> {
+) -> Result<Elapsed> {
     let found = state(ledger, &addresses_key(&account)).await?;
     let none = || {
         let next = "see `keyward audit show` for the accounts that it is for";
@@ -40,11 +66,15 @@ pub(super) async fn runs(
     let chosen = AddressesState::decode(&found.value.ok_or_else(none)?).map_err(|error| malformed(&error))?;
     // The node may be behind; the service's proof of the grant has a time too.
     let time_ms = found.time_ms.max(shown.read_ms);
-    let whole = whole(&shown.state.grant, &chosen, time_ms, asked);
-    let Some(whole) = whole else { return Ok(Vec::new()) };
+    let grant = &shown.state.grant;
+    let Some(wanted) = whole(grant, &chosen, time_ms, asked) else { return Ok(Elapsed::default()) };
     match chosen.custody {
-        Custody::Hosted => Ok(apart(whole, known)),
-        Custody::Own => dealt(ledger, account, &chosen, whole, known).await,
+        Custody::Hosted => Ok(Elapsed { runs: apart(wanted, known), shut: Vec::new() }),
+        Custody::Own => {
+            let dealings = dealings(ledger, account, chosen.first, wanted.1).await?;
+            let granted = whole(grant, &chosen, time_ms, (None, None)).unwrap_or(wanted);
+            Ok(dealt(&chosen, &dealings, (wanted, granted), known))
+        }
     }
 }
 
@@ -80,35 +110,54 @@ fn whole(
     (first <= last).then_some((first, last))
 }
 
-/// The dealings that lie wholly within a range and are not known, in runs of as many as one opening shows.
-async fn dealt(
-    ledger: &Client,
-    account: [u8; 32],
-    chosen: &AddressesState,
-    (first, last): (u32, u32),
-    known: &[(u32, u32)],
-) -> Result<Vec<Run>> {
-    let (mut runs, mut of_run): (Vec<Run>, usize) = (Vec::new(), 0);
-    let mut at = Some(chosen.first);
+/// The dealings of an account from its first epoch on that begin up to one, first and last epoch of each.
+async fn dealings(ledger: &Client, account: [u8; 32], first: u32, last: u32) -> Result<Vec<(u32, u32)>> {
+    let (mut dealings, mut at) = (Vec::new(), Some(first));
     while let Some(begins) = at.filter(|begins| *begins <= last) {
         let Some(value) = state(ledger, &dealt_key(&account, begins)).await?.value else { break };
         let dealing = DealtState::decode(&value).map_err(|error| malformed(&error))?;
+        dealings.push((begins, dealing.last));
         at = dealing.last.checked_add(1);
-        if begins < first || dealing.last > last || known.contains(&(begins, dealing.last)) {
+    }
+    Ok(dealings)
+}
+
+/// The dealings that lie wholly within a range and are not known, in runs of as many as one opening shows; and what is left of it.
+fn dealt(
+    chosen: &AddressesState,
+    dealings: &[(u32, u32)],
+    ((first, last), granted): ((u32, u32), (u32, u32)),
+    known: &[(u32, u32)],
+) -> Elapsed {
+    let (mut elapsed, mut of_run) = (Elapsed::default(), 0);
+    let shut = |first, last, why| Shut { first, last, epoch_ms: chosen.epoch_ms, why };
+    for &(begins, ends) in dealings {
+        if ends < first || known.contains(&(begins, ends)) {
             continue;
         }
-        match runs.last_mut() {
+        if begins < first || ends > last {
+            let within_grant = granted.0 <= begins && ends <= granted.1;
+            elapsed.shut.push(shut(begins, ends, Why::ReachesOver { within_grant }));
+            continue;
+        }
+        match elapsed.runs.last_mut() {
             Some(run) if of_run < DEALINGS_MAX && run.last.checked_add(1) == Some(begins) => {
-                run.last = dealing.last;
+                run.last = ends;
                 of_run += 1;
             }
             _ => {
-                runs.push(Run { first: begins, last: dealing.last, own: true });
+                elapsed.runs.push(Run { first: begins, last: ends, own: true });
                 of_run = 1;
             }
         }
     }
-    Ok(runs)
+    let through = dealings.last().map(|(_, ends)| *ends);
+    let open = through.map_or(Some(chosen.first), |through| through.checked_add(1));
+    if let Some(begins) = open.map(|open| open.max(first)).filter(|begins| *begins <= last) {
+        let why = Why::NotDealt { through, account_closed: chosen.closed_ms.is_some() };
+        elapsed.shut.push(shut(begins, last, why));
+    }
+    elapsed
 }
 
 async fn state(ledger: &Client, key: &[u8]) -> Result<VerifiedState> {
@@ -122,7 +171,7 @@ fn malformed(error: &DecodeError) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use keyward_ledger_core::unlinkable::AddressEpoch;
 
     use super::*;
@@ -194,5 +243,41 @@ mod tests {
             let elapsed = open.map(|(_, last)| AddressEpoch::new(L, last).is_elapsed(time_ms));
             assert_ne!(elapsed, Some(false), "{time_ms}");
         }
+    }
+
+    #[test]
+    fn dealings_open_whole_and_what_is_left_of_the_period_is_told() {
+        let own = AddressesState { custody: Custody::Own, ..chosen(10) };
+        let looked = |dealings: &[(u32, u32)], wanted, granted, known: &[(u32, u32)]| {
+            let Elapsed { runs, shut } = dealt(&own, dealings, (wanted, granted), known);
+            let shut: Vec<_> = shut.iter().map(|shut| (shut.first, shut.last, shut.why)).collect();
+            (runs.iter().map(|run| (run.first, run.last)).collect::<Vec<_>>(), shut)
+        };
+        let undealt = |through| Why::NotDealt { through, account_closed: false };
+        let over = |within_grant| Why::ReachesOver { within_grant };
+        let (days, all) = ([(10, 13), (14, 17), (18, 21)], (10, 25));
+        // Nothing is dealt, or not everything.
+        assert_eq!(looked(&[], all, all, &[]), (vec![], vec![(10, 25, undealt(None))]));
+        assert_eq!(looked(&[], (12, 14), all, &[]), (vec![], vec![(12, 14, undealt(None))]));
+        assert_eq!(looked(&days, all, all, &[]), (vec![(10, 21)], vec![(22, 25, undealt(Some(21)))]));
+        assert_eq!(looked(&days, (10, 21), all, &[]), (vec![(10, 21)], vec![]));
+        // The same once more, later: what was not dealt is still told, what is there already is not.
+        assert_eq!(looked(&days, all, all, &days), (vec![], vec![(22, 25, undealt(Some(21)))]));
+        assert_eq!(looked(&days, (10, 21), all, &days), (vec![], vec![]));
+        // A period within one dealing, and one that cuts two.
+        assert_eq!(looked(&days[..2], (15, 16), (15, 16), &[]), (vec![], vec![(14, 17, over(false))]));
+        let cut = (12, 19);
+        let edges = vec![(10, 13, over(false)), (18, 21, over(false))];
+        assert_eq!(looked(&days, cut, cut, &[]), (vec![(14, 17)], edges));
+        // The grant has it whole, what was asked for has not.
+        assert_eq!(looked(&days[..2], (15, 16), all, &[]), (vec![], vec![(14, 17, over(true))]));
+        assert_eq!(looked(&days[..2], (15, 16), all, &days[..2]), (vec![], vec![]));
+        // Many dealings are several openings.
+        let many: Vec<_> = (10..10 + 40).map(|epoch| (epoch, epoch)).collect();
+        let (runs, shut) = looked(&many, (10, 49), (10, 49), &[]);
+        assert_eq!((runs, shut), (vec![(10, 40), (41, 49)], vec![]));
+        let closed = AddressesState { closed_ms: Some(20 * L), ..own };
+        let shut = dealt(&closed, &[], ((10, 12), (10, 12)), &[]).shut;
+        assert_eq!(shut[0].why, Why::NotDealt { through: None, account_closed: true });
     }
 }
