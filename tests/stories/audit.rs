@@ -62,7 +62,8 @@ impl Bank {
         assert_eq!(olga.word(&publish).done().json()["version"], 1);
         let shown = alice.run(&["audit", "terms", "show"]).done().json();
         assert_eq!((&shown["rule"], &shown["groups"][0]["needed"]), (&rule.into(), &2.into()));
-        alice.word(&["address", "choose"]).done();
+        let chosen = alice.word(&["address", "choose"]).done().json();
+        assert_eq!((&chosen["terms"]["version"], &chosen["terms"]["rule"]), (&1.into(), &shown["rule"]));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
         Self { keyward, alice, bob, carol, ruth, now_ms: u64::try_from(now).unwrap() }
     }

@@ -2,10 +2,10 @@
 
 use keyward_client::Client;
 use keyward_client::addresses::{ChooseTerms, Custody};
-use keyward_ledger_core::entry::tenant_id;
 use serde_json::json;
 
 use super::Context;
+use crate::commands::audit::Whose;
 use crate::commands::own::{PasswordFrom, unlock};
 use crate::commands::recorded::{Keep, tell};
 use crate::failure::Result;
@@ -32,12 +32,15 @@ impl Choose {
     pub(super) async fn run(self, context: &Context, profile: &Profile, client: &Client) -> Result<()> {
         let cannot = failed("cannot choose addresses");
         let own = unlock(context.output, profile, client, &self.password).await?;
+        // What is shown here is what is chosen, whatever the service says afterwards.
+        let whose = Whose::of_choice(&own.client, self.tenant.as_deref()).await?;
         let custody = if self.own { Custody::Own } else { Custody::Hosted };
         // Of an account that has chosen on another device, another root would be none of its own.
         if self.own && own.client.show_addresses().await.map_err(&cannot)?.chosen.is_none() {
             own.root().make().map_err(&cannot)?;
         }
-        let terms = ChooseTerms { tenant: self.tenant.as_deref().map(tenant_id), epoch_ms: None };
+        whose.show(context.output);
+        let terms = ChooseTerms { tenant: Some(whose.tenant()), epoch_ms: None };
         let chosen = own.client.choose_addresses(&own.login, custody, terms).await;
         let (done, chose) = chosen.map_err(cannot)?;
         let words = format!(
@@ -49,7 +52,7 @@ impl Choose {
         );
         let json = json!({
             "account": hex::encode(chose.account), "tenant": hex::encode(chose.tenant), "custody": custody.name(),
-            "epoch_ms": chose.epoch_ms,
+            "epoch_ms": chose.epoch_ms, "terms": whose.to_json(),
         });
         tell(context, &words, &done, &self.keep, &json)?;
         if self.own {

@@ -7,6 +7,7 @@ use keyward_domain::Code;
 use serde_json::{Value, json};
 
 use super::{Context, Reached, reach};
+use crate::commands::audit::Whose;
 use crate::commands::own::{PasswordFrom, Unlocked};
 use crate::failure::{Failure, Result};
 use crate::profile::Profile;
@@ -47,12 +48,17 @@ impl Deal {
             threshold: self.threshold,
             abandon: self.abandon,
         };
+        let chosen = own.client.chosen_addresses().await.map_err(failed("cannot look at your addresses"))?;
+        let whose = Whose::of_chosen(&own.client, chosen.state.tenant).await?;
+        whose.show(context.output);
         let dealt = dealt(context, &own, &order).await?;
         let words = match dealt.is_empty() {
             true => "nothing is to be dealt: no day is over whose epochs are open on this device".to_owned(),
             false => dealt.iter().map(words).collect::<Vec<_>>().join("\n"),
         };
-        context.output.answer(words, &json!({ "dealt": dealt.iter().map(to_json).collect::<Vec<_>>() }));
+        let json =
+            json!({ "terms": whose.to_json(), "dealt": dealt.iter().map(to_json).collect::<Vec<_>>() });
+        context.output.answer(words, &json);
         Ok(())
     }
 }

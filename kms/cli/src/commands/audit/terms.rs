@@ -197,15 +197,23 @@ fn words(shown: &ShownTerms) -> String {
             }
         },
     );
-    add("rule", hex::encode(state.rule));
+    lines.extend(rule_lines(shown));
+    lines.join("\n")
+}
+
+/// The rule by which grants are approved, and who that is.
+pub(super) fn rule_lines(shown: &ShownTerms) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut add = |what: &str, said: String| lines.push(format!("  {what:<9} {said}"));
+    shown.state.iter().for_each(|state| add("rule", hex::encode(state.rule)));
     for group in shown.rule.iter().flat_map(|rule| &rule.terms.groups) {
         add("group", format!("{:?}: {} needed of", group.role, group.needed));
         group.members.iter().for_each(|member| add("", party_words(*member)));
     }
-    lines.join("\n")
+    lines
 }
 
-fn to_json(shown: &ShownTerms) -> Value {
+pub(super) fn to_json(shown: &ShownTerms) -> Value {
     let groups = |rule: &ApprovalState| -> Vec<Value> {
         let members = |members: &[Party]| members.iter().map(|one| party_words(*one)).collect::<Vec<_>>();
         let group = rule.terms.groups.iter();
