@@ -1,6 +1,6 @@
 //! `keyward risk show`, `versions` and `replay`: what is in force, what was, what an account usually does, and what would change.
 
-use keyward_client::ShownRisk;
+use keyward_client::{ClientError, ShownRisk};
 use keyward_ledger_core::codec::parse_hex32;
 use keyward_proto::custody::{
     ChangedRisk, ReplayRiskResponse, RiskOfAccountResponse, RiskTally, RiskVerdict, RiskVersion,
@@ -54,7 +54,7 @@ pub(super) async fn account(context: &Context, account: &str) -> Result<()> {
         Failure::usage(format!("`{account}` is not 64 lower-case hex digits"), next)
     })?;
     let client = connect(&context.profile()?, As::Certificate).await?.client;
-    let known = client.risk_of_account(&id).await.map_err(refused("cannot show the account's habits"))?;
+    let known = client.risk_of_account(&id).await.map_err(untold)?;
     let limits: Vec<_> = known
         .limits
         .iter()
@@ -82,6 +82,17 @@ pub(super) async fn account(context: &Context, account: &str) -> Result<()> {
     });
     context.output.answer(habits(&known), &json);
     Ok(())
+}
+
+/// Not only roles are refused: of some accounts nobody is told.
+fn untold(error: ClientError) -> Failure {
+    let mut failure = refused("cannot show the account's habits")(error);
+    if failure.code.as_deref() == Some("NOT_ALLOWED") {
+        "ask as an officer, auditor or operator; of an account with unlinkable addresses nobody is told, and what it did is opened by a \
+         grant (`keyward audit request`)"
+            .clone_into(&mut failure.next);
+    }
+    failure
 }
 
 fn habits(known: &RiskOfAccountResponse) -> String {
@@ -148,7 +159,8 @@ pub(super) async fn replay(context: &Context, text: &str, since_ms: u64) -> Resu
 
 fn replay_words(replayed: &ReplayRiskResponse) -> String {
     if replayed.requests == 0 {
-        return "no request was judged lately: nothing was tried".to_owned();
+        return "nothing was tried: no request is remembered to try it on. Of what one-time addresses sign none is, unless it was refused"
+            .to_owned();
     }
     let counts = |tally: Option<&RiskTally>| {
         let RiskTally { allowed, asked, refused } = tally.copied().unwrap_or_default();
@@ -194,4 +206,35 @@ fn changed(change: &ChangedRisk) -> Value {
 fn tally(tally: Option<&RiskTally>) -> Value {
     let RiskTally { allowed, asked, refused } = tally.copied().unwrap_or_default();
     json!({ "allowed": allowed, "asked": asked, "refused": refused })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use keyward_client::Refusal;
+    use keyward_domain::Code;
+
+    use super::*;
+
+    #[test]
+    fn a_replay_of_nothing_does_not_say_that_nothing_was_judged() {
+        let words = replay_words(&ReplayRiskResponse::default());
+        assert!(words.contains("one-time addresses") && !words.contains("judged"), "{words}");
+    }
+
+    #[test]
+    fn whoever_may_not_see_habits_is_told_of_grants() {
+        let refusal = |code: Code| Refusal {
+            status: code.canonical().number(),
+            code: Some(code),
+            code_name: code.name().to_owned(),
+            message: "told to nobody".into(),
+            request_id: "abc".into(),
+            retry: code.retry(),
+            retry_after_ms: code.retry_after_ms(),
+        };
+        let next = |code| untold(ClientError::Refused(refusal(code))).next;
+        assert!(next(Code::NotAllowed).contains("keyward audit request"));
+        assert_eq!(next(Code::AccountUnknown), Code::AccountUnknown.remedy());
+    }
 }
