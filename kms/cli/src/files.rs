@@ -110,7 +110,8 @@ pub(crate) fn fresh(path: &Path, what: &str) -> Result<()> {
     }
 }
 
-fn beside(path: &Path) -> PathBuf {
+/// Where something is made before it takes its place.
+pub(crate) fn beside(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     path.with_file_name(name)

@@ -189,6 +189,116 @@ fn a_report_is_written_with_receipts_that_verify_by_themselves() {
     }
 }
 
+/// What a program with SQLite reads: a line for each row.
+fn rows(file: &Path, question: &str) -> Option<Vec<String>> {
+    if std::env::var("KEYWARD_WITHOUT").is_ok_and(|names| names.split(',').any(|name| name == "python3")) {
+        println!("left out: needs python3");
+        return None;
+    }
+    let python = "import sqlite3, sys\nfor row in sqlite3.connect(sys.argv[1]).execute(sys.argv[2]):\n  \
+        print('|'.join(v.hex() if isinstance(v, bytes) else str(v) for v in row))";
+    let done = Command::new("python3").args(["-c", python]).arg(file).arg(question).output();
+    let done = done.expect("python3 is missing: install it, or run with `--without python3`");
+    assert!(done.status.success(), "{done:?}");
+    Some(String::from_utf8(done.stdout).unwrap().lines().map(str::to_owned).collect())
+}
+
+#[test]
+fn a_file_of_sqlite_has_the_rows_and_the_records_that_they_speak_of() {
+    let desk = Desk::new();
+    let export = ["audit", "export", "copy", "--grant", "grant", "--trust", "trust", "--format", "sqlite"];
+    let told = desk.json(&[&export[..], &["--out", "out"]].concat());
+    assert_eq!((&told["files"][0], &told["complete"]), (&"grant.sqlite".into(), &true.into()));
+    let file = desk.path("out/grant.sqlite");
+    assert_eq!((mode(&desk.path("out")), mode(&file)), (0o700, 0o600));
+    let tables = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name";
+    let Some(tables) = rows(&file, tables) else { return };
+    let expected = ["about", "accounts", "acts", "epochs", "payments", "records", "runs", "transactions"];
+    assert_eq!(tables, expected);
+    let count = |table: &str| rows(&file, &format!("SELECT count(*) FROM {table}")).unwrap().remove(0);
+    assert_eq!(
+        (count("transactions"), count("payments"), count("epochs")),
+        ("2".into(), "0".into(), "2".into())
+    );
+    // Each record is the ledger's, and has its receipt beside it.
+    let records = rows(&file, "SELECT leaf_index, leaf_hash FROM records ORDER BY leaf_index").unwrap();
+    assert_eq!(told["receipts"], records.len());
+    for row in &records {
+        let (leaf, hash) = row.split_once('|').unwrap();
+        let record = &desk.town.world.records[leaf.parse::<usize>().unwrap()];
+        assert_eq!(hash, hex::encode(record.id()), "leaf {leaf}");
+        assert!(desk.path(&format!("out/receipts/{leaf}.receipt")).is_file(), "leaf {leaf}");
+    }
+    let spoken = "SELECT DISTINCT leaf_index, leaf_hash FROM transactions ORDER BY leaf_index";
+    assert!(rows(&file, spoken).unwrap().iter().all(|row| records.contains(row)));
+}
+
+/// Puts one content after the other where a program reads a file, each once it is asked for, and calls `asked` before it is given.
+fn serve(path: PathBuf, contents: Vec<Vec<u8>>, asked: impl Fn(usize) + Send + 'static) {
+    let pipe = move || {
+        std::fs::remove_file(&path).unwrap();
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        path.clone()
+    };
+    let first = pipe();
+    std::thread::spawn(move || {
+        let last = contents.len() - 1;
+        let mut path = first;
+        for (at, bytes) in contents.into_iter().enumerate() {
+            // Opened once somebody reads; whoever reads next finds another pipe.
+            let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+            asked(at);
+            if at < last {
+                path = pipe();
+            }
+            file.write_all(&bytes).unwrap();
+        }
+    });
+}
+
+#[test]
+fn an_export_that_is_swapped_while_it_is_read_leaves_no_report() {
+    // The first pass finds; receipts come from a second one, the records of SQLite from a third one.
+    for (format, pass) in [("json", 1), ("sqlite", 1), ("sqlite", 2)] {
+        let desk = Desk::new();
+        let blocks = desk.town.export();
+        desk.export("other", &blocks[..blocks.len() / 2], &desk.town.world.genesis);
+        let read = |name: &str| std::fs::read(desk.path(name).join(ChunkName::file(1))).unwrap();
+        let (good, other) = (read("copy"), read("other"));
+        let contents = [vec![good; pass], vec![other]].concat();
+        let (from, to) = (desk.path("other/manifest"), desk.path("copy/manifest"));
+        serve(desk.path("copy").join(ChunkName::file(1)), contents, move |at| {
+            if at + 1 == pass {
+                std::fs::rename(&from, &to).unwrap();
+            }
+        });
+        let export = ["audit", "export", "copy", "--grant", "grant", "--trust", "trust", "--format", format];
+        let done = desk.run(&[&export[..], &["--out", "out"]].concat());
+        let words = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(1), "{format}, pass {pass}: {words}");
+        assert!(words.contains("[EXPORT_CHANGED]"), "{format}, pass {pass}: {words}");
+        // Nothing is left in the way of the next run, nor beside.
+        let left = std::fs::read_dir(desk.folder.path()).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        assert!(left.iter().all(|name| !name.to_string_lossy().starts_with("out")), "{left:?}");
+    }
+}
+
+#[test]
+fn a_report_takes_an_empty_folder_that_is_there_and_no_file() {
+    let desk = Desk::new();
+    let report = ["audit", "report", "copy", "--grant", "grant", "--trust", "trust", "--out"];
+    std::fs::create_dir(desk.path("there")).unwrap();
+    std::os::unix::fs::symlink("there", desk.path("link")).unwrap();
+    desk.json(&[&report[..], &["link"]].concat());
+    assert!(desk.path("there/report.json").is_file());
+    assert_eq!(mode(&desk.path("there")), 0o700);
+    desk.json(&[&report[..], &["new/deep"]].concat());
+    assert!(desk.path("new/deep/report.html").is_file());
+    let done = desk.run(&[&report[..], &["trust"]].concat());
+    assert_eq!(done.status.code(), Some(2), "{done:?}");
+}
+
 #[test]
 fn an_export_that_is_cut_reordered_changed_or_of_another_ledger_is_refused_by_name() {
     let desk = Desk::new();

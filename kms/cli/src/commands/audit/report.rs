@@ -13,6 +13,7 @@ use crate::commands::Context;
 use crate::commands::ledger::folder::verdict;
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
+use crate::output::aside;
 
 /// Shows it.
 #[derive(Debug, clap::Args)]
@@ -78,26 +79,31 @@ impl Export {
     }
 }
 
-fn write(context: &Context, offline: &Offline, folder: &Path, formats: &[Format]) -> Result<()> {
-    refuse_taken(folder)?;
+fn write(context: &Context, offline: &Offline, out: &Path, formats: &[Format]) -> Result<()> {
+    let place = place(out)?;
     let found = offline.find(context)?;
     // What is written links an account and its addresses: the folder is its owner's alone.
-    files::make_folder(folder)?;
+    let making = Making::begin(&place)?;
+    let folder = &making.beside;
     files::make_folder(&folder.join("receipts"))?;
     let receipts = offline.write_receipts(context, &found, folder)?;
+    if usize::try_from(receipts) != Ok(found.relinked.places().len()) {
+        return Err(changed());
+    }
     let mut names = Vec::new();
     for format in formats {
         names.push(format.write(offline, &found, folder)?);
     }
+    making.finish(&place)?;
     let report = Report::new(&found.relinked, &found.history);
     let words = format!(
         "{}\nwritten to {}: {} and {receipts} receipts; check each with `keyward verify --trust FILE RECEIPT`",
         report.text().lines().next().unwrap_or_default(),
-        folder.display(),
+        out.display(),
         names.join(", "),
     );
     let json = json!({
-        "folder": folder.display().to_string(), "files": names, "receipts": receipts,
+        "folder": out.display().to_string(), "files": names, "receipts": receipts,
         "complete": found.relinked.is_complete(), "whole": found.relinked.is_whole(),
         "lying": found.relinked.lying(),
         "transactions": found.relinked.transactions.len(), "payments": found.relinked.payments.len(),
@@ -106,14 +112,56 @@ fn write(context: &Context, offline: &Offline, folder: &Path, formats: &[Format]
     Ok(())
 }
 
-/// A folder in which something lies.
-fn refuse_taken(folder: &Path) -> Result<()> {
-    let taken = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
-    if taken {
-        let what = format!("`{}` is not empty", folder.display());
+/// Where a report will lie; a folder in which something lies is refused.
+fn place(out: &Path) -> Result<PathBuf> {
+    if !out.exists() {
+        return Ok(out.to_owned());
+    }
+    let cannot = |error: std::io::Error| {
+        let what = format!("cannot look into `{}`", out.display());
+        Failure::usage(what, "choose an empty folder, or one to be made").because(&error)
+    };
+    if std::fs::read_dir(out).map_err(cannot)?.next().is_some() {
+        let what = format!("`{}` is not empty", out.display());
         return Err(Failure::usage(what, "choose an empty folder: reports are never mixed"));
     }
-    Ok(())
+    out.canonicalize().map_err(cannot)
+}
+
+fn changed() -> Failure {
+    verdict("EXPORT_CHANGED", "the export was changed while it was read")
+}
+
+/// A report in the making, beside its place: one that fails half-way leaves nothing there.
+struct Making {
+    beside: PathBuf,
+}
+
+impl Making {
+    fn begin(place: &Path) -> Result<Self> {
+        let beside = files::beside(place);
+        files::fresh(&beside, "reports")?;
+        files::make_folder(&beside)?;
+        Ok(Self { beside })
+    }
+
+    fn finish(self, place: &Path) -> Result<()> {
+        std::fs::rename(&self.beside, place).map_err(|error| {
+            let what = format!("cannot make the folder `{}`", place.display());
+            Failure::refused(what, "choose another folder").because(&error)
+        })
+    }
+}
+
+impl Drop for Making {
+    /// Where it has taken its place, nothing is here any more.
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.beside)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            aside(&format!("keyward: `{}` is left, remove it: {error}", self.beside.display()));
+        }
+    }
 }
 
 impl Format {
@@ -138,6 +186,10 @@ fn write_sqlite(offline: &Offline, found: &Found, folder: &Path) -> Result<&'sta
     files::write(&path, b"", Access::Secret)?;
     let runtime = tokio::runtime::Handle::current();
     let cannot = |error: ProjectionError| {
+        // There is no database yet that anybody could have changed.
+        if matches!(error, ProjectionError::Changed { .. }) {
+            return changed();
+        }
         let mut failure = Failure::refused("the rows cannot be written", error.remedy()).because(&error);
         failure.code = Some(error.code().to_owned());
         failure
@@ -145,7 +197,6 @@ fn write_sqlite(offline: &Offline, found: &Found, folder: &Path) -> Result<&'sta
     tokio::task::block_in_place(|| {
         let mut file = runtime.block_on(SqliteFile::begin(&path, &found.relinked)).map_err(cannot)?;
         offline.again(|proven| {
-            let changed = || verdict("EXPORT_CHANGED", "the export was changed while it was read");
             let block = Block::decode(&proven.block).map_err(|error| changed().because(&error))?;
             for (leaf_index, record) in records(&block, proven) {
                 runtime.block_on(file.offer(leaf_index, &record)).map_err(cannot)?;
