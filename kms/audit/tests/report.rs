@@ -5,7 +5,7 @@ use crate::town::Town;
 use crate::town::common::mutate::Random;
 use keyward_audit::{GrantFile, Relinker, Report};
 use keyward_domain::detail::Source;
-use keyward_ledger_core::entry::Act;
+use keyward_ledger_core::entry::{Act, Entry, UseGrant};
 use keyward_ledger_verify::{Depth, History, HistoryVerdict, records};
 
 const MEAN: &str = "<script>alert(1)</script>\u{202e}\"'&";
@@ -101,6 +101,24 @@ fn every_format_tells_the_same_and_nothing_in_it_acts() {
         assert!(!html.contains(fetched), "{fetched}");
     }
     assert!(csv.contains(",\"'=HYPERLINK(\"\"http://evil\"\")\","), "{csv}");
+}
+
+#[test]
+fn questions_in_sql_are_told_with_the_key_of_the_submitter_that_recorded_them() {
+    let (mut town, file) = story();
+    let grant = town.grant_id(&file);
+    let used = Entry::UseGrant(UseGrant { grant, what: [6; 32], count: 2 });
+    let leaf = town.record(vec![(0, used)])[0];
+    let submitter = hex::encode(town.world.records[leaf as usize].submitter);
+    let (found, history) = (town.relinked(file), history(&town));
+    let report = Report::new(&found, &history);
+    let html = report.html();
+    let row = html.lines().find(|line| line.contains("2 questions were asked in SQL")).unwrap();
+    assert!(row.contains(&submitter), "{row}");
+    let json = report.json();
+    let acts = json["grant"]["acts"].as_array().unwrap();
+    let act = acts.iter().find(|act| act["what"] == "used").unwrap();
+    assert_eq!((&act["submitter"], &act["author"]), (&submitter.into(), &serde_json::Value::Null));
 }
 
 #[test]

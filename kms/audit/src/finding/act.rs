@@ -15,6 +15,8 @@ pub struct GrantAct {
     pub what: GrantStep,
     /// Who; submitters speak for nobody.
     pub author: Option<Party>,
+    /// The Ed25519 key of the submitter that handed it in: its word alone, where there is no author.
+    pub submitter: Hash,
 }
 
 /// A step in a grant's life.
@@ -94,7 +96,8 @@ impl Relinker {
 
     pub(crate) fn step(&mut self, at: &mut At<'_>, grant: &Hash, what: GrantStep, author: Option<Party>) {
         if *grant == self.granted.grant.id {
-            self.acts.push(GrantAct { place: at.place(), what, author });
+            let submitter = at.record.submitter;
+            self.acts.push(GrantAct { place: at.place(), what, author, submitter });
         }
     }
 }

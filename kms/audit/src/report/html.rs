@@ -142,7 +142,7 @@ impl Report<'_> {
             _ => String::new(),
         };
         let author = match &act.author {
-            None => "the service".to_owned(),
+            None => format!("submitter <span class=\"hash\">{}</span>", hex::encode(act.submitter)),
             Some(author) if *author == self.found.granted.grantee => "who may look".to_owned(),
             Some(author) => format!("<span class=\"hash\">{}</span>", escaped(&words::party(author))),
         };

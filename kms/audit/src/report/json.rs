@@ -164,7 +164,7 @@ fn unopened(one: &Unopened) -> Value {
 fn act(act: &GrantAct) -> Value {
     let mut value = json!({
         "what": step_name(&act.what), "record": place(&act.place), "time": moment(act.place.time_ms),
-        "author": act.author.as_ref().map(party),
+        "author": act.author.as_ref().map(party), "submitter": hex::encode(act.submitter),
     });
     let more = match &act.what {
         GrantStep::Requested => json!({}),

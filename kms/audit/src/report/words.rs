@@ -70,8 +70,10 @@ pub(super) fn step(act: &GrantAct) -> String {
         GrantStep::Delivered { opened, .. } => {
             format!("the service handed over epochs {} to {}", opened.first, opened.last)
         }
-        GrantStep::Used { count: 1, .. } => "1 query was made through the service".to_owned(),
-        GrantStep::Used { count, .. } => format!("{count} queries were made through the service"),
+        GrantStep::Used { count: 1, .. } => "1 question was asked in SQL, as a submitter recorded".to_owned(),
+        GrantStep::Used { count, .. } => {
+            format!("{count} questions were asked in SQL, as a submitter recorded")
+        }
         GrantStep::Revoked { .. } => "the grant was revoked".to_owned(),
     }
 }
