@@ -171,6 +171,7 @@ fn addresses_of_hosted_and_own_roots_sign_once_are_paid_and_end_with_their_epoch
         // One that was given out before.
         let given = in_one_epoch(|| {
             let given = somebody.word(&["address", "new"]).done().json();
+            assert!(given["addresses"][0]["ends_unix_ms"].as_u64() > Some(0), "{given}");
             let address = text(&given["addresses"][0], "address").to_owned();
             done(somebody.sign(&address, &message)).map(|_signed| address)
         });

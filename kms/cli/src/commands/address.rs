@@ -171,8 +171,8 @@ fn to_json(known: &KnownAddress) -> Value {
     Value::Object(map)
 }
 
-/// Tells which addresses there are; `none` says that there are not.
-fn tell(context: &Context, known: &[KnownAddress], none: &str) {
+/// A table of them.
+fn rows(known: &[KnownAddress]) -> String {
     let row = |one: &KnownAddress| {
         let place = match one.source {
             AddressSource::Index { index, .. } => index.to_string(),
@@ -183,10 +183,12 @@ fn tell(context: &Context, known: &[KnownAddress], none: &str) {
         vec![hex::encode(one.address), one.state.name().to_owned(), epoch, place, leaf]
     };
     let rows: Vec<_> = known.iter().map(row).collect();
-    let words = match rows.is_empty() {
-        true => none.to_owned(),
-        false => table(&["address", "state", "epoch", "index", "leaf"], &rows),
-    };
+    table(&["address", "state", "epoch", "index", "leaf"], &rows)
+}
+
+/// Tells which addresses there are; `none` says that there are not.
+fn tell(context: &Context, known: &[KnownAddress], none: &str) {
+    let words = if known.is_empty() { none.to_owned() } else { rows(known) };
     context.output.answer(words, &json!({ "addresses": known.iter().map(to_json).collect::<Vec<_>>() }));
 }
 

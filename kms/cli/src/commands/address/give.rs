@@ -1,8 +1,11 @@
 //! `keyward address new`, `list` and `recover`.
 
 use keyward_client::Client;
+use keyward_client::addresses::{AddressEpoch, KnownAddress};
+use serde_json::{Value, json};
 
-use super::{Context, Reached, reach, tell};
+use super::{Context, Reached, reach, rows, tell, to_json};
+use crate::commands::key::moment;
 use crate::commands::own::PasswordFrom;
 use crate::failure::Result;
 use crate::profile::Profile;
@@ -56,13 +59,37 @@ impl Epochs {
 
 impl New {
     pub(super) async fn run(self, context: &Context, profile: &Profile, client: &Client) -> Result<()> {
+        let cannot = failed("cannot give out an address");
+        let chosen = client.chosen_addresses().await.map_err(&cannot)?;
         let given = match reach(context, profile, client, &self.password).await? {
             Reached::Hosted(client) => client.next_addresses(self.count).await,
             Reached::Own(own) => own.client.next_own_addresses(&own.root(), self.count).await,
         };
-        tell(context, &given.map_err(failed("cannot give out an address"))?, "none");
+        let (words, json) = told(chosen.state.epoch_ms, &given.map_err(cannot)?);
+        context.output.answer(words, &json);
         Ok(())
     }
+}
+
+/// Addresses that were given out, and until when each can be used.
+fn told(epoch_ms: u64, given: &[KnownAddress]) -> (String, Value) {
+    let ends_ms = |one: &KnownAddress| AddressEpoch::new(epoch_ms, one.source.epoch()).ends_ms();
+    let until = given.iter().map(ends_ms).min().map(|ends_ms| {
+        format!(
+            "until {}: nobody signs with them afterwards, and what is paid to them then is lost. For being paid give `keyward address \
+             meta`",
+            moment(ends_ms)
+        )
+    });
+    let words: Vec<_> = [rows(given)].into_iter().chain(until).collect();
+    let to_json = |one| {
+        let mut json = to_json(one);
+        if let Some(fields) = json.as_object_mut() {
+            fields.insert("ends_unix_ms".to_owned(), json!(ends_ms(one)));
+        }
+        json
+    };
+    (words.join("\n\n"), json!({ "addresses": given.iter().map(to_json).collect::<Vec<_>>() }))
 }
 
 impl List {
@@ -93,5 +120,23 @@ impl Recover {
         let found = found.map_err(failed("cannot bring your addresses back"))?;
         tell(context, &found, "no addresses in these epochs");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keyward_client::addresses::{AddressSource, AddressState};
+
+    use super::*;
+
+    #[test]
+    fn what_is_given_out_says_until_when() {
+        let source = AddressSource::Index { epoch: 23, index: 1 };
+        let state = AddressState::Fresh;
+        let one = KnownAddress { address: [2; 33], source, state, leaf_index: None, created_ms: None };
+        let (words, json) = told(3_600_000, &[one]);
+        assert!(words.contains("until 1970-01-02 00:00:00 UTC"), "{words}");
+        assert!(words.contains("`keyward address meta`"), "{words}");
+        assert_eq!(json["addresses"][0]["ends_unix_ms"], 86_400_000);
     }
 }
