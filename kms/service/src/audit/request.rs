@@ -5,7 +5,13 @@ use keyward_domain::{
     AccountId, Code,
     audit::{PURPOSE_LEN_MAX, is_purpose_of},
 };
-use keyward_ledger_core::entry::Grant;
+use keyward_ledger_core::{
+    entry::{AuditTerms, Grant},
+    state::{
+        addresses::{AddressesState, addresses_key},
+        layout::account_key,
+    },
+};
 use keyward_store::{Change, GrantRow, Id};
 
 use crate::{custody::Custody, failure::Failure, note::labelled, policies::own_tenant};
@@ -30,7 +36,8 @@ impl Custody {
         if !is_purpose_of(grant, purpose) {
             return Err(Failure::new(Code::AuditPurposeOther, "the grant has another purpose's hash"));
         }
-        self.check_reach(grant).await?;
+        let terms = self.check_reach(grant).await?;
+        self.check_named(grant, &terms).await?;
         if self.store.grant(grant.id).await?.is_some() {
             return Err(Failure::new(Code::GrantExists, "a grant of this id was asked for before"));
         }
@@ -41,7 +48,7 @@ impl Custody {
     }
 
     /// Refuses a grant that reaches beyond the terms, in numbers.
-    async fn check_reach(&self, grant: &Grant) -> Result<(), Failure> {
+    async fn check_reach(&self, grant: &Grant) -> Result<AuditTerms, Failure> {
         let none = || Failure::new(Code::AuditUnpublished, "the tenant has published no terms for audits");
         let terms = self.audit_terms().await?.ok_or_else(none)?.terms;
         let wide = |what: String| Err(Failure::new(Code::GrantTooWide, what));
@@ -68,6 +75,26 @@ impl Custody {
                 "the grant ends in `{live}` ms, and the terms allow `{}`",
                 terms.live_ms_max
             ));
+        }
+        Ok(terms)
+    }
+
+    /// Refuses accounts that the ledger would refuse: what it refuses stands there for good, with the accounts that were named.
+    async fn check_named(&self, grant: &Grant, terms: &AuditTerms) -> Result<(), Failure> {
+        for account in &grant.accounts {
+            let refused = |code, what: &str| {
+                Err(Failure::new(code, format!("account `{}` {what}", AccountId(*account))))
+            };
+            let chosen = self.ledger.state(addresses_key(account)).await?;
+            let chosen = chosen.map(|value| AddressesState::decode(&value)).transpose();
+            match chosen.map_err(Failure::internal)?.filter(|chosen| chosen.tenant == grant.tenant) {
+                Some(chosen) if chosen.can_be_opened(grant.from_ms, terms, self.clock.now_ms()) => {}
+                Some(_) => return refused(Code::AccountClosed, "was closed before, or is not kept any more"),
+                None if self.ledger.state(account_key(account)).await?.is_none() => {
+                    return refused(Code::AccountUnknown, "is not on the ledger");
+                }
+                None => return refused(Code::AddressesUnknown, "has chosen no addresses of this tenant"),
+            }
         }
         Ok(())
     }

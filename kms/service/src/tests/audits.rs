@@ -254,8 +254,11 @@ async fn a_grant_for_too_much_or_for_nobody_is_refused_and_keeps_nothing() {
         ),
     ];
     for (grant, expected) in cases {
+        let before = office.desk.world.ledger.log().len();
         assert_eq!(code(office.request(&grant).await), expected, "{grant:?}");
         assert_eq!(office.desk.world.custody.store.grant(grant.id).await.unwrap(), None);
+        // Not even as refused: the accounts that were named would stand there for good.
+        assert_eq!(office.desk.world.ledger.log().len(), before, "{expected:?} was recorded");
     }
     for purpose in ["", "  ", &"x".repeat(4097)] {
         let grant = Grant { purpose_hash: Grant::purpose_hash_of(purpose), ..good.clone() };
