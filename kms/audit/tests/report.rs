@@ -105,6 +105,7 @@ fn every_format_tells_the_same_and_nothing_in_it_acts() {
 
 #[test]
 fn questions_in_sql_are_told_with_the_key_of_the_submitter_that_recorded_them() {
+    use keyward_ledger_core::entry::{Entry, UseGrant};
     let (mut town, file) = story();
     let grant = town.grant_id(&file);
     let used = Entry::UseGrant(UseGrant { grant, what: [6; 32], count: 2 });

@@ -14,13 +14,12 @@ mod run;
 mod show;
 mod terms;
 mod told;
-mod whose;
+pub(crate) mod whose;
 
 use keyward_client::audit::AuditError;
 
 pub(crate) use self::file::load as load_grant_file;
 pub(crate) use self::offline::{Offline, refused};
-pub(crate) use self::whose::Whose;
 
 use super::Context;
 use super::recorded::{Keep, parse_account, parse_id, tell};

@@ -5,7 +5,7 @@ use keyward_client::addresses::{ChooseTerms, Custody};
 use serde_json::json;
 
 use super::Context;
-use crate::commands::audit::Whose;
+use crate::commands::audit::whose::Whose;
 use crate::commands::own::{PasswordFrom, unlock};
 use crate::commands::recorded::{Keep, tell};
 use crate::failure::Result;

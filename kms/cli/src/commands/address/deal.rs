@@ -7,7 +7,7 @@ use keyward_domain::Code;
 use serde_json::{Value, json};
 
 use super::{Context, Reached, reach};
-use crate::commands::audit::Whose;
+use crate::commands::audit::whose::Whose;
 use crate::commands::own::{PasswordFrom, Unlocked};
 use crate::failure::{Failure, Result};
 use crate::profile::Profile;
