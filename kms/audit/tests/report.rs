@@ -5,7 +5,7 @@ use crate::town::Town;
 use crate::town::common::mutate::Random;
 use keyward_audit::{GrantFile, Relinker, Report};
 use keyward_domain::detail::Source;
-use keyward_ledger_core::entry::{Act, Entry, UseGrant};
+use keyward_ledger_core::entry::Act;
 use keyward_ledger_verify::{Depth, History, HistoryVerdict, records};
 
 const MEAN: &str = "<script>alert(1)</script>\u{202e}\"'&";
@@ -111,7 +111,12 @@ fn questions_in_sql_are_told_with_the_key_of_the_submitter_that_recorded_them() 
     let used = Entry::UseGrant(UseGrant { grant, what: [6; 32], count: 2 });
     let leaf = town.record(vec![(0, used)])[0];
     let submitter = hex::encode(town.world.records[leaf as usize].submitter);
-    let (found, history) = (town.relinked(file), history(&town));
+    let mut history =
+        History::new(&town.world.trust(), &town.world.genesis, &[], 1, Depth::Execution).unwrap();
+    for block in town.export() {
+        history.check(&block).unwrap();
+    }
+    let (found, history) = (town.relinked(file), history.finish().unwrap());
     let report = Report::new(&found, &history);
     let html = report.html();
     let row = html.lines().find(|line| line.contains("2 questions were asked in SQL")).unwrap();
