@@ -155,6 +155,7 @@ fn addresses_of_hosted_and_own_roots_sign_once_are_paid_and_end_with_their_epoch
     let root = std::fs::read_dir(alice.profile.join("keys")).unwrap().map(|entry| entry.unwrap().path());
     let root: Vec<_> = root.filter(|path| path.extension().is_some_and(|end| end == "root")).collect();
     assert_eq!(std::fs::metadata(&root[0]).unwrap().permissions().mode() & 0o777, 0o600);
+    let fresh = std::fs::read(&root[0]).unwrap();
 
     for (somebody, custody) in [(&alice, "own"), (&bob, "hosted")] {
         let again = somebody.word(&["address", "choose"]);
@@ -249,11 +250,23 @@ fn addresses_of_hosted_and_own_roots_sign_once_are_paid_and_end_with_their_epoch
     let used = alice.run(&["ledger", "state", &format!("address/used {}", &one[2..])]).done().json();
     assert_eq!(&used["decoded"]["leaf_index"], place, "{used}");
 
-    // From the root alone every address comes again, with its record.
+    // What this device and the service know comes again, with its record.
     let back = alice.addresses("recover");
-    let used: BTreeSet<_> =
-        back.iter().filter(|one| one["state"] == "used").map(|one| text(one, "address")).collect();
-    assert!(used.len() >= 4 && used.iter().all(|address| keys.contains(address)), "{back:?}");
+    let used = |back: &[Value]| -> BTreeSet<String> {
+        let used = back.iter().filter(|one| one["state"] == "used" && !one["leaf_index"].is_null());
+        used.map(|one| text(one, "address").to_owned()).collect()
+    };
+    let known = used(&back);
+    assert!(known.len() >= 4 && known.iter().all(|address| keys.contains(&**address)), "{back:?}");
+    // From the root as it was made and an export alone, every address that has signed, and no index of them is given out again.
+    std::fs::write(&root[0], fresh).unwrap();
+    let export = alice.path("export");
+    keyward.json_as("auditor", &["ledger", "export", &export]);
+    let back = alice.word(&["address", "recover", "--export", &export]).done().json();
+    assert_eq!(used(back["addresses"].as_array().unwrap()), known);
+    assert!(back["looked_at"]["to_height"].as_u64().unwrap() > 0, "{back}");
+    let hosted = bob.word(&["address", "recover", "--export", &export]);
+    assert_eq!((hosted.code, hosted.refusal()), (Some(1), "ADDRESSES_HOSTED".to_owned()));
 }
 
 #[test]

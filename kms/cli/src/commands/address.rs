@@ -37,7 +37,8 @@ const EXAMPLES: &str = "Examples:
   keyward address scan --receipt announced     what was paid to you
   keyward address close                        own roots: ends the epochs that are over
   keyward address uncertain                    own roots: what became of uses of which no answer came, proven
-  keyward address deal                         own roots: leaves what opens them to keepers";
+  keyward address deal                         own roots: leaves what opens them to keepers
+  keyward address recover --export copy        own roots: every address that has signed, from an auditor's export";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -71,7 +72,8 @@ enum Verb {
     Uncertain(uncertain::Uncertain),
     /// Own roots: deals what opens closed epochs to keepers, and erases it here. Only a grant opens them from then on.
     Deal(deal::Deal),
-    /// Brings back all addresses of some epochs, with their records: of an own root, derived from it.
+    /// Brings back the addresses of some epochs that the service knows of, with their records; of an own root, derived from it, also those
+    /// that this device knows, and, with an export of the ledger, whatever has signed.
     Recover(give::Recover),
 }
 
@@ -171,6 +173,19 @@ fn to_json(known: &KnownAddress) -> Value {
     Value::Object(map)
 }
 
+/// Tells which addresses there are; `none` says that there are not.
+fn tell(context: &Context, known: &[KnownAddress], none: &str) {
+    let (words, json) = listed(known, none);
+    context.output.answer(words, &Value::Object(json));
+}
+
+fn listed(known: &[KnownAddress], none: &str) -> (String, Map<String, Value>) {
+    let words = if known.is_empty() { none.to_owned() } else { rows(known) };
+    let mut json = Map::new();
+    json.insert("addresses".into(), known.iter().map(to_json).collect());
+    (words, json)
+}
+
 /// A table of them.
 fn rows(known: &[KnownAddress]) -> String {
     let row = |one: &KnownAddress| {
@@ -184,12 +199,6 @@ fn rows(known: &[KnownAddress]) -> String {
     };
     let rows: Vec<_> = known.iter().map(row).collect();
     table(&["address", "state", "epoch", "index", "leaf"], &rows)
-}
-
-/// Tells which addresses there are; `none` says that there are not.
-fn tell(context: &Context, known: &[KnownAddress], none: &str) {
-    let words = if known.is_empty() { none.to_owned() } else { rows(known) };
-    context.output.answer(words, &json!({ "addresses": known.iter().map(to_json).collect::<Vec<_>>() }));
 }
 
 #[cfg(test)]

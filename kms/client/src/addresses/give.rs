@@ -1,6 +1,6 @@
 //! Giving out addresses, and which there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use keyward_ledger_core::entry::Custody;
@@ -70,7 +70,7 @@ impl Client {
             matches!(one.source, AddressSource::Index { epoch, .. } if chosen.is_under_way(epoch))
                 && one.state == AddressState::Fresh
         };
-        let distinct: std::collections::BTreeSet<_> = given.iter().map(|one| one.address).collect();
+        let distinct: BTreeSet<_> = given.iter().map(|one| one.address).collect();
         let wanted = usize::try_from(count.max(1)).unwrap_or(usize::MAX);
         if given.len() != wanted || distinct.len() != given.len() || !given.iter().all(is_next) {
             return Err(AddressesError::Substituted { what: "other addresses than so many fresh ones" });
@@ -133,9 +133,9 @@ impl Client {
         })
     }
 
-    /// Every address of an own root in these epochs: derived from the root, oldest first, with the records that this side or the
-    /// service knows of. From now on no index is given out that anybody has seen used, even where the file was put back from an
-    /// older copy.
+    /// Every address of an own root in these epochs that this side or the service knows of: derived from the root, oldest first, with
+    /// their records. From now on no index is given out that either has seen, even where the file was put back from an older copy. What
+    /// the service leaves out only the ledger's records tell ([`Self::recorded_uses`]).
     pub async fn recover_own_addresses(
         &self,
         root: &OwnRoot<'_>,
@@ -188,8 +188,8 @@ impl Book {
         Ok(())
     }
 
-    /// What is known of the addresses of some epochs, by epoch and place.
-    fn known(
+    /// What is known of the addresses of some epochs, by epoch and place; those that are listed were derived before.
+    pub(super) fn known(
         &self,
         chosen: &Chosen,
         epochs: &RangeInclusive<u32>,
@@ -201,8 +201,12 @@ impl Book {
         let payments = self.payments.iter().filter(|found| epochs.contains(&found.epoch));
         let payments =
             payments.map(|found| AddressSource::Payment { epoch: found.epoch, payment: found.payment });
-        let mut known: Vec<_> = indices
-            .chain(payments)
+        // What was paid and used may be known by its record alone.
+        let used = listed.values().filter(|one| one.state == AddressState::Used).map(|one| one.source);
+        let used = used.filter(|source| epochs.contains(&source.epoch()));
+        let sources: BTreeSet<_> = indices.chain(payments).chain(used).collect();
+        let mut known: Vec<_> = sources
+            .into_iter()
             .map(|source| self.known_one(chosen, source, listed.get(&source)))
             .collect::<Result<_, _>>()?;
         known.sort_by_key(|one| one.source.epoch());

@@ -18,6 +18,7 @@ mod intent;
 mod order;
 mod own;
 mod pay;
+mod recorded;
 mod root;
 mod scan;
 mod sign;
@@ -35,6 +36,7 @@ pub use keyward_ledger_core::entry::{ChooseAddresses, Custody};
 pub use keyward_ledger_core::unlinkable::AddressEpoch;
 pub use order::AddressOrder;
 pub use pay::{OwnMeta, Paid};
+pub use recorded::RecordedUses;
 pub use root::OwnRoot;
 pub use scan::{LOOKS_MAX, Scan};
 pub use sign::{AddressSignature, Which};
@@ -51,7 +53,7 @@ macro_rules! redacted {
     };
 }
 
-redacted!(AddressSignature, Begun, Found, KnownAddress, Spent, UncertainUse);
+redacted!(AddressSignature, Begun, Found, KnownAddress, RecordedUses, Spent, UncertainUse);
 
 /// The public key of a one-time address: SEC1 compressed.
 pub type Address = [u8; 33];

@@ -37,7 +37,7 @@ async fn an_older_copy_of_the_root_gives_out_nothing_that_was_seen() {
     for _ in 0..2 {
         used.push(anna.sign_own_address(&device.root(), &order(), Which::Fresh).await.unwrap());
     }
-    // The file is put back from a copy: from the root alone all addresses come again, with their records.
+    // The file is put back from a copy: what the service lists comes again, derived from the root, with its records.
     let owner = (keyward_crypto::SecretKind::AddressRoot, crate::addresses::world::ANNA);
     device
         .keys

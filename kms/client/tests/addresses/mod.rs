@@ -11,6 +11,7 @@ mod giving;
 mod keepers;
 mod own;
 mod paying;
+mod recorded;
 mod signing;
 mod uncertain;
 mod world;

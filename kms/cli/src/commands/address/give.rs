@@ -1,15 +1,21 @@
 //! `keyward address new`, `list` and `recover`.
 
+use std::path::{Path, PathBuf};
+
 use keyward_client::Client;
 use keyward_client::addresses::{AddressEpoch, KnownAddress};
+use keyward_ledger_verify::Depth;
 use serde_json::{Value, json};
 
-use super::{Context, Reached, reach, rows, tell, to_json};
+use super::{Context, Reached, hosted, listed, reach, rows, tell, to_json};
 use crate::commands::key::moment;
-use crate::commands::own::PasswordFrom;
+use crate::commands::ledger::check::{check_export, trust};
+use crate::commands::own::{PasswordFrom, Unlocked};
 use crate::failure::Result;
 use crate::profile::Profile;
 use crate::service::failed;
+
+const NONE: &str = "no addresses in these epochs";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct New {
@@ -33,6 +39,11 @@ pub(super) struct List {
 pub(super) struct Recover {
     #[command(flatten)]
     epochs: Epochs,
+    /// Of an own root: looks through this export of the ledger, as an auditor gives it (`keyward ledger export`), for every address that
+    /// has signed. That is done here: nobody learns which are yours, and what the service lists is not asked. Look for payments first
+    /// (`keyward address scan`).
+    #[arg(long, value_name = "FOLDER")]
+    export: Option<PathBuf>,
     #[command(flatten)]
     password: PasswordFrom,
 }
@@ -109,16 +120,51 @@ impl List {
 impl Recover {
     pub(super) async fn run(self, context: &Context, profile: &Profile, client: &Client) -> Result<()> {
         let reached = reach(context, profile, client, &self.password).await?;
-        let _waiting = context.output.wait_for("every address is looked for");
-        let found = match reached {
-            Reached::Hosted(client) => client.recover_addresses(self.epochs.of(&client).await?).await,
-            Reached::Own(own) => {
+        let found = match (reached, &self.export) {
+            (Reached::Own(own), Some(export)) => return self.recorded(context, &own, export).await,
+            (Reached::Hosted(_), Some(_)) => {
+                return Err(hosted(
+                    "leave `--export` out: the service derives what is yours, and lists it; records do not say it to this device",
+                ));
+            }
+            (Reached::Hosted(client), None) => {
+                let _waiting = context.output.wait_for("the service lists your addresses");
+                client.recover_addresses(self.epochs.of(&client).await?).await
+            }
+            (Reached::Own(own), None) => {
+                let _waiting = context.output.wait_for("the service lists your addresses");
                 let epochs = self.epochs.of(&own.client).await?;
                 own.client.recover_own_addresses(&own.root(), epochs).await
             }
         };
-        let found = found.map_err(failed("cannot bring your addresses back"))?;
-        tell(context, &found, "no addresses in these epochs");
+        tell(context, &found.map_err(failed("cannot bring your addresses back"))?, NONE);
+        Ok(())
+    }
+
+    /// Whatever has signed, by the ledger's records.
+    async fn recorded(&self, context: &Context, own: &Unlocked, export: &Path) -> Result<()> {
+        let cannot = failed("cannot bring your addresses back");
+        let (root, epochs) = (own.root(), self.epochs.of(&own.client).await?);
+        let mut uses = own.client.recorded_uses(&root, epochs).await.map_err(&cannot)?;
+        // Nothing of it counts before the whole export held.
+        let mut fed = Ok(());
+        let trust = trust(context, None)?;
+        let history = check_export(context.output, &trust, export, Depth::Chain, |_, held| {
+            if fed.is_ok() {
+                fed = held.records.iter().try_for_each(|(leaf, record)| uses.feed(*leaf, record));
+            }
+            Ok(())
+        })?;
+        fed.map_err(&cannot)?;
+        let found = uses.keep(&root).map_err(&cannot)?;
+        let (words, mut json) = listed(&found, NONE);
+        let (from, to) = (history.from, history.to);
+        json.insert("looked_at".into(), json!({ "from_height": from, "to_height": to }));
+        let words = format!(
+            "{}\nlooked at heights {from} to {to}: what has signed before or after is not among it",
+            words.trim_end()
+        );
+        context.output.answer(words, &Value::Object(json));
         Ok(())
     }
 }
