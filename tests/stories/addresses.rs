@@ -89,6 +89,7 @@ impl Somebody {
             [&verdict["entry"], &verdict["signature"], &verdict["leaf_index"]],
             [&json!("use-address"), &signed["signature"], &signed["leaf_index"]]
         );
+        assert!(signed["undealt_days"].as_u64().unwrap() <= 1, "chosen a moment ago: {signed}");
         signed
     }
 

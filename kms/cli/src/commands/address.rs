@@ -15,7 +15,7 @@ mod uncertain;
 
 use keyward_client::Client;
 use keyward_client::addresses::{
-    Address as PublicKey, AddressSource, AddressesError, Custody, KnownAddress, OwnRoot,
+    Address as PublicKey, AddressSource, AddressesError, Chosen, Custody, KnownAddress, OwnRoot,
 };
 use keyward_crypto::ethereum_address;
 use keyward_domain::Code;
@@ -116,6 +116,16 @@ async fn reach(
     from: &PasswordFrom,
 ) -> Result<Reached> {
     let chosen = client.chosen_addresses().await.map_err(failed("cannot look at your addresses"))?;
+    reach_chosen(context, profile, (client, &chosen), from).await
+}
+
+/// The same, of what was looked at before.
+async fn reach_chosen(
+    context: &Context,
+    profile: &crate::profile::Profile,
+    (client, chosen): (&Client, &Chosen),
+    from: &PasswordFrom,
+) -> Result<Reached> {
     match chosen.state.custody {
         Custody::Hosted => Ok(Reached::Hosted(client.clone())),
         Custody::Own => Ok(Reached::Own(Box::new(unlock(context.output, profile, client, from).await?))),

@@ -20,7 +20,6 @@ use super::shared::EXPERIMENTAL;
 use super::{Context, approve};
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
-use crate::output::aside;
 use crate::profile::Profile;
 use crate::service::{As, connect, failed, waiting};
 use said::Said;
@@ -136,14 +135,11 @@ impl Sign {
         let service = connect(profile, As::of(self.as_certificate)).await?;
         let client = waiting(service.client, self.wait);
         let signed = address::signed(context, profile, &client, (which, &order, &self.password)).await?;
-        self.keep(&signed.signature)?;
-        if !signed.released {
-            aside(
-                "keyward: the service waits for this signature no more: its receipt is whole, and its release is not recorded",
-            );
-        }
-        let one_time = format!("address signed  {}, in epoch {}", hex::encode(signed.address), signed.epoch);
-        let words = format!("{}\n{one_time}", self.words(&signed.signature));
+        self.keep(&signed.by.signature)?;
+        signed.remind();
+        let (address, epoch) = (hex::encode(signed.by.address), signed.by.epoch);
+        let one_time = format!("address signed  {address}, in epoch {epoch}");
+        let words = format!("{}\n{one_time}", self.words(&signed.by.signature));
         context.output.answer(words, &address::to_json(&signed));
         Ok(())
     }

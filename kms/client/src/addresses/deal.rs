@@ -24,6 +24,7 @@ use tonic::transport::Channel;
 pub use error::DealError;
 use pending::{Pending, PendingFile};
 use run::next_run;
+pub use run::undealt_days;
 
 use super::chosen::Chosen;
 use super::error::AddressesError;

@@ -29,7 +29,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub use book::{AddressSource, Begun, Book, EpochBook, Found, Spent};
 pub use chosen::{AddressEpochs, ChooseTerms, Chosen};
 pub use close::ClosedEpoch;
-pub use deal::{DealError, DealOrder, DealtEpochs};
+pub use deal::{DealError, DealOrder, DealtEpochs, undealt_days};
 pub use error::AddressesError;
 pub use give::{AddressState, KnownAddress};
 pub use keyward_ledger_core::entry::{ChooseAddresses, Custody};

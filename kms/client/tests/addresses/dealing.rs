@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use keyward_client::Client;
-use keyward_client::addresses::{DealError, DealOrder, DealtEpochs, Which};
+use keyward_client::addresses::{DealError, DealOrder, DealtEpochs, Which, undealt_days};
 use keyward_client::vault::KeeperChoice;
 use keyward_ledger_core::state::keeper::{KeeperState, keeper_key};
 use keyward_proto::custody::{AnnouncedResponse, AuditEntryResponse, DealViewingResponse};
@@ -46,6 +46,23 @@ fn first(device: &Device) -> u32 {
 fn left(device: &Device) -> usize {
     let names = std::fs::read_dir(device.folder.path()).unwrap();
     names.filter(|name| name.as_ref().unwrap().path().extension().is_some_and(|it| it == "dealing")).count()
+}
+
+#[tokio::test]
+async fn days_that_wait_are_counted_by_the_ledgers_time_until_they_are_dealt() {
+    let (world, anna, device) = days().await;
+    let mut waiting = Vec::new();
+    loop {
+        let chosen = anna.chosen_addresses().await.unwrap();
+        waiting.push(undealt_days(&chosen.state, chosen.ledger_ms));
+        if deal(&anna, &device, &DealOrder::default()).await.unwrap().is_none() {
+            break;
+        }
+    }
+    assert_eq!(waiting, [2, 1, 0]);
+    world.pass(DAY_MS);
+    let chosen = anna.chosen_addresses().await.unwrap();
+    assert_eq!(undealt_days(&chosen.state, chosen.ledger_ms), 1);
 }
 
 #[tokio::test]

@@ -31,6 +31,18 @@ impl Left {
     }
 }
 
+/// What is to be done where days wait to be left to keepers: nothing does it unasked.
+pub(crate) fn undealt_words(days: u32) -> Option<String> {
+    let days = match days {
+        0 => return None,
+        1 => "1 whole day is over and not left".to_owned(),
+        days => format!("{days} whole days are over and not left"),
+    };
+    Some(format!(
+        "{days} to keepers: until then no grant opens what was done there, and this device still does (`keyward address close`, then `keyward address deal`)"
+    ))
+}
+
 /// Ends and deals every epoch that is over of an account with an own root; of others there is nothing to do.
 pub(crate) async fn leave(context: &Context, own: &Unlocked) -> Result<Left> {
     let stopped = |failure: Failure| {
@@ -59,4 +71,21 @@ pub(crate) async fn leave(context: &Context, own: &Unlocked) -> Result<Left> {
     let order = DealOrder { through, ..DealOrder::default() };
     let dealt = deal::dealt(context, own, &order).await.map_err(stopped)?;
     Ok(Left { closed, dealt })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn days_that_wait_are_named_with_what_leaves_them() {
+        assert_eq!(undealt_words(0), None);
+        assert!(undealt_words(1).unwrap().starts_with("1 whole day is over"));
+        let words = undealt_words(12).unwrap();
+        assert!(
+            words.starts_with("12 whole days are over") && words.contains("`keyward address deal`"),
+            "{words}"
+        );
+    }
 }

@@ -1,10 +1,11 @@
 //! `keyward address show`.
 
 use keyward_client::Client;
-use keyward_client::addresses::AddressEpoch;
+use keyward_client::addresses::{AddressEpoch, undealt_days};
 use serde_json::{Value, json};
 
 use super::Context;
+use super::leave::undealt_words;
 use crate::commands::key::moment;
 use crate::failure::Result;
 use crate::output::table;
@@ -27,8 +28,10 @@ pub(super) async fn run(context: &Context, client: &Client) -> Result<()> {
     let rows: Vec<_> = rows.collect();
     let under_way =
         now.map_or_else(String::new, |epoch| format!("{}, until {}", epoch.number, moment(epoch.ends_ms())));
+    let days = undealt_days(&chosen, shown.ledger_ms);
+    let waiting = undealt_words(days).map(|words| format!("; {words}")).unwrap_or_default();
     let words = format!(
-        "account     {account}\nroot        {}\ntenant      {}\nepochs of   {} s\nunder way   {under_way}\ndealt       {}\n\n{}",
+        "account     {account}\nroot        {}\ntenant      {}\nepochs of   {} s\nunder way   {under_way}\ndealt       {}{waiting}\n\n{}",
         chosen.custody.name(),
         hex::encode(chosen.tenant),
         chosen.epoch_ms / 1000,
@@ -49,7 +52,7 @@ pub(super) async fn run(context: &Context, client: &Client) -> Result<()> {
         "account": account,
         "chosen": {
             "custody": chosen.custody.name(), "tenant": hex::encode(chosen.tenant), "epoch_ms": chosen.epoch_ms,
-            "first_epoch": chosen.first, "dealt_through": chosen.dealt, "leaf_index": chosen.leaf,
+            "first_epoch": chosen.first, "dealt_through": chosen.dealt, "undealt_days": days, "leaf_index": chosen.leaf,
         },
         "epoch": now.map_or(Value::Null, |epoch| json!({
             "number": epoch.number, "begins_unix_ms": epoch.begins_ms(), "ends_unix_ms": epoch.ends_ms(),

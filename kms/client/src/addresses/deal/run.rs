@@ -1,5 +1,6 @@
 //! Which epochs are dealt next.
 
+use keyward_ledger_core::entry::Custody;
 use keyward_ledger_core::state::addresses::AddressesState;
 use keyward_ledger_core::unlinkable::AddressEpoch;
 
@@ -35,10 +36,23 @@ pub(super) fn next_run(
     }
 }
 
+/// How many days (UTC) are over at a time of the ledger and not left to keepers; none of what is hosted, or of a closed account, of which
+/// nothing is dealt any more.
+pub fn undealt_days(state: &AddressesState, ledger_ms: u64) -> u32 {
+    if state.custody != Custody::Own || state.closed_ms.is_some() {
+        return 0;
+    }
+    let (mut after, mut days) = (*state, 0_u32);
+    while let Ok(Some((_, last))) = next_run(&after, ledger_ms, None) {
+        after.dealt = Some(last);
+        days = days.saturating_add(1);
+    }
+    days
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-    use keyward_ledger_core::entry::Custody;
     use keyward_ledger_core::unlinkable::EDGE_MS;
 
     use super::*;
@@ -66,6 +80,18 @@ mod tests {
         assert_eq!(next_run(&state(7 * HOUR_MS, 0, Some(3)), 9 * DAY_MS, None).unwrap(), Some((4, 6)));
         let none = state(HOUR_MS, 0, Some(u32::MAX));
         assert_eq!(next_run(&none, u64::MAX, None).unwrap(), None);
+    }
+
+    #[test]
+    fn days_wait_until_they_are_dealt_and_only_of_an_open_account_with_its_own_root() {
+        let (chosen, over) = (state(HOUR_MS, 30, None), 2 * DAY_MS + EDGE_MS);
+        assert_eq!([over - 1, over, over + DAY_MS].map(|now| undealt_days(&chosen, now)), [0, 1, 2]);
+        assert_eq!(undealt_days(&state(HOUR_MS, 30, Some(40)), over), 1, "the rest of that day");
+        assert_eq!(undealt_days(&state(HOUR_MS, 30, Some(47)), over), 0);
+        assert_eq!(undealt_days(&state(HOUR_MS, 30, Some(u32::MAX)), u64::MAX), 0);
+        let hosted = AddressesState { custody: Custody::Hosted, ..chosen };
+        let closed = AddressesState { closed_ms: Some(1), ..chosen };
+        assert_eq!([hosted, closed].map(|state| undealt_days(&state, 9 * DAY_MS)), [0, 0]);
     }
 
     #[test]
