@@ -88,7 +88,7 @@ impl DealError {
         Some(match self {
             Self::Unclosed { .. } => "close them first (`keyward address close`)",
             Self::Unspent { .. } => {
-                "use them first (`keyward sign --address`), or give them up: one by one (`keyward address scan --give-up`), or all for good (`--abandon`)"
+                "until then this epoch and all after it stay closed to grants. Spend what lies on them (`keyward sign --address`), which loses nothing; or give them up, and nobody ever spends what lies there: one by one (`keyward address scan --give-up`), or all (`--abandon`)"
             }
             Self::Choice(_) => {
                 "look at `keyward ledger state keepers`, and name other keepers (`--keepers`) or a lower threshold (`--threshold`)"
