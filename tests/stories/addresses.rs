@@ -270,6 +270,84 @@ fn addresses_of_hosted_and_own_roots_sign_once_are_paid_and_end_with_their_epoch
     assert_eq!((hosted.code, hosted.refusal()), (Some(1), "ADDRESSES_HOSTED".to_owned()));
 }
 
+/// The service, started again under its configuration with this line.
+fn limited(keyward: &Keyward, limit: &str) {
+    let path = keyward.dir().join("service/serve.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let section = "[addresses]\n";
+    let line = format!("{section}limit = \"{limit}\"\n");
+    let config =
+        if config.contains(section) { config.replace(section, &line) } else { format!("{config}\n{line}") };
+    std::fs::write(&path, config).unwrap();
+    let killed = keyward.kill("service");
+    keyward.is_back("service", killed);
+}
+
+#[test]
+fn as_many_addresses_sign_in_a_window_as_the_limit_says() {
+    let keyward = Rc::new(Keyward::start_under(&["--validators", "1"], EPOCH));
+    let alice = Somebody::with(&keyward, "alice", &["--own"]);
+    let bob = Somebody::with(&keyward, "bob", &[]);
+    let message = keyward.write("message", "pay 12.50 to carol");
+    // Signed, or refused because as many were used as the limit lets through.
+    let sign = || {
+        in_one_epoch(|| match done(bob.sign("new", &message)) {
+            Err(refused) if refused.refusal() == "RATE_EXCEEDED" => Ok(false),
+            signed => signed.map(|_| true),
+        })
+    };
+    let define = |count, window| {
+        let receipt = alice.path("limit");
+        let define = ["address", "limit", "define", "--count", count, "--window", window];
+        alice.word(&[&define[..], &["--receipt", &receipt]].concat())
+    };
+
+    for (count, window, code) in [("0", "1h", 1), ("2", "367d", 1), ("-1", "1h", 2), ("2", "0s", 2)] {
+        let refused = define(count, window);
+        assert_eq!(refused.code, Some(code), "{refused:?}");
+        assert!(code == 2 || refused.refusal() == "RULE_INVALID", "{refused:?}");
+    }
+    let defined = define("2", "366d").done().json();
+    let rule = text(&defined, "rule");
+    assert_eq!(alice.verified(&alice.path("limit"), &[])["entry"], "define-rate");
+    let shown = bob.run(&["address", "limit", "show", rule]).done().json();
+    assert_eq!([&shown["version"], &shown["count"]], [&json!(1), &json!(2)]);
+    let unknown = bob.run(&["address", "limit", "show", &"0".repeat(64)]);
+    assert_eq!((unknown.code, unknown.refusal()), (Some(1), "RULE_UNKNOWN".to_owned()));
+
+    // Nothing is counted before the configuration names it, and a service that cannot count does not start.
+    assert!(sign() && sign() && sign());
+    let config = keyward.dir().join("service/serve.toml");
+    let set = format!("addresses.limit={}", "ab".repeat(32));
+    let serve = ["serve", "--config", config.to_str().unwrap(), "--set", "listen=127.0.0.1:0", "--set", &set];
+    let started = crate::support::keyward::clean(crate::support::keyward::binary())
+        .args(serve)
+        .env("HSM_SIM_DIR", keyward.dir().join("token"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&started.stderr);
+    assert!(!started.status.success() && said.contains("keyward address limit define"), "{said}");
+
+    limited(&keyward, rule);
+    assert!(sign() && sign());
+    assert!(!sign() && !sign());
+    let own = alice.sign("new", &message);
+    assert_eq!((own.code, own.refusal()), (Some(1), "ADDRESS_LIMIT_HOSTED".to_owned()), "{own:?}");
+    // The next version holds at once, in the same window.
+    assert_eq!(define("3", "366d").done().json()["rule"], *rule);
+    assert!(sign() && !sign());
+    // Windows that end: in each of them there is room again.
+    define("1", "1s").done();
+    let killed = keyward.kill("service");
+    keyward.is_back("service", killed);
+    let deadline = Instant::now() + PATIENCE;
+    let mut signed = 0;
+    while signed < 3 {
+        assert!(Instant::now() < deadline, "there is no room in the next window");
+        signed += u8::from(sign());
+    }
+}
+
 #[test]
 fn nothing_is_used_twice_however_the_service_dies() {
     let keyward = Rc::new(Keyward::start_under(&[], EPOCH));

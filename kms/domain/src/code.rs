@@ -167,7 +167,7 @@ codes! {
     ContactHeld "CONTACT_HELD" FailedPrecondition stop "wait for `email-before-until` of the profile: mail goes to the former address too until then";
     RuleVersion "RULE_VERSION" Aborted stop "look at it again and sign anew: another change of the rule, or of the account's delegates, came first";
     RuleInvalid "RULE_INVALID" InvalidArgument stop "look at the terms: a number or list is out of its bounds, or, of a delegation, the delay is below the ledger's shortest or the judges have a part in it";
-    RuleUnknown "RULE_UNKNOWN" FailedPrecondition stop "have the approval rule defined first (`keyward approve rule define`)";
+    RuleUnknown "RULE_UNKNOWN" FailedPrecondition stop "have the rule defined first (`keyward approve rule define`; of a limit of addresses, `keyward address limit define`)";
     TimelockBusy "TIMELOCK_BUSY" FailedPrecondition stop "wait until the recovery that is open has ended";
     TimelockEarly "TIMELOCK_EARLY" FailedPrecondition stop "wait for the time that `keyward delegate list` shows";
     TimelockDisputed "TIMELOCK_DISPUTED" FailedPrecondition stop "ask the judges: the recovery was vetoed again, and they decide";

@@ -43,6 +43,8 @@ use crate::{
 /// How long the start waits for a first validator.
 const LEDGER_WAIT: Duration = Duration::from_secs(30);
 const LEDGER_PAUSE: Duration = Duration::from_millis(500);
+/// How long a rule that was defined right before may take until the validator that is asked has it.
+const RULE_WAIT: Duration = Duration::from_secs(5);
 /// How much longer than the ledger's own deadline a request waits, for queueing.
 const QUEUEING: Duration = Duration::from_millis(500);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -161,6 +163,7 @@ async fn serve(config: Config, shutdown: Shutdown, ready: OnReady<'_>) -> Result
         tokens: Arc::new(tokens),
     };
     let custody = Arc::new(assemble(parts, Arc::new(SystemClock), &limits).await.map_err(RunError::start)?);
+    custody.check_limit(RULE_WAIT).await.map_err(RunError::start)?;
     custody.enter(listen.to_string()).await.map_err(RunError::Join)?;
     let unreleased = custody.find_unreleased().await.map_err(RunError::start)?;
     custody.log_in_to_tokens().await.map_err(RunError::start)?;

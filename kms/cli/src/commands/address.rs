@@ -8,6 +8,7 @@ mod close;
 mod deal;
 mod give;
 pub(crate) mod leave;
+mod limit;
 mod pay;
 mod show;
 pub(super) mod sign;
@@ -38,7 +39,8 @@ const EXAMPLES: &str = "Examples:
   keyward address close                        own roots: ends the epochs that are over
   keyward address uncertain                    own roots: what became of uses of which no answer came, proven
   keyward address deal                         own roots: leaves what opens them to keepers
-  keyward address recover --export copy        own roots: every address that has signed, from an auditor's export";
+  keyward address recover --export copy        own roots: every address that has signed, from an auditor's export
+  keyward address limit define --count 20 --window 1h   (an officer) what a service may count hosted uses by";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -72,6 +74,9 @@ enum Verb {
     Uncertain(uncertain::Uncertain),
     /// Own roots: deals what opens closed epochs to keepers, and erases it here. Only a grant opens them from then on.
     Deal(deal::Deal),
+    /// How often the hosted addresses of one account sign in a window of time, where the service's configuration names such a limit.
+    #[command(subcommand)]
+    Limit(limit::Limit),
     /// Brings back the addresses of some epochs that the service knows of, with their records; of an own root, derived from it, also those
     /// that this device knows, and, with an export of the ledger, whatever has signed.
     Recover(give::Recover),
@@ -93,6 +98,7 @@ impl Address {
             Verb::Close(close) => close.run(context, &profile, &client).await,
             Verb::Uncertain(uncertain) => uncertain.run(context, &profile, &client).await,
             Verb::Deal(deal) => deal.run(context, &profile, &client).await,
+            Verb::Limit(limit) => limit.run(context, &client).await,
             Verb::Recover(recover) => recover.run(context, &profile, &client).await,
         }
     }

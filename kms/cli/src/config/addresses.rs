@@ -16,8 +16,9 @@ pub(crate) struct AddressesFile {
     /// The length of an address epoch, for accounts that choose addresses from now on: `1h`, `30m`, `10s`; a second to a day.
     #[serde(default = "epoch")]
     epoch: String,
-    /// The id of the rate rule on the ledger that each use of a hosted address counts against, 64 hex digits; it has one window and
-    /// nobody who charges it. Of a window longer than an epoch, a grant for one epoch shows the account's acts in all of it.
+    /// The id of the rate rule on the ledger that each use of a hosted address counts against, 64 hex digits, as `keyward address limit
+    /// define` prints it; it has one window and nobody who charges it. Of a window longer than an epoch, a grant for one epoch shows the
+    /// account's acts in all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     limit: Option<String>,
 }
@@ -54,7 +55,7 @@ impl AddressesFile {
         let mut rule = [0; 32];
         hex::decode_to_slice(limit, &mut rule).map_err(|error| {
             let what = format!("`limit` of `[addresses]` is `{limit}`");
-            Failure::usage(what, "name a rate rule by the 64 hex digits of its id").because(&error)
+            Failure::usage(what, "name a rate rule by the 64 hex digits of its id, which `keyward address limit define` prints").because(&error)
         })?;
         Ok(Some(rule))
     }

@@ -178,6 +178,12 @@ pub enum AddressesError {
     /// The case is not one that this can be signed by.
     #[error(transparent)]
     Approval(ApprovalError),
+    /// No limit can be like this.
+    #[error("the limit {0}")]
+    Limit(&'static str),
+    /// There is no such rule.
+    #[error("the ledger has no rate rule of this id")]
+    LimitUnknown,
     /// The service refused, or did not answer.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -230,6 +236,8 @@ impl AddressesError {
             Self::Announcement { .. } | Self::AnnouncementMalformed { .. } => "ANNOUNCEMENT_OTHER",
             Self::Decode(_) | Self::Derive(_) => "ADDRESS_MALFORMED",
             Self::Key(_) | Self::Sign(_) | Self::Word(_) => return None,
+            Self::Limit(_) => "RULE_INVALID",
+            Self::LimitUnknown => "RULE_UNKNOWN",
             Self::Approval(error) => return error.code(),
             Self::Client(error) => return error.code(),
         })
@@ -268,6 +276,8 @@ impl AddressesError {
             Self::RefusedByLedger(error) => error.remedy("look at `keyward address show`, and begin again"),
             Self::Decode(_) | Self::Derive(_) => "give it as it was printed",
             Self::Key(_) | Self::Sign(_) | Self::Word(_) => "try again",
+            Self::Limit(_) => "choose at least 1 use, in a window of `1s` to `366d`",
+            Self::LimitUnknown => "define one (`keyward address limit define`), which prints its id",
             Self::Approval(error) => return error.remedy(),
             Self::Client(error) => return error.remedy(),
         })

@@ -84,7 +84,12 @@ impl Client {
         let version = before.map_or(0, |rule| rule.state.version).saturating_add(1);
         let act = Act::DefineApproval(Define { rule, version, terms });
         let entry = self.signed_approval(Voice::Account(login), act, None, height).await?;
-        Ok(self.hand_in_approval(Call::Define, &entry).await?.0)
+        self.hand_in_rule(&entry).await
+    }
+
+    /// Hands in what defines a rule.
+    pub(crate) async fn hand_in_rule(&self, entry: &Entry) -> Result<Done, ApprovalError> {
+        Ok(self.hand_in_approval(Call::Define, entry).await?.0)
     }
 
     /// Opens a case, for so many milliseconds. Gives its id.

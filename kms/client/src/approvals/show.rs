@@ -207,7 +207,7 @@ impl Client {
         one: Option<[u8; 32]>,
     ) -> Result<Vec<keyward_proto::custody::ShownApprovalRule>, ApprovalError> {
         let rule = one.map(|id| id.to_vec()).unwrap_or_default().into();
-        let request = self.request(ListApprovalRulesRequest { rule });
+        let request = self.request(ListApprovalRulesRequest { rule, rate: false });
         Ok(self.answer(self.approvals().rules(request).await)?.rules)
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use keyward_domain::approval::policy_text_hash;
 use keyward_ledger_core::entry::{Intent, kind, tenant_id};
 use keyward_ledger_core::hash::{Hash, commitment, sha256};
-use keyward_ledger_core::state::layout::{ApprovalCase, approval_case_key, approval_key};
+use keyward_ledger_core::state::layout::{ApprovalCase, approval_case_key, approval_key, rate_key};
 use keyward_ledger_core::state::policy::{PolicyState, policy_key};
 use keyward_proto::custody::approvals_server::{Approvals, ApprovalsServer};
 use keyward_proto::custody::policies_server::{Policies, PoliciesServer};
@@ -78,9 +78,10 @@ impl Approvals for Face {
     }
 
     async fn rules(&self, request: Request<ListApprovalRulesRequest>) -> Answered<ListApprovalRulesResponse> {
-        let wanted = Hash::try_from(&request.get_ref().rule[..]);
-        let id = wanted.unwrap_or(rule().id(kind::DEFINE_APPROVAL));
-        let receipt = self.0.chain.lock().unwrap().proof(&approval_key(&id));
+        let ListApprovalRulesRequest { rule: wanted, rate } = request.into_inner();
+        let id = Hash::try_from(&wanted[..]).unwrap_or(rule().id(kind::DEFINE_APPROVAL));
+        let key = if rate { rate_key(&id) } else { approval_key(&id) };
+        let receipt = self.0.chain.lock().unwrap().proof(&key);
         let one = ShownApprovalRule {
             owner: rule().owner.to_vec().into(),
             name: rule().name.to_vec().into(),

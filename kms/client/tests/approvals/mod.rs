@@ -2,6 +2,7 @@
 
 mod face;
 mod giving;
+mod limits;
 mod lying;
 mod policies;
 mod risk;

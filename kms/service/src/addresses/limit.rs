@@ -1,22 +1,27 @@
 //! How often an account's addresses sign in a window of time: counted by the ledger under a handle that stands for the account in that
 //! window alone.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use keyward_crypto::unlinkable::AddressRoot;
 use keyward_domain::Code;
 use keyward_ledger_core::{
-    entry::{HandleLimit, Window},
+    entry::{HandleLimit, RateTerms, Terms as _, Window},
     state::{
         addresses::{HandleState, handle_key},
         layout::{RateState, rate_key},
     },
 };
 
-use crate::{custody::Custody, failure::Failure};
+use crate::{custody::Custody, failure::Failure, hex::hex};
 
 /// How long the window of the rule is known without another look, in milliseconds.
 const KNOWN_MS: u64 = 60_000;
+/// The pause between two looks for a rule that does not show yet.
+const AGAIN_PAUSE: Duration = Duration::from_millis(100);
 
 /// The length of the rule's window, and until when it is taken for known.
 pub(crate) type Limit = Mutex<Option<(u64, u64)>>;
@@ -66,13 +71,62 @@ impl Custody {
 
     /// The one window of the rule, as the ledger has it.
     async fn rule_window(&self, rule: &[u8; 32]) -> Result<Window, Failure> {
-        let unknown = || Failure::new(Code::RuleUnknown, "the ledger has no rate rule of the configured id");
-        let value = self.ledger.state(rate_key(rule)).await?.ok_or_else(unknown)?;
-        let terms = RateState::decode(&value).map_err(Failure::internal)?.terms;
-        let ([window], []) = (terms.windows.as_slice(), terms.chargers.as_slice()) else {
-            let what = "the configured rate rule must have one window, and nobody who charges it";
-            return Err(Failure::new(Code::RuleInvalid, what));
+        let unknown = || {
+            let what = format!("the ledger has no rate rule `{}`, by which uses are counted", hex(rule));
+            Failure::new(Code::RuleUnknown, what)
         };
-        Ok(*window)
+        let value = self.ledger.state(rate_key(rule)).await?.ok_or_else(unknown)?;
+        one_window(&RateState::decode(&value).map_err(Failure::internal)?.terms)
+    }
+
+    /// Refuses a configured rule that counts nothing, so that the operator hears of it and not the first who signs. A rule that was
+    /// defined just now has so long to show; where the ledger does not answer, each use asks again.
+    pub(crate) async fn check_limit(&self, wait: Duration) -> Result<(), Failure> {
+        let Some(rule) = self.addresses.limit else { return Ok(()) };
+        let until = tokio::time::Instant::now() + wait;
+        loop {
+            match self.rule_window(&rule).await {
+                Err(failure) if failure.code == Code::RuleUnknown && tokio::time::Instant::now() < until => {
+                    tokio::time::sleep(AGAIN_PAUSE).await;
+                }
+                Err(failure) if matches!(failure.code, Code::RuleUnknown | Code::RuleInvalid) => {
+                    let message = format!(
+                        "`limit` of `[addresses]`: {}; define one (`keyward address limit define`) and name its id, or take the line out",
+                        failure.message
+                    );
+                    return Err(Failure { message, ..failure });
+                }
+                Err(failure) => {
+                    tracing::warn!(%failure, "the ledger does not say yet by which rule uses of addresses are counted");
+                    return Ok(());
+                }
+                Ok(_) => return Ok(()),
+            }
+        }
+    }
+}
+
+/// Refuses the terms of a rate rule by which uses of addresses cannot be counted, or none would be let through.
+pub(crate) fn check_limit_terms(terms: &RateTerms) -> Result<(), Failure> {
+    let window = one_window(terms)?;
+    if terms.is_sound() && window.count_max > 0 {
+        return Ok(());
+    }
+    let what = "a limit of addresses lets at least one use through, in a window of 1 second to 366 days";
+    Err(Failure::new(Code::RuleInvalid, what))
+}
+
+/// The window in which the ledger counts uses under a handle.
+fn one_window(terms: &RateTerms) -> Result<Window, Failure> {
+    match (terms.windows.as_slice(), terms.chargers.as_slice()) {
+        ([window], []) => Ok(*window),
+        (windows, chargers) => {
+            let what = format!(
+                "what counts uses of addresses is a rate rule with one window that nobody charges, not with {} windows and {} who charge it",
+                windows.len(),
+                chargers.len()
+            );
+            Err(Failure::new(Code::RuleInvalid, what))
+        }
     }
 }

@@ -42,7 +42,7 @@ pub(crate) use announce::Announced;
 pub(crate) use approved::AskAddress;
 pub(crate) use closings::Closings;
 pub(crate) use kept::Round;
-pub(crate) use limit::Limit;
+pub(crate) use limit::{Limit, check_limit_terms};
 pub(crate) use list::Listed;
 pub(crate) use own::BeginAddress;
 pub(crate) use own_book::BegunAddresses;

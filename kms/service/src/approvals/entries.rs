@@ -13,6 +13,7 @@ use keyward_store::{Act as Row, ActKind, ApprovalRule, Change, Id, IdempotencyKe
 use super::{act_of, mail::row_id, malformed, members, rule_id};
 use crate::{
     acts::{Plan, Settled},
+    addresses::check_limit_terms,
     caller::Caller,
     custody::Custody,
     failure::Failure,
@@ -54,7 +55,7 @@ impl Kind {
 
     const fn of(act: &Act) -> Option<Self> {
         match act {
-            Act::DefineApproval(_) => Some(Self::Define),
+            Act::DefineApproval(_) | Act::DefineRate(_) => Some(Self::Define),
             Act::OpenApproval { .. } => Some(Self::Ask),
             Act::Approve { .. } => Some(Self::Give),
             Act::RefuseApproval(_) => Some(Self::Refuse),
@@ -212,6 +213,10 @@ impl Custody {
             Some(Act::DefineApproval(define)) if !define.terms.is_sound() => {
                 let what = "a rule needs groups, and each of them at least one approval and as many members";
                 Err(Failure::new(Code::RuleInvalid, what))
+            }
+            Some(Act::DefineRate(define)) => {
+                check_limit_terms(&define.terms)?;
+                Ok(Some(Vec::new()))
             }
             Some(Act::OpenApproval { rule, payload, live_ms }) => {
                 let about = what.about.ok_or_else(|| malformed("nothing says what the case is about"))?;

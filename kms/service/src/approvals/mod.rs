@@ -26,11 +26,11 @@ use crate::{custody::Custody, failure::Failure, ports::Final};
 const AGAIN_MAX: u32 = 10;
 const AGAIN_PAUSE: Duration = Duration::from_millis(100);
 
-/// The act of an entry about approvals, and its one author.
+/// The act of an entry about approvals, or about a rate that counts uses of addresses, and its one author.
 fn act_of(entry: &Entry) -> Option<(&Act, &Author)> {
     let Entry::Authored(Authored { act, authors }) = entry else { return None };
     match (act.kind(), authors.as_slice()) {
-        (kind::DEFINE_APPROVAL..=kind::USE_APPROVAL, [author]) => Some((act, author)),
+        (kind::DEFINE_RATE | kind::DEFINE_APPROVAL..=kind::USE_APPROVAL, [author]) => Some((act, author)),
         _ => None,
     }
 }

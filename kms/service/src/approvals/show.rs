@@ -2,7 +2,7 @@
 
 use keyward_domain::{AccountId, Code, approval::About};
 use keyward_ledger_core::state::layout::{
-    ApprovalCase, ApprovalCaseStatus as Status, ApprovalState, approval_case_key, approval_key,
+    ApprovalCase, ApprovalCaseStatus as Status, ApprovalState, approval_case_key, approval_key, rate_key,
 };
 use keyward_policies::Verb;
 use keyward_store::{ApprovalLine, ApprovalRule, Id};
@@ -57,6 +57,14 @@ impl Custody {
             shown.push(ShownRule { names, receipt });
         }
         Ok(shown)
+    }
+
+    /// A rate rule, which is kept nowhere but on the ledger.
+    pub(crate) async fn show_rate_rule(&self, caller: &Caller, rule: &Id) -> Result<ShownRule, Failure> {
+        let _permit = self.permit()?;
+        self.approval_account(caller, Flood::Question)?;
+        let receipt = self.ledger.proven(rate_key(rule)).await?.receipt;
+        Ok(ShownRule { names: None, receipt })
     }
 
     /// The cases kept here that the caller asked for or is named by.

@@ -50,7 +50,10 @@ impl Approvals for Face {
     ) -> Result<Response<proto::ListApprovalRulesResponse>, Status> {
         self.answer("approval.rules", request, |custody, caller, m| async move {
             let one = if m.rule.is_empty() { None } else { Some(array("rule", &m.rule)?) };
-            let shown = custody.show_approval_rules(&caller, one).await?;
+            let shown = match m.rate {
+                true => vec![custody.show_rate_rule(&caller, &array("rule", &m.rule)?).await?],
+                false => custody.show_approval_rules(&caller, one).await?,
+            };
             Ok(proto::ListApprovalRulesResponse { rules: shown.into_iter().map(rule).collect() })
         })
         .await

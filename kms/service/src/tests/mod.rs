@@ -5,6 +5,7 @@
 mod accounts;
 mod acts;
 mod address_approvals;
+mod address_limits;
 mod addresses;
 mod addresses_closing;
 mod addresses_faults;
