@@ -293,7 +293,7 @@ fn as_many_addresses_sign_in_a_window_as_the_limit_says() {
     let sign = || {
         in_one_epoch(|| match done(bob.sign("new", &message)) {
             Err(refused) if refused.refusal() == "RATE_EXCEEDED" => Ok(false),
-            signed => signed.map(|_| true),
+            signed => signed.map(|_signed| true),
         })
     };
     let define = |count, window| {
