@@ -1,4 +1,4 @@
-//! The linking game: who has the whole ledger, validators' disks and one app's traffic guesses which of two accounts made a transaction.
+//! The linking game: who has the whole ledger, a validator's state and one app's traffic guesses which of two accounts made a transaction.
 //!
 //! The two accounts of a challenge behave alike but for a coin that says which of them acts: what remains to be guessed from is
 //! what the records and the batches tell. The figures are published in `kms/audit/SPEC.md`.
