@@ -1,5 +1,5 @@
 //! A store that speaks S3 and is not ours, and the way to it, on which things go wrong.
-use super::{BucketConfig, BucketKey};
+use super::{BucketConfig, BucketKey, free_address};
 use std::{
     fs,
     io::{self, Read as _, Write as _},
@@ -156,7 +156,7 @@ impl Server {
     pub(crate) fn run(&self) {
         let deadline = Instant::now() + START_MAX;
         loop {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let port = free_address().port();
             let at = |name: &str| self.folder.path().join(name);
             let mut command = Command::new(built());
             command.arg(port.to_string()).arg(at("root")).arg(at("beside"));

@@ -9,6 +9,7 @@ mod mishaps;
 mod s3;
 mod shelves;
 
+use crate::cluster_support::free_address;
 use bytes::Bytes;
 use keyward_ledger_engine::{
     Block, BucketConfig, BucketKey, Certificate, Cooled, Folder, Id, Kind, Segments, SegmentsConfig, Shelf,

@@ -111,7 +111,7 @@ impl Cluster {
 
     /// Waits until every running node finalized `height`.
     pub fn wait(&self, height: u64) {
-        let deadline = Instant::now() + Duration::from_secs(120);
+        let deadline = Instant::now() + Duration::from_secs(600);
         while self.running().any(|member| member.toy.height() < height) {
             let heights: Vec<u64> = self.running().map(|member| member.toy.height()).collect();
             assert!(Instant::now() < deadline, "height {height} not reached: {heights:?}");
