@@ -73,9 +73,13 @@ impl Caller {
     }
 
     pub(crate) fn initialize(&self, folder: &Path) -> CK_RV {
+        self.initialize_with(folder, null_mut())
+    }
+
+    pub(crate) fn initialize_with(&self, folder: &Path, arguments: *mut CK_C_INITIALIZE_ARGS) -> CK_RV {
         let _guard = ENVIRONMENT.lock().unwrap();
         unsafe { std::env::set_var("HSM_SIM_DIR", folder) };
-        c!(self, C_Initialize, null_mut())
+        c!(self, C_Initialize, arguments.cast())
     }
 
     pub(crate) fn start(folder: &Path) -> Self {

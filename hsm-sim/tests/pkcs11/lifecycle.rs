@@ -37,12 +37,8 @@ fn initialize_checks_its_arguments() {
     unsafe extern "C" fn create(_: *mut *mut std::ffi::c_void) -> CK_RV {
         CKR_OK
     }
-    let caller = Caller::load();
-    let call = |args: CK_C_INITIALIZE_ARGS| {
-        let mut args = args;
-        let pointer: *mut CK_C_INITIALIZE_ARGS = &mut args;
-        c!(caller, C_Initialize, pointer.cast())
-    };
+    let (caller, folder) = (Caller::load(), tempfile::tempdir().unwrap());
+    let call = |mut args: CK_C_INITIALIZE_ARGS| caller.initialize_with(folder.path(), &mut args);
     let mut reserved = 0_u8;
     let reserved = CK_C_INITIALIZE_ARGS { pReserved: (&raw mut reserved).cast(), ..Default::default() };
     assert_eq!(call(reserved), CKR_ARGUMENTS_BAD);
