@@ -16,7 +16,7 @@ use crate::contract::clauses::{kill, until};
 use crate::contract::{self, Fixture, LABEL, PIN, pin};
 
 /// No answer takes longer than this, with the deadlines that are given here.
-pub(crate) const BOUND: Duration = Duration::from_secs(20);
+pub(crate) const BOUND: Duration = Duration::from_secs(60);
 pub(crate) const DIGEST: [u8; 32] = [7; 32];
 
 macro_rules! clauses {
@@ -285,12 +285,23 @@ fn hanging_call_is_named_and_the_room_goes_on_after_it(f: &Fixture) {
     faults(f, &["latency 0 600000 on C_Sign"]);
     let hurried = world.module.with_deadline(Duration::from_secs(1));
     let sign = || hurried.sign(&f.token, &world.key.id, Scheme::EcdsaP256, Payload::Digest(DIGEST)).wait();
-    for _ in 0..=LANES {
+    let timed_out = || {
         let error = bounded("sign", || sign().map(|_| ())).unwrap_err();
         assert!(matches!(error, TokenError::Timeout { .. }), "{error:?}");
+    };
+    for _ in 0..=LANES {
+        timed_out();
     }
-    // Every thread is inside the module now: later jobs are answered in time, and say what keeps them.
-    let error = bounded("list", || hurried.tokens().wait().map(|_| ())).unwrap_err();
+    // Once every thread is inside the module, later jobs are answered in time, and say what keeps them. A job that began
+    // too late on a busy machine has left its thread free.
+    let began = Instant::now();
+    let error = loop {
+        match bounded("list", || hurried.tokens().wait().map(|_| ())) {
+            Err(error) => break error,
+            Ok(()) => assert!(began.elapsed() < BOUND, "a thread stays free"),
+        }
+        timed_out();
+    };
     assert!(error.to_string().contains("to sign has lasted for"), "{error}");
     world.is_whole("a call that returned after all");
 }
@@ -371,7 +382,8 @@ fn each_child_is_blamed_for_its_own_end(f: &Fixture) {
 }
 
 fn last_words_of_a_child_reach_whoever_waits(f: &Fixture) {
-    let program = HostProgram { patience: Duration::from_millis(500), ..contract::host() };
+    let patience = Duration::from_secs(1);
+    let program = HostProgram { patience, ..contract::host() };
     let module = Module::open_in_child(&f.path, program).unwrap();
     module.login(&f.token, pin(PIN)).wait().unwrap();
     let world = World::on(f, module);
@@ -381,8 +393,13 @@ fn last_words_of_a_child_reach_whoever_waits(f: &Fixture) {
     };
     thread::scope(|scope| {
         let patient = scope.spawn(|| sign(&world.module.with_deadline(BOUND)));
-        let hurried = sign(&world.module.with_deadline(Duration::from_secs(1)));
-        assert!(hurried.is_err());
+        let hurried = scope.spawn(|| sign(&world.module.with_deadline(patience)));
+        // The child answers others until its end: a parent that kills children which say nothing leaves it alone.
+        while !patient.is_finished() {
+            let _answer = world.module.tokens().wait();
+            thread::sleep(Duration::from_millis(20));
+        }
+        assert!(hurried.join().unwrap().is_err());
         let error = patient.join().unwrap().unwrap_err();
         assert!(matches!(error, TokenError::HostEnded { .. }), "{error:?}");
         assert!(error.to_string().contains("to sign has lasted for"), "{error}");

@@ -38,8 +38,12 @@ fn key_encryption_key_that_is_still_being_made_is_not_made_twice(f: &Fixture) {
     let hurried = world.module.with_deadline(Duration::from_secs(1));
     let late = hurried.generate_kek(&f.token, "slow").wait().unwrap_err();
     assert!(matches!(late, TokenError::Timeout { .. }), "{late:?}");
-    let again = world.module.generate_kek(&f.token, "slow").wait().unwrap_err();
-    assert!(matches!(again, TokenError::Busy { .. }), "{again:?}");
+    // A job that began too late on a busy machine was dropped: then the next one is inside.
+    until("the first one at work", || match hurried.generate_kek(&f.token, "slow").wait() {
+        Err(TokenError::Busy { .. }) => true,
+        Err(TokenError::Timeout { .. }) => false,
+        other => panic!("{other:?}"),
+    });
     clear(f);
     until("the key", || match world.module.generate_kek(&f.token, "slow").wait() {
         Err(TokenError::KeyExists { .. }) => true,
