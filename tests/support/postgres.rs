@@ -137,7 +137,8 @@ impl Postgres {
 
     fn spawn(&self) -> Child {
         let log = std::fs::File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
-        let mut command = self.run("postgres", &["-c", "max_connections=200", "-k"]);
+        // A test kills the server, not the machine: what the kernel has is not lost, and nobody waits for a busy disk.
+        let mut command = self.run("postgres", &["-c", "max_connections=200", "-c", "fsync=off", "-k"]);
         command.arg(&self.folder).arg("-D").arg(self.data());
         match self.port {
             None => drop(command.args(["-c", "listen_addresses="])),

@@ -63,7 +63,8 @@ pub(crate) fn psycopg() -> PathBuf {
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder.join("venv")));
         let packages = [format!("psycopg=={VERSION}"), format!("psycopg-binary=={VERSION}")];
         let pip = ["install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"];
-        run(Command::new(folder.join("venv/bin/pip")).args(pip).args(packages));
+        let patience = ["--retries", "10", "--timeout", "60"];
+        run(Command::new(folder.join("venv/bin/pip")).args(pip).args(patience).args(packages));
         std::fs::write(folder.join("ready"), "").unwrap();
     }
     folder.join("venv/bin/python")
