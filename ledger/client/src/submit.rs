@@ -19,7 +19,7 @@ use crate::{
 
 /// After how long without an answer the next validator is asked as well. The first answer that verifies wins;
 /// the ledger records a batch once, whoever hands it in.
-const HEDGE: Duration = Duration::from_millis(900);
+pub(crate) const HEDGE: Duration = Duration::from_millis(900);
 
 impl Client {
     /// Hands a batch in, waits for finality and verifies the proof of each of its records, in order.

@@ -209,8 +209,13 @@ impl World {
         proof.iter().map(|hash| Bytes::copy_from_slice(hash)).collect()
     }
 
-    /// A client of these validators, whose deadline is short.
+    /// A client of validators who all answer at once: its deadline is for machines that are busy.
     pub(crate) async fn client(&self, faces: Vec<Arc<dyn Says>>) -> Client {
+        self.client_within(faces, Duration::from_secs(60)).await
+    }
+
+    /// A client of validators of whom some say nothing: it waits for them, but not for long.
+    pub(crate) async fn client_in_a_hurry(&self, faces: Vec<Arc<dyn Says>>) -> Client {
         self.client_within(faces, Duration::from_millis(250)).await
     }
 

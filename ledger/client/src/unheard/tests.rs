@@ -20,13 +20,17 @@ use tonic::Status;
 use super::*;
 use crate::{
     Committer,
+    submit::HEDGE,
     world::{Says, World, refusal, unheard},
 };
 
-/// Blocks of the ledger: enough for two complaints.
-const BLOCKS: u64 = 60;
+/// Blocks of the ledger: enough for two complaints, and for looks that begin anew on a busy machine.
+const BLOCKS: u64 = 180;
 /// Far more than a test takes.
 const LONG: Duration = Duration::from_secs(60);
+/// The longest deadline with which a submission ends as soon as every validator was asked once: no longer than until the
+/// next one is asked as well.
+const ASKED_ONCE: Duration = HEDGE;
 
 /// What the validators were told, and how far the ledger is.
 struct Told {
@@ -106,15 +110,20 @@ fn takes(batch: &SignedBatch, _before: usize) -> Result<SubmitResponse, Status> 
 
 /// A client of four validators: the first says one thing, the others another.
 async fn client(told: &Arc<Told>, liar: (Answer, bool), others: Answer) -> Client {
+    client_within(told, liar, others, LONG).await
+}
+
+async fn client_within(told: &Arc<Told>, liar: (Answer, bool), others: Answer, deadline: Duration) -> Client {
     let validator = |number| -> Arc<dyn Says> {
         let (answer, shows_old) = if number == 0 { liar } else { (others, false) };
         Arc::new(Validator { told: told.clone(), number, shows_old, answer })
     };
-    told.world.client((0..4).map(validator).collect()).await
+    told.world.client_within((0..4).map(validator).collect(), deadline).await
 }
 
-/// Commits a note that nobody records.
-async fn commit(client: Client) -> Committer {
+/// Commits a note that nobody records, to a client of such validators.
+async fn commit(told: &Arc<Told>, liar: (Answer, bool), others: Answer) -> Committer {
+    let client = client_within(told, liar, others, ASKED_ONCE).await;
     let committer = Committer::start(client, unheard()).await.unwrap();
     let error = committer.commit(&Entry::Note(b"is anybody there?".to_vec())).await.unwrap_err();
     assert!(matches!(error.root(), crate::CommitError::Unavailable { .. }), "{error}");
@@ -145,7 +154,7 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 async fn one_validator_that_refuses_and_shows_old_states_does_not_silence_a_submitter() {
     let told = Told::start();
     let refuses: Answer = |_, _| Err(refusal("SEQUENCE_CONFLICT"));
-    let committer = commit(client(&told, (refuses, true), takes).await).await;
+    let committer = commit(&told, (refuses, true), takes).await;
     until("the others hear the complaint", || told.complaints().len() >= 4).await;
     assert_eq!(
         told.sequences().len(),
@@ -187,7 +196,7 @@ async fn a_complaint_that_nobody_took_is_made_again() {
         true => Err(Status::unavailable("not now")),
         false => takes(batch, before),
     };
-    let committer = commit(client(&told, (later, false), later).await).await;
+    let committer = commit(&told, (later, false), later).await;
     until("the complaint is made twice", || told.complaints().len() >= 8).await;
     drop(committer);
 }

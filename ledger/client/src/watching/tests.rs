@@ -114,7 +114,7 @@ async fn one_validator_that_refuses_each_time_is_one() {
     let mute: Arc<dyn Says> = Arc::new(Watched::IsMute);
     let refuses: Arc<dyn Says> = Arc::new(Watched::Refuses("SEQUENCE_CONFLICT"));
     let gone: Arc<dyn Says> = Arc::new(Watched::IsGone);
-    let client = world.client(vec![mute, refuses, gone.clone(), gone]).await;
+    let client = world.client_in_a_hurry(vec![mute, refuses, gone.clone(), gone]).await;
     let ended = end(&client, &batch).await;
     assert!(matches!(ended, Err(ClientError::Unreachable { .. })), "{ended:?}");
 }
@@ -127,7 +127,7 @@ async fn a_validator_that_falls_silent_or_lies_does_not_hide_how_a_batch_ended()
     let lie = says(State::Final(world.finality(1)));
     let refuses: Arc<dyn Says> = Arc::new(Watched::Refuses("SEQUENCE_CONFLICT"));
     let last = says(State::Final(world.finality(2)));
-    let client = world.client(vec![pending.clone(), lie, refuses, pending, last]).await;
+    let client = world.client_in_a_hurry(vec![pending.clone(), lie, refuses, pending, last]).await;
     let mut watched = Box::pin(client.watch(&batch).await.unwrap());
     assert!(matches!(watched.next().await, Some(Ok(Progress::Pending))));
     let ended = timeout(LONG, watched.next()).await.unwrap();
@@ -140,7 +140,7 @@ async fn a_validator_that_falls_silent_or_lies_does_not_hide_how_a_batch_ended()
 async fn where_nobody_says_a_word_watching_ends_with_an_error() {
     let world = World::of(2);
     let (batch, _) = batch(&world);
-    let client = world.client(vec![Arc::new(Watched::IsMute), Arc::new(Watched::IsMute)]).await;
+    let client = world.client_in_a_hurry(vec![Arc::new(Watched::IsMute), Arc::new(Watched::IsMute)]).await;
     let mut watched = Box::pin(client.watch(&batch).await.unwrap());
     let ended = timeout(LONG, watched.next()).await.unwrap();
     assert!(matches!(ended, Some(Err(ClientError::Unreachable { .. }))), "{ended:?}");
@@ -154,7 +154,7 @@ async fn what_more_refuse_than_may_lie_ends_watching() {
     let refuses = || -> Arc<dyn Says> { Arc::new(Watched::Refuses("SEQUENCE_CONFLICT")) };
     let mute: Arc<dyn Says> = Arc::new(Watched::IsMute);
     let pending = says(State::Pending(BatchPending {}));
-    let client = world.client(vec![mute, refuses(), refuses(), pending]).await;
+    let client = world.client_in_a_hurry(vec![mute, refuses(), refuses(), pending]).await;
     let mut watched = Box::pin(client.watch(&batch).await.unwrap());
     let ended = timeout(LONG, watched.next()).await.unwrap();
     assert!(
