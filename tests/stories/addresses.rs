@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::keyward::{Answer, Keyward};
+use crate::support::keyward::{Answer, Keyward, wait_until};
 
 const EPOCH: &[(&str, &str)] = &[("KEYWARD_SERVE_ADDRESSES__EPOCH", "2s")];
 /// How long epochs that elapse, and their ends, may take.
@@ -198,8 +198,12 @@ fn addresses_of_hosted_and_own_roots_sign_once_are_paid_and_end_with_their_epoch
     }
 
     app_signs(&keyward, &message);
-    // What the ledger has names none of them, and nothing twice.
-    let records = uses(&keyward);
+    // What the ledger has names none of them, and nothing twice. A validator's look-up may be a moment behind.
+    let mut records = Vec::new();
+    wait_until("the uses to be found", || {
+        records = uses(&keyward);
+        records.len() >= 9
+    });
     let keys: BTreeSet<_> = records.iter().map(|one| text(&one["addresses"], "public_key")).collect();
     assert_eq!((records.len(), keys.len()), (9, 9));
     for somebody in [&alice, &bob] {
@@ -402,8 +406,14 @@ fn nothing_is_used_twice_however_the_service_dies() {
         in_one_epoch(|| done(somebody.sign(address, &message)));
         assert_eq!(somebody.refused(address, &other), "ADDRESS_USED");
     }
-    let records = uses(&keyward);
-    let keys: BTreeSet<_> = records.iter().map(|one| text(&one["addresses"], "public_key")).collect();
-    assert_eq!(records.len(), keys.len(), "no address stands on the ledger twice");
-    assert!(given.iter().all(|address| keys.contains(address.as_str())));
+    let mut keys: Vec<String> = Vec::new();
+    wait_until("every use to be found", || {
+        keys = uses(&keyward).iter().map(|one| text(&one["addresses"], "public_key").to_owned()).collect();
+        given.iter().all(|address| keys.contains(address))
+    });
+    assert_eq!(
+        keys.iter().collect::<BTreeSet<_>>().len(),
+        keys.len(),
+        "no address stands on the ledger twice"
+    );
 }

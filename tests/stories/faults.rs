@@ -17,7 +17,7 @@ use crate::support::{
 };
 
 /// How long signing may take to say that the ledger is unavailable: the ledger's deadline of 5 s, queueing, and a busy machine.
-const UNAVAILABLE_WITHIN: Duration = Duration::from_secs(30);
+const UNAVAILABLE_WITHIN: Duration = Duration::from_secs(120);
 /// A supervisor starts a child again so often; then a new one must.
 const KILLS_PER_SUPERVISOR: u64 = 4;
 

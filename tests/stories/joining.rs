@@ -109,6 +109,7 @@ async fn a_node_that_joins_begins_at_a_snapshot_and_says_what_it_does_not_hold()
     // A restart goes on where it was.
     cluster.stop_node(fast).await;
     cluster.start_node(fast).await;
-    without.commit(&Entry::Note(b"with the new one again".to_vec())).await.unwrap();
+    let again = Entry::Note(b"with the new one again".to_vec());
+    until("three of four with it", async || without.commit(&again).await.is_ok()).await;
     cluster.stop().await;
 }

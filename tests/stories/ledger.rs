@@ -1,5 +1,7 @@
 //! The ledger as its submitters and readers see it.
 
+use std::time::Duration;
+
 use keyward_ledger_client::{CommitError, Committer};
 use keyward_ledger_core::{batch::Batch, entry::Entry};
 use keyward_ledger_verify::verify_receipt;
@@ -92,16 +94,18 @@ async fn a_stopped_validator_restarts_on_its_folder_and_catches_up_over_epochs()
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_quorum_a_submission_is_refused_as_unavailable_within_its_deadline() {
     let mut cluster = Cluster::start(256).await;
-    let client = cluster.client(&[0, 1]).await;
+    let patient = Committer::start(cluster.client(&[0, 1]).await, submitter(1)).await.unwrap();
+    patient.commit(&note("with quorum")).await.unwrap();
+    let faces = [0, 1].map(|node| cluster.rpc_address(node)).to_vec();
+    let client = cluster.client_at("keyward://service/story", faces, Duration::from_secs(5)).await;
     let committer = Committer::start(client, submitter(0)).await.unwrap();
-    committer.commit(&note("with quorum")).await.unwrap();
     cluster.stop_node(2).await;
     cluster.stop_node(3).await;
     let began = std::time::Instant::now();
     let refused = committer.commit(&note("without")).await.unwrap_err();
     assert!(matches!(refused.root(), CommitError::Unavailable { .. }), "{refused}");
     // Its deadline is 5 s; a busy machine takes longer to say so.
-    assert!(began.elapsed().as_secs() < 30, "bounded: {:?}", began.elapsed());
+    assert!(began.elapsed().as_secs() < 120, "bounded: {:?}", began.elapsed());
     cluster.start_node(2).await;
     until("the ledger to go on", async || committer.commit(&note("again")).await.is_ok()).await;
     cluster.stop().await;

@@ -2,7 +2,7 @@
 
 use std::{os::unix::fs::FileExt as _, path::Path};
 
-use keyward_ledger_client::Committer;
+use keyward_ledger_client::{Client, Committer};
 use keyward_ledger_core::entry::Entry;
 use keyward_ledger_node::{ColdConfig, ColdPlace, StoreConfig};
 use serde_json::Value;
@@ -12,6 +12,14 @@ use crate::support::{
     keyward::{Keyward, PATIENCE},
     s3, until,
 };
+
+/// Waits until a node, asked alone, serves a block: on a busy machine what lies elsewhere may count as away for a moment.
+async fn served(own: &Client, height: u64) {
+    until("the block to be served", async || {
+        own.block(height).await.is_ok_and(|found| found.block.header().height == height)
+    })
+    .await;
+}
 
 /// What a node says of itself.
 fn status(keyward: &Keyward, node: usize) -> Value {
@@ -124,7 +132,7 @@ async fn old_blocks_move(
     until("them to be gone here", async || moved.iter().all(|name| !here.join(name).exists())).await;
     let own = cluster.client(&[0]).await;
     for height in 1..=top {
-        assert_eq!(own.block(height).await.unwrap().block.header().height, height, "served");
+        served(&own, height).await;
     }
 
     // Away: new blocks become final here, old ones are another validator's to serve, and they are back with it.
@@ -144,7 +152,7 @@ async fn old_blocks_move(
     returns();
     until("the old ones", async || own.block(1).await.is_ok()).await;
     for height in 1..=newest {
-        assert_eq!(own.block(height).await.unwrap().block.header().height, height);
+        served(&own, height).await;
     }
     cluster.stop().await;
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -27,18 +27,30 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Every file below a folder.
+/// Every file below a folder, which must be there. What goes while it is looked at is not listed.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
+    assert!(folder.is_dir(), "no folder {}", folder.display());
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => found.extend(files(&path)),
-            false => found.push(path),
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in unless_gone(fs::read_dir(&folder)).into_iter().flatten() {
+            let Some(path) = unless_gone(entry).map(|entry| entry.path()) else { continue };
+            match path.is_dir() {
+                true => folders.push(path),
+                false => found.push(path),
+            }
         }
     }
     found.sort();
     found
+}
+
+/// What a look at a file or folder gave, unless it is gone: whoever runs there removes and renames.
+pub fn unless_gone<T>(looked: io::Result<T>) -> Option<T> {
+    match looked {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        looked => Some(looked.unwrap()),
+    }
 }
 
 /// A keeper's share of a vault, open.
@@ -98,7 +110,7 @@ impl Disk {
 
 /// What a sealed file says that it is, and what it holds; nothing if it is no sealed file.
 pub fn unsealed(operator: &dyn KeyEncryptionKey, path: &Path) -> Option<(String, Vec<u8>)> {
-    let text = String::from_utf8(fs::read(path).unwrap()).ok()?;
+    let text = String::from_utf8(unless_gone(fs::read(path))?).ok()?;
     let mut lines = text.lines().skip_while(|line| !line.starts_with(SEALED));
     let named = lines.next()?.strip_prefix(SEALED)?.strip_suffix("-----")?;
     let sealed = hex::decode(lines.next()?).unwrap();

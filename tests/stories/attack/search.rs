@@ -1,13 +1,14 @@
 //! Searching whatever was stolen, byte by byte, for secrets in every spelling that a program may have left.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
 
 use base64ct::{Base64, Encoding as _};
 
-use super::loot::files;
+use super::loot::{files, unless_gone};
 
 /// A secret in one spelling.
 struct Needle {
@@ -58,11 +59,17 @@ impl Needles {
 
     /// Which of them stand where below a folder, names of files included; and how many bytes were looked at.
     pub fn below(&self, folder: &Path) -> (Vec<(PathBuf, String)>, usize) {
-        let (mut found, mut looked) = (Vec::new(), 0);
-        for path in files(folder) {
-            let bytes = [path.as_os_str().as_encoded_bytes(), b"\n", &fs::read(&path).unwrap()].concat();
+        let (mut found, mut looked, mut seen) = (Vec::new(), 0, BTreeSet::new());
+        // Twice: what was renamed under the first look has another name in the second.
+        for path in (0..2).flat_map(|_| files(folder)) {
+            if seen.contains(&path) {
+                continue;
+            }
+            let Some(bytes) = unless_gone(fs::read(&path)) else { continue };
+            let bytes = [path.as_os_str().as_encoded_bytes(), b"\n", &bytes].concat();
             looked += bytes.len();
             found.extend(self.within(&bytes).into_iter().map(|what| (path.clone(), what.to_owned())));
+            seen.insert(path);
         }
         (found, looked)
     }

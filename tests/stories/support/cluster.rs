@@ -199,10 +199,10 @@ impl Cluster {
         self.client_as("keyward://service/story", nodes).await
     }
 
-    /// The same with a certificate of this name.
+    /// The same with a certificate of this name. It waits as long as a busy machine may need.
     pub async fn client_as(&self, principal: &str, nodes: &[usize]) -> Client {
         let nodes = nodes.iter().map(|n| self.rpc_address(*n)).collect();
-        self.client_at(principal, nodes, Duration::from_secs(5)).await
+        self.client_at(principal, nodes, Duration::from_secs(60)).await
     }
 
     /// A client that asks at these addresses, and waits so long.

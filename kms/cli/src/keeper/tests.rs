@@ -121,8 +121,10 @@ impl Place {
         wanted: impl Fn(&keyward_ledger_client::Alarm) -> bool,
     ) {
         loop {
-            let alarms = client.status().await.unwrap().operation.unwrap().alarms;
-            if alarms.iter().find(|alarm| alarm.code == code).is_some_and(&wanted) {
+            // On a busy machine an answer may come too late.
+            let status = client.status().await.ok().and_then(|status| status.operation);
+            let alarm = status.and_then(|status| status.alarms.into_iter().find(|alarm| alarm.code == code));
+            if alarm.as_ref().is_some_and(&wanted) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -28,7 +28,7 @@ const EPOCH_BLOCKS: NonZeroU64 = NonZeroU64::new(256).unwrap();
 const TERM_VIEWS: u32 = 64;
 const THREADS: usize = 2;
 /// How long the engines may take to order their first blocks.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 const BLOCKS_FIRST: u64 = 20;
 
 /// Blocks per second that so many engines make final, each block with a body of so many bytes.
@@ -201,6 +201,12 @@ mod tests {
 
     #[tokio::test]
     async fn engines_alone_make_blocks_final() {
-        assert!(blocks_per_s(4, 1000, Duration::from_millis(500)).await.unwrap() > 0.0);
+        // On a busy machine the engine that is furthest behind may be told of no block for a while.
+        for time in [500, 5_000, 30_000].map(Duration::from_millis) {
+            if blocks_per_s(4, 1000, time).await.unwrap() > 0.0 {
+                return;
+            }
+        }
+        panic!("no block in half a minute");
     }
 }
