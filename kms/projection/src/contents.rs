@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keyward_audit::{
-    AccountFinding, AddressCheck, Completeness, EpochFinding, GrantAct, GrantStep, PaymentReceived, Place,
-    Relinked, RunFinding, RunSource, Transaction,
+    AccountFinding, AddressCheck, Approval, ApprovalCase, Approver, Completeness, EpochFinding, GrantAct,
+    GrantStep, PaymentReceived, Place, Relinked, RunFinding, RunSource, Transaction,
 };
 use keyward_domain::detail::Source;
 use keyward_ledger_core::entry::{Custody, Party};
@@ -43,6 +43,9 @@ const ACCOUNTS: Table = Table {
         Column::int("unopened").optional(),
         Column::int("leaf_index").optional(),
         Column::bytes("leaf_hash").optional(),
+        Column::int("closed_ms").optional(),
+        Column::int("closed_leaf_index").optional(),
+        Column::bytes("closed_leaf_hash").optional(),
     ],
     key: 1,
     indexes: &[],
@@ -107,6 +110,9 @@ const TRANSACTIONS: Table = Table {
         Column::text("said").optional(),
         Column::bytes("limit_rule").optional(),
         Column::bytes("limit_handle").optional(),
+        Column::bytes("approval_case").optional(),
+        Column::bytes("approval_rule").optional(),
+        Column::text("approved_by").optional(),
         Column::int("release_leaf_index").optional(),
         Column::bytes("release_leaf_hash").optional(),
         Column::bytes("signature_hash").optional(),
@@ -190,8 +196,9 @@ fn leaves(found: &Relinked) -> BTreeMap<u64, Hash> {
     };
     let transactions = found.transactions.iter();
     let releases = transactions.clone().filter_map(|one| one.release.map(|release| release.place));
-    let all =
-        transactions.map(|one| one.place).chain(releases).chain(found.payments.iter().map(|one| one.place));
+    let approvals = transactions.clone().filter_map(|one| one.approval.as_ref()).flat_map(Approval::places);
+    let all = transactions.map(|one| one.place).chain(releases).chain(approvals);
+    let all = all.chain(found.payments.iter().map(|one| one.place));
     let all = all.chain(found.accounts.iter().flat_map(|one| std::iter::once(one.chosen).chain(one.closed)));
     let all = all.chain(found.epochs.iter().filter_map(|one| one.closing));
     let all = all.chain(found.runs.iter().filter_map(dealing)).chain(found.acts.iter().map(|act| act.place));
@@ -235,7 +242,19 @@ fn accounts(found: &Relinked) -> Vec<Row> {
         let unopened = found.unopened.iter().find(|one| one.account == account);
         let unopened = unopened.map_or(Some(0), |one| one.whole.map(|_| one.missing));
         let [index, hash] = place(one.map(|one| one.chosen));
-        vec![account.into(), custody.into(), one.map(|one| one.epoch_ms).into(), unopened.into(), index, hash]
+        let closed = one.and_then(|one| one.closed);
+        let [closed_index, closed_hash] = place(closed);
+        vec![
+            account.into(),
+            custody.into(),
+            one.map(|one| one.epoch_ms).into(),
+            unopened.into(),
+            index,
+            hash,
+            closed.map(|closed| closed.time_ms).into(),
+            closed_index,
+            closed_hash,
+        ]
     };
     all.into_iter().map(row).collect()
 }
@@ -303,6 +322,16 @@ fn act(act: &GrantAct) -> Row {
     stands(&act.place).into_iter().chain(about).chain([account, first, last, case_id, hash, count]).collect()
 }
 
+/// Whose approvals stood when the case was used up: accounts, and keys that no record binds to one.
+fn approved_by(case: &ApprovalCase) -> String {
+    let one = |one: &Approver| match (one.account, &one.party) {
+        (Some(account), _) => hex::encode(account),
+        (None, Party::Credential(account)) => hex::encode(account),
+        (None, Party::Key(key)) => format!("key {}", hex::encode(key.0)),
+    };
+    case.approvers.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
 fn transaction(one: &Transaction) -> Row {
     let (address, address_epoch) = match one.address {
         AddressCheck::Derived => ("derived", None),
@@ -317,6 +346,8 @@ fn transaction(one: &Transaction) -> Row {
         Some(Source::Index(index)) => (Some("index"), Some(*index), Some(one.of.epoch), None),
         Some(Source::Payment { epoch, payment }) => (Some("payment"), None, Some(*epoch), Some(*payment)),
     };
+    let approval = one.approval.as_ref();
+    let approved = approval.and_then(|approval| approval.found.as_ref());
     let [release_index, release_hash] = place(one.release.map(|release| release.place));
     let lies = |words: &dyn Fn(&keyward_audit::Lie) -> String, apart: &str| {
         one.lies.iter().map(words).collect::<Vec<_>>().join(apart)
@@ -341,6 +372,9 @@ fn transaction(one: &Transaction) -> Row {
         detail.map(|detail| detail.said.join("\n")).into(),
         one.limit.map(|limit| limit.rule).into(),
         one.limit.map(|limit| limit.handle).into(),
+        approval.map(|approval| approval.case).into(),
+        approved.map(|case| case.rule).into(),
+        approved.map(approved_by).into(),
         release_index,
         release_hash,
         one.release.map(|release| release.signature_hash).into(),

@@ -84,6 +84,10 @@ impl Feed {
     pub(crate) async fn write(&mut self, on: &mut PgConnection) -> Result<(), ProjectionError> {
         let contents = Contents::of(&self.relinker.relinked());
         self.next.clear();
+        if self.holds_others_than(&contents) {
+            self.printed.clear();
+            self.first = true;
+        }
         for (table, rows) in contents.rows {
             let new: Vec<Row> = rows.into_iter().filter(|row| self.is_new(table, row)).collect();
             self.next.extend(new.iter().map(|row| (name_of(table, row), print_of(&self.state, row))));
@@ -93,6 +97,16 @@ impl Feed {
         let new: Vec<i64> = leaves.filter(|leaf| !self.printed.contains_key(&leaf_name(*leaf))).collect();
         self.next.extend(new.iter().map(|leaf| (leaf_name(*leaf), 0)));
         put_records(on, &self.role, &new, self.first).await
+    }
+
+    /// Whether the database holds a row that is no longer found: an approval was taken back.
+    fn holds_others_than(&self, contents: &Contents) -> bool {
+        let of = |&(table, ref rows): &(&'static Table, Vec<Row>)| -> Vec<Name> {
+            rows.iter().map(|row| name_of(table, row)).collect()
+        };
+        let rows = contents.rows.iter().flat_map(of);
+        let leaves = contents.leaves.keys().map(|leaf| leaf_name(leaf.cast_signed()));
+        rows.chain(leaves).filter(|name| self.printed.contains_key(name)).count() < self.printed.len()
     }
 
     fn is_new(&self, table: &'static Table, row: &Row) -> bool {
@@ -114,6 +128,9 @@ const fn matters(kind: u16) -> bool {
         kind::RELEASE
             | kind::OPEN_APPROVAL
             | kind::APPROVE
+            | kind::WITHDRAW_APPROVAL
+            | kind::CLOSE_ACCOUNT
+            | kind::CLOSE_OWN_ACCOUNT
             | kind::CHOOSE_ADDRESSES
             | kind::USE_ADDRESS
             | kind::CLOSE_EPOCH

@@ -4,8 +4,11 @@
 use std::process::Command;
 
 use crate::support::{self, Postgres, site::bounds, until_free};
-use crate::town::{self, Town, common::mutate::Random};
+use crate::town::{self, OFFICERS, Town, common::mutate::Random};
 use keyward_audit::{GrantFile, Relinker};
+use keyward_domain::blind::Blinded;
+use keyward_domain::detail::ApprovedBy;
+use keyward_ledger_core::entry::{Act, Case, Entry, kind};
 use keyward_projection::{Block, Feed, ProjectionError, Projector, SqliteFile};
 
 /// The blocks of a town's ledger, as they come after they were verified.
@@ -49,7 +52,11 @@ fn story() -> (Town, Vec<GrantFile>) {
     }
     let mut files = Vec::new();
     for owner in [0, 1] {
-        let mut file = town.granted(&[owner], first, first + 2);
+        // One officer approves, takes it back, and approves again.
+        let mut file = town.granted_amid(&[owner], (first, first + 2), |town, case| {
+            town.acted(Act::Approve { case, group: 0 }, &[OFFICERS[0]]);
+            town.acted(Act::WithdrawApproval(case), &[OFFICERS[0]]);
+        });
         town.open(&mut file, owner, first, first + 2);
         files.push(GrantFile::decode(&file.encode().expose(<[u8]>::to_vec)).unwrap());
     }
@@ -110,6 +117,8 @@ async fn each_grant_has_exactly_its_rows_and_they_hold() {
     let (mut projector, roles) = projector(&url, &town, &[&files[0], &files[1]]).await;
     push(&mut projector, &blocks(&town)).await;
     for (owner, role) in roles.iter().enumerate() {
+        let approved = format!("SELECT count(*) FROM {role}.acts WHERE step = 'approved'");
+        assert_eq!(server.sql(&url, &approved), "2", "what was taken back is none");
         let uses: std::collections::BTreeSet<u64> =
             town.owners[owner].uses.values().flatten().copied().collect();
         let uses: Vec<_> = uses.iter().map(ToString::to_string).collect();
@@ -192,6 +201,72 @@ async fn block_by_block_and_over_restarts_the_same_rows_come_out() {
     let (mut projector, roles) = projector(&url, &town, &[&files[0]]).await;
     push(&mut projector, &blocks).await;
     assert_eq!(all_rows(&server, &url, &roles[0]), slowly);
+}
+
+/// A use that both officers approved, the one after he had taken it back, and its case.
+fn approved_use(town: &mut Town) -> Case {
+    let (mut draft, salt) = (town.draft(0), [7; 32]);
+    let detail = draft.detail.clone();
+    let blinded = Blinded {
+        salt: &salt,
+        account: &detail.account,
+        scheme: draft.used.scheme,
+        payload_hash: &detail.payload_hash,
+        format: &detail.format,
+    };
+    let open = blinded.open(OFFICERS[0].rule().id(kind::DEFINE_APPROVAL), 600_000);
+    let outcome = town.world.submit(&[Entry::OpenBlindCase(open)]).remove(0);
+    let case = Case { id: outcome.data.try_into().unwrap(), payload: open.payload() };
+    let approve = |town: &mut Town, officer| town.acted(Act::Approve { case, group: 0 }, &[officer]);
+    approve(town, OFFICERS[0]);
+    town.acted(Act::WithdrawApproval(case), &[OFFICERS[0]]);
+    approve(town, OFFICERS[1]);
+    approve(town, OFFICERS[0]);
+    town.record(vec![(0, Entry::UseBlindCase(blinded.use_up(case.id)))]);
+    draft.detail.approved = Some(ApprovedBy { case: case.id, salt });
+    let entry = town.seal(0, draft);
+    town.record(vec![(0, entry)]);
+    case
+}
+
+#[tokio::test]
+async fn rows_say_who_approved_and_when_an_account_was_closed_and_have_the_records_of_it() {
+    let Some(server) = Postgres::start_for_readers() else { return };
+    let (url, mut town) = (server.database(), Town::new(1, Random::seeded("approved")));
+    town.publish();
+    let first = town.epoch() + 1;
+    town.go(first, 5_000);
+    let case = approved_use(&mut town);
+    town.use_one(0);
+    let mut file = town.granted(&[0], first, first);
+    town.elapse(first);
+    town.open(&mut file, 0, first, first);
+    let (mut projector, roles) = projector(&url, &town, &[&file]).await;
+    push(&mut projector, &blocks(&town)).await;
+    let asks = |question: &str| server.sql(&url, &format!("SET search_path = {}; {question}", roles[0]));
+    let approvals = "SELECT encode(approval_case, 'hex'), encode(approval_rule, 'hex'), approved_by, lies FROM transactions \
+         ORDER BY leaf_index";
+    let rule = hex::encode(OFFICERS[0].rule().id(kind::DEFINE_APPROVAL));
+    let by = [OFFICERS[1], OFFICERS[0]].map(|officer| hex::encode(officer.account())).join(", ");
+    assert_eq!(asks(approvals), format!("SET\n{}|{rule}|{by}|\n|||", hex::encode(case.id)));
+    // As SPEC has it. What was taken back stands for nothing.
+    let records = "SELECT r.kind_name, r.outcome_name FROM transactions t JOIN records r ON r.outcome_data = t.approval_case \
+         OR position(t.approval_case IN r.entry) > 0 ORDER BY r.leaf_index";
+    let found = asks(records);
+    let found: Vec<_> = found.lines().skip(1).collect();
+    assert_eq!(
+        found,
+        ["open-blind-case|ACCEPTED", "approve|ACCEPTED", "approve|ACCEPTED", "use-blind-case|ACCEPTED"]
+    );
+
+    // The closing comes while the projector runs, and no other record of the grant.
+    let closed = "SELECT a.closed_ms = r.time_ms, r.kind_name FROM accounts a LEFT JOIN records r \
+         ON (r.leaf_index, r.leaf_hash) = (a.closed_leaf_index, a.closed_leaf_hash)";
+    assert_eq!(asks(closed), "SET\n|");
+    let (account, person) = (town.owners[0].account(), town.owners[0].person);
+    town.acted(Act::CloseAccount { account }, &[person]);
+    push(&mut projector, &blocks(&town)).await;
+    assert_eq!(asks(closed), "SET\nt|close-own-account");
 }
 
 /// What was opened stays so, and time goes on: another epoch of the period elapses, and nobody opened it.
