@@ -35,6 +35,13 @@ pub struct Granted {
     pub(crate) shown: BTreeMap<u64, Hash>,
 }
 
+impl Granted {
+    /// Whether the file has a receipt of the record at this index.
+    pub fn shows(&self, leaf_index: u64) -> bool {
+        self.shown.contains_key(&leaf_index)
+    }
+}
+
 /// A receipt that holds, of an accepted entry.
 struct Shown {
     place: Place,

@@ -179,7 +179,7 @@ impl Contents {
         let rows = vec![
             (&ABOUT, vec![about(found)]),
             (&ACCOUNTS, accounts(found)),
-            (&RUNS, found.runs.iter().map(run).collect()),
+            (&RUNS, found.runs.iter().map(|one| run(found, one)).collect()),
             (&ACTS, found.acts.iter().map(act).collect()),
             (&TRANSACTIONS, found.transactions.iter().map(transaction).collect()),
             (&PAYMENTS, found.payments.iter().map(payment).collect()),
@@ -269,13 +269,23 @@ fn stands(place: &Place) -> [Value; 4] {
     [place.leaf_index.into(), place.leaf_hash.into(), place.height.into(), place.time_ms.into()]
 }
 
-fn run(run: &RunFinding) -> Row {
-    let (source, dealing) = match run.source {
-        RunSource::Hosted => ("hosted", None),
+/// The delivery of a run: a run may be delivered more than once, and the grant file has the receipt of the one that it holds.
+fn delivery(found: &Relinked, run: &RunFinding) -> Option<Place> {
+    let is_it = |act: &&GrantAct| {
+        let GrantStep::Delivered { opened, .. } = &act.what else { return false };
+        (opened.account, opened.first, opened.last) == (run.account, run.first, run.last)
+            && found.granted.shows(act.place.leaf_index)
+    };
+    found.acts.iter().find(is_it).map(|act| act.place)
+}
+
+fn run(found: &Relinked, run: &RunFinding) -> Row {
+    let (source, came) = match run.source {
+        RunSource::Hosted => ("hosted", delivery(found, run)),
         RunSource::Keepers(place) => ("keepers", Some(place)),
         RunSource::KeepersUnrecorded => ("keepers-unrecorded", None),
     };
-    let [index, hash] = place(dealing);
+    let [index, hash] = place(came);
     vec![run.account.into(), run.first.into(), run.last.into(), source.into(), run.active.into(), index, hash]
 }
 
