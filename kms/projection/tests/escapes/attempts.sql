@@ -12,6 +12,7 @@
 =30|10	SELECT max(leaf_index), min(leaf_index) FROM transactions WHERE public_key >= decode('00', 'hex')
 =3	SELECT count(*) FROM transactions t JOIN records r USING (leaf_index, leaf_hash)
 =3	SELECT count(*) FROM records WHERE leaf_hash = sha256(entry)
+=0	SELECT count(*) FROM transactions t JOIN records r ON r.outcome_data = t.approval_case OR position(t.approval_case IN r.entry) > 0
 ok	SELECT to_timestamp(time_ms / 1000.0), encode(leaf_hash, 'hex'), upper(app), row_number() OVER (ORDER BY leaf_index) FROM transactions
 ok	SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'SELF'
 ok	EXPLAIN SELECT * FROM transactions
@@ -353,6 +354,19 @@ ok	CLOSE held
 ok	BEGIN
 55000	PREPARE TRANSACTION 'mine'
 ok	ROLLBACK
+
+-- # words between sessions: PostgreSQL has no right on them. Nothing of ours is told that way, so who listens hears another
+-- # reader who wants to be heard, and no row; who notifies reaches nobody else, and the words end with the sessions.
+ok	NOTIFY keyward, 'words'
+ok	LISTEN keyward
+ok	UNLISTEN *
+42501	SELECT pg_listening_channels()
+42501	SELECT pg_notification_queue_usage()
+
+-- # more memory for one's own sorts: no row of another's, and the machine's memory is bounded outside (SPEC)
+ok	SET work_mem = '1GB'
+=3	SELECT count(*) FROM (SELECT said FROM transactions ORDER BY said DESC) x
+ok	RESET work_mem
 
 -- # endless queries, with one's own time-out lifted
 ok	SET statement_timeout = 0
