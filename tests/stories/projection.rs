@@ -102,10 +102,19 @@ fn a_reader_asks_while_the_projector_runs_and_no_longer() {
         Projecting(command.spawn().unwrap())
     };
     let mut projecting = projects();
-    let login = || fs::read_dir(&logins).ok()?.next()?.ok().map(|entry| entry.path());
+    // It is written beside its place first: the file that bears its user's name is the one.
+    let field_of =
+        |text: &str, name: &str| Some(text.lines().find_map(|line| line.strip_prefix(name))?.to_owned());
+    let login = || {
+        let entries = fs::read_dir(&logins).ok()?.flatten();
+        entries.map(|entry| entry.path()).find_map(|path| {
+            let text = fs::read_to_string(&path).ok()?;
+            (field_of(&text, "user=")? == path.file_name()?.to_str()?).then_some(text)
+        })
+    };
     wait_until("the reader's login", || login().is_some());
-    let text = fs::read_to_string(login().unwrap()).unwrap();
-    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+    let text = login().unwrap();
+    let field = |name: &str| field_of(&text, name).unwrap();
     let reader = format!(
         "postgresql://{}:{}@127.0.0.1:{}/{}",
         field("user="),
