@@ -81,17 +81,30 @@ impl<'a> Bank<'a> {
         }
         regulator.done(&["audit", "issue", &id, "--case", &case]);
         let folder = regulator.path(&format!("grant-{}", &id[..8]));
+        let granted = Granted { id, folder, rows: rows(whom, paid) };
+        granted.open(regulator, paid);
+        granted
+    }
+}
+
+/// What a reader must see of what an account has paid.
+fn rows(whom: &Party<'_>, paid: &[Value]) -> String {
+    let row = |signed: &Value| format!("{}|{}", signed["leaf_index"], whom.account);
+    paid.iter().map(row).collect::<Vec<_>>().join("\n")
+}
+
+impl Granted {
+    /// Opens what has elapsed, until that has.
+    fn open(&self, regulator: &Party<'_>, paid: &[Value]) {
         let (last, until) = (paid.last().unwrap()["epoch"].as_u64(), Instant::now() + PATIENCE);
         loop {
-            let opened = regulator.done(&["audit", "open", &id, &folder]);
+            let opened = regulator.done(&["audit", "open", &self.id, &self.folder]);
             if opened["opened"].as_array().unwrap().iter().any(|run| run["last"].as_u64() >= last) {
                 break;
             }
             assert!(Instant::now() < until, "the epoch does not elapse");
             std::thread::sleep(Duration::from_millis(200));
         }
-        let row = |signed: &Value| format!("{}|{}", signed["leaf_index"], whom.account);
-        Granted { id, folder, rows: paid.iter().map(row).collect::<Vec<_>>().join("\n") }
     }
 }
 
@@ -353,6 +366,19 @@ fn two_regulators_see_one_account_each_and_what_they_ask_is_on_the_ledger() {
         });
     }
 
+    // One more epoch is opened while that goes on, and its row comes. A file that is not whole meanwhile takes nothing away.
+    let file = format!("{}/grant", second.folder);
+    let whole = fs::read(&file).unwrap();
+    fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+    wait_until("words of it", || projecting.noted().contains("is not taken, its rows stay"));
+    assert_eq!(two.rows().as_ref(), Ok(&second.rows));
+    fs::write(&file, &whole).unwrap();
+    let paid = [&paid[1][..], &bank.pay(&bank.dora, &["milk"])].concat();
+    second.open(&ruth, &paid);
+    let second_rows = rows(&bank.dora, &paid);
+    wait_until("the row of what was opened later", || two.rows().as_ref() == Ok(&second_rows));
+    assert_eq!(one.rows().as_ref(), Ok(&first.rows), "nobody else's");
+
     // Revoked, the one is put out, and what it asked last is still handed in. The other goes on.
     let mut stays = Command::new(Postgres::psql());
     stays.args(["-X", "-q"]).arg(&one.url).stdin(Stdio::piped());
@@ -364,7 +390,7 @@ fn two_regulators_see_one_account_each_and_what_they_ask_is_on_the_ledger() {
     assert_eq!(there("pg_stat_activity WHERE usename"), "0");
     assert_eq!(one.rows().ok(), None);
     wait_until("words of it", || projecting.noted().contains("closed, as its grant is revoked"));
-    assert_eq!(two.rows().as_ref(), Ok(&second.rows));
+    assert_eq!(two.rows().as_ref(), Ok(&second_rows));
     drop(stays.kill());
     stays.wait().unwrap();
     projecting.end();

@@ -1,6 +1,7 @@
 //! The projection's own database: its tables, which ledger it is of, and that nobody else keeps it.
 
 use keyward_ledger_core::hash::Hash;
+use keyward_ledger_core::log::Frontier;
 use keyward_ledger_core::outcome::Outcome;
 use keyward_ledger_core::record::Record;
 use keyward_store::PostgresServer;
@@ -73,8 +74,22 @@ impl Database {
         Ok(!roles(&mut self.connection).await?.is_empty())
     }
 
-    /// Records from a leaf on, each as its row says, up to a page.
-    pub(crate) async fn page(&mut self, from: u64) -> Result<Vec<Leaf>, ProjectionError> {
+    /// The next records of a log that is read back, up to a page: each must be the one that its row says, in its place.
+    pub(crate) async fn read_back(&mut self, log: &mut Frontier) -> Result<Vec<Leaf>, ProjectionError> {
+        let page = self.page(log.size()).await?;
+        if page.is_empty() {
+            return Err(ProjectionError::Changed { leaf: log.size() });
+        }
+        for leaf in &page {
+            if leaf.index != log.size() || leaf.record.id() != leaf.hash {
+                return Err(ProjectionError::Changed { leaf: log.size() });
+            }
+            log.append(leaf.hash);
+        }
+        Ok(page)
+    }
+
+    async fn page(&mut self, from: u64) -> Result<Vec<Leaf>, ProjectionError> {
         let text = format!(
             "SELECT {LEAF_COLUMNS} FROM {SCHEMA}.records WHERE leaf_index >= $1 ORDER BY leaf_index LIMIT {PAGE}"
         );

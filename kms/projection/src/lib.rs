@@ -19,6 +19,7 @@ mod log;
 mod projector;
 mod readers;
 mod reading;
+mod renewal;
 mod sample;
 mod seen;
 mod sqlite;

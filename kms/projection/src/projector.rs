@@ -3,6 +3,7 @@
 //! Who calls verifies blocks; here their records are also held against the root of the log in each certified header,
 //! from the first leaf on, those that an earlier run wrote included. A database that somebody wrote into is refused.
 
+use keyward_audit::Relinker;
 use keyward_ledger_core::entry::{Act, AuditAct, Entry, UseGrant, kind, kind_of};
 use keyward_ledger_core::hash::Hash;
 use keyward_ledger_core::log::Frontier;
@@ -12,6 +13,7 @@ use tokio::time::{Duration, Instant};
 
 use crate::feed::Feed;
 use crate::readers::hold_open;
+use crate::renewal::Renewal;
 use crate::table::{Row, Table};
 use crate::tables::{RECORDS, SCHEMA, record_row};
 use crate::{Database, ProjectionError, copy};
@@ -46,6 +48,8 @@ pub struct Projector {
     height: u64,
     time_ms: u64,
     feeds: Vec<Feed>,
+    /// What takes the place of some of them once it has caught up.
+    renewals: Vec<Renewal>,
     rows: Vec<Row>,
     bytes: usize,
     used: Vec<(UseGrant, u64)>,
@@ -63,23 +67,16 @@ impl Projector {
     ) -> Result<Self, ProjectionError> {
         let (mut log, mut revoked) = (Frontier::default(), Vec::new());
         while log.size() < database.leaves {
-            let page = database.page(log.size()).await?;
-            if page.is_empty() {
-                return Err(ProjectionError::Changed { leaf: log.size() });
-            }
-            for leaf in page {
-                if leaf.index != log.size() || leaf.record.id() != leaf.hash {
-                    return Err(ProjectionError::Changed { leaf: log.size() });
-                }
+            for leaf in database.read_back(&mut log).await? {
                 feeds.iter_mut().try_for_each(|feed| feed.feed(leaf.index, &leaf.record))?;
                 revoked.extend(revoked_in(&leaf.record));
-                log.append(leaf.hash);
             }
             progress(log.size());
         }
         let (height, time_ms) = (database.height, database.time_ms);
-        let (rows, used) = (Vec::new(), Vec::new());
-        Ok(Self { database, log, height, time_ms, feeds, rows, bytes: 0, used, revoked, grants_due: None })
+        let (rows, used, renewals) = (Vec::new(), Vec::new(), Vec::new());
+        let (bytes, grants_due) = (0, None);
+        Ok(Self { database, log, height, time_ms, feeds, renewals, rows, bytes, used, revoked, grants_due })
     }
 
     /// The height to begin with: that of the last block that is in, so that it is held against the ledger's own.
@@ -185,6 +182,50 @@ impl Projector {
         Ok(())
     }
 
+    /// Has a grant's rows become what its file opens by now; whether rows of that grant are kept. Those that are there stand until
+    /// [`Self::renew`] has put the new ones in their place.
+    pub fn replace(&mut self, relinker: Relinker) -> bool {
+        let grant = relinker.granted().grant.id;
+        let Some(feed) = self.feeds.iter().find(|feed| *feed.grant_id() == grant) else { return false };
+        let renewal = Renewal::new(Feed::new(feed.role().to_owned(), relinker));
+        self.renewals.retain(|other| *other.grant_id() != grant);
+        self.renewals.push(renewal);
+        true
+    }
+
+    /// Feeds what is to replace rows with the log, for so long, and gives the grants whose rows were replaced: in one transaction, so
+    /// that nobody sees half of them. `held`: only once the log holds all records that the grant's file shows.
+    pub async fn renew(&mut self, within: Duration, held: bool) -> Result<Vec<Hash>, ProjectionError> {
+        let (until, mut renewed, mut at) = (Instant::now() + within, Vec::new(), 0);
+        if !self.renewals.is_empty() {
+            self.flush().await?;
+        }
+        while let Some(renewal) = self.renewals.get_mut(at) {
+            if !renewal.read_on(&mut self.database).await? {
+                if until <= Instant::now() {
+                    break;
+                }
+                continue;
+            }
+            if !renewal.is_of(&self.log) {
+                return Err(ProjectionError::Changed { leaf: self.log.size() });
+            }
+            if held && renewal.lacks_records() {
+                at += 1;
+                continue;
+            }
+            let feed = self.renewals.remove(at).into_feed();
+            if let Some(old) = self.feeds.iter_mut().find(|old| old.role() == feed.role()) {
+                renewed.push(*feed.grant_id());
+                *old = feed;
+            }
+        }
+        if !renewed.is_empty() {
+            self.finish().await?;
+        }
+        Ok(renewed)
+    }
+
     /// Whether the log so far lacks records that a grant file shows.
     pub fn lacks_records_of_grants(&self) -> bool {
         self.feeds.iter().any(Feed::lacks_records)
@@ -200,6 +241,7 @@ impl Projector {
     /// Keeps these grants' rows no longer up to date.
     pub fn end(&mut self, grants: &[Hash]) {
         self.feeds.retain(|feed| !grants.contains(feed.grant_id()));
+        self.renewals.retain(|renewal| !grants.contains(renewal.grant_id()));
     }
 }
 

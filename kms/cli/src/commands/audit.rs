@@ -18,7 +18,7 @@ pub(crate) mod whose;
 
 use keyward_client::audit::AuditError;
 
-pub(crate) use self::file::load as load_grant_file;
+pub(crate) use self::file::{load as load_grant_file, place as grant_file_place};
 pub(crate) use self::offline::{Offline, refused};
 
 use super::Context;

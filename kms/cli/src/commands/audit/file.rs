@@ -1,6 +1,6 @@
 //! The grant file: read, gone on with under the trust file, or begun with what the ledger has of the grant.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keyward_audit::{GRANT_FILE_BYTES_MAX, GrantFile};
@@ -26,9 +26,13 @@ const PAUSES_MAX: u32 = 25;
 
 /// Reads one, or the one in a folder. It opens what was granted to whoever reads it: one that others may read is refused.
 pub(crate) fn load(path: &Path) -> Result<GrantFile> {
-    let path = if path.is_dir() { &path.join(FILE) } else { path };
-    let bytes = files::read_secret_within(path, GRANT_FILE_BYTES_MAX)?;
+    let bytes = files::read_secret_within(&place(path), GRANT_FILE_BYTES_MAX)?;
     GrantFile::decode(&bytes).map_err(|error| refused(&error.into()))
+}
+
+/// Where the file itself lies.
+pub(crate) fn place(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join(FILE) } else { path.to_owned() }
 }
 
 /// Reads one back; it must be of this grant.

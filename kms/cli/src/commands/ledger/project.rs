@@ -3,6 +3,7 @@
 //! What goes in was verified before; who may read what, `kms/projection` holds. Readers may log in only while this runs.
 
 mod anchor;
+mod grants;
 mod readers;
 mod source;
 
@@ -18,6 +19,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use self::anchor::{Anchor, waiting};
+use self::grants::GrantFiles;
 use self::readers::{Readers, say, watch};
 use self::source::{Next, Source};
 use crate::commands::Context;
@@ -37,7 +39,8 @@ const TURN: Duration = Duration::from_secs(2);
 pub(super) struct Project {
     #[command(flatten)]
     database: DatabaseArguments,
-    /// A grant file, or its folder, whose rows a reader of its own sees; repeatable. Needs a server of the projection's own, as superuser.
+    /// A grant file, or its folder, whose rows a reader of its own sees, and what is opened into it later too; repeatable. Needs a
+    /// server of the projection's own, as superuser.
     #[arg(long = "grant", value_name = "FILE")]
     grants: Vec<PathBuf>,
     /// Keeps a reader of the ledger's records too, for the supervised's own people.
@@ -70,11 +73,18 @@ pub(super) struct Project {
     log_mib: u64,
 }
 
+/// Who is served, and what they are shown.
+struct Served {
+    guard: Option<Arc<Mutex<Guard>>>,
+    roles: Vec<String>,
+    grant_files: GrantFiles,
+}
+
 impl Project {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
         let server = self.database.server()?;
         let source = Source::open(context, self.export.as_deref(), self.trust.as_deref()).await?;
-        let grants = self.relinkers(source.trust())?;
+        let (grant_files, grants) = GrantFiles::open(&self.grants, source.trust())?;
         let anchor = Anchor::of(context, &source, self.submitter.as_deref()).await?;
         let ledger = Ledger { chain_id: source.trust().chain_id, name: source.trust().name.clone() };
         let mut database = Database::open(&server, ledger).await.map_err(|error| refused(&error))?;
@@ -93,7 +103,8 @@ impl Project {
         let projector = Projector::begin(database, readers.feeds, |leaves| progress.reach(leaves)).await;
         drop(progress);
         let mut projector = projector.map_err(|error| refused(&error))?;
-        let done = self.follow(context, source, anchor, &mut projector, guard.as_ref(), &readers.roles).await;
+        let served = Served { guard: guard.clone(), roles: readers.roles, grant_files };
+        let done = self.follow(context, source, anchor, &mut projector, served).await;
         if let (Err(_), Some(guard)) = (&done, &guard) {
             // Nobody looks after readers from here on; if this fails too, what nobody renews runs out.
             let _unreached = guard.lock().await.leave().await.is_err();
@@ -125,9 +136,9 @@ impl Project {
         source: Source,
         mut anchor: Anchor,
         projector: &mut Projector,
-        guard: Option<&Arc<Mutex<Guard>>>,
-        roles: &[String],
+        Served { guard, roles, mut grant_files }: Served,
     ) -> Result<()> {
+        let guard = guard.as_ref();
         if let Some(guard) = guard {
             close_revoked(context, projector, guard).await?;
             anchor.keep_in(self.archive().await?);
@@ -169,7 +180,7 @@ impl Project {
                 close_revoked(context, projector, guard).await?;
                 // With `--once` nobody may log in, as nobody will look after them.
                 if up_to_date && !told && !self.once {
-                    let seen = guard.lock().await.serve(roles.to_vec(), now_ms()).await;
+                    let seen = guard.lock().await.serve(roles.clone(), now_ms()).await;
                     say(context.output, &seen.map_err(|error| refused(&error))?);
                 }
                 if due <= Instant::now() || up_to_date && !told {
@@ -183,6 +194,9 @@ impl Project {
             }
             if up_to_date && self.once {
                 break;
+            }
+            if told {
+                grant_files.follow(context.output, projector).await?;
             }
         }
         projector.finish().await.map_err(|error| refused(&error))?;

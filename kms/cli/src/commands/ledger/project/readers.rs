@@ -1,11 +1,9 @@
 //! Readers: their grants, roles and logins, and the guard at work.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use keyward_audit::Relinker;
-use keyward_ledger_core::trust::Trust;
 use keyward_projection::{Bounds, Credentials, Database, Feed, Guard, ReaderError, Seen};
 use serde_json::json;
 use tokio::sync::Mutex;
@@ -14,7 +12,6 @@ use zeroize::Zeroizing;
 
 use super::{Project, refused};
 use crate::commands::Context;
-use crate::commands::audit::{load_grant_file, refused as not_looked_at};
 use crate::failure::{Failure, Result};
 use crate::files::{self, Access};
 use crate::moment::now_ms;
@@ -36,31 +33,6 @@ impl Readers {
 }
 
 impl Project {
-    /// What the grant files open, each verified and for a grant that is not over; before anything is made.
-    pub(super) fn relinkers(&self, trust: &Trust) -> Result<Vec<Relinker>> {
-        // Receipts are of any height; what a trust file pins is held against the blocks.
-        let unpinned = Trust { checkpoint: None, ..trust.clone() }.encode();
-        let mut relinkers: Vec<Relinker> = Vec::new();
-        for path in &self.grants {
-            let relinker = relinker(path, unpinned.as_bytes())?;
-            let grant = &relinker.granted().grant;
-            if grant.expires_ms <= now_ms() {
-                let what = format!("the grant of `{}` has expired", path.display());
-                let mut failure = Failure::refused(what, "ask for another one (`keyward audit request`)");
-                failure.code = Some("GRANT_EXPIRED".to_owned());
-                return Err(failure);
-            }
-            if relinkers.iter().any(|other| other.granted().grant.id == grant.id) {
-                return Err(Failure::usage(
-                    "one grant is named twice",
-                    "name each grant once, by its newest file",
-                ));
-            }
-            relinkers.push(relinker);
-        }
-        Ok(relinkers)
-    }
-
     /// Makes the server fit for readers, and the roles that are not there yet.
     pub(super) async fn readers(
         &self,
@@ -119,10 +91,6 @@ impl Project {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Kept(Failure);
-
-fn relinker(path: &Path, trust: &[u8]) -> Result<Relinker> {
-    Relinker::new(load_grant_file(path)?, trust).map_err(|error| not_looked_at(&error))
-}
 
 /// What psql, JDBC and Python take; user and password apart, as hosts and names differ from where one stands.
 fn login(database: &str, credentials: &Credentials) -> Zeroizing<String> {
