@@ -27,6 +27,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// wait for longer than a device takes.
 const HELD_MS: Range<u64> = 10_000..20_000;
 
+/// So close to its intent's end no release is held back: after it the ledger takes none.
+const ENDING_BLOCKS: u64 = 512;
+
 /// How long a release is held back from when the use of its address is final.
 pub(crate) fn hold_ms() -> Result<u64, Failure> {
     let width = HELD_MS.end - HELD_MS.start;
@@ -59,8 +62,9 @@ pub(crate) async fn run(custody: Arc<Custody>) {
 impl Custody {
     /// Records what is queued and not held back; returns how many are settled.
     pub(crate) async fn record_releases(self: &Arc<Self>) -> Result<usize, Failure> {
-        let (submitter, now_ms) = (self.ledger.submitter(), self.clock.now_ms());
-        let queued = self.store.queued_releases(submitter, now_ms, GROUP_MAX).await?;
+        let ending = self.ledger.height().saturating_add(ENDING_BLOCKS);
+        let over = (self.clock.now_ms(), ending);
+        let queued = self.store.queued_releases(self.ledger.submitter(), over, GROUP_MAX).await?;
         let mut under_way = JoinSet::new();
         for release in queued {
             under_way.spawn(record(self.clone(), release));

@@ -195,8 +195,10 @@ pub trait Store: Send + Sync {
     fn open_intents(&self, submitter: Id, limit: u32) -> Pending<'_, Vec<Intent>>;
     /// An intent.
     fn intent(&self, id: Id) -> Pending<'_, Option<Intent>>;
-    /// One submitter's releases that wait to be recorded and are not held back any more, oldest first.
-    fn queued_releases(&self, submitter: Id, now_ms: u64, limit: u32) -> Pending<'_, Vec<QueuedRelease>>;
+    /// One submitter's releases that wait to be recorded, oldest first: those that are not held back by this time any more, or whose
+    /// intents end at this height or before.
+    fn queued_releases(&self, submitter: Id, over: (u64, u64), limit: u32)
+    -> Pending<'_, Vec<QueuedRelease>>;
 
     /// Removes what has expired: single-use rows and sessions before `now_ms`, idempotent requests and
     /// settled intents made before `keep_from_ms`. Bounded; returns how many rows went.

@@ -223,7 +223,7 @@ async fn sixty_four_signers_share_their_writes() {
     for task in tasks {
         task.await.unwrap();
     }
-    assert_eq!(store.queued_releases(SUBMITTER, 0, 5000).await.unwrap().len(), 64 * 50);
+    assert_eq!(store.queued_releases(SUBMITTER, (0, 0), 5000).await.unwrap().len(), 64 * 50);
     println!("{} signatures' writes in {:?}", 64 * 50, began.elapsed());
 }
 

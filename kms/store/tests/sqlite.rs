@@ -61,7 +61,7 @@ async fn a_database_of_the_first_form_is_brought_forward_with_its_rows() {
     let server = Server { boot: [8; 16], name: "first".into(), submitter: SUBMITTER };
     store.enter(server).await.unwrap();
     assert_eq!(store.acts([8; 16]).await.unwrap().len(), 1, "the first server takes over what was under way");
-    assert_eq!(store.queued_releases(SUBMITTER, 0, 9).await.unwrap().len(), 1);
+    assert_eq!(store.queued_releases(SUBMITTER, (0, 0), 9).await.unwrap().len(), 1);
     assert_eq!(
         store.claim(claim("old", 1, 8)).await.unwrap(),
         Claimed::New,
@@ -316,7 +316,7 @@ async fn sixty_four_signers_share_their_writes() {
     for task in tasks {
         task.await.unwrap();
     }
-    let queued = store.queued_releases(SUBMITTER, 0, 5000).await.unwrap();
+    let queued = store.queued_releases(SUBMITTER, (0, 0), 5000).await.unwrap();
     assert_eq!(queued.len(), 64 * 50);
     println!("{} signatures' writes in {:?}", queued.len(), began.elapsed());
 }

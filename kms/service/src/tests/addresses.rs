@@ -55,7 +55,7 @@ impl Holder {
     /// Releases that wait, held back or not.
     pub(super) async fn queued(&self) -> usize {
         let later_ms = self.world.clock.now_ms() + 20_000;
-        self.world.custody.store.queued_releases(SUBMITTER, later_ms, 100).await.unwrap().len()
+        self.world.custody.store.queued_releases(SUBMITTER, (later_ms, 0), 100).await.unwrap().len()
     }
 
     pub(super) async fn of(world: World, root: Root) -> Self {

@@ -55,6 +55,19 @@ async fn what_answers_later_than_that_is_held_back_anew() {
 }
 
 #[tokio::test]
+async fn nothing_is_held_back_to_where_the_ledger_takes_it_no_more() {
+    let own = Own::new().await;
+    let begun = own.begin_as(own.wanted(0, b"pay")).await.unwrap();
+    own.record(&begun, own.proof(&begun)).await.unwrap();
+    let height = &own.holder.world.ledger.height;
+    height.store(begun.used.not_after - 513, Ordering::Relaxed);
+    own.finish(&begun, &own.sign(&begun, &sha256(b"pay"))).await.unwrap();
+    assert_eq!(recorded_after(&own.holder.world, 0).await, 0);
+    height.store(begun.used.not_after - 512, Ordering::Relaxed);
+    assert_eq!(recorded_after(&own.holder.world, 0).await, 1);
+}
+
+#[tokio::test]
 async fn what_is_held_back_survives_a_restart() {
     let holder = Holder::hosted().await;
     holder.sign(None, b"pay").await.unwrap();

@@ -201,7 +201,9 @@ async fn a_closed_desk_and_a_silent_one_are_told_apart_and_a_late_answer_is_drop
     peer.answer(&sign.job, key.sign_message(b"silent").unwrap()).await;
     drop(peer.up);
     timeout(PATIENCE, peer.stream).await.unwrap().unwrap().unwrap();
-    assert!(world.custody.store.queued_releases(super::world::SUBMITTER, 0, 10).await.unwrap().is_empty());
+    assert!(
+        world.custody.store.queued_releases(super::world::SUBMITTER, (0, 0), 10).await.unwrap().is_empty()
+    );
 
     operator.deadline_ms = Some(world.custody.clock.now_ms() + 10_000);
     let asked = ask(&world.custody, &operator, b"closed", b"");
@@ -225,7 +227,9 @@ async fn what_a_desk_signs_after_its_intent_is_void_does_not_leave() {
     world.ledger.height.fetch_add(4001, std::sync::atomic::Ordering::Relaxed);
     peer.answer(&sign.job, key.sign_message(b"slow").unwrap()).await;
     assert_eq!(code(asked.await.unwrap()), Code::RequestExpired);
-    assert!(world.custody.store.queued_releases(super::world::SUBMITTER, 0, 10).await.unwrap().is_empty());
+    assert!(
+        world.custody.store.queued_releases(super::world::SUBMITTER, (0, 0), 10).await.unwrap().is_empty()
+    );
     world.custody.settle_unreleased().await.unwrap();
     assert_eq!(world.custody.unreleased.list(), [], "given up");
     let asked = ask(&world.custody, &operator, b"slow", b"mark");

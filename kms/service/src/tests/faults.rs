@@ -22,7 +22,7 @@ async fn without_the_ledger_nothing_is_signed() {
     let refused = world.custody.sign(&app, "pay", (&Input::Message(b"m"), unsaid()), b"mark").await;
     let failure = refused.err().unwrap();
     assert_eq!((failure.code, failure.code.retry()), (Code::LedgerUnavailable, true));
-    assert_eq!(world.custody.store.queued_releases(super::world::SUBMITTER, 0, 10).await.unwrap(), []);
+    assert_eq!(world.custody.store.queued_releases(super::world::SUBMITTER, (0, 0), 10).await.unwrap(), []);
     assert_eq!(world.custody.unreleased.list().len(), 1);
     world.ledger.set(Mood::Good);
     // The same request may be tried again under the same mark.
@@ -74,7 +74,7 @@ async fn a_run_that_dies_between_intent_and_release_signs_nothing() {
     );
     let world = world.restart().await;
     assert_eq!(world.custody.unreleased.list().len(), 1, "the next run tells");
-    assert_eq!(world.custody.store.queued_releases(super::world::SUBMITTER, 0, 10).await.unwrap(), []);
+    assert_eq!(world.custody.store.queued_releases(super::world::SUBMITTER, (0, 0), 10).await.unwrap(), []);
     world.ledger.set(Mood::Good);
     let app = world.app().await;
     let signed = world.custody.sign(&app, "pay", (&Input::Message(b"m"), unsaid()), b"mark").await.unwrap();
@@ -104,10 +104,10 @@ async fn a_release_that_comes_too_late_is_not_tried_for_ever() {
     let (world, app) = with_key().await;
     let signed = world.sign(&app, "pay", b"m").await.unwrap();
     check(&signed, b"m");
-    let queued = world.custody.store.queued_releases(super::world::SUBMITTER, 0, 10).await.unwrap();
+    let queued = world.custody.store.queued_releases(super::world::SUBMITTER, (0, 0), 10).await.unwrap();
     world.ledger.prune_intents();
     assert_eq!(world.custody.record_releases().await.unwrap(), 1);
-    assert_eq!(world.custody.store.queued_releases(super::world::SUBMITTER, 0, 10).await.unwrap(), []);
+    assert_eq!(world.custody.store.queued_releases(super::world::SUBMITTER, (0, 0), 10).await.unwrap(), []);
     let row = world.custody.store.intent(queued[0].intent).await.unwrap().unwrap();
     assert_eq!(row.state, IntentState::Late);
 }

@@ -102,7 +102,7 @@ fn intents(world: &World) -> Vec<Intent> {
 }
 
 async fn queued(world: &World) -> usize {
-    world.custody.store.queued_releases(SUBMITTER, 0, 100).await.unwrap().len()
+    world.custody.store.queued_releases(SUBMITTER, (0, 0), 100).await.unwrap().len()
 }
 
 #[tokio::test]
@@ -129,7 +129,7 @@ async fn every_scheme_signs_on_the_persons_side_and_its_release_is_recorded() {
         let signed = finish(&world, &alice, &start.intent, &signature).await.unwrap();
         verify(&key.public_key, b"pay", &signed.signature).unwrap();
         assert!(signed.receipt.ends_with(&signature), "the receipt releases it");
-        let release = world.custody.store.queued_releases(SUBMITTER, 0, 10).await.unwrap()[0];
+        let release = world.custody.store.queued_releases(SUBMITTER, (0, 0), 10).await.unwrap()[0];
         assert_eq!((release.intent, release.signature_hash), (start.intent, signature_hash(&signature)));
         assert_eq!(world.custody.record_releases().await.unwrap(), 1);
     }

@@ -42,7 +42,7 @@ async fn the_device_and_two_keepers_sign_and_the_release_is_recorded() {
                     verify_digest(&key, &DIGEST, &done.signed.signature).unwrap();
                 }
             }
-            let queued = treasury.world.custody.store.queued_releases(SUBMITTER, 0, 10).await.unwrap();
+            let queued = treasury.world.custody.store.queued_releases(SUBMITTER, (0, 0), 10).await.unwrap();
             assert_eq!(queued.last().unwrap().signature_hash, signature_hash(&done.signed.signature));
             assert_eq!(treasury.world.custody.record_releases().await.unwrap(), 1);
         }

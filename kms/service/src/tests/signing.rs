@@ -32,7 +32,7 @@ async fn every_hosted_scheme_signs_and_its_release_is_recorded() {
         let (entry, _) = world.ledger.log().pop().unwrap();
         let Entry::Intent(intent) = entry else { panic!("the release is recorded later") };
         assert_eq!(intent.policy, world.custody.policies.now().hash());
-        let queued = world.custody.store.queued_releases(super::world::SUBMITTER, 0, 10).await.unwrap();
+        let queued = world.custody.store.queued_releases(super::world::SUBMITTER, (0, 0), 10).await.unwrap();
         assert_eq!(queued[0].signature_hash, signature_hash(&signed.signature));
         let row = world.custody.store.intent(intent.id).await.unwrap().unwrap();
         assert_eq!(intent.commitment, commitment(&row.new.r, &sha256(&[b"pay"])));
@@ -176,10 +176,11 @@ async fn a_frozen_key_refuses_signature_even_when_our_row_is_behind() {
 
     // Somebody else freezes it on the ledger; our row still says active.
     world.ledger.record(Entry::FreezeKey { key_id: key.public_key.id() });
-    let queued = world.custody.store.queued_releases(super::world::SUBMITTER, 0, 10).await.unwrap().len();
+    let queued =
+        world.custody.store.queued_releases(super::world::SUBMITTER, (0, 0), 10).await.unwrap().len();
     assert_eq!(code(world.sign(&app, "pay", b"m2").await), Code::KeyFrozen);
     assert_eq!(
-        world.custody.store.queued_releases(super::world::SUBMITTER, 0, 10).await.unwrap().len(),
+        world.custody.store.queued_releases(super::world::SUBMITTER, (0, 0), 10).await.unwrap().len(),
         queued
     );
     assert_eq!(code(world.custody.freeze_key(&app, "pay", &[]).await), Code::KeyFrozen);

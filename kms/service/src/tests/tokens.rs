@@ -73,7 +73,9 @@ async fn a_signature_that_does_not_verify_never_leaves() {
     world.custody.link_key(&operator, link("bank", "payments", "ecdsa-p256", PIN)).await.unwrap();
     world.tokens.lies.store(true, Ordering::Relaxed);
     assert_eq!(code(world.sign(&operator, "bank-key", b"m").await), Code::SignatureInvalid);
-    assert!(world.custody.store.queued_releases(super::world::SUBMITTER, 0, 10).await.unwrap().is_empty());
+    assert!(
+        world.custody.store.queued_releases(super::world::SUBMITTER, (0, 0), 10).await.unwrap().is_empty()
+    );
     assert_eq!(world.custody.unreleased.list()[0].1, IntentState::Final);
 }
 

@@ -301,7 +301,7 @@ impl Treasury {
     }
 
     pub(super) async fn queued(&self) -> usize {
-        self.world.custody.store.queued_releases(SUBMITTER, 0, 10).await.unwrap().len()
+        self.world.custody.store.queued_releases(SUBMITTER, (0, 0), 10).await.unwrap().len()
     }
 }
 

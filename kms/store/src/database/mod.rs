@@ -342,8 +342,13 @@ impl Store for Database {
     fn intent(&self, id: Id) -> Pending<'_, Option<Intent>> {
         Box::pin(read::intent(&self.readers, id))
     }
-    fn queued_releases(&self, submitter: Id, now_ms: u64, limit: u32) -> Pending<'_, Vec<QueuedRelease>> {
-        Box::pin(read::queued_releases(&self.readers, submitter, now_ms, limit))
+    fn queued_releases(
+        &self,
+        submitter: Id,
+        over: (u64, u64),
+        limit: u32,
+    ) -> Pending<'_, Vec<QueuedRelease>> {
+        Box::pin(read::queued_releases(&self.readers, submitter, over, limit))
     }
     fn prune(&self, now_ms: u64, keep_from_ms: u64) -> Pending<'_, u64> {
         Box::pin(async move {

@@ -115,16 +115,17 @@ pub(super) async fn intent(on: &Readers, id: Id) -> Result<Option<Intent>, Store
 pub(super) async fn queued_releases(
     on: &Readers,
     submitter: Id,
-    now_ms: u64,
+    (now_ms, height): (u64, u64),
     limit: u32,
 ) -> Result<Vec<QueuedRelease>, StoreError> {
     let at = |column| Place("intents", column);
     let rows = query(
         "SELECT id, signature_hash FROM intents WHERE state = 'signed' AND submitter = $1
-         AND held_until_ms <= $2 ORDER BY created_ms LIMIT $3",
+         AND (held_until_ms <= $2 OR not_after <= $3) ORDER BY created_ms LIMIT $4",
     )
     .bind(submitter)
     .bind(now_ms)
+    .bind(height)
     .bind(limit)
     .read(on)
     .await?;

@@ -1,6 +1,8 @@
 //! Intents, releases and idempotency.
 
-use keyward_store::{Act, ActKind, Change, Claimed, IntentState, KeyState, QueuedRelease, Store, StoreError};
+use keyward_store::{
+    Act, ActKind, Change, Claimed, IntentState, KeyState, QueuedRelease, Signed, Store, StoreError,
+};
 
 use super::{SUBMITTER, claim, id, intent, key, keys::set, open_account, signed};
 
@@ -14,14 +16,23 @@ pub(super) async fn an_intent_goes_its_way_once(store: &dyn Store) {
     assert_eq!(row.new, intent("way"));
     assert_eq!((row.state, row.leaf_index, row.height), (IntentState::Signed, Some(11), Some(12)));
     let queued = QueuedRelease { intent: id("way"), signature_hash: [5; 32] };
-    assert!(store.queued_releases(SUBMITTER, 0, 10).await.unwrap().contains(&queued));
+    assert!(store.queued_releases(SUBMITTER, (0, 0), 10).await.unwrap().contains(&queued));
     store.apply(vec![Change::Released(vec![id("way"), id("unknown")])]).await.unwrap();
-    assert!(!store.queued_releases(SUBMITTER, 0, 10).await.unwrap().contains(&queued));
+    assert!(!store.queued_releases(SUBMITTER, (0, 0), 10).await.unwrap().contains(&queued));
     let abandon = Change::SetIntentState { intent: id("way"), state: IntentState::Abandoned, place: None };
     store.apply(vec![abandon]).await.unwrap();
     assert_eq!(store.intent(id("way")).await.unwrap().unwrap().state, IntentState::Released);
     let unknown = store.finish_intent(signed("never begun", None)).await;
     assert!(matches!(unknown, Err(StoreError::Missing { .. })), "{unknown:?}");
+}
+
+pub(super) async fn a_release_is_held_back_to_its_time_or_to_the_end_of_its_intent(store: &dyn Store) {
+    store.begin_intent(intent("held"), None).await.unwrap();
+    store.finish_intent(Signed { held_until_ms: 5_000, ..signed("held", None) }).await.unwrap();
+    for (over, is_over) in [((4_999, 99), false), ((5_000, 0), true), ((0, 100), true)] {
+        let queued = store.queued_releases(SUBMITTER, over, 100).await.unwrap();
+        assert_eq!(queued.iter().any(|release| release.intent == id("held")), is_over, "{over:?}");
+    }
 }
 
 pub(super) async fn an_idempotency_key_is_honoured_once(store: &dyn Store) {

@@ -79,6 +79,7 @@ pub(crate) async fn suite(store: &dyn Store) {
     hot::a_try_that_lost_its_claim_completes_and_forgets_nothing(store).await;
     hot::a_claim_waits_for_its_act(store).await;
     hot::an_intent_goes_its_way_once(store).await;
+    hot::a_release_is_held_back_to_its_time_or_to_the_end_of_its_intent(store).await;
     hot::an_idempotency_key_is_honoured_once(store).await;
     hot::a_dead_run_leaves_no_claim_behind(store).await;
     hot::failed_requests_may_be_tried_again(store).await;
