@@ -193,7 +193,7 @@ fn statements(role: &str, rows: u32) -> [String; 3] {
         format!(
             "INSERT INTO {role}.transactions SELECT g, {hash}, g / 100, 1700000000000 + g * 50::bigint, sha256(int8send(g % 50)), g / 20000, \
              3600000, {hash}, 'bip340', '\\x02' || {hash}, 'derived', 'index', g % 20000, g / 20000, NULL, {hash}, {hash}, sha256('p'), \
-             'app-' || g % 40, 'opaque', 'amount ' || g % 10000 || ' EUR' || E'\\n' || 'to creditor ' || g % 5000, NULL, NULL, g + 1, {hash}, {hash}, '', '' \
+             'app-' || g % 40, 'opaque', 'amount ' || g % 10000 || ' EUR' || E'\\n' || 'to creditor ' || g % 5000, NULL, NULL, NULL, NULL, NULL, g + 1, {hash}, {hash}, '', '' \
              FROM generate_series(1, {rows}) g"
         ),
         format!(
