@@ -152,6 +152,12 @@ fn a_regulator_sees_what_two_have_allowed_as_it_elapses_and_each_look_is_on_reco
         assert!(found.out.contains(paid["public_key"].as_str().unwrap()), "{found:?}");
     }
 
+    // Without an export her own is brought up to date by the nodes first, and goes on where it ended.
+    for _ in 0..2 {
+        let found = ruth.run(&["audit", "relink", "--grant", &folder]).done();
+        assert!(found.out.contains(paid["public_key"].as_str().unwrap()), "{found:?}");
+    }
+
     // Who approved ends it: what comes after stays closed.
     let listed = carol.run(&["audit", "list"]).done().json();
     assert_eq!(

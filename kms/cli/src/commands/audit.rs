@@ -54,7 +54,7 @@ enum Verb {
     },
     /// Ends a grant for good: as who asked for it, or as one who approves grants.
     Revoke(revoke::Revoke),
-    /// Finds what a grant opens in a ledger's export, and shows it; needs no service.
+    /// Finds what a grant opens in a ledger's export, and shows it; needs no service, and with an export no network.
     Relink(report::Relink),
     /// Writes a report on that: a page, JSON and CSV, with a receipt of every record in it.
     Report(report::Write),
@@ -73,9 +73,9 @@ impl Audit {
             Verb::List => show::list(context).await,
             Verb::Show { grant } => show::show(context, &grant).await,
             Verb::Revoke(revoke) => revoke.run(context).await,
-            Verb::Relink(relink) => relink.run(context),
-            Verb::Report(report) => report.run(context),
-            Verb::Export(export) => export.run(context),
+            Verb::Relink(relink) => relink.run(context).await,
+            Verb::Report(report) => report.run(context).await,
+            Verb::Export(export) => export.run(context).await,
         }
     }
 }

@@ -10,15 +10,20 @@ use keyward_ledger_verify::{Depth, HistoryVerdict, Verifier};
 use super::file;
 use crate::commands::Context;
 use crate::commands::ledger::check::{check_export, trust};
+use crate::commands::ledger::export::bring_up_to_date;
 use crate::commands::ledger::folder::{Folder, verdict};
 use crate::failure::{Failure, Result};
 
-/// What is looked at.
+/// The profile's own export of the ledger, in its folder.
+const OWN_EXPORT: &str = "ledger";
+
+/// What is to be looked at.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Offline {
-    /// The folder of a ledger's export (`keyward ledger export`).
+pub(super) struct Looked {
+    /// The folder of a ledger's export (`keyward ledger export`) [default: `ledger` in the profile's folder, which is brought up to
+    /// date by its nodes first].
     #[arg(value_name = "EXPORT")]
-    export: PathBuf,
+    export: Option<PathBuf>,
     /// The grant file, or the folder that `keyward audit open` keeps it in.
     #[arg(long, value_name = "FILE")]
     grant: PathBuf,
@@ -28,6 +33,31 @@ pub(crate) struct Offline {
     /// Executes the export's blocks again, with every signature, as `keyward ledger check` does: slow. Without, outcomes are
     /// taken as a quorum of validators certified them.
     #[arg(long)]
+    execute: bool,
+}
+
+impl Looked {
+    /// With the export that it is looked for in. Only where none was named, the ledger's nodes are asked, and told nothing of the grant.
+    pub(super) async fn offline(self, context: &Context) -> Result<Offline> {
+        let Self { export, grant, trust, execute } = self;
+        let export = match export {
+            Some(export) => export,
+            None => {
+                let own = context.profile()?.path(Path::new(OWN_EXPORT));
+                bring_up_to_date(context, &own).await?;
+                own
+            }
+        };
+        Ok(Offline { export, grant, trust, execute })
+    }
+}
+
+/// What is looked at: files alone.
+#[derive(Debug)]
+pub(crate) struct Offline {
+    export: PathBuf,
+    grant: PathBuf,
+    trust: Option<PathBuf>,
     execute: bool,
 }
 

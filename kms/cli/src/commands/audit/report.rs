@@ -1,4 +1,4 @@
-//! `keyward audit relink`, `report` and `export`: what a grant opens in a ledger's export, without the service and without any network.
+//! `keyward audit relink`, `report` and `export`: what a grant opens in a ledger's export, without the service and, if one is named, without any network.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use keyward_ledger_verify::records;
 use keyward_projection::{ProjectionError, SqliteFile};
 use serde_json::json;
 
-use super::offline::{Found, Offline};
+use super::offline::{Found, Looked, Offline};
 use crate::commands::Context;
 use crate::commands::ledger::folder::verdict;
 use crate::failure::{Failure, Result};
@@ -19,14 +19,14 @@ use crate::output::aside;
 #[derive(Debug, clap::Args)]
 pub(super) struct Relink {
     #[command(flatten)]
-    offline: Offline,
+    looked: Looked,
 }
 
 /// Writes a folder: a page, JSON and CSV, and a receipt of every record in them.
 #[derive(Debug, clap::Args)]
 pub(super) struct Write {
     #[command(flatten)]
-    offline: Offline,
+    looked: Looked,
     /// The folder: empty, or to be made.
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
@@ -36,7 +36,7 @@ pub(super) struct Write {
 #[derive(Debug, clap::Args)]
 pub(super) struct Export {
     #[command(flatten)]
-    offline: Offline,
+    looked: Looked,
     /// What is written.
     #[arg(long, value_enum)]
     format: Format,
@@ -59,8 +59,8 @@ enum Format {
 }
 
 impl Relink {
-    pub(super) fn run(self, context: &Context) -> Result<()> {
-        let found = self.offline.find(context)?;
+    pub(super) async fn run(self, context: &Context) -> Result<()> {
+        let found = self.looked.offline(context).await?.find(context)?;
         let report = Report::new(&found.relinked, &found.history);
         context.output.answer(report.text(), &report.json());
         Ok(())
@@ -68,14 +68,19 @@ impl Relink {
 }
 
 impl Write {
-    pub(super) fn run(self, context: &Context) -> Result<()> {
-        write(context, &self.offline, &self.out, &[Format::Json, Format::Csv, Format::Html])
+    pub(super) async fn run(self, context: &Context) -> Result<()> {
+        write(
+            context,
+            &self.looked.offline(context).await?,
+            &self.out,
+            &[Format::Json, Format::Csv, Format::Html],
+        )
     }
 }
 
 impl Export {
-    pub(super) fn run(self, context: &Context) -> Result<()> {
-        write(context, &self.offline, &self.out, &[self.format])
+    pub(super) async fn run(self, context: &Context) -> Result<()> {
+        write(context, &self.looked.offline(context).await?, &self.out, &[self.format])
     }
 }
 

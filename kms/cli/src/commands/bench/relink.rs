@@ -87,8 +87,8 @@ impl Relink {
                 return Err(Failure::refused("the measurement was broken off", "run it again"));
             }
         };
-        let measured =
-            measured.map_err(|error| Failure::refused("the measurement ended", "").because(&error))??;
+        let measured = measured
+            .map_err(|error| Failure::refused("the measurement ended", "run it again").because(&error))??;
         context.output.answer(self.words(&measured), &self.json(&measured));
         Ok(())
     }

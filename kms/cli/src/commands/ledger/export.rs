@@ -1,12 +1,12 @@
 //! `keyward ledger export`: the ledger as files, each block checked before it is written, going on where it ended.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use futures::StreamExt as _;
 use keyward_ledger_client::Client;
 use keyward_ledger_core::export::{ChunkName, encode_links};
 use keyward_ledger_core::hash::sha256;
-use keyward_ledger_verify::{Depth, History};
+use keyward_ledger_verify::{Depth, History, HistoryVerdict};
 use serde_json::json;
 
 use super::folder::{Folder, Writing, check_chunk, refuted};
@@ -31,8 +31,35 @@ pub(crate) struct Export {
     to: Option<u64>,
 }
 
+/// What was written, and from which height on by this run.
+struct Exported {
+    verdict: HistoryVerdict,
+    resumed_at: u64,
+}
+
+/// Brings an export of all that the profile's nodes have up to date; a new one where there is none.
+pub(crate) async fn bring_up_to_date(context: &Context, dir: &Path) -> Result<()> {
+    let export = Export { dir: dir.to_owned(), from: 1, to: None };
+    export.write(context).await.map(drop)
+}
+
 impl Export {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
+        let Exported { verdict, resumed_at } = self.write(context).await?;
+        let dir = self.dir.display();
+        let words = format!(
+            "exported heights {} to {} with {} records into `{dir}`\n  check it anywhere: keyward ledger check {dir} --trust FILE",
+            verdict.from, verdict.to, verdict.records
+        );
+        let json = json!({
+            "from": verdict.from, "to": verdict.to, "records": verdict.records, "resumed_at": resumed_at,
+            "dir": self.dir, "tip": hex::encode(verdict.tip_digest),
+        });
+        context.output.answer(words, &json);
+        Ok(())
+    }
+
+    async fn write(&self, context: &Context) -> Result<Exported> {
         let client = connect(&context.profile()?).await?;
         let cannot = "cannot export the ledger";
         let (tip, links) = client.proven_tip().await.map_err(|error| failed(cannot, &error))?;
@@ -56,17 +83,7 @@ impl Export {
         folder.write_manifest(&encode_links(&links), client.genesis(), chunks)?;
         drop(progress);
         let verdict = history.finish().map_err(|broken| refuted(&broken))?;
-        let dir = self.dir.display();
-        let words = format!(
-            "exported heights {} to {} with {} records into `{dir}`\n  check it anywhere: keyward ledger check {dir} --trust FILE",
-            verdict.from, verdict.to, verdict.records
-        );
-        let json = json!({
-            "from": verdict.from, "to": verdict.to, "records": verdict.records, "resumed_at": resumed_at,
-            "dir": self.dir, "tip": hex::encode(verdict.tip_digest),
-        });
-        context.output.answer(words, &json);
-        Ok(())
+        Ok(Exported { verdict, resumed_at })
     }
 }
 

@@ -6,7 +6,7 @@ pub(crate) mod audits;
 pub(crate) mod check;
 mod checkpoint;
 pub(crate) mod delegations;
-mod export;
+pub(crate) mod export;
 mod find;
 pub(crate) mod folder;
 mod import;
