@@ -13,6 +13,7 @@ use crate::commands::ledger::check::{check_export, trust};
 use crate::commands::ledger::export::bring_up_to_date;
 use crate::commands::ledger::folder::{Folder, verdict};
 use crate::failure::{Failure, Result};
+use crate::lock::Lock;
 
 /// The profile's own export of the ledger, in its folder.
 const OWN_EXPORT: &str = "ledger";
@@ -40,16 +41,26 @@ impl Looked {
     /// With the export that it is looked for in. Only where none was named, the ledger's nodes are asked, and told nothing of the grant.
     pub(super) async fn offline(self, context: &Context) -> Result<Offline> {
         let Self { export, grant, trust, execute } = self;
-        let export = match export {
-            Some(export) => export,
+        let (export, alone) = match export {
+            Some(export) => (export, None),
             None => {
                 let own = context.profile()?.path(Path::new(OWN_EXPORT));
+                let alone = alone(&own)?;
                 bring_up_to_date(context, &own).await?;
-                own
+                (own, Some(alone))
             }
         };
-        Ok(Offline { export, grant, trust, execute })
+        Ok(Offline { export, grant, trust, execute, _alone: alone })
     }
+}
+
+/// Keeps others from bringing the export on while it is looked at: two at once would write the same chunk of different lengths.
+fn alone(export: &Path) -> Result<Lock> {
+    Lock::take(&export.with_extension("lock"))?.ok_or_else(|| {
+        let what = format!("another command looks at the profile's export `{}`", export.display());
+        let failure = Failure::refused(what, "wait until it has ended, or name an export of your own");
+        Failure { code: Some("EXPORT_BUSY".to_owned()), ..failure }
+    })
 }
 
 /// What is looked at: files alone.
@@ -59,6 +70,8 @@ pub(crate) struct Offline {
     grant: PathBuf,
     trust: Option<PathBuf>,
     execute: bool,
+    /// Of the profile's own export, as long as it is looked at.
+    _alone: Option<Lock>,
 }
 
 /// What was found, in which verified records.
@@ -71,7 +84,7 @@ pub(crate) struct Found {
 impl Offline {
     /// Of these files, without executing.
     pub(crate) const fn of(export: PathBuf, grant: PathBuf, trust: PathBuf) -> Self {
-        Self { export, grant, trust: Some(trust), execute: false }
+        Self { export, grant, trust: Some(trust), execute: false, _alone: None }
     }
 
     /// Checks grant file and export, and finds what the one opens in the other.
@@ -157,4 +170,22 @@ fn write_plain(path: &Path, bytes: &[u8]) -> Result<()> {
         Failure::refused(format!("cannot write `{}`", path.display()), "make room, or choose another folder")
             .because(&error)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn one_command_at_a_time_looks_at_the_profiles_own_export() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join(OWN_EXPORT);
+        let first = alone(&own).unwrap();
+        let second = alone(&own).unwrap_err();
+        assert_eq!(second.code.as_deref(), Some("EXPORT_BUSY"));
+        assert!(!own.exists(), "nothing is begun");
+        drop(first);
+        alone(&own).unwrap();
+    }
 }
